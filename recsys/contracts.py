@@ -1,0 +1,130 @@
+"""The types an extension author must know: what goes into a model, a source, a ranker or a rule, and what comes out.
+
+Names used everywhere: `user_id` and `item_id` are external strings; a `row` is the internal int32 position of an item in
+the catalogue and never leaves the process. A history is oldest first. `k` is the length of the answer, `n` the number of
+candidates asked of a source. Times are UTC seconds since 1970 (float), ages are days.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+BoolArray = npt.NDArray[np.bool_]
+
+SECONDS_PER_DAY = 86_400.0
+NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class History:
+    """What one user did, oldest first; an item may occur several times.
+
+    rows: (n_events,) int32 catalogue rows; weights: (n_events,) float32 event weights, 0 means seen but not liked;
+    times: (n_events,) float64 UTC seconds.
+    """
+
+    rows: IntArray
+    weights: FloatArray
+    times: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+EMPTY_HISTORY = History(NO_ROWS, np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class Query:
+    """One request for recommendations, in internal terms.
+
+    user_id None is an anonymous visitor. `now` is the moment asked for (UTC seconds). `exclude` are rows that may not be
+    shown. `vectors` maps a model's name to the user's vector in that model's space, or None where the model has nothing to
+    say about this history; the recommender fills it in.
+    """
+
+    history: History
+    k: int
+    now: float
+    user_id: str | None = None
+    exclude: IntArray = field(default_factory=lambda: NO_ROWS)
+    vectors: Mapping[str, FloatArray | None] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Proposals of one source, best first: rows (n,) int32 without duplicates, scores (n,) float32 descending."""
+
+    rows: IntArray
+    scores: FloatArray
+
+
+NO_CANDIDATES = Candidates(NO_ROWS, np.empty(0, dtype=np.float32))
+
+
+class Source(Protocol):
+    """Proposes candidates. Has nothing to say? Then it returns NO_CANDIDATES; constant scores would only add noise."""
+
+    def propose(self, query: Query, n: int) -> Candidates: ...
+
+
+class Ranker(Protocol):
+    """Orders the union of all candidates.
+
+    rows: (m,) int32; scores: (n_sources, m) float32, NaN where a source did not propose the row, sources in the order of
+    the variant. Returns (m,) float32, higher is better.
+    """
+
+    def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray: ...
+
+
+class Rule(Protocol):
+    """Removes or caps, never adds. rows: (m,) int32 in the order of the answer; returns (m,) bool, True where kept."""
+
+    def keep(self, query: Query, rows: IntArray) -> BoolArray: ...
+
+
+class Encoder(Protocol):
+    """Turns a history into a vector (dim,) float32 in the space of the item vectors, or None when it can say nothing."""
+
+    def encode(self, history: History, now: float) -> FloatArray | None: ...
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What a model's `fit` returns: everything that is needed to answer without the library that trained it.
+
+    vectors: (n_items, dim) float32 in catalogue row order, compared by inner product; rows: (n_known,) int32 ascending,
+    the items the model can say something about (only these are indexed); encoder: the name of a file in
+    `recsys/encoders`, with its scalar params and named float32 arrays.
+    """
+
+    vectors: FloatArray
+    rows: IntArray
+    encoder: str
+    params: Mapping[str, Any]
+    arrays: Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a model's `fit` gets: one fold of the interactions, and the catalogue in row order.
+
+    interactions: user_row int32, item_row int32, timestamp Datetime[us, UTC], event str, value float32, weight float32,
+    sorted by (user_row, timestamp); `now` is the end of the fold in UTC seconds; `threads` for the training library.
+    """
+
+    interactions: pl.DataFrame
+    catalogue: pl.DataFrame
+    n_users: int
+    n_items: int
+    now: float
+    seed: int
+    threads: int

@@ -1,0 +1,186 @@
+"""`params.yaml`, typed. Unknown and missing keys are errors that name the file, the key and the choices.
+
+Nothing overrides anything: `models.<m>` holds what is the same for every data set, `datasets.<name>.models.<m>` what was
+tuned for that one, and a key that stands in both is refused.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from recsys.errors import ParamsError
+
+PARAMS_FILE = Path("params.yaml")
+
+
+class Section(BaseModel):
+    """A section of the file: read-only, and closed to keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SplitParams(Section):
+    """How time is cut; see `recsys/splits.py` for both protocols."""
+
+    protocol: Literal["global_time", "per_user_holdout"]
+    valid_share: float = Field(gt=0, lt=0.5)
+    test_share: float = Field(gt=0, lt=0.5)
+    cold_item_share: float = Field(0.0, ge=0, lt=0.5)
+    target_events: list[str] = Field(min_length=1)
+    allow_repeat: bool = False
+
+
+class Thresholds(Section):
+    """Limits that stop the run in `prepare`; a share is of the rows read."""
+
+    min_interactions: int = Field(ge=1)
+    min_users: int = Field(ge=1)
+    min_items: int = Field(ge=1)
+    max_rejected_share: float = Field(ge=0, le=1)
+    max_duplicate_share: float = Field(ge=0, le=1)
+    max_orphan_share: float = Field(ge=0, le=1)
+
+
+class DatasetParams(Section):
+    """All that differs from one data set to the next."""
+
+    adapter: dict[str, Any]
+    event_weights: dict[str, float] = Field(min_length=1)
+    thresholds: Thresholds
+    split: SplitParams
+    recent_half_life_days: float = Field(gt=0)
+    models: dict[str, dict[str, Any]]
+    default_variant: str
+
+
+class IndexParams(Section):
+    """Exact search up to `exact_up_to` items, IVF with fp16 above; the build fails below the recall gate."""
+
+    exact_up_to: int = Field(ge=1)
+    min_recall: float = Field(gt=0, le=1)
+    recall_at: int = Field(ge=1)
+    sample: int = Field(ge=1)
+
+
+class SourceShare(Section):
+    """One source of a variant, the share of slots it fills, and its own settings."""
+
+    source: str
+    share: float = Field(1.0, gt=0, le=1)
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class Plugin(Section):
+    """A ranker or a rule by file name, with its own settings."""
+
+    name: str
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class VariantParams(Section):
+    """A named mix of sources, an optional ranker, and rules."""
+
+    sources: list[SourceShare] = Field(min_length=1)
+    ranker: Plugin | None = None
+    rules: list[Plugin] = Field(default_factory=list)
+
+
+class EvaluateParams(Section):
+    """Offline evaluation: list lengths, how many users are drawn, how wide the intervals are."""
+
+    at: list[int] = Field(min_length=1)
+    max_users: int = Field(ge=1)
+    warm_events: int = Field(ge=1)
+    bootstrap: int = Field(ge=100)
+    confidence: float = Field(gt=0.5, lt=1)
+
+
+class GateParams(Section):
+    """The default variant must beat `baseline` on `metric` in `segment`, lower end of the paired interval above zero."""
+
+    metric: str
+    segment: str
+    baseline: str
+
+
+class Params(Section):
+    """The whole file."""
+
+    dataset: str
+    seed: int = Field(ge=0, lt=2**31)
+    threads: int = Field(ge=1)
+    datasets: dict[str, DatasetParams]
+    models: dict[str, dict[str, Any]]
+    index: IndexParams
+    variants: dict[str, VariantParams]
+    evaluate: EvaluateParams
+    gate: GateParams
+
+    @property
+    def data(self) -> DatasetParams:
+        """The section of the active data set."""
+        return self.datasets[self.dataset]
+
+    def model(self, name: str) -> dict[str, Any]:
+        """All settings of one model for the active data set."""
+        return {**self.models[name], **self.data.models.get(name, {})}
+
+
+def load(path: Path = PARAMS_FILE) -> Params:
+    """Read and check the file.
+
+    Raises:
+        ParamsError: "params.yaml: datasets.shop.split.protocol is 'random', wanted 'global_time' or ..."
+    """
+    if not path.is_file():
+        raise ParamsError(f"{path}: no such file; run from the top of the repository or give --params")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    params = parse(Params, content, str(path))
+    _check_names(params, path)
+    return params
+
+
+SectionT = Any
+
+
+def parse(model: type[BaseModel], content: Any, where: str) -> Any:
+    """Validate `content` as `model`; the first problem becomes one line that starts with `where`."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        found = repr(first["input"])
+        shown = found if len(found) <= 80 else found[:77] + "..."
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(sorted(model.model_fields)) if len(first["loc"]) == 1 else "the documented keys"
+            raise ParamsError(f"{where}: unknown key {key!r}; known here: {known}") from None
+        raise ParamsError(f"{where}: {key}: {first['msg']}, found {shown}") from None
+
+
+def _check_names(params: Params, path: Path) -> None:
+    if params.dataset not in params.datasets:
+        choices = ", ".join(params.datasets)
+        raise ParamsError(f"{path}: dataset is {params.dataset!r}, wanted a section of `datasets`: {choices}")
+    for dataset, section in params.datasets.items():
+        for model, tuned in section.models.items():
+            if model not in params.models:
+                raise ParamsError(f"{path}: datasets.{dataset}.models.{model}: no such model in `models`: add models.{model}")
+            if both := sorted(tuned.keys() & params.models[model].keys()):
+                raise ParamsError(f"{path}: {both[0]!r} stands in models.{model} and in datasets.{dataset}.models.{model}: keep one")
+        if section.default_variant not in params.variants:
+            choices = ", ".join(params.variants)
+            raise ParamsError(
+                f"{path}: datasets.{dataset}.default_variant is {section.default_variant!r}, wanted one of: {choices}"
+            )
+        if missing := set(section.split.target_events) - section.event_weights.keys():
+            raise ParamsError(
+                f"{path}: datasets.{dataset}.split.target_events: {sorted(missing)[0]!r} is not in event_weights"
+            )
+    if params.gate.baseline not in params.variants:
+        raise ParamsError(f"{path}: gate.baseline is {params.gate.baseline!r}, wanted one of: {', '.join(params.variants)}")
