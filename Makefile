@@ -1,0 +1,47 @@
+# Two commands matter: `make demo` and `make test`. Every other target is one line of something real.
+SHELL := bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: .venv/installed ## create .venv and install the pinned dependencies (again only when the pins change)
+
+.venv/installed: requirements.lock pyproject.toml
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	{ command -v uv && uv pip install --python .venv/bin/python --torch-backend cpu -r requirements.lock; } || pip install -r requirements.lock
+	pip install --no-deps --editable .
+	touch $@
+
+demo: setup ## run the pipeline, release the bundle, ask the API a few questions; DATA=movielens or online_retail for real data
+	$(if $(DATA),recsys use $(DATA))
+	dvc repro
+	recsys releases promote bundle
+	python -m serving.demo
+
+test: setup ## run all tests
+	pytest -n 2
+
+lint: setup ## ruff, mypy and the import contracts
+	ruff check . && ruff format --check . && mypy && lint-imports --no-logo
+
+serve: setup ## serve the current release
+	python -m serving
+
+notebooks: setup ## run the notebooks on the outputs of the last `dvc repro`, results inside
+	python -m benchmarks.notebooks
+
+results: setup ## run every data set from scratch and write the results table of the README
+	python -m benchmarks.results
+
+lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install $$(grep '^torch==' requirements.lock) --editable '.[train,serve,dev]'
+	{ head -1 requirements.lock; build/lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > build/requirements.lock
+	mv build/requirements.lock requirements.lock
+
+clean: ## delete everything the pipeline made (not releases/, not .venv)
+	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp
+
+.PHONY: help setup demo test lint serve notebooks results lock clean
