@@ -1,7 +1,7 @@
 """Embeddings on disk: plain arrays and one JSON file, so that any process can read a model without its library.
 
-    vectors.npy   (n_items, dim) float32        rows.npy       (n_known,) int32
-    <array>.npy   the encoder's arrays          encoder.json   {"encoder": name, "params": {...}, "arrays": [names]}
+vectors.npy   (n_items, dim) float32        rows.npy       (n_known,) int32
+<array>.npy   the encoder's arrays          encoder.json   {"encoder": name, "params": {...}, "arrays": [names]}
 """
 
 import importlib
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recsys import arrays
 from recsys.contracts import Embeddings, Encoder
 from recsys.errors import BundleError
 
@@ -37,11 +38,11 @@ def load(folder: Path) -> Embeddings:
     """
     try:
         description = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
-        arrays = {name: _read(folder / f"{name}.npy") for name in description["arrays"]}
-        vectors, rows = _read(folder / "vectors.npy"), _read(folder / "rows.npy")
+        named = {name: arrays.read(folder / f"{name}.npy") for name in description["arrays"]}
+        vectors, rows = arrays.read(folder / "vectors.npy"), arrays.read(folder / "rows.npy")
     except (OSError, ValueError, KeyError) as error:
         raise BundleError(f"{folder}: not a readable model ({error}); run `dvc repro` to write it again") from error
-    return Embeddings(vectors, rows, description["encoder"], description["params"], arrays)
+    return Embeddings(vectors, rows, description["encoder"], description["params"], named)
 
 
 def encoder_of(embeddings: Embeddings) -> Encoder:
@@ -52,8 +53,3 @@ def encoder_of(embeddings: Embeddings) -> Encoder:
         raise BundleError(f"encoder {embeddings.encoder!r}: no file recsys/encoders/{embeddings.encoder}.py") from error
     encoder: Encoder = module.build(embeddings.vectors, embeddings.params, embeddings.arrays)
     return encoder
-
-
-def _read(path: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-    array: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array

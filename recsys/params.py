@@ -80,9 +80,10 @@ class Plugin(Section):
 
 
 class VariantParams(Section):
-    """A named mix of sources, an optional ranker, and rules."""
+    """A named mix of sources, an optional ranker, and rules; `candidates` is the least that is asked of each source."""
 
     sources: list[SourceShare] = Field(min_length=1)
+    candidates: int = Field(100, ge=1)
     ranker: Plugin | None = None
     rules: list[Plugin] = Field(default_factory=list)
 
@@ -170,9 +171,13 @@ def _check_names(params: Params, path: Path) -> None:
     for dataset, section in params.datasets.items():
         for model, tuned in section.models.items():
             if model not in params.models:
-                raise ParamsError(f"{path}: datasets.{dataset}.models.{model}: no such model in `models`: add models.{model}")
+                raise ParamsError(
+                    f"{path}: datasets.{dataset}.models.{model}: no such model in `models`: add models.{model}"
+                )
             if both := sorted(tuned.keys() & params.models[model].keys()):
-                raise ParamsError(f"{path}: {both[0]!r} stands in models.{model} and in datasets.{dataset}.models.{model}: keep one")
+                raise ParamsError(
+                    f"{path}: {both[0]!r} stands in models.{model} and in datasets.{dataset}.models.{model}: keep one"
+                )
         if section.default_variant not in params.variants:
             choices = ", ".join(params.variants)
             raise ParamsError(
@@ -183,4 +188,6 @@ def _check_names(params: Params, path: Path) -> None:
                 f"{path}: datasets.{dataset}.split.target_events: {sorted(missing)[0]!r} is not in event_weights"
             )
     if params.gate.baseline not in params.variants:
-        raise ParamsError(f"{path}: gate.baseline is {params.gate.baseline!r}, wanted one of: {', '.join(params.variants)}")
+        raise ParamsError(
+            f"{path}: gate.baseline is {params.gate.baseline!r}, wanted one of: {', '.join(params.variants)}"
+        )

@@ -1,0 +1,35 @@
+"""Finds a source, ranker or rule by the name of its file and checks its settings."""
+
+import importlib
+import pkgutil
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from recsys.errors import ParamsError
+from recsys.params import parse
+
+if TYPE_CHECKING:
+    from recsys.bundle import Bundle
+
+
+def names(kind: str) -> list[str]:
+    """The extensions of a kind ("sources", "rankers", "rules", "models", ...): the files of its folder."""
+    package = importlib.import_module(f"recsys.{kind}")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+
+
+def load(kind: str, name: str) -> ModuleType:
+    """Import `recsys/<kind>/<name>.py`.
+
+    Raises:
+        ParamsError: "sources 'nearst': no file recsys/sources/nearst.py; there are: nearest, popular, random"
+    """
+    if name not in names(kind):
+        raise ParamsError(f"{kind} {name!r}: no file recsys/{kind}/{name}.py; there are: {', '.join(names(kind))}")
+    return importlib.import_module(f"recsys.{kind}.{name}")
+
+
+def build(kind: str, name: str, bundle: "Bundle", settings: dict[str, Any]) -> Any:
+    """Build one extension for a bundle; its `Config` refuses settings it does not know."""
+    module = load(kind, name)
+    return module.build(bundle, parse(module.Config, settings, f"{kind} {name!r}"))

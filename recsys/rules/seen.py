@@ -1,0 +1,28 @@
+"""Removes what is in the user's history, unless the data set allows repeats."""
+
+import numpy as np
+
+from recsys.bundle import Bundle
+from recsys.contracts import BoolArray, IntArray, Query
+from recsys.params import Section
+
+
+class Config(Section):
+    """Nothing to set; `split.allow_repeat` of the data set switches the rule off."""
+
+
+class Seen:
+    """Looks at the whole history, also at events of weight 0."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._allow_repeat = bundle.manifest.allow_repeat
+
+    def keep(self, query: Query, rows: IntArray) -> BoolArray:
+        if self._allow_repeat:
+            return np.ones(len(rows), dtype=np.bool_)
+        return np.isin(rows, query.history.rows, invert=True)
+
+
+def build(bundle: Bundle, config: Config) -> Seen:
+    """See `Seen`."""
+    return Seen(bundle)
