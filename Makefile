@@ -4,13 +4,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/installed ## create .venv and install the pinned dependencies (again only when the pins change)
 
 .venv/installed: requirements.lock pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	{ command -v uv && uv pip install --python .venv/bin/python --torch-backend cpu -r requirements.lock; } || pip install -r requirements.lock
+	{ command -v uv > /dev/null && uv pip install --python .venv -r requirements.lock; } || pip install -r requirements.lock
 	pip install --no-deps --editable .
 	touch $@
 

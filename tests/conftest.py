@@ -1,0 +1,105 @@
+"""What tests share: the real data if it is here, and one small finished run of the whole pipeline."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Before numpy, torch or faiss is imported: each brings its own OpenMP, and two tests run at a time.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+import pytest
+import yaml
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = {
+    "datasets.synthetic.adapter": {"events": 20_000, "users": 600, "items": 300},
+    "datasets.synthetic.thresholds": {"min_interactions": 1_000, "min_users": 50, "min_items": 50},
+    "models.als": {"factors": 16, "iterations": 5},
+    "evaluate": {"max_users": 300, "bootstrap": 200},
+}
+
+Run = Callable[..., str]
+MakeWorkspace = Callable[[Path], Path]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with the publishers' archives (`ml-latest-small/`, `online-retail/`); the test is skipped without it."""
+    named = os.environ.get("RECSYS_DATA_DIR")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data here: {folder} is no folder; set RECSYS_DATA_DIR to one that holds ml-latest-small")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """Run a shell command in a folder and return its stdout; fail the test with all it printed if it does not exit 0."""
+    return _run
+
+
+@pytest.fixture(scope="session")
+def make_workspace() -> MakeWorkspace:
+    """Copy the repository's files into a new folder, make the data small, commit: a clone, uncommitted work included."""
+    return _make_workspace
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which `dvc repro` has run on a small synthetic data set. Shared by all tests: read, never write."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, outcome = base / "pipeline", base / "pipeline.outcome"
+    with FileLock(base / "pipeline.lock"):
+        if not outcome.exists():
+            try:
+                _run("dvc repro --quiet", _make_workspace(folder))
+                outcome.write_text("")
+            except AssertionError as error:
+                outcome.write_text(str(error))
+    if trouble := outcome.read_text():
+        pytest.fail(trouble, pytrace=False)
+    return folder
+
+
+def _run(command: str, folder: Path, **environment: str) -> str:
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def _make_workspace(folder: Path) -> Path:
+    for name in _run("git ls-files -z --cached --others --exclude-standard", ROOT).split("\0"):
+        if name and name != "dvc.lock" and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    _make_small(folder / "params.yaml")
+    _run("git init -q -b main && git config user.name t && git config user.email t@example.org", folder)
+    _run("git add -A && git commit -q -m start", folder)
+    return folder
+
+
+def _make_small(path: Path) -> None:
+    params: dict[str, Any] = yaml.safe_load(path.read_text())
+    params["dataset"] = "synthetic"
+    for key, values in SMALL.items():
+        section = params
+        for part in key.split("."):
+            section = section[part]
+        section.update(values)
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
