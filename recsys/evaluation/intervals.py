@@ -1,0 +1,58 @@
+"""How sure a mean over users is: percentile intervals by bootstrap over users.
+
+Source: Efron, "Bootstrap methods: another look at the jackknife", 1979.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.evaluation.metrics import Values
+
+CHUNK = 100  # replicates at a time: bounds the memory, 5,000 users need 4 MB
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """replicates: how often the users are drawn anew; confidence: share of replicates inside the interval."""
+
+    replicates: int
+    confidence: float
+    seed: int
+
+    def interval(self, values: Values) -> tuple[Values, Values, Values]:
+        """Mean and interval of each column.
+
+        values: (n_users, n_columns) float64, NaN where a user has no value (no mean counts it). The
+        difference of two variants user by user is a column like any other; its interval is the paired one.
+        Returns (mean, low, high), each (n_columns,), NaN for a column without any value.
+
+        >>> bootstrap = Bootstrap(replicates=1000, confidence=0.95, seed=1)
+        >>> mean, low, high = bootstrap.interval(np.array([[0.0], [1.0]] * 50))
+        >>> float(mean[0]), bool(0.35 < low[0] < 0.45 and 0.55 < high[0] < 0.65)
+        (0.5, True)
+        """
+        known = np.isfinite(values)
+        sums, counts = np.where(known, values, 0.0), known.astype(np.float64)
+        rng, drawn = np.random.default_rng(self.seed), np.empty((self.replicates, values.shape[1]))
+        for start in range(0, self.replicates, CHUNK):
+            weights = _draws(rng, min(CHUNK, self.replicates - start), len(values))
+            drawn[start : start + CHUNK] = _ratio(weights @ sums, weights @ counts)
+        tail = (1.0 - self.confidence) / 2.0
+        low, high = np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
+        some = known.any(axis=0)
+        if some.any():
+            low[some], high[some] = np.nanquantile(drawn[:, some], [tail, 1.0 - tail], axis=0)
+        return _ratio(sums.sum(axis=0), counts.sum(axis=0)), low, high
+
+
+def _draws(rng: np.random.Generator, replicates: int, n_users: int) -> Values:
+    """(replicates, n_users) float64: how often each user is drawn when n_users are drawn with replacement."""
+    drawn = rng.integers(0, n_users, size=(replicates, n_users)) + np.arange(replicates)[:, None] * n_users
+    counts = np.bincount(drawn.ravel(), minlength=replicates * n_users)
+    return counts.reshape(replicates, n_users).astype(np.float64)
+
+
+def _ratio(total: Values, count: Values) -> Values:
+    ratio: Values = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return ratio
