@@ -1,6 +1,6 @@
 """A bundle: one folder with everything the online path needs, described and hashed by one manifest.
 
-    manifest.json       format, bundle_id (hash of the files), data set, trained_until, counts, models, variants, metrics, files
+    manifest.json       bundle_id, data set, trained_until, counts, models, variants, metrics, and each file's hash
     catalogue.parquet   items in row order, with popularity      items/      item ids <-> rows
     histories/          user id -> what the user did             models/<m>/ vectors, encoder, index
 
@@ -26,6 +26,7 @@ from recsys.errors import BundleError
 from recsys.histories import Histories
 from recsys.index import Index
 from recsys.params import Params, VariantParams, parse
+from recsys.similar import Similar
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -66,6 +67,7 @@ class LoadedModel:
     embeddings: Embeddings
     encoder: Encoder
     index: Index
+    similar: Similar
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ class Bundle:
 class Parts:
     """What a bundle is made of: one fold's interactions, its catalogue and users, and the folders of each model.
 
-    interactions, catalogue and users as in `recsys/splits.py`; `now` is the end of the fold in UTC seconds; `models` maps
-    a model's name to (model folder, index folder).
+    interactions, catalogue and users as in `recsys/splits.py`; `now` is the end of the fold in UTC seconds; `models`
+    maps a model's name to (model folder, index folder).
     """
 
     interactions: pl.DataFrame
@@ -165,7 +167,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{path}: not a readable manifest ({error}); write the bundle with `dvc repro`") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else content
-        raise BundleError(f"{path}: format is {found!r}, this code reads {FORMAT}; write the bundle again with this code")
+        raise BundleError(f"{path}: format is {found!r}, this code reads {FORMAT}; write the bundle again")
     manifest: Manifest = parse(Manifest, content, str(path))
     if _digest(content) != manifest.bundle_id:
         raise BundleError(f"{path}: its content does not match bundle_id {manifest.bundle_id!r}; it was edited by hand")
@@ -183,7 +185,7 @@ def load(folder: Path) -> Bundle:
     for name in manifest.models:
         model = embeddings.load(folder / "models" / name)
         index = Index.load(folder / "models" / name, model.rows)
-        loaded[name] = LoadedModel(model, embeddings.encoder_of(model), index)
+        loaded[name] = LoadedModel(model, embeddings.encoder_of(model), index, Similar(model))
     return Bundle(manifest, catalogue.load(folder), Histories(folder / "histories"), loaded)
 
 

@@ -1,8 +1,8 @@
 """The types an extension author must know: what goes into a model, a source, a ranker or a rule, and what comes out.
 
-Names used everywhere: `user_id` and `item_id` are external strings; a `row` is the internal int32 position of an item in
-the catalogue and never leaves the process. A history is oldest first. `k` is the length of the answer, `n` the number of
-candidates asked of a source. Times are UTC seconds since 1970 (float), ages are days.
+Names used everywhere: `user_id` and `item_id` are external strings; a `row` is the internal int32 position of an item
+in the catalogue and never leaves the process. A history is oldest first. `k` is the length of the answer, `n` the number
+of candidates asked of a source. Times are UTC seconds since 1970 (float), ages are days.
 """
 
 from collections.abc import Mapping
@@ -44,9 +44,9 @@ EMPTY_HISTORY = History(NO_ROWS, np.empty(0, dtype=np.float32), np.empty(0, dtyp
 class Query:
     """One request for recommendations, in internal terms.
 
-    user_id None is an anonymous visitor. `now` is the moment asked for (UTC seconds). `exclude` are rows that may not be
-    shown. `vectors` maps a model's name to the user's vector in that model's space, or None where the model has nothing to
-    say about this history; the recommender fills it in.
+    user_id None is an anonymous visitor. `now` is the moment asked for (UTC seconds). `exclude` are rows that may not
+    be shown. `vectors` maps a model's name to the user's vector in that model's space, or None where the model has
+    nothing to say about this history; the recommender fills it in.
     """
 
     history: History
@@ -78,8 +78,8 @@ class Source(Protocol):
 class Ranker(Protocol):
     """Orders the union of all candidates.
 
-    rows: (m,) int32; scores: (n_sources, m) float32, NaN where a source did not propose the row, sources in the order of
-    the variant. Returns (m,) float32, higher is better.
+    rows: (m,) int32; scores: (n_sources, m) float32, NaN where a source did not propose the row, sources in the order
+    of the variant. Returns (m,) float32, higher is better.
     """
 
     def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray: ...
@@ -92,7 +92,7 @@ class Rule(Protocol):
 
 
 class Encoder(Protocol):
-    """Turns a history into a vector (dim,) float32 in the space of the item vectors, or None when it can say nothing."""
+    """Turns a history into a vector (dim,) float32 in the space of the item vectors, or None if it has no say."""
 
     def encode(self, history: History, now: float) -> FloatArray | None: ...
 

@@ -31,7 +31,9 @@ def mix(proposals: Mapping[str, Candidates], shares: Mapping[str, float], k: int
     >>> [(slot.row, slot.source) for slot in slots]
     [(1, 'als'), (2, 'als'), (9, 'new'), (3, 'als')]
     """
-    left = {label: iter(zip(found.rows.tolist(), found.scores.tolist(), strict=True)) for label, found in proposals.items()}
+    left = {
+        label: iter(zip(found.rows.tolist(), found.scores.tolist(), strict=True)) for label, found in proposals.items()
+    }
     given = dict.fromkeys(left, 0)
     shown: set[int] = set()
     slots: list[Slot] = []
@@ -49,7 +51,7 @@ def mix(proposals: Mapping[str, Candidates], shares: Mapping[str, float], k: int
 
 
 def ranked(query: Query, proposals: Mapping[str, Candidates], ranker: Ranker) -> list[Slot]:
-    """The best k of the union of all candidates in the ranker's order; a slot is labelled with the first source that proposed it."""
+    """The best k of all candidates in the ranker's order; a slot names the first source that proposed its item."""
     rows = np.unique(np.concatenate([found.rows for found in proposals.values()]))
     if not len(rows):
         return []
@@ -60,6 +62,4 @@ def ranked(query: Query, proposals: Mapping[str, Candidates], ranker: Ranker) ->
     labels = list(proposals)
     best = np.argsort(-final, kind="stable")[: query.k]
     first = (~np.isnan(scores[:, best])).argmax(axis=0)
-    return [
-        Slot(int(rows[at]), float(final[at]), labels[int(source)]) for at, source in zip(best, first, strict=True)
-    ]
+    return [Slot(int(rows[at]), float(final[at]), labels[int(source)]) for at, source in zip(best, first, strict=True)]

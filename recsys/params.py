@@ -1,7 +1,7 @@
 """`params.yaml`, typed. Unknown and missing keys are errors that name the file, the key and the choices.
 
-Nothing overrides anything: `models.<m>` holds what is the same for every data set, `datasets.<name>.models.<m>` what was
-tuned for that one, and a key that stands in both is refused.
+Nothing overrides anything: `models.<m>` holds what is the same for every data set, `datasets.<name>.models.<m>` what
+was tuned for that one, and a key that stands in both is refused.
 """
 
 from pathlib import Path
@@ -99,7 +99,7 @@ class EvaluateParams(Section):
 
 
 class GateParams(Section):
-    """The default variant must beat `baseline` on `metric` in `segment`, lower end of the paired interval above zero."""
+    """The default variant must beat `baseline` on `metric` in `segment`, the paired interval wholly above zero."""
 
     metric: str
     segment: str

@@ -1,7 +1,7 @@
 """The main path: encode the history -> sources -> rules -> rank or mix by share -> fallback -> top k, with a trace.
 
-Offline evaluation and the API both call `Recommender.recommend`: what was measured is what is served. A part that raises
-contributes nothing, is named in the answer, and the answer is marked as degraded.
+Offline evaluation and the API both call `Recommender.recommend`: what was measured is what is served. A part that
+raises contributes nothing, is named in the answer, and the answer is marked as degraded.
 """
 
 import logging
@@ -36,8 +36,8 @@ class Step:
 class Answer:
     """Slots best first, without duplicates, and how they came about.
 
-    fallback_reason is None when the variant's own sources filled the list; shortfall is None when all k slots are filled.
-    failed names the parts that raised.
+    fallback_reason is None when the variant's own sources filled the list; shortfall is None when all k slots are
+    filled; failed names the parts that raised.
     """
 
     slots: tuple[Slot, ...]
@@ -119,17 +119,31 @@ class Recommender:
         if own < query.k:
             reason = self._why(query, run)
             slots = self._fill(query, slots, run)
-        shortfall = None
+        return self._answer(query, slots, reason, run)
+
+    def similar(self, row: int, query: Query) -> Answer:
+        """Items like the one in `row`, under the same rules and with the same fallback; query gives k and exclude."""
+        run = _Run()
+        query = replace(query, exclude=np.append(query.exclude, np.int32(row)))
+        slots: list[Slot] = []
+        for name, model in self.bundle.models.items():
+            found = model.similar.to(row, max(self._candidates, query.k + len(query.history) + len(query.exclude)))
+            run.step(f"source {name}", len(found.rows))
+            slots = mix(self._allow(query, {name: found}, run), {name: 1.0}, query.k)
+            if slots:
+                break
+        reason = None
         if len(slots) < query.k:
-            shortfall = f"only {len(slots)} of {n_items} items may be shown to this user, {query.k} were asked for"
-        return Answer(tuple(slots), self.variant, reason, shortfall, tuple(run.failed), tuple(run.steps))
+            reason = "too_few_candidates" if slots else "item_unknown_to_models"
+            slots = self._fill(query, slots, run)
+        return self._answer(query, slots, reason, run)
 
     def _encode(self, query: Query, run: _Run) -> dict[str, FloatArray | None]:
         vectors: dict[str, FloatArray | None] = {}
         for name in self._models:
             try:
                 vectors[name] = self.bundle.models[name].encoder.encode(query.history, query.now)
-            except Exception:
+            except Exception:  # noqa: BLE001 (the answer goes on without the part)
                 run.fail(f"encoder {name}")
         run.step("encode", sum(vector is not None for vector in vectors.values()))
         return vectors
@@ -143,7 +157,7 @@ class Recommender:
     def _ask(self, label: str, source: Source, query: Query, n: int, run: _Run) -> Candidates:
         try:
             found = source.propose(query, n)
-        except Exception:
+        except Exception:  # noqa: BLE001 (the answer goes on without the part)
             run.fail(f"source {label}")
             found = NO_CANDIDATES
         run.step(f"source {label}", len(found.rows))
@@ -165,7 +179,7 @@ class Recommender:
         for name, rule in self._rules.items():
             try:
                 keep &= rule.keep(query, rows)
-            except Exception:
+            except Exception:  # noqa: BLE001 (the answer goes on without the part)
                 # a rule forbids: when it cannot be asked, nothing may pass
                 run.fail(f"rule {name}")
                 keep[:] = False
@@ -176,7 +190,7 @@ class Recommender:
         if self._ranker is not None:
             try:
                 slots = ranked(query, allowed, self._ranker)
-            except Exception:
+            except Exception:  # noqa: BLE001 (the answer goes on without the part)
                 run.fail("ranker")
         if slots is None:
             slots = mix(allowed, {label: share for label, (_, share) in self._sources.items()}, query.k)
@@ -191,6 +205,13 @@ class Recommender:
         if self._models and not any(vector is not None for vector in query.vectors.values()):
             return "history_unknown_to_models"
         return "too_few_candidates"
+
+    def _answer(self, query: Query, slots: list[Slot], reason: str | None, run: _Run) -> Answer:
+        shortfall = None
+        if len(slots) < query.k:
+            n_items = len(self.bundle.catalogue)
+            shortfall = f"only {len(slots)} of {n_items} items may be shown here, {query.k} were asked for"
+        return Answer(tuple(slots), self.variant, reason, shortfall, tuple(run.failed), tuple(run.steps))
 
     def _fill(self, query: Query, slots: list[Slot], run: _Run) -> list[Slot]:
         """Fill up from what is popular now, then from the order that is fixed in the bundle."""

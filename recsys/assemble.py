@@ -1,0 +1,25 @@
+"""What a bundle of one fold is made of: the fold's interactions, its catalogue, and the models fitted on it."""
+
+from pathlib import Path
+
+import polars as pl
+
+from recsys.bundle import Parts
+from recsys.params import Params
+from recsys.splits import Fold, Split
+
+
+def parts(split: Split, fold: Fold, models: Path, indexes: Path, params: Params) -> Parts:
+    """Collect the parts for `fold`; `models` and `indexes` hold one folder a model.
+
+    The catalogue says what is available today. What was available in a past window is not known, so for every fold but
+    `all` each item counts as available.
+    """
+    catalogue = split.catalogue if fold == "all" else split.catalogue.with_columns(available=pl.lit(True))
+    return Parts(
+        interactions=split.fit_rows(fold),
+        catalogue=catalogue,
+        users=split.users,
+        now=split.now(fold),
+        models={name: (models / name, indexes / name) for name in params.models},
+    )

@@ -1,0 +1,109 @@
+"""The `recsys` command: what people do by hand around the pipeline."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recsys import params as settings
+from recsys import releases
+from recsys.bundle import read_manifest
+from recsys.errors import ParamsError, reports_errors
+
+app = typer.Typer(
+    help="Tune models, choose a data set, promote and roll back releases, serve. The pipeline itself is `dvc repro`.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+release_app = typer.Typer(help="What is served: list, show, promote, roll back.", no_args_is_help=True)
+app.add_typer(release_app, name="releases")
+
+ParamsFile = Annotated[Path, typer.Option("--params", help="the settings file")]
+Releases = Annotated[Path, typer.Option("--releases", envvar="RECSYS_RELEASES", help="the folder of the releases")]
+
+
+@app.command()
+@reports_errors
+def use(dataset: str, params: ParamsFile = settings.PARAMS_FILE) -> None:
+    """Change the line `dataset:` of params.yaml; `dvc repro` then runs on that data set."""
+    known = settings.load(params).datasets
+    if dataset not in known:
+        raise ParamsError(f"{params}: no data set {dataset!r} in `datasets`; there are: {', '.join(known)}")
+    text = params.read_text(encoding="utf-8")
+    aside = params.with_name(params.name + ".partial")
+    aside.write_text(re.sub(r"(?m)^dataset:\s*\S+", f"dataset: {dataset}", text, count=1), encoding="utf-8")
+    aside.replace(params)
+    print(f"{params}: dataset is now {dataset}")
+
+
+@app.command()
+@reports_errors
+def tune(
+    model: Annotated[str, typer.Argument(help="a file in recsys/models")] = "als",
+    split: Annotated[Path, typer.Option(help="the split, from `dvc repro split`")] = Path("data/split"),
+    trials: Annotated[int, typer.Option(min=1, help="settings to try")] = 60,
+    out: Annotated[Path | None, typer.Option(help="write every trial to this JSON file")] = None,
+    params: ParamsFile = settings.PARAMS_FILE,
+) -> None:
+    """Search a model's settings on the validation window and print the lines for params.yaml."""
+    from recsys.tune import tune as search
+
+    search(model, split, settings.load(params), trials, out)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(envvar="RECSYS_HOST")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="RECSYS_PORT")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="processes; each keeps to one thread")] = 1,
+) -> None:
+    """Serve the current release. The same as `python -m serving`."""
+    command = [sys.executable, "-m", "serving", "--host", host, "--port", str(port), "--workers", str(workers)]
+    sys.exit(subprocess.call(command))
+
+
+@release_app.command("list")
+@reports_errors
+def list_releases(folder: Releases = Path("releases")) -> None:
+    """The promoted bundles, newest last; the current one is marked."""
+    state = releases.read(folder)
+    for entry in state.log:
+        mark = "*" if entry is state.log[-1] else " "
+        print(f"{mark} {entry.at:%Y-%m-%d %H:%M:%S} UTC  {entry.action:<8}  {entry.bundle_id}")
+    if not state.log:
+        print("no releases yet; run `recsys releases promote bundle`")
+
+
+@release_app.command("current")
+@reports_errors
+def current(folder: Releases = Path("releases")) -> None:
+    """The bundle that is served now."""
+    path = releases.current(folder)
+    manifest = read_manifest(path)
+    print(
+        f"{manifest.bundle_id}  {manifest.dataset}  trained until {manifest.trained_until:%Y-%m-%d %H:%M} UTC  {path}"
+    )
+
+
+@release_app.command("promote")
+@reports_errors
+def promote(
+    bundle: Annotated[Path, typer.Argument(help="a bundle folder")] = Path("bundle"),
+    folder: Releases = Path("releases"),
+) -> None:
+    """Verify a bundle, copy it to the releases and make it current."""
+    print(f"current release: {releases.promote(bundle, folder)}")
+
+
+@release_app.command("rollback")
+@reports_errors
+def rollback(folder: Releases = Path("releases")) -> None:
+    """Go back to the release before the current one."""
+    print(f"current release: {releases.rollback(folder)}")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,32 @@
+"""Gate, then write the bundle of everything known: `python -m recsys.stages.release --split ... --out bundle`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recsys import assemble, bundle, params, splits
+from recsys.errors import reports_errors
+from recsys.evaluation import gate
+
+
+@reports_errors
+def main(
+    split: Annotated[Path, typer.Option(help="folder of the split")],
+    models: Annotated[Path, typer.Option(help="folder of the models that were refitted on everything")],
+    indexes: Annotated[Path, typer.Option(help="folder of their indexes")],
+    offline: Annotated[Path, typer.Option(help="the offline evaluation's results")],
+    out: Annotated[Path, typer.Option(help="folder of the bundle")],
+    params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
+) -> None:
+    """Refuse with the reason, or write the bundle."""
+    settings = params.load(params_file)
+    metrics = gate.check(offline, settings)
+    manifest = bundle.write(
+        assemble.parts(splits.load(split), "all", models, indexes, settings), settings, metrics, out
+    )
+    print(f"bundle {manifest.bundle_id}: {manifest.counts}", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
