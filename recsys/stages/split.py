@@ -1,0 +1,39 @@
+"""Cut the tables into train, valid and test: `python -m recsys.stages.split --tables data/tables --out data/split`"""
+
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from recsys import output, params, splits, splitting
+from recsys.errors import DataError, reports_errors
+
+
+@reports_errors
+def split(
+    tables: Annotated[Path, typer.Option(help="Folder with interactions.parquet and items.parquet.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = params.PARAMS_FILE,
+) -> None:
+    """Cut the tables into train, valid and test."""
+    settings = params.load(params_file)
+    for name in ("interactions", "items"):
+        if not (tables / f"{name}.parquet").is_file():
+            raise DataError(f"{tables / name}.parquet: no such file; run `dvc repro prepare`")
+    made = splitting.make(
+        pl.scan_parquet(tables / "interactions.parquet"),
+        pl.read_parquet(tables / "items.parquet"),
+        settings.data.split,
+        settings.seed,
+    )
+    with output.replaced(out) as folder:
+        splits.save(made, folder)
+    facts = made.facts
+    print(f"{out}: {facts.n_users} users, {facts.n_items} items, events {facts.events}")
+    for fold, window in facts.windows.items():
+        print(f"{fold}: {window.model_dump()}")
+
+
+if __name__ == "__main__":
+    typer.run(split)

@@ -1,0 +1,33 @@
+import subprocess
+import sys
+
+from recsys import splits
+from tests.test_splitting import N_ITEMS, items, random_events, table
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "recsys.stages.split", *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+def test_the_stage_writes_the_same_bytes_twice_and_says_what_it_made(tmp_path):
+    table(random_events(3000, n_users=600)).collect().write_parquet(tmp_path / "interactions.parquet")
+    items(N_ITEMS).write_parquet(tmp_path / "items.parquet")
+    for name in ("one", "two"):
+        done = run("--tables", tmp_path, "--out", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        assert f"{N_ITEMS} items" in done.stdout
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+    assert splits.load(tmp_path / "one").facts.n_items == N_ITEMS
+
+
+def test_a_missing_table_is_one_line_and_leaves_the_old_output(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    done = run("--tables", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "interactions.parquet: no such file" in done.stderr
+    assert (tmp_path / "out" / "old").exists()
