@@ -7,7 +7,7 @@ import numpy as np
 
 
 def read(path: Path) -> Any:
-    """The array in a file; its pages are shared by all processes of a machine. An empty one is read: it has no pages."""
+    """The array in a file; its pages are shared by all processes of a machine. An empty one has none and is read."""
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except ValueError:

@@ -25,6 +25,7 @@ from recsys.contracts import Embeddings, Encoder
 from recsys.errors import BundleError
 from recsys.histories import Histories
 from recsys.index import Index
+from recsys.output import replaced
 from recsys.params import Params, VariantParams, parse
 from recsys.similar import Similar
 
@@ -55,6 +56,7 @@ class Manifest(BaseModel):
     models: dict[str, dict[str, Any]]
     variants: dict[str, VariantParams]
     default_variant: str
+    event_weights: dict[str, float]
     allow_repeat: bool
     metrics: dict[str, Any]
     files: list[File]
@@ -96,41 +98,39 @@ class Parts:
 
 
 def write(parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path) -> Manifest:
-    """Assemble a bundle in a folder beside `out`, then rename it; what `out` held before stays until that moment.
+    """Write a bundle; what `out` held before stays until the new one is complete.
 
     Raises:
         BundleError: "models/all/als: no such folder; run `dvc repro`"
     """
-    aside = out.with_name(out.name + ".partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    (aside / "histories").mkdir(parents=True)
-    counted = catalogue.with_popularity(
-        parts.catalogue, parts.interactions, parts.now, params.data.recent_half_life_days
-    )
-    catalogue.write(counted, aside)
-    histories.write(parts.interactions, parts.users["user_id"], aside / "histories")
-    described = {name: _add_model(folders, aside / "models" / name) for name, folders in parts.models.items()}
-    content: dict[str, Any] = {
-        "format": FORMAT,
-        "dataset": params.dataset,
-        "trained_until": datetime.fromtimestamp(parts.now, tz=UTC).isoformat(),
-        "counts": {
-            "items": counted.height,
-            "users": parts.users.height,
-            "interactions": parts.interactions.height,
-        },
-        "models": described,
-        "variants": {name: variant.model_dump() for name, variant in params.variants.items()},
-        "default_variant": params.data.default_variant,
-        "allow_repeat": params.data.split.allow_repeat,
-        "metrics": dict(metrics),
-        "files": [_describe(path, aside) for path in sorted(aside.rglob("*")) if path.is_file()],
-    }
-    content["bundle_id"] = _digest(content)
-    manifest = Manifest.model_validate(content)
-    (aside / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    shutil.rmtree(out, ignore_errors=True)
-    aside.rename(out)
+    with replaced(out) as aside:
+        (aside / "histories").mkdir()
+        counted = catalogue.with_popularity(
+            parts.catalogue, parts.interactions, parts.now, params.data.recent_half_life_days
+        )
+        catalogue.write(counted, aside)
+        histories.write(parts.interactions, parts.users["user_id"], aside / "histories")
+        described = {name: _add_model(folders, aside / "models" / name) for name, folders in parts.models.items()}
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "dataset": params.dataset,
+            "trained_until": datetime.fromtimestamp(parts.now, tz=UTC).isoformat(),
+            "counts": {
+                "items": counted.height,
+                "users": parts.users.height,
+                "interactions": parts.interactions.height,
+            },
+            "models": described,
+            "variants": {name: variant.model_dump() for name, variant in params.variants.items()},
+            "default_variant": params.data.default_variant,
+            "event_weights": params.data.event_weights,
+            "allow_repeat": params.data.split.allow_repeat,
+            "metrics": dict(metrics),
+            "files": [_describe(path, aside) for path in sorted(aside.rglob("*")) if path.is_file()],
+        }
+        content["bundle_id"] = _digest(content)
+        manifest = Manifest.model_validate(content)
+        (aside / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return manifest
 
 
@@ -168,7 +168,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else content
         raise BundleError(f"{path}: format is {found!r}, this code reads {FORMAT}; write the bundle again")
-    manifest: Manifest = parse(Manifest, content, str(path))
+    manifest = parse(Manifest, content, str(path))
     if _digest(content) != manifest.bundle_id:
         raise BundleError(f"{path}: its content does not match bundle_id {manifest.bundle_id!r}; it was edited by hand")
     return manifest

@@ -1,8 +1,8 @@
 """The types an extension author must know: what goes into a model, a source, a ranker or a rule, and what comes out.
 
 Names used everywhere: `user_id` and `item_id` are external strings; a `row` is the internal int32 position of an item
-in the catalogue and never leaves the process. A history is oldest first. `k` is the length of the answer, `n` the number
-of candidates asked of a source. Times are UTC seconds since 1970 (float), ages are days.
+in the catalogue and never leaves the process. A history is oldest first. `k` is the length of the answer, `n` the
+number of candidates asked of a source. Times are UTC seconds since 1970 (float), ages are days.
 """
 
 from collections.abc import Mapping

@@ -62,7 +62,7 @@ class IdTable:
         return self._bytes(position).decode()
 
     def _bytes(self, position: int) -> bytes:
-        return self._text[self._offsets[position] : self._offsets[position + 1]].tobytes()
+        return bytes(self._text[self._offsets[position] : self._offsets[position + 1]])
 
 
 def _hash(text: bytes) -> int:

@@ -5,7 +5,7 @@ was tuned for that one, and a key that stands in both is refused.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from recsys.errors import ParamsError
 
 PARAMS_FILE = Path("params.yaml")
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -149,7 +151,7 @@ def load(path: Path = PARAMS_FILE) -> Params:
 SectionT = Any
 
 
-def parse(model: type[BaseModel], content: Any, where: str) -> Any:
+def parse(model: type[M], content: Any, where: str) -> M:
     """Validate `content` as `model`; the first problem becomes one line that starts with `where`."""
     try:
         return model.model_validate(content)

@@ -52,8 +52,7 @@ def read(folder: Path) -> State:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: not readable ({error}); restore a copy, or delete it and promote again") from error
-    state: State = parse(State, content, str(path))
-    return state
+    return parse(State, content, str(path))
 
 
 def current(folder: Path) -> Path:
