@@ -58,7 +58,6 @@ class Manifest(BaseModel):
     default_variant: str
     event_weights: dict[str, float]
     allow_repeat: bool
-    event_weights: dict[str, float]
     metrics: dict[str, Any]
     files: list[File]
 
@@ -126,7 +125,6 @@ def write(parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path) -
             "default_variant": params.data.default_variant,
             "event_weights": params.data.event_weights,
             "allow_repeat": params.data.split.allow_repeat,
-        "event_weights": params.data.event_weights,
             "metrics": dict(metrics),
             "files": [_describe(path, aside) for path in sorted(aside.rglob("*")) if path.is_file()],
         }
