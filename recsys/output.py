@@ -1,4 +1,4 @@
-"""Output folders that are either complete or absent: written aside, then renamed."""
+"""Outputs that are either complete or absent: written aside, then renamed."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,3 +15,11 @@ def replaced(folder: Path) -> Iterator[Path]:
     yield aside
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a text file, and the folders above it, so that a reader finds the old or the new content."""
+    aside = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside.write_text(content, encoding="utf-8")
+    aside.replace(path)

@@ -35,7 +35,10 @@ class SplitParams(Section):
 
 
 class Thresholds(Section):
-    """Limits that stop the run in `prepare`; a share is of the rows read."""
+    """Limits that stop the run in `prepare`; a share is of the rows read.
+
+    `max_events_per_user_day` stops nothing: all rows of a user who on some day did more go to quarantine, as of a bot.
+    """
 
     min_interactions: int = Field(ge=1)
     min_users: int = Field(ge=1)
@@ -43,6 +46,7 @@ class Thresholds(Section):
     max_rejected_share: float = Field(ge=0, le=1)
     max_duplicate_share: float = Field(ge=0, le=1)
     max_orphan_share: float = Field(ge=0, le=1)
+    max_events_per_user_day: int | None = Field(None, ge=1)
 
 
 class DatasetParams(Section):

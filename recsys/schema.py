@@ -1,7 +1,9 @@
 """The canonical tables. Every column of `interactions`, `items` and `quarantine` is named here, once.
 
-`prepare` keeps the rows that pass and quarantines the others under the name of the first rule they break.
+`prepare` keeps the rows that pass and quarantines the others with the first rule that they break, see `recsys/checks.py`.
 """
+
+from datetime import UTC, datetime
 
 import dataframely as dy
 
@@ -9,6 +11,8 @@ MAX_ID_LENGTH = 256
 MAX_TITLE_LENGTH = 1_000
 MAX_TEXT_LENGTH = 100_000
 MAX_CATEGORIES = 100
+# Older than any log: seconds that were read as microseconds land in 1970 and are caught here.
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 class Interactions(dy.Schema):
@@ -20,22 +24,22 @@ class Interactions(dy.Schema):
 
     user_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)
     item_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)
-    timestamp = dy.Datetime(time_unit="us", time_zone="UTC")
+    timestamp = dy.Datetime(min=EARLIEST, time_unit="us", time_zone="UTC")
     event = dy.String()
     value = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
     weight = dy.Float32(min=0.0, allow_inf=False, allow_nan=False)
 
 
 class Items(dy.Schema):
-    """One row per item, each id once. `first_seen` is when the item could first be had, null if unknown."""
+    """One row per item, each id once. `price` is per piece; `first_seen` is when the item could first be had."""
 
-    item_id = dy.String(primary_key=True, min_length=1, max_length=MAX_ID_LENGTH)
+    item_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)
     title = dy.String(max_length=MAX_TITLE_LENGTH)
     text = dy.String(max_length=MAX_TEXT_LENGTH)
     categories = dy.List(dy.String(min_length=1, max_length=MAX_ID_LENGTH), max_length=MAX_CATEGORIES)
     price = dy.Float64(nullable=True, min=0.0, allow_inf=False, allow_nan=False)
     available = dy.Bool()
-    first_seen = dy.Datetime(nullable=True, time_unit="us", time_zone="UTC")
+    first_seen = dy.Datetime(nullable=True, min=EARLIEST, time_unit="us", time_zone="UTC")
 
 
 class Quarantine(dy.Schema):

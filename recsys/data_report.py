@@ -1,0 +1,185 @@
+"""What `prepare` read, kept and rejected, for people (`data.txt`) and machines (`data.json`), and the limits that stop it."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from recsys.errors import DataError
+from recsys.params import Thresholds
+
+SHOWN_CELL, SHOWN_ROW = 40, 240
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """Rows of one table; `reasons` counts the rejected ones, most frequent first."""
+
+    file: str
+    read: int
+    kept: int
+    rejected: int
+    rejected_share: float
+    reasons: dict[str, int]
+
+    @classmethod
+    def of(cls, file: Path, read: int, reasons: pl.Series) -> "TableReport":
+        """Count `reasons`, one for each rejected row, of `read` rows."""
+        counts = reasons.alias("reason").value_counts().sort(["count", "reason"], descending=[True, False])
+        return cls(str(file), read, read - reasons.len(), reasons.len(), reasons.len() / read, dict(counts.iter_rows()))
+
+    def share(self, reason: str) -> float:
+        """Part of the rows read that was rejected for `reason`."""
+        return self.reasons.get(reason, 0) / self.read
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """`interactions` and `items` count rows, all else describes the interactions that were kept.
+
+    Times are UTC, ISO 8601, None without interactions. `repeat_rate` is the part of the interactions whose user had
+    met the item before. `seen_items` have an interaction. `duplicate_share` and `orphan_share` are of the rows read.
+    """
+
+    dataset: str
+    interactions: TableReport
+    items: TableReport
+    duplicate_share: float
+    orphan_share: float
+    users: int
+    seen_items: int
+    events: dict[str, int]
+    first: str | None
+    last: str | None
+    days: float
+    repeat_rate: float
+    median_events_per_user: float
+    median_events_per_item: float
+
+    def to_json(self) -> str:
+        """All fields, one a line."""
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    def to_text(self) -> str:
+        """A table that a person can read."""
+        return "\n".join(_lines(self)) + "\n"
+
+
+def describe(dataset: str, interactions: TableReport, items: TableReport, kept: pl.LazyFrame) -> DataReport:
+    """Describe the kept interactions (canonical columns); pairs are counted by 64-bit hash."""
+    facts = kept.select(
+        first=pl.col("timestamp").min(),
+        last=pl.col("timestamp").max(),
+        pairs=pl.struct("user_id", "item_id").hash().n_unique(),
+    ).collect(engine="streaming")
+    first, last, pairs = facts.row(0)
+    per = {name: kept.group_by(name).len().collect(engine="streaming") for name in ("user_id", "item_id", "event")}
+    return DataReport(
+        dataset=dataset,
+        interactions=interactions,
+        items=items,
+        duplicate_share=interactions.share("duplicate"),
+        orphan_share=interactions.share("orphan_item"),
+        users=per["user_id"].height,
+        seen_items=per["item_id"].height,
+        events=dict(per["event"].sort("event").iter_rows()),
+        first=first.isoformat() if first else None,
+        last=last.isoformat() if last else None,
+        days=round((last - first).total_seconds() / 86_400, 3) if first else 0.0,
+        repeat_rate=1 - pairs / interactions.kept if interactions.kept else 0.0,
+        median_events_per_user=_median(per["user_id"]),
+        median_events_per_item=_median(per["item_id"]),
+    )
+
+
+def check(report: DataReport, thresholds: Thresholds, tables: Path) -> None:
+    """Stop the run if a limit is passed; `tables` is the folder with the tables that `report` is about.
+
+    Raises:
+        DataError: "events.csv: 120 of 120 interactions rejected (100.0%), datasets.files.thresholds.max_rejected_share
+            allows 10.0%; most often timestamp_unreadable (120), first row 0: ts='x' ...; mend the data or raise the limit"
+        DataError: "events.csv: users left: 1 (the first: user_id 'u1'), datasets.files.thresholds.min_users wants 50: ..."
+    """
+    key = f"datasets.{report.dataset}.thresholds"
+    for name, limit, reason in (
+        ("items", "max_rejected_share", None),
+        ("interactions", "max_orphan_share", "orphan_item"),
+        ("interactions", "max_duplicate_share", "duplicate"),
+        ("interactions", "max_rejected_share", None),
+    ):
+        table: TableReport = getattr(report, name)
+        share, allowed = table.share(reason) if reason else table.rejected_share, getattr(thresholds, limit)
+        if share > allowed:
+            reason = reason or next(iter(table.reasons))
+            count = table.reasons[reason]
+            rejected = count if limit != "max_rejected_share" else table.rejected
+            raise DataError(
+                f"{table.file}: {rejected:,} of {table.read:,} {name} rejected ({share:.1%}), {key}.{limit} allows"
+                f" {allowed:.1%}; most often {reason} ({count:,}), first {_example(tables, name, reason)};"
+                f" see {tables / 'quarantine.parquet'}, then mend the data or raise the limit"
+            )
+    for what, found, limit, column in (
+        ("interactions", report.interactions.kept, "min_interactions", "timestamp"),
+        ("users", report.users, "min_users", "user_id"),
+        ("items with an interaction", report.seen_items, "min_items", "item_id"),
+    ):
+        if found < (wanted := getattr(thresholds, limit)):
+            raise DataError(
+                f"{report.interactions.file}: {what} left: {found:,}{_first(tables, column)},"
+                f" {key}.{limit} wants {wanted:,}: give more data or lower the limit"
+            )
+
+
+def _example(tables: Path, table: str, reason: str) -> str:
+    """Row number and cells of the first row rejected for `reason`, cut to a line."""
+    found = pl.scan_parquet(tables / "quarantine.parquet").filter(table=table, reason=reason).first().collect()
+    cells: dict[str, Any] = json.loads(found["raw"][0])
+    shown = ", ".join(f"{name}={_short(value, SHOWN_CELL)}" for name, value in cells.items())
+    return f"row {found['row'][0]}: {_short(shown, SHOWN_ROW, quote=False)}"
+
+
+def _first(tables: Path, column: str) -> str:
+    found = pl.scan_parquet(tables / "interactions.parquet").select(pl.col(column).cast(pl.String)).first().collect()
+    return f" (the first: {column} {found.item()!r:.{SHOWN_CELL}})" if found.height else ""
+
+
+def _short(value: Any, width: int, quote: bool = True) -> str:
+    text = repr(value) if quote else str(value)
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def _median(counts: pl.DataFrame) -> float:
+    return float(counts["len"].median() or 0.0)  # type: ignore[arg-type]
+
+
+def _lines(report: DataReport) -> Iterator[str]:
+    yield f"data set {report.dataset}"
+    yield ""
+    yield f"{'table':14}{'read':>14}{'kept':>14}{'rejected':>14}{'share':>9}  file"
+    for name in ("interactions", "items"):
+        table: TableReport = getattr(report, name)
+        yield (
+            f"{name:14}{table.read:>14,}{table.kept:>14,}{table.rejected:>14,}{table.rejected_share:>9.2%}  {table.file}"
+        )
+    yield ""
+    yield f"{'rejected':14}{'rows':>14}{'share':>9}  reason"
+    for name in ("interactions", "items"):
+        table = getattr(report, name)
+        for reason, count in table.reasons.items():
+            yield f"{name:14}{count:>14,}{count / table.read:>9.2%}  {reason}"
+    yield ""
+    span = f"{report.first} to {report.last}, {report.days:,.1f} days" if report.first else "none"
+    for label, value in (
+        ("users", f"{report.users:,}, half of them with {report.median_events_per_user:g} events or fewer"),
+        ("items", f"{report.seen_items:,} with events, half of them with {report.median_events_per_item:g} or fewer"),
+        ("events", ", ".join(f"{name} {count:,}" for name, count in report.events.items()) or "none"),
+        ("time span", span),
+        ("repeat rate", f"{report.repeat_rate:.2%} of the interactions, the user had met the item before"),
+        ("duplicates", f"{report.duplicate_share:.2%} of the interactions read"),
+        ("orphans", f"{report.orphan_share:.2%} of the interactions read are about an unknown item"),
+    ):
+        yield f"{label:14}{value}"

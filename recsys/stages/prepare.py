@@ -1,0 +1,40 @@
+"""Stage `prepare`: raw files to canonical tables, bad rows to quarantine, counts to a report; limits stop the run.
+
+    python -m recsys.stages.prepare --raw data/raw --tables data/tables --reports reports
+
+When it stops, earlier tables and reports stay as they were, and what it found lies in `<tables>.partial`.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recsys import params as settings
+from recsys.data_report import check
+from recsys.datasets import load_adapter
+from recsys.errors import reports_errors
+from recsys.output import replaced, write_text
+from recsys.prepare import prepare
+
+
+@reports_errors
+def main(
+    raw: Annotated[Path, typer.Option(help="folder that the stage fetch wrote")],
+    tables: Annotated[Path, typer.Option(help="folder of the tables")],
+    reports: Annotated[Path, typer.Option(help="folder of the report: data.json, and data.txt for people")],
+    params: Annotated[Path, typer.Option(help="the settings file")] = settings.PARAMS_FILE,
+) -> None:
+    """Good rows become tables, bad rows go to quarantine; limits that are passed stop the run."""
+    chosen = settings.load(params)
+    adapter = load_adapter(chosen.dataset)
+    config = settings.parse(adapter.Config, chosen.data.adapter, f"{params}: datasets.{chosen.dataset}.adapter")
+    with replaced(tables) as aside:
+        report = prepare(adapter.tables(config, raw), chosen.dataset, chosen.data, aside)
+        check(report, chosen.data.thresholds, aside)
+    write_text(reports / "data.json", report.to_json())
+    write_text(reports / "data.txt", report.to_text())
+
+
+if __name__ == "__main__":
+    typer.run(main)
