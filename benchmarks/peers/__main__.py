@@ -1,0 +1,145 @@
+"""Our ALS beside EASE, RecTools and LensKit on the same split, scored by the same code.
+
+    python -m benchmarks.peers WORKSPACE    a folder where `dvc repro` has run; writes benchmarks/results/peers_<data set>.json
+
+Each peer has an environment of its own under build/peers, made on first use: RecTools installs a second distribution that is
+imported as `implicit`. Peers are tuned on the validation window by the grids in their files, ours has the settings of
+params.yaml, which were found on the same window. Users are those of the test window with a history.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from benchmarks.machine import describe
+from recsys import assemble, bundle, params, splits
+from recsys.evaluation import metrics, sample
+from recsys.evaluation.intervals import Bootstrap
+from recsys.recommender import Recommender
+
+HERE = Path(__file__).parent
+BUILD = HERE.parents[1] / "build" / "peers"
+RESULTS = HERE.parent / "results"
+ENVIRONMENTS = {"rectools_peers": ["rectools==0.19.0"], "lenskit_peers": ["torch==2.13.0", "lenskit==2025.8.1"]}
+PEERS = ["ease", "rectools_als", "rectools_item_knn", "lenskit_als", "lenskit_item_knn"]
+BASELINE = "als"
+VARIANTS = [BASELINE, "popular", "random"]
+
+
+def main(workspace: Path) -> None:
+    """Export, run every peer, score everything."""
+    settings = params.load(workspace / "params.yaml")
+    split = splits.load(workspace / "data/split")
+    folder = BUILD / settings.dataset
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    drawn = {fold: draw(split, fold, settings) for fold in ("valid", "test")}
+    for fold, mine in drawn.items():
+        export(split, fold, mine, folder / f"{fold}.npz")
+    run(sys.executable, "ease", folder)
+    for script, packages in ENVIRONMENTS.items():
+        run(environment(script, packages), script, folder)
+    asked = drawn["test"]
+    lists = {name: np.load(folder / f"{name}.npy") for name in PEERS}
+    lists |= own_lists(workspace, split, asked, settings)
+    table = score(lists, asked, settings)
+    tuned = {name: json.loads((folder / f"{name}.json").read_text()) for name in PEERS}
+    out = RESULTS / f"peers_{settings.dataset}.json"
+    out.parent.mkdir(exist_ok=True)
+    content = {
+        "machine": describe(),
+        "users": len(asked.users),
+        "als": settings.model("als"),
+        "table": table,
+        "peers": tuned,
+        "note": "difference is against our als, paired over users, with a 95 % interval",
+    }
+    out.write_text(json.dumps(content, indent=1) + "\n")
+    for name, row in table.items():
+        print(f"{name:20} ndcg@10 {row['ndcg@10']:.4f}  difference {row['difference']:+.4f} {row['interval']}")
+
+
+def draw(split: splits.Split, fold: sample.Fold, settings: params.Params) -> sample.Sample:
+    """The users of a window who have a history: peers have nothing to say about the others."""
+    known = split.fit_rows(fold).filter(pl.col("weight") > 0)["user_row"].unique()
+    everyone = sample.draw(
+        split, fold, np.zeros(split.catalogue.height, dtype=np.float32), split.users.height, settings.seed
+    )
+    users = np.intersect1d(everyone.users, known.to_numpy())
+    if len(users) > settings.evaluate.max_users:
+        users = np.sort(np.random.default_rng(settings.seed).choice(users, settings.evaluate.max_users, replace=False))
+    return everyone.of(users)
+
+
+def export(split: splits.Split, fold: sample.Fold, mine: sample.Sample, path: Path) -> None:
+    """The fold as plain arrays, for environments that know nothing of ours."""
+    events = split.fit_rows(fold).filter(pl.col("weight") > 0)
+    np.savez(
+        path,
+        users=events["user_row"].to_numpy(),
+        items=events["item_row"].to_numpy(),
+        weights=events["weight"].to_numpy(),
+        asked=mine.users,
+        target_starts=mine.targets.starts,
+        target_rows=mine.targets.rows,
+        shape=np.array([split.users.height, split.catalogue.height]),
+    )
+
+
+def own_lists(workspace: Path, split: splits.Split, asked: sample.Sample, settings: params.Params) -> dict[str, Any]:
+    """Our variants through the main path."""
+    parts = assemble.parts(split, "test", workspace / "models/test", workspace / "indexes/test", settings)
+    folder = BUILD / settings.dataset / "bundle"
+    bundle.write(parts, settings, {}, folder)
+    loaded = bundle.load(folder)
+    names = dict.fromkeys([*VARIANTS, settings.data.default_variant])
+    return {name: sample.lists(Recommender(loaded, name), split, asked, 20, settings.seed) for name in names}
+
+
+def score(lists: dict[str, Any], asked: sample.Sample, settings: params.Params) -> dict[str, Any]:
+    """NDCG@10 and recall@20 of all, and the paired difference of NDCG@10 to our ALS."""
+    values = {}
+    for name, rows in lists.items():
+        found = metrics.hits(rows, asked.targets)
+        values[name] = (metrics.ndcg(found[:, :10], asked.targets.lengths), metrics.recall(found, asked.targets.lengths))
+    bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
+    table = {}
+    for name, (ndcg, recall) in sorted(values.items(), key=lambda item: -item[1][0].mean()):
+        value, low, high = bootstrap.interval((ndcg - values[BASELINE][0])[:, None])
+        table[name] = {
+            "ndcg@10": round(float(ndcg.mean()), 5),
+            "recall@20": round(float(recall.mean()), 5),
+            "difference": round(float(value[0]), 5),
+            "interval": [round(float(low[0]), 5), round(float(high[0]), 5)],
+        }
+    return table
+
+
+def environment(name: str, packages: list[str]) -> str:
+    """The Python of a peer's own environment."""
+    folder = BUILD / f"env-{name}"
+    python = folder / "bin/python"
+    if not (folder / "ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        for package in packages:
+            subprocess.run([python, "-m", "pip", "install", "--quiet", package], check=True)
+        (folder / "ready").touch()
+    return str(python)
+
+
+def run(python: str, script: str, folder: Path) -> None:
+    """Run a peer's script on the export."""
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    command = [python, HERE / f"{script}.py", folder, folder]
+    subprocess.run(command, check=True, env={**os.environ, **threads})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,82 @@
+"""What every peer's script shares; numpy only, because it runs in the peers' own environments.
+
+    python <peer>.py DATA OUT     DATA: the folder that `benchmarks.peers` exported    OUT: gets <name>.npy and <name>.json
+
+A peer is tuned as we tune: every setting of its grid is fitted on the validation window's past, the best NDCG@10 there is
+fitted again on the test window's past and asked for the test users' lists. Nothing of the test window is looked at.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+K = 20
+
+
+@dataclass(frozen=True)
+class Fold:
+    """users, items, weights: (n_events,) the fit set, weight > 0; asked: (m,) users; targets: per asked user, a set of rows."""
+
+    users: np.ndarray
+    items: np.ndarray
+    weights: np.ndarray
+    asked: np.ndarray
+    targets: list[set[int]]
+    n_users: int
+    n_items: int
+
+
+Lists = Callable[[Fold, dict[str, Any]], np.ndarray]
+
+
+def read(folder: Path, fold: str) -> Fold:
+    """Read one fold of the export."""
+    arrays = np.load(folder / f"{fold}.npz", allow_pickle=False)
+    starts, rows = arrays["target_starts"], arrays["target_rows"]
+    targets = [set(rows[a:b].tolist()) for a, b in zip(starts[:-1], starts[1:])]
+    n_users, n_items = arrays["shape"].tolist()
+    return Fold(arrays["users"], arrays["items"], arrays["weights"], arrays["asked"], targets, n_users, n_items)
+
+
+def ndcg(lists: np.ndarray, targets: list[set[int]], k: int = 10) -> float:
+    """Mean NDCG@k; only to choose a setting, the table is made by the project's own metrics."""
+    discounts = 1 / np.log2(np.arange(2, k + 2))
+    total = 0.0
+    for row, wanted in zip(lists[:, :k].tolist(), targets):
+        gain = sum(discount for item, discount in zip(row, discounts) if item in wanted)
+        total += gain / discounts[: min(k, len(wanted))].sum()
+    return total / len(targets)
+
+
+def top(scores: np.ndarray, fold: Fold, asked: np.ndarray, k: int = K) -> np.ndarray:
+    """The k best unseen items of each row of scores (m, n_items); overwrites scores."""
+    place = np.full(fold.n_users, -1)
+    place[asked] = np.arange(len(asked))
+    mine = place[fold.users] >= 0
+    scores[place[fold.users[mine]], fold.items[mine]] = -np.inf
+    best = np.argpartition(-scores, k, axis=1)[:, :k]
+    order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(best, order, axis=1).astype(np.int32)
+
+
+def tune_and_run(name: str, lists: Lists, grid: Iterable[dict[str, Any]]) -> None:
+    """Choose on `valid`, answer on `test`, write both."""
+    data, out = Path(sys.argv[1]), Path(sys.argv[2])
+    valid, test = read(data, "valid"), read(data, "test")
+    trials = []
+    for setting in grid:
+        score = ndcg(lists(valid, setting), valid.targets)
+        trials.append({"setting": setting, "valid_ndcg@10": score})
+        print(f"{name} {setting} {score:.4f}", file=sys.stderr, flush=True)
+    best = max(trials, key=lambda trial: trial["valid_ndcg@10"])
+    started = time.perf_counter()
+    rows = lists(test, best["setting"])
+    seconds = time.perf_counter() - started
+    np.save(out / f"{name}.npy", rows)
+    (out / f"{name}.json").write_text(json.dumps({**best, "fit_and_ask_seconds": seconds, "trials": trials}, indent=1))
