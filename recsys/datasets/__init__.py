@@ -47,13 +47,14 @@ class Adapter(Protocol):
     """The three names every file in this folder has.
 
     Config: pydantic model of the section `datasets.<name>.adapter`, frozen and closed to unknown keys.
-    fetch: writes the raw files into the empty folder `out`; the same config and seed give the same bytes.
+    fetch: writes the raw files into the empty folder `out`; the same config and seed give the same bytes. Returns what to note about
+        their origin, ready for JSON (`recsys.download.Found.provenance`), or None if the adapter made the data itself.
     tables: reads what `fetch` wrote. Both raise DataError with one line when they cannot.
     """
 
     Config: type[BaseModel]
 
-    def fetch(self, config: Any, out: Path, seed: int) -> None: ...
+    def fetch(self, config: Any, out: Path, seed: int) -> dict[str, Any] | None: ...
 
     def tables(self, config: Any, raw: Path) -> RawTables: ...
 

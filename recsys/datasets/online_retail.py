@@ -1,0 +1,169 @@
+"""Online Retail: every invoice line of a British online wholesaler of gifts, December 2010 to December 2011.
+
+Source: D. Chen, Online Retail, UCI Machine Learning Repository, 2015, https://doi.org/10.24432/C5BW33, CC BY 4.0.
+
+One invoice line is one purchase of value quantity x unit price (GBP). Rejected, under the first reason that fits:
+cancelled invoices, lines without a customer, codes that are no products (postage, fees, manual entries, vouchers, ...:
+whatever is not five digits and at most two letters), quantities and prices not above zero. Codes that differ only in
+the case of their letters are one product. Repeated lines are for `prepare` to judge.
+
+Items are the product codes. Title: the description it was sold under most often; text: the words of all descriptions
+it was sold under; price: the median unit price (GBP). All three come from lines that are sales, with or without a
+customer, whatever their date: the notes on other lines ("damaged", "check", "ebay") describe no product. A product
+never sold is rejected. The data have no categories. Times are the shop's local clock, taken as UTC.
+
+The sha256 of the publisher's zip is not known, so only its inner checksums, its columns and their types are checked.
+"""
+
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from recsys.datasets import RawTables
+from recsys.download import Place, local_places, obtained
+from recsys.errors import DataError
+
+PUBLISHER = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
+ZIP = "online+retail.zip"
+PARQUET = "online_retail_all.parquet"
+PARQUET_SHA256 = "198e0ff1b4f11be672fc1611aac5e73127a6eb853594da8df084e3287838a30f"  # the workbook's rows, as Parquet
+RAW_FILE = "online_retail.parquet"
+LINES: dict[str, pl.DataType] = {
+    "InvoiceNo": pl.String(),
+    "StockCode": pl.String(),
+    "Description": pl.String(),
+    "Quantity": pl.Int64(),
+    "InvoiceDate": pl.Datetime("us"),
+    "UnitPrice": pl.Float64(),
+    "CustomerID": pl.String(),
+    "Country": pl.String(),
+}
+PRODUCT = r"^\d{5}[A-Z]{0,2}$"
+
+
+class Config(BaseModel):
+    """mirrors: further places of the publisher's zip, or of its rows as Parquet if the name ends with .parquet."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mirrors: list[str] = Field(default_factory=list)
+
+
+def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
+    """Write the lines as Parquet, the same bytes whether they come as workbook or Parquet; the seed plays no part."""
+    places = [
+        *local_places("online-retail", PARQUET, PARQUET_SHA256),
+        *local_places("online-retail", ZIP, None),
+        Place("publisher", PUBLISHER, ZIP, None),
+        *(
+            Place("mirror", mirror, PARQUET, PARQUET_SHA256)
+            if mirror.endswith(".parquet")
+            else Place("mirror", mirror, ZIP, None)
+            for mirror in config.mirrors
+        ),
+    ]
+    with obtained(places, downloads=out.parent) as found:
+        lines = pl.read_parquet(found.path) if found.place.filename == PARQUET else _read_zip(found.path)
+        _normalised(lines, found.path).write_parquet(out / RAW_FILE)
+        return found.provenance()
+
+
+def tables(config: Config, raw: Path) -> RawTables:
+    """Invoice lines as purchases, product codes as items.
+
+    Raises:
+        DataError: "data/raw: no file 'online_retail.parquet'; fetch the raw data first"
+    """
+    file = raw / RAW_FILE
+    if not file.is_file():
+        raise DataError(f"{raw}: no file {RAW_FILE!r}; fetch the raw data first")
+    lines = pl.scan_parquet(file).with_columns(
+        item_id=pl.col("StockCode").str.strip_chars().str.to_uppercase(), raw=pl.struct(*LINES)
+    )
+    return RawTables(_interactions(lines), _items(lines), interactions_file=file, items_file=file)
+
+
+def _interactions(lines: pl.LazyFrame) -> pl.LazyFrame:
+    reasons = {
+        "cancelled": pl.col("InvoiceNo").str.starts_with("C"),
+        "no_customer": pl.col("CustomerID").is_null(),
+        "not_a_product": ~pl.col("item_id").str.contains(PRODUCT),
+        "non_positive_quantity": pl.col("Quantity") <= 0,
+        "zero_price": pl.col("UnitPrice") <= 0,
+    }
+    return lines.select(
+        "item_id",
+        "raw",
+        user_id="CustomerID",
+        timestamp=pl.col("InvoiceDate").dt.replace_time_zone("UTC"),
+        event=pl.lit("purchase"),
+        value=pl.col("Quantity") * pl.col("UnitPrice"),
+        reject=pl.coalesce(pl.when(found).then(pl.lit(reason)) for reason, found in reasons.items()),
+    )
+
+
+def _items(lines: pl.LazyFrame) -> pl.LazyFrame:
+    products = lines.filter(pl.col("item_id").str.contains(PRODUCT)).select(
+        "item_id",
+        "UnitPrice",
+        description=pl.col("Description").str.replace_all(r"\s+", " ").str.strip_chars(),
+        sold=~pl.col("InvoiceNo").str.starts_with("C") & (pl.col("Quantity") > 0) & (pl.col("UnitPrice") > 0),
+    )
+    sales = products.filter("sold")
+    described = (
+        sales.group_by("item_id", "description")
+        .agg(times=pl.len())
+        .sort("item_id", "times", "description", descending=[False, True, False])
+        .group_by("item_id", maintain_order=True)
+        .agg(
+            title=pl.col("description").drop_nulls().first(),
+            text=pl.col("description")
+            .str.to_lowercase()
+            .str.split(" ")
+            .explode()
+            .unique(maintain_order=True)
+            .str.join(" "),
+        )
+    )
+    return (
+        products.group_by("item_id")
+        .agg(price=pl.col("UnitPrice").filter("sold").median(), sold=pl.col("sold").any())
+        .join(described, on="item_id", how="left")
+        .sort("item_id")
+        .select(
+            "item_id",
+            "title",
+            "text",
+            "price",
+            categories=pl.lit([], pl.List(pl.String)),
+            available=True,
+            reject=pl.when(~pl.col("sold")).then(pl.lit("never_sold")),
+        )
+    )
+
+
+def _read_zip(file: Path) -> pl.DataFrame:
+    """The first sheet of the only workbook in the zip."""
+    with ZipFile(file) as content:
+        books = [name for name in content.namelist() if name.lower().endswith(".xlsx")]
+        if len(books) != 1:
+            raise DataError(
+                f"{file}: {len(books)} workbooks inside ({content.namelist()}), wanted the one of {PUBLISHER}"
+            )
+        book = content.read(books[0])
+    # every cell as it is: an invoice number is a number in one row and text in the next
+    return pl.read_excel(book, engine="calamine", infer_schema_length=None)
+
+
+def _normalised(lines: pl.DataFrame, file: Path) -> pl.DataFrame:
+    """The published columns with one dtype each; codes lose the '.0' that a number has as text."""
+    if missing := [name for name in LINES if name not in lines.columns]:
+        raise DataError(f"{file}: no column {missing[0]!r}, found {lines.columns}; put the publisher's file there")
+    codes = pl.col("InvoiceNo", "StockCode", "CustomerID").cast(pl.String).str.replace(r"\.0$", "")
+    try:
+        return lines.select(*LINES).with_columns(codes).cast(LINES)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{file}: {' '.join(str(error).split())}; put the publisher's file there") from error

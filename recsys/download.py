@@ -1,0 +1,227 @@
+"""Raw data from the first place that has it intact: a local folder, the publisher, then mirrors.
+
+A download grows in `<name>.part` beside the raw folder. It is read only after its bytes were checked, so a half-written
+one never counts as data; the next run goes on where it stopped (HTTP Range). Proxies and certificates come from the
+environment, as httpx reads them (HTTPS_PROXY, SSL_CERT_FILE, ...).
+
+The publishers' own addresses are not exercised by the tests, which use a local server.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import httpx
+
+from recsys.errors import DataError, SourceUnreachableError
+
+LOCAL_FOLDER = "RECSYS_DATA_DIR"
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)  # seconds; 30 without a single byte is a dead connection
+ATTEMPTS = 4  # per address; each goes on where the last one stopped
+PAUSE_SECONDS = 1.0
+PROGRESS_SECONDS = 2.0
+TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+DAMAGED_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+)  # RuntimeError: a flipped bit asks for a password
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place that may hold a file. location: a path, or an address that starts with http:// or https://.
+
+    sha256 None: not known beforehand, then the file is a zip and the checksums inside it are what is checked.
+    """
+
+    kind: Literal["local folder", "publisher", "mirror"]
+    location: str
+    filename: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that was found and is intact. passed_over: the places tried before it, each with the reason."""
+
+    path: Path
+    place: Place
+    sha256: str
+    passed_over: list[str]
+
+    def provenance(self) -> dict[str, Any]:
+        """Where it came from, ready for JSON."""
+        return {
+            "source": self.place.kind,
+            "location": self.place.location,
+            "bytes": self.path.stat().st_size,
+            "sha256": self.sha256,
+            "sha256_known_beforehand": self.place.sha256 is not None,
+            "passed_over": self.passed_over,
+        }
+
+
+class _PassOverError(Exception):
+    """Why a place cannot serve."""
+
+
+class _TryAgainError(Exception):
+    """Why a place could not serve just now."""
+
+
+def local_places(folder: str, filename: str, sha256: str | None) -> list[Place]:
+    """`$RECSYS_DATA_DIR/<folder>/<filename>`, or the file directly in `$RECSYS_DATA_DIR`; empty if that is not set."""
+    root = os.environ.get(LOCAL_FOLDER)
+    if not root:
+        return []
+    paths = [Path(root).expanduser() / folder / filename, Path(root).expanduser() / filename]
+    path = next((path for path in paths if path.is_file()), paths[0])
+    return [Place("local folder", str(path.absolute()), filename, sha256)]
+
+
+@contextmanager
+def obtained(places: Sequence[Place], downloads: Path) -> Iterator[Found]:
+    """Yield the file of the first place that serves it intact; a downloaded one is deleted when the block ends well.
+
+    downloads: the folder in which unfinished downloads wait for the next run.
+
+    Raises:
+        SourceUnreachableError: "no source of 'ml-1m.zip' could be used: publisher https://...: HTTP 404; ..."
+    """
+    found = _first(places, downloads)
+    yield found
+    if _remote(found.place):
+        found.path.unlink()
+
+
+def unpack(archive: Path, out: Path, wanted: Sequence[str], welcome: Sequence[str] = ()) -> None:
+    """Copy members of a zip into the folder `out`: all of `wanted`, and those of `welcome` that are there.
+
+    Members are found by file name in any folder of the zip and written under our names, so none can land outside `out`.
+
+    Raises:
+        DataError: "ml-1m.zip: no file 'ratings.dat' inside, found ...", or "...: not an intact zip archive (...); ..."
+    """
+    try:
+        with zipfile.ZipFile(archive) as content:
+            inside = {PurePosixPath(member.filename).name: member for member in content.infolist()}
+            if missing := [name for name in wanted if name not in inside]:
+                raise DataError(
+                    f"{archive}: no file {missing[0]!r} inside, found {', '.join(map(repr, sorted(inside)))};"
+                    " put the publisher's archive there"
+                )
+            for name in [*wanted, *(name for name in welcome if name in inside)]:
+                with content.open(inside[name]) as source, (out / name).open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+    except DAMAGED_ZIP as error:
+        raise DataError(f"{archive}: not an intact zip archive ({error}); delete it and fetch again") from error
+
+
+def _first(places: Sequence[Place], downloads: Path) -> Found:
+    passed_over: list[str] = []
+    for place in places:
+        try:
+            path = _download(place, downloads) if _remote(place) else Path(place.location)
+            found = Found(path, place, _checked(path, place.sha256), passed_over)
+        except _PassOverError as reason:
+            passed_over.append(f"{place.kind} {place.location}: {reason}")
+            print(f"fetch: {passed_over[-1]}", file=sys.stderr)
+        else:
+            print(f"fetch: {place.kind} {place.location}: {path.stat().st_size:,} bytes, intact", file=sys.stderr)
+            return found
+    filename = next((place.filename for place in places if _remote(place)), places[0].filename)
+    raise SourceUnreachableError(
+        f"no source of {filename!r} could be used: {'; '.join(passed_over)}; run again when the network is back, or put"
+        f" {filename!r} into a folder and set {LOCAL_FOLDER} to that folder, or list an address under `adapter.mirrors`"
+    )
+
+
+def _remote(place: Place) -> bool:
+    return place.location.startswith(("http://", "https://"))
+
+
+def _checked(path: Path, wanted: str | None) -> str:
+    """sha256 of an intact file."""
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        damaged = None
+        if wanted is None:
+            with zipfile.ZipFile(path) as content:
+                damaged = content.testzip()
+    except OSError as error:
+        raise _PassOverError(error.strerror or str(error)) from None
+    except DAMAGED_ZIP as error:
+        raise _PassOverError(f"not an intact zip archive ({error})") from None
+    if damaged:
+        raise _PassOverError(f"not an intact zip archive ({damaged!r} is damaged)")
+    if wanted not in (None, sha256):
+        size = path.stat().st_size
+        raise _PassOverError(f"corrupt or another version: {size:,} bytes with sha256 {sha256}, wanted {wanted}")
+    return sha256
+
+
+def _download(place: Place, downloads: Path) -> Path:
+    """Bring `<filename>.part` to its full length; it is intact when this returns."""
+    downloads.mkdir(parents=True, exist_ok=True)
+    part = downloads / f"{place.filename}.part"
+    problem = ""
+    for attempt in range(ATTEMPTS):
+        time.sleep(PAUSE_SECONDS if attempt else 0)
+        start = part.stat().st_size if part.exists() else 0
+        try:
+            _transfer(place.location, part, start)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.InvalidURL) as error:
+            raise _PassOverError(_line(error)) from None
+        except (_TryAgainError, httpx.RequestError) as error:
+            problem = _line(error)
+            continue
+        except OSError as error:
+            raise DataError(f"cannot write {part}: {error.strerror}; make room or give another --out") from error
+        try:
+            _checked(part, place.sha256)
+            return part
+        except _PassOverError as error:
+            part.unlink()
+            if start == 0:
+                raise
+            problem = str(error)  # perhaps two versions were joined: once more, from the first byte
+    raise _PassOverError(f"{problem} (tried {ATTEMPTS} times)")
+
+
+def _transfer(url: str, part: Path, start: int) -> None:
+    """One request: append from byte `start` on, or write anew if the server sends the whole file."""
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and start:
+            return  # nothing is left to send: the check decides
+        if response.status_code in TRY_AGAIN:
+            raise _TryAgainError(f"HTTP {response.status_code}")
+        if not response.is_success:
+            raise _PassOverError(f"HTTP {response.status_code}")
+        resumes = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        done = start if response.status_code == httpx.codes.PARTIAL_CONTENT and resumes else 0
+        length = response.headers.get("Content-Length")
+        total = f" of {done + int(length):,}" if length else ""
+        shown = time.monotonic()
+        with part.open("ab" if done else "wb") as file:
+            for chunk in response.iter_raw():
+                done += file.write(chunk)
+                if time.monotonic() - shown > PROGRESS_SECONDS:
+                    shown = time.monotonic()
+                    print(f"fetch: {part.stem} {done:,}{total} bytes", file=sys.stderr)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,62 @@
+"""Stage `fetch`: the raw data of the active data set, as published, made up or named in the settings.
+
+    python -m recsys.stages.fetch --raw data/raw
+
+When it fails, earlier raw data stay as they were. `<raw>.provenance.json` beside the folder says which source served,
+when, and the sha256 of every raw file; it is no output of the pipeline, so the same data from another source change
+nothing.
+"""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recsys import params as settings
+from recsys.datasets import load_adapter
+from recsys.errors import reports_errors
+from recsys.output import replaced
+
+
+@reports_errors
+def main(
+    raw: Annotated[Path, typer.Option(help="folder to write the raw files into")],
+    params: Annotated[Path, typer.Option(help="settings")] = settings.PARAMS_FILE,
+) -> None:
+    """Get the raw data: download and check, copy from a local folder, or generate."""
+    chosen = settings.load(params)
+    adapter = load_adapter(chosen.dataset)
+    config = settings.parse(adapter.Config, chosen.data.adapter, f"{params}: datasets.{chosen.dataset}.adapter")
+    with replaced(raw) as aside:
+        origin = adapter.fetch(config, aside, chosen.seed)
+    provenance = {
+        "dataset": chosen.dataset,
+        "adapter": config.model_dump(mode="json"),
+        "seed": chosen.seed,
+        "fetched_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "origin": origin or {"source": f"recsys/datasets/{chosen.dataset}.py"},
+        "files": _files(raw),
+    }
+    _write_aside(raw.with_name(f"{raw.name}.provenance.json"), json.dumps(provenance, indent=2) + "\n")
+
+
+def _files(folder: Path) -> list[dict[str, Any]]:
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        found.append({"path": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": sha256})
+    return found
+
+
+def _write_aside(path: Path, text: str) -> None:
+    aside = path.with_name(path.name + ".partial")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+if __name__ == "__main__":
+    typer.run(main)
