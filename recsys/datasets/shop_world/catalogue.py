@@ -1,0 +1,58 @@
+"""The items as a shop would publish them: words and prices instead of vectors."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from recsys.datasets.shop_world.config import Config
+from recsys.datasets.shop_world.items import BRANDS, SUBS, Items
+from recsys.datasets.shop_world.words import COLOURS, DEPARTMENTS, PRAISE, STYLES
+
+END = datetime(2026, 1, 1, tzinfo=UTC)  # of the log, whatever its length, so that no run depends on today's date
+
+
+def start(config: Config) -> datetime:
+    """Midnight of the first day of the log."""
+    return END - timedelta(days=config.days)
+
+
+def ids(letter: str, rows: pl.Series) -> pl.Series:
+    """External ids of int rows: `p0000042`. They count items or users whose order means nothing."""
+    return letter + rows.cast(pl.String).str.zfill(7)
+
+
+def frame(config: Config, items: Items, rng: np.random.Generator) -> pl.DataFrame:
+    """The raw items: item_id, title, text, categories, price, available (on the last day), first_seen."""
+    rows = pl.Series(np.arange(len(items)))
+    words = [_words(sub, brand, rng) for sub, brand in zip(items.sub.tolist(), items.brand.tolist(), strict=True)]
+    arrives = pl.Series(items.arrives).cast(pl.Int64) * timedelta(days=1)
+    return pl.DataFrame(
+        {
+            "item_id": ids("p", rows),
+            "title": [title for title, _ in words],
+            "text": [text for _, text in words],
+            "categories": [_categories(*SUBS[sub]) for sub in items.sub.tolist()],
+            "price": items.price,
+            "available": np.isinf(items.leaves),
+            "first_seen": pl.repeat(start(config), len(items), eager=True) + arrives,
+        }
+    )
+
+
+def _categories(department: str, sub: str) -> list[str]:
+    return [department, f"{department} > {sub}"]
+
+
+def _words(sub: int, brand: int, rng: np.random.Generator) -> tuple[str, str]:
+    department, sub_name = SUBS[sub]
+    style, brand_name = BRANDS[brand]
+    nouns = DEPARTMENTS[department][sub_name][1]
+    adjectives = STYLES[style][0]
+    first, second, third = rng.permutation(len(adjectives))[:3]
+    noun, colour = nouns[rng.integers(len(nouns))], COLOURS[rng.integers(len(COLOURS))]
+    praise = PRAISE[rng.integers(len(PRAISE))]
+    title = f"{adjectives[first]} {colour} {noun} by {brand_name}"
+    look, maker = f"{adjectives[second]} and {adjectives[third]}", f"the {sub_name.lower()} range of {brand_name}"
+    text = f"{look}: a {noun} from {maker}. {praise}"
+    return title[0].upper() + title[1:], text[0].upper() + text[1:]

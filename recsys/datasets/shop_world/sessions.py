@@ -1,0 +1,81 @@
+"""One day in the shop: sessions of looks, some of which become carts, some of those purchases."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.datasets.shop_world.items import Floats, Ints
+from recsys.datasets.shop_world.users import MOOD_SHARES
+from recsys.datasets.shop_world.world import World
+
+LOOKS, MOST_LOOKS = 4.0, 40
+AGAIN_SHARE = 0.15  # looks that go back to the item before
+WANDER_SHARE = 0.1  # sessions in any taste, such as for a present
+PURCHASE_SHARE = 0.5  # of the carts
+LOOK_S, CART_S, CHECKOUT_S = 45.0, 30.0, 120.0
+EVENTS = ("view", "cart", "purchase")
+WEEKDAYS = np.array([1.0, 0.95, 0.95, 1.0, 1.1, 1.3, 1.25])
+
+
+@dataclass(frozen=True)
+class Events:
+    """One entry per event: user and item rows, `step` in EVENTS, `seconds` since midnight (may pass the next)."""
+
+    user: Ints
+    item: Ints
+    step: Ints
+    seconds: Floats
+
+
+def traffic(world: World) -> Floats:
+    """(days,) share of all events that falls on each day: as many as there are customers, more at weekends."""
+    days = range(world.config.days)
+    present = np.array([world.users.presence(day).sum() * WEEKDAYS[day % 7] for day in days])
+    return np.asarray(present / present.sum())
+
+
+def day(world: World, day: int, n_events: int, rng: np.random.Generator) -> Events:
+    """Exactly `n_events` events of one day; sessions are in no order, the last one may be cut short."""
+    looks = np.minimum(rng.geometric(1.0 / LOOKS, size=n_events), MOST_LOOKS)
+    looks = looks[: np.searchsorted(np.cumsum(looks), n_events) + 1]  # enough, even if nobody buys
+    user = _visitors(world, day, len(looks), rng)
+    taste = _tastes(world, user, rng)
+    start = np.clip(rng.normal(15.5, 4.0, size=len(looks)), 0.0, 23.9) * 3600
+    session = np.repeat(np.arange(len(looks)), looks)
+    first = np.cumsum(looks) - looks
+    item = _items(world, day, taste[session], rng)
+    again = rng.random(len(session)) < AGAIN_SHARE
+    again[first] = False
+    item = item[np.maximum.accumulate(np.where(again, 0, np.arange(len(session))))]
+    waited = np.cumsum(rng.exponential(LOOK_S, size=len(session)))
+    seconds = start[session] + waited - waited[first][session]
+
+    chance = world.conversion(user[session], item)
+    cart = ~again & (rng.random(len(session)) < chance)
+    purchase = cart & (rng.random(len(session)) < PURCHASE_SHARE)
+    steps = 1 + cart + purchase
+    look = np.repeat(np.arange(len(session)), steps)[:n_events]
+    step = np.arange(n_events) - (np.cumsum(steps) - steps)[look]
+    seconds = seconds[look] + step * CART_S * rng.uniform(0.5, 1.5, size=n_events) + (step == 2) * CHECKOUT_S
+    return Events(user[session[look]], item[look], step, seconds)
+
+
+def _visitors(world: World, day: int, n: int, rng: np.random.Generator) -> Ints:
+    present = np.cumsum(world.users.presence(day))
+    return np.asarray(np.searchsorted(present, rng.random(n) * present[-1], side="right"))
+
+
+def _tastes(world: World, user: Ints, rng: np.random.Generator) -> Ints:
+    mood = np.searchsorted(np.cumsum(MOOD_SHARES)[:-1], rng.random(len(user)), side="right")
+    wander = rng.random(len(user)) < WANDER_SHARE
+    return np.where(wander, rng.integers(len(world.tastes), size=len(user)), world.users.moods[user, mood])
+
+
+def _items(world: World, day: int, taste: Ints, rng: np.random.Generator) -> Ints:
+    """Draw an item for each taste. One ascending array serves all of them: the shares of taste k fill [k, k + 1)."""
+    shares = np.cumsum(world.pull * world.items.pace(day), axis=1)
+    shares /= shares[:, -1:]
+    shares += np.arange(len(shares))[:, None]
+    n_items = shares.shape[1]
+    found = np.searchsorted(shares.ravel(), taste + rng.random(len(taste)), side="right")
+    return np.asarray(np.minimum(found - taste * n_items, n_items - 1))
