@@ -1,0 +1,12 @@
+"""The API: who asked, which variant, how the answer is delivered. What to recommend is decided in `recsys`.
+
+`python -m serving` serves the current release on http://127.0.0.1:8000, with a page to try it at /docs.
+`python -m serving.demo` starts it, asks it a few questions and stops it.
+"""
+
+import os
+
+# Read once by OpenMP, BLAS, faiss and polars when they are imported: two workers of two threads each answered 29-149
+# requests a second on two cores, two workers of one thread each 414-1,488.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+    os.environ.setdefault(_name, "1")

@@ -1,0 +1,26 @@
+"""Serve the current release: `python -m serving`; `python -m serving --help` shows the options."""
+
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from uvicorn.config import LOGGING_CONFIG
+
+
+def main(
+    host: Annotated[str, typer.Option(envvar="RECSYS_HOST", help="the address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="RECSYS_PORT", min=0, max=65535, help="0 takes a free one")] = 8000,
+    workers: Annotated[int, typer.Option(envvar="RECSYS_WORKERS", min=1, help="processes; each has one thread")] = 1,
+) -> None:
+    """Serve the current release of RECSYS_RELEASES (default: releases), or the bundle in the folder RECSYS_BUNDLE."""
+    uvicorn.run("serving.app:create_app", factory=True, host=host, port=port, workers=workers, log_config=_logging())
+
+
+def _logging() -> dict[str, Any]:
+    """uvicorn's own logging, extended to our loggers; it is set up in every worker."""
+    ours = {"handlers": ["default"], "level": "INFO", "propagate": False}
+    return {**LOGGING_CONFIG, "loggers": {**LOGGING_CONFIG["loggers"], "serving": ours, "recsys": ours}}
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,84 @@
+"""One body for every error: {"error": {"code", "message", "field", "request_id"}}."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+CODES = {422: "invalid_request", 500: "internal", 503: "not_ready"}
+
+
+class Problem(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str
+    field: str | None
+    request_id: str
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: Problem
+
+
+class ApiError(Exception):
+    """Ends a request with `status` and a message that is safe to show."""
+
+    def __init__(self, status: int, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.field = field
+
+
+def response(status: int, message: str, request_id: str, field: str | None = None) -> JSONResponse:
+    """An error as it goes out."""
+    code = CODES.get(status) or HTTPStatus(status).name.lower()
+    body = ErrorBody(error=Problem(code=code, message=message, field=field, request_id=request_id))
+    return JSONResponse(body.model_dump(), status, headers={"retry-after": "1"} if status == 503 else None)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The part of the OpenAPI document that says which errors a route may end in."""
+    return {status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in statuses}
+
+
+def handle(app: FastAPI) -> None:
+    """Give all errors that the app knows of the same body; the rest is caught in `serving/request_ids.py`."""
+
+    @app.exception_handler(ApiError)
+    async def on_api_error(request: Request, error: ApiError) -> JSONResponse:
+        return response(error.status, error.message, request.state.request_id, error.field)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        field, message = _first(error)
+        return response(422, message, request.state.request_id, field)
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> JSONResponse:
+        where = f"{request.method} {request.url.path}: {error.detail}; the routes are listed at /docs"
+        answer = response(error.status_code, where, request.state.request_id)
+        answer.headers.update(error.headers or {})
+        return answer
+
+
+def _first(error: RequestValidationError) -> tuple[str | None, str]:
+    """Field and message of the first of the problems."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return None, f"the body is not valid JSON: {first['ctx']['error']} at character {first['loc'][-1]}"
+    field = ".".join(str(part) for part in first["loc"][1:]) or None
+    message = f"{field or 'the body'}: {first['msg']}"
+    if first["type"] == "extra_forbidden":
+        message = f"{field}: no such field"
+    elif first["type"] != "missing":
+        found = repr(first["input"])
+        message += f", found {found if len(found) <= 80 else found[:77] + '...'}"
+    return field, message
