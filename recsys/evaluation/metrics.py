@@ -1,8 +1,8 @@
 """What a list of recommendations is worth: one number per user, the mean of which is the metric.
 
 Lists are (n_users, k) int32 item rows, best first, padded with -1 and without duplicates. The accuracy metrics take
-`hits` (n_users, k) bool and `n_targets` (n_users,) and agree with `ranx`; a user without targets gets NaN, which no mean
-counts.
+`hits` (n_users, k) bool and `n_targets` (n_users,) and agree with `ranx`; a user without targets gets NaN, which no
+mean counts.
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,16 @@ Values = npt.NDArray[np.float64]
 class Ragged:
     """One set of item rows per user: those of user u are `rows[indptr[u]:indptr[u + 1]]`.
 
-    indptr: (n_users + 1,) int64 from 0; rows: (n_entries,) int32.
+    indptr: (n_users + 1,) int64 from 0; rows: (n_entries,) int32, ascending per user where it holds targets.
     """
 
     indptr: npt.NDArray[np.int64]
     rows: IntArray
+
+    @classmethod
+    def of(cls, owners: npt.NDArray[Any], rows: IntArray, n_users: int) -> "Ragged":
+        """owners: (n_entries,) ints ascending in [0, n_users): the user each row belongs to."""
+        return cls(np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=n_users))]), rows)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -39,8 +44,7 @@ class Ragged:
 
     def keep(self, mask: BoolArray) -> "Ragged":
         """The entries where `mask` (n_entries,) is True; users stay, possibly with nothing left."""
-        kept = np.bincount(self.owners[mask], minlength=len(self.indptr) - 1)
-        return Ragged(np.concatenate([[0], np.cumsum(kept)]), self.rows[mask])
+        return Ragged.of(self.owners[mask], self.rows[mask], len(self.indptr) - 1)
 
 
 def hits(lists: IntArray, targets: Ragged) -> BoolArray:
@@ -52,7 +56,8 @@ def hits(lists: IntArray, targets: Ragged) -> BoolArray:
     """
     width = int(max(lists.max(initial=0), targets.rows.max(initial=0))) + 2  # one unused number a user catches the -1
     asked = np.arange(len(lists), dtype=np.int64)[:, None] * width + lists
-    found: BoolArray = np.isin(asked, targets.owners * width + targets.rows)
+    wanted = np.append(targets.owners * width + targets.rows, np.iinfo(np.int64).max)
+    found: BoolArray = wanted[np.searchsorted(wanted, asked)] == asked
     return found
 
 
@@ -100,7 +105,7 @@ def mrr(hits: BoolArray, n_targets: npt.NDArray[np.int64]) -> Values:
     return _per_target(hits.any(axis=1) / (hits.argmax(axis=1) + 1), np.minimum(n_targets, 1))
 
 
-def novelty(lists: IntArray, popularity: npt.NDArray[np.int64], n_users: int) -> Values:
+def novelty(lists: IntArray, popularity: npt.NDArray[Any], n_users: int) -> Values:
     """Mean self-information of the recommended items in bits: log2(n_users / users who know the item).
 
     popularity: (n_items,) distinct users of each item among the `n_users` trained on; an item nobody knows counts as
@@ -114,7 +119,7 @@ def novelty(lists: IntArray, popularity: npt.NDArray[np.int64], n_users: int) ->
     return _list_mean(lists, np.log2(n_users / np.maximum(popularity, 1)))
 
 
-def popularity_bias(lists: IntArray, popularity: npt.NDArray[np.int64], history: Ragged) -> Values:
+def popularity_bias(lists: IntArray, popularity: npt.NDArray[Any], history: Ragged) -> Values:
     """Mean popularity of the recommended items over that of the items in the user's history; 1 is no bias.
 
     NaN for an empty list or history. Recommended items known to 30 and 10 users, history items to 10:

@@ -1,0 +1,77 @@
+"""Who is asked in an offline evaluation, and what they were looking for."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.sparse import csr_array
+
+from recsys.contracts import BoolArray, IntArray
+from recsys.evaluation.metrics import Ragged
+from recsys.splits import Split
+
+Fold = Literal["valid", "test"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Users of one fold who have targets, and what the metrics need to know about them and the items.
+
+    users: (n,) int32 user rows, ascending; targets and histories: item rows of each of them, in that order; cold_items:
+    (n_items,) bool, no event in the fit set; popularity: (n_items,) users of the fit set who liked the item; n_fitted:
+    users in the fit set; content: (n_items, n_features), see `content`.
+    """
+
+    fold: Fold
+    users: IntArray
+    targets: Ragged
+    histories: Ragged
+    cold_items: BoolArray
+    popularity: npt.NDArray[np.float32]
+    n_fitted: int
+    content: csr_array
+
+
+def draw(split: Split, fold: Fold, popularity: npt.NDArray[np.float32], max_users: int, seed: int) -> Sample:
+    """At most `max_users` of the users who have targets, each as likely as the other."""
+    targets = split.targets(fold)
+    users = targets["user_row"].unique().sort().to_numpy()
+    if len(users) > max_users:
+        users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
+    fitted = split.fit_rows(fold)
+    cold_items = np.zeros(split.catalogue.height, dtype=np.bool_)
+    cold_items[split.cold_items(fold)] = True
+    return Sample(
+        fold=fold,
+        users=users,
+        targets=_of_users(targets, users),
+        histories=_of_users(fitted, users),
+        cold_items=cold_items,
+        popularity=popularity,
+        n_fitted=fitted["user_row"].n_unique(),
+        content=content(split.catalogue),
+    )
+
+
+def content(catalogue: pl.DataFrame) -> csr_array:
+    """(n_items, n_features) float64: an item's categories as a vector of unit length, empty for an item without any.
+
+    In a catalogue where no item has a category the words of the titles take their place.
+    """
+    features = pl.col("categories")
+    if not catalogue["categories"].list.len().sum():
+        features = pl.col("title").str.to_lowercase().str.extract_all(r"\w+")
+    terms = catalogue.select("row", term=features.list.unique()).explode("term").drop_nulls("term").sort("row", "term")
+    columns = terms["term"].rank("dense").cast(pl.Int32).to_numpy() - 1
+    counts = np.bincount(terms["row"].to_numpy(), minlength=catalogue.height)
+    indptr, values = np.concatenate([[0], np.cumsum(counts)]), np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
+    return csr_array((values, columns, indptr), shape=(catalogue.height, columns.max(initial=-1) + 1))
+
+
+def _of_users(pairs: pl.DataFrame, users: IntArray) -> Ragged:
+    """pairs: user_row, item_row, sorted by user_row."""
+    mine = pairs.filter(pl.col("user_row").is_in(pl.Series(users).implode()))
+    owners = np.searchsorted(users, mine["user_row"].to_numpy())
+    return Ragged.of(owners, mine["item_row"].to_numpy(), len(users))

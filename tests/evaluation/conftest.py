@@ -1,0 +1,53 @@
+"""A small made-up evaluation: 60 users, 40 items, lists that are better than others by construction."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from recsys.evaluation import results, segments
+from recsys.evaluation.intervals import Bootstrap
+from recsys.evaluation.metrics import Ragged
+from recsys.evaluation.sample import Sample
+
+N_USERS, N_ITEMS, K = 60, 40, 6
+
+
+@pytest.fixture(scope="package")
+def sample() -> Sample:
+    """Users 0-19 have 8 known events, 20-39 have 2, the others none; items 30-39 are new."""
+    rng = np.random.default_rng(4)
+    histories = [rng.permutation(30)[:n] for n in np.repeat([8, 2, 0], 20)]
+    targets = [np.sort(rng.permutation(N_ITEMS)[:4]) for _ in range(N_USERS)]
+    popularity = np.where(np.arange(N_ITEMS) < 30, rng.integers(1, 40, N_ITEMS), 0)
+    content = csr_array(np.eye(4)[np.arange(N_ITEMS) % 4])
+    return Sample(
+        fold="test",
+        users=np.arange(N_USERS, dtype=np.int32),
+        targets=ragged(targets),
+        histories=ragged(histories),
+        cold_items=np.arange(N_ITEMS) >= 30,
+        popularity=popularity.astype(np.float32),
+        n_fitted=40,
+        content=content,
+    )
+
+
+@pytest.fixture(scope="package")
+def lists(sample: Sample) -> dict[str, np.ndarray]:
+    """`popular` finds nothing by intent, `model` finds one target first for every user, `empty` says nothing."""
+    rng = np.random.default_rng(5)
+    popular = np.stack([rng.permutation(N_ITEMS)[:K] for _ in range(N_USERS)]).astype(np.int32)
+    first = sample.targets.rows[sample.targets.indptr[:-1]]
+    model = np.stack([[row, *(r for r in others if r != row)][:K] for row, others in zip(first, popular, strict=True)])
+    return {"popular": popular, "model": model.astype(np.int32), "empty": np.full((N_USERS, K), -1, dtype=np.int32)}
+
+
+@pytest.fixture(scope="package")
+def table(sample: Sample, lists: dict[str, np.ndarray]) -> "results.pl.DataFrame":
+    """The table of results of those lists at 3 and 6."""
+    return results.measure(lists, sample, segments.build(sample, 5), [3, 6], "popular", Bootstrap(300, 0.95, 1))
+
+
+def ragged(rows: list[np.ndarray]) -> Ragged:
+    """One array of rows per user."""
+    return Ragged(np.cumsum([0, *map(len, rows)]), np.concatenate(rows).astype(np.int32))
