@@ -1,8 +1,8 @@
 """Which raw rows are good: canonical dtypes first, then the rules of `recsys/schema.py` and those that need other data.
 
-A rejected row has one reason, the first of: what the adapter said; the first column in the order of the schema that is
-wrong (`user_id_empty`, `timestamp_unreadable`, `value_nan`, ...); `unknown_event`, `orphan_item`, `future_timestamp`. What
-only shows when all rows have been read (`duplicate`, `repeated_item_id`, `bot_like_user`) is found by `recsys/prepare.py`.
+A rejected row has one reason, the first of: what the adapter said; the first wrong column in the order of the schema
+(`user_id_empty`, `timestamp_unreadable`, `value_nan`, ...); `unknown_event`, `orphan_item`, `future_timestamp`. What only
+shows when all rows are read (`duplicate`, `repeated_item_id`, `bot_like_user`) is found by `recsys/prepare.py`.
 """
 
 from collections.abc import Callable, Iterable
@@ -100,7 +100,7 @@ def canonical_interactions(table: pl.LazyFrame, event_weights: dict[str, float],
 
 
 def canonical_items(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:
-    """Name, order and complete the columns: without a title the id stands in, text and categories are empty, and an item
+    """Name, order and complete the columns: no title becomes the id, no text or categories are empty ones, and an item
     of which nothing is said is available.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What `prepare` read, kept and rejected, for people (`data.txt`) and machines (`data.json`), and the limits that stop it."""
+"""What `prepare` read, kept and rejected, for people and for machines, and the limits that stop it."""
 
 import dataclasses
 import json
@@ -100,9 +100,9 @@ def check(report: DataReport, thresholds: Thresholds, tables: Path) -> None:
     """Stop the run if a limit is passed; `tables` is the folder with the tables that `report` is about.
 
     Raises:
-        DataError: "events.csv: 120 of 120 interactions rejected (100.0%), datasets.files.thresholds.max_rejected_share
-            allows 10.0%; most often timestamp_unreadable (120), first row 0: ts='x' ...; mend the data or raise the limit"
-        DataError: "events.csv: users left: 1 (the first: user_id 'u1'), datasets.files.thresholds.min_users wants 50: ..."
+        DataError: "events.csv: 120 of 120 interactions rejected (100.0%), datasets.shop.thresholds.max_rejected_share
+            allows 10.0%; most often timestamp_unreadable (120), first row 0: ts='x'; see ..., then mend the data or ..."
+        DataError: "events.csv: users left: 1 (the first: user_id 'u1'), datasets.shop.thresholds.min_users wants 50: ..."
     """
     key = f"datasets.{report.dataset}.thresholds"
     for name, limit, reason in (
@@ -162,9 +162,8 @@ def _lines(report: DataReport) -> Iterator[str]:
     yield f"{'table':14}{'read':>14}{'kept':>14}{'rejected':>14}{'share':>9}  file"
     for name in ("interactions", "items"):
         table: TableReport = getattr(report, name)
-        yield (
-            f"{name:14}{table.read:>14,}{table.kept:>14,}{table.rejected:>14,}{table.rejected_share:>9.2%}  {table.file}"
-        )
+        counts = f"{table.read:>14,}{table.kept:>14,}{table.rejected:>14,}{table.rejected_share:>9.2%}"
+        yield f"{name:14}{counts}  {table.file}"
     yield ""
     yield f"{'rejected':14}{'rows':>14}{'share':>9}  reason"
     for name in ("interactions", "items"):

@@ -3,8 +3,8 @@
     interactions.parquet, items.parquet   `recsys/schema.py`, rows in the order of the raw data
     quarantine.parquet                    all other rows: kept + quarantined = read, for each table
 
-Rows are read and judged a million at a time, so memory stays far below the size of the data; what only shows when all rows
-have been read (duplicates, bots) is found afterwards on hashes and counts.
+Rows are read and judged a million at a time, so memory stays far below the size of the data; what only shows when all
+rows are read (duplicates, bots) is found afterwards on hashes and counts.
 """
 
 import shutil
@@ -63,7 +63,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
 
 
 def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-    """Good items, `row` and `reason` of the others, and how many there were. Of an id that comes again the first is kept."""
+    """Good items, `row` and `reason` of the others, how many there were. Of an id that comes again the first is kept."""
     table = _collect(canonical_items(raw.items, raw.items_file), raw.items_file)
     if table.is_empty():
         raise DataError(f"{raw.items_file}: no rows, wanted items: give a file with at least one")

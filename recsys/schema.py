@@ -1,6 +1,6 @@
 """The canonical tables. Every column of `interactions`, `items` and `quarantine` is named here, once.
 
-`prepare` keeps the rows that pass and quarantines the others with the first rule that they break, see `recsys/checks.py`.
+`prepare` keeps the rows that pass and quarantines the others under the first rule they break, see `recsys/checks.py`.
 """
 
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ class Items(dy.Schema):
 
 
 class Quarantine(dy.Schema):
-    """One row per rejected row: its table, the reason, its position in the raw data (from 0) and its content as JSON."""
+    """One row per rejected row: its table, the reason, its position in the raw data (from 0), its content as JSON."""
 
     table = dy.String()
     reason = dy.String()
