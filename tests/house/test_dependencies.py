@@ -41,7 +41,9 @@ def test_every_range_has_a_pin_inside_it(extra: str) -> None:
     for needed in map(Requirement, ranges):
         pin = pins().get(canonicalize_name(needed.name))
         assert pin is not None, f"requirements.lock lacks {needed.name}: run make lock"
-        assert needed.specifier.contains(pin), f"requirements.lock has {needed.name}=={pin}, pyproject.toml wants {needed}"
+        assert needed.specifier.contains(pin), (
+            f"requirements.lock has {needed.name}=={pin}, pyproject.toml wants {needed}"
+        )
 
 
 @pytest.mark.parametrize("extra", ["train", "serve", "dev"])

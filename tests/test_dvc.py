@@ -1,0 +1,130 @@
+"""The pipeline as users of DVC expect it, on copies of one small finished run."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def copy(pipeline: Path, tmp_path: Path, run: Run) -> Path:
+    """A copy of the finished run, everything that git may track committed."""
+    folder = tmp_path / "copy"
+    shutil.copytree(pipeline, folder, symlinks=True)
+    run("git add -A && git commit -q -m run", folder)
+    return folder
+
+
+def change(folder: Path, key: str, value: Any) -> None:
+    """Set one value of params.yaml."""
+    path = folder / "params.yaml"
+    params: dict[str, Any] = yaml.safe_load(path.read_text())
+    *parents, last = key.split(".")
+    section = params
+    for part in parents:
+        section = section[part]
+    assert section[last] != value
+    section[last] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def stages_run(output: str) -> list[str]:
+    """The stages that `dvc repro` says it ran."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def bundle_id(folder: Path) -> str:
+    return str(json.loads((folder / "bundle" / "manifest.json").read_text())["bundle_id"])
+
+
+def test_the_graph_goes_from_fetch_to_release(copy: Path, run: Run) -> None:
+    edges = run("dvc dag --dot", copy)
+    for edge in ('"fetch" -> "prepare"', '"split" -> "train@als"', '"evaluate" -> "release"', '"refit@als" -> "release"'):
+        assert edge in edges
+
+
+def test_nothing_to_do_after_a_run(copy: Path, run: Run) -> None:
+    assert stages_run(run("dvc repro", copy)) == []
+    assert "up to date" in run("dvc status", copy)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("evaluate.bootstrap", 201, {"evaluate", "release"}),
+        ("datasets.synthetic.models.als.alpha", 2.5, {"train@als", "index@als", "evaluate", "refit@als", "release"}),
+        ("datasets.movielens.adapter.like_from", 3.5, set()),
+    ],
+)
+def test_one_changed_parameter_reruns_its_descendants(
+    copy: Path, run: Run, key: str, value: Any, expected: set[str]
+) -> None:
+    change(copy, key, value)
+    assert set(stages_run(run("dvc repro", copy))) == expected
+
+
+def test_every_stage_runs_without_dvc_and_writes_the_same_bytes(
+    pipeline: Path, tmp_path: Path, make_workspace: Callable[[Path], Path], run: Run
+) -> None:
+    folder = make_workspace(tmp_path / "plain")
+    locked = yaml.safe_load((pipeline / "dvc.lock").read_text())["stages"]
+    order = list(yaml.safe_load((folder / "dvc.yaml").read_text())["stages"])
+    shutil.rmtree(folder / ".dvc")
+    for name in sorted(locked, key=lambda name: order.index(name.split("@")[0])):
+        commands = locked[name]["cmd"]
+        for command in [commands] if isinstance(commands, str) else commands:
+            assert command.startswith("python -m recsys.stages.")
+            run(command, folder)
+    run("git checkout -q .dvc && dvc commit --force --quiet", folder)
+    assert yaml.safe_load((folder / "dvc.lock").read_text())["stages"] == locked
+    assert bundle_id(folder) == bundle_id(pipeline)
+
+
+def test_a_fresh_clone_pulls_and_has_nothing_to_do(copy: Path, tmp_path: Path, run: Run) -> None:
+    run(f"dvc remote add --default store {tmp_path / 'store'} && git commit -q -a -m remote && dvc push --quiet", copy)
+    run("git clone -q copy clone", tmp_path)
+    clone = tmp_path / "clone"
+    run("dvc pull --quiet", clone)
+    assert stages_run(run("dvc repro", clone)) == []
+    assert run("git status --porcelain", clone) == ""
+    assert bundle_id(clone) == bundle_id(copy)
+
+
+def test_metrics_plots_and_experiments(copy: Path, run: Run) -> None:
+    run("dvc exp run --quiet --name fewer -S datasets.synthetic.models.als.regularization=30", copy)
+    shown = json.loads(run("dvc exp show --json", copy))
+    assert "fewer" in json.dumps(shown)
+    changes = json.loads(run("dvc metrics diff --json", copy))["diff"]
+    assert any("ndcg" in name for name in changes["metrics/offline.json"])
+    run("dvc plots show --quiet --out plots", copy)
+    assert "offline" not in run("git diff --name-only --diff-filter=D", copy)
+    assert (copy / "plots" / "index.html").stat().st_size > 1_000
+
+
+def test_the_bundle_is_an_artifact(root: Path) -> None:
+    artifact = yaml.safe_load((root / "dvc.yaml").read_text())["artifacts"]["bundle"]
+    assert artifact["path"] == "bundle"
+    assert artifact["type"] == "model"
+
+
+def test_a_new_model_is_a_file_and_two_sections(copy: Path, run: Run) -> None:
+    shutil.copyfile(copy / "recsys" / "models" / "als.py", copy / "recsys" / "models" / "twin.py")
+    params = yaml.safe_load((copy / "params.yaml").read_text())
+    params["models"]["twin"] = params["models"]["als"]
+    for dataset in params["datasets"].values():
+        dataset["models"]["twin"] = dataset["models"]["als"]
+    (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    names = run("dvc stage list --all --name-only", copy).split()
+    assert {"train@twin", "index@twin", "refit@twin"} <= set(names)
+    assert set(stages_run(run("dvc repro index@twin", copy))) == {"train@twin", "index@twin"}
+
+
+def test_dvc_asks_nobody_and_reports_to_nobody(root: Path, run: Run) -> None:
+    assert run("dvc config core.analytics", root).strip() == "false"
+    assert run("dvc config core.check_update", root).strip() == "false"
