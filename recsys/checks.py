@@ -1,8 +1,8 @@
 """Which raw rows are good: canonical dtypes first, then the rules of `recsys/schema.py` and those that need other data.
 
 A rejected row has one reason, the first of: what the adapter said; the first wrong column in the order of the schema
-(`user_id_empty`, `timestamp_unreadable`, `value_nan`, ...); `unknown_event`, `orphan_item`, `future_timestamp`. What only
-shows when all rows are read (`duplicate`, `repeated_item_id`, `bot_like_user`) is found by `recsys/prepare.py`.
+(`user_id_empty`, `timestamp_unreadable`, `value_nan`, ...); `unknown_event`, `orphan_item`, `future_timestamp`. What
+only shows when all rows are read (`duplicate`, `repeated_item_id`, `bot_like_user`) is found by `recsys/prepare.py`.
 """
 
 from collections.abc import Callable, Iterable

@@ -101,8 +101,8 @@ def check(report: DataReport, thresholds: Thresholds, tables: Path) -> None:
 
     Raises:
         DataError: "events.csv: 120 of 120 interactions rejected (100.0%), datasets.shop.thresholds.max_rejected_share
-            allows 10.0%; most often timestamp_unreadable (120), first row 0: ts='x'; see ..., then mend the data or ..."
-        DataError: "events.csv: users left: 1 (the first: user_id 'u1'), datasets.shop.thresholds.min_users wants 50: ..."
+            allows 10.0%; most often timestamp_unreadable (120), first row 0: ts='x'; see ..., then ..."
+        DataError: "events.csv: users left: 1 (the first: user_id 'u1'), datasets.shop.thresholds.min_users wants ..."
     """
     key = f"datasets.{report.dataset}.thresholds"
     for name, limit, reason in (

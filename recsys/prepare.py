@@ -63,7 +63,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
 
 
 def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-    """Good items, `row` and `reason` of the others, how many there were. Of an id that comes again the first is kept."""
+    """Good items, `row` and `reason` of the others, how many there were. The first of equal ids is kept."""
     table = _collect(canonical_items(raw.items, raw.items_file), raw.items_file)
     if table.is_empty():
         raise DataError(f"{raw.items_file}: no rows, wanted items: give a file with at least one")
