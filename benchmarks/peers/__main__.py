@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,17 @@ def draw(split: splits.Split, fold: sample.Fold, settings: params.Params) -> sam
     users = np.intersect1d(everyone.users, known.to_numpy())
     if len(users) > settings.evaluate.max_users:
         users = np.sort(np.random.default_rng(settings.seed).choice(users, settings.evaluate.max_users, replace=False))
-    return everyone.of(users)
+    chosen = np.searchsorted(everyone.users, users)
+    return replace(
+        everyone, users=users, targets=of(everyone.targets, chosen), histories=of(everyone.histories, chosen)
+    )
+
+
+def of(all_rows: metrics.Ragged, chosen: Any) -> metrics.Ragged:
+    """The entries of some users only, in the order of `chosen`."""
+    parts = np.split(all_rows.rows, all_rows.indptr[1:-1])
+    mine = [parts[position] for position in chosen]
+    return metrics.Ragged(np.concatenate([[0], np.cumsum([len(part) for part in mine])]), np.concatenate(mine))
 
 
 def export(split: splits.Split, fold: sample.Fold, mine: sample.Sample, path: Path) -> None:
@@ -87,7 +98,7 @@ def export(split: splits.Split, fold: sample.Fold, mine: sample.Sample, path: Pa
         items=events["item_row"].to_numpy(),
         weights=events["weight"].to_numpy(),
         asked=mine.users,
-        target_starts=mine.targets.starts,
+        target_starts=mine.targets.indptr,
         target_rows=mine.targets.rows,
         shape=np.array([split.users.height, split.catalogue.height]),
     )
@@ -108,7 +119,10 @@ def score(lists: dict[str, Any], asked: sample.Sample, settings: params.Params) 
     values = {}
     for name, rows in lists.items():
         found = metrics.hits(rows, asked.targets)
-        values[name] = (metrics.ndcg(found[:, :10], asked.targets.lengths), metrics.recall(found, asked.targets.lengths))
+        values[name] = (
+            metrics.ndcg(found[:, :10], asked.targets.lengths),
+            metrics.recall(found, asked.targets.lengths),
+        )
     bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
     table = {}
     for name, (ndcg, recall) in sorted(values.items(), key=lambda item: -item[1][0].mean()):

@@ -15,7 +15,9 @@ def lists(fold: Fold, setting: dict[str, Any]) -> np.ndarray:
     inverse = np.linalg.inv(gram)
     weights = inverse / -np.diag(inverse)
     weights[np.diag_indices_from(weights)] = 0.0
-    found = [top(matrix[part] @ weights, fold, part) for part in np.array_split(fold.asked, len(fold.asked) // 1000 + 1)]
+    found = [
+        top(matrix[part] @ weights, fold, part) for part in np.array_split(fold.asked, len(fold.asked) // 1000 + 1)
+    ]
     return np.concatenate(found)
 
 

@@ -27,7 +27,9 @@ def ask(model: Any, fold: Fold) -> np.ndarray:
 
 
 def als(fold: Fold, setting: dict[str, Any]) -> np.ndarray:
-    return ask(ImplicitALSWrapperModel(AlternatingLeastSquares(factors=64, iterations=15, random_state=1, **setting)), fold)
+    return ask(
+        ImplicitALSWrapperModel(AlternatingLeastSquares(factors=64, iterations=15, random_state=1, **setting)), fold
+    )
 
 
 def knn(fold: Fold, setting: dict[str, Any]) -> np.ndarray:
