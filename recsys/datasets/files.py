@@ -8,9 +8,9 @@
         event: loan                     # if the file has no column for it
       items: {path: books.csv, columns: {item_id: id, categories: subjects}}
 
-A column that already has its canonical name (`recsys/schema.py`) need not be listed. Without `items`, the items are those
-of the interactions. CSV is UTF-8 with a header; ids stay as they are written, `007` is not `7`. After a change of the
-files themselves run `dvc repro --force fetch`: DVC does not watch what lies outside the pipeline.
+A column that already has its canonical name (`recsys/schema.py`) need not be listed. Without `items`, the items are
+those of the interactions. CSV is UTF-8 with a header; ids stay as they are written, `007` is not `7`. After a change of
+the files themselves run `dvc repro --force fetch`: DVC does not watch what lies outside the pipeline.
 """
 
 import os
@@ -20,7 +20,7 @@ from typing import Any
 
 import dataframely as dy
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from recsys.datasets import RAW, REJECT, RawTables
 from recsys.download import LOCAL_FOLDER
@@ -62,6 +62,12 @@ class InteractionsFile(TableFile):
     def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
         return _known(columns, Interactions)
 
+    @model_validator(mode="after")
+    def _one_event(self) -> "InteractionsFile":
+        if self.event is not None and "event" in self.columns:
+            raise ValueError("both `event` and `columns.event` are given, wanted one of them")
+        return self
+
 
 class ItemsFile(TableFile):
     """category_separator: between the categories of one item, where they are text."""
@@ -87,7 +93,7 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
     """Copy the files into `out` as interactions.* and items.*; the seed plays no part.
 
     Raises:
-        SourceUnreachableError: "loans.csv: no such file, looked at /srv/shop/loans.csv and ...: correct the path in ..."
+        SourceUnreachableError: "loans.csv: no such file, looked at /srv/loans.csv and ...: correct the path ..."
         DataError: "loans.csv: empty file, wanted a header and rows"
     """
     origin = {"source": "own files"}
