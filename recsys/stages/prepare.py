@@ -1,6 +1,6 @@
 """Stage `prepare`: raw files to canonical tables, bad rows to quarantine, counts to a report; limits stop the run.
 
-    python -m recsys.stages.prepare --raw data/raw --tables data/tables --reports reports
+    python -m recsys.stages.prepare --raw data/raw --tables data/tables --report metrics/data.json --text reports/data.txt
 
 When it stops, earlier tables and reports stay as they were, and what it found lies in `<tables>.partial`.
 """
@@ -22,7 +22,8 @@ from recsys.prepare import prepare
 def main(
     raw: Annotated[Path, typer.Option(help="folder that the stage fetch wrote")],
     tables: Annotated[Path, typer.Option(help="folder of the tables")],
-    reports: Annotated[Path, typer.Option(help="folder of the report: data.json, and data.txt for people")],
+    report: Annotated[Path, typer.Option(help="JSON file of the counts")],
+    text: Annotated[Path, typer.Option(help="text file of the same counts, for people")],
     params: Annotated[Path, typer.Option(help="the settings file")] = settings.PARAMS_FILE,
 ) -> None:
     """Good rows become tables, bad rows go to quarantine; limits that are passed stop the run."""
@@ -30,10 +31,10 @@ def main(
     adapter = load_adapter(chosen.dataset)
     config = settings.parse(adapter.Config, chosen.data.adapter, f"{params}: datasets.{chosen.dataset}.adapter")
     with replaced(tables) as aside:
-        report = prepare(adapter.tables(config, raw), chosen.dataset, chosen.data, aside)
-        check(report, chosen.data.thresholds, aside)
-    write_text(reports / "data.json", report.to_json())
-    write_text(reports / "data.txt", report.to_text())
+        found = prepare(adapter.tables(config, raw), chosen.dataset, chosen.data, aside)
+        check(found, chosen.data.thresholds, aside)
+    write_text(report, found.to_json())
+    write_text(text, found.to_text())
 
 
 if __name__ == "__main__":
