@@ -106,7 +106,7 @@ def test_a_bot_only_looks_and_looks_every_second(events: pl.DataFrame) -> None:
     bots = events.filter(~pl.col("user_id").is_in(clean_users.implode()))
     assert bots["event"].unique().to_list() == ["view"]
     one = bots.filter(user_id=ids("u", pl.Series([SHOP.users]))[0])
-    assert len(one) == BOT_LOOKS
+    assert len(one) >= BOT_LOOKS
     assert one["timestamp"].diff().drop_nulls().unique().to_list() == [timedelta(seconds=1)]
 
 

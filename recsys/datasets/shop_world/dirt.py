@@ -13,7 +13,7 @@ from recsys.datasets.shop_world.items import Items
 from recsys.datasets.shop_world.world import World
 
 KINDS = {"duplicate": 0.4, "bot": 0.3, "orphan": 0.2, "future": 0.1}
-BOT_LOOKS = 500
+BOT_LOOKS = 500  # at least, unless there are fewer in all
 
 
 def soil(clean: pl.DataFrame, n_dirty: int, first_bot: int, shop: World, rng: np.random.Generator) -> pl.DataFrame:
@@ -49,14 +49,19 @@ def _sample(rows: pl.DataFrame, n: int, rng: np.random.Generator) -> pl.DataFram
 
 
 def _bots(clean: pl.DataFrame, n: int, first_bot: int, shop: World, rng: np.random.Generator) -> pl.DataFrame:
-    bot, second = np.divmod(np.arange(n), BOT_LOOKS)
-    begins = _sample(clean, -(-n // BOT_LOOKS), rng)["timestamp"]
+    n_bots = max(1, n // BOT_LOOKS)
+    bot = np.arange(n) * n_bots // max(1, n)
+    looks = np.bincount(bot, minlength=n_bots)
+    second = np.arange(n) - (np.cumsum(looks) - looks)[bot]
+    begins = _sample(clean, n_bots, rng)["timestamp"]
     days = (begins - start(shop.config)).dt.total_days().to_list()
-    looked_at = [rng.choice(np.flatnonzero(shop.items.pace(day)), size=BOT_LOOKS) for day in days]
+    looked_at = [
+        rng.choice(np.flatnonzero(shop.items.pace(day)), size=size) for day, size in zip(days, looks, strict=True)
+    ]
     return pl.DataFrame(
         {
             "user_id": ids("u", pl.Series(first_bot + bot)),
-            "item_id": ids("p", pl.Series(np.concatenate([[], *looked_at])[:n].astype(np.int64))),
+            "item_id": ids("p", pl.Series(np.concatenate(looked_at))),
             "timestamp": begins[bot] + pl.Series(second) * timedelta(seconds=1),
             "event": pl.repeat("view", n, eager=True),
             "value": pl.repeat(None, n, dtype=pl.Float64, eager=True),
