@@ -1,0 +1,44 @@
+"""From events to integers to a sparse matrix; the only code that turns ids into numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.sparse import csr_matrix
+
+from recsys.contracts import FloatArray, IntArray
+
+
+def numbered(events: pl.LazyFrame, *columns: str) -> tuple[pl.DataFrame, list[pl.Series]]:
+    """Replace string columns by int32 positions in their sorted distinct values, which are returned too.
+
+    The strings pass through in one streaming read and are never all in memory.
+    """
+    # positions follow the order of arrival, which differs from run to run, hence the ranking of the few distinct values
+    frame = events.with_columns(
+        pl.col(column).cast(pl.Categorical(pl.Categories.random())) for column in columns
+    ).collect(engine="streaming")
+    vocabularies = []
+    for column in columns:
+        distinct = frame[column].unique()
+        values, numbers = distinct.cast(pl.String), distinct.to_physical().to_numpy()
+        order = values.arg_sort().to_numpy()
+        rank = np.zeros(numbers.max(initial=0) + 1, dtype=np.int32)
+        rank[numbers[order]] = np.arange(len(order), dtype=np.int32)
+        frame = frame.with_columns(pl.Series(column, rank[frame[column].to_physical().to_numpy()]))
+        vocabularies.append(values.gather(order))
+    return frame, vocabularies
+
+
+def csr(users: IntArray, items: IntArray, weights: npt.ArrayLike, shape: tuple[int, int]) -> csr_matrix:
+    """(n_users, n_items) float32; the weights of equal pairs are summed. users, items, weights: (n_events,)."""
+    return csr_matrix((np.asarray(weights, dtype=np.float32), (users, items)), shape=shape)
+
+
+def read_csr(path: Path) -> tuple[csr_matrix, pl.Series, pl.Series]:
+    """Read `user_id`, `item_id` and `weight` of a Parquet file: the matrix, the ids of its rows and of its columns."""
+    events = pl.scan_parquet(path).select("user_id", "item_id", "weight")
+    frame, (user_ids, item_ids) = numbered(events, "user_id", "item_id")
+    users, items, weights = (frame[name].to_numpy() for name in ("user_id", "item_id", "weight"))
+    return csr(users, items, weights, (len(user_ids), len(item_ids))), user_ids, item_ids

@@ -1,0 +1,65 @@
+"""Alternating least squares on implicit feedback, fitted by the library `implicit`.
+
+Source: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008; fitted by conjugate
+gradient (Takacs, Pilaszy, Tikk, 2011). Confidence of a user in an item:
+
+    c = alpha * sum over the user's events with the item of weight * 0.5 ** (age_days / half_life_days)
+"""
+
+import os
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # threads of BLAS inside implicit's own threads cost more than they give
+
+from implicit.cpu.als import AlternatingLeastSquares
+from scipy.sparse import csr_matrix
+
+from recsys.contracts import SECONDS_PER_DAY, Embeddings, TrainingData
+from recsys.histories import epoch_seconds
+from recsys.matrix import csr
+from recsys.params import Section
+
+
+class Config(Section):
+    """factors: length of the vectors; iterations: sweeps over users and items; alpha, regularization and half_life_days
+    as above, in the scale of implicit (its regularization is not multiplied by the number of events)."""
+
+    factors: int = Field(ge=1, le=1024)
+    iterations: int = Field(ge=1)
+    alpha: float = Field(gt=0)
+    regularization: float = Field(ge=0)
+    half_life_days: float = Field(gt=0)
+
+
+def fit(data: TrainingData, config: Config) -> Embeddings:
+    """Factors of all items that were liked; the same data and seed give the same bytes, with any number of threads."""
+    matrix = confidence(data, config.half_life_days)
+    model = AlternatingLeastSquares(
+        factors=config.factors,
+        iterations=config.iterations,
+        alpha=config.alpha,
+        regularization=config.regularization,
+        num_threads=data.threads,
+        random_state=data.seed,
+    )
+    model.fit(matrix)
+    vectors = np.asarray(model.item_factors, dtype=np.float32)
+    gram = vectors.T @ vectors + np.float32(config.regularization) * np.eye(config.factors, dtype=np.float32)
+    return Embeddings(
+        vectors=vectors,
+        rows=np.unique(matrix.indices).astype(np.int32),
+        encoder="als_fold_in",
+        params={"alpha": config.alpha, "half_life_days": config.half_life_days},
+        arrays={"gram": gram},
+    )
+
+
+def confidence(data: TrainingData, half_life_days: float) -> csr_matrix:
+    """(n_users, n_items) float32: decayed weights, not yet times alpha. Events of weight 0 were seen, not liked."""
+    liked = data.interactions.filter(pl.col("weight") > 0)
+    age_days = (data.now - epoch_seconds(liked["timestamp"])) / SECONDS_PER_DAY
+    weights = liked["weight"].to_numpy() * np.exp2(-np.maximum(age_days, 0) / half_life_days)
+    return csr(liked["user_row"].to_numpy(), liked["item_row"].to_numpy(), weights, (data.n_users, data.n_items))

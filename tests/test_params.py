@@ -1,0 +1,73 @@
+"""params.yaml: what is accepted, and what one line says about everything else."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from recsys import extensions, params
+from recsys.errors import ParamsError
+
+TOP = Path(__file__).parents[1]
+
+
+def write(folder: Path, change: Any) -> Path:
+    content = yaml.safe_load((TOP / "params.yaml").read_text(encoding="utf-8"))
+    change(content)
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def test_the_repository_s_own_file_is_valid() -> None:
+    loaded = params.load(TOP / "params.yaml")
+    assert loaded.data is loaded.datasets[loaded.dataset]
+    assert set(loaded.models["als"]) | set(loaded.data.models["als"]) == set(loaded.model("als"))
+
+
+@pytest.mark.parametrize("name", list(params.load(TOP / "params.yaml").datasets))
+def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str) -> None:
+    loaded = params.load(TOP / "params.yaml").model_copy(update={"dataset": name})
+    adapter = extensions.load("datasets", name)
+    params.parse(adapter.Config, loaded.data.adapter, name)
+    for model in loaded.models:
+        params.parse(extensions.load("models", model).Config, loaded.model(model), model)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda p: p.update(dataset="shop"), r"dataset is 'shop', wanted a section of `datasets`: .*synthetic"),
+        (lambda p: p.update(sed=1), r"unknown key 'sed'; known here: .*seed"),
+        (lambda p: p["datasets"]["movielens"].pop("split"), r"datasets.movielens.split: Field required"),
+        (lambda p: p["datasets"]["movielens"]["split"].update(protocol="random"), r"split.protocol: .* found 'random'"),
+        (lambda p: p["models"]["als"].update(alpha=1.0), r"'alpha' stands in models.als and in datasets.\w+.models.als"),
+        (lambda p: p["datasets"]["synthetic"].update(default_variant="x"), r"default_variant is 'x', wanted one of: "),
+        (lambda p: p["datasets"]["synthetic"]["models"].update(new={}), r"models.new: no such model in `models`"),
+        (lambda p: p["datasets"]["synthetic"]["split"].update(target_events=["buy"]), r"'buy' is not in event_weights"),
+        (lambda p: p["gate"].update(baseline="best"), r"gate.baseline is 'best', wanted one of: "),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_the_key_and_the_choices(tmp_path: Path, change: Any, line: str) -> None:
+    path = write(tmp_path, change)
+    with pytest.raises(ParamsError) as error:
+        params.load(path)
+    message = str(error.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    assert re.search(line, message), message
+
+
+def test_no_file_and_no_yaml(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="no such file; run from the top"):
+        params.load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [1", encoding="utf-8")
+    with pytest.raises(ParamsError, match="not valid YAML"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_an_unknown_extension_names_the_choices() -> None:
+    with pytest.raises(ParamsError, match=r"no file recsys/sources/nearst.py; there are: nearest, popular, random"):
+        extensions.load("sources", "nearst")
