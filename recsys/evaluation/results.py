@@ -7,28 +7,31 @@ the baseline has no difference to itself.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from recsys.contracts import IntArray
+from recsys.contracts import BoolArray, IntArray
 from recsys.evaluation import metrics
 from recsys.evaluation.intervals import Bootstrap
-from recsys.evaluation.metrics import Values
+from recsys.evaluation.metrics import Ragged, Values
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import Segment
 
 ACCURACY = {"recall": metrics.recall, "ndcg": metrics.ndcg, "hit_rate": metrics.hit_rate, "mrr": metrics.mrr}
 METRICS = (*ACCURACY, "coverage", "novelty", "diversity", "popularity_bias")
 DIGITS = 6
-SCHEMA = {
-    **dict.fromkeys(("variant", "segment"), pl.String),
-    "users": pl.Int64,
-    "metric": pl.String,
-    **dict.fromkeys(("value", "low", "high"), pl.Float64),
-    "baseline": pl.String,
-    **dict.fromkeys(("difference", "difference_low", "difference_high"), pl.Float64),
-}
+FLOATS = pl.selectors.float()
+OWN, PAIRED = ("value", "low", "high"), ("difference", "difference_low", "difference_high")
+SCHEMA = pl.Schema(
+    {"variant": pl.String, "segment": pl.String, "users": pl.Int64, "metric": pl.String}
+    | dict.fromkeys(OWN, pl.Float64)
+    | {"baseline": pl.String}
+    | dict.fromkeys(PAIRED, pl.Float64)
+)
+
+PerUser = dict[str, Values]  # metric -> (n_users,) float64
 
 
 def measure(
@@ -40,35 +43,46 @@ def measure(
     bootstrap: Bootstrap,
 ) -> pl.DataFrame:
     """lists: variant -> (n_users, max(at)) int32 rows. Segments without users are left out of the table."""
-    about_lists = {variant: list_values(rows, sample, at) for variant, rows in lists.items()}
-    table = []
+    beyond = {variant: beyond_accuracy(rows, sample, at) for variant, rows in lists.items()}
+    table: list[dict[str, Any]] = []
     for segment in segments:
         targets = sample.targets.keep(segment.targets)
         users = segment.users & (targets.lengths > 0)
         if not users.any():
             continue
-        values = {}
-        for variant, rows in lists.items():
-            found = metrics.hits(rows, targets)
-            accuracy = {
-                f"{name}@{k}": metric(found[:, :k], targets.lengths) for k in at for name, metric in ACCURACY.items()
-            }
-            values[variant] = {name: column[users] for name, column in (accuracy | about_lists[variant]).items()}
-        table.append(_intervals(values, segment.name, baseline, bootstrap))
-        table.append(
-            _coverage({name: rows[users] for name, rows in lists.items()}, segment.name, len(sample.cold_items), at)
-        )
-    return _in_order(pl.concat(table), list(lists), [segment.name for segment in segments], at)
+        per_user = {variant: accuracy(found, targets, at) | beyond[variant] for variant, found in lists.items()}
+        covered = {variant: coverage(found[users], len(sample.cold_items), at) for variant, found in lists.items()}
+        same = {"segment": segment.name, "users": int(users.sum()), "baseline": baseline}
+        rows = _intervals(per_user, users, baseline, bootstrap) + _plain(covered, baseline)
+        table += [same | row for row in rows]
+    orders = {
+        "variant": list(lists),
+        "segment": [segment.name for segment in segments],
+        "metric": [f"{name}@{k}" for k in at for name in METRICS],
+    }
+    order = [pl.col(column).replace_strict(names, range(len(names))) for column, names in orders.items()]
+    return pl.DataFrame(table, schema=SCHEMA).sort(order).with_columns(FLOATS.fill_nan(None).round(DIGITS))
 
 
-def list_values(rows: IntArray, sample: Sample, at: list[int]) -> dict[str, Values]:
-    """Metrics that need no targets: metric -> (n_users,) float64."""
+def accuracy(rows: IntArray, targets: Ragged, at: list[int]) -> PerUser:
+    """What was found."""
+    found = metrics.hits(rows, targets)
+    return {f"{name}@{k}": metric(found[:, :k], targets.lengths) for k in at for name, metric in ACCURACY.items()}
+
+
+def beyond_accuracy(rows: IntArray, sample: Sample, at: list[int]) -> PerUser:
+    """What the lists are like, whatever was found."""
     values = {}
     for k in at:
         values[f"novelty@{k}"] = metrics.novelty(rows[:, :k], sample.popularity, sample.n_fitted)
         values[f"diversity@{k}"] = metrics.diversity(rows[:, :k], sample.content)
         values[f"popularity_bias@{k}"] = metrics.popularity_bias(rows[:, :k], sample.popularity, sample.histories)
     return values
+
+
+def coverage(rows: IntArray, n_items: int, at: list[int]) -> dict[str, float]:
+    """One value for all users together."""
+    return {f"coverage@{k}": metrics.coverage(rows[:, :k], n_items) for k in at}
 
 
 def curve(lists: Mapping[str, IntArray], sample: Sample) -> pl.DataFrame:
@@ -80,14 +94,14 @@ def curve(lists: Mapping[str, IntArray], sample: Sample) -> pl.DataFrame:
             recall, ndcg = metrics.recall(found[:, :k], n_targets), metrics.ndcg(found[:, :k], n_targets)
             table.append((variant, k, float(recall.mean()), float(ndcg.mean())))
     frame = pl.DataFrame(table, schema=["variant", "k", "recall", "ndcg"], orient="row")
-    return frame.with_columns(pl.col("recall", "ndcg").round(DIGITS))
+    return frame.with_columns(FLOATS.round(DIGITS))
 
 
 def flat(table: pl.DataFrame, variant: str, at: list[int]) -> dict[str, float]:
     """One variant for `dvc metrics show`: all metrics of all users, and the segments' accuracy at the first k."""
     mine = table.filter(pl.col("variant") == variant, pl.col("value").is_not_null())
-    accuracy = [f"{name}@{at[0]}" for name in ACCURACY]
-    shown = mine.filter((pl.col("segment") == "all") | pl.col("metric").is_in(accuracy))
+    everywhere = [f"{name}@{at[0]}" for name in ACCURACY]
+    shown = mine.filter((pl.col("segment") == "all") | pl.col("metric").is_in(everywhere))
     return {
         metric if segment == "all" else f"{segment}.{metric}": value
         for segment, metric, value in shown.select("segment", "metric", "value").iter_rows()
@@ -100,43 +114,29 @@ def read(path: Path) -> pl.DataFrame:
 
 
 def _intervals(
-    values: Mapping[str, Mapping[str, Values]], segment: str, baseline: str, bootstrap: Bootstrap
-) -> pl.DataFrame:
-    names = list(values[baseline])
-    stacked = {variant: np.column_stack([columns[name] for name in names]) for variant, columns in values.items()}
-    others = [variant for variant in values if variant != baseline]
-    differences = [stacked[variant] - stacked[baseline] for variant in others]
+    per_user: Mapping[str, PerUser], users: BoolArray, baseline: str, bootstrap: Bootstrap
+) -> list[dict[str, Any]]:
+    names = list(per_user[baseline])
+    stacked = {
+        variant: np.column_stack([values[name][users] for name in names]) for variant, values in per_user.items()
+    }
+    differences = [values - stacked[baseline] for values in stacked.values()]
     bounds = np.stack(bootstrap.interval(np.hstack([*stacked.values(), *differences])))
-    parts = np.split(bounds, len(stacked) + len(others), axis=1)
-    own = dict(zip(stacked, parts, strict=False))
-    paired = dict(zip(others, parts[len(stacked) :], strict=True))
-    none = np.full_like(own[baseline], np.nan)
-    n_users = len(stacked[baseline])
-    return pl.concat(
-        pl.DataFrame(
-            [
-                [variant] * len(names), [segment] * len(names), [n_users] * len(names), names, *own[variant],
-                [baseline] * len(names), *paired.get(variant, none),
-            ],
-            schema=SCHEMA,
-        )
-        for variant in values
-    )  # fmt: skip
-
-
-def _coverage(lists: Mapping[str, IntArray], segment: str, baseline: str, n_items: int, at: list[int]) -> pl.DataFrame:
+    own, paired = bounds.reshape(3, 2, len(stacked), len(names)).swapaxes(0, 1).tolist()
     rows = []
-    for k in at:
-        values = {variant: metrics.coverage(found[:, :k], n_items) for variant, found in lists.items()}
-        for variant, value in values.items():
-            row = {"variant": variant, "segment": segment, "users": len(lists[variant]), "metric": f"coverage@{k}"}
-            difference = None if variant == baseline else value - values[baseline]
-            rows.append(row | {"value": value, "baseline": baseline, "difference": difference})
-    return pl.DataFrame(rows, schema=SCHEMA)
+    for v, variant in enumerate(stacked):
+        for m, name in enumerate(names):
+            row = {"variant": variant, "metric": name} | {key: own[i][v][m] for i, key in enumerate(OWN)}
+            if variant != baseline:
+                row |= {key: paired[i][v][m] for i, key in enumerate(PAIRED)}
+            rows.append(row)
+    return rows
 
 
-def _in_order(table: pl.DataFrame, variants: list[str], segments: list[str], at: list[int]) -> pl.DataFrame:
-    names = [f"{name}@{k}" for k in at for name in METRICS]
-    orders = {"variant": variants, "segment": segments, "metric": names}
-    keys = [pl.col(column).replace_strict(order, range(len(order))) for column, order in orders.items()]
-    return table.sort(keys).with_columns(pl.selectors.float().fill_nan(None).round(DIGITS))
+def _plain(values: Mapping[str, Mapping[str, float]], baseline: str) -> list[dict[str, Any]]:
+    rows = []
+    for variant, figures in values.items():
+        for name, value in figures.items():
+            difference = None if variant == baseline else value - values[baseline][name]
+            rows.append({"variant": variant, "metric": name, "value": value, "difference": difference})
+    return rows
