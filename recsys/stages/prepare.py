@@ -1,6 +1,7 @@
 """Stage `prepare`: raw files to canonical tables, bad rows to quarantine, counts to a report; limits stop the run.
 
-    python -m recsys.stages.prepare --raw data/raw --tables data/tables --report metrics/data.json --text reports/data.txt
+    python -m recsys.stages.prepare --raw data/raw --tables data/tables \
+        --report metrics/data.json --text reports/data.txt
 
 When it stops, earlier tables and reports stay as they were, and what it found lies in `<tables>.partial`.
 """
