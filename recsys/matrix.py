@@ -7,7 +7,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy.sparse import csr_matrix
 
-from recsys.contracts import FloatArray, IntArray
+from recsys.contracts import IntArray
 
 
 def numbered(events: pl.LazyFrame, *columns: str) -> tuple[pl.DataFrame, list[pl.Series]]:
@@ -15,14 +15,13 @@ def numbered(events: pl.LazyFrame, *columns: str) -> tuple[pl.DataFrame, list[pl
 
     The strings pass through in one streaming read and are never all in memory.
     """
-    # positions follow the order of arrival, which differs from run to run, hence the ranking of the few distinct values
-    frame = events.with_columns(
-        pl.col(column).cast(pl.Categorical(pl.Categories.random())) for column in columns
-    ).collect(engine="streaming")
+    coded = (pl.col(column).cast(pl.Categorical(pl.Categories.random())) for column in columns)
+    frame = events.with_columns(*coded).collect(engine="streaming")
     vocabularies = []
     for column in columns:
         distinct = frame[column].unique()
         values, numbers = distinct.cast(pl.String), distinct.to_physical().to_numpy()
+        # values are numbered as they arrive, which differs from run to run: rank them
         order = values.arg_sort().to_numpy()
         rank = np.zeros(numbers.max(initial=0) + 1, dtype=np.int32)
         rank[numbers[order]] = np.arange(len(order), dtype=np.int32)
