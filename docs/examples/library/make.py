@@ -1,7 +1,7 @@
-"""Draws the made-up loans of a small town's library, `loans.csv` and `books.csv`: `python docs/examples/library/make.py`
+"""Draws `loans.csv` and `books.csv`, made-up loans of a small library: `python docs/examples/library/make.py`
 
-They show the data set `files`: columns with other names, a date format of their own, one kind of event. Every reader has
-two favourite subjects and never borrows a book twice. The last lines of the loans are wrong on purpose.
+They show the data set `files`: columns with other names, a date format of their own, one kind of event. Every reader
+has two favourite subjects and never borrows a book twice. The last lines of the loans are wrong on purpose.
 """
 
 from datetime import datetime, timedelta
