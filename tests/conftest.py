@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Before numpy, torch or faiss is imported: each brings its own OpenMP, and two tests run at a time.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-
 import pytest
 import yaml
 from filelock import FileLock
+
+# Before a test imports numpy, torch or faiss: each brings its own OpenMP, and two tests run at a time.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {
@@ -37,7 +37,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder with the publishers' archives (`ml-latest-small/`, `online-retail/`); the test is skipped without it."""
+    """The folder with the publishers' archives (`ml-latest-small/`, `online-retail/`); without it the test is skipped."""
     named = os.environ.get("RECSYS_DATA_DIR")
     folder = Path(named) if named else ROOT.parent / "shared" / "data"
     if not folder.is_dir():
@@ -47,19 +47,19 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """Run a shell command in a folder and return its stdout; fail the test with all it printed if it does not exit 0."""
+    """Run a shell command in a folder, return its stdout; if it does not exit 0, fail the test with all it printed."""
     return _run
 
 
 @pytest.fixture(scope="session")
 def make_workspace() -> MakeWorkspace:
-    """Copy the repository's files into a new folder, make the data small, commit: a clone, uncommitted work included."""
+    """Copy the repository's files into a new folder, make the data small, commit: a clone with uncommitted work."""
     return _make_workspace
 
 
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace in which `dvc repro` has run on a small synthetic data set. Shared by all tests: read, never write."""
+    """A workspace where `dvc repro` has run on a small synthetic data set. Shared by all tests: read, never write."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder, outcome = base / "pipeline", base / "pipeline.outcome"

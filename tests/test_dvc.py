@@ -45,7 +45,12 @@ def bundle_id(folder: Path) -> str:
 
 def test_the_graph_goes_from_fetch_to_release(copy: Path, run: Run) -> None:
     edges = run("dvc dag --dot", copy)
-    for edge in ('"fetch" -> "prepare"', '"split" -> "train@als"', '"evaluate" -> "release"', '"refit@als" -> "release"'):
+    for edge in (
+        '"fetch" -> "prepare"',
+        '"split" -> "train@als"',
+        '"evaluate" -> "release"',
+        '"refit@als" -> "release"',
+    ):
         assert edge in edges
 
 

@@ -9,12 +9,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # Package index hosts, absolute paths of one machine, and words about how the project was made have no place here.
 FORBIDDEN = re.compile(
-    r"(pypi|pythonhosted|npmjs)\.org|download\.pytorch|/work/|/root/|/home/\w|\bissues? #?\d|\bPLAN\.md|\bthis (session|helper)\b",
-    re.I,
+    r"(pypi|pythonhosted|npmjs)\.org|download\.pytorch|/work/|/root/|/home/\w"
+    r"|\bissues? #?\d|\bPLAN\.md|\bthis (session|helper)\b",
+    re.IGNORECASE,
 )
-PATH_IN_TEXT = re.compile(
-    r"(?<![\w/.<])((?:recsys|serving|tests|docs|notebooks|benchmarks|\.ci|\.dvc)/[\w./-]*\w)(?![\w<*{])"
-)
+TOP = r"(?:recsys|serving|tests|docs|notebooks|benchmarks|\.ci|\.dvc)"
+PATH_IN_TEXT = re.compile(rf"(?<![\w/.<])({TOP}/[\w./-]*\w)(?![\w<*{{])")
 
 
 def tracked(*suffixes: str) -> list[Path]:

@@ -1,0 +1,119 @@
+"""The results table of the README, measured: each data set in a fresh clone, from raw data to bundle.
+
+    python -m benchmarks.results                  every data set, then the table
+    python -m benchmarks.results movielens        one of them
+    python -m benchmarks.results --table          only write the table again from docs/results/*.json
+
+What is measured is the last commit. Real data come from the publisher, or from the folder RECSYS_DATA_DIR.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from benchmarks.machine import describe
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- results: written by make results -->", "<!-- end of results -->"
+TITLES = {"synthetic": "Synthetic shop", "movielens": "MovieLens latest-small", "online_retail": "Online Retail"}
+SHOWN = {"ndcg@10": "NDCG@10", "recall@20": "recall@20", "coverage@10": "coverage@10"}
+
+
+def measure(dataset: str) -> dict[str, Any]:
+    """Run the whole pipeline for one data set in a clone of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        _run(Path(folder), "git", "clone", "--quiet", str(ROOT), str(clone))
+        _run(clone, sys.executable, "-m", "recsys.cli", "use", dataset)
+        started = time.perf_counter()
+        _run(clone, sys.executable, "-m", "dvc", "repro")
+        seconds = round(time.perf_counter() - started, 1)
+        table = pl.read_csv(clone / "metrics" / "intervals.csv")
+        manifest = json.loads((clone / "bundle" / "manifest.json").read_text(encoding="utf-8"))
+        protocol = json.loads((clone / "data" / "split" / "split.json").read_text(encoding="utf-8"))["protocol"]
+    everyone = table.filter(pl.col("segment") == "all")
+    return {
+        "dataset": dataset,
+        "machine": describe(),
+        "pipeline_seconds": seconds,
+        "protocol": protocol,
+        "counts": manifest["counts"],
+        "default_variant": manifest["default_variant"],
+        "users": everyone["users"][0],
+        "metrics": everyone.filter(pl.col("metric").is_in(list(SHOWN))).select(
+            "variant", "metric", "value", "low", "high", "difference", "difference_low", "difference_high"
+        ).to_dicts(),
+    }  # fmt: skip
+
+
+def table() -> str:
+    """Markdown, one row for each data set and variant; the released variant in bold."""
+    lines = [
+        f"| data | variant | {' | '.join(SHOWN.values())} | better than popular, NDCG@10 |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for dataset, title in TITLES.items():
+        path = RESULTS / f"{dataset}.json"
+        if path.is_file():
+            lines += _rows(title, json.loads(path.read_text(encoding="utf-8")))
+    return "\n".join(lines)
+
+
+def write_table() -> None:
+    """Put the table between the two markers of the README."""
+    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+    aside = README.with_name("README.md.partial")
+    aside.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    aside.replace(README)
+
+
+def _rows(title: str, result: dict[str, Any]) -> list[str]:
+    found = {(row["variant"], row["metric"]): row for row in result["metrics"]}
+    rows = []
+    for variant in dict.fromkeys(row["variant"] for row in result["metrics"]):
+        name = f"**{variant}**" if variant == result["default_variant"] else variant
+        cells = [_cell(found[variant, metric]) for metric in SHOWN]
+        rows.append(f"| {title} | {name} | {' | '.join(cells)} | {_difference(found[variant, 'ndcg@10'])} |")
+        title = ""
+    return rows
+
+
+def _cell(row: dict[str, Any]) -> str:
+    interval = "" if row["low"] is None else f" ({row['low']:.3f} to {row['high']:.3f})"
+    return f"{row['value']:.3f}{interval}"
+
+
+def _difference(row: dict[str, Any]) -> str:
+    if row["difference_low"] is None:
+        return ""
+    return f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
+
+
+def _run(folder: Path, *command: str) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, check=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Measure what is asked for, then write the table."""
+    if unknown := set(arguments) - TITLES.keys() - {"--table"}:
+        sys.exit(f"error: unknown data set {sorted(unknown)[0]!r}, wanted some of {', '.join(TITLES)}")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for dataset in [] if "--table" in arguments else arguments or list(TITLES):
+        text = json.dumps(measure(dataset), indent=1) + "\n"
+        (RESULTS / f"{dataset}.json").write_text(text, encoding="utf-8")
+        print(f"{dataset}: written to {RESULTS.relative_to(ROOT)}/{dataset}.json", file=sys.stderr)
+    write_table()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
