@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from recsys.contracts import SECONDS_PER_DAY, FloatArray, History
 
@@ -23,10 +24,10 @@ class AlsFoldIn:
 
     def encode(self, history: History, now: float) -> FloatArray | None:
         """(dim,) float32, or None when no item of the history is known and liked."""
-        age_days = (now - history.times) / SECONDS_PER_DAY
-        weights = history.weights * np.exp2(-np.maximum(age_days, 0) / self._half_life_days)
-        rows, position = np.unique(history.rows[weights > 0], return_inverse=True)
-        confidence = self._alpha * np.bincount(position, weights[weights > 0], minlength=len(rows))
+        weights = decayed(history.weights, history.times, now, self._half_life_days)
+        liked = weights > 0
+        rows, position = np.unique(history.rows[liked], return_inverse=True)
+        confidence = self._alpha * np.bincount(position, weights[liked], minlength=len(rows))
         items = self._vectors[rows].astype(np.float64)
         known = items.any(axis=1)
         if not known.any():
@@ -35,6 +36,12 @@ class AlsFoldIn:
         system = self._gram + (items.T * (confidence - 1)) @ items
         vector: FloatArray = np.linalg.solve(system, confidence @ items).astype(np.float32)
         return vector
+
+
+def decayed(weights: FloatArray, times: npt.NDArray[np.float64], now: float, half_life_days: float) -> FloatArray:
+    """weight * 0.5 ** (age_days / half_life_days), (n_events,) float32; an event after `now` counts in full."""
+    age_days = np.maximum(now - times, 0) / SECONDS_PER_DAY
+    return (weights * np.exp2(-age_days / half_life_days)).astype(np.float32)
 
 
 def build(vectors: FloatArray, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> AlsFoldIn:

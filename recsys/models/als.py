@@ -6,18 +6,15 @@ gradient (Takacs, Pilaszy, Tikk, 2011). Confidence of a user in an item:
     c = alpha * sum over the user's events with the item of weight * 0.5 ** (age_days / half_life_days)
 """
 
-import os
-
 import numpy as np
 import polars as pl
-from pydantic import Field
-
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # threads of BLAS inside implicit's own threads cost more than they give
-
 from implicit.cpu.als import AlternatingLeastSquares
+from pydantic import Field
 from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
 
-from recsys.contracts import SECONDS_PER_DAY, Embeddings, TrainingData
+from recsys.contracts import Embeddings, TrainingData
+from recsys.encoders.als_fold_in import decayed
 from recsys.histories import epoch_seconds
 from recsys.matrix import csr
 from recsys.params import Section
@@ -37,17 +34,18 @@ class Config(Section):
 def fit(data: TrainingData, config: Config) -> Embeddings:
     """Factors of all items that were liked; the same data and seed give the same bytes, with any number of threads."""
     matrix = confidence(data, config.half_life_days)
-    model = AlternatingLeastSquares(
-        factors=config.factors,
-        iterations=config.iterations,
-        alpha=config.alpha,
-        regularization=config.regularization,
-        num_threads=data.threads,
-        random_state=data.seed,
-    )
-    model.fit(matrix)
-    vectors = np.asarray(model.item_factors, dtype=np.float32)
-    gram = vectors.T @ vectors + np.float32(config.regularization) * np.eye(config.factors, dtype=np.float32)
+    with threadpool_limits(1, "blas"):  # threads of BLAS inside those of implicit cost more than they give
+        model = AlternatingLeastSquares(
+            factors=config.factors,
+            iterations=config.iterations,
+            alpha=config.alpha,
+            regularization=config.regularization,
+            num_threads=data.threads,
+            random_state=data.seed,
+        )
+        model.fit(matrix)
+        vectors = np.asarray(model.item_factors, dtype=np.float32)
+        gram = vectors.T @ vectors + np.float32(config.regularization) * np.eye(config.factors, dtype=np.float32)
     return Embeddings(
         vectors=vectors,
         rows=np.unique(matrix.indices).astype(np.int32),
@@ -60,6 +58,7 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
 def confidence(data: TrainingData, half_life_days: float) -> csr_matrix:
     """(n_users, n_items) float32: decayed weights, not yet times alpha. Events of weight 0 were seen, not liked."""
     liked = data.interactions.filter(pl.col("weight") > 0)
-    age_days = (data.now - epoch_seconds(liked["timestamp"])) / SECONDS_PER_DAY
-    weights = liked["weight"].to_numpy() * np.exp2(-np.maximum(age_days, 0) / half_life_days)
-    return csr(liked["user_row"].to_numpy(), liked["item_row"].to_numpy(), weights, (data.n_users, data.n_items))
+    weights = decayed(liked["weight"].to_numpy(), epoch_seconds(liked["timestamp"]), data.now, half_life_days)
+    known = weights > 0  # very old events fade to nothing
+    users, items = liked["user_row"].to_numpy()[known], liked["item_row"].to_numpy()[known]
+    return csr(users, items, weights[known], (data.n_users, data.n_items))
