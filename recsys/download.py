@@ -53,10 +53,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Found:
-    """A file that was found and is intact. passed_over: the places tried before it, each with the reason."""
+    """A file that was found and is intact. size in bytes; passed_over: places tried before, each with the reason."""
 
     path: Path
     place: Place
+    size: int
     sha256: str
     passed_over: list[str]
 
@@ -65,7 +66,7 @@ class Found:
         return {
             "source": self.place.kind,
             "location": self.place.location,
-            "bytes": self.path.stat().st_size,
+            "bytes": self.size,
             "sha256": self.sha256,
             "sha256_known_beforehand": self.place.sha256 is not None,
             "passed_over": self.passed_over,
@@ -133,13 +134,14 @@ def _first(places: Sequence[Place], downloads: Path) -> Found:
     for place in places:
         try:
             path = _download(place, downloads) if _remote(place) else Path(place.location)
-            found = Found(path, place, _checked(path, place.sha256), passed_over)
+            sha256 = _checked(path, place.sha256)
         except _PassOverError as reason:
             passed_over.append(f"{place.kind} {place.location}: {reason}")
             print(f"fetch: {passed_over[-1]}", file=sys.stderr)
         else:
-            print(f"fetch: {place.kind} {place.location}: {path.stat().st_size:,} bytes, intact", file=sys.stderr)
-            return found
+            size = path.stat().st_size
+            print(f"fetch: {place.kind} {place.location}: {size:,} bytes, intact", file=sys.stderr)
+            return Found(path, place, size, sha256, passed_over)
     filename = next((place.filename for place in places if _remote(place)), places[0].filename)
     raise SourceUnreachableError(
         f"no source of {filename!r} could be used: {'; '.join(passed_over)}; run again when the network is back, or put"

@@ -164,6 +164,6 @@ def _normalised(lines: pl.DataFrame, file: Path) -> pl.DataFrame:
         raise DataError(f"{file}: no column {missing[0]!r}, found {lines.columns}; put the publisher's file there")
     codes = pl.col("InvoiceNo", "StockCode", "CustomerID").cast(pl.String).str.replace(r"\.0$", "")
     try:
-        return lines.select(*LINES).with_columns(codes).cast(LINES)
+        return lines.select(*LINES).with_columns(codes).cast(pl.Schema(LINES))
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{file}: {' '.join(str(error).split())}; put the publisher's file there") from error
