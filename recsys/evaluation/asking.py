@@ -4,12 +4,12 @@ import numpy as np
 
 from recsys.contracts import IntArray, Query
 from recsys.errors import RecsysError
-from recsys.evaluation.sample import Fold, Sample
+from recsys.evaluation.sample import Sample
 from recsys.recommender import Answer, Recommender
-from recsys.splits import Split
+from recsys.splits import ScoredFold, Split
 
 
-def answer(recommender: Recommender, split: Split, fold: Fold, user: int, k: int, seed: int) -> Answer:
+def answer(recommender: Recommender, split: Split, fold: ScoredFold, user: int, k: int, seed: int) -> Answer:
     """What the main path answers the user in row `user` at the end of the fold's fit set.
 
     Raises:

@@ -1,7 +1,6 @@
 """Who is asked in an offline evaluation, and what they were looking for."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +9,7 @@ from scipy.sparse import csr_array
 
 from recsys.contracts import BoolArray, IntArray
 from recsys.evaluation.metrics import Ragged
-from recsys.splits import Split
-
-Fold = Literal["valid", "test"]
+from recsys.splits import ScoredFold, Split
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Sample:
     users in the fit set; content: (n_items, n_features), see `content`.
     """
 
-    fold: Fold
+    fold: ScoredFold
     users: IntArray
     targets: Ragged
     histories: Ragged
@@ -34,7 +31,7 @@ class Sample:
     content: csr_array
 
 
-def draw(split: Split, fold: Fold, popularity: npt.NDArray[np.float32], max_users: int, seed: int) -> Sample:
+def draw(split: Split, fold: ScoredFold, popularity: npt.NDArray[np.float32], max_users: int, seed: int) -> Sample:
     """At most `max_users` of the users who have targets, each as likely as the other."""
     targets = split.targets(fold)
     users = targets["user_row"].unique().sort().to_numpy()

@@ -1,0 +1,69 @@
+"""A few users in plain words: what they did, what they are recommended, and which source put it there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.evaluation import asking
+from recsys.evaluation.sample import Sample
+from recsys.evaluation.segments import Segment
+from recsys.recommender import Recommender
+from recsys.splits import Split
+
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Line:
+    """One recommendation; found: the user did choose it in the test window."""
+
+    title: str
+    source: str
+    found: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """One user; history newest first, at most `SHOWN` titles."""
+
+    user_id: str
+    segment: str
+    meaning: str
+    n_events: int
+    n_targets: int
+    history: list[str]
+    recommended: list[Line]
+
+
+def pick(sample: Sample, segments: list[Segment], seed: int) -> list[tuple[Segment, int]]:
+    """Three users drawn at random, (segment, position in the sample): one of each segment that parts the users.
+
+    Where a data set has fewer such segments, the others come from the fullest one.
+    """
+    parts = [segment for segment in segments if 0 < segment.users.sum() < len(sample.users)] or segments[:1]
+    rng = np.random.default_rng(seed)
+    drawn = [(part, int(rng.choice(np.flatnonzero(part.users)))) for part in parts[:3]]
+    fullest = max(parts, key=lambda segment: int(segment.users.sum()))
+    others = np.setdiff1d(np.flatnonzero(fullest.users), [at for _, at in drawn])
+    return drawn + [(fullest, int(at)) for at in rng.permutation(others)[: 3 - len(drawn)]]
+
+
+def describe(recommender: Recommender, split: Split, sample: Sample, segment: Segment, at: int, seed: int) -> Example:
+    """at: the user's position in the sample."""
+    titles = [title or item_id for title, item_id in split.catalogue.select("title", "item_id").iter_rows()]
+    user, history = int(sample.users[at]), recommender.bundle.histories.at(int(sample.users[at]))
+    targets = sample.targets.rows[sample.targets.indptr[at] : sample.targets.indptr[at + 1]]
+    newest = list(dict.fromkeys(history.rows[::-1].tolist()))[:SHOWN]
+    slots = asking.answer(recommender, split, sample.fold, user, SHOWN, seed).slots
+    return Example(
+        user_id=split.users["user_id"][user],
+        segment=segment.name,
+        meaning=segment.meaning,
+        n_events=len(history),
+        n_targets=len(targets),
+        history=[titles[row] for row in newest],
+        recommended=[
+            Line(titles[slot.row], slot.source + (" (fallback)" if slot.fallback else ""), slot.row in targets)
+            for slot in slots
+        ],
+    )

@@ -1,0 +1,85 @@
+"""Charts of the report as inline SVG: no network, no script, the same bytes for the same figures."""
+
+import io
+import re
+
+import matplotlib as mpl
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = ("#9aa3ad", "#d98a29", "#2f6db5", "#2a8a5f", "#8a4fa3", "#b5473c", "#4b5563", "#1a9aa8")
+STYLE = {
+    "svg.hashsalt": "recsys",
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#c5ccd3",
+    "axes.labelcolor": "#4b5563",
+    "xtick.color": "#4b5563",
+    "ytick.color": "#4b5563",
+    "axes.axisbelow": True,
+    "grid.color": "#e8ecf0",
+}
+
+
+def by_segment(table: pl.DataFrame, metric: str) -> str:
+    """One metric of every variant in every segment, with its interval."""
+    shown = table.filter(metric=metric)
+    segments, variants = _names(shown, "segment"), _names(shown, "variant")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 0.7 + len(segments) * (0.3 + 0.16 * len(variants))), layout="constrained")
+        axes = figure.subplots()
+        for v, variant in enumerate(variants):
+            rows = shown.filter(variant=variant)
+            # variants of a segment lie around its line, the first one on top
+            places = [segments.index(name) + (v - (len(variants) - 1) / 2) * 0.17 for name in rows["segment"]]
+            low, high = rows["low"].fill_null(strategy="zero"), rows["high"].fill_null(strategy="zero")
+            axes.hlines(places, low, high, color=COLOURS[v % len(COLOURS)], linewidth=2.5, alpha=0.45)
+            axes.plot(rows["value"], places, "o", color=COLOURS[v % len(COLOURS)], markersize=5.5, label=variant)
+        axes.set_yticks(range(len(segments)), segments)
+        axes.set_ylim(len(segments) - 0.5, -0.5)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(metric)
+        axes.grid(axis="x")
+        axes.tick_params(length=0)
+        _legend(figure, axes)
+        return _svg(figure, f"{metric} of each variant in each segment")
+
+
+def by_length(curve: pl.DataFrame) -> str:
+    """Recall and NDCG of every variant for each length of the list."""
+    variants = _names(curve, "variant")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 3.2), layout="constrained")
+        panels = figure.subplots(1, 2)
+        for axes, metric in zip(panels, ("recall", "ndcg"), strict=True):
+            for v, variant in enumerate(variants):
+                rows = curve.filter(variant=variant)
+                axes.plot(rows["k"], rows[metric], color=COLOURS[v % len(COLOURS)], linewidth=2, label=variant)
+            axes.set_xlim(1, curve["k"].max())
+            axes.set_ylim(bottom=0)
+            axes.set_xlabel("k, length of the list")
+            axes.set_title(f"{metric}@k", loc="left", fontsize=10, color="#1f2933")
+            axes.grid()
+            axes.tick_params(length=0)
+        _legend(figure, panels[0])
+        return _svg(figure, "recall and NDCG by length of the list")
+
+
+def _names(frame: pl.DataFrame, column: str) -> list[str]:
+    return frame[column].unique(maintain_order=True).to_list()
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), frameon=False, handlelength=1.2)
+
+
+def _svg(figure: Figure, title: str) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    inline = text.getvalue()[text.getvalue().index("<svg") :]
+    # the page, not the file, decides the size
+    return re.sub(r'<svg ([^>]*?)width="[^"]*"', rf'<svg role="img" aria-label="{title}" \1', inline, count=1)

@@ -1,0 +1,108 @@
+"""The offline evaluation for people: one HTML page that needs no network, and a compact table for the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from recsys.bundle import Manifest
+from recsys.evaluation import plots, results
+from recsys.evaluation.examples import Example
+from recsys.evaluation.sample import Sample
+from recsys.evaluation.segments import Segment
+from recsys.params import Params
+from recsys.splits import Facts
+
+TEMPLATE = "report.html.j2"
+FORMATS = {"coverage": ".1%", "novelty": ".2f", "diversity": ".3f", "popularity_bias": ".2f"}
+
+
+def table(path: Path) -> str:
+    """The main figures of a table of intervals as aligned text: all users, then the first metric per segment.
+
+    path: what the stage `evaluate` wrote.
+    """
+    figures = results.read(path)
+    names = figures["metric"].unique(maintain_order=True).to_list()[: len(results.METRICS)]
+    ranking = names[1]
+    everyone = _grid(figures.filter(segment="all"), "metric", names)
+    segments = _grid(
+        figures.filter(metric=ranking), "segment", figures["segment"].unique(maintain_order=True).to_list()
+    )
+    users = figures.filter(segment="all")["users"][0]
+    return f"{users:,} users of the test window\n{everyone}\n\n{ranking} by segment\n{segments}"
+
+
+def page(
+    settings: Params,
+    facts: Facts,
+    manifest: Manifest,
+    sample: Sample,
+    segments: list[Segment],
+    figures: pl.DataFrame,
+    curve: pl.DataFrame,
+    examples: list[Example],
+) -> str:
+    """The whole report; figures and curve as in `results`."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals.update(shown=_shown, interval=_interval, cell=_Cells(figures))
+    environment.filters["thousands"] = lambda number: f"{number:,}"
+    present = figures["segment"].unique(maintain_order=True).to_list()
+    return environment.get_template(TEMPLATE).render(
+        settings=settings,
+        facts=facts,
+        manifest=manifest,
+        sample=sample,
+        segments=[segment for segment in segments if segment.name in present],
+        variants=figures["variant"].unique(maintain_order=True).to_list(),
+        default=settings.data.default_variant,
+        accuracy=list(results.ACCURACY),
+        metrics=results.METRICS,
+        examples=examples,
+        by_segment=Markup(plots.by_segment(figures, settings.gate.metric)),
+        by_length=Markup(plots.by_length(curve)),
+    )
+
+
+class _Cells:
+    """Looks up one row of the figures by its names."""
+
+    def __init__(self, figures: pl.DataFrame) -> None:
+        self._rows = {(row["variant"], row["segment"], row["metric"]): row for row in figures.iter_rows(named=True)}
+
+    def __call__(self, variant: str, segment: str, metric: str) -> dict[str, Any]:
+        return self._rows[variant, segment, metric]
+
+
+def _shown(metric: str, value: float | None, sign: str = "") -> str:
+    """A figure as its metric is read; nothing known is a dash.
+
+    >>> _shown("ndcg@10", 0.05126), _shown("coverage@10", 0.5), _shown("ndcg@10", 0.01, "+"), _shown("novelty@10", None)
+    ('0.0513', '50.0%', '+0.0100', '–')
+    """
+    return "–" if value is None else format(value, sign + FORMATS.get(metric.split("@")[0], ".4f"))
+
+
+def _interval(metric: str, low: float | None, high: float | None, sign: str = "") -> str:
+    return "" if low is None else f"{_shown(metric, low, sign)} to {_shown(metric, high, sign)}"
+
+
+def _grid(figures: pl.DataFrame, column: str, heads: list[str]) -> str:
+    found = {(row["variant"], row[column]): row for row in figures.iter_rows(named=True)}
+    variants = figures["variant"].unique(maintain_order=True).to_list()
+    rows = [["", *heads]]
+    for variant in variants:
+        row = [found.get((variant, head)) for head in heads]
+        rows.append([variant, *(_shown(cell["metric"], cell["value"]) if cell else "–" for cell in row)])
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    lines = ["  ".join(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)) for row in rows]
+    return "\n".join(f"{row[0]:<{widths[0]}}  {line}" for row, line in zip(rows, lines, strict=True))

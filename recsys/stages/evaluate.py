@@ -1,0 +1,72 @@
+"""Measure every variant on the test window, through the main path that serves.
+
+`python -m recsys.stages.evaluate --split data/split --models models/test --indexes indexes/test --metrics metrics
+--report reports/offline.html`
+
+    offline.json     variant -> metric -> value, for `dvc metrics`
+    intervals.csv    the table of `recsys/evaluation/results.py`, for `dvc plots` and the gate
+    curve.csv        recall and NDCG for every length of the list, for `dvc plots`
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+from recsys import assemble, bundle, params, splits
+from recsys.errors import reports_errors
+from recsys.evaluation import asking, examples, report, results, sample, segments
+from recsys.evaluation.intervals import Bootstrap
+from recsys.output import write_text
+from recsys.recommender import Recommender
+from recsys.splits import ScoredFold
+
+FOLD: ScoredFold = "test"
+
+
+@reports_errors
+def main(
+    split: Annotated[Path, typer.Option(help="folder of the split")],
+    models: Annotated[Path, typer.Option(help="folder of the models, fitted without the test window")],
+    indexes: Annotated[Path, typer.Option(help="folder of their indexes")],
+    metrics: Annotated[Path, typer.Option(help="folder for offline.json, intervals.csv and curve.csv")],
+    report_file: Annotated[Path, typer.Option("--report", help="the HTML report")],
+    params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
+) -> None:
+    """Ask, measure, write."""
+    settings = params.load(params_file)
+    data = splits.load(split)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle.write(assemble.parts(data, FOLD, models, indexes, settings), settings, {}, Path(folder) / "bundle")
+        loaded = bundle.load(Path(folder) / "bundle")
+        asked = sample.draw(data, FOLD, loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
+        lists = {}
+        for name in settings.variants:
+            start = perf_counter()
+            lists[name] = asking.lists(Recommender(loaded, name), data, asked, max(settings.evaluate.at), settings.seed)
+            seconds = perf_counter() - start
+            print(f"{name}: {len(asked.users)} users answered in {seconds:.1f} s", file=sys.stderr, flush=True)
+        parts = segments.build(asked, settings.evaluate.warm_events)
+        default = Recommender(loaded)
+        shown = [
+            examples.describe(default, data, asked, segment, at, settings.seed)
+            for segment, at in examples.pick(asked, parts, settings.seed)
+        ]
+    bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
+    figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.gate.baseline, bootstrap)
+    curve = results.curve(lists, asked)
+    flat = {name: results.flat(figures, name, settings.evaluate.at) for name in settings.variants}
+    page = report.page(settings, data.facts, loaded.manifest, asked, parts, figures, curve, shown)
+    write_text(metrics / "offline.json", json.dumps(flat, indent=1) + "\n")
+    write_text(metrics / "intervals.csv", figures.write_csv())
+    write_text(metrics / "curve.csv", curve.write_csv())
+    write_text(report_file, page)
+    print(report.table(metrics / "intervals.csv"))
+
+
+if __name__ == "__main__":
+    typer.run(main)
