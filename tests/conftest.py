@@ -37,7 +37,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder with the publishers' archives (`ml-latest-small/`, `online-retail/`); without it the test is skipped."""
+    """The folder with the publishers' archives (`ml-latest-small/`, `online-retail/`); else the test is skipped."""
     named = os.environ.get("RECSYS_DATA_DIR")
     folder = Path(named) if named else ROOT.parent / "shared" / "data"
     if not folder.is_dir():
