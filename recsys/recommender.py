@@ -127,14 +127,18 @@ class Recommender:
         query = replace(query, exclude=np.append(query.exclude, np.int32(row)))
         slots: list[Slot] = []
         for name, model in self.bundle.models.items():
-            found = model.similar.to(row, max(self._candidates, query.k + len(query.history) + len(query.exclude)))
+            found = NO_CANDIDATES
+            try:
+                found = model.similar.to(row, max(self._candidates, query.k + len(query.history) + len(query.exclude)))
+            except Exception:  # noqa: BLE001 (the answer goes on without the part)
+                run.fail(f"source {name}")
             run.step(f"source {name}", len(found.rows))
             slots = mix(self._allow(query, {name: found}, run), {name: 1.0}, query.k)
             if slots:
                 break
         reason = None
         if len(slots) < query.k:
-            reason = "too_few_candidates" if slots else "item_unknown_to_models"
+            reason = "part_failed" if run.failed else "too_few_candidates" if slots else "item_unknown_to_models"
             slots = self._fill(query, slots, run)
         return self._answer(query, slots, reason, run)
 
