@@ -18,7 +18,7 @@ BRANDS = [(style, brand) for style, (_, brands) in STYLES.items() for brand in b
 SUB_DEPARTMENT = np.array([list(DEPARTMENTS).index(department) for department, _ in SUBS])
 SUB_PRICE = np.array([DEPARTMENTS[department][sub][0] for department, sub in SUBS])
 
-ZIPF_EXPONENT, ZIPF_OFFSET = 0.9, 5.0
+ZIPF_EXPONENT, ZIPF_OFFSET = 0.9, 10.0
 SUB_PART, BRAND_PART, OWN_PART = 0.6, 0.4, 0.7  # lengths in an item's vector; department and style have 1
 LEAVING_SHARE = 0.04
 YEAR_DAYS = 365.0
@@ -62,7 +62,7 @@ class Items:
         """
         age = day - self.arrives
         fresh = 0.3 + 0.7 * np.exp(-np.maximum(age, 0.0) / 120.0) + 1.5 * np.exp(-np.maximum(age, 0.0) / 7.0)
-        trend = np.exp(0.4 * np.sin(2 * np.pi * (day / self.trend_days + self.trend_phase)))
+        trend = np.exp(0.8 * np.sin(2 * np.pi * (day / self.trend_days + self.trend_phase)))
         season = np.exp(self.season_strength * np.cos(2 * np.pi * (day - self.season_peak) / YEAR_DAYS))
         return fresh * trend * season * ((age >= 0) & (day < self.leaves))
 

@@ -10,7 +10,7 @@ from recsys.datasets.shop_world.config import Config
 from recsys.datasets.shop_world.items import DIM, N_DEPARTMENTS, N_STYLES, Floats, Ints, Items, unit
 from recsys.datasets.shop_world.users import Users
 
-FOCUS = 8.0  # how strongly a session keeps to its taste; 0 would be plain popularity
+FOCUS = 9.0  # how strongly a session keeps to its taste; 0 would be plain popularity
 BUYING_BASE, BUYING_TASTE, BUYING_PRICE = -2.1, 4.0, 0.8
 
 
