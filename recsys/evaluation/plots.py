@@ -8,6 +8,7 @@ import matplotlib as mpl
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#9aa3ad", "#d98a29", "#2f6db5", "#2a8a5f", "#8a4fa3", "#b5473c", "#4b5563", "#1a9aa8")
 STYLE: dict[Any, Any] = {
@@ -41,7 +42,7 @@ def by_segment(table: pl.DataFrame, metric: str) -> str:
             axes.plot(rows["value"], places, "o", color=COLOURS[v % len(COLOURS)], markersize=5.5, label=variant)
         axes.set_yticks(range(len(segments)), segments)
         axes.set_ylim(len(segments) - 0.5, -0.5)
-        axes.set_xlim(left=0)
+        axes.set_xlim(left=-0.01 * axes.get_xlim()[1])  # a dot at zero is seen whole
         axes.set_xlabel(metric)
         axes.grid(axis="x")
         axes.tick_params(length=0)
@@ -61,6 +62,7 @@ def by_length(curve: pl.DataFrame) -> str:
                 axes.plot(rows["k"], rows[metric], color=COLOURS[v % len(COLOURS)], linewidth=2, label=variant)
             axes.set_xlim(1, curve["k"].max())
             axes.set_ylim(bottom=0)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlabel("k, length of the list")
             axes.set_title(f"{metric}@k", loc="left", fontsize=10, color="#1f2933")
             axes.grid()

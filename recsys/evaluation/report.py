@@ -93,7 +93,8 @@ def _shown(metric: str, value: float | None, sign: str = "") -> str:
 
 
 def _interval(metric: str, low: float | None, high: float | None, sign: str = "") -> str:
-    return "" if low is None else f"{_shown(metric, low, sign)} to {_shown(metric, high, sign)}"
+    between = " to " if sign else "–"
+    return "" if low is None else f"{_shown(metric, low, sign)}{between}{_shown(metric, high, sign)}"
 
 
 def _grid(figures: pl.DataFrame, column: str, heads: list[str]) -> str:
