@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from recsys import catalogue, embeddings, histories
 from recsys.catalogue import Catalogue
@@ -53,7 +53,7 @@ class Manifest(BaseModel):
     dataset: str
     trained_until: datetime
     counts: dict[str, int]
-    models: dict[str, dict[str, Any]]
+    models: dict[Annotated[str, Field(pattern=r"^[\w-]+$")], dict[str, Any]]  # names of folders
     variants: dict[str, VariantParams]
     default_variant: str
     event_weights: dict[str, float]
@@ -135,12 +135,15 @@ def write(parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path) -
 
 
 def verify(folder: Path) -> Manifest:
-    """Check the manifest and every file's hash.
+    """Check the manifest and every file's hash; a file that the manifest does not list is not trusted.
 
     Raises:
         BundleError: "bundle/catalogue.parquet: sha256 is 1f..., the manifest says 9a...; copy the bundle again"
     """
     manifest = read_manifest(folder)
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if unlisted := there - {MANIFEST} - {file.path for file in manifest.files}:
+        raise BundleError(f"{folder / min(unlisted)}: not named in the manifest; copy the bundle again")
     for file in manifest.files:
         path = folder / file.path
         if not path.resolve().is_relative_to(folder.resolve()):
