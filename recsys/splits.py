@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from recsys.contracts import History, IntArray
+from recsys.contracts import History, IntArray, TrainingData
 from recsys.errors import DataError
 from recsys.params import Section
 
@@ -83,6 +83,11 @@ class Split:
         if not self.facts.allow_repeat:
             wanted = wanted.join(self.fit_rows(fold).lazy(), on=PAIR, how="anti")
         return wanted.select(PAIR).unique().sort(PAIR).collect()
+
+    def training(self, fold: Fold, seed: int, threads: int) -> TrainingData:
+        """What a model is fitted on in `fold`."""
+        n_users, n_items = self.users.height, self.catalogue.height
+        return TrainingData(self.fit_rows(fold), self.catalogue, n_users, n_items, self.now(fold), seed, threads)
 
     def now(self, fold: Fold) -> float:
         """When the fit set of `fold` ends, UTC seconds."""

@@ -6,6 +6,8 @@ gradient (Takacs, Pilaszy, Tikk, 2011). Confidence of a user in an item:
     c = alpha * sum over the user's events with the item of weight * 0.5 ** (age_days / half_life_days)
 """
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import polars as pl
 from implicit.cpu.als import AlternatingLeastSquares
@@ -19,6 +21,9 @@ from recsys.histories import epoch_seconds
 from recsys.matrix import csr
 from recsys.params import Section
 
+if TYPE_CHECKING:
+    from optuna import Trial
+
 
 class Config(Section):
     """factors: length of the vectors; iterations: sweeps over users and items; alpha, regularization and half_life_days
@@ -29,6 +34,14 @@ class Config(Section):
     alpha: float = Field(gt=0)
     regularization: float = Field(ge=0)
     half_life_days: float = Field(gt=0)
+
+
+def suggest(trial: "Trial") -> dict[str, Any]:
+    """What `recsys tune` searches."""
+    ranges = {"alpha": (0.1, 50), "regularization": (0.01, 200), "half_life_days": (5, 100_000)}
+    found = {name: trial.suggest_float(name, low, high, log=True) for name, (low, high) in ranges.items()}
+    rounded: dict[str, Any] = {name: float(f"{value:.2g}") for name, value in found.items()}
+    return {**rounded, "factors": trial.suggest_categorical("factors", [32, 64, 128])}
 
 
 def fit(data: TrainingData, config: Config) -> Embeddings:

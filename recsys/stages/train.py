@@ -1,29 +1,19 @@
 """Fit a model: `python -m recsys.stages.train --model als --fold test --split data/split --out models/test/als`."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from recsys import embeddings, extensions, params, splits
-from recsys.contracts import TrainingData
 from recsys.errors import reports_errors
 from recsys.output import replaced
-
-
-class Fold(StrEnum):
-    """What the model is fitted on, see `recsys/splits.py`."""
-
-    valid = "valid"
-    test = "test"
-    all = "all"
 
 
 @reports_errors
 def main(
     model: Annotated[str, typer.Option(help="a file in recsys/models")],
-    fold: Annotated[Fold, typer.Option(help="fitted on everything before this window")],
+    fold: Annotated[splits.Fold, typer.Option(help="fitted on everything before this window")],
     split: Annotated[Path, typer.Option(help="folder of the split")],
     out: Annotated[Path, typer.Option(help="folder of the model")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
@@ -33,16 +23,7 @@ def main(
     data = splits.load(split)
     module = extensions.load("models", model)
     config = params.parse(module.Config, settings.model(model), f"{params_file}: model {model!r}")
-    training = TrainingData(
-        interactions=data.fit_rows(fold.value),
-        catalogue=data.catalogue,
-        n_users=data.users.height,
-        n_items=data.catalogue.height,
-        now=data.now(fold.value),
-        seed=settings.seed,
-        threads=settings.threads,
-    )
-    found = module.fit(training, config)
+    found = module.fit(data.training(fold, settings.seed, settings.threads), config)
     with replaced(out) as folder:
         embeddings.save(found, folder)
     print(f"{out}: {len(found.rows)} of {data.catalogue.height} items, {found.vectors.shape[1]} numbers each")

@@ -1,0 +1,149 @@
+"""Searches a model's settings on the validation window: `recsys tune als`.
+
+A trial fits the model on the train window and ranks the whole catalogue for the warm users of the validation window, as
+the main path would: the history is encoded by the model's own encoder, what was seen or cannot be had is left out. The
+test window is not looked at. The search is Optuna's TPE, seeded; params.yaml is the one to beat.
+Source: Bergstra et al., "Algorithms for hyper-parameter optimization", NIPS 2011.
+"""
+
+import contextlib
+import io
+import json
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import polars as pl
+import yaml
+
+from recsys import extensions, splits
+from recsys.contracts import BoolArray, Embeddings, History
+from recsys.embeddings import encoder_of
+from recsys.errors import DataError, ParamsError
+from recsys.evaluation.metrics import Ragged, hits, ndcg
+from recsys.histories import epoch_seconds
+from recsys.params import Params, parse
+from recsys.splits import Split
+
+AT = 10
+USERS_AT_A_TIME = 512
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What every trial is asked: histories and targets of the same users, when they ask, and which items can be had.
+
+    nows: a moment per user, UTC seconds; targets: item rows per user; available: (n_items,) bool.
+    """
+
+    histories: list[History]
+    nows: list[float]
+    targets: Ragged
+    available: BoolArray
+    allow_repeat: bool
+
+
+def tune(model: str, split_folder: Path, params: Params, trials: int, out: Path | None = None) -> dict[str, Any]:
+    """Print a line per trial on stderr and the best settings as lines for params.yaml on stdout, and return them.
+
+    Raises:
+        ParamsError: "model 'content': recsys/models/content.py has no `suggest`, the settings to search"
+        DataError: "split: nobody asked in valid has evaluate.warm_events = 5 events or more: ..."
+    """
+    module = extensions.load("models", model)
+    if not hasattr(module, "suggest"):
+        raise ParamsError(f"model {model!r}: recsys/models/{model}.py has no `suggest`, the settings to search")
+    data = splits.load(split_folder)
+    training, exam = data.training("valid", params.seed, params.threads), examine(data, params)
+    current = params.model(model)
+
+    def value(settings: dict[str, Any]) -> float:
+        with contextlib.redirect_stderr(io.StringIO()):  # a line per trial, not a progress bar each
+            fitted = module.fit(training, parse(module.Config, settings, f"model {model!r}"))
+        return score(fitted, exam)
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.set_user_attr("settings", {**current, **module.suggest(trial)})
+        return value(trial.user_attrs["settings"])
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    before = value(current)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=params.seed))
+    study.optimize(objective, n_trials=trials, callbacks=[partial(_report, trials)])
+    better = study.best_value > before
+    best: dict[str, Any] = study.best_trial.user_attrs["settings"] if better else current
+    if out:
+        _write(study, exam, before, out)
+    print(f"# ndcg@{AT} of {len(exam.histories)} users of the validation window: {max(before, study.best_value):.4f} ")
+    print(f"# after {trials} trials, {before:.4f} with the settings that params.yaml held")
+    print(yaml.safe_dump({model: best}, default_flow_style=None, sort_keys=False).strip())
+    return best
+
+
+def score(model: Embeddings, exam: Exam) -> float:
+    """Mean NDCG@10; a user of whom the model can say nothing counts as 0."""
+    encoder = encoder_of(model)
+    vectors = (encoder.encode(history, now) for history, now in zip(exam.histories, exam.nows, strict=True))
+    asked = {user: vector for user, vector in enumerate(vectors) if vector is not None}
+    lists = np.full((len(exam.histories), AT), -1, dtype=np.int32)
+    known = list(asked)
+    offered = model.rows[exam.available[model.rows]]
+    column = np.full(len(exam.available), -1)
+    column[offered] = np.arange(len(offered))
+    items = model.vectors[offered].T
+    at = min(AT, len(offered))
+    for begin in range(0, len(known), USERS_AT_A_TIME):
+        users = known[begin : begin + USERS_AT_A_TIME]
+        scores = np.stack([asked[user] for user in users]) @ items
+        for line, user in enumerate([] if exam.allow_repeat else users):
+            seen = column[exam.histories[user].rows]
+            scores[line, seen[seen >= 0]] = -np.inf
+        top = np.argpartition(-scores, at - 1, axis=1)[:, :at]
+        order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1)
+        lists[users, :at] = offered[np.take_along_axis(top, order, axis=1)]
+    return float(np.mean(ndcg(hits(lists, exam.targets), exam.targets.lengths)))
+
+
+def examine(data: Split, params: Params) -> Exam:
+    """The warm users of the validation window, at most `evaluate.max_users` of them."""
+    targets, fitted = data.targets("valid"), data.fit_rows("valid")
+    n_events = np.bincount(fitted["user_row"].to_numpy(), minlength=data.users.height)
+    asked = targets["user_row"].unique().sort().to_numpy()
+    asked = asked[n_events[asked] >= params.evaluate.warm_events]
+    if not len(asked):
+        raise DataError(
+            f"split: nobody asked in valid has evaluate.warm_events = {params.evaluate.warm_events} events or more: "
+            "give more data, or choose another split.protocol"
+        )
+    if len(asked) > params.evaluate.max_users:
+        asked = np.sort(np.random.default_rng(params.seed).choice(asked, params.evaluate.max_users, replace=False))
+    ends = np.cumsum(n_events)
+    rows, weights = fitted["item_row"].to_numpy(), fitted["weight"].to_numpy()
+    times = epoch_seconds(fitted["timestamp"])
+    parts = [slice(int(ends[user] - n_events[user]), int(ends[user])) for user in asked]
+    histories = [History(rows[part], weights[part], times[part]) for part in parts]
+    wanted = targets.filter(pl.col("user_row").is_in(pl.Series(asked).implode()))
+    return Exam(
+        histories=histories,
+        nows=[data.query_now("valid", history) for history in histories],
+        targets=Ragged.of(
+            np.searchsorted(asked, wanted["user_row"].to_numpy()), wanted["item_row"].to_numpy(), len(asked)
+        ),
+        available=data.catalogue["available"].to_numpy(),
+        allow_repeat=data.facts.allow_repeat,
+    )
+
+
+def _report(trials: int, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+    line = f"trial {trial.number + 1}/{trials}: {trial.value:.4f}, best {study.best_value:.4f}, {trial.user_attrs['settings']}"
+    print(line, file=sys.stderr, flush=True)
+
+
+def _write(study: optuna.Study, exam: Exam, before: float, out: Path) -> None:
+    trials = [{"value": trial.value, "settings": trial.user_attrs["settings"]} for trial in study.trials]
+    content = {"metric": f"ndcg@{AT}", "users": len(exam.histories), "before": before, "trials": trials}
+    out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
