@@ -1,8 +1,8 @@
 """Raw data from the first place that has it intact: a local folder, the publisher, then mirrors.
 
-A download grows in `<name>.part` beside the raw folder. It is read only after its bytes were checked, so a half-written
-one never counts as data; the next run goes on where it stopped (HTTP Range). Proxies and certificates come from the
-environment, as httpx reads them (HTTPS_PROXY, SSL_CERT_FILE, ...).
+A download grows in `<name>.part` and loses that ending once its bytes were checked, so a half-written one never counts
+as data; the next run goes on where it stopped (HTTP Range). It is kept: fetching again asks no server. Proxies and
+certificates come from the environment, as httpx reads them (HTTPS_PROXY, SSL_CERT_FILE, ...).
 
 The publishers' own addresses are not exercised by the tests, which use a local server.
 """
@@ -15,7 +15,6 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -45,7 +44,7 @@ class Place:
     sha256 None: not known beforehand, then the file is a zip and the checksums inside it are what is checked.
     """
 
-    kind: Literal["local folder", "publisher", "mirror"]
+    kind: Literal["local folder", "earlier download", "publisher", "mirror"]
     location: str
     filename: str
     sha256: str | None
@@ -91,19 +90,32 @@ def local_places(folder: str, filename: str, sha256: str | None) -> list[Place]:
     return [Place("local folder", str(path.absolute()), filename, sha256)]
 
 
-@contextmanager
-def obtained(places: Sequence[Place], downloads: Path) -> Iterator[Found]:
-    """Yield the file of the first place that serves it intact; a downloaded one is deleted when the block ends well.
+def obtain(places: Sequence[Place], downloads: Path) -> Found:
+    """The file of the first place that has it intact.
 
-    downloads: the folder in which unfinished downloads wait for the next run.
+    downloads: the folder for files from the network, finished and unfinished.
 
     Raises:
         SourceUnreachableError: "no source of 'ml-1m.zip' could be used: publisher https://...: HTTP 404; ..."
+        DataError: "cannot write data/downloads/ml-1m.zip.part: No space left on device; ..."
     """
-    found = _first(places, downloads)
-    yield found
-    if _remote(found.place):
-        found.path.unlink()
+    passed_over: list[str] = []
+    for place in _with_earlier_downloads(places, downloads):
+        try:
+            path = _download(place, downloads) if _remote(place) else Path(place.location)
+            sha256 = _checked(path, place.sha256)
+        except _PassOverError as reason:
+            passed_over.append(f"{place.kind} {place.location}: {reason}")
+            print(f"fetch: {passed_over[-1]}", file=sys.stderr)
+        else:
+            size = path.stat().st_size
+            print(f"fetch: {place.kind} {place.location}: {size:,} bytes, intact", file=sys.stderr)
+            return Found(path, place, size, sha256, passed_over)
+    filename = next((place.filename for place in places if _remote(place)), places[0].filename)
+    raise SourceUnreachableError(
+        f"no source of {filename!r} could be used: {'; '.join(passed_over)}; run again when the network is back, or put"
+        f" {filename!r} into a folder and set {LOCAL_FOLDER} to that folder, or list an address under `adapter.mirrors`"
+    )
 
 
 def unpack(archive: Path, out: Path, wanted: Sequence[str], welcome: Sequence[str] = ()) -> None:
@@ -129,24 +141,11 @@ def unpack(archive: Path, out: Path, wanted: Sequence[str], welcome: Sequence[st
         raise DataError(f"{archive}: not an intact zip archive ({error}); delete it and fetch again") from error
 
 
-def _first(places: Sequence[Place], downloads: Path) -> Found:
-    passed_over: list[str] = []
+def _with_earlier_downloads(places: Sequence[Place], downloads: Path) -> Iterator[Place]:
     for place in places:
-        try:
-            path = _download(place, downloads) if _remote(place) else Path(place.location)
-            sha256 = _checked(path, place.sha256)
-        except _PassOverError as reason:
-            passed_over.append(f"{place.kind} {place.location}: {reason}")
-            print(f"fetch: {passed_over[-1]}", file=sys.stderr)
-        else:
-            size = path.stat().st_size
-            print(f"fetch: {place.kind} {place.location}: {size:,} bytes, intact", file=sys.stderr)
-            return Found(path, place, size, sha256, passed_over)
-    filename = next((place.filename for place in places if _remote(place)), places[0].filename)
-    raise SourceUnreachableError(
-        f"no source of {filename!r} could be used: {'; '.join(passed_over)}; run again when the network is back, or put"
-        f" {filename!r} into a folder and set {LOCAL_FOLDER} to that folder, or list an address under `adapter.mirrors`"
-    )
+        if _remote(place) and (kept := downloads / place.filename).is_file():
+            yield Place("earlier download", str(kept), place.filename, place.sha256)
+        yield place
 
 
 def _remote(place: Place) -> bool:
@@ -175,7 +174,7 @@ def _checked(path: Path, wanted: str | None) -> str:
 
 
 def _download(place: Place, downloads: Path) -> Path:
-    """Bring `<filename>.part` to its full length; it is intact when this returns."""
+    """Bring `<filename>.part` to its full length, check it and rename it."""
     downloads.mkdir(parents=True, exist_ok=True)
     part = downloads / f"{place.filename}.part"
     problem = ""
@@ -190,10 +189,10 @@ def _download(place: Place, downloads: Path) -> Path:
             problem = _line(error)
             continue
         except OSError as error:
-            raise DataError(f"cannot write {part}: {error.strerror}; make room or give another --out") from error
+            raise DataError(f"cannot write {part}: {error.strerror}; make room there") from error
         try:
             _checked(part, place.sha256)
-            return part
+            return part.replace(downloads / place.filename)
         except _PassOverError as error:
             part.unlink()
             if start == 0:

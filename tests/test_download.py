@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from recsys import download
-from recsys.download import Found, Place, local_places, obtained, unpack
+from recsys.download import Found, Place, local_places, obtain, unpack
 from recsys.errors import DataError, SourceUnreachableError
 
 BODY = bytes(range(256)) * 4_000  # 1 MB
@@ -100,9 +100,10 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def fetched(*places: Place, into: Path) -> Found:
-    with obtained(places, into) as found:
-        assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.sha256
-        return found
+    found = obtain(places, into)
+    assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.sha256
+    assert found.path.stat().st_size == found.size
+    return found
 
 
 def zipped(**members: str) -> bytes:
@@ -117,7 +118,7 @@ def test_whole_file(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[st
     site.answers["/data.zip"] = send()
     found = fetched(site.place("/data.zip"), into=tmp_path / "new")
     assert found.sha256 == SHA256
-    assert list((tmp_path / "new").iterdir()) == [], "what was downloaded is deleted once it was used"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["data.zip"]
     captured = capsys.readouterr()
     assert captured.out == ""
     assert f"{len(BODY):,} bytes, intact" in captured.err
@@ -183,8 +184,8 @@ def test_the_error_is_one_line_that_says_what_to_do(site: Site, tmp_path: Path) 
         fetched(site.place("/gone.zip"), into=tmp_path)
     assert str(caught.value) == (
         f"no source of 'data.zip' could be used: publisher {site.url('/gone.zip')}: HTTP 404; run again when the"
-        " network is back, or put 'data.zip' into a folder and set RECSYS_DATA_DIR to that folder, or list an address under"
-        " `adapter.mirrors`"
+        " network is back, or put 'data.zip' into a folder and set RECSYS_DATA_DIR to that folder, or list an address"
+        " under `adapter.mirrors`"
     )
     assert len(site.asked) == 1, "a missing file is not asked for again"
 
@@ -270,16 +271,15 @@ def test_places_are_tried_in_order_and_noted(site: Site, tmp_path: Path) -> None
 def test_provenance_is_plain_json(tmp_path: Path) -> None:
     (tmp_path / "data.zip").write_bytes(BODY)
     path = str(tmp_path / "data.zip")
-    with obtained([Place("local folder", path, "data.zip", SHA256)], tmp_path) as found:
-        assert json.loads(json.dumps(found.provenance())) == {
-            "source": "local folder",
-            "location": path,
-            "bytes": 1_024_000,
-            "sha256": SHA256,
-            "sha256_known_beforehand": True,
-            "passed_over": [],
-        }
-    assert (tmp_path / "data.zip").exists(), "a local file is not ours to delete"
+    found = obtain([Place("local folder", path, "data.zip", SHA256)], tmp_path)
+    assert json.loads(json.dumps(found.provenance())) == {
+        "source": "local folder",
+        "location": path,
+        "bytes": 1_024_000,
+        "sha256": SHA256,
+        "sha256_known_beforehand": True,
+        "passed_over": [],
+    }
 
 
 def test_local_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,11 +294,15 @@ def test_local_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: py
     assert local_places("ml-1m", "ml-1m.zip", SHA256)[0].location == str(tmp_path / "ml-1m" / "ml-1m.zip")
 
 
-def test_download_is_kept_when_it_could_not_be_used(site: Site, tmp_path: Path) -> None:
+def test_a_finished_download_is_not_asked_for_again(site: Site, tmp_path: Path) -> None:
     site.answers["/data.zip"] = send()
-    with pytest.raises(OSError, match="disk full"), obtained([site.place("/data.zip")], tmp_path):
-        raise OSError("disk full")
-    assert (tmp_path / "data.zip.part").read_bytes() == BODY
+    fetched(site.place("/data.zip"), into=tmp_path)
+    again = fetched(site.place("/data.zip"), into=tmp_path)
+    assert len(site.asked) == 1
+    assert again.provenance()["source"] == "earlier download"
+    (tmp_path / "data.zip").write_bytes(b"altered")
+    assert fetched(site.place("/data.zip"), into=tmp_path).provenance()["source"] == "publisher"
+    assert len(site.asked) == 2
 
 
 def test_unknown_sha256_a_zip_is_checked_by_its_own_checksums(site: Site, tmp_path: Path) -> None:
@@ -309,6 +313,7 @@ def test_unknown_sha256_a_zip_is_checked_by_its_own_checksums(site: Site, tmp_pa
     assert found.sha256 == hashlib.sha256(whole).hexdigest()
     assert found.provenance()["sha256_known_beforehand"] is False
     for broken in ("/flipped.zip", "/half.zip"):
+        found.path.unlink(missing_ok=True)
         with pytest.raises(SourceUnreachableError, match="not an intact zip archive"):
             fetched(site.place(broken, None), into=tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from recsys.datasets import RawTables
-from recsys.download import Place, local_places, obtained, unpack
+from recsys.download import Place, local_places, obtain, unpack
 from recsys.errors import DataError
 
 PUBLISHER = "https://files.grouplens.org/datasets/movielens"
@@ -78,9 +78,9 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
         Place("publisher", f"{PUBLISHER}/{name}", name, variant.sha256),
         *(Place("mirror", mirror, name, variant.sha256) for mirror in config.mirrors),
     ]
-    with obtained(places, downloads=out.parent) as archive:
-        unpack(archive.path, out, variant.files, READMES)
-        return archive.provenance()
+    found = obtain(places, out.parent / "downloads")
+    unpack(found.path, out, variant.files, READMES)
+    return found.provenance()
 
 
 def tables(config: Config, raw: Path) -> RawTables:

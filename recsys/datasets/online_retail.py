@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import fastexcel
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from recsys.datasets import RawTables
-from recsys.download import Place, local_places, obtained
+from recsys.download import Place, local_places, obtain
 from recsys.errors import DataError
 
 PUBLISHER = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
@@ -65,10 +66,10 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
             for mirror in config.mirrors
         ),
     ]
-    with obtained(places, downloads=out.parent) as found:
-        lines = pl.read_parquet(found.path) if found.place.filename == PARQUET else _read_zip(found.path)
-        _normalised(lines, found.path).write_parquet(out / RAW_FILE)
-        return found.provenance()
+    found = obtain(places, out.parent / "downloads")
+    lines = pl.read_parquet(found.path) if found.place.filename == PARQUET else _read_zip(found.path)
+    _normalised(lines, found.path).write_parquet(out / RAW_FILE)
+    return found.provenance()
 
 
 def tables(config: Config, raw: Path) -> RawTables:
@@ -146,24 +147,28 @@ def _items(lines: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _read_zip(file: Path) -> pl.DataFrame:
-    """The first sheet of the only workbook in the zip."""
+    """The first sheet of the only workbook in the zip, each column as its cells are."""
     with ZipFile(file) as content:
         books = [name for name in content.namelist() if name.lower().endswith(".xlsx")]
         if len(books) != 1:
-            raise DataError(
-                f"{file}: {len(books)} workbooks inside ({content.namelist()}), wanted the one of {PUBLISHER}"
-            )
+            raise DataError(f"{file}: {len(books)} workbooks inside, wanted one; put {PUBLISHER} there")
         book = content.read(books[0])
-    # every cell as it is: an invoice number is a number in one row and text in the next
-    return pl.read_excel(book, engine="calamine", infer_schema_length=None)
+    try:
+        return pl.read_excel(book, engine="calamine", infer_schema_length=None)
+    except (pl.exceptions.PolarsError, fastexcel.FastExcelError) as error:
+        raise DataError(f"{file}: {books[0]!r} cannot be read ({_line(error)}); put {PUBLISHER} there") from error
 
 
 def _normalised(lines: pl.DataFrame, file: Path) -> pl.DataFrame:
     """The published columns with one dtype each; codes lose the '.0' that a number has as text."""
     if missing := [name for name in LINES if name not in lines.columns]:
-        raise DataError(f"{file}: no column {missing[0]!r}, found {lines.columns}; put the publisher's file there")
+        raise DataError(f"{file}: no column {missing[0]!r}, found {lines.columns}; put {PUBLISHER} there")
     codes = pl.col("InvoiceNo", "StockCode", "CustomerID").cast(pl.String).str.replace(r"\.0$", "")
     try:
         return lines.select(*LINES).with_columns(codes).cast(pl.Schema(LINES))
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{file}: {' '.join(str(error).split())}; put the publisher's file there") from error
+        raise DataError(f"{file}: {_line(error)}; put {PUBLISHER} there") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
