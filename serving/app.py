@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -25,6 +25,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         loading = asyncio.create_task(live.load_when_there())
         yield
         loading.cancel()
+        with suppress(asyncio.CancelledError):
+            await loading
 
     app = FastAPIOffline(
         title="Recommendations",

@@ -36,10 +36,7 @@ class Engine:
             choices = ", ".join(sorted(self._recommenders))
             raise ApiError(422, f"variant: {name!r} is not in the bundle; it has: {choices}", "variant")
         query, warnings = queries.build(self.bundle, asked)
-        answer = chosen.recommend(query)
-        sources = (part.config.get("model") for part in self.bundle.manifest.variants[name].sources)
-        models = [model for model in sources if model is not None]
-        return self._answer(answer, request_id, models, warnings, started)
+        return self._answer(chosen.recommend(query), request_id, warnings, started)
 
     def similar(self, asked: SimilarRequest, request_id: str) -> Answer:
         """The items nearest to one item, under the rules of the default variant.
@@ -53,7 +50,7 @@ class Engine:
             raise ApiError(404, f"item_id: {asked.item_id!r} is not in the catalogue", "item_id")
         query, warnings = queries.build(self.bundle, RecommendRequest(k=asked.k, exclude_ids=asked.exclude_ids))
         answer = self._recommenders[self.bundle.manifest.default_variant].similar(row, query)
-        return self._answer(answer, request_id, list(self.bundle.models), warnings, started)
+        return self._answer(answer, request_id, warnings, started)
 
     def about(self) -> About:
         """What is served."""
@@ -77,9 +74,7 @@ class Engine:
             metrics=manifest.metrics,
         )
 
-    def _answer(
-        self, answer: recommender.Answer, request_id: str, models: list[str], warnings: list[str], started: float
-    ) -> Answer:
+    def _answer(self, answer: recommender.Answer, request_id: str, warnings: list[str], started: float) -> Answer:
         manifest = self.bundle.manifest
         timings: dict[str, float] = {}
         for step in answer.trace:
@@ -106,7 +101,7 @@ class Engine:
             bundle_id=manifest.bundle_id,
             dataset=manifest.dataset,
             trained_until=manifest.trained_until,
-            models=models,
+            models=[name for name in self.bundle.models if f"source {name}" in timings],
             timings_ms={**timings, "total": round((perf_counter() - started) * 1e3, 3)},
         )
         return Answer(request_id=request_id, items=items, meta=meta, warnings=warnings)

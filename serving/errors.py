@@ -63,6 +63,8 @@ def handle(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400:  # raised by FastAPI for a body that cannot be decoded
+            return response(422, "the body is not valid JSON in UTF-8", request.state.request_id)
         where = f"{request.method} {request.url.path}: {error.detail}; the routes are listed at /docs"
         answer = response(error.status_code, where, request.state.request_id)
         answer.headers.update(error.headers or {})
@@ -74,8 +76,10 @@ def _first(error: RequestValidationError) -> tuple[str | None, str]:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return None, f"the body is not valid JSON: {first['ctx']['error']} at character {first['loc'][-1]}"
+    if isinstance(first["input"], bytes):
+        return None, "the body is not read as JSON without the header content-type: application/json"
     field = ".".join(str(part) for part in first["loc"][1:]) or None
-    message = f"{field or 'the body'}: {first['msg']}"
+    message = f"{field or 'the body'}: {first['msg'].removeprefix('Value error, ')}"
     if first["type"] == "extra_forbidden":
         message = f"{field}: no such field"
     elif first["type"] != "missing":

@@ -3,27 +3,27 @@
 from typing import Any
 
 RECOMMEND: dict[str, Any] = {
-    "known user": {"value": {"user_id": "u1", "k": 5}},
+    "known user": {"value": {"user_id": "u0000001", "k": 5}},
     "anonymous visitor who did something": {
         "value": {
             "history": [
-                {"item_id": "i1", "event": "view"},
-                {"item_id": "i2", "event": "cart", "timestamp": "2026-03-01T12:00:00Z"},
+                {"item_id": "p0000001", "event": "view"},
+                {"item_id": "p0000002", "event": "cart", "timestamp": "2026-03-01T12:00:00Z"},
             ],
             "k": 5,
-            "exclude_ids": ["i3"],
+            "exclude_ids": ["p0000003"],
         }
     },
     "anonymous visitor": {"value": {}},
 }
 
-SIMILAR: dict[str, Any] = {"five like this one": {"value": {"item_id": "i1", "k": 5}}}
+SIMILAR: dict[str, Any] = {"five like this one": {"value": {"item_id": "p0000001", "k": 5}}}
 
 ANSWER: dict[str, Any] = {
     "request_id": "5f0c1f6f8b0e4f0f9a3d6f1f2f6f7a11",
     "items": [
         {
-            "item_id": "i42",
+            "item_id": "p0000042",
             "rank": 1,
             "score": 0.83,
             "source": "als",

@@ -16,7 +16,7 @@ RETRY_SECONDS = 2.0
 
 
 class Live:
-    """The engine is set in one assignment, once it has answered a first request. `reason` says why there is none yet."""
+    """The engine, set in one assignment once it has answered a first request; `reason` says why there is none yet."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

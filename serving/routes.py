@@ -53,7 +53,7 @@ async def recommend(
 
 @v1.get("/recommend/{user_id:path}", response_model=Answer, responses=documented(422, 500, 503))
 async def recommend_user(
-    user_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, examples=["u1"])],
+    user_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, examples=["u0000001"])],
     engine: Ours,
     request_id: RequestId,
     k: Annotated[K, Query()] = 10,

@@ -16,11 +16,14 @@ Variant = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
 K = Annotated[int, Field(ge=1, le=MAX_K, description="how many items to answer with")]
 
 
-def _text_only(value: Any) -> Any:
-    # pydantic would also take numbers and guess between seconds and milliseconds
-    if value is not None and not isinstance(value, str):
+def _no_number(value: Any) -> Any:
+    # pydantic would take a number, also as text, and guess between seconds and milliseconds
+    if not isinstance(value, str) or value.strip(" +-.0123456789") == "":
         raise ValueError("wanted text such as 2026-03-01T12:00:00Z")
     return value
+
+
+Timestamp = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(strict=False)]
 
 
 class Asked(BaseModel):
@@ -38,9 +41,7 @@ class SentEvent(Asked):
         Field(max_length=64, description="an event of the data set, such as purchase; without it the weight is 1"),
     ] = None
     timestamp: Annotated[
-        AwareDatetime | None,
-        BeforeValidator(_text_only),
-        Field(strict=False, description="ISO 8601 with a zone; without it the event counts as of now"),
+        Timestamp | None, Field(description="ISO 8601 with a zone; without it the event counts as of now")
     ] = None
 
 

@@ -1,0 +1,172 @@
+"""`python -m serving.demo`: start the API on the current release, ask it what a shop would ask, print the answers.
+
+Ends with an exit code that is not 0 when anything is not as it should be.
+"""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from recsys import bundle, releases
+from recsys.bundle import Bundle
+from recsys.errors import RecsysError, reports_errors
+from serving.settings import Settings
+
+START_SECONDS = 60.0
+K = 5
+WIDTH = 100
+STRANGER = "somebody new"
+
+
+@reports_errors
+def main() -> None:
+    """The demonstration from start to end."""
+    settings = Settings.from_environment()
+    shop = bundle.load(settings.bundle or releases.current(settings.releases))
+    user_id, rows = known_user(shop)
+    seen = [shop.catalogue.ids.external_id(row) for row in rows]
+    with server() as url:
+        about = ask(url, "/v1/about")
+        counts = {name: f"{count:,}" for name, count in about["counts"].items()}
+        print(f"\nbundle {about['bundle_id']} of {about['dataset']}, trained until {about['trained_until']:.16} UTC")
+        print(f"{counts['items']} items, {counts['users']} users, {counts['interactions']} interactions")
+
+        print(f"\nA known user, {user_id}. The last of {len(seen)} items in the history:")
+        for row in rows[-5:]:
+            print(f"     {shop.catalogue.frame['title'][row]:.{WIDTH - 5}}")
+        answer = ask(url, "/v1/recommend", {"user_id": user_id, "k": K})
+        show(answer)
+        expect(not answer["meta"]["fallback"], "a known user was answered by the fallback")
+        repeated = {item["item_id"] for item in answer["items"]} & set(seen)
+        expect(about["allow_repeat"] or not repeated, f"items of the history were recommended: {sorted(repeated)}")
+
+        print(f"\nAn unknown user, {STRANGER!r}:")
+        show(ask(url, "/v1/recommend", {"user_id": STRANGER, "k": K}))
+
+        like = answer["items"][0]
+        print(f"\nItems like the first one of the known user, {like['title']:.{WIDTH - 43}}:")
+        answer = ask(url, "/v1/similar", {"item_id": like["item_id"], "k": K})
+        show(answer)
+        expect(like["item_id"] not in {item["item_id"] for item in answer["items"]}, "an item is similar to itself")
+
+        print("\nOffline evaluation of this release, all users of the test window:")
+        show_metrics(about["metrics"], about["default_variant"])
+    print("\nThe server has stopped. Start it with `make serve`; try it at http://127.0.0.1:8000/docs")
+
+
+def known_user(shop: Bundle) -> tuple[str, list[int]]:
+    """The first user with 10 different items, or the one with most; and the rows of these items, oldest first."""
+    users = shop.histories.users
+    best: list[int] = []
+    chosen = 0
+    for position in range(len(users)):
+        rows = list(dict.fromkeys(shop.histories.at(position).rows.tolist()))
+        if len(rows) > len(best):
+            chosen, best = position, rows
+        if len(best) >= 10:
+            break
+    expect(bool(best), "no user of the bundle has a history")
+    return users.external_id(chosen), best
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """A real server process on a free port, ready to answer; stopped at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryFile("w+") as log:
+        command = [sys.executable, "-m", "serving", "--host", "127.0.0.1", "--port", str(port)]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            wait_until_ready(process, url)
+            yield url
+        except RecsysError:
+            log.seek(0)
+            print("".join(log.readlines()[-20:]), file=sys.stderr)
+            raise
+        finally:
+            process.terminate()
+            code = process.wait(timeout=30)
+    expect(code in (0, -signal.SIGTERM), f"the server ended with exit code {code}")
+
+
+def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
+    """Ask /readyz until it agrees."""
+    reason = "it does not answer"
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        expect(
+            process.poll() is None, f"the server ended with exit code {process.returncode}; its last lines are above"
+        )
+        try:
+            ask(url, "/readyz")
+            return
+        except (RecsysError, OSError) as error:
+            reason = str(error)
+        time.sleep(0.05)
+    expect(False, f"the server is not ready after {START_SECONDS:.0f} s: {reason}")
+
+
+def ask(url: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """One request; a body makes it a POST.
+
+    Raises:
+        RecsysError: "/v1/recommend: answered 500: ..."
+    """
+    data = json.dumps(body).encode() if body is not None else None
+    request = urllib.request.Request(url + path, data, {"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            answer: dict[str, Any] = json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise RecsysError(f"{path}: answered {error.code}: {error.read().decode()}") from error
+    return answer
+
+
+def show(answer: dict[str, Any]) -> None:
+    """One line an item, one line on how the list came about; a list that is short or degraded is an error."""
+    meta = answer["meta"]
+    for item in answer["items"]:
+        start = f"{item['rank']:>3}  {item['score']:>8.3f}  {item['source']:<10.10}  "
+        print(f"{start}{item['title']:.{WIDTH - len(start)}}")
+    why = f"fallback because of {meta['fallback_reason']}" if meta["fallback"] else "no fallback"
+    print(f"     variant {meta['variant']}, {why}, {meta['timings_ms']['total']:.1f} ms")
+    expect(len(answer["items"]) == K, f"{K} items were asked for: {meta['shortfall']}")
+    expect(not meta["degraded"], f"these parts failed: {', '.join(meta['failed'])}")
+
+
+def show_metrics(metrics: dict[str, Any], default_variant: str) -> None:
+    """A table of the variants at the first list length, and what the gate said."""
+    variants = metrics["variants"]
+    names = [name for name in next(iter(variants.values())) if "." not in name]
+    at = names[0].partition("@")[2]
+    shown = [name for name in names if name.endswith(f"@{at}")]
+    widths = [max(len(name), 7) for name in shown]
+    print(" " * 15 + "  ".join(f"{name:>{width}}" for name, width in zip(shown, widths, strict=True)))
+    for variant, figures in variants.items():
+        mark = "*" if variant == default_variant else " "
+        cells = (f"{figures[name]:>{width}.4f}" for name, width in zip(shown, widths, strict=True))
+        print(f"  {mark} {variant:<10.10} " + "  ".join(cells))
+    print(f"  * is what is served. {metrics['gate']}")
+
+
+def expect(condition: bool, otherwise: str) -> None:
+    """Raises: RecsysError: what is not as it should be."""
+    if not condition:
+        raise RecsysError(otherwise)
+
+
+if __name__ == "__main__":
+    main()
