@@ -156,19 +156,20 @@ def _read_zip(file: Path) -> pl.DataFrame:
     try:
         return pl.read_excel(book, engine="calamine", infer_schema_length=None)
     except (pl.exceptions.PolarsError, fastexcel.FastExcelError) as error:
-        raise DataError(f"{file}: {books[0]!r} cannot be read ({_line(error)}); put {PUBLISHER} there") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"{file}: {books[0]!r} cannot be read ({reason:.200}); put {PUBLISHER} there") from error
 
 
 def _normalised(lines: pl.DataFrame, file: Path) -> pl.DataFrame:
     """The published columns with one dtype each; codes lose the '.0' that a number has as text."""
     if missing := [name for name in LINES if name not in lines.columns]:
         raise DataError(f"{file}: no column {missing[0]!r}, found {lines.columns}; put {PUBLISHER} there")
-    codes = pl.col("InvoiceNo", "StockCode", "CustomerID").cast(pl.String).str.replace(r"\.0$", "")
-    try:
-        return lines.select(*LINES).with_columns(codes).cast(pl.Schema(LINES))
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{file}: {_line(error)}; put {PUBLISHER} there") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    columns = []
+    for name, dtype in LINES.items():
+        try:
+            columns.append(lines[name].cast(dtype))
+        except pl.exceptions.PolarsError as error:
+            found = f"{lines[name].dtype}, for example {lines[name].drop_nulls().first()!r:.60}"
+            raise DataError(f"{file}: column {name!r} is {found}, wanted {dtype}; put {PUBLISHER} there") from error
+    codes = pl.col("InvoiceNo", "StockCode", "CustomerID")
+    return pl.DataFrame(columns).with_columns(codes.str.replace(r"\.0$", ""))
