@@ -1,10 +1,10 @@
 """Our ALS beside EASE, RecTools and LensKit on the same split, scored by the same code.
 
-    python -m benchmarks.peers WORKSPACE    a folder where `dvc repro` has run; writes benchmarks/results/peers_<data set>.json
+    python -m benchmarks.peers WORKSPACE    where `dvc repro` has run; writes benchmarks/results/peers_<data set>.json
 
-Each peer has an environment of its own under build/peers, made on first use: RecTools installs a second distribution that is
-imported as `implicit`. Peers are tuned on the validation window by the grids in their files, ours has the settings of
-params.yaml, which were found on the same window. Users are those of the test window with a history.
+Each peer has an environment of its own under build/peers, made on first use: RecTools installs a second distribution
+that is imported as `implicit`. Peers are tuned on the validation window by the grids in their files, ours has the
+settings of params.yaml, which were found on the same window. Users are those of the test window with a history.
 """
 
 import json

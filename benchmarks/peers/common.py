@@ -1,9 +1,9 @@
 """What every peer's script shares; numpy only, because it runs in the peers' own environments.
 
-    python <peer>.py DATA OUT     DATA: the folder that `benchmarks.peers` exported    OUT: gets <name>.npy and <name>.json
+    python <peer>.py DATA OUT     DATA: what `benchmarks.peers` exported    OUT: gets <name>.npy and <name>.json
 
-A peer is tuned as we tune: every setting of its grid is fitted on the validation window's past, the best NDCG@10 there is
-fitted again on the test window's past and asked for the test users' lists. Nothing of the test window is looked at.
+A peer is tuned as we tune: every setting of its grid is fitted on the validation window's past, the best NDCG@10 there
+is fitted again on the test window's past and asked for the test users' lists. Nothing of the test window is looked at.
 """
 
 import json
@@ -21,7 +21,7 @@ K = 20
 
 @dataclass(frozen=True)
 class Fold:
-    """users, items, weights: (n_events,) the fit set, weight > 0; asked: (m,) users; targets: per asked user, a set of rows."""
+    """users, items, weights: (n_events,) the fit set, weight > 0; asked: (m,) users; targets: each one's set of rows."""
 
     users: np.ndarray
     items: np.ndarray
@@ -39,7 +39,7 @@ def read(folder: Path, fold: str) -> Fold:
     """Read one fold of the export."""
     arrays = np.load(folder / f"{fold}.npz", allow_pickle=False)
     starts, rows = arrays["target_starts"], arrays["target_rows"]
-    targets = [set(rows[a:b].tolist()) for a, b in zip(starts[:-1], starts[1:])]
+    targets = [set(part.tolist()) for part in np.split(rows, starts[1:-1])]
     n_users, n_items = arrays["shape"].tolist()
     return Fold(arrays["users"], arrays["items"], arrays["weights"], arrays["asked"], targets, n_users, n_items)
 
@@ -48,8 +48,8 @@ def ndcg(lists: np.ndarray, targets: list[set[int]], k: int = 10) -> float:
     """Mean NDCG@k; only to choose a setting, the table is made by the project's own metrics."""
     discounts = 1 / np.log2(np.arange(2, k + 2))
     total = 0.0
-    for row, wanted in zip(lists[:, :k].tolist(), targets):
-        gain = sum(discount for item, discount in zip(row, discounts) if item in wanted)
+    for row, wanted in zip(lists[:, :k].tolist(), targets, strict=True):
+        gain = sum(discount for item, discount in zip(row, discounts, strict=True) if item in wanted)
         total += gain / discounts[: min(k, len(wanted))].sum()
     return total / len(targets)
 

@@ -1,4 +1,4 @@
-"""EASE in numpy, the referee. Source: H. Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, eq. 8."""
+"""EASE in numpy, the referee. Source: Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, eq. 8."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 
 
 def lists(fold: Fold, setting: dict[str, Any]) -> np.ndarray:
+    """The lists of one setting."""
     matrix = csr_array((np.ones(len(fold.users)), (fold.users, fold.items)), shape=(fold.n_users, fold.n_items))
     matrix.data[:] = 1.0
     gram = (matrix.T @ matrix).toarray()

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import K, Fold, tune_and_run
+from common import Fold, K, tune_and_run
 from lenskit.als import ImplicitMFScorer
 from lenskit.batch import recommend
 from lenskit.data import from_interactions_df
@@ -15,6 +15,7 @@ from lenskit.training import TrainingOptions
 
 
 def ask(scorer: Any, fold: Fold) -> np.ndarray:
+    """Fit, and the lists of the users that the peer knows."""
     events = pd.DataFrame({"user_id": fold.users, "item_id": fold.items}).drop_duplicates()
     pipeline = topn_pipeline(scorer, n=K)
     pipeline.train(from_interactions_df(events), TrainingOptions(rng=1))
@@ -27,10 +28,12 @@ def ask(scorer: Any, fold: Fold) -> np.ndarray:
 
 
 def als(fold: Fold, setting: dict[str, Any]) -> np.ndarray:
+    """Implicit ALS."""
     return ask(ImplicitMFScorer(embedding_size=64, epochs=15, use_ratings=False, **setting), fold)
 
 
 def knn(fold: Fold, setting: dict[str, Any]) -> np.ndarray:
+    """Item-kNN."""
     return ask(ItemKNNScorer(feedback="implicit", **setting), fold)
 
 

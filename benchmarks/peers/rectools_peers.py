@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import K, Fold, tune_and_run
+from common import Fold, K, tune_and_run
 from implicit.als import AlternatingLeastSquares
 from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 from rectools.dataset import Dataset
@@ -15,6 +15,7 @@ KNN = {"cosine": CosineRecommender, "tfidf": TFIDFRecommender, "bm25": BM25Recom
 
 
 def ask(model: Any, fold: Fold) -> np.ndarray:
+    """Fit, and the lists of the users that the peer knows."""
     events = pd.DataFrame({"user_id": fold.users, "item_id": fold.items, "weight": fold.weights})
     events = events.groupby(["user_id", "item_id"], as_index=False)["weight"].sum()
     dataset = Dataset.construct(events.assign(datetime=pd.Timestamp("2020-01-01")))
@@ -27,12 +28,14 @@ def ask(model: Any, fold: Fold) -> np.ndarray:
 
 
 def als(fold: Fold, setting: dict[str, Any]) -> np.ndarray:
+    """Implicit ALS."""
     return ask(
         ImplicitALSWrapperModel(AlternatingLeastSquares(factors=64, iterations=15, random_state=1, **setting)), fold
     )
 
 
 def knn(fold: Fold, setting: dict[str, Any]) -> np.ndarray:
+    """Item-kNN."""
     return ask(ImplicitItemKNNWrapperModel(KNN[setting["kind"]](K=setting["k"])), fold)
 
 
