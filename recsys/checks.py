@@ -150,8 +150,8 @@ def _numbered(table: pl.LazyFrame, required: list[str], schema: type[dy.Schema],
             continue
         readable, text = _READABLE[wanted.dtype.base_type()]
         if not readable(dtype):
-            example = table.select(pl.col(name).drop_nulls().first()).collect().item()
-            raise DataError(f"{file}: column {name!r} is {dtype}, for example {example!r:.60}, wanted {text}")
+            example = table.select(pl.col(name).drop_nulls().first()).collect().to_series().to_list()
+            raise DataError(f"{file}: column {name!r} is {dtype}, for example {example[0]!r:.60}, wanted {text}")
         columns.append(pl.col(name))
     reject = pl.col(REJECT).cast(pl.String) if REJECT in found else pl.lit(None, dtype=pl.String).alias(REJECT)
     return table.select(*columns, reject).with_row_index(ROW)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def names(kind: str) -> list[str]:
     """The extensions of a kind ("sources", "rankers", "rules", "models", ...): the files of its folder."""
     package = importlib.import_module(f"recsys.{kind}")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+    files = (module for module in pkgutil.iter_modules(package.__path__) if not module.ispkg)
+    return sorted(file.name for file in files if not file.name.startswith("_"))
 
 
 def load(kind: str, name: str) -> ModuleType:

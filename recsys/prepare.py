@@ -35,7 +35,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
     events that had not happened yet when this ran.
 
     Raises:
-        DataError: "events.csv: no column 'user_id' among ..."; "events.csv: no rows, wanted interactions"
+        DataError: "events.csv: no column 'user_id' among ..."; "events.csv: no rows: give ..."
     """
     items, bad_items, n_items = _check_items(raw)
     _write(items.lazy(), out / "items.parquet")
@@ -66,7 +66,7 @@ def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int]:
     """Good items, `row` and `reason` of the others, how many there were. The first of equal ids is kept."""
     table = _collect(canonical_items(raw.items, raw.items_file), raw.items_file)
     if table.is_empty():
-        raise DataError(f"{raw.items_file}: no rows, wanted items: give a file with at least one")
+        raise DataError(f"{raw.items_file}: no rows: give a file with at least one")
     good, bad = judge(table, CheckedItems)
     columns = list(Items.columns())
     copy, again = ~pl.struct(columns).is_first_distinct(), ~pl.col("item_id").is_first_distinct()
@@ -94,7 +94,7 @@ def _check_interactions(
     except pl.exceptions.PolarsError as error:
         raise _unreadable(raw.interactions_file, error) from error
     if not n_read:
-        raise DataError(f"{raw.interactions_file}: no rows, wanted interactions: give a file with at least one")
+        raise DataError(f"{raw.interactions_file}: no rows: give a file with at least one")
     return pl.concat(bad), n_read
 
 
