@@ -21,7 +21,7 @@ import polars as pl
 
 from benchmarks.machine import describe
 from recsys import assemble, bundle, params, splits
-from recsys.evaluation import metrics, sample
+from recsys.evaluation import asking, metrics, sample
 from recsys.evaluation.intervals import Bootstrap
 from recsys.recommender import Recommender
 
@@ -67,7 +67,7 @@ def main(workspace: Path) -> None:
         print(f"{name:20} ndcg@10 {row['ndcg@10']:.4f}  difference {row['difference']:+.4f} {row['interval']}")
 
 
-def draw(split: splits.Split, fold: sample.Fold, settings: params.Params) -> sample.Sample:
+def draw(split: splits.Split, fold: splits.ScoredFold, settings: params.Params) -> sample.Sample:
     """The users of a window who have a history: peers have nothing to say about the others."""
     known = split.fit_rows(fold).filter(pl.col("weight") > 0)["user_row"].unique()
     everyone = sample.draw(
@@ -89,7 +89,7 @@ def of(all_rows: metrics.Ragged, chosen: Any) -> metrics.Ragged:
     return metrics.Ragged(np.concatenate([[0], np.cumsum([len(part) for part in mine])]), np.concatenate(mine))
 
 
-def export(split: splits.Split, fold: sample.Fold, mine: sample.Sample, path: Path) -> None:
+def export(split: splits.Split, fold: splits.ScoredFold, mine: sample.Sample, path: Path) -> None:
     """The fold as plain arrays, for environments that know nothing of ours."""
     events = split.fit_rows(fold).filter(pl.col("weight") > 0)
     np.savez(
@@ -111,7 +111,7 @@ def own_lists(workspace: Path, split: splits.Split, asked: sample.Sample, settin
     bundle.write(parts, settings, {}, folder)
     loaded = bundle.load(folder)
     names = dict.fromkeys([*VARIANTS, settings.data.default_variant])
-    return {name: sample.lists(Recommender(loaded, name), split, asked, 20, settings.seed) for name in names}
+    return {name: asking.lists(Recommender(loaded, name), split, asked, 20, settings.seed) for name in names}
 
 
 def score(lists: dict[str, Any], asked: sample.Sample, settings: params.Params) -> dict[str, Any]:

@@ -21,7 +21,7 @@ K = 20
 
 @dataclass(frozen=True)
 class Fold:
-    """users, items, weights: (n_events,) the fit set, weight > 0; asked: (m,) users; targets: each one's set of rows."""
+    """users, items, weights: (n_events,) the fit set, weight > 0; asked: (m,) users; targets: their rows."""
 
     users: np.ndarray
     items: np.ndarray
