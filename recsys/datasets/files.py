@@ -113,13 +113,14 @@ def tables(config: Config, raw: Path) -> RawTables:
         DataError: "loans.csv: no column 'customer' (for user_id), the columns are 'reader', 'book': correct ..."
     """
     file = config.interactions
-    interactions = _read("interactions", file, raw, Interactions)
+    needed = ["user_id", "item_id", "timestamp", *(["event"] if file.event is None else [])]
+    interactions = _read("interactions", file, raw, Interactions, needed)
     if file.event is not None:
         interactions = interactions.with_columns(event=pl.lit(file.event))
     if config.items is None:
         items = interactions.select("item_id").drop_nulls().unique(maintain_order=True)
         return RawTables(interactions, items, file.path, file.path)
-    items = _read("items", config.items, raw, Items)
+    items = _read("items", config.items, raw, Items, ["item_id"])
     if items.collect_schema().get("categories") == pl.String:
         parts = pl.col("categories").str.split(config.items.category_separator)
         cleaned = parts.list.eval(pl.element().str.strip_chars())
@@ -154,7 +155,7 @@ def _find(path: Path) -> Path:
     )
 
 
-def _read(name: str, file: TableFile, raw: Path, schema: type[dy.Schema]) -> pl.LazyFrame:
+def _read(name: str, file: TableFile, raw: Path, schema: type[dy.Schema], needed: list[str]) -> pl.LazyFrame:
     """Canonical columns as far as the file has them, the whole row as `raw`, and `reject` where a text says nothing."""
     path = _copy(raw, name, file)
     if not path.is_file():
@@ -170,8 +171,8 @@ def _read(name: str, file: TableFile, raw: Path, schema: type[dy.Schema]) -> pl.
         raise DataError(
             f"{file.path}: not readable as {path.suffix[1:]} ({reason:.200}): mend or replace it"
         ) from error
-    columns = {column: column for column in schema.columns() if column in found} | file.columns
-    for column, source in file.columns.items():
+    columns = {name: name for name in schema.columns() if name in found or name in needed} | file.columns
+    for column, source in columns.items():
         if source not in found:
             there = ", ".join(repr(other) for other in found)
             raise DataError(
