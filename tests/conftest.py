@@ -23,10 +23,10 @@ SMALL = {
     "datasets.synthetic.thresholds": {"min_interactions": 1_000, "min_users": 50, "min_items": 50},
     "models.als": {"factors": 16, "iterations": 5},
     "evaluate": {"max_users": 300, "bootstrap": 200},
+    "gate": {"baseline": "random"},  # so few users cannot tell two good variants apart
 }
 
 Run = Callable[..., str]
-MakeWorkspace = Callable[[Path], Path]
 
 
 @pytest.fixture(scope="session")
@@ -52,12 +52,6 @@ def run() -> Run:
 
 
 @pytest.fixture(scope="session")
-def make_workspace() -> MakeWorkspace:
-    """Copy the repository's files into a new folder, make the data small, commit: a clone with uncommitted work."""
-    return _make_workspace
-
-
-@pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace where `dvc repro` has run on a small synthetic data set. Shared by all tests: read, never write."""
     base = tmp_path_factory.getbasetemp()
@@ -66,7 +60,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FileLock(base / "pipeline.lock"):
         if not outcome.exists():
             try:
-                _run("dvc repro --quiet", _make_workspace(folder))
+                _run("dvc repro", _make_workspace(folder))
                 outcome.write_text("")
             except AssertionError as error:
                 outcome.write_text(str(error))
@@ -79,11 +73,13 @@ def _run(command: str, folder: Path, **environment: str) -> str:
     done = subprocess.run(
         command, shell=True, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    if done.returncode:
+        raise AssertionError(f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done.stdout
 
 
 def _make_workspace(folder: Path) -> Path:
+    """A clone with uncommitted work in it, and small data."""
     for name in _run("git ls-files -z --cached --others --exclude-standard", ROOT).split("\0"):
         if name and name != "dvc.lock" and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -74,10 +74,9 @@ def test_one_changed_parameter_reruns_its_descendants(
     assert set(stages_run(run("dvc repro", copy))) == expected
 
 
-def test_every_stage_runs_without_dvc_and_writes_the_same_bytes(
-    pipeline: Path, tmp_path: Path, make_workspace: Callable[[Path], Path], run: Run
-) -> None:
-    folder = make_workspace(tmp_path / "plain")
+def test_every_stage_runs_without_dvc_and_writes_the_same_bytes(pipeline: Path, tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "plain"
+    run(f"git clone -q {pipeline} {folder}", tmp_path)
     locked = yaml.safe_load((pipeline / "dvc.lock").read_text())["stages"]
     order = list(yaml.safe_load((folder / "dvc.yaml").read_text())["stages"])
     shutil.rmtree(folder / ".dvc")
@@ -106,10 +105,19 @@ def test_metrics_plots_and_experiments(copy: Path, run: Run) -> None:
     shown = json.loads(run("dvc exp show --json", copy))
     assert "fewer" in json.dumps(shown)
     changes = json.loads(run("dvc metrics diff --json", copy))["diff"]
-    assert any("ndcg" in name for name in changes["metrics/offline.json"])
+    assert any("ndcg" in name for name in changes["metrics/offline/als.json"])
     run("dvc plots show --quiet --out plots", copy)
     assert "offline" not in run("git diff --name-only --diff-filter=D", copy)
     assert (copy / "plots" / "index.html").stat().st_size > 1_000
+
+
+def test_the_gate_refuses_and_the_earlier_bundle_stays(copy: Path, run: Run) -> None:
+    before = bundle_id(copy)
+    change(copy, "datasets.synthetic.default_variant", "random")
+    change(copy, "gate.baseline", "popular")
+    with pytest.raises(AssertionError, match="'random' does not beat 'popular' on ndcg@10"):
+        run("dvc repro", copy)
+    assert bundle_id(copy) == before
 
 
 def test_the_bundle_is_an_artifact(root: Path) -> None:

@@ -14,7 +14,7 @@ FORBIDDEN = re.compile(
     re.IGNORECASE,
 )
 TOP = r"(?:recsys|serving|tests|docs|notebooks|benchmarks|\.ci|\.dvc)"
-PATH_IN_TEXT = re.compile(rf"(?<![\w/.<])({TOP}/[\w./-]*\w)(?![\w<*{{])")
+PATH_IN_TEXT = re.compile(rf"(?<![\w/.<])({TOP}/[\w./-]*\w)(?![\w*{{])")
 
 
 def tracked(*suffixes: str) -> list[Path]:
