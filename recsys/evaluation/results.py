@@ -98,13 +98,13 @@ def curve(lists: Mapping[str, IntArray], sample: Sample) -> pl.DataFrame:
 
 
 def flat(table: pl.DataFrame, variant: str, at: list[int]) -> dict[str, float]:
-    """One variant for `dvc metrics show`: all metrics of all users, and the segments' accuracy at the first k."""
+    """One variant for `dvc metrics`: accuracy at every k, the rest at the first k, and NDCG of the segments."""
+    wanted = {f"{name}@{at[0]}" for name in METRICS} | {f"{name}@{k}" for name in ACCURACY for k in at}
     mine = table.filter(pl.col("variant") == variant, pl.col("value").is_not_null())
-    everywhere = [f"{name}@{at[0]}" for name in ACCURACY]
-    shown = mine.filter((pl.col("segment") == "all") | pl.col("metric").is_in(everywhere))
     return {
         metric if segment == "all" else f"{segment}.{metric}": value
-        for segment, metric, value in shown.select("segment", "metric", "value").iter_rows()
+        for segment, metric, value in mine.select("segment", "metric", "value").iter_rows()
+        if metric in (wanted if segment == "all" else (f"ndcg@{at[0]}",))
     }
 
 

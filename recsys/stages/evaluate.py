@@ -3,7 +3,7 @@
 `python -m recsys.stages.evaluate --split data/split --models models/test --indexes indexes/test --metrics metrics
 --report reports/offline.html`
 
-    offline.json     variant -> metric -> value, for `dvc metrics`
+    offline/         <variant>.json: metric -> value, for `dvc metrics`: one line a variant
     intervals.csv    the table of `recsys/evaluation/results.py`, for `dvc plots` and the gate
     curve.csv        recall and NDCG for every length of the list, for `dvc plots`
 """
@@ -21,7 +21,7 @@ from recsys import assemble, bundle, params, splits
 from recsys.errors import reports_errors
 from recsys.evaluation import asking, examples, report, results, sample, segments
 from recsys.evaluation.intervals import Bootstrap
-from recsys.output import write_text
+from recsys.output import replaced, write_text
 from recsys.recommender import Recommender
 from recsys.splits import ScoredFold
 
@@ -33,7 +33,7 @@ def main(
     split: Annotated[Path, typer.Option(help="folder of the split")],
     models: Annotated[Path, typer.Option(help="folder of the models, fitted without the test window")],
     indexes: Annotated[Path, typer.Option(help="folder of their indexes")],
-    metrics: Annotated[Path, typer.Option(help="folder for offline.json, intervals.csv and curve.csv")],
+    metrics: Annotated[Path, typer.Option(help="folder for offline/, intervals.csv and curve.csv")],
     report_file: Annotated[Path, typer.Option("--report", help="the HTML report")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
@@ -59,9 +59,11 @@ def main(
     bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
     figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.gate.baseline, bootstrap)
     curve = results.curve(lists, asked)
-    flat = {name: results.flat(figures, name, settings.evaluate.at) for name in settings.variants}
     page = report.page(settings, data.facts, loaded.manifest, asked, parts, figures, curve, shown)
-    write_text(metrics / "offline.json", json.dumps(flat, indent=1) + "\n")
+    with replaced(metrics / "offline") as folder:
+        for name in settings.variants:
+            flat = results.flat(figures, name, settings.evaluate.at)
+            write_text(folder / f"{name}.json", json.dumps(flat, indent=1) + "\n")
     write_text(metrics / "intervals.csv", figures.write_csv())
     write_text(metrics / "curve.csv", curve.write_csv())
     write_text(report_file, page)
