@@ -34,7 +34,7 @@ def main() -> None:
     write("books.csv", "id;title;subjects", rows)
 
     subject = np.array([list(SUBJECTS).index(subject) for _, subject in books])
-    demand = 1 / (rng.permutation(len(books)) + 5.0)
+    demand = 1 / (rng.permutation(len(books)) + 20.0)
     left = np.array([draw_taste(rng)[subject] * demand for _ in range(READERS)])
     activity = rng.lognormal(0, 0.7, READERS)
     loans = []
@@ -49,7 +49,7 @@ def main() -> None:
 
 def draw_taste(rng: np.random.Generator) -> np.ndarray:
     """(n_subjects,) how much a reader likes each subject: two much, the others a little."""
-    taste = np.full(len(SUBJECTS), 0.04)
+    taste = np.full(len(SUBJECTS), 0.03)
     taste[rng.choice(len(SUBJECTS), 2, replace=False)] = 1.0
     return taste
 
