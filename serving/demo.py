@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -148,18 +149,15 @@ def show(answer: dict[str, Any]) -> None:
 
 
 def show_metrics(metrics: dict[str, Any], default_variant: str) -> None:
-    """A table of the variants at the first list length, and what the gate said."""
+    """What the gate said, and a table of all variants at the first list length."""
     variants = metrics["variants"]
-    names = [name for name in next(iter(variants.values())) if "." not in name]
-    at = names[0].partition("@")[2]
-    shown = [name for name in names if name.endswith(f"@{at}")]
-    widths = [max(len(name), 7) for name in shown]
-    print(" " * 15 + "  ".join(f"{name:>{width}}" for name, width in zip(shown, widths, strict=True)))
-    for variant, figures in variants.items():
-        mark = "*" if variant == default_variant else " "
-        cells = (f"{figures[name]:>{width}.4f}" for name, width in zip(shown, widths, strict=True))
-        print(f"  {mark} {variant:<10.10} " + "  ".join(cells))
-    print(f"  * is what is served. {metrics['gate']}")
+    overall = [name for name in variants[default_variant] if "." not in name]
+    at = overall[0].partition("@")[2]
+    print(textwrap.fill(metrics["gate"], WIDTH, initial_indent="     ", subsequent_indent="     "))
+    print(" " * 25 + "".join(f"{name:>12.11}" for name in variants))
+    for name in overall:
+        if name.endswith(f"@{at}"):
+            print(f"     {name:<20}" + "".join(f"{figures[name]:>12.4f}" for figures in variants.values()))
 
 
 def expect(condition: bool, otherwise: str) -> None:

@@ -37,19 +37,20 @@ class Live:
         log.info("serving bundle %s (%s, trained until %s)", served.bundle_id, served.dataset, served.trained_until)
 
     async def load_when_there(self) -> None:
-        """Try until there is a bundle that can be served; a reason is logged once."""
+        """Try until there is a bundle that can be served."""
         while self.engine is None:
-            before = self.reason
             try:
                 await asyncio.to_thread(self.load)
             except RecsysError as error:
-                self.reason = str(error)
-            except Exception:
-                self.reason = "the bundle cannot be opened; the log says why"
-                if self.reason != before:
-                    log.exception("%s", self.reason)
+                self._explain(str(error))
+            except Exception as error:  # noqa: BLE001 (logged with its traceback; the next try may succeed)
+                self._explain("the bundle cannot be opened; the log says why", error)
             else:
                 return
-            if self.reason != before:
-                log.error("not ready: %s", self.reason)
             await asyncio.sleep(RETRY_SECONDS)
+
+    def _explain(self, reason: str, error: Exception | None = None) -> None:
+        """Log a new reason once, not at every try."""
+        if reason != self.reason:
+            log.error("not ready: %s", reason, exc_info=error)
+        self.reason = reason

@@ -18,7 +18,7 @@ K = Annotated[int, Field(ge=1, le=MAX_K, description="how many items to answer w
 
 def _no_number(value: Any) -> Any:
     # pydantic would take a number, also as text, and guess between seconds and milliseconds
-    if not isinstance(value, str) or value.strip(" +-.0123456789") == "":
+    if isinstance(value, int | float) or (isinstance(value, str) and not value.strip(" +-.0123456789")):
         raise ValueError("wanted text such as 2026-03-01T12:00:00Z")
     return value
 

@@ -148,5 +148,6 @@ def write(folder: Path, made: FloatArray | None = None, allow_repeat: bool = Fal
         now=NOW.timestamp(),
         models={"als": (parts_folder, parts_folder)},
     )
-    bundle.write(parts, settings(allow_repeat), {"note": "made by hand"}, folder)
+    metrics = {"gate": "made by hand, nothing was measured", "variants": {"als": {"ndcg@10": 0.5}}}
+    bundle.write(parts, settings(allow_repeat), metrics, folder)
     return folder

@@ -1,0 +1,76 @@
+"""The document that clients are generated from, its examples, and the page that shows it."""
+
+import re
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from serving import examples
+from serving.schemas import Answer
+
+
+@pytest.fixture(scope="module")
+def document(client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def test_operation_ids_are_a_promise(document: dict[str, Any]) -> None:
+    operations = {
+        (method, path): operation["operationId"]
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert operations == {
+        ("post", "/v1/recommend"): "recommend",
+        ("get", "/v1/recommend/{user_id}"): "recommend_user",
+        ("post", "/v1/similar"): "similar",
+        ("get", "/v1/about"): "about",
+        ("get", "/healthz"): "health",
+        ("get", "/readyz"): "ready",
+    }
+
+
+def test_every_error_is_documented_with_our_body(document: dict[str, Any]) -> None:
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                if status != "200":
+                    assert response["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorBody")
+    assert set(document["paths"]["/v1/similar"]["post"]["responses"]) == {"200", "404", "422", "500", "503"}
+
+
+def test_every_operation_and_request_field_is_described(document: dict[str, Any]) -> None:
+    for methods in document["paths"].values():
+        assert all(operation["description"] for operation in methods.values())
+    fields = document["components"]["schemas"]["RecommendRequest"]["properties"]
+    assert all("description" in field for field in fields.values())
+    assert fields["k"] | {"maximum": 100, "minimum": 1, "default": 10} == fields["k"]
+    when = document["components"]["schemas"]["SentEvent"]["properties"]["timestamp"]
+    assert {"type": "string", "format": "date-time"} in when["anyOf"]
+
+
+@pytest.mark.parametrize("name", examples.RECOMMEND)
+def test_the_example_requests_work(client: TestClient, document: dict[str, Any], name: str) -> None:
+    body = document["paths"]["/v1/recommend"]["post"]["requestBody"]["content"]["application/json"]
+    assert client.post("/v1/recommend", json=body["examples"][name]["value"]).status_code == 200
+
+
+def test_the_example_answer_has_the_fields_of_a_real_one(client: TestClient) -> None:
+    Answer.model_validate(examples.ANSWER)
+    real = client.post("/v1/recommend", json={"user_id": "anna"}).json()
+    assert real.keys() == examples.ANSWER.keys()
+    assert real["meta"].keys() == examples.ANSWER["meta"].keys()
+    assert real["items"][0].keys() == examples.ANSWER["items"][0].keys()
+
+
+def test_the_page_needs_nothing_from_another_host(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) == 3
+    for path in loaded:
+        assert path.startswith("/")
+        assert client.get(path).status_code == 200

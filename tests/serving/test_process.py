@@ -1,0 +1,140 @@
+"""Real processes: what the API loads, how many threads it takes, that it serves and stops, and the demo."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+LOOK = """
+import json, sys
+from pathlib import Path
+import serving.app
+from recsys import bundle
+from serving.engine import Engine
+from serving.schemas import RecommendRequest
+engine = Engine(bundle.load(Path(sys.argv[1])), "0")
+for variant in engine.bundle.manifest.variants:
+    engine.recommend(RecommendRequest(user_id="anna", variant=variant), "id")
+modules = sorted(sys.modules)
+import faiss, polars, threadpoolctl
+pools = {pool["filepath"]: pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+pools |= {"faiss": faiss.omp_get_max_threads(), "polars": polars.thread_pool_size()}
+print(json.dumps({"modules": modules, "threads": pools}))
+"""
+
+
+@pytest.fixture(scope="module")
+def fresh(bundle_folder: Path, root: Path) -> dict[str, Any]:
+    """What a new process holds after it has answered from a bundle."""
+    environment = {key: value for key, value in os.environ.items() if key not in LIMITS}
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, str(bundle_folder)], env=environment, cwd=root, capture_output=True, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_api_loads_no_training_library(fresh: dict[str, Any]) -> None:
+    top = {name.partition(".")[0] for name in fresh["modules"]}
+    assert {"faiss", "fastapi", "polars"} <= top
+    training = {"torch", "implicit", "scipy", "dvc", "dataframely", "lightgbm", "optuna", "matplotlib", "pandas"}
+    assert not top & training
+    assert not {
+        name for name in fresh["modules"] if name.startswith(("recsys.models.", "recsys.stages", "recsys.eval"))
+    }
+
+
+def test_every_library_keeps_to_one_thread(fresh: dict[str, Any]) -> None:
+    assert len(fresh["threads"]) >= 4  # OpenBLAS of numpy and of faiss, OpenMP, faiss, polars
+    assert set(fresh["threads"].values()) == {1}, fresh["threads"]
+
+
+@contextmanager
+def serving(bundle: Path, root: Path, log: Path, workers: int) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """A server whose workers are all ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "serving", "--port", port, "--workers", str(workers)]
+    with log.open("wb") as output:
+        environment = {**os.environ, "RECSYS_BUNDLE": str(bundle)}
+        process = subprocess.Popen(command, env=environment, cwd=root, stdout=output, stderr=output)
+        try:
+            deadline = time.monotonic() + 120
+            while log.read_text().count("serving bundle") < workers:
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}", process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def get(url: str) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_real_server_serves_and_stops(bundle_folder: Path, root: Path, tmp_path: Path, workers: int) -> None:
+    log = tmp_path / "log"
+    with serving(bundle_folder, root, log, workers) as (url, process):
+        assert get(f"{url}/readyz")[0] == 200
+        status, answer = get(f"{url}/v1/recommend/anna?k=3")
+        assert (status, len(answer["items"]), answer["meta"]["variant"]) == (200, 3, "als")
+        assert get(f"{url}/v1/recommend/anna?k=0")[0] == 422
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) in (0, -signal.SIGTERM)
+    assert "Traceback" not in log.read_text()
+
+
+def test_help_names_the_settings(root: Path, run: Any) -> None:
+    shown = run("python -m serving --help", root, COLUMNS="200")
+    for word in ("RECSYS_PORT", "RECSYS_HOST", "RECSYS_WORKERS", "RECSYS_RELEASES", "RECSYS_BUNDLE"):
+        assert word in shown
+
+
+def test_the_demo_on_a_bundle_of_the_pipeline(pipeline: Path, run: Any) -> None:
+    shown = run("python -m serving.demo", pipeline, RECSYS_BUNDLE="bundle")
+    for text in ("A known user, ", "An unknown user, ", "fallback because of no_history", "Items like ", "ndcg@10"):
+        assert text in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    assert shown.rstrip().endswith("/docs")
+
+
+def test_the_demo_fails_when_an_answer_is_not_as_it_should_be(bundle_folder: Path, root: Path) -> None:
+    """In the hand-made bundle the first user with ten items has seen them all."""
+    environment = {**os.environ, "RECSYS_BUNDLE": str(bundle_folder)}
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.demo"], env=environment, cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: 5 items were asked for: only 0 of 24 items may be shown here, 5 were asked for"
+    )
+
+
+def test_the_demo_without_a_release(root: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "RECSYS_RELEASES": str(tmp_path), "RECSYS_BUNDLE": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.demo"], env=environment, cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path}: nothing was promoted yet; run `recsys releases promote bundle`\n"

@@ -1,0 +1,84 @@
+"""From a request to a query: who is known, what was sent, and which moment counts."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys import bundle
+from recsys.bundle import Bundle
+from serving import queries
+from serving.schemas import RecommendRequest, SentEvent
+from tests import bundles
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def shop(bundle_folder: Path) -> Bundle:
+    return bundle.load(bundle_folder)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", NOW.timestamp)
+
+
+def test_the_moment_is_the_wall_clock_but_not_before_the_end_of_the_data(
+    shop: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert queries.now(shop) == NOW.timestamp()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert queries.now(shop) == bundles.NOW.timestamp()
+
+
+def test_a_known_user_has_the_history_of_the_bundle(shop: Bundle) -> None:
+    query, warnings = queries.build(shop, RecommendRequest(user_id="anna", k=7, exclude_ids=["kitchen-9", "nothing"]))
+    assert query.history.rows.tolist() == bundles.HISTORIES["anna"]
+    assert (query.user_id, query.k, query.now) == ("anna", 7, NOW.timestamp())
+    assert query.exclude.tolist() == [9]
+    assert warnings == []
+
+
+def test_a_stranger_has_none(shop: Bundle) -> None:
+    query, warnings = queries.build(shop, RecommendRequest(user_id="nobody"))
+    assert len(query.history) == 0
+    assert warnings == ["user_id 'nobody': nothing is known of this user"]
+    assert queries.build(shop, RecommendRequest())[1] == []
+    assert queries.build(shop, RecommendRequest(user_id="nobody", history=[SentEvent(item_id="kitchen-1")]))[1] == []
+
+
+def test_events_weigh_what_they_weigh_in_the_data(shop: Bundle) -> None:
+    sent = [
+        SentEvent(item_id="kitchen-1"),
+        SentEvent(item_id="kitchen-2", event="purchase"),
+        SentEvent(item_id="kitchen-3", event="rating"),
+        SentEvent(item_id="kitchen-4", event="wave"),
+    ]
+    query, warnings = queries.build(shop, RecommendRequest(history=sent))
+    assert query.history.weights.tolist() == [1.0, 5.0, 0.0, 1.0]
+    assert warnings == ["history.3.event 'wave': not one of purchase, rating, view; counted as weight 1"]
+
+
+def test_unknown_items_are_ignored_with_a_warning(shop: Bundle) -> None:
+    sent = [SentEvent(item_id="nothing"), SentEvent(item_id="garden-10")]
+    query, warnings = queries.build(shop, RecommendRequest(history=sent))
+    assert query.history.rows.tolist() == [10]
+    assert warnings == ["history.0.item_id 'nothing': not in the catalogue, ignored"]
+
+
+def test_both_histories_are_one_in_the_order_of_time(shop: Bundle) -> None:
+    long_ago, between = datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, 0, 30, tzinfo=UTC)
+    sent = [
+        SentEvent(item_id="garden-15"),
+        SentEvent(item_id="garden-16", timestamp=between),
+        SentEvent(item_id="garden-17", timestamp=long_ago),
+        SentEvent(item_id="garden-18", timestamp=datetime(2030, 1, 1, tzinfo=UTC)),
+    ]
+    history = queries.build(shop, RecommendRequest(user_id="anna", history=sent))[0].history
+    assert history.rows.tolist() == [17, 0, 16, 1, 2, 3, bundles.SOLD_OUT, 15, 18]
+    assert history.times[-2:].tolist() == [NOW.timestamp()] * 2  # no time and a time in the future are now
+    assert history.times.tolist() == sorted(history.times)
+    assert (history.rows.dtype, history.weights.dtype, history.times.dtype) == (np.int32, np.float32, np.float64)
