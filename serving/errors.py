@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from serving import examples
+
 CODES = {422: "invalid_request", 500: "internal", 503: "not_ready"}
 
 
@@ -45,8 +47,15 @@ def response(status: int, message: str, request_id: str, field: str | None = Non
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The part of the OpenAPI document that says which errors a route may end in."""
-    return {status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in statuses}
+    """The part of the OpenAPI document that says which errors a route may end in, each with an example."""
+    return {
+        status: {
+            "model": ErrorBody,
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/json": {"example": examples.ERRORS[status]}},
+        }
+        for status in statuses
+    }
 
 
 def handle(app: FastAPI) -> None:

@@ -47,3 +47,16 @@ ANSWER: dict[str, Any] = {
     },
     "warnings": [],
 }
+
+
+def _error(code: str, message: str, field: str | None = None) -> dict[str, Any]:
+    request_id = ANSWER["request_id"]
+    return {"error": {"code": code, "message": message, "field": field, "request_id": request_id}}
+
+
+ERRORS: dict[int, dict[str, Any]] = {
+    404: _error("not_found", "item_id: 'p1' is not in the catalogue", "item_id"),
+    422: _error("invalid_request", "k: Input should be less than or equal to 100, found 101", "k"),
+    500: _error("internal", "something failed here; it was logged under this request_id"),
+    503: _error("not_ready", "no bundle is loaded yet; /readyz says why"),
+}

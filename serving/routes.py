@@ -40,7 +40,9 @@ Ours = Annotated[Engine, Depends(_engine)]
 RequestId = Annotated[str, Depends(_request_id)]
 
 
-@v1.post("/recommend", response_model=Answer, responses=documented(422, 500, 503))
+@v1.post(
+    "/recommend", response_model=Answer, responses=documented(422, 500, 503), summary="Items for a user or visitor"
+)
 async def recommend(
     asked: Annotated[RecommendRequest, Body(openapi_examples=examples.RECOMMEND)], engine: Ours, request_id: RequestId
 ) -> Answer:
@@ -51,7 +53,9 @@ async def recommend(
     return engine.recommend(asked, request_id)
 
 
-@v1.get("/recommend/{user_id:path}", response_model=Answer, responses=documented(422, 500, 503))
+@v1.get(
+    "/recommend/{user_id:path}", response_model=Answer, responses=documented(422, 500, 503), summary="The simple case"
+)
 async def recommend_user(
     user_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, examples=["u0000001"])],
     engine: Ours,
@@ -59,11 +63,11 @@ async def recommend_user(
     k: Annotated[K, Query()] = 10,
     variant: Annotated[Variant | None, Query()] = None,
 ) -> Answer:
-    """The simple case: items for a user of the bundle."""
+    """Items for a user, with nothing else to say."""
     return engine.recommend(RecommendRequest(user_id=user_id, k=k, variant=variant), request_id)
 
 
-@v1.post("/similar", response_model=Answer, responses=documented(404, 422, 500, 503))
+@v1.post("/similar", response_model=Answer, responses=documented(404, 422, 500, 503), summary="Items like an item")
 async def similar(
     asked: Annotated[SimilarRequest, Body(openapi_examples=examples.SIMILAR)], engine: Ours, request_id: RequestId
 ) -> Answer:
@@ -71,19 +75,19 @@ async def similar(
     return engine.similar(asked, request_id)
 
 
-@v1.get("/about", response_model=About, responses=documented(500, 503))
+@v1.get("/about", response_model=About, responses=documented(500, 503), summary="What is served")
 async def about(engine: Ours) -> About:
     """Which bundle is served, what is in it, and how well it did offline."""
     return engine.about()
 
 
-@probes.get("/healthz", response_model=Health)
+@probes.get("/healthz", response_model=Health, summary="Is the process alive?")
 async def health() -> Health:
     """The process is alive: restart it when this fails."""
     return Health()
 
 
-@probes.get("/readyz", response_model=Ready, responses=documented(503))
+@probes.get("/readyz", response_model=Ready, responses=documented(503), summary="Can it answer?")
 async def ready(request: Request) -> Ready:
     """A bundle is loaded: send traffic when this succeeds; a 503 says what is missing."""
     live: Live = request.app.state.live

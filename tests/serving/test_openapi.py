@@ -66,6 +66,13 @@ def test_the_example_answer_has_the_fields_of_a_real_one(client: TestClient) -> 
     assert real["items"][0].keys() == examples.ANSWER["items"][0].keys()
 
 
+def test_the_example_errors_are_what_really_comes(client: TestClient) -> None:
+    unknown = client.post("/v1/similar", json={"item_id": "p1"}).json()
+    too_many = client.post("/v1/recommend", json={"k": 101}).json()
+    for real, example in ((unknown, examples.ERRORS[404]), (too_many, examples.ERRORS[422])):
+        assert real["error"] | {"request_id": ""} == example["error"] | {"request_id": ""}
+
+
 def test_the_page_needs_nothing_from_another_host(client: TestClient) -> None:
     page = client.get("/docs")
     assert page.status_code == 200
