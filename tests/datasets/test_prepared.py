@@ -1,4 +1,4 @@
-"""Whole data sets through `prepare`, with the dirt they have: planted in the made-up shop, as published in the others."""
+"""Whole data sets through `prepare`, with the dirt they have: planted in the made-up shop, published in the others."""
 
 from pathlib import Path
 
