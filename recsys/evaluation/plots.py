@@ -60,7 +60,7 @@ def by_length(curve: pl.DataFrame) -> str:
             for v, variant in enumerate(variants):
                 rows = curve.filter(variant=variant)
                 axes.plot(rows["k"], rows[metric], color=COLOURS[v % len(COLOURS)], linewidth=2, label=variant)
-            axes.set_xlim(1, curve["k"].max())
+            axes.margins(x=0)
             axes.set_ylim(bottom=0)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlabel("k, length of the list")
@@ -77,7 +77,7 @@ def _names(frame: pl.DataFrame, column: str) -> list[str]:
 
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), frameon=False, handlelength=1.2)
+    figure.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), 6), frameon=False, handlelength=1.2)
 
 
 def _svg(figure: Figure, title: str) -> str:

@@ -1,0 +1,172 @@
+"""The report is one page that needs nobody, says the figures of the table, and trusts no title."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys.evaluation import asking, examples, plots, report, results, segments
+from recsys.evaluation.intervals import Bootstrap
+from recsys.params import Params
+from recsys.recommender import Recommender
+from tests import bundles
+from tests.evaluation import world
+
+EVIL = "<script>alert('mug')</script>"
+
+
+def random_vectors(n_items: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(n_items, 4)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def settings() -> Params:
+    given = bundles.settings()
+    return given.model_copy(update={"evaluate": given.evaluate.model_copy(update={"at": [3, 6]})}).model_copy(
+        update={"gate": given.gate.model_copy(update={"metric": "ndcg@3"})}
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> world.World:
+    return world.make(tmp_path_factory.mktemp("world"), 1, random_vectors)
+
+
+@pytest.fixture(scope="module")
+def figures(made: world.World, settings: Params) -> pl.DataFrame:
+    lists = _lists(made)
+    parts = segments.build(made.sample, 5)
+    return results.measure(lists, made.sample, parts, [3, 6], "popular", Bootstrap(200, 0.95, 1))
+
+
+def _lists(made: world.World) -> dict[str, np.ndarray]:
+    return {
+        name: asking.lists(Recommender(made.bundle, name), made.split, made.sample, 6, 1)
+        for name in ("random", "popular", "als")
+    }
+
+
+def render(made: world.World, settings: Params, figures: pl.DataFrame) -> str:
+    parts = segments.build(made.sample, 5)
+    recommender = Recommender(made.bundle, "als")
+    shown = [
+        examples.describe(recommender, made.split, made.sample, segment, at, 1)
+        for segment, at in examples.pick(made.sample, parts, 1)
+    ]
+    line = examples.Line(EVIL, "als", found=True)
+    shown.append(examples.Example("ünï/<b>", "warm", "evil", 99, 1, [EVIL], [line]))
+    curve = results.curve(_lists(made), made.sample)
+    return report.page(settings, made.split.facts, made.bundle.manifest, made.sample, parts, figures, curve, shown)
+
+
+@pytest.fixture(scope="module")
+def page(made: world.World, settings: Params, figures: pl.DataFrame) -> str:
+    return render(made, settings, figures)
+
+
+class Tags(HTMLParser):
+    """Collects the tags, and fails where one is not closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_asks_nobody(page: str) -> None:
+    tags = Tags(page)
+    assert tags.open == []
+    assert sum(tag == "svg" for tag, _ in tags.seen) == 2
+    assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in tags.seen}
+    asked = [value for _, attributes in tags.seen for key, value in attributes.items() if key.endswith(("href", "src"))]
+    assert all(value.startswith("#") for value in asked if value)
+    assert not re.search(r"url\((?!#)", page)
+    assert "@import" not in page
+
+
+def test_every_row_and_column_of_the_table_is_shown(page: str, figures: pl.DataFrame) -> None:
+    text = re.sub(r"<[^>]+>", " ", page)
+    for row in figures.filter(segment="all").iter_rows(named=True):
+        assert report._shown(row["metric"], row["value"]) in text
+    for row in figures.filter(metric="ndcg@3").iter_rows(named=True):
+        assert f"{row['low']:.4f}–{row['high']:.4f}" in text
+    for row in figures.filter(pl.col("variant") == "als", pl.col("segment") == "all", metric="ndcg@3").rows(named=True):
+        assert f"{row['difference']:+.4f}" in text
+        assert f"{row['difference_low']:+.4f} to {row['difference_high']:+.4f}" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.1, 0.2, "beats"), (-0.2, -0.1, "loses to"), (-0.1, 0.1, "cannot be told apart from")],
+)
+def test_the_verdict_follows_the_interval(
+    made: world.World, settings: Params, figures: pl.DataFrame, low: float, high: float, verdict: str
+) -> None:
+    mine = pl.col("variant") == "als"
+    changed = figures.with_columns(
+        difference_low=pl.when(mine).then(low).otherwise("difference_low"),
+        difference_high=pl.when(mine).then(high).otherwise("difference_high"),
+    )
+    text = " ".join(re.sub(r"<[^>]+>", " ", render(made, settings, changed)).split())
+    assert f"The default variant als {verdict} popular on ndcg@3" in text
+
+
+def test_titles_are_text_not_markup(page: str) -> None:
+    assert EVIL not in page
+    assert "&lt;script&gt;" in page
+    assert "ünï/&lt;b&gt;" in page
+
+
+def test_the_same_figures_give_the_same_bytes(
+    page: str, made: world.World, settings: Params, figures: pl.DataFrame
+) -> None:
+    assert render(made, settings, figures) == page
+
+
+def test_the_examples_are_the_recommenders_answers(made: world.World) -> None:
+    parts = segments.build(made.sample, 5)
+    recommender = Recommender(made.bundle, "als")
+    picked = examples.pick(made.sample, parts, 1)
+    assert len({at for _, at in picked}) == 3
+    assert all(segment.users[at] for segment, at in picked)
+    for segment, at in picked:
+        example = examples.describe(recommender, made.split, made.sample, segment, at, 1)
+        user = int(made.sample.users[at])
+        slots = asking.answer(recommender, made.split, "test", user, 10, 1).slots
+        wanted = set(made.split.targets("test").filter(user_row=user)["item_row"])
+        assert example.user_id == made.split.users["user_id"][user]
+        assert [line.found for line in example.recommended] == [slot.row in wanted for slot in slots]
+        assert [line.source.endswith("(fallback)") for line in example.recommended] == [s.fallback for s in slots]
+
+
+def test_the_table_for_the_terminal_lines_up(figures: pl.DataFrame, tmp_path: Path) -> None:
+    figures.write_csv(tmp_path / "intervals.csv")
+    lines = report.table(tmp_path / "intervals.csv").splitlines()
+    assert lines[0] == f"{figures['users'][0]} users of the test window"
+    assert lines[1].split()[:2] == ["recall@3", "ndcg@3"]
+    assert [line.split()[0] for line in lines[2:5]] == ["random", "popular", "als"]
+    assert len({len(line) for line in lines[1:5]}) == 1
+    ndcg = figures.filter(variant="als", segment="all", metric="ndcg@3")["value"][0]
+    assert lines[4].split()[2] == f"{ndcg:.4f}"
+    assert lines[6] == "ndcg@3 by segment"
+
+
+def test_charts_take_any_number_of_variants_and_a_list_of_one() -> None:
+    names = [f"v{number}" for number in range(2 * len(plots.COLOURS))]
+    chart = plots.by_length(pl.DataFrame({"variant": names, "k": 1, "recall": 0.1, "ndcg": 0.2}))
+    assert all(f">{name}<" in chart for name in names)
