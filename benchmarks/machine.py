@@ -12,12 +12,17 @@ GIB = 2**30
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores this process may use, memory in GiB, system, versions, day. Nothing that names the host."""
+    """Processor, cores this process may use, memory in GiB, load, system, versions, day; nothing that names the host.
+
+    `load_1min` is the system's load average: call this before the work, or the work is in it. Where it is not well below
+    the number of cores, something else was running, and the times beside it are too long.
+    """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(memory / GIB, 1),
+        "load_1min": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},

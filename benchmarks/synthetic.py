@@ -56,11 +56,12 @@ def measure(events: int) -> dict[str, Any]:
 
 def main(sizes: list[int]) -> None:
     """Measure every size and write the results."""
+    machine = describe()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context, max_tasks_per_child=1) as processes:
         runs = list(processes.map(measure, sizes))
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": describe(), "runs": runs}, indent=2) + "\n", encoding="utf-8")
+    RESULTS.write_text(json.dumps({"machine": machine, "runs": runs}, indent=2) + "\n", encoding="utf-8")
     for run in runs:
         print(f"{run['events']:>12,} events  {run['seconds']:>7.2f} s  {run['peak_memory_mib']:>6,} MiB at most")
 
