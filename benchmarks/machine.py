@@ -14,7 +14,7 @@ GIB = 2**30
 def describe() -> dict[str, Any]:
     """Processor, cores this process may use, memory in GiB, load, system, versions, day; nothing that names the host.
 
-    `load_1min` is the system's load average: call this before the work, or the work is in it. Where it is not well below
+    `load_1min` is the system's load average: call this before the work, or the work is in it. Where it is not far below
     the number of cores, something else was running, and the times beside it are too long.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
