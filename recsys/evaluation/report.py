@@ -63,6 +63,7 @@ def page(
         manifest=manifest,
         sample=sample,
         segments=[segment for segment in segments if segment.name in present],
+        absent=[segment.name for segment in segments if segment.name not in present],
         variants=figures["variant"].unique(maintain_order=True).to_list(),
         default=settings.data.default_variant,
         accuracy=list(results.ACCURACY),
