@@ -1,8 +1,8 @@
-"""Nearest items by inner product, through faiss: exact for small catalogues, IVF with fp16 for large ones.
+"""Nearest items by inner product, through faiss: exact for small catalogues, inverted lists for large ones.
 
-Exact search is the fastest up to about 20,000 items and cannot be wrong. Above, vectors are kept in lists around
-centroids and `nprobe` lists are searched; it is raised until recall against exact search passes the gate, and the build
-fails when it cannot. HNSW is no alternative: on vectors that are not of unit length its recall stops at 0.84.
+Exact search is the fastest up to about 20,000 items and cannot be wrong. Above, `nprobe` of the lists that
+`recsys/partition.py` makes are searched, in fp16; nprobe is raised until recall against exact search passes the gate,
+and the build fails when it cannot.
 
     index.faiss   the index         index.json   `Report`
 """
@@ -11,13 +11,14 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from recsys.contracts import FloatArray, IntArray
 from recsys.errors import BundleError, GateError
 from recsys.params import IndexParams, Section
+from recsys.partition import padded, partition
 
 INDEX, REPORT = "index.faiss", "index.json"
-ITERATIONS = 20
 
 
 class Report(Section):
@@ -46,7 +47,7 @@ class Index:
         n = min(n, len(self._rows))
         if not n:
             return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
-        scores, positions = self._index.search(vector.reshape(1, -1), n)
+        scores, positions = self._index.search(_query(vector[None, :], self._index), n)
         found = positions[0] >= 0  # lists that were not probed leave places empty
         return self._rows[positions[0][found]], scores[0][found]
 
@@ -58,13 +59,16 @@ class Index:
 
     @classmethod
     def load(cls, folder: Path, rows: IntArray) -> "Index":
-        """Read what `save` wrote; rows as in the embeddings that it was built of.
+        """Map what `save` wrote into memory; rows as in the embeddings that it was built of.
 
         Raises:
             BundleError: "models/als/index.faiss: ...; run `dvc repro`"
         """
+        faiss.omp_set_num_threads(
+            1
+        )  # a request is one query: more threads would only fight with those of other workers
         try:
-            index = faiss.read_index(str(folder / INDEX))
+            index = faiss.read_index(str(folder / INDEX), faiss.IO_FLAG_MMAP_IFC)
             report = Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
         except (RuntimeError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
@@ -78,62 +82,66 @@ class Index:
         return cls(index, rows, report)
 
 
-def build(vectors: FloatArray, rows: IntArray, params: IndexParams, seed: int) -> Index:
+def build(
+    vectors: FloatArray,
+    rows: IntArray,
+    params: IndexParams,
+    seed: int,
+    queries: FloatArray | None = None,
+    threads: int = 1,
+) -> Index:
     """Index the vectors of the known items: vectors (n_items, dim) float32, rows (n_known,) int32.
+
+    queries: (m, dim) vectors of users to measure recall with; without them a sample of the items is asked.
 
     Raises:
         GateError: "index: recall@100 is 0.951 with all 400 lists searched, wanted index.min_recall 0.98; ..."
     """
-    faiss.omp_set_num_threads(1)  # the same bytes on any number of cores
+    faiss.omp_set_num_threads(threads)
     known = np.ascontiguousarray(vectors[rows], dtype=np.float32)
-    exact = faiss.IndexFlatIP(known.shape[1])
+    n, dim = known.shape
+    at = min(params.recall_at, n)
+    exact = faiss.IndexFlatIP(dim)
     exact.add(known)
-    at = min(params.recall_at, len(known))
-    if len(known) <= params.exact_up_to:
-        return Index(exact, rows, _report("exact", known, 0, 0, 1.0, at))
+    if n <= params.exact_up_to:
+        return Index(exact, rows, Report(kind="exact", n=n, dim=dim, nlist=0, nprobe=0, recall=1.0, recall_at=at))
     index = _inverted_lists(known, seed)
-    queries = _queries(known, params.sample, seed)
+    if queries is None:
+        queries = known[np.random.default_rng(seed).integers(n, size=params.sample)]
     truth = exact.search(queries, at)[1]
     index.nprobe = 1
-    while (recall := _recall(index.search(queries, at)[1], truth)) < params.min_recall:
+    while (recall := _recall(index.search(_query(queries, index), at)[1], truth)) < params.min_recall:
         if index.nprobe == index.nlist:
             raise GateError(
                 f"index: recall@{at} is {recall:.3f} with all {index.nlist} lists searched, wanted index.min_recall "
-                f"{params.min_recall}; raise index.exact_up_to above {len(known)} to search exactly"
+                f"{params.min_recall}; raise index.exact_up_to to {n} or more to search exactly"
             )
         index.nprobe = min(index.nprobe + index.nprobe // 4 + 1, index.nlist)
-    return Index(index, rows, _report("ivf_fp16", known, index.nlist, index.nprobe, recall, at))
+    report = {"n": n, "dim": dim, "nlist": index.nlist, "nprobe": index.nprobe, "recall": round(recall, 4)}
+    return Index(index, rows, Report(kind="ivf_fp16", recall_at=at, **report))
 
 
 def _inverted_lists(known: FloatArray, seed: int) -> faiss.IndexIVFScalarQuantizer:
-    nlist = 4 * round(len(known) ** 0.5)
-    centroids = faiss.IndexFlatIP(known.shape[1])
+    lists, centres = partition(known, seed)
+    dim = centres.shape[1]
+    coarse = faiss.IndexFlatIP(dim)
+    coarse.add(centres)
     fp16, inner_product = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-    index = faiss.IndexIVFScalarQuantizer(centroids, known.shape[1], nlist, fp16, inner_product)
+    index = faiss.IndexIVFScalarQuantizer(coarse, dim, len(centres), fp16, inner_product)
     index.by_residual = False
-    index.cp.seed, index.cp.niter = seed, ITERATIONS
-    index.cp.min_points_per_centroid = 1  # no warning: few points a list are meant
-    index.train(known)
-    index.add(known)
+    index.train(centres)  # fp16 has nothing to learn, faiss wants to be asked
+    items = padded(known, 0.0)
+    index.add_core(len(items), faiss.swig_ptr(items), None, faiss.swig_ptr(lists))
     return index
 
 
-def _queries(known: FloatArray, n: int, seed: int) -> FloatArray:
-    """What users look like to the index: a folded-in history is a weighted sum of items, mostly of one neighbourhood.
-
-    Each query is an item plus the mean of four others, one half of them drawn at random.
-    """
-    draw = np.random.default_rng(seed)
-    own, others = draw.integers(len(known), size=n), draw.integers(len(known), size=(n, 4))
-    mixed: FloatArray = known[own] + known[others].mean(axis=1) * (np.arange(n) % 2)[:, None].astype(np.float32)
-    return np.ascontiguousarray(mixed, dtype=np.float32)
+def _query(vectors: FloatArray, index: faiss.Index) -> FloatArray:
+    """(m, dim) as the index wants them: inverted lists also ask for the length, see `recsys/partition.py`."""
+    if vectors.shape[1] == index.d:
+        return np.ascontiguousarray(vectors, dtype=np.float32)
+    return padded(vectors, np.linalg.norm(vectors, axis=1))
 
 
-def _recall(found: IntArray, truth: IntArray) -> float:
+def _recall(found: npt.NDArray[np.int64], truth: npt.NDArray[np.int64]) -> float:
     hits = [len(np.intersect1d(mine, wanted)) for mine, wanted in zip(found, truth, strict=True)]
     return float(np.sum(hits) / truth.size)
-
-
-def _report(kind: str, known: FloatArray, nlist: int, nprobe: int, recall: float, at: int) -> Report:
-    n, dim = known.shape
-    return Report(kind=kind, n=n, dim=dim, nlist=nlist, nprobe=nprobe, recall=round(recall, 4), recall_at=at)

@@ -23,6 +23,7 @@ import polars as pl
 
 from recsys.contracts import History, IntArray, TrainingData
 from recsys.errors import DataError
+from recsys.histories import epoch_seconds
 from recsys.params import Section
 
 Fold = Literal["valid", "test", "all"]
@@ -71,6 +72,16 @@ class Split:
     def fit_rows(self, fold: Fold) -> pl.DataFrame:
         """The interactions that `fold` is fitted on, which are also its users' histories."""
         return self.interactions.filter(pl.col("fold") < FITTED_BELOW[fold])
+
+    def histories(self, fold: Fold, users: IntArray) -> list[History]:
+        """What these users (user rows) did before the window of `fold`."""
+        fitted = self.fit_rows(fold)
+        n_events = np.bincount(fitted["user_row"].to_numpy(), minlength=self.users.height)
+        ends = np.cumsum(n_events)
+        rows, weights = fitted["item_row"].to_numpy(), fitted["weight"].to_numpy()
+        times = epoch_seconds(fitted["timestamp"])
+        parts = [slice(int(ends[user] - n_events[user]), int(ends[user])) for user in users]
+        return [History(rows[part], weights[part], times[part]) for part in parts]
 
     def targets(self, fold: ScoredFold) -> pl.DataFrame:
         """What has to be found: user_row, item_row, each pair once, in this order.

@@ -25,7 +25,6 @@ from recsys.contracts import BoolArray, Embeddings, History
 from recsys.embeddings import encoder_of
 from recsys.errors import DataError, ParamsError
 from recsys.evaluation.metrics import Ragged, hits, ndcg
-from recsys.histories import epoch_seconds
 from recsys.params import Params, parse
 from recsys.splits import Split
 
@@ -110,10 +109,10 @@ def score(model: Embeddings, exam: Exam) -> float:
 
 def examine(data: Split, params: Params) -> Exam:
     """The warm users of the validation window, at most `evaluate.max_users` of them."""
-    targets, fitted = data.targets("valid"), data.fit_rows("valid")
-    n_events = np.bincount(fitted["user_row"].to_numpy(), minlength=data.users.height)
+    targets = data.targets("valid")
     asked = targets["user_row"].unique().sort().to_numpy()
-    asked = asked[n_events[asked] >= params.evaluate.warm_events]
+    warm = [len(history) >= params.evaluate.warm_events for history in data.histories("valid", asked)]
+    asked = asked[warm]
     if not len(asked):
         raise DataError(
             f"split: nobody asked in valid has evaluate.warm_events = {params.evaluate.warm_events} events or more: "
@@ -121,11 +120,7 @@ def examine(data: Split, params: Params) -> Exam:
         )
     if len(asked) > params.evaluate.max_users:
         asked = np.sort(np.random.default_rng(params.seed).choice(asked, params.evaluate.max_users, replace=False))
-    ends = np.cumsum(n_events)
-    rows, weights = fitted["item_row"].to_numpy(), fitted["weight"].to_numpy()
-    times = epoch_seconds(fitted["timestamp"])
-    parts = [slice(int(ends[user] - n_events[user]), int(ends[user])) for user in asked]
-    histories = [History(rows[part], weights[part], times[part]) for part in parts]
+    histories = data.histories("valid", asked)
     wanted = targets.filter(pl.col("user_row").is_in(pl.Series(asked).implode()))
     return Exam(
         histories=histories,
@@ -139,8 +134,8 @@ def examine(data: Split, params: Params) -> Exam:
 
 
 def _report(trials: int, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-    line = f"trial {trial.number + 1}/{trials}: {trial.value:.4f}, best {study.best_value:.4f}, {trial.user_attrs['settings']}"
-    print(line, file=sys.stderr, flush=True)
+    values = f"{trial.value:.4f}, best {study.best_value:.4f}"
+    print(f"trial {trial.number + 1}/{trials}: {values}, {trial.user_attrs['settings']}", file=sys.stderr, flush=True)
 
 
 def _write(study: optuna.Study, exam: Exam, before: float, out: Path) -> None:

@@ -42,6 +42,29 @@ def test_a_large_one_keeps_the_recall_that_it_reports() -> None:
     assert np.mean(hits) / 50 >= PARAMS.min_recall - 0.02
 
 
+def test_items_of_very_different_length_are_found_in_a_small_part_of_the_lists() -> None:
+    draw = np.random.default_rng(5)
+    items = vectors(20_000) * draw.lognormal(0, 1.5, size=(20_000, 1)).astype(np.float32)
+    index = build(items, np.arange(20_000, dtype=np.int32), PARAMS, seed=1)
+    assert index.report.nprobe < index.report.nlist / 5
+
+
+def test_recall_is_that_of_the_queries_given() -> None:
+    items, rows = vectors(6000), np.arange(6000, dtype=np.int32)
+    queries = -items[:100]
+    index = build(items, rows, PARAMS, seed=1, queries=queries)
+    hits = [len(np.intersect1d(index.search(q, 50)[0], np.argsort(-(items @ q))[:50])) for q in queries]
+    assert np.mean(hits) / 50 == pytest.approx(index.report.recall, abs=0.002)
+    assert index.report.recall >= PARAMS.min_recall
+
+
+def test_one_thread_or_two_give_the_same_bytes(tmp_path: Path) -> None:
+    items, rows = vectors(6000), np.arange(6000, dtype=np.int32)
+    for threads in (1, 2):
+        build(items, rows, PARAMS, seed=1, threads=threads).save(tmp_path / str(threads))
+    assert (tmp_path / "1/index.faiss").read_bytes() == (tmp_path / "2/index.faiss").read_bytes()
+
+
 def test_only_known_rows_are_answered() -> None:
     items, rows = vectors(500), np.arange(100, 200, dtype=np.int32)
     found, _ = build(items, rows, PARAMS, seed=1).search(items[5], 500)

@@ -1,11 +1,16 @@
-"""Build a model's index: `python -m recsys.stages.index --model models/test/als --out indexes/test/als`."""
+"""Index a model's items:
+
+`python -m recsys.stages.index --model models/test/als --fold test --split data/split --out indexes/test/als`
+"""
 
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
-from recsys import embeddings, index, params
+from recsys import embeddings, index, params, splits
+from recsys.contracts import Embeddings, FloatArray
 from recsys.errors import reports_errors
 from recsys.output import replaced
 
@@ -13,16 +18,31 @@ from recsys.output import replaced
 @reports_errors
 def main(
     model: Annotated[Path, typer.Option(help="folder of the model")],
+    fold: Annotated[splits.Fold, typer.Option(help="the fold that it was fitted in")],
+    split: Annotated[Path, typer.Option(help="folder of the split: its users measure recall")],
     out: Annotated[Path, typer.Option(help="folder of the index")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
     """Index the items that the model knows; fails when the index misses its recall."""
     settings = params.load(params_file)
     found = embeddings.load(model)
-    built = index.build(found.vectors, found.rows, settings.index, settings.seed)
+    queries = None
+    if len(found.rows) > settings.index.exact_up_to:
+        queries = users(found, splits.load(split), fold, settings.index.sample, settings.seed)
+    built = index.build(found.vectors, found.rows, settings.index, settings.seed, queries, settings.threads)
     with replaced(out) as folder:
         built.save(folder)
     print(f"{out}: {built.report.model_dump_json()}")
+
+
+def users(model: Embeddings, split: splits.Split, fold: splits.Fold, n: int, seed: int) -> FloatArray | None:
+    """(m, dim) float32 vectors of n users drawn at random, without those about whom the model can say nothing."""
+    drawn = np.random.default_rng(seed).permutation(split.users.height)[:n].astype(np.int32)
+    encoder = embeddings.encoder_of(model)
+    histories = split.histories(fold, drawn)
+    encoded = (encoder.encode(history, split.query_now(fold, history)) for history in histories)
+    vectors = [vector for vector in encoded if vector is not None]
+    return np.stack(vectors) if vectors else None
 
 
 if __name__ == "__main__":

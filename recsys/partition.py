@@ -1,0 +1,64 @@
+"""Cuts item vectors into lists for search by inner product, and says which lists a query should look into first.
+
+Plain k-means cells serve inner products badly: the best items of a query are those that are long as well as near, and
+they are spread over many cells. Two changes bring the lists that must be searched from a half down to some percent:
+
+- Items are first cut into bands by length, each half as long as the one before, and then by direction within a band.
+  Source: Yan et al., "Norm-ranging LSH for maximum inner product search", NeurIPS 2018.
+- A list is judged not by its mean alone but by what its best item may score, q.mean + SPREAD |q| sigma, where sigma is
+  the standard deviation within the list per number. It remains an inner product: the centre gets one more number,
+  SPREAD sigma, the query its length, the items 0.
+"""
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from recsys.contracts import FloatArray
+
+BANDS = 12
+SPREAD = 2.5  # what the largest of about a hundred normal numbers is
+ITERATIONS = 10
+WIDTH = 8  # faiss searches fp16 several numbers at a time, if their count is a multiple of this
+
+
+def partition(vectors: FloatArray, seed: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Cut (n, dim) float32 vectors into about 2 sqrt(n) lists.
+
+    Returns the list of each vector, (n,) int64, and the centres of the lists, (n_lists, dim padded).
+    """
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1), np.finfo(np.float32).tiny)
+    bands = np.minimum(np.log2(lengths.max() / lengths).astype(np.int64), BANDS - 1)
+    lists = np.empty(len(vectors), dtype=np.int64)
+    n_lists = 0
+    for band in np.unique(bands):
+        members = np.flatnonzero(bands == band)
+        wanted = int(np.ceil(2 * len(members) / np.sqrt(len(vectors))))
+        lists[members] = n_lists + _directions(vectors[members] / lengths[members, None], wanted, seed)
+        n_lists += wanted
+    return lists, _centres(vectors, lists, n_lists)
+
+
+def padded(vectors: FloatArray, extra: float | FloatArray) -> FloatArray:
+    """(m, dim) -> (m, dim + 1) with `extra` as the last number, and zeros up to a multiple of 8."""
+    n, dim = vectors.shape
+    wide = np.zeros((n, -(-(dim + 1) // WIDTH) * WIDTH), dtype=np.float32)
+    wide[:, :dim] = vectors
+    wide[:, dim] = extra
+    return wide
+
+
+def _directions(unit: FloatArray, k: int, seed: int) -> npt.NDArray[np.int64]:
+    means = faiss.Kmeans(unit.shape[1], k, niter=ITERATIONS, seed=seed, spherical=True, min_points_per_centroid=1)
+    means.train(unit)
+    nearest: npt.NDArray[np.int64] = means.index.search(unit, 1)[1][:, 0]
+    return nearest
+
+
+def _centres(vectors: FloatArray, lists: npt.NDArray[np.int64], n_lists: int) -> FloatArray:
+    sizes = np.maximum(np.bincount(lists, minlength=n_lists), 1)
+    sums = np.stack([np.bincount(lists, column, minlength=n_lists) for column in vectors.T], axis=1)
+    means = sums / sizes[:, None]
+    squares = np.bincount(lists, np.square(vectors - means[lists]).sum(axis=1), minlength=n_lists)
+    sigma = np.sqrt(squares / sizes / vectors.shape[1])
+    return padded(means.astype(np.float32), (SPREAD * sigma).astype(np.float32))
