@@ -4,8 +4,10 @@ Source: Efron, "Bootstrap methods: another look at the jackknife", 1979.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from recsys.evaluation.metrics import Values
 
@@ -33,17 +35,20 @@ class Bootstrap:
         (0.5, True)
         """
         known = np.isfinite(values)
-        sums, counts = np.where(known, values, 0.0), known.astype(np.float64)
+        gaps = ~known.all(axis=0)  # the other columns always count as many users as are drawn
+        sums, present = np.where(known, values, 0.0), known[:, gaps].astype(np.float64)
         rng, drawn = np.random.default_rng(self.seed), np.empty((self.replicates, values.shape[1]))
         for start in range(0, self.replicates, CHUNK):
             weights = _draws(rng, min(CHUNK, self.replicates - start), len(values))
-            drawn[start : start + CHUNK] = _ratio(weights @ sums, weights @ counts)
+            counts = np.full((len(weights), values.shape[1]), float(len(values)))
+            counts[:, gaps] = weights @ present
+            drawn[start : start + CHUNK] = _ratio(weights @ sums, counts)
         tail = (1.0 - self.confidence) / 2.0
         low, high = np.full(values.shape[1], np.nan), np.full(values.shape[1], np.nan)
         some = known.any(axis=0)
         if some.any():
             low[some], high[some] = np.nanquantile(drawn[:, some], [tail, 1.0 - tail], axis=0)
-        return _ratio(sums.sum(axis=0), counts.sum(axis=0)), low, high
+        return _ratio(sums.sum(axis=0), known.sum(axis=0)), low, high
 
 
 def _draws(rng: np.random.Generator, replicates: int, n_users: int) -> Values:
@@ -53,6 +58,6 @@ def _draws(rng: np.random.Generator, replicates: int, n_users: int) -> Values:
     return counts.reshape(replicates, n_users).astype(np.float64)
 
 
-def _ratio(total: Values, count: Values) -> Values:
+def _ratio(total: Values, count: npt.NDArray[Any]) -> Values:
     ratio: Values = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return ratio
