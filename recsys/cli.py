@@ -1,7 +1,7 @@
 """The `recsys` command: what people do by hand around the pipeline."""
 
+import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -58,11 +58,13 @@ def tune(
 def serve(
     host: Annotated[str, typer.Option(envvar="RECSYS_HOST")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="RECSYS_PORT")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="processes; each keeps to one thread")] = 1,
+    workers: Annotated[
+        int, typer.Option(envvar="RECSYS_WORKERS", min=1, help="processes; each keeps to one thread")
+    ] = 1,
 ) -> None:
     """Serve the current release. The same as `python -m serving`."""
     command = [sys.executable, "-m", "serving", "--host", host, "--port", str(port), "--workers", str(workers)]
-    sys.exit(subprocess.call(command))
+    os.execv(sys.executable, command)  # in place of this process, so that signals reach the server
 
 
 @release_app.command("list")

@@ -62,14 +62,15 @@ def test_every_library_keeps_to_one_thread(fresh: dict[str, Any]) -> None:
 
 
 @contextmanager
-def serving(bundle: Path, root: Path, log: Path, workers: int) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def serving(
+    command: list[str], bundle: Path, root: Path, log: Path, workers: int
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """A server whose workers are all ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "serving", "--port", port, "--workers", str(workers)]
     with log.open("wb") as output:
-        environment = {**os.environ, "RECSYS_BUNDLE": str(bundle)}
+        environment = {**os.environ, "RECSYS_BUNDLE": str(bundle), "RECSYS_PORT": port, "RECSYS_WORKERS": str(workers)}
         process = subprocess.Popen(command, env=environment, cwd=root, stdout=output, stderr=output)
         try:
             deadline = time.monotonic() + 120
@@ -92,16 +93,21 @@ def get(url: str) -> tuple[int, Any]:
             return error.code, json.load(error)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_real_server_serves_and_stops(bundle_folder: Path, root: Path, tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(("command", "workers"), [("serving", 1), ("serving", 2), ("recsys.cli serve", 1)])
+def test_a_real_server_serves_and_stops(
+    bundle_folder: Path, root: Path, tmp_path: Path, command: str, workers: int
+) -> None:
     log = tmp_path / "log"
-    with serving(bundle_folder, root, log, workers) as (url, process):
+    words = [sys.executable, "-m", *command.split()]
+    with serving(words, bundle_folder, root, log, workers) as (url, process):
         assert get(f"{url}/readyz")[0] == 200
         status, answer = get(f"{url}/v1/recommend/anna?k=3")
         assert (status, len(answer["items"]), answer["meta"]["variant"]) == (200, 3, "als")
         assert get(f"{url}/v1/recommend/anna?k=0")[0] == 422
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) in (0, -signal.SIGTERM)
+        with pytest.raises(urllib.error.URLError, match="refused"):
+            get(f"{url}/healthz")
     assert "Traceback" not in log.read_text()
 
 
