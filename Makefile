@@ -29,8 +29,8 @@ lint: setup ## ruff, mypy and the import contracts
 serve: setup ## serve the current release
 	python -m serving
 
-notebooks: setup ## run the notebooks on the outputs of the last `dvc repro`, results inside
-	python -m benchmarks.notebooks
+notebooks: setup ## run the notebooks on the outputs of the last `dvc repro`; results in reports/
+	jupyter execute --output='../reports/{notebook_name}' notebooks/*.ipynb
 
 results: setup ## run every data set from scratch and write the results table of the README
 	python -m benchmarks.results

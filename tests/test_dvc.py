@@ -104,10 +104,9 @@ def test_metrics_plots_and_experiments(copy: Path, run: Run) -> None:
     run("dvc exp run --quiet --name fewer -S datasets.synthetic.models.als.regularization=30", copy)
     shown = json.loads(run("dvc exp show --json", copy))
     assert "fewer" in json.dumps(shown)
-    changes = json.loads(run("dvc metrics diff --json", copy))["diff"]
-    assert any("ndcg" in name for name in changes["metrics/offline/als.json"])
+    changes = json.loads(run("dvc metrics diff --json", copy))
+    assert "ndcg@10" in changes["metrics/offline/als.json"]
     run("dvc plots show --quiet --out plots", copy)
-    assert "offline" not in run("git diff --name-only --diff-filter=D", copy)
     assert (copy / "plots" / "index.html").stat().st_size > 1_000
 
 
