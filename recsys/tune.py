@@ -25,6 +25,7 @@ from recsys.contracts import BoolArray, Embeddings, History
 from recsys.embeddings import encoder_of
 from recsys.errors import DataError, ParamsError
 from recsys.evaluation.metrics import Ragged, hits, ndcg
+from recsys.output import write_text
 from recsys.params import Params, parse
 from recsys.splits import Split
 
@@ -71,15 +72,17 @@ def tune(model: str, split_folder: Path, params: Params, trials: int, out: Path 
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     before = value(current)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=params.seed))
+    sampler = optuna.samplers.TPESampler(seed=params.seed, multivariate=True)  # settings depend on one another
+    study = optuna.create_study(direction="maximize", sampler=sampler)
     study.optimize(objective, n_trials=trials, callbacks=[partial(_report, trials)])
-    better = study.best_value > before
-    best: dict[str, Any] = study.best_trial.user_attrs["settings"] if better else current
+    after = max(before, study.best_value)
+    best: dict[str, Any] = study.best_trial.user_attrs["settings"] if after > before else current
     if out:
-        _write(study, exam, before, out)
-    print(f"# ndcg@{AT} of {len(exam.histories)} users of the validation window: {max(before, study.best_value):.4f} ")
-    print(f"# after {trials} trials, {before:.4f} with the settings that params.yaml held")
-    print(yaml.safe_dump({model: best}, default_flow_style=None, sort_keys=False).strip())
+        tried = [{"value": trial.value, "settings": trial.user_attrs["settings"]} for trial in study.trials]
+        facts = {"metric": f"ndcg@{AT}", "users": len(exam.histories), "before": before, "after": after}
+        write_text(out, json.dumps({**facts, "best": best, "trials": tried}, indent=1) + "\n")
+    print(f"# recsys tune {model}, {trials} trials: ndcg@{AT} on the validation window {after:.4f}, was {before:.4f}")
+    print(_lines(model, best, params))
     return best
 
 
@@ -138,7 +141,9 @@ def _report(trials: int, study: optuna.Study, trial: optuna.trial.FrozenTrial) -
     print(f"trial {trial.number + 1}/{trials}: {values}, {trial.user_attrs['settings']}", file=sys.stderr, flush=True)
 
 
-def _write(study: optuna.Study, exam: Exam, before: float, out: Path) -> None:
-    trials = [{"value": trial.value, "settings": trial.user_attrs["settings"]} for trial in study.trials]
-    content = {"metric": f"ndcg@{AT}", "users": len(exam.histories), "before": before, "trials": trials}
-    out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+def _lines(model: str, best: dict[str, Any], params: Params) -> str:
+    """The settings as YAML, each under the heading where params.yaml has it."""
+    shared = {key: value for key, value in best.items() if key in params.models[model]}
+    own = {key: value for key, value in best.items() if key not in shared}
+    content = {"datasets": {params.dataset: {"models": {model: own}}}, "models": {model: shared}}
+    return str(yaml.safe_dump(content, default_flow_style=None, sort_keys=False)).strip()

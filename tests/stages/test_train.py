@@ -1,0 +1,74 @@
+"""The stages train and index, from a split on disk to an index that answers."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from recsys import embeddings, splits, splitting
+from recsys.index import Index
+from recsys.stages import index as index_stage
+from tests.test_splitting import items, params, table
+
+N_ITEMS = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    draw = np.random.default_rng(0)
+    users, bought = draw.integers(80, size=3000), draw.integers(N_ITEMS, size=3000)
+    events = table(list(zip(users.tolist(), bought.tolist(), draw.integers(50_000, size=3000).tolist(), strict=True)))
+    folder = tmp_path_factory.mktemp("stages")
+    (folder / "split").mkdir()
+    splits.save(splitting.make(events, items(N_ITEMS), params(), seed=1), folder / "split")
+    return folder
+
+
+def run(stage, *arguments):
+    command = [sys.executable, "-m", f"recsys.stages.{stage}", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def train(folder, out, *more):
+    return run("train", "--model", "als", "--fold", "test", "--split", folder / "split", "--out", folder / out, *more)
+
+
+def test_training_shows_progress_and_the_same_bytes_come_out_twice(folder):
+    done = train(folder, "one")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"100%.*15/15", done.stderr)
+    assert f"of {N_ITEMS} items" in done.stdout
+    assert train(folder, "two").returncode == 0
+    for file in (folder / "one").iterdir():
+        assert file.read_bytes() == (folder / "two" / file.name).read_bytes()
+
+
+def test_an_index_of_the_model_answers(folder):
+    assert train(folder, "model").returncode == 0
+    options = ["--model", folder / "model", "--fold", "test", "--split", folder / "split"]
+    done = run("index", *options, "--out", folder / "index")
+    assert done.returncode == 0, done.stderr
+    model = embeddings.load(folder / "model")
+    rows, scores = Index.load(folder / "index", model.rows).search(model.vectors[model.rows[0]], 5)
+    products = model.vectors[model.rows] @ model.vectors[model.rows[0]]
+    np.testing.assert_allclose(scores, np.sort(products)[::-1][:5], rtol=1e-5)
+    assert len(set(rows.tolist())) == 5
+
+
+def test_recall_is_measured_with_vectors_of_users(folder):
+    assert train(folder, "model").returncode == 0
+    model, split = embeddings.load(folder / "model"), splits.load(folder / "split")
+    asked = index_stage.users(model, split, "test", n=20, seed=1)
+    assert asked.shape == (20, model.vectors.shape[1])
+    assert np.isfinite(asked).all()
+    assert asked.any(axis=1).all()
+
+
+def test_an_unknown_model_is_one_line(folder):
+    done = run("train", "--model", "alz", "--fold", "test", "--split", folder / "split", "--out", folder / "x")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "no file recsys/models/alz.py" in done.stderr
+    assert not (folder / "x").exists()
