@@ -38,6 +38,8 @@ def load(folder: Path) -> Embeddings:
     """
     try:
         description = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
+        if odd := [name for name in description["arrays"] if not name.isidentifier()]:
+            raise ValueError(f"encoder.json names the array {odd[0]!r}, wanted a plain name")
         named = {name: arrays.read(folder / f"{name}.npy") for name in description["arrays"]}
         vectors, rows = arrays.read(folder / "vectors.npy"), arrays.read(folder / "rows.npy")
     except (OSError, ValueError, KeyError) as error:

@@ -59,6 +59,10 @@ def ranked(query: Query, proposals: Mapping[str, Candidates], ranker: Ranker) ->
     for at, found in enumerate(proposals.values()):
         scores[at, np.searchsorted(rows, found.rows)] = found.scores
     final = ranker.rank(query, rows, scores)
+    if not np.isfinite(final).all():
+        raise ValueError(
+            f"the ranker scored {np.count_nonzero(~np.isfinite(final))} of {len(rows)} items as NaN or inf"
+        )
     labels = list(proposals)
     best = np.argsort(-final, kind="stable")[: query.k]
     first = (~np.isnan(scores[:, best])).argmax(axis=0)

@@ -16,31 +16,37 @@ def build(bundle: Bundle, asked: RecommendRequest) -> tuple[Query, list[str]]:
 
     The history is what the bundle knows of the user plus what the client sent, by time.
     """
-    moment = now(bundle)
     warnings: list[str] = []
     known = EMPTY_HISTORY
     if asked.user_id is not None:
         known = bundle.histories.of(asked.user_id)
         if not len(known) and not asked.history:
             warnings.append(f"user_id {asked.user_id!r}: nothing is known of this user")
-    sent = _sent(bundle, asked.history, moment, warnings)
+    sent = _sent(bundle, asked.history, warnings)
+    history = _joined(known, sent) if len(sent) else known
     query = Query(
-        history=_joined(known, sent) if len(sent) else known,
+        history=history,
         k=asked.k,
-        now=moment,
+        now=clock(bundle, history),
         user_id=asked.user_id,
         exclude=bundle.catalogue.ids.positions(asked.exclude_ids),
     )
     return query, warnings
 
 
-def now(bundle: Bundle) -> float:
-    """The wall clock in UTC seconds, but never before the end of the data: a clock that is wrong cannot unlearn it."""
-    return max(time.time(), bundle.manifest.trained_until.timestamp())
+def clock(bundle: Bundle, history: History) -> float:
+    """The moment a query is asked at, UTC seconds: the end of the data, or the user's last event if that is later.
+
+    Not the wall clock: it would let a taste fade by the age of the bundle, and what was measured would not be what is
+    served. A user's own events are what moves time on.
+    """
+    until = bundle.manifest.trained_until.timestamp()
+    return max(until, float(history.times[-1])) if len(history) else until
 
 
-def _sent(bundle: Bundle, events: list[SentEvent], moment: float, warnings: list[str]) -> History:
+def _sent(bundle: Bundle, events: list[SentEvent], warnings: list[str]) -> History:
     """What the client sent. Times in the future count as now; so do absent ones."""
+    moment = time.time()
     known_weights = bundle.manifest.event_weights
     rows, weights, times = [], [], []
     for place, event in enumerate(events):

@@ -26,18 +26,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", NOW.timestamp)
 
 
-def test_the_moment_is_the_wall_clock_but_not_before_the_end_of_the_data(
-    shop: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert queries.now(shop) == NOW.timestamp()
-    monkeypatch.setattr(time, "time", lambda: 0.0)
-    assert queries.now(shop) == bundles.NOW.timestamp()
+def test_the_clock_stands_at_the_end_of_the_data_until_the_user_moves_it(shop: Bundle) -> None:
+    end = bundles.NOW.timestamp()
+    assert queries.build(shop, RecommendRequest(user_id="anna"))[0].now == end
+    old = SentEvent(item_id="kitchen-9", timestamp=datetime(2023, 1, 1, tzinfo=UTC))
+    assert queries.build(shop, RecommendRequest(user_id="anna", history=[old]))[0].now == end
+    fresh = SentEvent(item_id="kitchen-9")
+    assert queries.build(shop, RecommendRequest(user_id="anna", history=[fresh]))[0].now == NOW.timestamp()
 
 
 def test_a_known_user_has_the_history_of_the_bundle(shop: Bundle) -> None:
     query, warnings = queries.build(shop, RecommendRequest(user_id="anna", k=7, exclude_ids=["kitchen-9", "nothing"]))
     assert query.history.rows.tolist() == bundles.HISTORIES["anna"]
-    assert (query.user_id, query.k, query.now) == ("anna", 7, NOW.timestamp())
+    assert (query.user_id, query.k, query.now) == ("anna", 7, bundles.NOW.timestamp())
     assert query.exclude.tolist() == [9]
     assert warnings == []
 
