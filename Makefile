@@ -10,7 +10,8 @@ setup: .venv/installed ## create .venv and install the pinned dependencies (agai
 
 .venv/installed: requirements.lock pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	{ command -v uv > /dev/null && uv pip install --python .venv -r requirements.lock; } || pip install -r requirements.lock
+	{ command -v uv > /dev/null && uv pip install --python .venv -r requirements.lock; } || \
+		{ echo "installing with pip (uv is absent or failed)"; pip install -r requirements.lock; }
 	pip install --no-deps --editable .
 	touch $@
 
