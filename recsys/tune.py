@@ -72,7 +72,8 @@ def tune(model: str, split_folder: Path, params: Params, trials: int, out: Path 
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     before = value(current)
-    sampler = optuna.samplers.TPESampler(seed=params.seed, multivariate=True)  # settings depend on one another
+    # settings depend on one another; a third of the trials are mere draws, so that more than one hill is seen
+    sampler = optuna.samplers.TPESampler(seed=params.seed, multivariate=True, n_startup_trials=trials // 3)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.optimize(objective, n_trials=trials, callbacks=[partial(_report, trials)])
     after = max(before, study.best_value)

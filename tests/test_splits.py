@@ -61,6 +61,20 @@ def test_the_moment_of_the_query_follows_the_protocol():
     assert split("last_event").query_now("test", EMPTY_HISTORY) == DAYS[2].timestamp()
 
 
+def test_a_history_is_what_the_user_did_before_the_window_oldest_first():
+    first, second, none = split().histories("test", np.array([0, 1, 2], np.int32))
+    assert first.rows.tolist() == [0, 1]
+    assert first.times.tolist() == [DAYS[0].timestamp(), DAYS[1].timestamp()]
+    assert second.rows.tolist() == [1]
+    assert len(none) == 0
+
+
+def test_a_model_is_fitted_on_what_came_before_and_knows_all_items():
+    training = split().training("valid", seed=3, threads=1)
+    assert training.interactions["fold"].to_list() == [0, 0]
+    assert (training.n_users, training.n_items, training.now) == (3, 4, DAYS[1].timestamp())
+
+
 def test_what_was_saved_is_loaded(tmp_path):
     splits.save(split(), tmp_path)
     again = splits.load(tmp_path)

@@ -100,3 +100,19 @@ def test_an_event_counts_half_after_one_half_life() -> None:
         TrainingData(data.interactions, data.catalogue, 60, 40, data.now + 30 * 86_400, data.seed, 1), 30.0
     )
     np.testing.assert_allclose(later.toarray(), recent.toarray() / 2, rtol=1e-5)
+
+
+def test_what_faded_to_nothing_is_unknown_to_training_and_to_the_encoder_alike() -> None:
+    config = CONFIG.model_copy(update={"half_life_days": 0.3})  # after 45 days, 0.5 ** 150 is 0 in float32
+    data = training()
+    found = als.fit(data, config)
+    ages = (NOW - data.interactions["timestamp"]).dt.total_seconds() / 86_400
+    faded = set(range(38)) - set(data.interactions.filter(ages < 44)["item_row"])
+    fresh = data.interactions.filter(ages < 44, pl.col("weight") > 0)
+    assert set(fresh["item_row"]) <= set(found.rows.tolist()) <= set(range(38)) - faded
+    old = data.interactions.filter(ages > 46, pl.col("weight") > 0)[:3]
+    from recsys.contracts import History
+
+    history = History(old["item_row"].to_numpy(), old["weight"].to_numpy(), epoch_seconds(old["timestamp"]))
+    assert len(history) == 3
+    assert encoder_of(found).encode(history, data.now) is None
