@@ -47,9 +47,18 @@ class Index:
         n = min(n, len(self._rows))
         if not n:
             return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
-        scores, positions = self._index.search(_query(vector[None, :], self._index), n)
+        scores, positions = self._index.search(_query(vector[None, :], self._index), n, params=self._depth(n))
         found = positions[0] >= 0  # lists that were not probed leave places empty
         return self._rows[positions[0][found]], scores[0][found]
+
+    def _depth(self, n: int) -> faiss.SearchParametersIVF | None:
+        """Whoever asks for more than recall was measured at is given as many more lists: the rest lies further out."""
+        if not self.report.nlist:
+            return None
+        wanted = -(-self.report.nprobe * n // self.report.recall_at)
+        depth = faiss.SearchParametersIVF()
+        depth.nprobe = min(max(wanted, self.report.nprobe), self.report.nlist)
+        return depth
 
     def save(self, folder: Path) -> None:
         """Write both files into a folder."""

@@ -49,6 +49,14 @@ def test_items_of_very_different_length_are_found_in_a_small_part_of_the_lists()
     assert index.report.nprobe < index.report.nlist / 5
 
 
+def test_who_asks_for_more_gets_the_same_recall() -> None:
+    items = vectors(20_000)
+    index = build(items, np.arange(20_000, dtype=np.int32), PARAMS, seed=1)
+    for n in (5, 50, 500):
+        hits = [len(np.intersect1d(index.search(q, n)[0], np.argsort(-(items @ q))[:n])) for q in items[:50]]
+        assert np.mean(hits) / n >= PARAMS.min_recall - 0.02
+
+
 def test_recall_is_that_of_the_queries_given() -> None:
     items, rows = vectors(6000), np.arange(6000, dtype=np.int32)
     queries = -items[:100]
