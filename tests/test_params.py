@@ -43,7 +43,10 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
         (lambda p: p.update(sed=1), r"unknown key 'sed'; known here: .*seed"),
         (lambda p: p["datasets"]["movielens"].pop("split"), r"datasets.movielens.split: Field required"),
         (lambda p: p["datasets"]["movielens"]["split"].update(protocol="random"), r"split.protocol: .* found 'random'"),
-        (lambda p: p["models"]["als"].update(alpha=1.0), r"'alpha' stands in models.als and in datasets.\w+.models.als"),
+        (
+            lambda p: p["models"]["als"].update(alpha=1.0),
+            r"'alpha' stands in models.als and in datasets.\w+.models.als",
+        ),
         (lambda p: p["datasets"]["synthetic"].update(default_variant="x"), r"default_variant is 'x', wanted one of: "),
         (lambda p: p["datasets"]["synthetic"]["models"].update(new={}), r"models.new: no such model in `models`"),
         (lambda p: p["datasets"]["synthetic"]["split"].update(target_events=["buy"]), r"'buy' is not in event_weights"),
