@@ -40,7 +40,7 @@ def measure(dataset: str) -> dict[str, Any]:
         table = pl.read_csv(clone / "metrics" / "intervals.csv")
         manifest = json.loads((clone / "bundle" / "manifest.json").read_text(encoding="utf-8"))
         protocol = json.loads((clone / "data" / "split" / "split.json").read_text(encoding="utf-8"))["protocol"]
-    everyone = table.filter(pl.col("segment") == "all")
+    everyone = table.filter(pl.col("segment") == "all", pl.col("baseline") == "popular")
     return {
         "dataset": dataset,
         "machine": describe(),

@@ -5,7 +5,7 @@ was tuned for that one, and a key that stands in both is refused.
 """
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -95,21 +95,43 @@ class VariantParams(Section):
 
 
 class EvaluateParams(Section):
-    """Offline evaluation: list lengths, how many users are drawn, how wide the intervals are."""
+    """Offline evaluation: list lengths, users drawn, whom the variants are compared with, segments, intervals.
+
+    `new_user_items`: how many items new users are taken to know; `dormant_days`: without an event, until they ask.
+    """
 
     at: list[int] = Field(min_length=1)
     max_users: int = Field(ge=1)
+    baselines: list[str] = Field(min_length=1)
     warm_events: int = Field(ge=1)
+    new_user_items: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    dormant_days: float = Field(gt=0)
     bootstrap: int = Field(ge=100)
     confidence: float = Field(gt=0.5, lt=1)
 
 
+class Floor(Section):
+    """The default variant must not be worse than `baseline`: the paired interval wholly below -margin is refused.
+
+    margin: the loss that is tolerated, in units of the metric.
+    """
+
+    segment: str
+    metric: str
+    baseline: str
+    margin: float = Field(0.0, ge=0)
+
+
 class GateParams(Section):
-    """The default variant must beat `baseline` on `metric` in `segment`, the paired interval wholly above zero."""
+    """The default variant must beat `baseline` on `metric` in `segment`, the paired interval wholly above zero.
+
+    floors: what a better average may not hide.
+    """
 
     metric: str
     segment: str
     baseline: str
+    floors: list[Floor] = Field(default_factory=list)
 
 
 class Params(Section):
@@ -193,7 +215,14 @@ def _check_names(params: Params, path: Path) -> None:
             raise ParamsError(
                 f"{path}: datasets.{dataset}.split.target_events: {sorted(missing)[0]!r} is not in event_weights"
             )
-    if params.gate.baseline not in params.variants:
-        raise ParamsError(
-            f"{path}: gate.baseline is {params.gate.baseline!r}, wanted one of: {', '.join(params.variants)}"
-        )
+    for name in params.evaluate.baselines:
+        if name not in params.variants:
+            choices = ", ".join(params.variants)
+            raise ParamsError(f"{path}: evaluate.baselines: {name!r} is no variant, wanted some of: {choices}")
+    for key, name in {
+        "gate.baseline": params.gate.baseline,
+        **{f"gate.floors.{at}.baseline": floor.baseline for at, floor in enumerate(params.gate.floors)},
+    }.items():
+        if name not in params.evaluate.baselines:
+            choices = ", ".join(params.evaluate.baselines)
+            raise ParamsError(f"{path}: {key} is {name!r}, wanted one of evaluate.baselines: {choices}")

@@ -75,7 +75,16 @@ def settings(allow_repeat: bool = False) -> Params:
             "models": {"als": {}},
             "index": {"exact_up_to": 1000, "min_recall": 0.9, "recall_at": 10, "sample": 10},
             "variants": VARIANTS,
-            "evaluate": {"at": [10], "max_users": 10, "warm_events": 5, "bootstrap": 100, "confidence": 0.95},
+            "evaluate": {
+                "at": [10],
+                "max_users": 10,
+                "baselines": ["popular", "als"],
+                "warm_events": 5,
+                "new_user_items": [0, 1, 3],
+                "dormant_days": 30,
+                "bootstrap": 100,
+                "confidence": 0.95,
+            },
             "gate": {"metric": "ndcg@10", "segment": "all", "baseline": "popular"},
         }
     )

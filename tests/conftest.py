@@ -23,7 +23,7 @@ SMALL = {
     "datasets.synthetic.thresholds": {"min_interactions": 1_000, "min_users": 50, "min_items": 50},
     "models.als": {"iterations": 5},
     "models.als_long": {"iterations": 5},
-    "evaluate": {"max_users": 300, "bootstrap": 200},
+    "evaluate": {"max_users": 300, "bootstrap": 200, "baselines": ["popular", "als", "random"]},
     "gate": {"baseline": "random"},  # so few users cannot tell two good variants apart
 }
 

@@ -50,7 +50,12 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
         (lambda p: p["datasets"]["synthetic"].update(default_variant="x"), r"default_variant is 'x', wanted one of: "),
         (lambda p: p["datasets"]["synthetic"]["models"].update(new={}), r"models.new: no such model in `models`"),
         (lambda p: p["datasets"]["synthetic"]["split"].update(target_events=["buy"]), r"'buy' is not in event_weights"),
-        (lambda p: p["gate"].update(baseline="best"), r"gate.baseline is 'best', wanted one of: "),
+        (lambda p: p["gate"].update(baseline="best"), r"gate.baseline is 'best', wanted one of evaluate.baselines: "),
+        (
+            lambda p: p["gate"].update(floors=[{"segment": "few", "metric": "ndcg@10", "baseline": "random"}]),
+            r"gate.floors.0.baseline is 'random', wanted one of evaluate.baselines: popular",
+        ),
+        (lambda p: p["evaluate"]["baselines"].append("x"), r"evaluate.baselines: 'x' is no variant, wanted some of: "),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_the_key_and_the_choices(tmp_path: Path, change: Any, line: str) -> None:

@@ -2,22 +2,35 @@
 
 import numpy as np
 
-from recsys.contracts import IntArray, Query
+from recsys.contracts import EMPTY_HISTORY, NO_ROWS, History, IntArray, Query
 from recsys.errors import RecsysError
 from recsys.evaluation.sample import Sample
+from recsys.evaluation.segments import Question, Segment
 from recsys.recommender import Answer, Recommender
 from recsys.splits import ScoredFold, Split
 
 
-def answer(recommender: Recommender, split: Split, fold: ScoredFold, user: int, k: int, seed: int) -> Answer:
+def answer(
+    recommender: Recommender,
+    split: Split,
+    fold: ScoredFold,
+    user: int,
+    k: int,
+    seed: int,
+    known_items: int | None = None,
+    exclude: IntArray = NO_ROWS,
+) -> Answer:
     """What the main path answers the user in row `user` at the end of the fold's fit set.
+
+    known_items: as in `Question`; the moment of asking is that of the whole history.
 
     Raises:
         RecsysError: "variant 'als': source als failed for user 'u7'; ..."
     """
     history, user_id = recommender.bundle.histories.at(user), split.users["user_id"][user]
-    query = Query(history=history, k=k, now=split.query_now(fold, history), user_id=user_id, seed=seed)
-    found = recommender.recommend(query)
+    told = history if known_items is None else newest(history, known_items)
+    now = split.query_now(fold, history)
+    found = recommender.recommend(Query(history=told, k=k, now=now, user_id=user_id, exclude=exclude, seed=seed))
     if found.degraded:
         raise RecsysError(
             f"variant {recommender.variant!r}: {', '.join(found.failed)} failed for user {user_id!r}; "
@@ -26,10 +39,33 @@ def answer(recommender: Recommender, split: Split, fold: ScoredFold, user: int, 
     return found
 
 
-def lists(recommender: Recommender, split: Split, sample: Sample, k: int, seed: int) -> IntArray:
-    """(n_users, k) int32 item rows of every sampled user's answer, best first, -1 where the answer is shorter."""
-    rows = np.full((len(sample.users), k), -1, dtype=np.int32)
-    for position, user in enumerate(sample.users.tolist()):
-        slots = answer(recommender, split, sample.fold, user, k, seed).slots
-        rows[position, : len(slots)] = [slot.row for slot in slots]
-    return rows
+def newest(history: History, known_items: int) -> History:
+    """The shortest end of the history with `known_items` different liked items, or all of it if there are fewer."""
+    if known_items == 0:
+        return EMPTY_HISTORY
+    liked = np.flatnonzero(history.weights > 0)[::-1]
+    _, places = np.unique(history.rows[liked], return_index=True)
+    if len(places) < known_items:
+        return history
+    start = liked[np.sort(places)[known_items - 1]]
+    return History(history.rows[start:], history.weights[start:], history.times[start:])
+
+
+def lists(
+    recommender: Recommender, split: Split, sample: Sample, segments: list[Segment], k: int, seed: int
+) -> dict[Question, IntArray]:
+    """Every question of the segments -> (n_users, k) int32 item rows, best first, -1 where the answer is shorter.
+
+    Users who count in no segment of a question are not asked it: a row of -1.
+    """
+    found = {}
+    for question in dict.fromkeys(segment.question for segment in segments):
+        asked = [segment.counted(sample) for segment in segments if segment.question == question]
+        exclude = np.flatnonzero(~sample.arrived).astype(np.int32) if question.arrived_only else NO_ROWS
+        rows = np.full((len(sample.users), k), -1, dtype=np.int32)
+        for at in np.flatnonzero(np.any(asked, axis=0)).tolist():
+            user, known = int(sample.users[at]), question.known_items
+            slots = answer(recommender, split, sample.fold, user, k, seed, known, exclude).slots
+            rows[at, : len(slots)] = [slot.row for slot in slots]
+        found[question] = rows
+    return found

@@ -1,4 +1,8 @@
-"""The bar for a release: the default variant beats the baseline, and not by luck."""
+"""The bar for a release: the default variant beats the baseline, and not by luck; and no segment pays for it.
+
+To beat is to have the lower end of the paired interval above zero. A floor (`gate.floors`) asks for less: only what is
+surely worse than its baseline is refused, the upper end of the paired interval below -margin.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +10,8 @@ from typing import Any
 import polars as pl
 
 from recsys.errors import GateError
-from recsys.evaluation import results
-from recsys.params import Params
+from recsys.evaluation import results, segments
+from recsys.params import Floor, Params
 
 
 def check(path: Path, params: Params) -> dict[str, Any]:
@@ -17,6 +21,7 @@ def check(path: Path, params: Params) -> dict[str, Any]:
 
     Raises:
         GateError: "metrics/intervals.csv: 'als' does not beat 'popular' on ndcg@10 in segment 'all': ..."
+        GateError: "metrics/intervals.csv: 'als' is below 1 of 4 floors: 'popular' on ndcg@10 in segment 'few': ..."
     """
     gate, variant = params.gate, params.data.default_variant
     if variant == gate.baseline:
@@ -25,19 +30,40 @@ def check(path: Path, params: Params) -> dict[str, Any]:
         raise GateError(f"{path}: no such file, the gate needs it; run `dvc repro evaluate`")
     table = results.read(path)
     row = _row(table, path, variant=variant, segment=gate.segment, metric=gate.metric, baseline=gate.baseline)
-    low, high, difference = row["difference_low"], row["difference_high"], row["difference"]
-    figures = (
-        f"{gate.baseline!r} on {gate.metric} in segment {gate.segment!r}: {row['value']:.4f} against "
-        f"{row['value'] - difference:.4f}, difference {difference:+.4f}, interval {low:+.4f} to {high:+.4f}"
-    )
-    if low <= 0:
+    if row["difference_low"] <= 0:
         raise GateError(
-            f"{path}: {variant!r} does not beat {figures}; wanted the lower end above 0: "
+            f"{path}: {variant!r} does not beat {_figures(row)}; wanted the lower end above 0: "
             "tune the model or choose another default_variant"
         )
+    below = [figures for floor in gate.floors if (figures := _below(floor, table, path, params))]
+    if below:
+        raise GateError(
+            f"{path}: {variant!r} is below {len(below)} of {len(gate.floors)} floors: {'; '.join(below)}; wanted no "
+            "upper end below 0: repair these segments or choose another default_variant"
+        )
     variants = table["variant"].unique(maintain_order=True)
-    shown = {name: results.flat(table, name, params.evaluate.at) for name in variants}
-    return {"gate": f"{variant!r} beats {figures}", "variants": shown}
+    shown = {name: results.flat(results.against(table, gate.baseline), name, params.evaluate.at) for name in variants}
+    return {"gate": f"{variant!r} beats {_figures(row)}", "variants": shown}
+
+
+def _below(floor: Floor, table: pl.DataFrame, path: Path, params: Params) -> str | None:
+    """The figures of a floor that is missed. A segment that nobody belongs to has no floor, nor has the baseline."""
+    variant, known = params.data.default_variant, segments.names(params.evaluate)
+    if floor.segment not in known:
+        raise GateError(f"gate.floors: no segment is called {floor.segment!r}; there are: {', '.join(known)}")
+    if variant == floor.baseline or floor.segment not in table["segment"]:
+        return None
+    row = _row(table, path, variant=variant, segment=floor.segment, metric=floor.metric, baseline=floor.baseline)
+    tolerated = f", tolerated {-floor.margin:+.4f}" if floor.margin else ""
+    return _figures(row) + tolerated if row["difference_high"] < -floor.margin else None
+
+
+def _figures(row: dict[str, Any]) -> str:
+    return (
+        f"{row['baseline']!r} on {row['metric']} in segment {row['segment']!r}: {row['value']:.4f} against "
+        f"{row['value'] - row['difference']:.4f}, difference {row['difference']:+.4f}, "
+        f"interval {row['difference_low']:+.4f} to {row['difference_high']:+.4f}"
+    )
 
 
 def _row(table: pl.DataFrame, path: Path, **wanted: str) -> dict[str, Any]:

@@ -156,6 +156,15 @@ def diversity(lists: IntArray, content: csr_array) -> Values:
     return unlike
 
 
+def share(lists: IntArray, items: BoolArray) -> Values:
+    """Share of a list's items that are among `items` (n_items,) bool; NaN for an empty list.
+
+    >>> share(np.array([[0, 1, 2, 3], [2, -1, -1, -1]], dtype=np.int32), np.array([False, True, False, False])).tolist()
+    [0.25, 0.0]
+    """
+    return _list_mean(lists, items.astype(np.float64))
+
+
 def coverage(lists: IntArray, n_items: int) -> float:
     """Share of the catalogue that is recommended to anybody. It grows with the number of users asked.
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#9aa3ad", "#d98a29", "#2f6db5", "#2a8a5f", "#8a4fa3", "#b5473c", "#4b5563", "#1a9aa8")
+TITLES = {"shown": "share of targets (wanted) and of slots", "found": "share of these targets that is found"}
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "recsys",
     "svg.fonttype": "none",
@@ -69,6 +70,49 @@ def by_length(curve: pl.DataFrame) -> str:
             axes.tick_params(length=0)
         _legend(figure, panels[0])
         return _svg(figure, "recall and NDCG by length of the list")
+
+
+def new_users(curve: pl.DataFrame, metric: str) -> str:
+    """One metric of the same users by how many of their items are told."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 3.2), layout="constrained")
+        axes = figure.subplots()
+        for v, variant in enumerate(_names(curve, "variant")):
+            rows, colour = curve.filter(variant=variant), COLOURS[v % len(COLOURS)]
+            axes.fill_between(rows["known_items"], rows["low"], rows["high"], color=colour, alpha=0.12, linewidth=0)
+            axes.plot(rows["known_items"], rows["value"], "o-", color=colour, linewidth=2, markersize=4, label=variant)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("known items of the user")
+        axes.set_ylabel(metric)
+        axes.grid()
+        axes.tick_params(length=0)
+        _legend(figure, axes)
+        return _svg(figure, f"{metric} by known items of new users")
+
+
+def by_known(ramp: pl.DataFrame) -> str:
+    """How much items are wanted, shown and found, by how many events are known of them."""
+    variants, labels = _names(ramp, "variant"), _names(ramp, "known_events")
+    width = 0.8 / (len(variants) + 1)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 3.2), layout="constrained")
+        panels = figure.subplots(1, 2)
+        wanted = ramp.filter(variant=variants[0])["wanted"]
+        places = [place - 0.4 + width / 2 for place in range(len(labels))]
+        panels[0].bar(places, wanted, width, color="#1f2933", label="wanted")
+        for axes, column in zip(panels, ("shown", "found"), strict=True):
+            for v, variant in enumerate(variants):
+                rows = ramp.filter(variant=variant)[column].fill_null(0)
+                axes.bar([place + (v + 1) * width for place in places], rows, width, color=COLOURS[v % len(COLOURS)])
+                axes.plot([], [], color=COLOURS[v % len(COLOURS)], linewidth=4, label=variant)
+            axes.set_xticks(range(len(labels)), labels)
+            axes.set_xlabel("known events of the item")
+            axes.set_title(TITLES[column], loc="left", fontsize=10, color="#1f2933")
+            axes.grid(axis="y")
+            axes.tick_params(length=0)
+        _legend(figure, panels[0])
+        return _svg(figure, "items wanted, shown and found by known events")
 
 
 def _names(frame: pl.DataFrame, column: str) -> list[str]:

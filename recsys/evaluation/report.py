@@ -1,5 +1,6 @@
 """The offline evaluation for people: one HTML page that needs no network, and a compact table for the terminal."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from recsys.bundle import Manifest
 from recsys.evaluation import plots, results
 from recsys.evaluation.examples import Example
 from recsys.evaluation.sample import Sample
-from recsys.evaluation.segments import Segment
+from recsys.evaluation.segments import NEW_USER, Segment
 from recsys.params import Params
 from recsys.splits import Facts
 
 TEMPLATE = "report.html.j2"
-FORMATS = {"coverage": ".1%", "novelty": ".2f", "diversity": ".3f", "popularity_bias": ".2f"}
+FORMATS = {"coverage": ".1%", "novelty": ".2f", "diversity": ".3f", "popularity_bias": ".2f", "new_share": ".1%"}
 
 
 def table(path: Path) -> str:
@@ -25,6 +26,7 @@ def table(path: Path) -> str:
     path: what the stage `evaluate` wrote.
     """
     figures = results.read(path)
+    figures = results.against(figures, figures["baseline"][0])
     names = figures["metric"].unique(maintain_order=True).to_list()[: len(results.METRICS)]
     ranking = names[1]
     everyone = _grid(figures.filter(segment="all"), "metric", names)
@@ -42,10 +44,10 @@ def page(
     sample: Sample,
     segments: list[Segment],
     figures: pl.DataFrame,
-    curve: pl.DataFrame,
+    tables: Mapping[str, pl.DataFrame],
     examples: list[Example],
 ) -> str:
-    """The whole report; figures and curve as in `results`."""
+    """The whole report; figures as in `results`, tables: those of `curves` by the name of their file."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -54,8 +56,10 @@ def page(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(shown=_shown, interval=_interval, cell=_Cells(figures))
+    gated = results.against(figures, settings.gate.baseline)
+    environment.globals.update(shown=_shown, interval=_interval, cell=_Cells(figures, settings.gate.baseline))
     environment.filters["thousands"] = lambda number: f"{number:,}"
+    apart = gated.filter(~pl.col("segment").str.starts_with(NEW_USER))  # these have a chart of their own
     present = figures["segment"].unique(maintain_order=True).to_list()
     return environment.get_template(TEMPLATE).render(
         settings=settings,
@@ -69,19 +73,27 @@ def page(
         accuracy=list(results.ACCURACY),
         metrics=results.METRICS,
         examples=examples,
-        by_segment=Markup(plots.by_segment(figures, settings.gate.metric)),
-        by_length=Markup(plots.by_length(curve)),
+        few_events=results.FEW_EVENTS,
+        wanted_new=float((sample.known_events[sample.targets.rows] <= results.FEW_EVENTS).mean()),
+        by_segment=Markup(plots.by_segment(apart, settings.gate.metric)),
+        by_length=Markup(plots.by_length(tables["curve"])),
+        new_users=Markup(plots.new_users(tables["new_users"], f"ndcg@{settings.evaluate.at[0]}"))
+        if tables["new_users"].height
+        else None,
+        by_known=Markup(plots.by_known(tables["ramp"])),
     )
 
 
 class _Cells:
-    """Looks up one row of the figures by its names."""
+    """Looks up one row of the figures by its names; without a baseline, the one that was given first."""
 
-    def __init__(self, figures: pl.DataFrame) -> None:
-        self._rows = {(row["variant"], row["segment"], row["metric"]): row for row in figures.iter_rows(named=True)}
+    def __init__(self, figures: pl.DataFrame, baseline: str) -> None:
+        names = ("variant", "segment", "metric", "baseline")
+        self._baseline = baseline
+        self._rows = {tuple(row[name] for name in names): row for row in figures.iter_rows(named=True)}
 
-    def __call__(self, variant: str, segment: str, metric: str) -> dict[str, Any]:
-        return self._rows[variant, segment, metric]
+    def __call__(self, variant: str, segment: str, metric: str, baseline: str | None = None) -> dict[str, Any]:
+        return self._rows[variant, segment, metric, baseline or self._baseline]
 
 
 def _shown(metric: str, value: float | None, sign: str = "") -> str:

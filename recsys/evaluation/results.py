@@ -1,8 +1,8 @@
 """From lists to one table: every metric of every variant in every segment, with intervals.
 
-Columns: variant, segment, users, metric, value, low, high; then the paired difference to the baseline: baseline,
-difference, difference_low, difference_high. Coverage belongs to a set of users, not to a user, so it has no interval;
-the baseline has no difference to itself.
+Columns: variant, segment, users, metric, value, low, high; then the paired difference to a baseline: baseline,
+difference, difference_low, difference_high. Each baseline has the whole table once (`against`). Coverage belongs to a
+set of users, not to a user, so it has no interval; a baseline has no difference to itself.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,11 @@ from recsys.evaluation import metrics
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.metrics import Ragged, Values
 from recsys.evaluation.sample import Sample
-from recsys.evaluation.segments import Segment
+from recsys.evaluation.segments import Question, Segment
 
 ACCURACY = {"recall": metrics.recall, "ndcg": metrics.ndcg, "hit_rate": metrics.hit_rate, "mrr": metrics.mrr}
-METRICS = (*ACCURACY, "coverage", "novelty", "diversity", "popularity_bias")
+METRICS = (*ACCURACY, "coverage", "novelty", "diversity", "popularity_bias", "new_share")
+FEW_EVENTS = 3  # an item with at most so many is new to `new_share`
 DIGITS = 6
 FLOATS = pl.selectors.float()
 OWN, PAIRED = ("value", "low", "high"), ("difference", "difference_low", "difference_high")
@@ -32,36 +33,46 @@ SCHEMA = pl.Schema(
 )
 
 PerUser = dict[str, Values]  # metric -> (n_users,) float64
+Lists = Mapping[str, Mapping[Question, IntArray]]  # variant -> question -> (n_users, k) int32 item rows
 
 
 def measure(
-    lists: Mapping[str, IntArray],
+    lists: Lists,
     sample: Sample,
     segments: list[Segment],
     at: list[int],
-    baseline: str,
+    baselines: list[str],
     bootstrap: Bootstrap,
 ) -> pl.DataFrame:
-    """lists: variant -> (n_users, max(at)) int32 rows. Segments without users are left out of the table."""
-    beyond = {variant: beyond_accuracy(rows, sample, at) for variant, rows in lists.items()}
+    """lists: max(at) long, for every question of the segments. Segments without users are left out of the table."""
+    beyond = {
+        variant: {question: beyond_accuracy(rows, sample, at) for question, rows in found.items()}
+        for variant, found in lists.items()
+    }
     table: list[dict[str, Any]] = []
     for segment in segments:
-        targets = sample.targets.keep(segment.targets)
-        users = segment.users & (targets.lengths > 0)
+        targets, users, asked = sample.targets.keep(segment.targets), segment.counted(sample), segment.question
         if not users.any():
             continue
-        per_user = {variant: accuracy(found, targets, at) | beyond[variant] for variant, found in lists.items()}
-        covered = {variant: coverage(found[users], len(sample.cold_items), at) for variant, found in lists.items()}
-        same = {"segment": segment.name, "users": int(users.sum()), "baseline": baseline}
-        rows = _intervals(per_user, users, baseline, bootstrap) + _plain(covered, baseline)
-        table += [same | row for row in rows]
+        rows = {variant: found[asked] for variant, found in lists.items()}
+        per_user = {variant: accuracy(rows[variant], targets, at) | beyond[variant][asked] for variant in lists}
+        covered = {variant: coverage(rows[variant][users], len(sample.known_events), at) for variant in lists}
+        same = {"segment": segment.name, "users": int(users.sum())}
+        measured = _intervals(per_user, users, baselines, bootstrap) + _plain(covered, baselines)
+        table += [same | row for row in measured]
     orders = {
+        "baseline": baselines,
         "variant": list(lists),
         "segment": [segment.name for segment in segments],
         "metric": [f"{name}@{k}" for k in at for name in METRICS],
     }
     order = [pl.col(column).replace_strict(names, range(len(names))) for column, names in orders.items()]
     return pl.DataFrame(table, schema=SCHEMA).sort(order).with_columns(FLOATS.fill_nan(None).round(DIGITS))
+
+
+def against(table: pl.DataFrame, baseline: str) -> pl.DataFrame:
+    """The part of the table with the differences to one baseline: every variant, segment and metric once."""
+    return table.filter(pl.col("baseline") == baseline)
 
 
 def accuracy(rows: IntArray, targets: Ragged, at: list[int]) -> PerUser:
@@ -77,6 +88,7 @@ def beyond_accuracy(rows: IntArray, sample: Sample, at: list[int]) -> PerUser:
         values[f"novelty@{k}"] = metrics.novelty(rows[:, :k], sample.popularity, sample.n_fitted)
         values[f"diversity@{k}"] = metrics.diversity(rows[:, :k], sample.content)
         values[f"popularity_bias@{k}"] = metrics.popularity_bias(rows[:, :k], sample.popularity, sample.histories)
+        values[f"new_share@{k}"] = metrics.share(rows[:, :k], sample.known_events <= FEW_EVENTS)
     return values
 
 
@@ -85,20 +97,11 @@ def coverage(rows: IntArray, n_items: int, at: list[int]) -> dict[str, float]:
     return {f"coverage@{k}": metrics.coverage(rows[:, :k], n_items) for k in at}
 
 
-def curve(lists: Mapping[str, IntArray], sample: Sample) -> pl.DataFrame:
-    """Recall and NDCG of all users for every length of the list: variant, k, recall, ndcg."""
-    table = []
-    for variant, rows in lists.items():
-        found, n_targets = metrics.hits(rows, sample.targets), sample.targets.lengths
-        for k in range(1, rows.shape[1] + 1):
-            recall, ndcg = metrics.recall(found[:, :k], n_targets), metrics.ndcg(found[:, :k], n_targets)
-            table.append((variant, k, float(recall.mean()), float(ndcg.mean())))
-    frame = pl.DataFrame(table, schema=["variant", "k", "recall", "ndcg"], orient="row")
-    return frame.with_columns(FLOATS.round(DIGITS))
-
-
 def flat(table: pl.DataFrame, variant: str, at: list[int]) -> dict[str, float]:
-    """One variant for `dvc metrics`: accuracy at every k, the rest at the first k, and NDCG of the segments."""
+    """One variant for `dvc metrics`: accuracy at every k, the rest at the first k, and NDCG of the segments.
+
+    table: `against` one baseline.
+    """
     wanted = {f"{name}@{at[0]}" for name in METRICS} | {f"{name}@{k}" for name in ACCURACY for k in at}
     mine = table.filter(pl.col("variant") == variant, pl.col("value").is_not_null())
     return {
@@ -114,29 +117,33 @@ def read(path: Path) -> pl.DataFrame:
 
 
 def _intervals(
-    per_user: Mapping[str, PerUser], users: BoolArray, baseline: str, bootstrap: Bootstrap
+    per_user: Mapping[str, PerUser], users: BoolArray, baselines: list[str], bootstrap: Bootstrap
 ) -> list[dict[str, Any]]:
-    names = list(per_user[baseline])
+    names = list(per_user[baselines[0]])
     stacked = {
         variant: np.column_stack([values[name][users] for name in names]) for variant, values in per_user.items()
     }
-    differences = [values - stacked[baseline] for values in stacked.values()]
+    differences = [values - stacked[baseline] for baseline in baselines for values in stacked.values()]
     bounds = np.stack(bootstrap.interval(np.hstack([*stacked.values(), *differences])))
-    own, paired = bounds.reshape(3, 2, len(stacked), len(names)).swapaxes(0, 1).tolist()
+    own, *paired = bounds.reshape(3, 1 + len(baselines), len(stacked), len(names)).swapaxes(0, 1).tolist()
     rows = []
-    for v, variant in enumerate(stacked):
-        for m, name in enumerate(names):
-            row = {"variant": variant, "metric": name} | {key: own[i][v][m] for i, key in enumerate(OWN)}
-            if variant != baseline:
-                row |= {key: paired[i][v][m] for i, key in enumerate(PAIRED)}
-            rows.append(row)
+    for baseline, difference in zip(baselines, paired, strict=True):
+        for v, variant in enumerate(stacked):
+            for m, name in enumerate(names):
+                row = {"baseline": baseline, "variant": variant, "metric": name}
+                row |= {key: own[i][v][m] for i, key in enumerate(OWN)}
+                if variant != baseline:
+                    row |= {key: difference[i][v][m] for i, key in enumerate(PAIRED)}
+                rows.append(row)
     return rows
 
 
-def _plain(values: Mapping[str, Mapping[str, float]], baseline: str) -> list[dict[str, Any]]:
+def _plain(values: Mapping[str, Mapping[str, float]], baselines: list[str]) -> list[dict[str, Any]]:
     rows = []
-    for variant, figures in values.items():
-        for name, value in figures.items():
-            difference = None if variant == baseline else value - values[baseline][name]
-            rows.append({"variant": variant, "metric": name, "value": value, "difference": difference})
+    for baseline in baselines:
+        for variant, figures in values.items():
+            for name, value in figures.items():
+                difference = None if variant == baseline else value - values[baseline][name]
+                row = {"baseline": baseline, "variant": variant, "metric": name}
+                rows.append(row | {"value": value, "difference": difference})
     return rows

@@ -7,25 +7,30 @@ import numpy.typing as npt
 import polars as pl
 from scipy.sparse import csr_array
 
-from recsys.contracts import BoolArray, IntArray
+from recsys.contracts import SECONDS_PER_DAY, BoolArray, IntArray
 from recsys.evaluation.metrics import Ragged
-from recsys.splits import ScoredFold, Split
+from recsys.splits import WINDOWS, ScoredFold, Split
 
 
 @dataclass(frozen=True)
 class Sample:
     """Users of one fold who have targets, and what the metrics need to know about them and the items.
 
-    users: (n,) int32 user rows, ascending; targets and histories: item rows of each of them, in that order; cold_items:
-    (n_items,) bool, no event in the fit set; popularity: (n_items,) users of the fit set who liked the item; n_fitted:
-    users in the fit set; content: (n_items, n_features), see `content`.
+    users: (n,) int32 user rows, ascending; targets and histories: item rows of each of them, in that order; liked: (n,)
+    int64 different items that the user liked; idle_days: (n,) float64 from the last event to the moment of asking, NaN
+    without a history; known_events: (n_items,) int64 events of the item in the fit set; arrived: (n_items,) bool, the
+    first event is in the scored window (an item without any event did not arrive); popularity: (n_items,) users of the
+    fit set who liked the item; n_fitted: users in the fit set; content: (n_items, n_features), see `content`.
     """
 
     fold: ScoredFold
     users: IntArray
     targets: Ragged
     histories: Ragged
-    cold_items: BoolArray
+    liked: npt.NDArray[np.int64]
+    idle_days: npt.NDArray[np.float64]
+    known_events: npt.NDArray[np.int64]
+    arrived: BoolArray
     popularity: npt.NDArray[np.float32]
     n_fitted: int
     content: csr_array
@@ -37,15 +42,22 @@ def draw(split: Split, fold: ScoredFold, popularity: npt.NDArray[np.float32], ma
     users = targets["user_row"].unique().sort().to_numpy()
     if len(users) > max_users:
         users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
-    fitted = split.fit_rows(fold)
-    cold_items = np.zeros(split.catalogue.height, dtype=np.bool_)
-    cold_items[split.cold_items(fold)] = True
+    fitted, window = split.fit_rows(fold), split.interactions.filter(pl.col("fold") == WINDOWS[fold])
+    known, scored = (
+        np.bincount(rows["item_row"].to_numpy(), minlength=split.facts.n_items) for rows in (fitted, window)
+    )
+    histories = split.histories(fold, users)
+    liked = [len(np.unique(history.rows[history.weights > 0])) for history in histories]
+    idle = [split.query_now(fold, history) - history.times[-1] if len(history) else np.nan for history in histories]
     return Sample(
         fold=fold,
         users=users,
         targets=_of_users(targets, users),
         histories=_of_users(fitted, users),
-        cold_items=cold_items,
+        liked=np.array(liked, dtype=np.int64),
+        idle_days=np.array(idle) / SECONDS_PER_DAY,
+        known_events=known,
+        arrived=(known == 0) & (scored > 0),
         popularity=popularity,
         n_fitted=fitted["user_row"].n_unique(),
         content=content(split.catalogue),

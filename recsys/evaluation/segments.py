@@ -1,14 +1,33 @@
-"""Who is measured apart: a segment says which users count, and which of their targets.
+"""Who is measured apart: a segment says which users count, which of their targets, and what is asked for them.
 
 An average hides who pays for it. A new segment is one function from the sample to a `Segment`, and its name in `build`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from recsys.contracts import BoolArray
 from recsys.evaluation.sample import Sample
+from recsys.params import EvaluateParams
+
+NEW_USER = "new_user_"
+
+
+@dataclass(frozen=True)
+class Question:
+    """How the main path is asked; by default with all that is known of the user, for any item.
+
+    known_items: only the end of the history with this many liked items; arrived_only: only items whose first event is
+    in the scored window may be in the answer.
+    """
+
+    known_items: int | None = None
+    arrived_only: bool = False
+
+
+PLAIN = Question()
 
 
 @dataclass(frozen=True)
@@ -22,6 +41,12 @@ class Segment:
     meaning: str
     users: BoolArray
     targets: BoolArray
+    question: Question = PLAIN
+
+    def counted(self, sample: Sample) -> BoolArray:
+        """(n_users,) bool: who counts and has something to find."""
+        counted: BoolArray = self.users & (sample.targets.keep(self.targets).lengths > 0)
+        return counted
 
 
 def everyone(sample: Sample) -> Segment:
@@ -45,17 +70,62 @@ def cold_user(sample: Sample) -> Segment:
     return _of_users(sample, "cold_user", "no known event", sample.histories.lengths == 0)
 
 
+def dormant(sample: Sample, dormant_days: float) -> Segment:
+    """Users who were away for long."""
+    return _of_users(sample, "dormant", f"no event for {dormant_days:g} days", sample.idle_days > dormant_days)
+
+
+def new_user(sample: Sample, known_items: int, least: int) -> Segment:
+    """Users with `least` liked items or more, taken to be new: only the last `known_items` of them are told.
+
+    Who counts and what there is to find does not depend on `known_items`, so that figures can be compared. The last
+    ones, because a new user's few events are recent: the first ones would measure how well old news is forgotten.
+    """
+    name, meaning = f"{NEW_USER}{known_items}", f"the same users for every n, told only the last {known_items} items"
+    return _of_users(sample, name, meaning, sample.liked >= least, Question(known_items=known_items))
+
+
 def cold_item(sample: Sample) -> Segment:
     """Everyone, but only items that nobody had touched before count as found, ranked among all items."""
-    cold = sample.cold_items[sample.targets.rows]
-    everyone = np.ones(len(sample.users), dtype=np.bool_)
-    return Segment("cold_item", "only items nobody knew before count", everyone, cold)
+    return _of_cold_items(sample, "cold_item", "only items nobody knew before count", PLAIN)
 
 
-def build(sample: Sample, warm_events: int) -> list[Segment]:
+def cold_item_only(sample: Sample) -> Segment:
+    """As `cold_item`, but ranked among such items only."""
+    question = Question(arrived_only=True)
+    return _of_cold_items(sample, "cold_item_only", "the same, ranked among such items only", question)
+
+
+def build(sample: Sample, settings: EvaluateParams) -> list[Segment]:
     """All segments, `all` first."""
-    return [everyone(sample), warm(sample, warm_events), few(sample, warm_events), cold_user(sample), cold_item(sample)]
+    return [make(sample) for make in _makers(settings).values()]
 
 
-def _of_users(sample: Sample, name: str, meaning: str, users: BoolArray) -> Segment:
-    return Segment(name, meaning, users, np.ones(len(sample.targets.rows), dtype=np.bool_))
+def names(settings: EvaluateParams) -> list[str]:
+    """The names of the segments that `build` makes, in that order."""
+    return list(_makers(settings))
+
+
+def _makers(settings: EvaluateParams) -> dict[str, Callable[[Sample], Segment]]:
+    def new(known_items: int) -> Callable[[Sample], Segment]:
+        return lambda sample: new_user(sample, known_items, max(settings.new_user_items))
+
+    return {
+        "all": everyone,
+        "warm": lambda sample: warm(sample, settings.warm_events),
+        "few": lambda sample: few(sample, settings.warm_events),
+        "cold_user": cold_user,
+        "dormant": lambda sample: dormant(sample, settings.dormant_days),
+        **{f"{NEW_USER}{known_items}": new(known_items) for known_items in settings.new_user_items},
+        "cold_item": cold_item,
+        "cold_item_only": cold_item_only,
+    }
+
+
+def _of_users(sample: Sample, name: str, meaning: str, users: BoolArray, question: Question = PLAIN) -> Segment:
+    return Segment(name, meaning, users, np.ones(len(sample.targets.rows), dtype=np.bool_), question)
+
+
+def _of_cold_items(sample: Sample, name: str, meaning: str, question: Question) -> Segment:
+    everyone = np.ones(len(sample.users), dtype=np.bool_)
+    return Segment(name, meaning, everyone, sample.arrived[sample.targets.rows], question)

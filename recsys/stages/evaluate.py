@@ -6,6 +6,8 @@
     offline/         <variant>.json: metric -> value, for `dvc metrics`: one line a variant
     intervals.csv    the table of `recsys/evaluation/results.py`, for `dvc plots` and the gate
     curve.csv        recall and NDCG for every length of the list, for `dvc plots`
+    new_users.csv    NDCG by how much is known of the same users, for `dvc plots`
+    ramp.csv         what items get by how much is known of them, for `dvc plots`
 """
 
 import json
@@ -19,7 +21,7 @@ import typer
 
 from recsys import assemble, bundle, params, splits
 from recsys.errors import reports_errors
-from recsys.evaluation import asking, examples, report, results, sample, segments
+from recsys.evaluation import asking, curves, examples, report, results, sample, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.output import replaced, write_text
 from recsys.recommender import Recommender
@@ -33,7 +35,7 @@ def main(
     split: Annotated[Path, typer.Option(help="folder of the split")],
     models: Annotated[Path, typer.Option(help="folder of the models, fitted without the test window")],
     indexes: Annotated[Path, typer.Option(help="folder of their indexes")],
-    metrics: Annotated[Path, typer.Option(help="folder for offline/, intervals.csv and curve.csv")],
+    metrics: Annotated[Path, typer.Option(help="folder for offline/ and the tables")],
     report_file: Annotated[Path, typer.Option("--report", help="the HTML report")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
@@ -44,28 +46,35 @@ def main(
         bundle.write(assemble.parts(data, FOLD, models, indexes, settings), settings, {}, Path(folder) / "bundle")
         loaded = bundle.load(Path(folder) / "bundle")
         asked = sample.draw(data, FOLD, loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
+        parts, longest = segments.build(asked, settings.evaluate), max(settings.evaluate.at)
         lists = {}
         for name in settings.variants:
             start = perf_counter()
-            lists[name] = asking.lists(Recommender(loaded, name), data, asked, max(settings.evaluate.at), settings.seed)
+            lists[name] = asking.lists(Recommender(loaded, name), data, asked, parts, longest, settings.seed)
             seconds = perf_counter() - start
             print(f"{name}: {len(asked.users)} users answered in {seconds:.1f} s", file=sys.stderr, flush=True)
-        parts = segments.build(asked, settings.evaluate.warm_events)
         default = Recommender(loaded)
         shown = [
             examples.describe(default, data, asked, segment, at, settings.seed)
             for segment, at in examples.pick(asked, parts, settings.seed)
         ]
     bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
-    figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.gate.baseline, bootstrap)
-    curve = results.curve(lists, asked)
-    page = report.page(settings, data.facts, loaded.manifest, asked, parts, figures, curve, shown)
+    figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.evaluate.baselines, bootstrap)
+    gated = results.against(figures, settings.gate.baseline)
+    plain = {name: found[segments.PLAIN] for name, found in lists.items()}
+    tables = {
+        "curve": curves.by_length(plain, asked),
+        "new_users": curves.new_users(gated, f"ndcg@{settings.evaluate.at[0]}"),
+        "ramp": curves.ramp(plain, asked, settings.evaluate.at[0]),
+    }
+    page = report.page(settings, data.facts, loaded.manifest, asked, parts, figures, tables, shown)
     with replaced(metrics / "offline") as folder:
         for name in settings.variants:
-            flat = results.flat(figures, name, settings.evaluate.at)
+            flat = results.flat(gated, name, settings.evaluate.at)
             write_text(folder / f"{name}.json", json.dumps(flat, indent=1) + "\n")
     write_text(metrics / "intervals.csv", figures.write_csv())
-    write_text(metrics / "curve.csv", curve.write_csv())
+    for name, table in tables.items():
+        write_text(metrics / f"{name}.csv", table.write_csv())
     write_text(report_file, page)
     print(report.table(metrics / "intervals.csv"))
 

@@ -1,14 +1,16 @@
 """The lists are the main path's, made without knowing the test window; and noise gets what noise deserves."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from recsys.contracts import Query
+from recsys.contracts import EMPTY_HISTORY, History, Query
 from recsys.errors import RecsysError
-from recsys.evaluation import asking, metrics
+from recsys.evaluation import asking, metrics, segments
+from recsys.evaluation.segments import PLAIN, Question
 from recsys.recommender import Recommender
 from recsys.sources.nearest import Nearest
 from tests.evaluation import world
@@ -22,11 +24,15 @@ def ones(n_items: int) -> np.ndarray:
     return np.ones((n_items, 3), dtype=np.float32)
 
 
+def plain(made: world.World, variant: str, k: int, seed: int) -> np.ndarray:
+    everyone = [segments.everyone(made.sample)]
+    return asking.lists(Recommender(made.bundle, variant), made.split, made.sample, everyone, k, seed)[PLAIN]
+
+
 @pytest.mark.parametrize("variant", ["als", "popular", "mixed"])
 def test_the_lists_are_what_the_recommender_answers(tmp_path: Path, variant: str) -> None:
     made = world.make(tmp_path, 1, random_vectors, max_users=15)
-    recommender = Recommender(made.bundle, variant)
-    lists = asking.lists(recommender, made.split, made.sample, 35, seed=4)
+    recommender, lists = Recommender(made.bundle, variant), plain(made, variant, 35, seed=4)
     assert lists.shape == (15, 35)
     assert (lists == -1).any(), "a list that is shorter than asked belongs to this test"
     for at, user in enumerate(made.sample.users.tolist()):
@@ -46,10 +52,62 @@ def test_no_query_knows_the_test_window(tmp_path: Path, monkeypatch: pytest.Monk
         return recommend(self, query)
 
     monkeypatch.setattr(Recommender, "recommend", spy)
-    asking.lists(Recommender(made.bundle, "popular"), made.split, made.sample, 5, seed=4)
+    plain(made, "popular", 5, seed=4)
     start = made.split.now("test")
     assert [query.now for query in seen] == [start] * len(made.sample.users)
     assert max(query.history.times.max(initial=0) for query in seen) < start
+
+
+def test_a_new_user_is_asked_for_with_the_end_of_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = world.make(tmp_path, 1, random_vectors)
+    parts = [segments.new_user(made.sample, known, 3) for known in (0, 1, 3)]
+    assert 3 < parts[0].users.sum() < len(made.sample.users)
+    asked: list[Query] = []
+    recommend = Recommender.recommend
+
+    def spy(self: Recommender, query: Query) -> Any:
+        asked.append(query)
+        return recommend(self, query)
+
+    monkeypatch.setattr(Recommender, "recommend", spy)
+    lists = asking.lists(Recommender(made.bundle, "als"), made.split, made.sample, parts, 5, seed=4)
+    users = made.sample.users[parts[0].users]
+    assert len(asked) == 3 * len(users)
+    for known, queries in zip((0, 1, 3), np.split(np.array(asked, dtype=object), 3), strict=True):
+        for query, user in zip(queries, users.tolist(), strict=True):
+            whole = made.bundle.histories.at(user)
+            assert len(set(query.history.rows.tolist())) == known
+            assert query.history.rows.tolist() == whole.rows[len(whole) - len(query.history) :].tolist()
+            assert query.now == made.split.query_now("test", whole)
+        rows = lists[Question(known_items=known)]
+        assert (rows[parts[0].users] >= 0).all()
+        assert (rows[~parts[0].users] == -1).all()
+
+
+def test_the_end_of_a_history_counts_different_liked_items() -> None:
+    weights = np.array([1, 1, 0, 1, 1, 1, 0], dtype=np.float32)
+    history = History(np.array([5, 4, 9, 3, 4, 3, 8], dtype=np.int32), weights, np.arange(7.0))
+    told = {known: asking.newest(history, known) for known in (0, 1, 2, 3, 4)}
+    assert told[0] is EMPTY_HISTORY
+    assert told[1].rows.tolist() == [3, 8]
+    assert told[2].rows.tolist() == [4, 3, 8]
+    assert told[3].rows.tolist() == history.rows.tolist()
+    assert told[2].times.tolist() == [4, 5, 6]
+    assert told[4] is history
+
+
+def test_only_arrived_items_answer_where_only_they_are_asked_for(tmp_path: Path) -> None:
+    made = world.make(tmp_path, 1, random_vectors)
+    sample = replace(made.sample, arrived=np.arange(world.N_ITEMS) < 8)
+    part = segments.cold_item_only(sample)
+    counted = part.counted(sample)
+    assert 0 < counted.sum() < len(sample.users), "who wants none of these items must not be asked"
+    lists = asking.lists(Recommender(made.bundle, "als"), made.split, sample, [part], 5, seed=4)
+    for user, row in zip(sample.users.tolist(), lists[part.question], strict=True):
+        allowed = set(range(8)) - set(made.bundle.histories.at(user).rows.tolist())
+        shown = row[row >= 0].tolist()
+        assert set(shown) <= allowed
+        assert len(shown) == (min(5, len(allowed)) if counted[sample.users == user].any() else 0)
 
 
 def test_a_failing_source_stops_the_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,10 +135,7 @@ def test_a_constant_score_model_scores_like_random(tmp_path: Path) -> None:
         made = world.make(tmp_path, seed, ones, max_users=30)
         known = made.sample.histories.lengths > 0
         assert known.sum() > 10
-        lists = {
-            name: asking.lists(Recommender(made.bundle, variant), made.split, made.sample, 5, seed)
-            for name, variant in (("constant", "als"), ("popular", "popular"))
-        }
+        lists = {name: plain(made, variant, 5, seed) for name, variant in (("constant", "als"), ("popular", "popular"))}
         lists["drawn"] = _drawn(made, np.random.default_rng(seed))
         for name, rows in lists.items():
             found = metrics.hits(rows, made.sample.targets)

@@ -8,23 +8,27 @@ import pytest
 from recsys import params
 from recsys.errors import GateError
 from recsys.evaluation import gate
-from recsys.params import GateParams, Params
+from recsys.params import Floor, GateParams, Params
 
 
 @pytest.fixture
-def path(table: pl.DataFrame, tmp_path: Path) -> Path:
-    table.write_csv(tmp_path / "intervals.csv")
+def path(every: pl.DataFrame, tmp_path: Path) -> Path:
+    every.write_csv(tmp_path / "intervals.csv")
     return tmp_path / "intervals.csv"
 
 
-def settings(root: Path, variant: str, metric: str = "ndcg@3", segment: str = "all") -> Params:
+def floor(segment: str, metric: str = "ndcg@3", margin: float = 0.0) -> Floor:
+    return Floor(segment=segment, metric=metric, baseline="popular", margin=margin)
+
+
+def settings(root: Path, variant: str, metric: str = "ndcg@3", segment: str = "all", *floors: Floor) -> Params:
     given = params.load(root / "params.yaml")
     data = given.data.model_copy(update={"default_variant": variant})
     return given.model_copy(
         update={
             "datasets": {given.dataset: data},
-            "evaluate": given.evaluate.model_copy(update={"at": [3, 6]}),
-            "gate": GateParams(metric=metric, segment=segment, baseline="popular"),
+            "evaluate": given.evaluate.model_copy(update={"at": [3, 6], "new_user_items": [0, 1, 3]}),
+            "gate": GateParams(metric=metric, segment=segment, baseline="popular", floors=list(floors)),
         }
     )
 
@@ -41,6 +45,53 @@ def test_a_loss_is_refused_with_its_figures(path: Path, root: Path) -> None:
         gate.check(path, settings(root, "empty"))
 
 
+def with_difference(table: pl.DataFrame, segments: list[str], low: float, high: float) -> pl.DataFrame:
+    """Sure losses by fiat: in these segments the interval of `model` is this one."""
+    mine = (pl.col("variant") == "model") & pl.col("segment").is_in(segments) & (pl.col("metric") == "ndcg@3")
+    bounds = {"difference_low": low, "difference_high": high}
+    return table.with_columns(pl.when(mine).then(value).otherwise(name).alias(name) for name, value in bounds.items())
+
+
+def test_every_missed_floor_is_named_in_one_line(every: pl.DataFrame, tmp_path: Path, root: Path) -> None:
+    path = tmp_path / "sold.csv"
+    with_difference(every, ["few", "new_user_1"], -0.2, -0.1).write_csv(path)
+    floors = [floor("few"), floor("new_user_0"), floor("new_user_1"), floor("cold_user")]
+    with pytest.raises(GateError) as error:
+        gate.check(path, settings(root, "model", "ndcg@3", "all", *floors))
+    line = str(error.value)
+    assert line.startswith(f"{path}: 'model' is below 2 of 4 floors: 'popular' on ndcg@3 in segment 'few': ")
+    assert "'popular' on ndcg@3 in segment 'new_user_1'" in line
+    assert line.count("interval -0.2000 to -0.1000") == 2
+    assert "new_user_0" not in line
+    assert "cold_user" not in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(("high", "margin", "opens"), [(0.0, 0.0, True), (-0.1, 0.1, True), (-0.1, 0.09, False)])
+def test_a_floor_refuses_only_what_is_surely_worse_than_tolerated(
+    every: pl.DataFrame, tmp_path: Path, root: Path, high: float, margin: float, opens: bool
+) -> None:
+    path = tmp_path / "sold.csv"
+    with_difference(every, ["few"], -0.2, high).write_csv(path)
+    params = settings(root, "model", "ndcg@3", "all", floor("few", margin=margin))
+    if opens:
+        gate.check(path, params)
+    else:
+        with pytest.raises(GateError, match=r"interval -0.2000 to -0.1000, tolerated -0.0900; wanted"):
+            gate.check(path, params)
+
+
+def test_a_segment_that_nobody_belongs_to_has_no_floor(every: pl.DataFrame, tmp_path: Path, root: Path) -> None:
+    path = tmp_path / "rest.csv"
+    every.filter(pl.col("segment") != "dormant").write_csv(path)
+    gate.check(path, settings(root, "model", "ndcg@3", "all", floor("dormant")))
+
+
+def test_a_floor_in_no_known_segment_is_refused(path: Path, root: Path) -> None:
+    with pytest.raises(GateError, match=r"^gate.floors: no segment is called 'vip'; there are: all, warm, few, "):
+        gate.check(path, settings(root, "model", "ndcg@3", "all", floor("vip")))
+
+
 def test_a_win_that_may_be_luck_is_refused(table: pl.DataFrame, tmp_path: Path, root: Path) -> None:
     lucky = table.with_columns(difference_low=pl.when(pl.col("variant") == "model").then(0.0).otherwise(None))
     lucky.write_csv(tmp_path / "lucky.csv")
@@ -53,7 +104,7 @@ def test_a_win_that_may_be_luck_is_refused(table: pl.DataFrame, tmp_path: Path, 
     [
         ("other", "ndcg@3", "all", "no row with variant 'other', the gate needs it; there are: popular, model, empty"),
         ("model", "ndcg@5", "all", "no row with metric 'ndcg@5', .* there are: recall@3, ndcg@3"),
-        ("model", "ndcg@3", "vip", "no row with segment 'vip', .* there are: all, warm, few, cold_user, cold_item"),
+        ("model", "ndcg@3", "vip", "no row with segment 'vip', .* there are: all, warm, few, cold_user, dormant"),
         ("model", "coverage@3", "all", "coverage@3 of 'model' has no interval; gate on another metric"),
         ("popular", "ndcg@3", "all", "default_variant and gate.baseline are both 'popular'"),
     ],

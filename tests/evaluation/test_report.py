@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.evaluation import asking, examples, plots, report, results, segments
+from recsys.evaluation import asking, curves, examples, plots, report, results, segments
 from recsys.evaluation.intervals import Bootstrap
-from recsys.params import Params
+from recsys.evaluation.segments import PLAIN, Question
+from recsys.params import Floor, Params
 from recsys.recommender import Recommender
 from tests import bundles
 from tests.evaluation import world
@@ -36,21 +37,39 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> world.World:
 
 
 @pytest.fixture(scope="module")
-def figures(made: world.World, settings: Params) -> pl.DataFrame:
-    lists = _lists(made)
-    parts = segments.build(made.sample, 5)
-    return results.measure(lists, made.sample, parts, [3, 6], "popular", Bootstrap(200, 0.95, 1))
-
-
-def _lists(made: world.World) -> dict[str, np.ndarray]:
+def lists(made: world.World, settings: Params) -> dict[str, dict[Question, np.ndarray]]:
+    parts = segments.build(made.sample, settings.evaluate)
     return {
-        name: asking.lists(Recommender(made.bundle, name), made.split, made.sample, 6, 1)
+        name: asking.lists(Recommender(made.bundle, name), made.split, made.sample, parts, 6, 1)
         for name in ("random", "popular", "als")
     }
 
 
-def render(made: world.World, settings: Params, figures: pl.DataFrame) -> str:
-    parts = segments.build(made.sample, 5)
+@pytest.fixture(scope="module")
+def every(made: world.World, settings: Params, lists: dict[str, dict[Question, np.ndarray]]) -> pl.DataFrame:
+    parts = segments.build(made.sample, settings.evaluate)
+    return results.measure(lists, made.sample, parts, [3, 6], ["popular", "als"], Bootstrap(200, 0.95, 1))
+
+
+@pytest.fixture(scope="module")
+def figures(every: pl.DataFrame) -> pl.DataFrame:
+    return results.against(every, "popular")
+
+
+@pytest.fixture(scope="module")
+def tables(
+    made: world.World, lists: dict[str, dict[Question, np.ndarray]], figures: pl.DataFrame
+) -> dict[str, pl.DataFrame]:
+    plain = {name: found[PLAIN] for name, found in lists.items()}
+    return {
+        "curve": curves.by_length(plain, made.sample),
+        "new_users": curves.new_users(figures, "ndcg@3"),
+        "ramp": curves.ramp(plain, made.sample, 3),
+    }
+
+
+def render(made: world.World, settings: Params, every: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> str:
+    parts = segments.build(made.sample, settings.evaluate)
     recommender = Recommender(made.bundle, "als")
     shown = [
         examples.describe(recommender, made.split, made.sample, segment, at, 1)
@@ -58,13 +77,12 @@ def render(made: world.World, settings: Params, figures: pl.DataFrame) -> str:
     ]
     line = examples.Line(EVIL, "als", found=True)
     shown.append(examples.Example("ünï/<b>", "warm", "evil", 99, 1, [EVIL], [line]))
-    curve = results.curve(_lists(made), made.sample)
-    return report.page(settings, made.split.facts, made.bundle.manifest, made.sample, parts, figures, curve, shown)
+    return report.page(settings, made.split.facts, made.bundle.manifest, made.sample, parts, every, tables, shown)
 
 
 @pytest.fixture(scope="module")
-def page(made: world.World, settings: Params, figures: pl.DataFrame) -> str:
-    return render(made, settings, figures)
+def page(made: world.World, settings: Params, every: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> str:
+    return render(made, settings, every, tables)
 
 
 class Tags(HTMLParser):
@@ -91,7 +109,7 @@ class Tags(HTMLParser):
 def test_the_page_is_whole_and_asks_nobody(page: str) -> None:
     tags = Tags(page)
     assert tags.open == []
-    assert sum(tag == "svg" for tag, _ in tags.seen) == 2
+    assert sum(tag == "svg" for tag, _ in tags.seen) == 4
     assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in tags.seen}
     asked = [value for _, attributes in tags.seen for key, value in attributes.items() if key.endswith(("href", "src"))]
     assert all(value.startswith("#") for value in asked if value)
@@ -115,14 +133,20 @@ def test_every_row_and_column_of_the_table_is_shown(page: str, figures: pl.DataF
     [(0.1, 0.2, "beats"), (-0.2, -0.1, "loses to"), (-0.1, 0.1, "cannot be told apart from")],
 )
 def test_the_verdict_follows_the_interval(
-    made: world.World, settings: Params, figures: pl.DataFrame, low: float, high: float, verdict: str
+    made: world.World,
+    settings: Params,
+    every: pl.DataFrame,
+    tables: dict[str, pl.DataFrame],
+    low: float,
+    high: float,
+    verdict: str,
 ) -> None:
     mine = pl.col("variant") == "als"
-    changed = figures.with_columns(
+    changed = every.with_columns(
         difference_low=pl.when(mine).then(low).otherwise("difference_low"),
         difference_high=pl.when(mine).then(high).otherwise("difference_high"),
     )
-    text = " ".join(re.sub(r"<[^>]+>", " ", render(made, settings, changed)).split())
+    text = " ".join(re.sub(r"<[^>]+>", " ", render(made, settings, changed, tables)).split())
     assert f"The default variant als {verdict} popular on ndcg@3" in text
 
 
@@ -133,13 +157,31 @@ def test_titles_are_text_not_markup(page: str) -> None:
 
 
 def test_the_same_figures_give_the_same_bytes(
-    page: str, made: world.World, settings: Params, figures: pl.DataFrame
+    page: str, made: world.World, settings: Params, every: pl.DataFrame, tables: dict[str, pl.DataFrame]
 ) -> None:
-    assert render(made, settings, figures) == page
+    assert render(made, settings, every, tables) == page
 
 
-def test_the_examples_are_the_recommenders_answers(made: world.World) -> None:
-    parts = segments.build(made.sample, 5)
+def test_a_floor_and_the_share_of_new_items_are_told(
+    made: world.World, settings: Params, every: pl.DataFrame, tables: dict[str, pl.DataFrame]
+) -> None:
+    floor = Floor(segment="few", metric="ndcg@3", baseline="popular", margin=0.01)
+    with_floor = settings.model_copy(update={"gate": settings.gate.model_copy(update={"floors": [floor]})})
+    text = " ".join(re.sub(r"<[^>]+>", " ", render(made, with_floor, every, tables)).split())
+    assert "wholly below a floor: ndcg@3 of popular - 0.01 in few." in text
+    wanted = np.mean([made.sample.known_events[row] <= 3 for row in made.sample.targets.rows.tolist()])
+    assert f"of the choices, {wanted:.1%} are such items" in text
+
+
+def test_without_new_users_the_page_says_so(
+    made: world.World, settings: Params, every: pl.DataFrame, tables: dict[str, pl.DataFrame]
+) -> None:
+    text = render(made, settings, every, tables | {"new_users": tables["new_users"].clear()})
+    assert "No user here knows as many as 3 items." in text
+
+
+def test_the_examples_are_the_recommenders_answers(made: world.World, settings: Params) -> None:
+    parts = segments.build(made.sample, settings.evaluate)
     recommender = Recommender(made.bundle, "als")
     picked = examples.pick(made.sample, parts, 1)
     assert len({at for _, at in picked}) == 3
@@ -154,8 +196,8 @@ def test_the_examples_are_the_recommenders_answers(made: world.World) -> None:
         assert [line.source.endswith("(fallback)") for line in example.recommended] == [s.fallback for s in slots]
 
 
-def test_the_table_for_the_terminal_lines_up(figures: pl.DataFrame, tmp_path: Path) -> None:
-    figures.write_csv(tmp_path / "intervals.csv")
+def test_the_table_for_the_terminal_lines_up(every: pl.DataFrame, figures: pl.DataFrame, tmp_path: Path) -> None:
+    every.write_csv(tmp_path / "intervals.csv")
     lines = report.table(tmp_path / "intervals.csv").splitlines()
     assert lines[0] == f"{figures['users'][0]} users of the test window"
     assert lines[1].split()[:2] == ["recall@3", "ndcg@3"]

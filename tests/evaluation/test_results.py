@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.evaluation import metrics, results
+from recsys.evaluation import metrics, results, segments
+from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.sample import Sample
 
 
@@ -20,7 +21,7 @@ def value(table: pl.DataFrame, variant: str, segment: str, metric: str, column: 
 def test_every_variant_segment_and_metric_is_there_once(table: pl.DataFrame) -> None:
     assert table["segment"].unique(maintain_order=True).to_list()[0] == "all"
     assert table.select("variant", "segment", "metric").is_unique().all()
-    assert table.height == 3 * 5 * 2 * len(results.METRICS)
+    assert table.height == 3 * 10 * 2 * len(results.METRICS)
     assert table.schema == pl.Schema(results.SCHEMA)
 
 
@@ -42,7 +43,7 @@ def test_a_segment_is_the_mean_over_its_users(
 def test_cold_item_counts_only_new_items_as_found(
     table: pl.DataFrame, sample: Sample, lists: dict[str, np.ndarray]
 ) -> None:
-    new = sample.targets.keep(sample.cold_items[sample.targets.rows])
+    new = sample.targets.keep(sample.arrived[sample.targets.rows])
     hits = [set(lists["popular"][u].tolist()) & set(new.rows[a:b].tolist()) for u, (a, b) in enumerate(_spans(new))]
     shares = [len(found) / (b - a) for found, (a, b) in zip(hits, _spans(new), strict=True) if b > a]
     assert value(table, "popular", "cold_item", "recall@6") == pytest.approx(np.mean(shares), abs=1e-6)
@@ -69,22 +70,38 @@ def test_what_is_not_known_is_empty_not_zero(table: pl.DataFrame) -> None:
     assert value(table, "model", "all", "coverage@3", "low") is None
 
 
-def test_a_segment_without_users_is_left_out(sample: Sample, lists: dict[str, np.ndarray]) -> None:
-    from recsys.evaluation import segments
-    from recsys.evaluation.intervals import Bootstrap
+def test_every_baseline_has_the_whole_table(every: pl.DataFrame, table: pl.DataFrame) -> None:
+    other = results.against(every, "empty")
+    own = ["variant", "segment", "users", "metric", "value", "low", "high"]
+    assert every.height == table.height + other.height
+    assert other.select(own).equals(table.select(own))
+    assert value(other, "model", "warm", "mrr@3", "difference") == value(table, "model", "warm", "mrr@3")
+    assert value(other, "empty", "warm", "mrr@3", "difference") is None
 
+
+def test_a_segment_is_measured_on_the_answers_to_its_question(sample: Sample, lists: dict[str, np.ndarray]) -> None:
+    parts = [segments.everyone(sample), segments.new_user(sample, 1, 1)]
+    asked = {name: {segments.PLAIN: rows, parts[1].question: lists["model"]} for name, rows in lists.items()}
+    found = results.measure(asked, sample, parts, [3], ["popular"], Bootstrap(100, 0.9, 1))
+    assert value(found, "empty", "all", "recall@3") == 0
+    assert value(found, "empty", "new_user_1", "recall@3") == value(found, "model", "new_user_1", "recall@3") > 0
+    assert value(found, "model", "new_user_1", "coverage@3", "difference") == 0
+
+
+def test_a_segment_without_users_is_left_out(sample: Sample, lists: dict[str, np.ndarray]) -> None:
     both = [segments.everyone(sample), segments.warm(sample, 99)]
-    found = results.measure(lists, sample, both, [3], "popular", Bootstrap(100, 0.9, 1))
+    asked = {name: {segments.PLAIN: rows} for name, rows in lists.items()}
+    found = results.measure(asked, sample, both, [3], ["popular"], Bootstrap(100, 0.9, 1))
     assert found["segment"].unique().to_list() == ["all"]
 
 
-def test_the_curve_ends_at_the_table(table: pl.DataFrame, sample: Sample, lists: dict[str, np.ndarray]) -> None:
-    curve = results.curve(lists, sample)
-    assert curve.filter(variant="model")["k"].to_list() == [1, 2, 3, 4, 5, 6]
-    for k in (3, 6):
-        row = curve.filter(variant="model", k=k).row(0, named=True)
-        assert row["recall"] == value(table, "model", "all", f"recall@{k}")
-        assert row["ndcg"] == value(table, "model", "all", f"ndcg@{k}")
+def test_new_share_counts_items_that_were_hardly_known(
+    table: pl.DataFrame, sample: Sample, lists: dict[str, np.ndarray]
+) -> None:
+    shown = lists["model"][:, :6]
+    wanted = np.mean([[sample.known_events[row] <= 3 for row in rows] for rows in shown.tolist()])
+    assert 0 < wanted < 1
+    assert value(table, "model", "all", "new_share@6") == pytest.approx(wanted, abs=1e-6)
 
 
 def test_the_flat_form_is_finite_json_of_one_level(table: pl.DataFrame) -> None:

@@ -22,8 +22,24 @@ def test_targets_and_histories_are_those_of_the_split(tmp_path: Path) -> None:
             mine = got.rows[got.indptr[at] : got.indptr[at + 1]]
             assert mine.tolist() == wanted.filter(user_row=user)["item_row"].to_list()
     assert made.sample.n_fitted == fitted["user_row"].n_unique()
-    assert set(np.flatnonzero(made.sample.cold_items)) == set(range(world.N_ITEMS)) - set(fitted["item_row"])
+    for row in range(world.N_ITEMS):
+        events, later = fitted.filter(item_row=row).height, made.split.interactions.filter(item_row=row, fold=2).height
+        assert made.sample.known_events[row] == events
+        assert made.sample.arrived[row] == (events == 0 and later > 0)
     assert (made.sample.histories.lengths == 0).any(), "a cold user belongs to this test"
+
+
+def test_liked_items_and_idle_days_are_those_of_the_history(tmp_path: Path) -> None:
+    made = world.make(tmp_path, 1, random_vectors)
+    end = made.split.now("test")
+    for at, user in enumerate(made.sample.users.tolist()):
+        mine = made.split.fit_rows("test").filter(user_row=user)
+        assert made.sample.liked[at] == mine.filter(pl.col("weight") > 0)["item_row"].n_unique()
+        if mine.height:
+            idle = (end - mine["timestamp"].max().timestamp()) / 86_400
+            np.testing.assert_allclose(made.sample.idle_days[at], idle)
+        else:
+            assert np.isnan(made.sample.idle_days[at])
 
 
 def test_fewer_users_are_a_seeded_draw_in_order(tmp_path: Path) -> None:

@@ -4,13 +4,15 @@ import numpy as np
 
 from recsys.evaluation import segments
 from recsys.evaluation.sample import Sample
+from recsys.evaluation.segments import PLAIN, Segment
+from recsys.params import EvaluateParams
 
 
-def test_users_fall_into_exactly_one_of_warm_few_and_cold(sample: Sample) -> None:
-    by_name = {segment.name: segment for segment in segments.build(sample, 5)}
-    parts = np.stack([by_name[name].users for name in ("warm", "few", "cold_user")])
-    assert (parts.sum(axis=0) == 1).all()
-    assert parts.sum(axis=1).tolist() == [20, 20, 20]
+def test_users_fall_into_exactly_one_of_warm_few_and_cold(parts: list[Segment]) -> None:
+    by_name = {segment.name: segment for segment in parts}
+    users = np.stack([by_name[name].users for name in ("warm", "few", "cold_user")])
+    assert (users.sum(axis=0) == 1).all()
+    assert users.sum(axis=1).tolist() == [20, 20, 20]
     assert by_name["all"].users.all()
     assert by_name["all"].targets.all()
 
@@ -21,8 +23,39 @@ def test_the_border_of_warm_is_the_setting(sample: Sample) -> None:
     assert segments.few(sample, 9).users.sum() == 40
 
 
-def test_cold_item_keeps_only_targets_without_events(sample: Sample) -> None:
+def test_cold_item_keeps_only_targets_that_arrive(sample: Sample) -> None:
     kept = sample.targets.keep(segments.cold_item(sample).targets)
     assert len(kept.rows)
     assert (kept.rows >= 30).all()
     assert len(kept.rows) == (sample.targets.rows >= 30).sum()
+
+
+def test_cold_item_only_differs_by_what_may_be_answered(sample: Sample) -> None:
+    among_all, among_new = segments.cold_item(sample), segments.cold_item_only(sample)
+    assert (among_all.targets == among_new.targets).all()
+    assert (among_all.question, among_new.question.arrived_only) == (PLAIN, True)
+
+
+def test_only_known_users_can_be_dormant(sample: Sample) -> None:
+    assert np.flatnonzero(segments.dormant(sample, 30).users).tolist() == list(range(20))
+    assert not segments.dormant(sample, 40).users.any()
+
+
+def test_new_users_are_the_same_users_with_the_same_targets(sample: Sample, parts: list[Segment]) -> None:
+    new = [part for part in parts if part.name.startswith(segments.NEW_USER)]
+    assert [part.question.known_items for part in new] == [0, 1, 3]
+    for part in new:
+        assert part.targets.all()
+        assert (part.users == (sample.liked >= 3)).all()
+
+
+def test_names_are_those_of_the_segments(parts: list[Segment], settings: EvaluateParams) -> None:
+    assert [part.name for part in parts] == segments.names(settings)
+    assert len({part.name for part in parts}) == len(parts)
+
+
+def test_who_has_nothing_to_find_does_not_count(sample: Sample) -> None:
+    part = segments.cold_item(sample)
+    wanting = {int(owner) for owner in sample.targets.owners[sample.arrived[sample.targets.rows]]}
+    assert 0 < len(wanting) < len(sample.users)
+    assert set(np.flatnonzero(part.counted(sample)).tolist()) == wanting

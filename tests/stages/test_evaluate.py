@@ -29,15 +29,22 @@ def done(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 
 def test_the_same_bytes_as_under_dvc(pipeline: Path, done: tuple[Path, str]) -> None:
     files = sorted(path.relative_to(done[0]) for path in done[0].rglob("*") if path.is_file())
-    assert {"als.json", "popular.json", "random.json", "intervals.csv", "curve.csv", "offline.html"} <= {
-        path.name for path in files
-    }
+    assert {
+        "als.json",
+        "popular.json",
+        "random.json",
+        "intervals.csv",
+        "curve.csv",
+        "new_users.csv",
+        "ramp.csv",
+        "offline.html",
+    } <= {path.name for path in files}
     for path in files:
         assert (done[0] / path).read_bytes() == (pipeline / path).read_bytes(), path
 
 
 def test_the_parts_agree(done: tuple[Path, str]) -> None:
-    table = results.read(done[0] / "metrics" / "intervals.csv")
+    table = results.against(results.read(done[0] / "metrics" / "intervals.csv"), "random")
     for path in (done[0] / "metrics" / "offline").iterdir():
         flat = json.loads(path.read_text())
         assert {"recall@10", "ndcg@20", "coverage@10", "warm.ndcg@10"} <= flat.keys()
@@ -50,7 +57,9 @@ def test_the_parts_agree(done: tuple[Path, str]) -> None:
 
 
 def test_a_model_beats_random_on_a_shop_with_tastes(done: tuple[Path, str]) -> None:
-    table = results.read(done[0] / "metrics" / "intervals.csv").filter(segment="all", metric="recall@20")
+    table = results.read(done[0] / "metrics" / "intervals.csv").filter(
+        segment="all", metric="recall@20", baseline="als"
+    )
     value = dict(table.select("variant", "value").iter_rows())
     assert value["als"] > 2 * value["random"]
     assert value["popular"] > value["random"]
