@@ -98,15 +98,16 @@ def by_known(ramp: pl.DataFrame) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 3.2), layout="constrained")
         panels = figure.subplots(1, 2)
-        wanted = ramp.filter(variant=variants[0])["wanted"]
-        places = [place - 0.4 + width / 2 for place in range(len(labels))]
-        panels[0].bar(places, wanted, width, color="#1f2933", label="wanted")
-        for axes, column in zip(panels, ("shown", "found"), strict=True):
+        # beside the slots of well-known items those of newcomers could not be seen
+        for axes, column, n in zip(panels, ("shown", "found"), (len(labels) - 1, len(labels)), strict=True):
+            places = [place - 0.4 + width / 2 for place in range(n)]
+            if column == "shown":
+                wanted = ramp.filter(variant=variants[0])["wanted"][:n]
+                axes.bar(places, wanted, width, color="#1f2933", label="wanted")
             for v, variant in enumerate(variants):
-                rows = ramp.filter(variant=variant)[column].fill_null(0)
-                axes.bar([place + (v + 1) * width for place in places], rows, width, color=COLOURS[v % len(COLOURS)])
-                axes.plot([], [], color=COLOURS[v % len(COLOURS)], linewidth=4, label=variant)
-            axes.set_xticks(range(len(labels)), labels)
+                rows, colour = ramp.filter(variant=variant)[column][:n].fill_null(0), COLOURS[v % len(COLOURS)]
+                axes.bar([place + (v + 1) * width for place in places], rows, width, color=colour, label=variant)
+            axes.set_xticks(range(n), labels[:n])
             axes.set_xlabel("known events of the item")
             axes.set_title(TITLES[column], loc="left", fontsize=10, color="#1f2933")
             axes.grid(axis="y")

@@ -81,19 +81,19 @@ def new_user(sample: Sample, known_items: int, least: int) -> Segment:
     Who counts and what there is to find does not depend on `known_items`, so that figures can be compared. The last
     ones, because a new user's few events are recent: the first ones would measure how well old news is forgotten.
     """
-    name, meaning = f"{NEW_USER}{known_items}", f"the same users for every n, told only the last {known_items} items"
+    name, meaning = f"{NEW_USER}{known_items}", f"{least} liked items or more, but only the last {known_items} are told"
     return _of_users(sample, name, meaning, sample.liked >= least, Question(known_items=known_items))
 
 
 def cold_item(sample: Sample) -> Segment:
-    """Everyone, but only items that nobody had touched before count as found, ranked among all items."""
-    return _of_cold_items(sample, "cold_item", "only items nobody knew before count", PLAIN)
+    """Everyone, but only items whose first event is in the window count as found, ranked among all items."""
+    return _of_cold_items(sample, "cold_item", "only items that arrive in the window count", PLAIN)
 
 
 def cold_item_only(sample: Sample) -> Segment:
-    """As `cold_item`, but ranked among such items only."""
+    """As `cold_item`, but ranked among these items only."""
     question = Question(arrived_only=True)
-    return _of_cold_items(sample, "cold_item_only", "the same, ranked among such items only", question)
+    return _of_cold_items(sample, "cold_item_only", "the same, ranked among these items only", question)
 
 
 def build(sample: Sample, settings: EvaluateParams) -> list[Segment]:
