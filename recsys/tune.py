@@ -72,9 +72,7 @@ def tune(model: str, split_folder: Path, params: Params, trials: int, out: Path 
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     before = value(current)
-    # settings depend on one another; a third of the trials are mere draws, so that more than one hill is seen
-    sampler = optuna.samplers.TPESampler(seed=params.seed, multivariate=True, n_startup_trials=trials // 3)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=params.seed))
     study.optimize(objective, n_trials=trials, callbacks=[partial(_report, trials)])
     after = max(before, study.best_value)
     best: dict[str, Any] = study.best_trial.user_attrs["settings"] if after > before else current

@@ -38,10 +38,10 @@ class Config(Section):
 
 def suggest(trial: "Trial") -> dict[str, Any]:
     """What `recsys tune` searches."""
-    ranges = {"alpha": (0.1, 50), "regularization": (0.01, 200), "half_life_days": (1, 100_000)}
+    ranges = {"alpha": (0.1, 50), "regularization": (0.01, 200), "half_life_days": (5, 100_000)}
     found = {name: trial.suggest_float(name, low, high, log=True) for name, (low, high) in ranges.items()}
     rounded: dict[str, Any] = {name: float(f"{value:.2g}") for name, value in found.items()}
-    return {**rounded, "factors": trial.suggest_int("factors", 32, 128, step=32)}
+    return {**rounded, "factors": trial.suggest_categorical("factors", [32, 64, 128])}
 
 
 def fit(data: TrainingData, config: Config) -> Embeddings:
