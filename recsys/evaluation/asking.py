@@ -22,7 +22,8 @@ def answer(
 ) -> Answer:
     """What the main path answers the user in row `user` at the end of the fold's fit set.
 
-    known_items: as in `Question`; the moment of asking is that of the whole history.
+    known_items: as in `Question`. The moment of asking and the items that may not be shown are those of the whole
+    history, so that every number of known items has the same candidates and the same targets.
 
     Raises:
         RecsysError: "variant 'als': source als failed for user 'u7'; ..."
@@ -30,6 +31,8 @@ def answer(
     history, user_id = recommender.bundle.histories.at(user), split.users["user_id"][user]
     told = history if known_items is None else newest(history, known_items)
     now = split.query_now(fold, history)
+    if known_items is not None and not recommender.bundle.manifest.allow_repeat:
+        exclude = np.union1d(exclude, history.rows)
     found = recommender.recommend(Query(history=told, k=k, now=now, user_id=user_id, exclude=exclude, seed=seed))
     if found.degraded:
         raise RecsysError(

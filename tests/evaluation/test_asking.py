@@ -79,6 +79,7 @@ def test_a_new_user_is_asked_for_with_the_end_of_the_history(tmp_path: Path, mon
             assert len(set(query.history.rows.tolist())) == known
             assert query.history.rows.tolist() == whole.rows[len(whole) - len(query.history) :].tolist()
             assert query.now == made.split.query_now("test", whole)
+            assert set(query.exclude.tolist()) == set(whole.rows.tolist()), "the same candidates for every number"
         rows = lists[Question(known_items=known)]
         assert (rows[parts[0].users] >= 0).all()
         assert (rows[~parts[0].users] == -1).all()
