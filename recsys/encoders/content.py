@@ -1,0 +1,42 @@
+"""A user's vector pooled from the history: the weighted sum of the vectors of what the user liked, new items included.
+
+    u = sum over items of c_i h_i v_i / |c|
+    c_i = sqrt(sum over the user's events with the item of weight * 0.5 ** (age_days / half_life_days))
+
+h_i is how much an item tells about a user: what everybody buys tells little.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from recsys.contracts import FloatArray, History
+from recsys.encoders.als_fold_in import decayed
+
+
+class Pooled:
+    """vectors: (n_items, dim) float32; told: (n_items,) float32, h above."""
+
+    def __init__(self, vectors: FloatArray, told: FloatArray, half_life_days: float) -> None:
+        self._vectors = vectors
+        self._told = told
+        self._half_life_days = half_life_days
+
+    def encode(self, history: History, now: float) -> FloatArray | None:
+        """(dim,) float32, or None when no item that was liked has a vector."""
+        weights = decayed(history.weights, history.times, now, self._half_life_days)
+        liked = weights > 0
+        rows, position = np.unique(history.rows[liked], return_inverse=True)
+        confidence = np.sqrt(np.bincount(position, weights[liked], minlength=len(rows)))
+        items = self._vectors[rows].astype(np.float64)
+        if not items.any():
+            return None
+        pooled = (confidence * self._told[rows]) @ items / np.linalg.norm(confidence)
+        vector: FloatArray = pooled.astype(np.float32)
+        return vector
+
+
+def build(vectors: FloatArray, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Pooled:
+    """See `Pooled`."""
+    return Pooled(vectors, arrays["told"], float(params["half_life_days"]))

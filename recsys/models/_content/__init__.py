@@ -1,0 +1,1 @@
+"""The parts of `recsys/models/content.py`."""

@@ -1,0 +1,34 @@
+"""Adam, in the lines that are needed: `torch.optim` imports the compiler of torch first, longer than a small fit takes.
+
+Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
+"""
+
+import torch
+from torch import Tensor, nn
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class Adam:
+    """Takes steps along the gradients of a module; `state` is all that it remembers, by parameter name."""
+
+    def __init__(self, module: nn.Module, rate: float) -> None:
+        self._module = module
+        self._rate = rate
+        self.state: dict[str, Tensor] = {"steps": torch.zeros(1)}
+        for name, parameter in module.named_parameters():
+            self.state |= {f"{name}.{moment}": torch.zeros_like(parameter) for moment in ("first", "second")}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        self.state["steps"] += 1
+        steps = float(self.state["steps"])
+        for name, parameter in self._module.named_parameters():
+            if parameter.grad is None:
+                continue
+            first, second = self.state[f"{name}.first"], self.state[f"{name}.second"]
+            first.lerp_(parameter.grad, 1 - BETA_1)
+            second.mul_(BETA_2).addcmul_(parameter.grad, parameter.grad, value=1 - BETA_2)
+            spread = (second / (1 - BETA_2**steps)).sqrt_().add_(EPSILON)
+            parameter.addcdiv_(first, spread, value=-self._rate / (1 - BETA_1**steps))

@@ -1,0 +1,112 @@
+"""Batches of users: a random part of each history to pool, the rest to find, and negatives drawn by popularity.
+
+Everything random is drawn from the seed, the epoch and the users, for the whole batch: members of a team draw the same
+and then each take their share.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from recsys.contracts import BoolArray, FloatArray, IntArray
+from recsys.models._content.job import Job, Settings
+from recsys.models._content.team import Team
+
+USERS_AN_EPOCH = 16_384
+LEAST_SHARE, MOST_SHARE = 0.05, 0.8  # of a history that is pooled
+
+
+@dataclass(frozen=True)
+class Batch:
+    """b users, r items that play a part, s negatives and t likes to find; positions are in `rows`.
+
+    rows: (r,) int32 item rows; keep_ids: (r,) float32, 0 where the id is dropped; histories: (b, r) float32, what
+    pools items into users; negatives: (s,) int64 positions; corrections: (b, s) float32, -log of the probability to be
+    drawn, -inf where the user's own history holds the item; owners: (t,) int64 positions of users; wanted: (t,) int64
+    positions of items; wanted_is_negative: (t,) bool, it was drawn as negative too; weights: (t,) float32, sum 1 over
+    the whole batch, not over the share.
+    """
+
+    rows: IntArray
+    keep_ids: FloatArray
+    histories: FloatArray
+    negatives: npt.NDArray[np.int64]
+    corrections: FloatArray
+    owners: npt.NDArray[np.int64]
+    wanted: npt.NDArray[np.int64]
+    wanted_is_negative: BoolArray
+    weights: FloatArray
+
+
+def epoch(job: Job, settings: Settings, number: int) -> Iterator[IntArray]:
+    """Users with at least two likes in random order, `batch_users` at a time."""
+    users = np.flatnonzero(np.diff(job.events.indptr) > 1)
+    users = np.random.default_rng([settings.seed, number]).permutation(users)[:USERS_AN_EPOCH]
+    if len(users):
+        for batch in np.array_split(users, -(-len(users) // settings.batch_users)):
+            yield batch.astype(np.int32)
+
+
+def draw(job: Job, settings: Settings, users: IntArray, number: int, team: Team) -> Batch:
+    """The batch of these users in epoch `number`, a member's share of it."""
+    random = np.random.default_rng([settings.seed, number, int(users[0])])
+    liked = job.events[users]
+    known, wanted = _cut(liked, random)
+    drawn = _inclusion(job, settings.negatives)
+    negatives = np.flatnonzero(random.random(len(drawn)) < drawn).astype(np.int32)
+    rows = np.unique(np.concatenate([negatives, liked.indices])).astype(np.int32)
+    keep = (random.random(len(job.told)) >= settings.id_dropout)[rows]
+    n_wanted = np.diff(wanted.indptr)
+    total = np.repeat(np.asarray(wanted.sum(axis=1)).ravel(), n_wanted)
+    weights = wanted.data / np.sqrt(np.maximum(total, 1e-12))
+    weights = weights / max(float(weights.sum()), 1e-12)
+    mine = team.share(np.arange(len(users), dtype=np.int32))
+    owned = np.isin(np.repeat(np.arange(len(users)), n_wanted), mine)
+    known, wanted = known[mine], wanted[mine]
+    corrections = np.tile(-np.log(drawn[negatives]), (len(mine), 1))
+    corrections[known[:, negatives].toarray() > 0] = -np.inf
+    return Batch(
+        rows=rows,
+        keep_ids=keep.astype(np.float32),
+        histories=pooling(known, job.told)[:, rows].toarray(),
+        negatives=np.searchsorted(rows, negatives),
+        corrections=corrections.astype(np.float32),
+        owners=np.repeat(np.arange(len(mine)), np.diff(wanted.indptr)),
+        wanted=np.searchsorted(rows, wanted.indices),
+        wanted_is_negative=np.isin(wanted.indices, negatives),
+        weights=weights[owned].astype(np.float32),
+    )
+
+
+def _cut(liked: csr_matrix, random: np.random.Generator) -> tuple[csr_matrix, csr_matrix]:
+    """What is pooled and what is to be found. A user for whom either is empty has nothing to find."""
+    counts = np.diff(liked.indptr)
+    share = random.uniform(0, 1, len(counts)).clip(LEAST_SHARE, MOST_SHARE)
+    pooled = random.random(liked.nnz) < np.repeat(share, counts)
+    owners = np.repeat(np.arange(len(counts)), counts)
+    empty = np.bincount(owners[pooled], minlength=len(counts)) == 0
+    return _masked(liked, pooled), _masked(liked, ~pooled & ~empty[owners])
+
+
+def _masked(matrix: csr_matrix, keep: BoolArray) -> csr_matrix:
+    owners = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[keep]
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=matrix.shape[0]))])
+    return csr_matrix((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)
+
+
+def pooling(known: csr_matrix, told: FloatArray) -> csr_matrix:
+    """As in `recsys/encoders/content.py`: confidence times `told`, over the length of the confidences."""
+    owners = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr))
+    lengths = np.sqrt(np.bincount(owners, known.data.astype(np.float64) ** 2, minlength=known.shape[0]))
+    values = known.data * told[known.indices] / lengths[owners]
+    return csr_matrix((values.astype(np.float32), known.indices, known.indptr), shape=known.shape)
+
+
+def _inclusion(job: Job, negatives: int) -> npt.NDArray[np.float64]:
+    """(n,) probability to be drawn, in proportion to the root of an item's popularity; 0 for unknown items."""
+    popularity = np.sqrt(np.bincount(job.events.indices, minlength=len(job.told)).astype(np.float64))
+    probability: npt.NDArray[np.float64] = np.minimum(1.0, negatives * popularity / popularity.sum())
+    return probability

@@ -1,0 +1,153 @@
+"""Two phases. First a regression places items by their content where their buyers have put them. Then whole histories
+are trained on: a random part of each pools into the user, the rest must be found among negatives.
+
+The second phase is anchored to the first, for without it the new items drift away; ids, which only sold items have, are
+dropped at random, so that content must be able to stand alone. The loss is a softmax over sampled negatives with logQ
+correction: a negative that was drawn with probability p counts 1 / p times, so the sum estimates that over all items.
+
+Source: Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations", 2019 (logQ);
+Volkovs, Yu, Poutanen, "DropoutNet: addressing cold start in recommender systems", 2017 (id dropout).
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from recsys.contracts import FloatArray, IntArray
+from recsys.models._content import checkpoints
+from recsys.models._content.adam import Adam
+from recsys.models._content.batches import Batch, draw, epoch
+from recsys.models._content.exam import score
+from recsys.models._content.job import Job, Settings
+from recsys.models._content.team import Team
+from recsys.models._content.tower import Content, Tower, vectors
+
+REGRESSION_STEPS, REGRESSION_RATE = 20, 3e-3
+RATE, ANCHOR = 3e-4, 3.0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """weights: the tower's arrays by name; ids: (n, dim) float32, what is added for items with a history, else zeros;
+    scores: of the exam before the second phase and after each of its epochs; content: (n, dim) float32 of the tower."""
+
+    weights: dict[str, FloatArray]
+    ids: FloatArray
+    content: FloatArray
+    scores: list[float]
+
+    @property
+    def best_epochs(self) -> int:
+        """How many epochs of the second phase scored best."""
+        return int(np.argmax(self.scores))
+
+
+class Model(nn.Module):
+    """The tower, the ids of the items with a history, and the softmax's temperature."""
+
+    def __init__(self, job: Job, settings: Settings) -> None:
+        super().__init__()
+        self.tower = Tower(job, settings.hidden, settings.seed)
+        self.ids = nn.Parameter(torch.zeros(job.targets.shape))
+        self.scale = nn.Parameter(torch.log(torch.tensor(3.0)))
+
+
+def train(job: Job, settings: Settings, team: Team, name: str) -> Trained:
+    """Train on one job, as one member of a team of processes; each member returns the same."""
+    torch.set_num_threads(settings.threads)
+    model = Model(job, settings).to(settings.device)
+    known = np.flatnonzero(job.pull > 0).astype(np.int32)
+    anchor = _Anchor(job, known, settings.device, team)
+    _regress(model, anchor, team)
+    _start_ids(model, job, settings.device)
+    optimizer = Adam(model, RATE)
+    state = checkpoints.State(model, optimizer, [_examine(model, job, settings)])
+    if settings.checkpoint:
+        state = checkpoints.resume(state, settings.checkpoint, name, job.fingerprint(settings))
+    while len(state.scores) <= settings.epochs and not _stopped(state.scores, settings.patience, job):
+        number = len(state.scores)
+        for users in epoch(job, settings, number):
+            batch = draw(job, settings, users, number, team)
+            model.zero_grad()
+            loss = _softmax(model, job, batch, settings.device) + ANCHOR * anchor.loss(model)
+            loss.backward()  # type: ignore[no-untyped-call]
+            team.add_up(model)
+            optimizer.step()
+        state.scores.append(_examine(model, job, settings))
+        if team.leads:
+            print(
+                f"content: {name}, epoch {number} of at most {settings.epochs}, {_told(state.scores, job)}",
+                file=sys.stderr,
+            )
+            if settings.checkpoint:
+                checkpoints.write(state, settings.checkpoint, name, job.fingerprint(settings))
+    weights = {key: value.detach().cpu().numpy() for key, value in model.tower.state_dict().items()}
+    return Trained(weights, model.ids.detach().cpu().numpy(), vectors(model.tower, job, settings.device), state.scores)
+
+
+class _Anchor:
+    """How far the tower puts the known items from where their buyers have put them; each member looks at its share."""
+
+    def __init__(self, job: Job, known: IntArray, device: str, team: Team) -> None:
+        mine = team.share(known)
+        self._content = Content(job, mine, device)
+        self._targets = torch.from_numpy(job.targets[mine]).to(device)
+        self._pull = torch.from_numpy(job.pull[mine] / job.pull[known].sum()).to(device)
+
+    def loss(self, model: Model) -> Tensor:
+        loss: Tensor = (self._pull * ((model.tower(self._content) - self._targets) ** 2).sum(dim=1)).sum()
+        return loss
+
+
+def _regress(model: Model, anchor: _Anchor, team: Team) -> None:
+    optimizer = Adam(model.tower, REGRESSION_RATE)
+    for _ in range(REGRESSION_STEPS):
+        model.zero_grad()
+        anchor.loss(model).backward()  # type: ignore[no-untyped-call]
+        team.add_up(model.tower)
+        optimizer.step()
+
+
+@torch.no_grad()
+def _start_ids(model: Model, job: Job, device: str) -> None:
+    """An item's own part: where its buyers put it less where its content does, the more the more buyers there are."""
+    own = job.trust[:, None] * (job.targets - vectors(model.tower, job, device))
+    model.ids.copy_(torch.from_numpy(own))
+
+
+def _softmax(model: Model, job: Job, batch: Batch, device: str) -> Tensor:
+    """Mean over the batch's users of the cross-entropy of what they liked, for this member's users."""
+
+    def there(array: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    own = there(batch.keep_ids)[:, None] * model.ids[there(batch.rows.astype(np.int64))]
+    items: Tensor = model.tower(Content(job, batch.rows, device)) + own
+    users = model.scale.exp() * there(batch.histories) @ items
+    logits = users @ items[there(batch.negatives)].T + there(batch.corrections)
+    owners = there(batch.owners)
+    wanted = (users[owners] * items[there(batch.wanted)]).sum(dim=1)
+    total = torch.logsumexp(logits, dim=1)[owners]
+    total = torch.where(there(batch.wanted_is_negative), total, torch.logaddexp(total, wanted))
+    loss: Tensor = (there(batch.weights) * (total - wanted)).sum()
+    return loss
+
+
+def _examine(model: Model, job: Job, settings: Settings) -> float:
+    if not job.asked.shape[0]:
+        return 0.0
+    content = vectors(model.tower, job, settings.device)
+    return score(job, content + model.ids.detach().cpu().numpy())
+
+
+def _stopped(scores: list[float], patience: int, job: Job) -> bool:
+    return bool(job.asked.shape[0]) and len(scores) - 1 - int(np.argmax(scores)) >= patience
+
+
+def _told(scores: list[float], job: Job) -> str:
+    return f"NDCG {scores[-1] / scores[0]:.3f} of the start's" if job.asked.shape[0] and scores[0] else "no exam"

@@ -1,0 +1,146 @@
+"""A content model: what an item says of itself gives it a place in a space of tastes, so new items have one at once.
+
+1. The space: a truncated SVD of who liked what (`_content/space.py`). Users are pooled from their history in it.
+2. An item's content puts it where items of alike words lie, corrected by a small network (`_content/tower.py`), which a
+   regression fits to the items whose place is known.
+3. The vector of an item with a history is shrunk from its own place towards its content's: n likes count n / (n + 5).
+4. A softmax over negatives, through whole histories, tunes towers and ids together (`_content/training.py`). How many
+   epochs of it, possibly none, is chosen on the last tenth of every user's likes, with a tenth of the items hidden;
+   then everything is trained again on all data.
+"""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+from pydantic import Field
+from scipy.sparse import csr_matrix
+
+from recsys import features
+from recsys.contracts import Embeddings, FloatArray, IntArray, TrainingData
+from recsys.features import Content, Features
+from recsys.models._content import exam, space
+from recsys.models._content.job import Job, Settings
+from recsys.models._content.launch import run
+from recsys.models._content.neighbours import means
+from recsys.models._content.training import Trained
+from recsys.params import Section
+
+PRIOR_LIKES = 5.0
+REFERENCE_ITEMS = 20_000  # at most so many are compared with an item, the most liked
+
+
+class Config(Section):
+    """factors: length of the vectors; half_life_days: after which a like counts half; popularity: the exponent p of
+    `_content/space.py`, the higher the less a like of a popular item tells; hidden: width of the network; wordllama:
+    also use static embeddings of the texts (package `wordllama`, then also where items are added online).
+
+    epochs: at most so many of the softmax, 0 for none; patience: epochs without a better exam before it stops;
+    id_dropout: share of items that must do without their id in a step; negatives: drawn in a step, about; batch_users:
+    in a step; device: of torch, "cpu" or "cuda"; processes: that train together under torchrun; checkpoint: folder of
+    checkpoints, from which a stopped training goes on.
+    """
+
+    factors: int = Field(ge=2, le=1024)
+    half_life_days: float = Field(gt=0)
+    popularity: float = Field(0.25, ge=0, le=0.5)
+    hidden: int = Field(128, ge=1, le=4096)
+    wordllama: bool = False
+    epochs: int = Field(6, ge=0)
+    patience: int = Field(2, ge=1)
+    id_dropout: float = Field(0.5, ge=0, le=1)
+    negatives: int = Field(2048, ge=1)
+    batch_users: int = Field(256, ge=1)
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    processes: int = Field(1, ge=1, le=64)
+    checkpoint: str | None = None
+
+
+def fit(data: TrainingData, config: Config) -> Embeddings:
+    """Vectors of all items with a like or with content; the same data, seed and threads give the same bytes.
+
+    Raises:
+        DataError: see `_content/space.py`.
+    """
+    matrix = space.confidence(data, config.half_life_days)
+    liked = np.diff(matrix.tocsc().indptr) > 0
+    learned = features.fit(data.catalogue.filter(liked), config.wordllama)
+    content = learned.of(data.catalogue)
+    print(f"content: {len(learned.words)} words, {len(learned.categories)} categories", file=sys.stderr)
+    settings = Settings(
+        hidden=config.hidden,
+        epochs=config.epochs,
+        patience=config.patience,
+        id_dropout=config.id_dropout,
+        negatives=config.negatives,
+        batch_users=config.batch_users,
+        seed=data.seed,
+        threads=data.threads,
+        device=config.device,
+        checkpoint=config.checkpoint,
+    )
+    if config.epochs:
+        held_out = exam.hold_out(data)
+        learning = space.confidence(replace(data, interactions=held_out.learning), config.half_life_days)
+        asked, wanted = held_out.questions(learning)
+        examined = _job(learning, learned, content, config, data.seed)
+        examined = replace(examined, asked=asked, wanted=wanted, hidden=held_out.hidden)
+        settings = replace(settings, epochs=run(examined, settings, "exam", config.processes).best_epochs)
+    job = _job(matrix, learned, content, config, data.seed)
+    return _embeddings(job, run(job, settings, "fit", config.processes), learned, content, config.half_life_days)
+
+
+def _job(matrix: csr_matrix, learned: Features, content: Content, config: Config, seed: int) -> Job:
+    """What is to be trained, without an exam."""
+    places = space.fit(matrix, config.factors, config.popularity, seed)
+    known, trust = places.users > 0, places.users / (places.users + PRIOR_LIKES)
+    typical = np.average(places.told[known], weights=places.users[known])
+    nobody = csr_matrix((0, matrix.shape[1]), dtype=np.float32)
+    return Job(
+        terms=content.terms,
+        n_terms=learned.n_terms,
+        static=content.static,
+        neighbours=means(content.words, len(learned.words), _most_liked(places.users), places.vectors),
+        targets=places.vectors,
+        pull=np.where(known, np.maximum(places.users, 1) ** 0.25, 0).astype(np.float32),
+        trust=trust.astype(np.float32),
+        told=(trust * places.told + (1 - trust) * typical).astype(np.float32),
+        events=matrix,
+        asked=nobody,
+        wanted=nobody,
+        hidden=np.zeros(matrix.shape[1], dtype=np.bool_),
+    )
+
+
+def _most_liked(users: FloatArray) -> IntArray:
+    """(r,) int32, ascending: the items with likes, if there are too many those with the most."""
+    order = np.argsort(-users, kind="stable")[: min(REFERENCE_ITEMS, int((users > 0).sum()))]
+    return np.sort(order).astype(np.int32)
+
+
+def _embeddings(job: Job, trained: Trained, learned: Features, content: Content, half_life_days: float) -> Embeddings:
+    known = job.trust > 0
+    vectors = np.where(content.told[:, None], trained.content, 0) + trained.ids
+    vectors[~known & ~content.told] = 0
+    rows = _most_liked(job.trust)
+    reference = content.words.take(rows)
+    tower = {key: value for key, value in trained.weights.items() if key != "gain"}
+    return Embeddings(
+        vectors=vectors.astype(np.float32),
+        rows=np.flatnonzero(known | content.told).astype(np.int32),
+        encoder="content",
+        params={
+            "features": learned.settings(),
+            "half_life_days": half_life_days,
+            "told_of_new": float(job.told[~known][0]) if not known.all() else float(job.told.mean()),
+        },
+        arrays={
+            "told": job.told,
+            **learned.arrays(),
+            **tower,
+            "reference_counts": np.diff(reference.indptr).astype(np.float32),
+            "reference_columns": reference.columns.astype(np.float32),
+            "reference_values": reference.values,
+            "reference_vectors": trained.weights["gain"] * job.targets[rows],
+        },
+    )
