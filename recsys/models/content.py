@@ -11,6 +11,7 @@
 
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +26,9 @@ from recsys.models._content.launch import run
 from recsys.models._content.neighbours import means
 from recsys.models._content.training import Trained
 from recsys.params import Section
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 PRIOR_LIKES = 5.0
 REFERENCE_ITEMS = 20_000  # at most so many are compared with an item, the most liked
@@ -46,8 +50,8 @@ class Config(Section):
     popularity: float = Field(0.25, ge=0, le=0.5)
     hidden: int = Field(128, ge=1, le=4096)
     wordllama: bool = False
-    epochs: int = Field(6, ge=0)
-    patience: int = Field(2, ge=1)
+    epochs: int = Field(4, ge=0)
+    patience: int = Field(1, ge=1)
     id_dropout: float = Field(0.5, ge=0, le=1)
     negatives: int = Field(2048, ge=1)
     batch_users: int = Field(256, ge=1)
@@ -56,8 +60,18 @@ class Config(Section):
     checkpoint: str | None = None
 
 
+def suggest(trial: "Trial") -> dict[str, Any]:
+    """What `recsys tune` searches."""
+    half_life = trial.suggest_float("half_life_days", 1, 10_000, log=True)
+    return {
+        "factors": trial.suggest_int("factors", 32, 160, step=32),
+        "half_life_days": float(f"{half_life:.2g}"),
+        "popularity": round(trial.suggest_float("popularity", 0.1, 0.5, step=0.05), 2),
+    }
+
+
 def fit(data: TrainingData, config: Config) -> Embeddings:
-    """Vectors of all items with a like or with content; the same data, seed and threads give the same bytes.
+    """Vectors of all items with a like or with content; the same data and seed give the same bytes.
 
     Raises:
         DataError: see `_content/space.py`.
@@ -75,7 +89,6 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
         negatives=config.negatives,
         batch_users=config.batch_users,
         seed=data.seed,
-        threads=data.threads,
         device=config.device,
         checkpoint=config.checkpoint,
     )

@@ -19,7 +19,7 @@ from recsys.models.content import Config, _job
 from tests import tastes
 
 SETTINGS = Settings(
-    hidden=16, epochs=2, patience=9, id_dropout=0.5, negatives=30, batch_users=64, seed=7, threads=1, device="cpu",
+    hidden=16, epochs=2, patience=9, id_dropout=0.5, negatives=30, batch_users=64, seed=7, device="cpu",
     checkpoint=None,
 )  # fmt: skip
 
@@ -149,7 +149,7 @@ def test_losses_of_the_shares_add_up_to_that_of_the_batch(job):
     model = training.Model(job, SETTINGS)
     users = np.arange(60, dtype=np.int32)
     parts = [batches.draw(job, SETTINGS, users, 1, Team(rank, size)) for rank, size in ((0, 1), (0, 2), (1, 2))]
-    whole, one, two = (float(training._softmax(model, job, part, "cpu").detach()) for part in parts)
+    whole, one, two = (float(training._loss(model, job, part, "cpu").detach()) for part in parts)
     assert one + two == pytest.approx(whole, rel=1e-5)
     assert min(one, two) > 0.2 * whole
 

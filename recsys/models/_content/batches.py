@@ -23,7 +23,8 @@ LEAST_SHARE, MOST_SHARE = 0.05, 0.8  # of a history that is pooled
 class Batch:
     """b users, r items that play a part, s negatives and t likes to find; positions are in `rows`.
 
-    rows: (r,) int32 item rows; keep_ids: (r,) float32, 0 where the id is dropped; histories: (b, r) float32, what
+    rows: (r,) int32 item rows; pull: (r,) float32, how much each counts in the anchor, sum 1 over all shares of the
+    batch; keep_ids: (r,) float32, 0 where the id is dropped; histories: (b, r) float32, what
     pools items into users; negatives: (s,) int64 positions; corrections: (b, s) float32, -log of the probability to be
     drawn, -inf where the user's own history holds the item; owners: (t,) int64 positions of users; wanted: (t,) int64
     positions of items; wanted_is_negative: (t,) bool, it was drawn as negative too; weights: (t,) float32, sum 1 over
@@ -31,6 +32,7 @@ class Batch:
     """
 
     rows: IntArray
+    pull: FloatArray
     keep_ids: FloatArray
     histories: FloatArray
     negatives: npt.NDArray[np.int64]
@@ -68,8 +70,12 @@ def draw(job: Job, settings: Settings, users: IntArray, number: int, team: Team)
     known, wanted = known[mine], wanted[mine]
     corrections = np.tile(-np.log(drawn[negatives]), (len(mine), 1))
     corrections[known[:, negatives].toarray() > 0] = -np.inf
+    pull = np.zeros(len(rows), dtype=np.float32)
+    anchored = team.share(np.arange(len(rows), dtype=np.int32))
+    pull[anchored] = job.pull[rows[anchored]] / max(float(job.pull[rows].sum()), 1e-12)
     return Batch(
         rows=rows,
+        pull=pull,
         keep_ids=keep.astype(np.float32),
         histories=pooling(known, job.told)[:, rows].toarray(),
         negatives=np.searchsorted(rows, negatives),

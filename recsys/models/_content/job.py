@@ -25,7 +25,6 @@ class Settings:
     negatives: int
     batch_users: int
     seed: int
-    threads: int
     device: str
     checkpoint: str | None
 
@@ -75,7 +74,7 @@ class Job:
 
     def fingerprint(self, settings: Settings) -> str:
         """Changes with every number that an epoch depends on; when to stop is not among them."""
-        free = ("checkpoint", "threads", "epochs", "patience")
+        free = ("checkpoint", "epochs", "patience")
         plain = {name: value for name, value in asdict(settings).items() if name not in free}
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
         for name, array in sorted(self._arrays().items()):

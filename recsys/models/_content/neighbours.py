@@ -4,7 +4,7 @@ Cubed, one item of the same words outweighs dozens that share a common one; meas
 """
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_array
 
 from recsys.contracts import FloatArray, IntArray
 from recsys.features import Sparse
@@ -19,13 +19,13 @@ def means(words: Sparse, n_words: int, rows: IntArray, vectors: FloatArray) -> F
     words: (n, n_words), rows of unit length; rows: (r,) int32; vectors: (n, dim) float32. The same as
     `recsys/item_tower.py` gives for a single item, by a matrix product.
     """
-    matrix = csr_matrix((words.values, words.columns, words.indptr), shape=(len(words), n_words))
+    matrix = csr_array((words.values, words.columns, words.indptr), shape=(len(words), n_words))
     reference, position = matrix[rows].T.tocsr(), np.full(len(words), -1)
     position[rows] = np.arange(len(rows))
     found = np.zeros_like(vectors)
     for part in np.array_split(np.arange(len(words)), len(words) // ITEMS_AT_A_TIME + 1):
-        weights = (matrix[part] @ reference).toarray() ** POWER
-        itself = position[part]
-        weights[np.flatnonzero(itself >= 0), itself[itself >= 0]] = 0
-        found[part] = weights @ vectors[rows] / (weights.sum(axis=1, keepdims=True) + TINY)
+        weights = matrix[part] @ reference
+        owners = np.repeat(part, np.diff(weights.indptr))
+        weights.data = np.where(weights.indices == position[owners], 0, weights.data**POWER)
+        found[part] = weights @ vectors[rows] / (weights.sum(axis=1)[:, None] + TINY)
     return found

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from recsys.contracts import FloatArray, IntArray
+from recsys.contracts import FloatArray
 from recsys.models._content import checkpoints
 from recsys.models._content.adam import Adam
 from recsys.models._content.batches import Batch, draw, epoch
@@ -59,11 +59,10 @@ class Model(nn.Module):
 
 def train(job: Job, settings: Settings, team: Team, name: str) -> Trained:
     """Train on one job, as one member of a team of processes; each member returns the same."""
-    torch.set_num_threads(settings.threads)
+    # the products are small: a second thread gains little, and loses a lot on a busy machine; more `processes` gain
+    torch.set_num_threads(1)
     model = Model(job, settings).to(settings.device)
-    known = np.flatnonzero(job.pull > 0).astype(np.int32)
-    anchor = _Anchor(job, known, settings.device, team)
-    _regress(model, anchor, team)
+    _regress(model, job, team, settings.device)
     _start_ids(model, job, settings.device)
     optimizer = Adam(model, RATE)
     state = checkpoints.State(model, optimizer, [_examine(model, job, settings)])
@@ -74,8 +73,7 @@ def train(job: Job, settings: Settings, team: Team, name: str) -> Trained:
         for users in epoch(job, settings, number):
             batch = draw(job, settings, users, number, team)
             model.zero_grad()
-            loss = _softmax(model, job, batch, settings.device) + ANCHOR * anchor.loss(model)
-            loss.backward()  # type: ignore[no-untyped-call]
+            _loss(model, job, batch, settings.device).backward()  # type: ignore[no-untyped-call]
             team.add_up(model)
             optimizer.step()
         state.scores.append(_examine(model, job, settings))
@@ -90,27 +88,24 @@ def train(job: Job, settings: Settings, team: Team, name: str) -> Trained:
     return Trained(weights, model.ids.detach().cpu().numpy(), vectors(model.tower, job, settings.device), state.scores)
 
 
-class _Anchor:
-    """How far the tower puts the known items from where their buyers have put them; each member looks at its share."""
-
-    def __init__(self, job: Job, known: IntArray, device: str, team: Team) -> None:
-        mine = team.share(known)
-        self._content = Content(job, mine, device)
-        self._targets = torch.from_numpy(job.targets[mine]).to(device)
-        self._pull = torch.from_numpy(job.pull[mine] / job.pull[known].sum()).to(device)
-
-    def loss(self, model: Model) -> Tensor:
-        loss: Tensor = (self._pull * ((model.tower(self._content) - self._targets) ** 2).sum(dim=1)).sum()
-        return loss
-
-
-def _regress(model: Model, anchor: _Anchor, team: Team) -> None:
+def _regress(model: Model, job: Job, team: Team, device: str) -> None:
+    """Move the tower's vectors to where the buyers of the known items have put these."""
+    known = np.flatnonzero(job.pull > 0).astype(np.int32)
+    mine = team.share(known)
+    content = Content(job, mine, device)
+    targets = torch.from_numpy(job.targets[mine]).to(device)
+    pull = torch.from_numpy(job.pull[mine] / job.pull[known].sum()).to(device)
     optimizer = Adam(model.tower, REGRESSION_RATE)
     for _ in range(REGRESSION_STEPS):
         model.zero_grad()
-        anchor.loss(model).backward()  # type: ignore[no-untyped-call]
+        _distance(model.tower(content), targets, pull).backward()  # type: ignore[no-untyped-call]
         team.add_up(model.tower)
         optimizer.step()
+
+
+def _distance(vectors: Tensor, targets: Tensor, pull: Tensor) -> Tensor:
+    distance: Tensor = (pull * ((vectors - targets) ** 2).sum(dim=1)).sum()
+    return distance
 
 
 @torch.no_grad()
@@ -120,21 +115,22 @@ def _start_ids(model: Model, job: Job, device: str) -> None:
     model.ids.copy_(torch.from_numpy(own))
 
 
-def _softmax(model: Model, job: Job, batch: Batch, device: str) -> Tensor:
-    """Mean over the batch's users of the cross-entropy of what they liked, for this member's users."""
+def _loss(model: Model, job: Job, batch: Batch, device: str) -> Tensor:
+    """Mean over the batch's users of the cross-entropy of what they liked, and the anchor: this member's share."""
 
     def there(array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(device)
 
-    own = there(batch.keep_ids)[:, None] * model.ids[there(batch.rows.astype(np.int64))]
-    items: Tensor = model.tower(Content(job, batch.rows, device)) + own
+    placed = model.tower(Content(job, batch.rows, device))
+    items = placed + there(batch.keep_ids)[:, None] * model.ids[there(batch.rows.astype(np.int64))]
     users = model.scale.exp() * there(batch.histories) @ items
     logits = users @ items[there(batch.negatives)].T + there(batch.corrections)
     owners = there(batch.owners)
     wanted = (users[owners] * items[there(batch.wanted)]).sum(dim=1)
     total = torch.logsumexp(logits, dim=1)[owners]
     total = torch.where(there(batch.wanted_is_negative), total, torch.logaddexp(total, wanted))
-    loss: Tensor = (there(batch.weights) * (total - wanted)).sum()
+    anchor = _distance(placed, there(job.targets[batch.rows]), there(batch.pull))
+    loss: Tensor = (there(batch.weights) * (total - wanted)).sum() + ANCHOR * anchor
     return loss
 
 
