@@ -21,7 +21,7 @@ import polars as pl
 
 from benchmarks.machine import describe
 from recsys import assemble, bundle, params, splits
-from recsys.evaluation import asking, metrics, sample
+from recsys.evaluation import asking, metrics, sample, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.recommender import Recommender
 
@@ -78,7 +78,12 @@ def draw(split: splits.Split, fold: splits.ScoredFold, settings: params.Params) 
         users = np.sort(np.random.default_rng(settings.seed).choice(users, settings.evaluate.max_users, replace=False))
     chosen = np.searchsorted(everyone.users, users)
     return replace(
-        everyone, users=users, targets=of(everyone.targets, chosen), histories=of(everyone.histories, chosen)
+        everyone,
+        users=users,
+        targets=of(everyone.targets, chosen),
+        histories=of(everyone.histories, chosen),
+        liked=everyone.liked[chosen],
+        idle_days=everyone.idle_days[chosen],
     )
 
 
@@ -111,7 +116,11 @@ def own_lists(workspace: Path, split: splits.Split, asked: sample.Sample, settin
     bundle.write(parts, settings, {}, folder)
     loaded = bundle.load(folder)
     names = dict.fromkeys([*VARIANTS, settings.data.default_variant])
-    return {name: asking.lists(Recommender(loaded, name), split, asked, 20, settings.seed) for name in names}
+    everyone = [segments.everyone(asked)]
+    return {
+        name: asking.lists(Recommender(loaded, name), split, asked, everyone, 20, settings.seed)[segments.PLAIN]
+        for name in names
+    }
 
 
 def score(lists: dict[str, Any], asked: sample.Sample, settings: params.Params) -> dict[str, Any]:
