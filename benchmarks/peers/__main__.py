@@ -103,6 +103,8 @@ def export(split: splits.Split, fold: splits.ScoredFold, mine: sample.Sample, pa
         items=events["item_row"].to_numpy(),
         weights=events["weight"].to_numpy(),
         asked=mine.users,
+        seen_starts=mine.histories.indptr,
+        seen_rows=mine.histories.rows,
         target_starts=mine.targets.indptr,
         target_rows=mine.targets.rows,
         shape=np.array([split.users.height, split.catalogue.height]),

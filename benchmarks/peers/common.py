@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,18 @@ class Fold:
     weights: np.ndarray
     asked: np.ndarray
     targets: list[set[int]]
+    seen: list[set[int]]
     n_users: int
     n_items: int
+
+    @cached_property
+    def k(self) -> int:
+        """How long a list has to be to have K items left when what was seen but not liked is taken out."""
+        liked = [set[int]() for _ in range(self.n_users)]
+        for user, item in zip(self.users.tolist(), self.items.tolist(), strict=True):
+            liked[user].add(item)
+        asked = zip(self.asked.tolist(), self.seen, strict=True)
+        return K + max(len(items - liked[user]) for user, items in asked)
 
 
 Lists = Callable[[Fold, dict[str, Any]], np.ndarray]
@@ -38,10 +49,22 @@ Lists = Callable[[Fold, dict[str, Any]], np.ndarray]
 def read(folder: Path, fold: str) -> Fold:
     """Read one fold of the export."""
     arrays = np.load(folder / f"{fold}.npz", allow_pickle=False)
-    starts, rows = arrays["target_starts"], arrays["target_rows"]
-    targets = [set(part.tolist()) for part in np.split(rows, starts[1:-1])]
+    targets, seen = (
+        [set(part.tolist()) for part in np.split(arrays[f"{name}_rows"], arrays[f"{name}_starts"][1:-1])]
+        for name in ("target", "seen")
+    )
     n_users, n_items = arrays["shape"].tolist()
-    return Fold(arrays["users"], arrays["items"], arrays["weights"], arrays["asked"], targets, n_users, n_items)
+    events = (arrays["users"], arrays["items"], arrays["weights"])
+    return Fold(*events, arrays["asked"], targets, seen, n_users, n_items)
+
+
+def unseen(lists: np.ndarray, fold: Fold) -> np.ndarray:
+    """The first K items of each list that are not in the user's history, liked or not: what our lists leave out too."""
+    rows = np.full((len(lists), K), -1, dtype=np.int32)
+    for place, (row, seen) in enumerate(zip(lists.tolist(), fold.seen, strict=True)):
+        left = [item for item in row if item >= 0 and item not in seen][:K]
+        rows[place, : len(left)] = left
+    return rows
 
 
 def ndcg(lists: np.ndarray, targets: list[set[int]], k: int = 10) -> float:
@@ -54,8 +77,9 @@ def ndcg(lists: np.ndarray, targets: list[set[int]], k: int = 10) -> float:
     return total / len(targets)
 
 
-def top(scores: np.ndarray, fold: Fold, asked: np.ndarray, k: int = K) -> np.ndarray:
-    """The k best unseen items of each row of scores (m, n_items); overwrites scores."""
+def top(scores: np.ndarray, fold: Fold, asked: np.ndarray) -> np.ndarray:
+    """The best items of each row of scores (m, n_items) that are not in the fit set; overwrites scores."""
+    k = min(fold.k, scores.shape[1] - 1)
     place = np.full(fold.n_users, -1)
     place[asked] = np.arange(len(asked))
     mine = place[fold.users] >= 0
@@ -71,12 +95,12 @@ def tune_and_run(name: str, lists: Lists, grid: Iterable[dict[str, Any]]) -> Non
     valid, test = read(data, "valid"), read(data, "test")
     trials = []
     for setting in grid:
-        score = ndcg(lists(valid, setting), valid.targets)
+        score = ndcg(unseen(lists(valid, setting), valid), valid.targets)
         trials.append({"setting": setting, "valid_ndcg@10": score})
         print(f"{name} {setting} {score:.4f}", file=sys.stderr, flush=True)
     best = max(trials, key=lambda trial: trial["valid_ndcg@10"])
     started = time.perf_counter()
-    rows = lists(test, best["setting"])
+    rows = unseen(lists(test, best["setting"]), test)
     seconds = time.perf_counter() - started
     np.save(out / f"{name}.npy", rows)
     (out / f"{name}.json").write_text(json.dumps({**best, "fit_and_ask_seconds": seconds, "trials": trials}, indent=1))

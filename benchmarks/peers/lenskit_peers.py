@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import Fold, K, tune_and_run
+from common import Fold, tune_and_run
 from lenskit.als import ImplicitMFScorer
 from lenskit.batch import recommend
 from lenskit.data import from_interactions_df
@@ -17,12 +17,12 @@ from lenskit.training import TrainingOptions
 def ask(scorer: Any, fold: Fold) -> np.ndarray:
     """Fit, and the lists of the users that the peer knows."""
     events = pd.DataFrame({"user_id": fold.users, "item_id": fold.items}).drop_duplicates()
-    pipeline = topn_pipeline(scorer, n=K)
+    pipeline = topn_pipeline(scorer, n=fold.k)
     pipeline.train(from_interactions_df(events), TrainingOptions(rng=1))
-    rows = np.full((len(fold.asked), K), -1, dtype=np.int32)
+    rows = np.full((len(fold.asked), fold.k), -1, dtype=np.int32)
     known = np.intersect1d(fold.asked, events["user_id"].to_numpy())
-    for key, found in recommend(pipeline, known.tolist(), n=K, n_jobs=1):
-        ids = found.ids()[:K]
+    for key, found in recommend(pipeline, known.tolist(), n=fold.k, n_jobs=1):
+        ids = found.ids()[: fold.k]
         rows[np.searchsorted(fold.asked, key.user_id), : len(ids)] = ids
     return rows
 

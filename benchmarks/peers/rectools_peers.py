@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import Fold, K, tune_and_run
+from common import Fold, tune_and_run
 from implicit.als import AlternatingLeastSquares
 from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 from rectools.dataset import Dataset
@@ -21,8 +21,8 @@ def ask(model: Any, fold: Fold) -> np.ndarray:
     dataset = Dataset.construct(events.assign(datetime=pd.Timestamp("2020-01-01")))
     model.fit(dataset)
     known = np.intersect1d(fold.asked, events["user_id"].to_numpy())
-    found = model.recommend(users=known, dataset=dataset, k=K, filter_viewed=True)
-    rows = np.full((len(fold.asked), K), -1, dtype=np.int32)
+    found = model.recommend(users=known, dataset=dataset, k=fold.k, filter_viewed=True)
+    rows = np.full((len(fold.asked), fold.k), -1, dtype=np.int32)
     rows[np.searchsorted(fold.asked, found["user_id"]), found["rank"] - 1] = found["item_id"]
     return rows
 
