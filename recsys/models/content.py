@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 PRIOR_LIKES = 5.0
-REFERENCE_ITEMS = 20_000  # at most so many are compared with an item, the most liked
+REFERENCE_ITEMS = 5_000  # at most so many are compared with an item, the most liked
 
 
 class Config(Section):

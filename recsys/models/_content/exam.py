@@ -15,6 +15,7 @@ from recsys.models._content.job import Job
 MIN_LIKES = 5  # of a user who is asked
 SHARE, HIDDEN = 0.1, 0.1  # of a user's likes, of the items
 MAX_USERS = 2000
+USERS_AT_A_TIME = 256
 AT = 10
 GAINS = 1 / np.log2(np.arange(2, AT + 2))
 BEST = np.concatenate([[0.0], np.cumsum(GAINS)])
@@ -56,28 +57,31 @@ def hold_out(data: TrainingData) -> HeldOut:
 
 def score(job: Job, items: FloatArray) -> float:
     """Geometric mean of both figures, so that neither is bought with the other. items: (n, dim) float32."""
-    users = pooling(job.asked, job.told) @ items
-    scores = users @ items.T
-    seen = job.asked.tocoo()
-    scores[seen.row, seen.col] = -np.inf
     new = np.flatnonzero(job.hidden)
-    figures = [ndcg(scores, job.wanted), ndcg(scores[:, new], job.wanted[:, new])]
-    asked = [figure for figure in figures if not np.isnan(figure)]
-    return float(np.prod(asked) ** (1 / len(asked))) if asked else 0.0
+    figures = []
+    for begin in range(0, job.asked.shape[0], USERS_AT_A_TIME):
+        asked, wanted = (part[begin : begin + USERS_AT_A_TIME] for part in (job.asked, job.wanted))
+        scores = pooling(asked, job.told) @ items @ items.T
+        seen = asked.tocoo()
+        scores[seen.row, seen.col] = -np.inf
+        figures.append(np.stack([ndcg(scores, wanted), ndcg(scores[:, new], wanted[:, new])], axis=1))
+    of_users = np.concatenate(figures)
+    means = np.nanmean(of_users[:, ~np.isnan(of_users).all(axis=0)], axis=0)
+    return float(np.prod(means) ** (1 / len(means))) if len(means) else 0.0
 
 
-def ndcg(scores: FloatArray, wanted: csr_matrix) -> float:
-    """Mean over the users who want something; scores: (q, m), wanted: (q, m) non-zero where wanted.
+def ndcg(scores: FloatArray, wanted: csr_matrix) -> npt.NDArray[np.float64]:
+    """(q,) per user, NaN for one who wants nothing; scores: (q, m), wanted: (q, m) non-zero where wanted.
 
-    Of few items a third is listed, for a list of all of them is as good as any. NaN when nobody wants anything.
+    Of few items a third is listed, for a list of all of them is as good as any.
     """
     n_wanted = np.diff(wanted.indptr)
-    asked = np.flatnonzero(n_wanted)
     at = min(AT, -(-scores.shape[1] // 3))
-    if not len(asked) or not at:
-        return float("nan")
-    scores, truth = scores[asked], wanted[asked].toarray() > 0
+    if not at:
+        return np.full(len(scores), np.nan)
     top = np.argpartition(-scores, at - 1, axis=1)[:, :at]
     top = np.take_along_axis(top, np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable"), axis=1)
-    gained: npt.NDArray[np.float64] = np.take_along_axis(truth, top, axis=1) @ GAINS[:at]
-    return float((gained / BEST[np.minimum(n_wanted[asked], at)]).mean())
+    gained = np.take_along_axis(wanted.toarray() > 0, top, axis=1) @ GAINS[:at]
+    best = BEST[np.minimum(n_wanted, at)]
+    found: npt.NDArray[np.float64] = np.where(n_wanted > 0, gained / np.maximum(best, 1e-12), np.nan)
+    return found
