@@ -45,8 +45,10 @@ class Query:
     """One request for recommendations, in internal terms.
 
     user_id None is an anonymous visitor. `now` is the moment asked for (UTC seconds). `exclude` are rows that may not
-    be shown. `vectors` maps a model's name to the user's vector in that model's space, or None where the model has
-    nothing to say about this history; the recommender fills it in.
+    be shown; `only`, (n_items,) bool, is True where the caller allows the row, None allows all. `categories` are those
+    that a new user chose. After `deadline`, a moment of `time.perf_counter()`, no optional part begins. `vectors`
+    maps a model's name to the user's vector in that model's space, or None where the model has nothing to say about
+    this history; the recommender fills it in.
     """
 
     history: History
@@ -56,6 +58,9 @@ class Query:
     exclude: IntArray = field(default_factory=lambda: NO_ROWS)
     vectors: Mapping[str, FloatArray | None] = field(default_factory=dict)
     seed: int = 0
+    only: BoolArray | None = None
+    categories: tuple[str, ...] = ()
+    deadline: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,16 @@ class Candidates:
 
 
 NO_CANDIDATES = Candidates(NO_ROWS, np.empty(0, dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place of the answer: which item, its score, and the source that put it there."""
+
+    row: int
+    score: float
+    source: str
+    fallback: bool = False
 
 
 class Source(Protocol):
@@ -89,6 +104,23 @@ class Rule(Protocol):
     """Removes or caps, never adds. rows: (m,) int32 in the order of the answer; returns (m,) bool, True where kept."""
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray: ...
+
+
+class Shape(Protocol):
+    """What the house wants on top of a variant: blocks, boosts, pins, caps, diversity. Comes with the query.
+
+    keep: as a `Rule`. adjust: scores (m,) float32 of these rows, higher is better -> the same, boosted or buried.
+    depth: how many ordered slots `arrange` wants for an answer of k. arrange: ordered slots -> the answer, best first;
+    it may leave out, reorder and add slots, never an item twice or one that `keep` forbids.
+    """
+
+    def keep(self, query: Query, rows: IntArray) -> BoolArray: ...
+
+    def adjust(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray: ...
+
+    def depth(self, k: int) -> int: ...
+
+    def arrange(self, query: Query, slots: list[Slot]) -> list[Slot]: ...
 
 
 class Encoder(Protocol):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.contracts import EMPTY_HISTORY, NO_CANDIDATES, Candidates, FloatArray, IntArray, Query
-from recsys.mixing import mix, ranked
+from recsys.contracts import EMPTY_HISTORY, NO_CANDIDATES, Candidates, FloatArray, IntArray, Query, Slot
+from recsys.mixing import mix, ranked, reserve
 
 QUERY = Query(EMPTY_HISTORY, k=4, now=0.0)
 
@@ -95,7 +95,7 @@ class BySum:
 
 def test_a_ranker_orders_the_union_and_sees_who_proposed_what() -> None:
     ranker = BySum()
-    slots = ranked(QUERY, {"a": candidates([5, 2], [3.0, 1.0]), "b": candidates([2, 9], [4.0, 2.0])}, ranker)
+    slots = ranked(QUERY, {"a": candidates([5, 2], [3.0, 1.0]), "b": candidates([2, 9], [4.0, 2.0])}, ranker, 4)
     assert [(slot.row, slot.score, slot.source) for slot in slots] == [(2, 5.0, "a"), (5, 3.0, "a"), (9, 2.0, "b")]
     assert ranker.rows.tolist() == [2, 5, 9]
     np.testing.assert_array_equal(ranker.scores, [[1.0, 3.0, np.nan], [4.0, np.nan, 2.0]])
@@ -103,9 +103,34 @@ def test_a_ranker_orders_the_union_and_sees_who_proposed_what() -> None:
 
 @pytest.mark.parametrize("k", [1, 2, 9])
 def test_a_ranked_list_is_cut_at_k(k: int) -> None:
-    slots = ranked(Query(EMPTY_HISTORY, k=k, now=0.0), {"a": candidates([1, 2, 3])}, BySum())
+    slots = ranked(Query(EMPTY_HISTORY, k=k, now=0.0), {"a": candidates([1, 2, 3])}, BySum(), k)
     assert [slot.row for slot in slots] == [1, 2, 3][:k]
 
 
 def test_a_ranker_with_nothing_to_rank() -> None:
-    assert ranked(QUERY, {"a": NO_CANDIDATES, "b": NO_CANDIDATES}, BySum()) == []
+    assert ranked(QUERY, {"a": NO_CANDIDATES, "b": NO_CANDIDATES}, BySum(), 4) == []
+
+
+@given(st.integers(1, 100), st.integers(1, 30))
+def test_new_items_get_their_share_of_many_queries(percent: int, k: int) -> None:
+    """The share is exact on average: 400 users, one standard error is below 0.025 places."""
+    share, new = percent / 100, candidates(list(range(1000, 1100)))
+    old = [Slot(row, 1.0, "a") for row in range(k)]
+    places = []
+    for user in range(400):
+        answer = reserve(old, new, "new", share, Query(EMPTY_HISTORY, k=k, now=0.0, user_id=str(user)))
+        assert len({slot.row for slot in answer[:k]}) == k
+        places.append(sum(slot.source == "new" for slot in answer[:k]))
+    assert set(places) <= {int(share * k), int(share * k) + 1}
+    assert np.mean(places) == pytest.approx(share * k, abs=0.1)
+
+
+def test_new_items_come_last_and_not_twice() -> None:
+    old = [Slot(row, 1.0, "a") for row in (1, 2, 3, 4, 5)]
+    answer = reserve(old, candidates([2, 9]), "new", 0.5, Query(EMPTY_HISTORY, k=4, now=0.0))
+    assert [slot.row for slot in answer] == [1, 3, 2, 9, 4, 5]
+
+
+def test_without_new_items_nothing_changes() -> None:
+    old = [Slot(row, 1.0, "a") for row in (1, 2, 3)]
+    assert reserve(old, NO_CANDIDATES, "new", 0.5, Query(EMPTY_HISTORY, k=3, now=0.0)) == old
