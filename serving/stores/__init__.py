@@ -1,0 +1,28 @@
+"""The durable stores: events, exposures, items, identities and who is forgotten. See `docs/stores.md`.
+
+`open_store(url)` gives the one for the url; the tables are made by `python -m serving.stores migrate`.
+"""
+
+from serving.stores.protocol import Store, StoreError
+
+__all__ = ["open_store"]
+
+SQLITE = "sqlite:///"
+POSTGRES = ("postgresql://", "postgres://")
+
+
+async def open_store(url: str) -> Store:
+    """Open `sqlite:///store/events.sqlite` (relative), `sqlite:////srv/events.sqlite`, or `postgresql://...`.
+
+    Raises:
+        StoreError: "store/events.sqlite: its tables are of version 0, this code wants 1; run `python -m ...`"
+    """
+    if url.startswith(SQLITE):
+        from serving.stores.sqlite import SqliteStore  # each driver only where it is used
+
+        return SqliteStore(url.removeprefix(SQLITE))
+    if url.startswith(POSTGRES):
+        from serving.stores.postgres import PostgresStore
+
+        return await PostgresStore.open(url)
+    raise StoreError(f"store url {url!r:.40}: wanted sqlite:///path or postgresql://...; correct RECSYS_STORE_URL")

@@ -1,0 +1,155 @@
+"""What a store keeps and what every store can do. Times are UTC seconds since 1970; ids are strings from outside.
+
+Names: a *guest* has only an anonymous_id; a merge says whose it was. After `merge("cookie-1", "anna")` everything of the
+guest `cookie-1`, before and after, belongs to the user `anna`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from recsys.errors import RecsysError
+
+
+class StoreError(RecsysError):
+    """The store cannot be read or written now; nothing of this call is acknowledged. The next call may succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a user did. event_id makes it idempotent; user_id or anonymous_id says who; `received` is our clock."""
+
+    event_id: str
+    user_id: str | None
+    anonymous_id: str | None
+    item_id: str
+    event: str
+    value: float | None
+    timestamp: float
+    request_id: str | None
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An event that was refused: its place in the request, why, and what was sent (anything JSON can hold)."""
+
+    index: int
+    reason: str
+    body: Any
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """One item of an exposure. position counts from 1; propensity: chance that this item was shown here, or None."""
+
+    item_id: str
+    position: int
+    score: float
+    source: str
+    propensity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Who was served what, by which variant, with which propensity. One per (request_id, unit).
+
+    unit: what the experiment assigned a variant to; propensity: its chance of this variant; context: anything JSON can hold.
+    """
+
+    request_id: str
+    timestamp: float
+    unit: str
+    user_id: str | None
+    anonymous_id: str | None
+    experiment: str | None
+    variant: str
+    bundle_id: str
+    surface: str | None
+    segment: str | None
+    propensity: float
+    items: Sequence[Exposed]
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is known of an item besides the bundle. None: not said; an upsert leaves such a field as it was."""
+
+    item_id: str
+    title: str | None = None
+    text: str | None = None
+    categories: tuple[str, ...] | None = None
+    price: float | None = None
+    available: bool | None = None
+    first_seen: float | None = None
+
+
+class Store(Protocol):
+    """All methods raise StoreError, and nothing else, when the store cannot do its part now.
+
+    An id or text that no store can hold (a NUL, half a surrogate pair) and an event or exposure of nobody raise
+    ValueError.
+    """
+
+    async def add_events(self, events: Sequence[Event]) -> list[bool]:
+        """Returns only when all are durable; True for a new event, False for an event_id that was there before.
+
+        An event of a forgotten user that happened before the forgetting is dropped and counts as a duplicate.
+        """
+        ...
+
+    async def reject(self, rows: Sequence[Rejected]) -> None:
+        """Keep refused events in `dead_letters`; durable."""
+        ...
+
+    async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
+        """The newest `limit` events, oldest first, and a version that is another one whenever they are others.
+
+        Follows merges. With a user_id the anonymous_id plays no part. Version 0: no event. One indexed look-up.
+        """
+        ...
+
+    async def add_exposures(self, batch: Sequence[Exposure]) -> None:
+        """Durable. One that is already there, or that a forgotten user was shown before, is left out."""
+        ...
+
+    async def upsert_items(self, items: Sequence[Item]) -> None:
+        """Add items or change the fields that are not None; durable."""
+        ...
+
+    async def items_since(self, version: int) -> tuple[int, list[Item]]:
+        """Items that were changed after `version` (0: all), each as it is now, and the version to ask with next."""
+        ...
+
+    async def recent(self, since: float) -> dict[str, dict[str, int]]:
+        """item_id -> event -> how often, since the full hour before `since`; from an aggregate, not from the events."""
+        ...
+
+    async def merge(self, anonymous_id: str, user_id: str) -> int:
+        """A guest turned out to be this user: from now on their events are one history. Returns events moved."""
+        ...
+
+    async def forget(self, user_id: str) -> dict[str, int]:
+        """Delete events, exposures, dead letters and identities of this user; returns rows deleted per table.
+
+        Keeps only salted hashes, of the user_id and of the anonymous ids that were merged into it.
+        """
+        ...
+
+    async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
+        """Fingerprints of the users forgotten after version `since`, and the version to ask with next."""
+        ...
+
+    def fingerprint(self, user_id: str) -> str:
+        """The salted hash to look for in `forgotten()`."""
+        ...
+
+    async def ping(self) -> None:
+        """Read something; StoreError says why that is not possible."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun, then close. No other call may follow."""
+        ...
