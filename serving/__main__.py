@@ -6,13 +6,18 @@ import typer
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
+from recsys.errors import reports_errors
+from serving.settings import Settings
 
+
+@reports_errors
 def main(
     host: Annotated[str, typer.Option(envvar="RECSYS_HOST", help="the address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="RECSYS_PORT", min=0, max=65535, help="0 takes a free one")] = 8000,
     workers: Annotated[int, typer.Option(envvar="RECSYS_WORKERS", min=1, help="processes; each has one thread")] = 1,
 ) -> None:
     """Serve the current release of RECSYS_RELEASES (default: releases), or the bundle in the folder RECSYS_BUNDLE."""
+    Settings.from_environment()  # a setting that is refused is one line here, before there are workers
     uvicorn.run("serving.app:create_app", factory=True, host=host, port=port, workers=workers, log_config=_logging())
 
 

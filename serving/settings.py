@@ -1,24 +1,66 @@
-"""What the API reads from its environment."""
+"""What the API reads from its environment: the field `store_url` is the variable RECSYS_STORE_URL, and so on."""
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from recsys.errors import ParamsError
+from serving.keys import Key, parse
+
+PREFIX = "RECSYS_"
+DEVELOPMENT_SECRET = "for development only"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Where the bundle is: a folder named outright, or else the current one of the releases."""
+class Settings(BaseModel):
+    """Everything that an operator may set; values that would be unsafe outside development are refused there."""
 
-    releases: Path = Path("releases")
-    bundle: Path | None = None
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    releases: Path = Field(Path("releases"), description="the folder of the releases; the current one is served")
+    bundle: Path | None = Field(None, description="one bundle to serve, in place of the current release")
+    environment: Literal["development", "production"] = Field(
+        "development", description="production refuses to start without keys or with the secret of development"
+    )
+    api_keys: str = Field("", repr=False, description="who may ask: lines or a file of them, see serving/keys.py")
+    secret: str = Field(DEVELOPMENT_SECRET, repr=False, min_length=16, description="signs what clients hand back")
+    open_metrics: bool = Field(False, description="/metrics without a key, for a scraper inside of the network")
+    max_body_bytes: int = Field(5_000_000, ge=1, description="a larger request body is refused")
+    rate_limit: float = Field(0, ge=0, description="requests a second of one key in one worker process; 0: no limit")
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read RECSYS_RELEASES and RECSYS_BUNDLE; an empty value counts as absent.
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read the variables; an empty one counts as absent.
 
-        >>> Settings.from_environment({"RECSYS_RELEASES": "/srv/releases"})
-        Settings(releases=PosixPath('/srv/releases'), bundle=None)
+        >>> Settings.from_environment({"RECSYS_RELEASES": "/srv/releases"}).releases
+        PosixPath('/srv/releases')
+
+        Raises:
+            ParamsError: "RECSYS_RATE_LIMIT: Input should be greater than or equal to 0"
         """
-        bundle = environment.get("RECSYS_BUNDLE")
-        return cls(Path(environment.get("RECSYS_RELEASES") or cls.releases), Path(bundle) if bundle else None)
+        named = {name: environment.get(PREFIX + name.upper()) for name in cls.model_fields}
+        try:
+            return cls.model_validate({name: value for name, value in named.items() if value})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = f"{PREFIX}{str(first['loc'][0]).upper()}: " if first["loc"] else ""
+            raise ParamsError(where + first["msg"].removeprefix("Value error, ")) from None
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The keys that are accepted; none in development means that everybody may do everything."""
+        return parse(self.api_keys)
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        keys = self.keys  # lines that cannot be read are refused in every environment
+        if self.environment != "development":
+            if not keys:
+                raise ValueError(
+                    "RECSYS_API_KEYS is empty, anybody could ask; make a key with `python -m serving.keys`"
+                )
+            if self.secret == DEVELOPMENT_SECRET:
+                raise ValueError("RECSYS_SECRET is absent: everybody knows its default; set 32 random characters")
+        return self
