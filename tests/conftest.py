@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SMALL = {
     "datasets.synthetic.adapter": {"events": 20_000, "users": 600, "items": 300},
     "datasets.synthetic.thresholds": {"min_interactions": 1_000, "min_users": 50, "min_items": 50},
+    "datasets.synthetic.models.content": {"factors": 16, "epochs": 1},
     "models.als": {"iterations": 5},
     "models.als_long": {"iterations": 5},
     "evaluate": {"max_users": 300, "bootstrap": 200, "baselines": ["popular", "als", "random"]},
