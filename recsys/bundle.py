@@ -31,6 +31,7 @@ from recsys.similar import Similar
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+SIGNATURE = "signature.json"  # of the manifest, see recsys/signing.py; optional, so no part of the content
 
 
 class File(BaseModel):
@@ -135,14 +136,16 @@ def write(parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path) -
 
 
 def verify(folder: Path) -> Manifest:
-    """Check the manifest and every file's hash; a file that the manifest does not list is not trusted.
+    """Check the manifest and every file's hash; a link, or a file that the manifest does not list, is not trusted.
 
     Raises:
         BundleError: "bundle/catalogue.parquet: sha256 is 1f..., the manifest says 9a...; copy the bundle again"
     """
     manifest = read_manifest(folder)
+    if links := [path for path in folder.rglob("*") if path.is_symlink()]:
+        raise BundleError(f"{links[0]}: a link, and a bundle holds plain files; copy it with `cp --dereference`")
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    if unlisted := there - {MANIFEST} - {file.path for file in manifest.files}:
+    if unlisted := there - {MANIFEST, SIGNATURE} - {file.path for file in manifest.files}:
         raise BundleError(f"{folder / min(unlisted)}: not named in the manifest; copy the bundle again")
     for file in manifest.files:
         path = folder / file.path

@@ -10,7 +10,7 @@ import typer
 
 from recsys import params as settings
 from recsys import releases
-from recsys.bundle import read_manifest
+from recsys.bundle import MANIFEST, SIGNATURE, read_manifest
 from recsys.errors import ParamsError, reports_errors
 
 app = typer.Typer(
@@ -22,6 +22,9 @@ release_app = typer.Typer(help="What is served: list, show, promote, roll back."
 app.add_typer(release_app, name="releases")
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="the settings file")]
+PublicKey = Annotated[
+    str | None, typer.Option(envvar="RECSYS_PUBLIC_KEY", help="accept only bundles that this key's owner signed")
+]
 Releases = Annotated[Path, typer.Option("--releases", envvar="RECSYS_RELEASES", help="the folder of the releases")]
 
 
@@ -95,16 +98,40 @@ def current(folder: Releases = Path("releases")) -> None:
 def promote(
     bundle: Annotated[Path, typer.Argument(help="a bundle folder")] = Path("bundle"),
     folder: Releases = Path("releases"),
+    public_key: PublicKey = None,
 ) -> None:
     """Verify a bundle, copy it to the releases and make it current."""
-    print(f"current release: {releases.promote(bundle, folder)}")
+    print(f"current release: {releases.promote(bundle, folder, public_key or None)}")
 
 
 @release_app.command("rollback")
 @reports_errors
-def rollback(folder: Releases = Path("releases")) -> None:
+def rollback(folder: Releases = Path("releases"), public_key: PublicKey = None) -> None:
     """Go back to the release before the current one."""
-    print(f"current release: {releases.rollback(folder)}")
+    print(f"current release: {releases.rollback(folder, public_key or None)}")
+
+
+@release_app.command("keygen")
+@reports_errors
+def keygen(key: Annotated[Path, typer.Argument(help="where to write the private key")] = Path("signing.pem")) -> None:
+    """Make a key pair for signed releases."""
+    from recsys import signing
+
+    public = signing.keygen(key)
+    print(f"private key: {key}; keep it away from the servers\nRECSYS_PUBLIC_KEY={public}")
+
+
+@release_app.command("sign")
+@reports_errors
+def sign(
+    bundle: Annotated[Path, typer.Argument(help="a bundle folder")] = Path("bundle"),
+    key: Annotated[Path, typer.Option(help="the private key, from `recsys releases keygen`")] = Path("signing.pem"),
+) -> None:
+    """Sign a bundle; servers with the public key accept it."""
+    from recsys import signing
+
+    public = signing.sign(bundle / MANIFEST, bundle / SIGNATURE, key)
+    print(f"{bundle / SIGNATURE}: fits RECSYS_PUBLIC_KEY={public}")
 
 
 if __name__ == "__main__":

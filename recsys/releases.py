@@ -3,7 +3,7 @@
     releases/<bundle_id>/    the bundles that were promoted        releases/state.json    {"stack": [ids], "log": [...]}
 
 The last id of the stack is current. `promote` pushes, `rollback` pops. state.json is replaced in one rename, so a
-reader sees the old state or the new one.
+reader sees the old state or the new one. With a public key only bundles that its owner signed are promoted or opened.
 """
 
 import fcntl
@@ -14,14 +14,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
 from recsys import bundle
+from recsys.bundle import Bundle
 from recsys.errors import BundleError
 from recsys.params import Section, parse
 
 STATE = "state.json"
+BundleId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # the name of a folder: nothing that leads elsewhere
 
 
 class Entry(Section):
@@ -29,13 +32,13 @@ class Entry(Section):
 
     at: datetime
     action: str
-    bundle_id: str
+    bundle_id: BundleId
 
 
 class State(Section):
     """What `state.json` holds."""
 
-    stack: list[str] = Field(default_factory=list)
+    stack: list[BundleId] = Field(default_factory=list)
     log: list[Entry] = Field(default_factory=list)
 
 
@@ -67,29 +70,49 @@ def current(folder: Path) -> Path:
     return folder / state.stack[-1]
 
 
-def promote(source: Path, folder: Path) -> str:
+def verify(folder: Path, public_key: str | None = None) -> str:
+    """Check a bundle's files, and its signature if there is a public key (base64). Returns its id.
+
+    Raises:
+        BundleError: see `bundle.verify` and `signing.check`.
+    """
+    _check_signature(folder, public_key)
+    return bundle.verify(folder).bundle_id
+
+
+def load(folder: Path, public_key: str | None = None) -> Bundle:
+    """Verify and open a bundle.
+
+    Raises:
+        BundleError: see `verify`.
+    """
+    _check_signature(folder, public_key)
+    return bundle.load(folder)
+
+
+def promote(source: Path, folder: Path, public_key: str | None = None) -> str:
     """Verify a bundle, copy it into the releases, verify the copy, make it current. Returns its id.
 
     Raises:
         BundleError: when the bundle or its copy is not what its manifest says; the current release stays.
     """
-    bundle_id = bundle.verify(source).bundle_id
+    bundle_id = verify(source, public_key)
     with _locked(folder):
         target = folder / bundle_id
-        if not target.is_dir():
+        if not _same(source, target):
             aside = folder / f"{bundle_id}.partial"
             shutil.rmtree(aside, ignore_errors=True)
             shutil.copytree(source, aside)
-            bundle.verify(aside)
+            verify(aside, public_key)
+            shutil.rmtree(target, ignore_errors=True)
             aside.rename(target)
-        bundle.verify(target)
         state = read(folder)
         if state.stack[-1:] != [bundle_id]:
             _write(folder, [*state.stack, bundle_id], state, "promote")
     return bundle_id
 
 
-def rollback(folder: Path) -> str:
+def rollback(folder: Path, public_key: str | None = None) -> str:
     """Make the release before the current one current again. Returns its id.
 
     Raises:
@@ -100,12 +123,30 @@ def rollback(folder: Path) -> str:
         if len(state.stack) < 2:
             now = state.stack[-1] if state.stack else "none"
             raise BundleError(f"{folder}: no release before the current one ({now}); promote another bundle instead")
-        bundle.verify(folder / state.stack[-2])
+        verify(folder / state.stack[-2], public_key)
         _write(folder, state.stack[:-1], state, "rollback")
         return state.stack[-2]
 
 
-def _write(folder: Path, stack: list[str], state: State, action: str) -> None:
+def _check_signature(folder: Path, public_key: str | None) -> None:
+    if public_key is not None:
+        from recsys import signing  # here, so that who wants no signatures loads no cryptography
+
+        signing.check(folder / bundle.MANIFEST, folder / bundle.SIGNATURE, public_key)
+
+
+def _same(source: Path, target: Path) -> bool:
+    """Is the release already there, complete, and with the signature that the source has now?"""
+    signatures = [folder / bundle.SIGNATURE for folder in (source, target)]
+    try:
+        bundle.verify(target)
+    except BundleError:
+        return False
+    new, old = (path.read_bytes() if path.is_file() else None for path in signatures)
+    return old == new
+
+
+def _write(folder: Path, stack: list[BundleId], state: State, action: str) -> None:
     entry = Entry(at=datetime.now(UTC), action=action, bundle_id=stack[-1])
     content = State(stack=stack, log=[*state.log, entry]).model_dump_json(indent=1)
     aside = folder / f"{STATE}.partial"

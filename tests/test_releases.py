@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from recsys import bundle, params, releases
 from recsys.cli import app
-from recsys.errors import BundleError
+from recsys.errors import BundleError, ParamsError
 
 TOP = Path(__file__).parents[1]
 
@@ -83,6 +83,21 @@ def test_rolling_back_to_a_broken_release_is_refused(two: tuple[Path, Path], tmp
     with pytest.raises(BundleError, match=r"text\.npy: named in the manifest but missing"):
         releases.rollback(folder)
     assert releases.current(folder) == folder / second
+
+
+def test_a_release_that_broke_is_repaired_by_promoting_it_again(two: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "releases"
+    first = releases.promote(two[0], folder)
+    (folder / first / "items" / "text.npy").unlink()
+    assert releases.promote(two[0], folder) == first
+    assert releases.verify(folder / first) == first
+
+
+@pytest.mark.parametrize("odd", ["../../etc", "/etc", "0123456789abcdeg", ""])
+def test_a_state_that_points_elsewhere_is_refused(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "state.json").write_text(json.dumps({"stack": [odd], "log": []}), encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"state\.json: stack\.0.*should match pattern"):
+        releases.current(tmp_path)
 
 
 def test_nothing_promoted_and_an_unreadable_state(tmp_path: Path) -> None:
