@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from serving import errors
+from serving import errors, security
 from serving.live import Live
 from serving.request_ids import RequestIds
 from serving.routes import probes, v1
@@ -18,7 +18,8 @@ from serving.settings import Settings
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the app; it starts at once and is ready as soon as its bundle is loaded."""
-    live = Live(settings or Settings.from_environment())
+    settings = settings or Settings.from_environment()
+    live = Live(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=_function_name,
     )
     app.state.live = live
+    security.protect(app, settings)
     app.add_middleware(RequestIds)
     errors.handle(app)
     app.include_router(v1)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from serving import examples
 
-CODES = {422: "invalid_request", 500: "internal", 503: "not_ready"}
+CODES = {413: "too_large", 422: "invalid_request", 429: "too_many_requests", 500: "internal", 503: "not_ready"}
 
 
 class Problem(BaseModel):
