@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys import ids
-from recsys.contracts import BoolArray, FloatArray
+from recsys.contracts import BoolArray, FloatArray, IntArray
 from recsys.histories import epoch_seconds
+
+FEW_LIKES = 3  # an item that at most so many users liked is new: a collaborative model knows next to nothing of it
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,18 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.popularity)
+
+    @property
+    def new(self) -> BoolArray:
+        """(n_items,) bool: hardly anybody had the chance to like it yet."""
+        return self.popularity <= FEW_LIKES
+
+    @cached_property
+    def of_category(self) -> dict[str, IntArray]:
+        """Category -> rows (m,) int32, ascending."""
+        pairs = self.frame.select("row", "categories").explode("categories").drop_nulls().unique(maintain_order=True)
+        grouped = pairs.group_by("categories", maintain_order=True).agg("row")
+        return {name: rows.to_numpy() for name, rows in zip(grouped["categories"], grouped["row"], strict=True)}
 
 
 def with_popularity(

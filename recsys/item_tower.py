@@ -52,6 +52,11 @@ class ItemTower:
         return mean
 
 
+def knows_content(embeddings: Embeddings) -> bool:
+    """Whether the model can place an item by what it says of itself."""
+    return "features" in embeddings.params
+
+
 def of(embeddings: Embeddings) -> ItemTower | None:
     """The tower of a fitted model, or None for a model that knows nothing of content."""
-    return ItemTower(embeddings.params, embeddings.arrays) if "features" in embeddings.params else None
+    return ItemTower(embeddings.params, embeddings.arrays) if knows_content(embeddings) else None

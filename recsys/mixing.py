@@ -10,6 +10,8 @@ import numpy as np
 
 from recsys.contracts import Candidates, Query, Ranker, Shape, Slot
 
+PAGE = 10  # places: `reserve` treats a longer list as several of this length
+
 
 def mix(proposals: Mapping[str, Candidates], shares: Mapping[str, float], k: int) -> list[Slot]:
     """Deal k slots so that every prefix of the list holds each source's share as closely as whole slots allow.
@@ -83,24 +85,30 @@ def ranked(
 
 
 def reserve(slots: list[Slot], new: Candidates, label: str, share: float, query: Query) -> list[Slot]:
-    """Give that share of the k places to the best new items, at the end of the answer, where they cost least.
+    """Give that share of the k places to the best new items, at the end of every ten, where they cost least.
 
-    share * k is rarely a whole number: a query gets one place more than its whole part with the probability of the
-    rest, decided by a hash of user, length of history and seed, so the share is exact over many queries and one query
-    always has the same answer.
+    A share of ten places is rarely whole: what is left over adds up from ten to ten, and what it begins with is a hash
+    of user, length of history and seed. So the share is exact over many queries, and a query has always one answer.
 
     >>> from recsys.contracts import EMPTY_HISTORY
-    >>> old = [Slot(row, 1.0, "als") for row in range(10)]
-    >>> new = Candidates(np.array([3, 77], dtype=np.int32), np.zeros(2, dtype=np.float32))
-    >>> [slot.row for slot in reserve(old, new, "new", 0.2, Query(EMPTY_HISTORY, k=10, now=0))][:10]
-    [0, 1, 2, 4, 5, 6, 7, 8, 3, 77]
+    >>> old = [Slot(row, 1.0, "als") for row in range(20)]
+    >>> new = Candidates(np.array([3, 77, 88], dtype=np.int32), np.zeros(3, dtype=np.float32))
+    >>> [slot.row for slot in reserve(old, new, "new", 0.2, Query(EMPTY_HISTORY, k=12, now=0))][:12]
+    [0, 1, 2, 4, 5, 6, 7, 8, 3, 77, 9, 10]
     """
-    chance = zlib.crc32(f"{query.user_id} {len(query.history)} {query.seed}".encode()) / 2**32
-    places = int(share * query.k + chance)
+    begun = zlib.crc32(f"{query.user_id} {len(query.history)} {query.seed}".encode()) / 2**32
+    places = int(begun + share * query.k)
     kept = [
         Slot(row, score, label)
         for row, score in zip(new.rows[:places].tolist(), new.scores[:places].tolist(), strict=True)
     ]
-    others = [slot for slot in slots if slot.row not in {slot.row for slot in kept}]
-    head = query.k - len(kept)
-    return others[:head] + kept + others[head:]
+    taken = {slot.row for slot in kept}
+    others = [slot for slot in slots if slot.row not in taken]
+    filled: list[Slot] = []
+    given = 0
+    for end in [*range(PAGE, query.k, PAGE), query.k]:
+        mine = kept[given : int(begun + share * end)]
+        head = end - len(filled) - len(mine)
+        filled += others[:head] + mine
+        others, given = others[head:], given + len(mine)
+    return filled + others

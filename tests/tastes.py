@@ -1,11 +1,16 @@
 """A shop in which every taste has its words, so that it is known who will like an item that nobody has met."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from recsys.contracts import TrainingData
+from recsys import bundle, embeddings, index
+from recsys.contracts import History, Query, TrainingData
+from recsys.models import content
+from recsys.params import Params
+from tests import bundles
 
 WORDS = {
     "kitchen": "pan whisk ladle apron kettle spoon",
@@ -74,3 +79,58 @@ def interactions() -> pl.DataFrame:
 
 def training() -> TrainingData:
     return TrainingData(interactions(), catalogue(), N_USERS, N_ITEMS, NOW.timestamp(), seed=7, threads=1)
+
+
+ARRIVED = datetime(2024, 3, 2, tzinfo=UTC)
+
+
+def arriving(**columns: list[object]) -> pl.DataFrame:
+    """One item a taste, said with words of that taste, and one that says nothing."""
+    said = [" ".join(words.split()[:2]) for words in WORDS.values()]
+    table = {
+        "item_id": [f"arrived-{taste}" for taste in TASTES] + ["arrived-silent"],
+        "title": [*said, ""],
+        "text": [""] * 5,
+        "categories": [[]] * 5,
+        "price": [9.5] * 5,
+        "available": [True] * 5,
+        "first_seen": [ARRIVED] * 5,
+    }
+    return pl.DataFrame({**table, **columns}, schema_overrides={"categories": pl.List(pl.String)})
+
+
+CONTENT = {"sources": [{"source": "nearest", "config": {"model": "content"}}], "rules": bundles.RULES}
+VARIANTS = {
+    "popular": bundles.VARIANTS["popular"],
+    "content": CONTENT,
+    "content_new": {**CONTENT, "new_item_share": 0.2},
+}
+
+
+def open_bundle(folder: Path) -> bundle.Bundle:
+    """The shop with a content model and one that knows only what was sold, called als."""
+    models = {"als": {}, "content": {}}
+    settings = Params.model_validate({**bundles.settings().model_dump(), "variants": VARIANTS, "models": models})
+    fitted = content.fit(training(), content.Config(factors=8, half_life_days=100, hidden=16, epochs=0))
+    embeddings.save(fitted, folder / "content")
+    index.build(fitted.vectors, fitted.rows, settings.index, seed=1).save(folder / "content")
+    als = np.where(np.arange(N_ITEMS)[:, None] < N_SOLD, fitted.vectors[:, :3] + 0.1, 0).astype(np.float32)
+    bundles.model(als, folder / "als")
+    parts = bundle.Parts(
+        interactions=interactions(),
+        catalogue=catalogue(),
+        users=pl.DataFrame(
+            {"user_row": np.arange(N_USERS, dtype=np.int32), "user_id": [f"u{at}" for at in range(N_USERS)]}
+        ),
+        now=NOW.timestamp(),
+        models={name: (folder / name, folder / name) for name in models},
+    )
+    bundle.write(parts, settings, {}, folder / "bundle")
+    return bundle.load(folder / "bundle")
+
+
+def fan_of(taste: int) -> Query:
+    """Somebody who liked three items of one taste."""
+    rows = np.arange(taste * ITEMS_A_TASTE, taste * ITEMS_A_TASTE + 3, dtype=np.int32)
+    history = History(rows, np.ones(3, dtype=np.float32), np.full(3, NOW.timestamp()))
+    return Query(history=history, k=20, now=NOW.timestamp())

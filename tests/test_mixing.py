@@ -131,6 +131,20 @@ def test_new_items_come_last_and_not_twice() -> None:
     assert [slot.row for slot in answer] == [1, 3, 2, 9, 4, 5]
 
 
+@given(st.floats(0, 1), st.integers(1, 45), st.text(max_size=5))
+def test_every_ten_places_hold_their_share_of_new_items_at_the_end(share: float, k: int, user: str) -> None:
+    """So the first ten of a list of twenty are worth as much as a list of ten."""
+    old, new = [Slot(row, 1.0, "a") for row in range(100)], candidates(list(range(200, 300)))
+    query = Query(EMPTY_HISTORY, k=k, now=0.0, user_id=user)
+    fresh = [slot.source == "new" for slot in reserve(old, new, "new", share, query)[:k]]
+    for end in [*range(10, k, 10), k]:
+        assert abs(sum(fresh[:end]) - share * end) < 1 + 1e-9
+        assert fresh[(end - 1) // 10 * 10 : end] == sorted(fresh[(end - 1) // 10 * 10 : end])
+    short = reserve(old, new, "new", share, Query(EMPTY_HISTORY, k=10, now=0.0, user_id=user))[:10]
+    if k >= 10:
+        assert short == reserve(old, new, "new", share, query)[:10]
+
+
 def test_without_new_items_nothing_changes() -> None:
     old = [Slot(row, 1.0, "a") for row in (1, 2, 3)]
     assert reserve(old, NO_CANDIDATES, "new", 0.5, Query(EMPTY_HISTORY, k=3, now=0.0)) == old

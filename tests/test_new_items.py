@@ -1,78 +1,31 @@
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 import pytest
 
-from recsys import bundle, embeddings, index, new_items
+from recsys import bundle, new_items
 from recsys.contracts import History, Query
 from recsys.errors import DataError
-from recsys.models import content
-from recsys.params import Params
 from recsys.recommender import Recommender
-from tests import bundles
 from tests.tastes import (
+    ARRIVED,
     ITEMS_A_TASTE,
     N_ITEMS,
     N_SOLD,
-    N_USERS,
     NEW,
     NOW,
     TASTES,
-    WORDS,
+    arriving,
     catalogue,
-    interactions,
-    training,
+    fan_of,
+    open_bundle,
 )
-
-CONTENT = {"sources": [{"source": "nearest", "config": {"model": "content"}}], "rules": bundles.RULES}
-ARRIVED = datetime(2024, 3, 2, tzinfo=UTC)
-
-
-def arriving(**columns: list[object]) -> pl.DataFrame:
-    """One item a taste, said with words of that taste, and one that says nothing."""
-    said = [" ".join(words.split()[:2]) for words in WORDS.values()]
-    table = {
-        "item_id": [f"arrived-{taste}" for taste in TASTES] + ["arrived-silent"],
-        "title": [*said, ""],
-        "text": [""] * 5,
-        "categories": [[]] * 5,
-        "price": [9.5] * 5,
-        "available": [True] * 5,
-        "first_seen": [ARRIVED] * 5,
-    }
-    return pl.DataFrame({**table, **columns}, schema_overrides={"categories": pl.List(pl.String)})
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> bundle.Bundle:
-    folder = tmp_path_factory.mktemp("bundle")
-    variants = {"popular": bundles.VARIANTS["popular"], "content": CONTENT}
-    models = {"als": {}, "content": {}}
-    settings = Params.model_validate({**bundles.settings().model_dump(), "variants": variants, "models": models})
-    fitted = content.fit(training(), content.Config(factors=8, half_life_days=100, hidden=16, epochs=0))
-    embeddings.save(fitted, folder / "content")
-    index.build(fitted.vectors, fitted.rows, settings.index, seed=1).save(folder / "content")
-    als = np.where(np.arange(N_ITEMS)[:, None] < N_SOLD, fitted.vectors[:, :3] + 0.1, 0).astype(np.float32)
-    bundles.model(als, folder / "als")
-    parts = bundle.Parts(
-        interactions=interactions(),
-        catalogue=catalogue(),
-        users=pl.DataFrame(
-            {"user_row": np.arange(N_USERS, dtype=np.int32), "user_id": [f"u{at}" for at in range(N_USERS)]}
-        ),
-        now=NOW.timestamp(),
-        models={name: (folder / name, folder / name) for name in models},
-    )
-    bundle.write(parts, settings, {}, folder / "bundle")
-    return bundle.load(folder / "bundle")
-
-
-def fan_of(taste: int) -> Query:
-    rows = np.arange(taste * ITEMS_A_TASTE, taste * ITEMS_A_TASTE + 3, dtype=np.int32)
-    history = History(rows, np.ones(3, dtype=np.float32), np.full(3, NOW.timestamp()))
-    return Query(history=history, k=20, now=NOW.timestamp())
+    return open_bundle(tmp_path_factory.mktemp("bundle"))
 
 
 def test_an_arriving_item_reaches_its_fans_and_them_first(loaded: bundle.Bundle) -> None:

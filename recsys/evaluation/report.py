@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from recsys.bundle import Manifest
+from recsys.catalogue import FEW_LIKES
 from recsys.evaluation import plots, results
 from recsys.evaluation.examples import Example
 from recsys.evaluation.sample import Sample
@@ -73,8 +74,8 @@ def page(
         accuracy=list(results.ACCURACY),
         metrics=results.METRICS,
         examples=examples,
-        few_events=results.FEW_EVENTS,
-        wanted_new=float((sample.known_events[sample.targets.rows] <= results.FEW_EVENTS).mean()),
+        few_likes=FEW_LIKES,
+        wanted_new=float((sample.popularity[sample.targets.rows] <= FEW_LIKES).mean()),
         by_segment=Markup(plots.by_segment(apart, settings.gate.metric)),
         by_length=Markup(plots.by_length(tables["curve"])),
         new_users=Markup(plots.new_users(tables["new_users"], f"ndcg@{settings.evaluate.at[0]}"))

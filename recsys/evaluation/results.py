@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recsys.catalogue import FEW_LIKES
 from recsys.contracts import BoolArray, IntArray
 from recsys.evaluation import metrics
 from recsys.evaluation.intervals import Bootstrap
@@ -21,7 +22,6 @@ from recsys.evaluation.segments import Question, Segment
 
 ACCURACY = {"recall": metrics.recall, "ndcg": metrics.ndcg, "hit_rate": metrics.hit_rate, "mrr": metrics.mrr}
 METRICS = (*ACCURACY, "coverage", "novelty", "diversity", "popularity_bias", "new_share")
-FEW_EVENTS = 3  # an item with at most so many is new to `new_share`
 DIGITS = 6
 FLOATS = pl.selectors.float()
 OWN, PAIRED = ("value", "low", "high"), ("difference", "difference_low", "difference_high")
@@ -88,7 +88,7 @@ def beyond_accuracy(rows: IntArray, sample: Sample, at: list[int]) -> PerUser:
         values[f"novelty@{k}"] = metrics.novelty(rows[:, :k], sample.popularity, sample.n_fitted)
         values[f"diversity@{k}"] = metrics.diversity(rows[:, :k], sample.content)
         values[f"popularity_bias@{k}"] = metrics.popularity_bias(rows[:, :k], sample.popularity, sample.histories)
-        values[f"new_share@{k}"] = metrics.share(rows[:, :k], sample.known_events <= FEW_EVENTS)
+        values[f"new_share@{k}"] = metrics.share(rows[:, :k], sample.popularity <= FEW_LIKES)
     return values
 
 

@@ -1,12 +1,14 @@
-"""Items that hardly anybody had the chance to like yet; collaborative models cannot propose them."""
+"""Items that hardly anybody had the chance to like yet: whom they suit, a model that knows content can tell.
+
+Ranked among all items they would never be shown, so a variant reserves a share of the slots: `new_item_share`.
+"""
 
 import numpy as np
 
+from recsys import item_tower
 from recsys.bundle import Bundle
-from recsys.contracts import Candidates, Query
+from recsys.contracts import NO_CANDIDATES, Candidates, FloatArray, Query
 from recsys.params import Section
-
-FEW_EVENTS = 3  # users who liked the item; as in the metric `new_share`
 
 
 class Config(Section):
@@ -14,18 +16,45 @@ class Config(Section):
 
 
 class New:
-    """The newest first; an item without a date counts as new from today."""
+    """Available items of few likes, by the first model of the bundle that knows content.
+
+    Has nothing to say of a user whom that model cannot place: a guess would cost what popular items earn. In a bundle
+    without such a model the newest come first; an item without a date counts as arriving now.
+    """
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
-        new = np.flatnonzero(bundle.catalogue.popularity <= FEW_EVENTS).astype(np.int32)
-        since = bundle.catalogue.first_seen[new]
-        until = bundle.manifest.trained_until.timestamp()
-        age = np.where(np.isnan(since), 0.0, until - since)
-        best = np.argsort(age, kind="stable")
-        self._all = Candidates(new[best], (1 / (1 + np.maximum(age[best], 0))).astype(np.float32))
+        catalogue = bundle.catalogue
+        self._rows = np.flatnonzero(catalogue.new & catalogue.available).astype(np.int32)
+        # in the order of the catalogue, items of the same age would always stand in the same order
+        np.random.default_rng(0).shuffle(self._rows)
+        names = (name for name, model in bundle.models.items() if item_tower.knows_content(model.embeddings))
+        self._model = next(names, None)
+        if self._model is None:
+            self._first_seen = catalogue.first_seen[self._rows]
+        else:
+            model = bundle.models[self._model]
+            self._rows = self._rows[np.isin(self._rows, model.embeddings.rows)]
+            self._vectors: FloatArray = model.embeddings.vectors[self._rows]
+            self._encoder = model.encoder
 
     def propose(self, query: Query, n: int) -> Candidates:
-        return Candidates(self._all.rows[:n], self._all.scores[:n])
+        if self._model is None:
+            return self._newest(query.now, n)
+        known = self._model in query.vectors
+        vector = query.vectors[self._model] if known else self._encoder.encode(query.history, query.now)
+        if vector is None:
+            return NO_CANDIDATES
+        return self._best(self._vectors @ vector, n)
+
+    def _newest(self, now: float, n: int) -> Candidates:
+        days = np.maximum(now - np.nan_to_num(self._first_seen, nan=now), 0) / 86_400
+        return self._best((1 / (1 + days)).astype(np.float32), n)
+
+    def _best(self, scores: FloatArray, n: int) -> Candidates:
+        n = min(n, len(scores))
+        best = np.argpartition(-scores, n - 1)[:n] if n else np.empty(0, dtype=np.intp)
+        best = best[np.argsort(-scores[best], kind="stable")]
+        return Candidates(self._rows[best], scores[best])
 
 
 def build(bundle: Bundle, config: Config) -> New:

@@ -1,9 +1,9 @@
-"""What most users liked recently; the same for everyone, and the answer when nothing is known of a user."""
+"""What most users liked recently: the answer when nothing is known of a user but, maybe, the categories chosen."""
 
 import numpy as np
 
 from recsys.bundle import Bundle
-from recsys.contracts import Candidates, Query
+from recsys.contracts import NO_ROWS, Candidates, Query
 from recsys.params import Section
 
 
@@ -14,16 +14,28 @@ class Config(Section):
 
 
 class Popular:
-    """The order is fixed for a bundle, so it is sorted once."""
+    """The order is fixed for a bundle, so it is sorted once. The categories that a user chose come first, if any."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         counts = bundle.catalogue.recent if config.recent else bundle.catalogue.popularity
         rows = np.argsort(-counts, kind="stable").astype(np.int32)
         liked = rows[counts[rows] > 0]
         self._all = Candidates(liked, counts[liked])
+        self._catalogue = bundle.catalogue
 
     def propose(self, query: Query, n: int) -> Candidates:
-        return Candidates(self._all.rows[:n], self._all.scores[:n])
+        found = self._chosen_first(query.categories) if query.categories else self._all
+        return Candidates(found.rows[:n], found.scores[:n])
+
+    def _chosen_first(self, categories: tuple[str, ...]) -> Candidates:
+        """Items of these categories count the most popular item's likes on top; a name nobody knows is passed over."""
+        chosen = np.zeros(len(self._catalogue), dtype=np.bool_)
+        for name in categories:
+            chosen[self._catalogue.of_category.get(name, NO_ROWS)] = True
+        mine = chosen[self._all.rows]
+        order = np.concatenate([np.flatnonzero(mine), np.flatnonzero(~mine)])
+        scores = self._all.scores + np.where(mine, self._all.scores[:1], np.float32(0))
+        return Candidates(self._all.rows[order], scores[order])
 
 
 def build(bundle: Bundle, config: Config) -> Popular:

@@ -169,7 +169,7 @@ def test_a_floor_and_the_share_of_new_items_are_told(
     with_floor = settings.model_copy(update={"gate": settings.gate.model_copy(update={"floors": [floor]})})
     text = " ".join(re.sub(r"<[^>]+>", " ", render(made, with_floor, every, tables)).split())
     assert "wholly below a floor: ndcg@3 of popular - 0.01 in few." in text
-    wanted = np.mean([made.sample.known_events[row] <= 3 for row in made.sample.targets.rows.tolist()])
+    wanted = np.mean([made.sample.popularity[row] <= 3 for row in made.sample.targets.rows.tolist()])
     assert f"of the choices, {wanted:.1%} are such items" in text
 
 

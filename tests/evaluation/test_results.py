@@ -99,7 +99,7 @@ def test_new_share_counts_items_that_were_hardly_known(
     table: pl.DataFrame, sample: Sample, lists: dict[str, np.ndarray]
 ) -> None:
     shown = lists["model"][:, :6]
-    wanted = np.mean([[sample.known_events[row] <= 3 for row in rows] for rows in shown.tolist()])
+    wanted = np.mean([[sample.popularity[row] <= 3 for row in rows] for rows in shown.tolist()])
     assert 0 < wanted < 1
     assert value(table, "model", "all", "new_share@6") == pytest.approx(wanted, abs=1e-6)
 
