@@ -1,0 +1,284 @@
+"""Ten times the expected traffic while one part after the other breaks and comes back.
+
+    python -m benchmarks.serving.faults [FAULT ...]    writes benchmarks/results/serving_faults.json
+
+Each fault has a server of its own (two workers): sound, broken, sound again, some seconds each. What counts: no 5xx
+but those shed on purpose (503 with Retry-After), every answer useful (k items), sound again within 5 s.
+The disk is a tmpfs of 48 MiB that another file fills, which needs root; without it that fault is left out and said so.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from benchmarks.machine import describe
+from benchmarks.serving import shop
+from benchmarks.serving.server import Server, running
+from benchmarks.serving.traffic import Reply, Traffic, recovered_after, summary
+
+TOP = Path(__file__).parents[2]
+RESULTS = TOP / "benchmarks/results/serving_faults.json"
+RATE, SOUND, BROKEN, AFTER = 200.0, 8.0, 10.0, 12.0
+APP = "benchmarks.serving.faulty:create_app"
+
+Fault = Callable[["Place"], AbstractContextManager[None]]
+
+
+class Place:
+    """Where one fault happens: its folder, the server's environment, and the server once it runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.server: Server | None = None
+        shutil.copytree(shop.releases(), folder / "releases", symlinks=True)
+        self.environment = {
+            "RECSYS_RELEASES": str(folder / "releases"),
+            "RECSYS_STORE_URL": f"sqlite:///{folder}/store/store.sqlite",
+            "FAULTS": str(folder),
+        }
+        (folder / "store").mkdir()
+
+
+@contextmanager
+def source_raises(place: Place) -> Iterator[None]:
+    """The source of the collaborative model raises at every request."""
+    with _flag(place.folder / "source_raises"):
+        yield
+
+
+@contextmanager
+def source_slow(place: Place) -> Iterator[None]:
+    """The same source takes 300 ms."""
+    with _flag(place.folder / "source_slow"):
+        yield
+
+
+@contextmanager
+def store_locked(place: Place) -> Iterator[None]:
+    """Another process keeps the SQLite store locked."""
+    other = apsw.Connection(place.environment["RECSYS_STORE_URL"].removeprefix("sqlite:///"))
+    other.set_busy_timeout(5000)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+@contextmanager
+def disk_full(place: Place) -> Iterator[None]:
+    """The disk of the store is full."""
+    filler = place.folder / "store/filler"
+    with suppress(OSError), filler.open("wb") as file:
+        while True:
+            file.write(b"\0" * 65536)
+            file.flush()
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+@contextmanager
+def worker_killed(place: Place) -> Iterator[None]:
+    """One of the two workers dies at once."""
+    assert place.server is not None
+    os.kill(place.server.workers()[0], signal.SIGKILL)
+    yield
+
+
+@contextmanager
+def bundle_half_written(place: Place) -> Iterator[None]:
+    """The current release is a copy that broke off; afterwards the release before it is current again."""
+    releases = place.folder / "releases"
+    before = (releases / "state.json").read_text()
+    state = json.loads(before)
+    broken = releases / "0123456789abcdef"
+    shutil.copytree(releases / state["stack"][-1], broken)
+    catalogue = broken / "catalogue.parquet"
+    catalogue.write_bytes(catalogue.read_bytes()[: catalogue.stat().st_size // 2])
+    _replace(releases / "state.json", json.dumps({**state, "stack": [*state["stack"], broken.name]}))
+    try:
+        yield
+    finally:
+        _replace(releases / "state.json", before)
+
+
+@contextmanager
+def cache_down(place: Place) -> Iterator[None]:
+    """The Redis cache is gone."""
+    redis = place.environment["RECSYS_CACHE_URL"].rpartition(":")[2]
+    subprocess.run(["redis-cli", "-p", redis, "shutdown", "nosave"], check=False, capture_output=True)
+    try:
+        yield
+    finally:
+        _redis(int(redis))
+
+
+@contextmanager
+def postgres_down(place: Place) -> Iterator[None]:
+    """The PostgreSQL store is stopped at once."""
+    _pg_ctl(place, "stop", "-m", "immediate")
+    try:
+        yield
+    finally:
+        _pg_ctl(place, "start", "-w", "-l", str(place.folder / "pg.log"))
+
+
+FAULTS: dict[str, Fault] = {
+    "source raises": source_raises,
+    "source slow": source_slow,
+    "store down (SQLite locked)": store_locked,
+    "store down (PostgreSQL stopped)": postgres_down,
+    "cache down": cache_down,
+    "bundle half-written": bundle_half_written,
+    "worker killed": worker_killed,
+    "disk full for events": disk_full,
+}
+
+
+def main(names: list[str]) -> None:
+    """Measure and write."""
+    machine, found = describe(), {}
+    for name in names:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            os.chmod(folder, 0o755)
+            found[name] = measure(name, Place(Path(folder)))
+        print(name, json.dumps(found[name]), flush=True)
+    about = {"rate": RATE, "seconds": {"sound": SOUND, "broken": BROKEN, "after": AFTER}, "workers": 2}
+    RESULTS.write_text(json.dumps({"machine": machine, "load": about, "faults": found}, indent=1) + "\n")
+
+
+def measure(name: str, place: Place) -> dict[str, Any]:
+    """One fault from start to end."""
+    try:
+        prepare(name, place)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return {"left out": f"cannot be prepared here: {error}"}
+    try:
+        url = place.environment["RECSYS_STORE_URL"]
+        subprocess.run([sys.executable, "-m", "serving.stores", "migrate", "--url", url], check=True, cwd=TOP)
+        with running(APP, place.folder, 2, **place.environment) as server:
+            place.server = server
+            return asyncio.run(break_it(FAULTS[name], place, server))
+    finally:
+        clean(name, place)
+
+
+async def break_it(fault: Fault, place: Place, server: Server) -> dict[str, Any]:
+    """Traffic all along; the fault in the middle."""
+    warm = Traffic(server.port, shop.requests(seed=3))
+    await warm.run(50, 3)
+    traffic = Traffic(server.port, shop.requests(seed=2))
+    running_traffic = asyncio.create_task(traffic.run(RATE, SOUND + BROKEN + AFTER))
+    start = time.perf_counter()
+    await asyncio.sleep(SOUND)
+    manager = fault(place)
+    await asyncio.to_thread(manager.__enter__)
+    began = time.perf_counter() - start
+    await asyncio.sleep(BROKEN)
+    await asyncio.to_thread(manager.__exit__, None, None, None)
+    ended = time.perf_counter() - start
+    replies = await running_traffic
+
+    def between(low: float, high: float) -> list[Reply]:
+        return [reply for reply in replies if low <= reply.due < high]
+
+    return {
+        "sound": summary(between(0, SOUND)),
+        "broken": summary(between(began, ended)),
+        "after": summary(between(ended, SOUND + BROKEN + AFTER)),
+        "errors": sorted({str(reply.body.get("error", reply.body))[:120] for reply in replies if reply.status != 200})[
+            :5
+        ],
+        "sound_again_after_seconds": recovered_after(replies, ended),
+    }
+
+
+def prepare(name: str, place: Place) -> None:
+    """What the fault needs besides the server."""
+    if name.startswith("disk full"):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", place.folder / "store"], check=True)
+    if name == "cache down":
+        port = _free_port()
+        _redis(port)
+        place.environment["RECSYS_CACHE_URL"] = f"redis://127.0.0.1:{port}"
+    if "PostgreSQL" in name:
+        (place.folder / "pg").mkdir()
+        shutil.chown(place.folder / "pg", "nobody") if os.getuid() == 0 else None
+        _as_nobody(["initdb", "-D", str(place.folder / "pg"), "-A", "trust", "-U", "recsys", "-E", "UTF8"])
+        port = _free_port()
+        options = f"port={port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories=''\n"
+        with (place.folder / "pg/postgresql.conf").open("a") as file:
+            file.write(options)
+        (place.folder / "pg.log").touch(0o666)
+        (place.folder / "pg.log").chmod(0o666)
+        _pg_ctl(place, "start", "-w", "-l", str(place.folder / "pg.log"))
+        place.environment["RECSYS_STORE_URL"] = f"postgresql://recsys@127.0.0.1:{port}/postgres"
+
+
+def clean(name: str, place: Place) -> None:
+    """Stop and unmount what `prepare` made."""
+    if name.startswith("disk full"):
+        subprocess.run(["umount", "-l", place.folder / "store"], check=False)
+    if name == "cache down":
+        port = place.environment["RECSYS_CACHE_URL"].rpartition(":")[2]
+        subprocess.run(["redis-cli", "-p", port, "shutdown", "nosave"], check=False, capture_output=True)
+    if "PostgreSQL" in name:
+        with suppress(subprocess.CalledProcessError):
+            _pg_ctl(place, "stop", "-m", "immediate")
+
+
+@contextmanager
+def _flag(path: Path) -> Iterator[None]:
+    path.touch()
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+def _replace(path: Path, text: str) -> None:
+    aside = path.with_name(path.name + ".partial")
+    aside.write_text(text)
+    aside.replace(path)
+
+
+def _redis(port: int) -> None:
+    command = ["redis-server", "--port", str(port), "--save", "", "--daemonize", "yes", "--bind", "127.0.0.1"]
+    subprocess.run(command, check=True, capture_output=True)
+    time.sleep(0.3)
+
+
+def _pg_ctl(place: Place, *arguments: str) -> None:
+    _as_nobody(["pg_ctl", "-D", str(place.folder / "pg"), *arguments])
+
+
+def _as_nobody(command: list[str]) -> None:
+    """PostgreSQL refuses to run as root."""
+    user = {"user": "nobody"} if os.getuid() == 0 else {}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **user)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or list(FAULTS))

@@ -1,0 +1,167 @@
+"""How much the API carries: throughput beside a bare FastAPI, the expected rate ten times over, and where it ends.
+
+    python -m benchmarks.serving.load [--seconds 300] [--expected 20]
+    writes benchmarks/results/serving_load.json and .png
+
+Throughput is closed-loop (wrk, 16 connections), API and hello taking turns; all else is open-loop (`traffic.py`). The
+client runs on the same cores as the server and takes its part of them: figures are lower than on a machine of its own.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+from benchmarks.machine import describe
+from benchmarks.serving import shop
+from benchmarks.serving.server import Server, running
+from benchmarks.serving.traffic import Traffic, summary
+
+TOP = Path(__file__).parents[2]
+RESULTS = TOP / "benchmarks/results/serving_load.json"
+ROUNDS, ROUND_SECONDS, CONNECTIONS = 3, 8, 16
+STEP_SECONDS, RATES = 10.0, [50, 100, 200, 300, 400, 500, 600, 800, 1000, 1300, 1600, 2000]
+SLOW_P99_MS, ENOUGH = 250.0, 0.999
+
+
+def main() -> None:
+    """Measure and write."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--seconds", type=float, default=300, help="how long ten times the expected rate lasts")
+    options.add_argument("--expected", type=float, default=20, help="requests a second that are expected")
+    asked = options.parse_args()
+    machine, found = describe(), {}
+    environment = {"RECSYS_RELEASES": str(shop.releases())}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        environment |= prepared(folder)
+        found["throughput"] = {str(workers): throughput(folder, environment, workers) for workers in (1, 2)}
+        with running("serving", folder, 2, **environment) as server:
+            found["ten_times_expected"] = {"rate": asked.expected * 10, "workers": 2} | asyncio.run(
+                traffic(server, asked.expected * 10, asked.seconds)
+            )
+        found["steps"] = {str(workers): steps(folder, environment, workers) for workers in (1, 2)}
+    found["saturation_per_second"] = {workers: saturation(rows) for workers, rows in found["steps"].items()}
+    RESULTS.write_text(json.dumps({"machine": machine, "shop": shop.SIZE, **found}, indent=1) + "\n")
+    draw(found["steps"])
+    print(json.dumps(found, indent=1))
+
+
+def prepared(folder: Path) -> dict[str, str]:
+    """The environment of a server with an empty store in `folder`."""
+    url = f"sqlite:///{folder}/store.sqlite"
+    subprocess.run(["python", "-m", "serving.stores", "migrate", "--url", url], check=True, cwd=TOP)
+    return {"RECSYS_STORE_URL": url}
+
+
+async def traffic(server: Server, rate: float, seconds: float) -> dict[str, Any]:
+    """One stretch of open-loop traffic, and what it cost."""
+    before = server.cpu_seconds()
+    replies = await Traffic(server.port, shop.requests(seed=int(rate))).run(rate, seconds)
+    cpu = server.cpu_seconds() - before
+    return {**summary(replies), "cpu_seconds_per_1000": round(cpu / len(replies) * 1000, 3)}
+
+
+def steps(folder: Path, environment: dict[str, str], workers: int) -> list[dict[str, Any]]:
+    """Rising rates until answers are slow or missing."""
+    rows = []
+    with running("serving", folder, workers, **environment) as server:
+        asyncio.run(traffic(server, 20, 3))
+        for rate in RATES:
+            rows.append({"rate": rate, **asyncio.run(traffic(server, rate, STEP_SECONDS))})
+            print(workers, rate, rows[-1]["success"], rows[-1]["ms"], flush=True)
+            if not held(rows[-1]):
+                break
+    return rows
+
+
+def held(row: dict[str, Any]) -> bool:
+    """Whether the server kept up with the rate."""
+    return bool(row["success"] >= ENOUGH and row["ms"]["p99"] <= SLOW_P99_MS)
+
+
+def saturation(rows: list[dict[str, Any]]) -> float | None:
+    """The highest rate that was kept up with."""
+    return max((row["rate"] for row in rows if held(row)), default=None)
+
+
+def throughput(folder: Path, environment: dict[str, str], workers: int) -> dict[str, Any]:
+    """Requests a second of the API and of hello, both running, asked in turns."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is not installed; on Debian: apt-get install wrk")
+    script = folder / "recommend.lua"
+    bodies = [body for path, body in islice(shop.requests(1, event_share=0), 2000) if path == "/v1/recommend"]
+    lines = ",\n".join(f"[=[{json.dumps(body)}]=]" for body in bodies)
+    script.write_text(
+        f"local bodies = {{{lines}}}\nlocal at = 0\nwrk.method = 'POST'\nwrk.path = '/v1/recommend'\n"
+        "wrk.headers['content-type'] = 'application/json'\n"
+        f"request = function() at = at % {len(bodies)} + 1; return wrk.format(nil, nil, nil, bodies[at]) end\n"
+    )
+    rates: dict[str, list[float]] = {"api": [], "hello": []}
+    p50s, p99s = [], []
+    environment = {**environment, "RECSYS_MAX_IN_FLIGHT": "1000"}
+    with (
+        running("serving", folder, workers, **environment) as api,
+        running("benchmarks.serving.hello:create_app", folder, workers) as hello,
+    ):
+        for _ in range(ROUNDS):
+            rate, p50, p99 = wrk(api.port, ["-s", str(script)])
+            rates["api"].append(rate)
+            p50s.append(p50)
+            p99s.append(p99)
+            rates["hello"].append(wrk(hello.port, [])[0])
+    ours, bare = statistics.median(rates["api"]), statistics.median(rates["hello"])
+    return {
+        "api_per_second": rates["api"],
+        "hello_per_second": rates["hello"],
+        "share_of_hello": round(ours / bare, 3),
+        "api_p50_ms": p50s,
+        "api_p99_ms": p99s,
+    }
+
+
+def wrk(port: int, options: list[str]) -> tuple[float, float, float]:
+    """Requests a second, median and 99th percentile in ms; an answer that is no success is an error."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{ROUND_SECONDS}s", "--latency", *options]
+    done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], check=True, capture_output=True, text=True).stdout
+    if "Non-2xx" in done:
+        raise SystemExit(f"answers that are no success:\n{done}")
+    rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", done)[0])
+    return rate, _ms(done, "50%"), _ms(done, "99%")
+
+
+def _ms(text: str, percentile: str) -> float:
+    value, unit = re.findall(rf"{percentile}\s+([\d.]+)(us|ms|s)", text)[0]
+    return round(float(value) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit], 2)
+
+
+def draw(found: dict[str, list[dict[str, Any]]]) -> None:
+    """Latency by rate, one line a number of workers."""
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4))
+    for workers, rows in found.items():
+        rates = [row["rate"] for row in rows]
+        for name, style in (("p50", "-"), ("p99", "--")):
+            label = f"{workers} worker{'s' if workers != '1' else ''}, {name}"
+            color = f"C{int(workers) - 1}"
+            axes.plot(rates, [row["ms"][name] for row in rows], style, color=color, marker="o", label=label)
+    axes.set(xlabel="requests a second (open loop)", ylabel="ms", yscale="log", title="Latency by load")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(RESULTS.with_suffix(".png"), dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Ten minutes of traffic: does memory grow, and do two workers share the pages of the bundle?
+
+    python -m benchmarks.serving.soak [--minutes 10]    writes benchmarks/results/serving_soak.json
+
+Growth is between the end of the first tenth, when caches are full, and the end. PSS counts a shared page once.
+"""
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe
+from benchmarks.serving import shop
+from benchmarks.serving.load import prepared
+from benchmarks.serving.server import Server, running
+from benchmarks.serving.traffic import Traffic, summary
+
+RESULTS = Path(__file__).parents[1] / "results/serving_soak.json"
+RATE = 100.0
+
+
+def main() -> None:
+    """Measure and write."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--minutes", type=float, default=10)
+    seconds = options.parse_args().minutes * 60
+    machine = describe()
+    with tempfile.TemporaryDirectory() as name:
+        environment = {"RECSYS_RELEASES": str(shop.releases()), **prepared(Path(name))}
+        with running("serving", Path(name), 2, **environment) as server:
+            found = asyncio.run(measure(server, seconds))
+    RESULTS.write_text(json.dumps({"machine": machine, "workers": 2, "rate": RATE, **found}, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+async def measure(server: Server, seconds: float) -> dict[str, Any]:
+    """Memory of both workers every fortieth of the time."""
+    task = asyncio.create_task(Traffic(server.port, shop.requests(seed=9)).run(RATE, seconds))
+    start, samples = time.perf_counter(), []
+    while not task.done():
+        await asyncio.sleep(seconds / 40)
+        samples.append({"seconds": round(time.perf_counter() - start), **server.memory_mib()})
+    settled = next(sample for sample in samples if sample["seconds"] >= seconds / 10)
+    last = samples[-1]
+    return {
+        "growth_of_rss": round(last["rss"] / settled["rss"] - 1, 4),
+        "growth_of_pss": round(last["pss"] / settled["pss"] - 1, 4),
+        "pss_of_two_workers_by_rss": round(last["pss"] / last["rss"], 3),
+        "memory_mib": samples,
+        "traffic": summary(await task),
+    }
+
+
+if __name__ == "__main__":
+    main()
