@@ -9,7 +9,9 @@ from recsys.params import Params
 from recsys.splits import Fold, Split
 
 
-def parts(split: Split, fold: Fold, models: Path, indexes: Path, params: Params) -> Parts:
+def parts(
+    split: Split, fold: Fold, models: Path, indexes: Path, params: Params, calibration: Path | None = None
+) -> Parts:
     """Collect the parts for `fold`; `models` and `indexes` hold one folder a model.
 
     The catalogue says what is available today. What was available in a past window is not known, so for every fold but
@@ -22,4 +24,5 @@ def parts(split: Split, fold: Fold, models: Path, indexes: Path, params: Params)
         users=split.users,
         now=split.now(fold),
         models={name: (models / name, indexes / name) for name in params.models},
+        calibration=calibration,
     )

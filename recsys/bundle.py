@@ -3,6 +3,7 @@
     manifest.json       bundle_id, data set, trained_until, counts, models, variants, metrics, and each file's hash
     catalogue.parquet   items in row order, with popularity      items/      item ids <-> rows
     histories/          user id -> what the user did             models/<m>/ vectors, encoder, index
+    calibration.json    what a score is worth as a probability, if that was measured
 
 No pickle, no clock and no host name in it: the same input gives the same bundle_id anywhere.
 """
@@ -19,7 +20,8 @@ from typing import Annotated, Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from recsys import catalogue, embeddings, histories
+from recsys import calibration, catalogue, embeddings, histories
+from recsys.calibration import Calibration
 from recsys.catalogue import Catalogue
 from recsys.contracts import Embeddings, Encoder
 from recsys.errors import BundleError
@@ -81,6 +83,7 @@ class Bundle:
     catalogue: Catalogue
     histories: Histories
     models: Mapping[str, LoadedModel]
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Parts:
     """What a bundle is made of: one fold's interactions, its catalogue and users, and the folders of each model.
 
     interactions, catalogue and users as in `recsys/splits.py`; `now` is the end of the fold in UTC seconds; `models`
-    maps a model's name to (model folder, index folder).
+    maps a model's name to (model folder, index folder); `calibration` is the file of `recsys/calibration.py`.
     """
 
     interactions: pl.DataFrame
@@ -96,6 +99,7 @@ class Parts:
     users: pl.DataFrame
     now: float
     models: Mapping[str, tuple[Path, Path]]
+    calibration: Path | None = None
 
 
 def write(parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path) -> Manifest:
@@ -111,6 +115,8 @@ def write(parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path) -
         )
         catalogue.write(counted, aside)
         histories.write(parts.interactions, parts.users["user_id"], aside / "histories")
+        if parts.calibration is not None:
+            calibration.load(parts.calibration).save(aside / calibration.FILE)
         described = {name: _add_model(folders, aside / "models" / name) for name, folders in parts.models.items()}
         content: dict[str, Any] = {
             "format": FORMAT,
@@ -192,7 +198,8 @@ def load(folder: Path) -> Bundle:
         model = embeddings.load(folder / "models" / name)
         index = Index.load(folder / "models" / name, model.rows)
         loaded[name] = LoadedModel(model, embeddings.encoder_of(model), index, Similar(model))
-    return Bundle(manifest, catalogue.load(folder), Histories(folder / "histories"), loaded)
+    confidence = calibration.load(path) if (path := folder / calibration.FILE).is_file() else None
+    return Bundle(manifest, catalogue.load(folder), Histories(folder / "histories"), loaded, confidence)
 
 
 def _add_model(folders: tuple[Path, Path], out: Path) -> dict[str, Any]:

@@ -1,0 +1,82 @@
+"""Does a confidence of 5 % mean that 5 % are wanted? Reliability table, expected calibration error, Brier score."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.contracts import BoolArray
+from recsys.evaluation.results import DIGITS, FLOATS
+
+Floats = npt.NDArray[np.float64]
+
+BINS = 10
+
+
+def bins(confidence: Floats, wanted: BoolArray) -> pl.DataFrame:
+    """Slots by confidence in ten parts of equal size: slots, confidence (mean), wanted (share).
+
+    Parts of equal width would put nearly all slots of a recommender into the first one.
+
+    >>> bins(np.array([0.1, 0.1, 0.3, 0.3]), np.array([False, False, False, True])).rows()[:2]
+    [(1, 0.1, 0.0), (1, 0.1, 0.0)]
+    """
+    order = np.argsort(confidence, kind="stable")
+    parts = [part for part in np.array_split(order, BINS) if len(part)]
+    rows = [(len(part), float(confidence[part].mean()), float(wanted[part].mean())) for part in parts]
+    return pl.DataFrame(rows, schema=["slots", "confidence", "wanted"], orient="row")
+
+
+def ece(confidence: Floats, wanted: BoolArray) -> float:
+    """Expected calibration error: mean distance of confidence and share wanted over the bins, weighted by slots.
+
+    All say 20 %, but only every tenth is wanted:
+
+    >>> round(ece(np.full(200, 0.2), np.arange(200) % 10 == 0), 3)
+    0.1
+
+    Source: Naeini, Cooper, Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015;
+    Guo et al., "On calibration of modern neural networks", ICML 2017, equation 3 (there with bins of equal width).
+    """
+    table = bins(confidence, wanted)
+    return float(np.average((table["confidence"] - table["wanted"]).abs(), weights=table["slots"]))
+
+
+def ece_by_chance(confidence: Floats) -> float:
+    """About the ECE that perfect confidences would have with so many slots: what is left below it is luck.
+
+    The mean distance of a normal number from its mean is sqrt(2 / pi) standard deviations. Slots of one user go
+    together, so the true floor is somewhat higher.
+    """
+    order = np.argsort(confidence, kind="stable")
+    spread = [np.sqrt((confidence[part] * (1 - confidence[part])).sum()) for part in np.array_split(order, BINS)]
+    return float(np.sqrt(2 / np.pi) * np.sum(spread) / len(confidence))
+
+
+def brier(confidence: Floats, wanted: BoolArray) -> float:
+    """Mean square of the distance of each confidence from what came true, 0 or 1.
+
+    >>> brier(np.array([0.5, 1.0]), np.array([True, True]))
+    0.125
+
+    Source: Brier, "Verification of forecasts expressed in terms of probability", 1950.
+    """
+    return float(np.mean((confidence - wanted) ** 2))
+
+
+def figures(confidence: Floats, wanted: BoolArray) -> dict[str, float]:
+    """All of it for `dvc metrics`; slots without a confidence do not count."""
+    known = np.isfinite(confidence)
+    mine, found = confidence[known], wanted[known]
+    values = {"ece": ece(mine, found), "ece_by_chance": ece_by_chance(mine), "brier": brier(mine, found)}
+    return {name: round(value, DIGITS) for name, value in values.items()}
+
+
+def table(found: Mapping[str, tuple[Floats, BoolArray]]) -> pl.DataFrame:
+    """`bins` of every variant, from its confidences and what was wanted, each (n_slots,)."""
+    parts = []
+    for variant, (confidence, wanted) in found.items():
+        known = np.isfinite(confidence)
+        parts.append(bins(confidence[known], wanted[known]).with_columns(variant=pl.lit(variant)))
+    return pl.concat(parts).select("variant", "slots", "confidence", "wanted").with_columns(FLOATS.round(DIGITS))
