@@ -21,6 +21,7 @@ class Settings(BaseModel):
 
     releases: Path = Field(Path("releases"), description="the folder of the releases; the current one is served")
     bundle: Path | None = Field(None, description="one bundle to serve, in place of the current release")
+    public_key: str | None = Field(None, description="serve only bundles that this key's owner signed")
     environment: Literal["development", "production"] = Field(
         "development", description="production refuses to start without keys or with the secret of development"
     )
@@ -28,6 +29,8 @@ class Settings(BaseModel):
     secret: str = Field(DEVELOPMENT_SECRET, repr=False, min_length=16, description="signs what clients hand back")
     open_metrics: bool = Field(False, description="/metrics without a key, for a scraper inside of the network")
     max_body_bytes: int = Field(5_000_000, ge=1, description="a larger request body is refused")
+    cache_url: str = Field("", repr=False, description="keep answers: `memory` or redis://...; empty: none are kept")
+    cache_seconds: float = Field(30, gt=0, description="how long an answer may be given again")
     rate_limit: float = Field(0, ge=0, description="requests a second of one key in one worker process; 0: no limit")
 
     @classmethod

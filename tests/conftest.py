@@ -4,13 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from filelock import FileLock
+
+from tests import redis_server
 
 # Before a test imports numpy, torch or faiss: each brings its own OpenMP, and two tests run at a time.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -69,6 +71,13 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if trouble := outcome.read_text():
         pytest.fail(trouble, pytrace=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Redis of our own."""
+    with redis_server.running(tmp_path_factory.mktemp("redis")) as (url, _):
+        yield url
 
 
 def _run(command: str, folder: Path, **environment: str) -> str:

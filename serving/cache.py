@@ -1,0 +1,203 @@
+"""Answers that were worked out a moment ago, kept in this process (`memory`) or in Redis, for all workers.
+
+A key holds everything an answer depends on, so nothing has to be thrown away: an event of the user, another bundle or
+another version of the rules makes another key, and the old answer is never asked for again. What the clock changes,
+such as a pin that begins at nine, is late by at most `seconds`. A cache that is out of reach costs time, not answers.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from hashlib import blake2b
+from typing import Generic, Protocol, TypeVar
+
+from prometheus_client import Counter
+from pydantic import BaseModel, ValidationError
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+PREFIX = "recsys:answer"
+MEMORY_ENTRIES = 10_000
+TIMEOUT_SECONDS = 0.05
+RETRY_SECONDS = 2.0
+ANSWERS = Counter("recsys_cache_answers", "Answers asked of the cache, by what came of it", ["outcome"])
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Everything that an answer depends on. `owner` is the user or the visitor, `history` and `items` are versions."""
+
+    owner: str
+    bundle_id: str
+    rules: str
+    experiment: str
+    variant: str
+    history: int
+    items: int
+    request: str
+
+    @property
+    def key(self) -> str:
+        """The same for equal questions only; the owner comes first, so that all answers of one can be found."""
+        return f"{PREFIX}:{_digest(self.owner)}:{_digest(repr(astuple(self)))}"
+
+
+class Backend(Protocol):
+    """Keeps bytes for a while. Reading and writing raise nothing."""
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def put(self, key: str, value: bytes) -> None: ...
+
+    async def delete(self, prefix: str) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+class Cache(Generic[M]):
+    """Answers of one type by key; `worth_keeping` says which of them may be given again."""
+
+    def __init__(self, backend: Backend, answer: type[M], worth_keeping: Callable[[M], bool]) -> None:
+        self._backend = backend
+        self._type = answer
+        self._worth_keeping = worth_keeping
+        self._running: dict[str, asyncio.Task[M]] = {}
+        self._writing: set[asyncio.Task[None]] = set()
+
+    async def answer(self, asked: Asked, compute: Callable[[], Awaitable[M]]) -> M:
+        """The kept answer, or a computed one; of all that ask for the same at the same time only one computes."""
+        key = asked.key
+        task = self._running.get(key)
+        if task is None:
+            task = asyncio.create_task(self._find(key, compute))
+            self._running[key] = task
+            task.add_done_callback(lambda _: self._running.pop(key))
+        else:
+            ANSWERS.labels("shared").inc()
+        return await asyncio.shield(task)  # a client that hangs up takes nobody else's answer with it
+
+    async def forget(self, owner: str) -> int:
+        """Drop the answers of one user or visitor, return how many. Those out of reach end by themselves in seconds."""
+        return await self._backend.delete(f"{PREFIX}:{_digest(owner)}:")
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await asyncio.gather(*self._writing)
+        await self._backend.close()
+
+    async def _find(self, key: str, compute: Callable[[], Awaitable[M]]) -> M:
+        kept = await self._backend.get(key)
+        if kept is not None:
+            with suppress(ValidationError):  # kept by another version of this software
+                answer = self._type.model_validate_json(kept)
+                ANSWERS.labels("hit").inc()
+                return answer
+        ANSWERS.labels("miss").inc()
+        answer = await compute()
+        if self._worth_keeping(answer):
+            writing = asyncio.create_task(self._backend.put(key, answer.model_dump_json().encode()))
+            self._writing.add(writing)
+            writing.add_done_callback(self._writing.discard)
+        return answer
+
+
+class Memory:
+    """The last answers of this process."""
+
+    def __init__(self, seconds: float, entries: int = MEMORY_ENTRIES, clock: Callable[[], float] = time.monotonic):
+        self._seconds = seconds
+        self._entries = entries
+        self._clock = clock
+        self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+
+    async def get(self, key: str) -> bytes | None:
+        until, value = self._kept.get(key, (0.0, b""))
+        if until <= self._clock():
+            return None
+        self._kept.move_to_end(key)
+        return value
+
+    async def put(self, key: str, value: bytes) -> None:
+        self._kept[key] = (self._clock() + self._seconds, value)
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._entries:
+            self._kept.popitem(last=False)
+
+    async def delete(self, prefix: str) -> int:
+        found = [key for key in self._kept if key.startswith(prefix)]
+        for key in found:
+            del self._kept[key]
+        return len(found)
+
+    async def close(self) -> None:
+        self._kept.clear()
+
+
+class Shared:
+    """Redis. After a failure it is left alone for two seconds: a request waits 50 ms for it, not every request."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=32,
+            timeout=TIMEOUT_SECONDS,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._redis = Redis.from_pool(pool)
+        self._milliseconds = max(1, round(seconds * 1e3))
+        self._away_until = 0.0
+
+    async def get(self, key: str) -> bytes | None:
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            value = await self._redis.get(key)
+        except (RedisError, OSError) as error:
+            self._failed(error)
+            return None
+        return value if isinstance(value, bytes) else None
+
+    async def put(self, key: str, value: bytes) -> None:
+        if time.monotonic() < self._away_until:
+            return
+        try:
+            await self._redis.set(key, value, px=self._milliseconds)
+        except (RedisError, OSError) as error:
+            self._failed(error)
+
+    async def delete(self, prefix: str) -> int:
+        try:
+            found = [key async for key in self._redis.scan_iter(match=f"{prefix}*", count=1000)]
+            return int(await self._redis.unlink(*found)) if found else 0
+        except (RedisError, OSError) as error:
+            self._failed(error)
+            return 0
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    def _failed(self, error: Exception) -> None:
+        ANSWERS.labels("failed").inc()
+        self._away_until = time.monotonic() + RETRY_SECONDS
+        log.warning("the cache failed, going on without it for %.0f s: %s", RETRY_SECONDS, type(error).__name__)
+
+
+def open_cache(url: str, seconds: float, answer: type[M], worth_keeping: Callable[[M], bool]) -> Cache[M]:
+    """`memory`, or an address such as redis://host:6379/0."""
+    return Cache(Memory(seconds) if url == "memory" else Shared(url, seconds), answer, worth_keeping)
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()

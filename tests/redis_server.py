@@ -1,0 +1,34 @@
+"""A real Redis of its own on a socket in a folder, without anything on disk."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Its address, once it answers, and its process; without the program `redis-server` the test is skipped."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("no redis-server here; install it (Debian: apt install redis-server)")
+    socket = folder / "redis.sock"
+    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
+    with (folder / "redis.log").open("wb") as log:
+        process = subprocess.Popen(["redis-server", *options], stdout=log, stderr=log)
+    try:
+        url = f"unix://{socket}"
+        with redis.Redis.from_url(url) as client:
+            deadline = time.monotonic() + 30
+            while not socket.exists() or not client.ping():
+                assert process.poll() is None, (folder / "redis.log").read_text()
+                assert time.monotonic() < deadline, "redis-server does not answer"
+                time.sleep(0.01)
+        yield url, process
+    finally:
+        process.kill()
+        process.wait()
