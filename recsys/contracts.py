@@ -19,6 +19,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 SECONDS_PER_DAY = 86_400.0
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
+PIN = "pin"  # the source of a slot that the house gave its place
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,16 @@ NO_CANDIDATES = Candidates(NO_ROWS, np.empty(0, dtype=np.float32))
 
 @dataclass(frozen=True)
 class Slot:
-    """One place of the answer: which item, its score, and the source that put it there."""
+    """One place of the answer: which item, its score, and the source that put it there.
+
+    boost: what the house counted the score by when it ordered the items, 1 for most; the score itself is the model's.
+    """
 
     row: int
     score: float
     source: str
     fallback: bool = False
+    boost: float = 1.0
 
 
 class Source(Protocol):
@@ -109,16 +114,22 @@ class Rule(Protocol):
 class Shape(Protocol):
     """What the house wants on top of a variant: blocks, boosts, pins, caps, diversity. Comes with the query.
 
-    keep: as a `Rule`. adjust: scores (m,) float32 of these rows, higher is better -> the same, boosted or buried.
-    depth: how many ordered slots `arrange` wants for an answer of k. arrange: ordered slots -> the answer, best first;
-    it may leave out, reorder and add slots, never an item twice or one that `keep` forbids.
+    keep: as a `Rule`. adjust: scores (m,) float32 of these rows, higher is better -> the same, boosted or buried; the
+    very same array where nothing is. pins: (p,) int32 rows that want a fixed place; what the rules allow of them comes
+    back to `arrange` as slots of the source `PIN`. depth: how many ordered slots `arrange` wants for an answer of k.
+    room: which of these rows, best first, may join the slots under the caps: at most n places in `rows`, ascending.
+    arrange: ordered slots -> the answer, best first; it may leave out and reorder slots, not add any.
     """
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray: ...
 
     def adjust(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray: ...
 
+    def pins(self, query: Query) -> IntArray: ...
+
     def depth(self, k: int) -> int: ...
+
+    def room(self, slots: list[Slot], rows: IntArray, n: int) -> npt.NDArray[np.intp]: ...
 
     def arrange(self, query: Query, slots: list[Slot]) -> list[Slot]: ...
 

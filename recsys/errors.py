@@ -33,6 +33,10 @@ class BundleError(RecsysError):
     """A bundle is incomplete, altered or of an unreadable format."""
 
 
+class FilterError(RecsysError):
+    """The text of a filter cannot be read."""
+
+
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Turn a RecsysError into one line on stderr and exit code 1; anything else keeps its traceback."""
 

@@ -46,14 +46,17 @@ def mix(proposals: Mapping[str, Candidates], shares: Mapping[str, float], k: int
 
 
 def adjusted(query: Query, proposals: Mapping[str, Candidates], shape: Shape | None) -> Mapping[str, Candidates]:
-    """The proposals with the scores that the house gives them, best first again."""
+    """The proposals in the order that the house wants; the scores stay those of the source."""
     if shape is None:
         return proposals
     found = {}
     for label, before in proposals.items():
         scores = shape.adjust(query, before.rows, before.scores)
-        best = np.argsort(-scores, kind="stable")
-        found[label] = Candidates(before.rows[best], scores[best])
+        if scores is before.scores:
+            found[label] = before
+        else:
+            best = np.argsort(-scores, kind="stable")
+            found[label] = Candidates(before.rows[best], before.scores[best])
     return found
 
 
@@ -76,10 +79,9 @@ def ranked(
         raise ValueError(
             f"the ranker scored {np.count_nonzero(~np.isfinite(final))} of {len(rows)} items as NaN or inf"
         )
-    if shape is not None:
-        final = shape.adjust(query, rows, final)
+    wanted = final if shape is None else shape.adjust(query, rows, final)
     labels = list(proposals)
-    best = np.argsort(-final, kind="stable")[:depth]
+    best = np.argsort(-wanted, kind="stable")[:depth]
     first = (~np.isnan(scores[:, best])).argmax(axis=0)
     return [Slot(int(rows[at]), float(final[at]), labels[int(source)]) for at, source in zip(best, first, strict=True)]
 

@@ -11,13 +11,14 @@ from functools import partial
 import numpy as np
 
 from recsys import extensions
+from recsys.allowing import allow, keep
 from recsys.bundle import Bundle
 from recsys.contracts import (
     NO_CANDIDATES,
-    BoolArray,
+    NO_ROWS,
+    PIN,
     Candidates,
     FloatArray,
-    IntArray,
     Query,
     Ranker,
     Rule,
@@ -93,26 +94,33 @@ class Recommender:
         """Exactly k items, none of them twice, seen or excluded; or `shortfall` says why there are fewer."""
         run = Run(query.deadline, self._guard)
         query = replace(query, vectors=self._encode(query, run))
-        depth = query.k if shape is None else shape.depth(query.k)
+        wanted = depth = query.k if shape is None else shape.depth(query.k)
+        pinned = self._pinned(query, shape, run)
         n_items = len(self.bundle.catalogue)
         n = max(self._candidates, depth + len(query.history) + len(query.exclude))
         while True:
             proposals = self._propose(query, n, run)
-            allowed = self._allow(query, proposals, shape, run)
-            slots = self._order(query, allowed, depth, shape, run)
+            # before the slots are dealt: otherwise seen favourites would eat their own source's share
+            allowed = allow(self._rules, query, proposals, shape, run)
+            slots = self._order(query, allowed, wanted, shape, run)
             slots = self._reserve(query, slots, shape, run)
-            slots = self._arrange(query, slots, shape, run)
+            slots = self._arrange(query, pinned + slots, shape, run)
             if len(slots) >= query.k or n >= n_items or max(len(found.rows) for found in proposals.values()) < n:
                 break
-            n *= 4
+            n, wanted = n * 4, wanted * 4
         reason = None
         if len(slots) < query.k:
             reason = self._why(query, run)
-            slots = self._fill(query, slots, shape, run)
-        return self._answer(query, slots, reason, run)
+            filled = self._fill(query, slots, depth, shape, run, capped=True)
+            slots = self._arrange(query, filled, shape, run)
+        return self._answer(query, slots, shape, reason, run)
 
     def similar(self, row: int, query: Query, shape: Shape | None = None) -> Answer:
-        """Items like the one in `row`, under the same rules and with the same fallback; query gives k and exclude."""
+        """Items like the one in `row`, under the same rules and with the same fallback; query gives k and exclude.
+
+        Of the house's wishes only what it blocks and boosts counts: items that are alike share their categories, so
+        caps and diversity would undo what was asked for.
+        """
         run = Run(query.deadline, self._guard)
         query = replace(query, exclude=np.append(query.exclude, np.int32(row)))
         n = max(self._candidates, query.k + len(query.history) + len(query.exclude))
@@ -120,14 +128,15 @@ class Recommender:
         for name, model in self.bundle.models.items():
             found = run.attempt(f"source {name}", partial(model.similar.to, row, n), NO_CANDIDATES)
             run.step(f"source {name}", len(found.rows))
-            slots = mix(self._allow(query, {name: found}, shape, run), {name: 1.0}, query.k)
+            allowed = allow(self._rules, query, {name: found}, shape, run)
+            slots = mix(adjusted(query, allowed, shape), {name: 1.0}, query.k)
             if slots:
                 break
         reason = None
         if len(slots) < query.k:
             reason = "part_failed" if run.failed else "too_few_candidates" if slots else "item_unknown_to_models"
-            slots = self._fill(query, slots, shape, run)
-        return self._answer(query, slots, reason, run)
+            slots = self._fill(query, slots, query.k, shape, run)
+        return self._answer(query, slots, None, reason, run)
 
     def _encode(self, query: Query, run: Run) -> dict[str, FloatArray | None]:
         vectors: dict[str, FloatArray | None] = {}
@@ -146,33 +155,6 @@ class Recommender:
         run.step(part, len(found.rows))
         return found
 
-    def _allow(
-        self, query: Query, proposals: Mapping[str, Candidates], shape: Shape | None, run: Run
-    ) -> dict[str, Candidates]:
-        """Rules come before the slots are dealt: otherwise seen favourites would eat their own source's share."""
-        allowed = {}
-        before = after = 0
-        for label, found in proposals.items():
-            keep = self._keep(query, found.rows, shape, run)
-            allowed[label] = Candidates(found.rows[keep], found.scores[keep])
-            before, after = before + len(keep), after + int(keep.sum())
-        run.step("rules", after, before - after)
-        return allowed
-
-    def _keep(self, query: Query, rows: IntArray, shape: Shape | None, run: Run) -> BoolArray:
-        keep: BoolArray = np.isin(rows, query.exclude, invert=True)
-        if query.only is not None:
-            keep &= query.only[rows]
-        rules = self._rules if shape is None else {**self._rules, "shape": shape}
-        for name, rule in rules.items():
-            try:
-                keep &= rule.keep(query, rows)
-            except Exception:  # noqa: BLE001 (the answer goes on without the part)
-                # a rule forbids: when it cannot be asked, nothing may pass
-                run.fail(f"rule {name}")
-                keep[:] = False
-        return keep
-
     def _order(
         self, query: Query, allowed: Mapping[str, Candidates], depth: int, shape: Shape | None, run: Run
     ) -> list[Slot]:
@@ -190,13 +172,27 @@ class Recommender:
         if self._new is None:
             return slots
         found = self._ask(NEW, self._new, query, self._candidates + len(query.history) + len(query.exclude), run)
-        new = self._allow(query, {NEW: found}, shape, run)[NEW]
+        new = allow(self._rules, query, {NEW: found}, shape, run)[NEW]
         return reserve(slots, new, NEW, self._new_share, query)
 
+    def _pinned(self, query: Query, shape: Shape | None, run: Run) -> list[Slot]:
+        """What the house wants in a fixed place, as far as the rules allow: who forbids, wins."""
+        rows = NO_ROWS if shape is None else shape.pins(query)
+        if not len(rows):
+            return []
+        kept = rows[keep(self._rules, query, rows, shape, run)]
+        run.step("pins", len(kept), len(rows) - len(kept))
+        return [Slot(row, 0.0, PIN) for row in kept.tolist()]
+
     def _arrange(self, query: Query, slots: list[Slot], shape: Shape | None, run: Run) -> list[Slot]:
+        """Not an optional part, whatever the deadline says: a cap forbids."""
         if shape is not None:
-            slots = run.attempt("shape", partial(shape.arrange, query, slots), slots)
-            run.step("arrange", min(len(slots), query.k))
+            before = len(slots)
+            try:
+                slots = shape.arrange(query, slots)
+            except Exception:  # noqa: BLE001 (the answer goes on without the part)
+                run.fail("shape")
+            run.step("arrange", len(slots), before - len(slots))
         return slots[: query.k]
 
     def _why(self, query: Query, run: Run) -> str:
@@ -208,28 +204,37 @@ class Recommender:
             return "history_unknown_to_models"
         return "too_few_candidates"
 
-    def _answer(self, query: Query, slots: list[Slot], reason: str | None, run: Run) -> Answer:
+    def _answer(self, query: Query, slots: list[Slot], shape: Shape | None, reason: str | None, run: Run) -> Answer:
         shortfall = None
         if len(slots) < query.k:
             n_items = len(self.bundle.catalogue)
             shortfall = f"only {len(slots)} of {n_items} items may be shown here, {query.k} were asked for"
+            allowed = 0 if shape is None else int(keep(self._rules, query, self._static, shape, run).sum())
+            if allowed > len(slots):
+                shortfall += f"; the caps of the house leave out {allowed - len(slots)} more"
         return Answer(tuple(slots), self.variant, reason, shortfall, tuple(run.failed), tuple(run.steps))
 
-    def _fill(self, query: Query, slots: list[Slot], shape: Shape | None, run: Run) -> list[Slot]:
+    def _fill(
+        self, query: Query, slots: list[Slot], wanted: int, shape: Shape | None, run: Run, capped: bool = False
+    ) -> list[Slot]:
         """Fill up from what is popular now, then from the order that is fixed in the bundle."""
         try:
             popular = self._fallback.propose(query, len(self.bundle.catalogue))
         except Exception:  # noqa: BLE001 (the answer goes on without the part)
             run.fail(f"source {FALLBACK}")
             popular = NO_CANDIDATES
+        popular = adjusted(query, {FALLBACK: popular}, shape)[FALLBACK]
         static = Candidates(self._static, np.zeros(len(self._static), dtype=np.float32))
         filled = list(slots)
         for label, found in ((FALLBACK, popular), (LAST_RESORT, static)):
-            if len(filled) >= query.k:
+            if len(filled) >= wanted:
                 break
             taken = np.fromiter((slot.row for slot in filled), dtype=np.int32, count=len(filled))
-            keep = self._keep(query, found.rows, shape, run) & np.isin(found.rows, taken, invert=True)
-            chosen = np.flatnonzero(keep)[: query.k - len(filled)]
+            free = np.isin(found.rows, taken, invert=True)
+            chosen = np.flatnonzero(free & keep(self._rules, query, found.rows, shape, run))
+            if shape is not None and capped:
+                chosen = chosen[shape.room(filled, found.rows[chosen], wanted - len(filled))]
+            chosen = chosen[: wanted - len(filled)]
             filled += [Slot(int(found.rows[at]), float(found.scores[at]), label, fallback=True) for at in chosen]
         run.step("fallback", len(filled), 0)
         return filled
