@@ -3,12 +3,9 @@
 `open_store(url)` gives the one for the url; the tables are made by `python -m serving.stores migrate`.
 """
 
-from serving.stores.protocol import Store, StoreError
+from serving.stores.protocol import POSTGRES, SQLITE, Store, StoreError
 
 __all__ = ["open_store"]
-
-SQLITE = "sqlite:///"
-POSTGRES = ("postgresql://", "postgres://")
 
 
 async def open_store(url: str) -> Store:

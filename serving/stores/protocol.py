@@ -1,7 +1,7 @@
 """What a store keeps and what every store can do. Times are UTC seconds since 1970; ids are strings from outside.
 
-Names: a *guest* has only an anonymous_id; a merge says whose it was. After `merge("cookie-1", "anna")` everything of the
-guest `cookie-1`, before and after, belongs to the user `anna`.
+A *guest* has only an anonymous_id; a merge says whose it was. After `merge("cookie-1", "anna")` everything of the guest
+`cookie-1`, before and after, belongs to the user `anna`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from recsys.errors import RecsysError
+
+DEFAULT_URL = "sqlite:///store/events.sqlite"
+SQLITE = "sqlite:///"
+POSTGRES = ("postgresql://", "postgres://")
 
 
 class StoreError(RecsysError):
@@ -55,7 +59,8 @@ class Exposed:
 class Exposure:
     """Who was served what, by which variant, with which propensity. One per (request_id, unit).
 
-    unit: what the experiment assigned a variant to; propensity: its chance of this variant; context: anything JSON can hold.
+    unit: what the experiment assigned a variant to; propensity: its chance of this variant; context: anything that JSON
+    can hold.
     """
 
     request_id: str
@@ -89,8 +94,7 @@ class Item:
 class Store(Protocol):
     """All methods raise StoreError, and nothing else, when the store cannot do its part now.
 
-    An id or text that no store can hold (a NUL, half a surrogate pair) and an event or exposure of nobody raise
-    ValueError.
+    Only a text that no store can hold (a NUL, half of a surrogate pair) and an event of nobody raise ValueError.
     """
 
     async def add_events(self, events: Sequence[Event]) -> list[bool]:

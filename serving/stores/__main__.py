@@ -1,0 +1,32 @@
+"""`python -m serving.stores migrate`: make or update the tables of the store in RECSYS_STORE_URL."""
+
+from typing import Annotated
+
+import typer
+
+from recsys.errors import reports_errors
+from serving.stores.migrations import migrate as apply
+from serving.stores.protocol import DEFAULT_URL
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def stores() -> None:
+    """The durable store of the API: events, exposures, items, identities."""
+
+
+@app.command()
+@reports_errors
+def migrate(
+    url: Annotated[
+        str, typer.Option(envvar="RECSYS_STORE_URL", help="sqlite:///path or postgresql://...")
+    ] = DEFAULT_URL,
+) -> None:
+    """Bring the tables to the version that this code wants; does nothing when they are."""
+    applied = apply(url)
+    print(f"applied {', '.join(map(str, applied))}" if applied else "nothing to do")
+
+
+if __name__ == "__main__":
+    app()

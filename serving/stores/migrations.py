@@ -1,0 +1,99 @@
+"""The tables, version by version. A change of them is a new entry at the end: entries are never edited, and only add.
+
+One text for both databases: SQLite reads PostgreSQL's type names. What the columns mean: `docs/stores.md`.
+"""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from serving.stores.protocol import SQLITE, StoreError
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE events (
+            event_id TEXT PRIMARY KEY, person TEXT NOT NULL, user_id TEXT, anonymous_id TEXT, item_id TEXT NOT NULL,
+            event TEXT NOT NULL, value DOUBLE PRECISION, timestamp DOUBLE PRECISION NOT NULL, request_id TEXT,
+            received DOUBLE PRECISION NOT NULL)""",
+        "CREATE INDEX events_of_person ON events (person, timestamp)",
+        """CREATE TABLE item_hours (
+            hour BIGINT NOT NULL, item_id TEXT NOT NULL, event TEXT NOT NULL, n BIGINT NOT NULL,
+            PRIMARY KEY (hour, item_id, event))""",
+        """CREATE TABLE exposures (
+            request_id TEXT NOT NULL, unit TEXT NOT NULL, timestamp DOUBLE PRECISION NOT NULL, person TEXT,
+            user_id TEXT, anonymous_id TEXT, experiment TEXT, variant TEXT NOT NULL, bundle_id TEXT NOT NULL,
+            surface TEXT, segment TEXT, propensity DOUBLE PRECISION NOT NULL, items TEXT NOT NULL,
+            context TEXT NOT NULL, PRIMARY KEY (request_id, unit))""",
+        "CREATE INDEX exposures_of_person ON exposures (person)",
+        "CREATE INDEX exposures_by_time ON exposures (timestamp)",
+        """CREATE TABLE dead_letters (
+            letter_id TEXT PRIMARY KEY, received DOUBLE PRECISION NOT NULL, place BIGINT NOT NULL,
+            reason TEXT NOT NULL, body TEXT NOT NULL, user_id TEXT, anonymous_id TEXT)""",
+        """CREATE TABLE items (
+            item_id TEXT PRIMARY KEY, version BIGINT NOT NULL, title TEXT, text TEXT, categories TEXT,
+            price DOUBLE PRECISION, available BOOLEAN, first_seen DOUBLE PRECISION)""",
+        "CREATE INDEX items_by_version ON items (version)",
+        """CREATE TABLE identities (
+            anonymous_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, merged DOUBLE PRECISION NOT NULL)""",
+        "CREATE INDEX identities_of_user ON identities (user_id)",
+        """CREATE TABLE forgotten (
+            fingerprint TEXT PRIMARY KEY, version BIGINT NOT NULL, forgotten DOUBLE PRECISION NOT NULL)""",
+        "CREATE INDEX forgotten_by_version ON forgotten (version)",
+        "CREATE TABLE salt (salt TEXT PRIMARY KEY)",
+        "INSERT INTO salt VALUES ('{salt}')",
+    ),
+)
+
+WANTED = len(MIGRATIONS)
+VERSION_TABLE = "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, applied DOUBLE PRECISION NOT NULL)"
+FOUND = "SELECT coalesce(max(version), 0) FROM migrations"
+
+
+def migrate(url: str) -> list[int]:
+    """Bring the tables of a store to the newest version, all in one transaction; returns the versions applied.
+
+    Raises:
+        StoreError: the url is of no store, or the database cannot be opened or written.
+    """
+    with _transaction(url) as database:
+        database.execute(VERSION_TABLE)
+        found = database.execute(FOUND).fetchone()[0]
+        for version, statements in enumerate(MIGRATIONS[found:], found + 1):
+            for statement in statements:
+                database.execute(statement.replace("{salt}", secrets.token_hex(16)))
+            database.execute(f"INSERT INTO migrations VALUES ({version}, {time.time()})")
+    return list(range(found + 1, WANTED + 1))
+
+
+def check(found: int, store: str) -> None:
+    """Refuse tables that are too old for this code. Newer ones are fine: migrations only add.
+
+    Raises:
+        StoreError: "store/events.sqlite: its tables are of version 0, this code wants 1: run `python -m ...`"
+    """
+    if found < WANTED:
+        raise StoreError(
+            f"{store}: its tables are of version {found}, this code wants {WANTED}:"
+            " run `python -m serving.stores migrate`"
+        )
+
+
+@contextmanager
+def _transaction(url: str) -> Iterator[Any]:
+    """A connection in a transaction that no other migration runs beside."""
+    if url.startswith(SQLITE):
+        from serving.stores import sqlite
+
+        path = url.removeprefix(SQLITE)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with sqlite.errors(path), closing(sqlite.connect(path, create=True)) as file, file:
+            yield file
+    else:
+        from serving.stores import postgres
+
+        with postgres.errors(url), postgres.connect(url) as server:
+            server.execute(postgres.ALONE)
+            yield server

@@ -1,0 +1,158 @@
+"""The embedded store: one file that several processes read and write, through `apsw` in WAL mode.
+
+Reading happens in the event loop: one user's history takes less time than a change of thread would. Writing happens in
+one thread per process, see `serving/stores/writer.py`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from serving.stores import checks, migrations, reads, statements
+from serving.stores.protocol import Event, Exposure, Item, Rejected, StoreError
+from serving.stores.reads import Rows
+from serving.stores.writer import Writer
+from serving.stores.writes import HOUR, Writes, salted
+
+WRITE_WAIT_S = 5.0
+READ_WAIT_S = 0.1  # readers wait for no writer, only for the moment in which a file is recovered after a crash
+
+
+@contextmanager
+def errors(path: str) -> Iterator[None]:
+    """One line for whatever SQLite says; what is wrong with a row itself stays as it is."""
+    try:
+        yield
+    except (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError):
+        raise
+    except (apsw.Error, OSError) as error:
+        raise StoreError(f"{path}: {type(error).__name__}: {error}; nothing was stored by this call") from error
+
+
+def connect(path: str, *, create: bool = False, wait_s: float = WRITE_WAIT_S) -> apsw.Connection:
+    """A connection as every process must have it: WAL, each commit on disk, deleted rows overwritten."""
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    connection = apsw.Connection(path, flags=flags)
+    connection.set_busy_handler(_wait(wait_s))
+    connection.transaction_mode = "IMMEDIATE"
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    return connection
+
+
+def _wait(seconds: float) -> Callable[[int], bool]:
+    """SQLite's own handler sleeps up to 100 ms between two tries, a commit takes 3 ms."""
+    began = 0.0
+
+    def again(tries: int) -> bool:
+        nonlocal began
+        began = time.monotonic() if tries == 0 else began
+        time.sleep(0.001)
+        return time.monotonic() - began < seconds
+
+    return again
+
+
+class SqliteStore:
+    """See `Store`."""
+
+    def __init__(self, path: str) -> None:
+        """Raises StoreError: "store/events.sqlite: its tables are of version 0, this code wants 1: run ..."."""
+        self._path = path
+        self._readers: list[apsw.Connection] = []
+        migrations.check(_version(path), path)
+        self._writes = Writes(self._read(statements.SALT)[0][0])
+        self._writer = Writer(lambda: connect(path), lambda: errors(path))
+
+    async def add_events(self, events: Sequence[Event]) -> list[bool]:
+        """See `Store`."""
+        checks.events(events)
+        return await self._writer.write(lambda: self._writes.add_events(events), len(events))
+
+    async def reject(self, rows: Sequence[Rejected]) -> None:
+        """See `Store`."""
+        await self._writer.write(lambda: self._writes.reject(rows), len(rows))
+
+    async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
+        """See `Store`."""
+        return reads.history(self._read(statements.HISTORY, user_id, anonymous_id, limit))
+
+    async def add_exposures(self, batch: Sequence[Exposure]) -> None:
+        """See `Store`."""
+        checks.exposures(batch)
+        await self._writer.write(lambda: self._writes.add_exposures(batch), len(batch))
+
+    async def upsert_items(self, items: Sequence[Item]) -> None:
+        """See `Store`."""
+        checks.items(items)
+        await self._writer.write(lambda: self._writes.upsert_items(items), len(items))
+
+    async def items_since(self, version: int) -> tuple[int, list[Item]]:
+        """See `Store`."""
+        return reads.items(await asyncio.to_thread(self._read, statements.ITEMS, version), version)
+
+    async def recent(self, since: float) -> dict[str, dict[str, int]]:
+        """See `Store`."""
+        return reads.recent(await asyncio.to_thread(self._read, statements.RECENT, int(since // HOUR)))
+
+    async def merge(self, anonymous_id: str, user_id: str) -> int:
+        """See `Store`."""
+        checks.texts(anonymous_id, user_id)
+        return await self._writer.write(lambda: self._writes.merge(anonymous_id, user_id))
+
+    async def forget(self, user_id: str) -> dict[str, int]:
+        """See `Store`. The log is emptied too: until then it holds pages as they were before."""
+        checks.texts(user_id)
+        deleted = await self._writer.write(lambda: self._writes.forget(user_id))
+        await asyncio.to_thread(self._empty_log)
+        return deleted
+
+    async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
+        """See `Store`."""
+        return reads.forgotten(await asyncio.to_thread(self._read, statements.FORGOTTEN, since), since)
+
+    def fingerprint(self, user_id: str) -> str:
+        """See `Store`."""
+        return salted(self._writes.salt, user_id)
+
+    async def ping(self) -> None:
+        """See `Store`."""
+        self._read(statements.SALT)
+
+    async def close(self) -> None:
+        """See `Store`."""
+        await self._writer.close()
+        while self._readers:
+            self._readers.pop().close()
+
+    def _read(self, statement: str, *values: Any) -> Rows:
+        """A connection that failed is not used again; one that is busy in another thread is not waited for."""
+        with errors(self._path):
+            reader = self._readers.pop() if self._readers else connect(self._path, wait_s=READ_WAIT_S)
+            rows: Rows = reader.execute(statement, values).fetchall()
+        self._readers.append(reader)
+        return rows
+
+    def _empty_log(self) -> None:
+        with errors(self._path), closing(connect(self._path)) as connection:
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        if busy:
+            raise StoreError(
+                f"{self._path}: deleted, but others still read the log that holds the rows; repeat the call"
+            )
+
+
+def _version(path: str) -> int:
+    if not Path(path).is_file():
+        return 0
+    with errors(path), closing(connect(path)) as connection:
+        try:
+            found: Any = connection.execute(migrations.FOUND).fetchall()[0][0]
+        except apsw.SQLError:  # no such table
+            return 0
+    return int(found)
