@@ -1,9 +1,10 @@
 """`params.yaml`, typed. Unknown and missing keys are errors that name the file, the key and the choices.
 
 Nothing overrides anything: `models.<m>` holds what is the same for every data set, `datasets.<name>.models.<m>` what
-was tuned for that one, and a key that stands in both is refused.
+was tuned for that one, and a key that stands in both is refused. The same goes for `variants`.
 """
 
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -58,6 +59,7 @@ class DatasetParams(Section):
     split: SplitParams
     recent_half_life_days: float = Field(gt=0)
     models: dict[str, dict[str, Any]]
+    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     default_variant: str
 
 
@@ -139,7 +141,7 @@ class GateParams(Section):
 
 
 class Params(Section):
-    """The whole file."""
+    """The whole file; `variants` are complete, with what the active data set says of them."""
 
     dataset: str
     seed: int = Field(ge=0, lt=2**31)
@@ -175,7 +177,11 @@ def load(path: Path = PARAMS_FILE) -> Params:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     params = parse(Params, content, str(path))
     _check_names(params, path)
-    return params
+    variants = dict(params.variants)
+    for name, tuned in params.data.variants.items():
+        merged = variants[name].model_dump(exclude_unset=True) | tuned
+        variants[name] = parse(VariantParams, merged, f"{path}: datasets.{params.dataset}.variants.{name}")
+    return params.model_copy(update={"variants": variants})
 
 
 SectionT = Any
@@ -196,20 +202,23 @@ def parse(model: type[M], content: Any, where: str) -> M:
         raise ParamsError(f"{where}: {key}: {first['msg']}, found {shown}") from None
 
 
+def _check_tuned(at: str, kind: str, tuned: dict[str, dict[str, Any]], shared: Mapping[str, Container[str]]) -> None:
+    """What a data set says of its models or variants is of known ones, and of keys that are not shared."""
+    for name, settings in tuned.items():
+        if name not in shared:
+            raise ParamsError(f"{at}.{kind}.{name}: no such {kind[:-1]} in `{kind}`: add {kind}.{name}")
+        if both := sorted(key for key in settings if key in shared[name]):
+            raise ParamsError(f"{at}.{kind}.{name}: {both[0]!r} stands there and in {kind}.{name}: keep one")
+
+
 def _check_names(params: Params, path: Path) -> None:
     if params.dataset not in params.datasets:
         choices = ", ".join(params.datasets)
         raise ParamsError(f"{path}: dataset is {params.dataset!r}, wanted a section of `datasets`: {choices}")
+    shared = {name: variant.model_fields_set for name, variant in params.variants.items()}
     for dataset, section in params.datasets.items():
-        for model, tuned in section.models.items():
-            if model not in params.models:
-                raise ParamsError(
-                    f"{path}: datasets.{dataset}.models.{model}: no such model in `models`: add models.{model}"
-                )
-            if both := sorted(tuned.keys() & params.models[model].keys()):
-                raise ParamsError(
-                    f"{path}: {both[0]!r} stands in models.{model} and in datasets.{dataset}.models.{model}: keep one"
-                )
+        _check_tuned(f"{path}: datasets.{dataset}", "models", section.models, params.models)
+        _check_tuned(f"{path}: datasets.{dataset}", "variants", section.variants, shared)
         if section.default_variant not in params.variants:
             choices = ", ".join(params.variants)
             raise ParamsError(

@@ -45,10 +45,19 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
         (lambda p: p["datasets"]["movielens"]["split"].update(protocol="random"), r"split.protocol: .* found 'random'"),
         (
             lambda p: p["models"]["als"].update(alpha=1.0),
-            r"'alpha' stands in models.als and in datasets.\w+.models.als",
+            r"datasets.\w+.models.als: 'alpha' stands there and in models.als: keep one",
         ),
         (lambda p: p["datasets"]["synthetic"].update(default_variant="x"), r"default_variant is 'x', wanted one of: "),
         (lambda p: p["datasets"]["synthetic"]["models"].update(new={}), r"models.new: no such model in `models`"),
+        (
+            lambda p: p["datasets"]["synthetic"].update(variants={"als": {"rules": []}}),
+            r"datasets.synthetic.variants.als: 'rules' stands there and in variants.als: keep one",
+        ),
+        (lambda p: p["datasets"]["files"]["variants"].update(new={}), r"variants.new: no such variant in `variants`"),
+        (
+            lambda p: p["datasets"]["synthetic"].update(variants={"als": {"new_item_share": 2}}),
+            r"datasets.synthetic.variants.als: new_item_share: .* found 2",
+        ),
         (lambda p: p["datasets"]["synthetic"]["split"].update(target_events=["buy"]), r"'buy' is not in event_weights"),
         (lambda p: p["gate"].update(baseline="best"), r"gate.baseline is 'best', wanted one of evaluate.baselines: "),
         (
@@ -66,6 +75,15 @@ def test_a_wrong_file_is_one_line_that_names_the_key_and_the_choices(tmp_path: P
     assert message.startswith(str(path))
     assert "\n" not in message
     assert re.search(line, message), message
+
+
+def test_a_variant_is_complete_with_what_the_data_set_says_of_it(tmp_path: Path) -> None:
+    tuned = {"synthetic": {"als": {"new_item_share": 0.5}}, "files": {"als": {"new_item_share": 0.1}}}
+    path = write(tmp_path, lambda p: [p["datasets"][name].update(variants=tuned[name]) for name in tuned])
+    loaded = params.load(path)
+    assert loaded.variants["als"].new_item_share == 0.5
+    assert loaded.variants["als"].sources == params.load(TOP / "params.yaml").variants["als"].sources
+    assert loaded.variants["popular"].new_item_share == 0
 
 
 def test_no_file_and_no_yaml(tmp_path: Path) -> None:
