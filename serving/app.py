@@ -23,7 +23,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(live.load_when_there())
+        loading = asyncio.create_task(live.follow())
         yield
         loading.cancel()
         with suppress(asyncio.CancelledError):
