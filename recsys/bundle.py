@@ -61,6 +61,7 @@ class Manifest(BaseModel):
     default_variant: str
     event_weights: dict[str, float]
     allow_repeat: bool
+    recent_half_life_days: float
     metrics: dict[str, Any]
     files: list[File]
 
@@ -132,6 +133,7 @@ def write(parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path) -
             "default_variant": params.data.default_variant,
             "event_weights": params.data.event_weights,
             "allow_repeat": params.data.split.allow_repeat,
+            "recent_half_life_days": params.data.recent_half_life_days,
             "metrics": dict(metrics),
             "files": [_describe(path, aside) for path in sorted(aside.rglob("*")) if path.is_file()],
         }
