@@ -1,0 +1,207 @@
+"""The store of several machines: PostgreSQL through psycopg 3, a pool of connections, one writing task per process."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection, AsyncRawCursor, conninfo
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from serving.stores import checks, migrations, reads, statements
+from serving.stores.protocol import Event, Exposure, Item, Rejected, StoreError
+from serving.stores.reads import Rows
+from serving.stores.task_writer import Job, TaskWriter
+from serving.stores.writes import HOUR, Write, Writes, salted
+
+T = TypeVar("T")
+
+CONNECTIONS = 4
+OPENING_S = 5.0
+WAIT_S = 1.0  # for a connection; in an outage every call fails after that and the next one tries anew
+# A commit is acknowledged when it is on disk, whatever the server's default; a dead network is noticed.
+OPTIONS: dict[str, Any] = {"options": "-c synchronous_commit=on", "connect_timeout": 2, "tcp_user_timeout": 5000}
+# Events and exposures are written side by side; what moves or deletes them, or numbers its rows, runs alone.
+ALONE = "SELECT pg_advisory_xact_lock(1128679022)"
+BESIDE = "SELECT pg_advisory_xact_lock_shared(1128679022)"
+
+
+@contextmanager
+def errors(url: str) -> Iterator[None]:
+    """One line without the password; what is wrong with a row itself stays as it is."""
+    try:
+        yield
+    except (psycopg.DataError, psycopg.IntegrityError):
+        raise
+    except (psycopg.Error, PoolTimeout, OSError) as error:
+        said = " ".join(str(error).split())
+        raise StoreError(f"{name_of(url)}: {said}; nothing is acknowledged of this call") from error
+
+
+def name_of(url: str) -> str:
+    """The url without user and password."""
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return "the store's url"
+    return f"postgresql://{parts.get('host', '')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def connect(url: str) -> "psycopg.Connection[Any]":
+    """One connection for a migration."""
+    return psycopg.connect(url, **OPTIONS)
+
+
+class PostgresStore:
+    """See `Store`."""
+
+    def __init__(self, url: str, pool: "AsyncConnectionPool[AsyncConnection[Any]]", salt: str) -> None:
+        self._url, self._pool = url, pool
+        self._writes = Writes(salt)
+        self._writer = TaskWriter(self._transaction)
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Raises StoreError: the server cannot be reached, or its tables are too old."""
+        with errors(url):
+            pool = AsyncConnectionPool(
+                url,
+                kwargs={**OPTIONS, "autocommit": True, "cursor_factory": AsyncRawCursor},
+                min_size=1,
+                max_size=CONNECTIONS,
+                timeout=WAIT_S,
+                reconnect_timeout=WAIT_S,
+                open=False,
+            )
+            try:
+                await pool.open(wait=True, timeout=OPENING_S)
+                async with pool.connection() as connection:
+                    migrations.check(await _version(connection), name_of(url))
+                    salt = await _fetch(connection, statements.SALT)
+            except BaseException:
+                await pool.close()
+                raise
+        return cls(url, pool, salt[0][0])
+
+    async def add_events(self, events: Sequence[Event]) -> list[bool]:
+        """See `Store`. If the connection breaks while it commits, what was stored is answered as a duplicate."""
+        checks.events(events)
+        return await self._writer.write(lambda: self._writes.add_events(events), len(events))
+
+    async def reject(self, rows: Sequence[Rejected]) -> None:
+        """See `Store`."""
+        await self._writer.write(lambda: self._writes.reject(rows), len(rows))
+
+    async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
+        """See `Store`."""
+        return reads.history(await self._read(statements.HISTORY, user_id, anonymous_id, limit))
+
+    async def add_exposures(self, batch: Sequence[Exposure]) -> None:
+        """See `Store`."""
+        checks.exposures(batch)
+        await self._writer.write(lambda: self._writes.add_exposures(batch), len(batch))
+
+    async def upsert_items(self, items: Sequence[Item]) -> None:
+        """See `Store`."""
+        checks.items(items)
+        await self._writer.write(lambda: self._writes.upsert_items(items), len(items), alone=True)
+
+    async def items_since(self, version: int) -> tuple[int, list[Item]]:
+        """See `Store`."""
+        return reads.items(await self._read(statements.ITEMS, version), version)
+
+    async def recent(self, since: float) -> dict[str, dict[str, int]]:
+        """See `Store`."""
+        return reads.recent(await self._read(statements.RECENT, int(since // HOUR)))
+
+    async def merge(self, anonymous_id: str, user_id: str) -> int:
+        """See `Store`."""
+        checks.texts(anonymous_id, user_id)
+        return await self._writer.write(lambda: self._writes.merge(anonymous_id, user_id), alone=True)
+
+    async def forget(self, user_id: str) -> dict[str, int]:
+        """See `Store`."""
+        checks.texts(user_id)
+        return await self._writer.write(lambda: self._writes.forget(user_id), alone=True)
+
+    async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
+        """See `Store`."""
+        return reads.forgotten(await self._read(statements.FORGOTTEN, since), since)
+
+    def fingerprint(self, user_id: str) -> str:
+        """See `Store`."""
+        return salted(self._writes.salt, user_id)
+
+    async def ping(self) -> None:
+        """See `Store`."""
+        await self._read(statements.SALT)
+
+    async def close(self) -> None:
+        """See `Store`."""
+        await self._writer.close()
+        await self._pool.close()
+
+    async def _read(self, statement: str, *values: Any) -> Rows:
+        async def read(connection: "AsyncConnection[Any]") -> Rows:
+            return await _fetch(connection, statement, *values)
+
+        return await self._with_connection(read)
+
+    async def _transaction(self, jobs: list[Job]) -> list[Any]:
+        async def commit(connection: "AsyncConnection[Any]") -> list[Any]:
+            async with connection.transaction():
+                await connection.execute(ALONE if any(job.alone for job in jobs) else BESIDE)
+                return [await _run_write(connection, job.write()) for job in jobs]
+
+        return await self._with_connection(commit)
+
+    async def _with_connection(self, use: Callable[["AsyncConnection[Any]"], Awaitable[T]]) -> T:
+        """All that is done here may be done twice: after a restart of the server every connection is dead once."""
+        with errors(self._url):
+            try:
+                async with self._pool.connection() as connection:
+                    return await use(connection)
+            except psycopg.OperationalError:
+                if not connection.closed:
+                    raise
+                await self._pool.check()
+                async with self._pool.connection() as connection:
+                    return await use(connection)
+
+
+async def _fetch(connection: "AsyncConnection[Any]", statement: str, *values: Any) -> Rows:
+    cursor = await connection.execute(statement, values)
+    return await cursor.fetchall()
+
+
+async def _version(connection: "AsyncConnection[Any]") -> int:
+    try:
+        return int((await _fetch(connection, migrations.FOUND))[0][0])
+    except psycopg.errors.UndefinedTable:
+        return 0
+
+
+async def _run_write(connection: "AsyncConnection[Any]", write: Write[T]) -> T:
+    try:
+        statement, rows = next(write)
+        while True:
+            statement, rows = write.send(await _execute(connection, statement, rows))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+async def _execute(connection: "AsyncConnection[Any]", statement: str, rows: Rows) -> list[Rows]:
+    """All executions in one round trip."""
+    if not rows:
+        return []
+    async with connection.cursor() as cursor:
+        await cursor.executemany(statement, rows, returning=True)
+        returned = [await _rows(cursor)]
+        while cursor.nextset():
+            returned.append(await _rows(cursor))
+        return returned
+
+
+async def _rows(cursor: "psycopg.AsyncCursor[Any]") -> Rows:
+    return await cursor.fetchall() if cursor.description else []
