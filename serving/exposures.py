@@ -1,0 +1,93 @@
+"""Exposures on their way to the store: put down without waiting, written in batches in the background.
+
+An answer never waits for its exposure. When the store is slower than the answers, or away, exposures wait here; when
+there is no more room they are dropped and counted.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import suppress
+
+from serving.stores.protocol import Exposure, Store, StoreError
+
+log = logging.getLogger(__name__)
+
+ROOM = 20_000
+BATCH = 500
+PAUSE_SECONDS = 0.05
+RETRY_SECONDS = 1.0
+
+
+class Exposures:
+    """`written`, `dropped` and `waiting` are for the metrics. Needs a running event loop."""
+
+    def __init__(self, store: Store, room: int = ROOM) -> None:
+        self._store, self._room = store, room
+        self._queue: deque[Exposure] = deque()
+        self._filled = asyncio.Event()
+        self._failing = False
+        self.written = 0
+        self.dropped = 0
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def waiting(self) -> int:
+        """Exposures that are not in the store yet."""
+        return len(self._queue)
+
+    def put(self, exposure: Exposure) -> None:
+        """Take it if there is room; never waits, never raises."""
+        if len(self._queue) >= self._room:
+            self.dropped += 1
+            return
+        self._queue.append(exposure)
+        self._filled.set()
+
+    async def flush(self) -> None:
+        """Write what waits now; after a StoreError it still waits."""
+        size = BATCH
+        while self._queue:
+            batch = [self._queue[at] for at in range(min(size, len(self._queue)))]
+            try:
+                await self._store.add_exposures(batch)
+            except StoreError:
+                raise
+            except Exception:  # noqa: BLE001 (one of them cannot be stored; the others can)
+                if len(batch) > 1:
+                    size = 1
+                    continue
+                log.exception("an exposure that cannot be stored is dropped")
+                self.dropped += 1
+            else:
+                self.written += len(batch)
+            for _ in batch:
+                self._queue.popleft()
+            size = BATCH
+
+    async def close(self, timeout: float = 5.0) -> None:
+        """Stop, and write what waits if the store takes it in time; what it does not take is dropped and counted."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        try:
+            await asyncio.wait_for(self.flush(), timeout)
+        except (StoreError, TimeoutError) as error:
+            log.error("%d exposures dropped at the end: %s", len(self._queue), error or "the store took too long")
+            self.dropped += len(self._queue)
+            self._queue.clear()
+
+    async def _run(self) -> None:
+        while True:
+            await self._filled.wait()
+            await asyncio.sleep(PAUSE_SECONDS)  # for more to come: fewer, larger commits
+            self._filled.clear()
+            try:
+                await self.flush()
+                self._failing = False
+            except StoreError as error:
+                if not self._failing:
+                    log.error("exposures wait for the store: %s", error)
+                self._failing = True
+                await asyncio.sleep(RETRY_SECONDS)
+                self._filled.set()
