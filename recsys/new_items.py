@@ -1,6 +1,6 @@
-"""Items that arrive after training become searchable at once: features -> tower -> vector -> index, without training.
+"""Items that arrive or change after training are searchable at once: features -> tower -> vector -> index, no training.
 
-    extended = new_items.add(bundle, items)     # a new bundle in memory; the one given stays as it is
+    changed = new_items.upsert(bundle, items)     # a new bundle in memory; the one given stays as it is
 
 Only models that know content give an arriving item a vector (`recsys/item_tower.py`); for the others it does not exist
 until the next training. The files of the bundle are not touched.
@@ -15,40 +15,57 @@ import polars as pl
 from recsys import embeddings, item_tower
 from recsys.bundle import Bundle, LoadedModel
 from recsys.catalogue import Catalogue
-from recsys.contracts import Embeddings, FloatArray, IntArray
+from recsys.contracts import FloatArray, IntArray
 from recsys.errors import DataError
 from recsys.histories import epoch_seconds
 from recsys.ids import IdTable
 from recsys.index import Index
 from recsys.similar import Similar
 
+SAID = {
+    "item_id": pl.String,
+    "title": pl.String,
+    "text": pl.String,
+    "categories": pl.List(pl.String),
+    "price": pl.Float64,
+    "available": pl.Boolean,
+    "first_seen": pl.Datetime("us", "UTC"),
+}
+CONTENT = ["title", "text", "categories", "price"]
+NOTHING = {"title": pl.col("item_id"), "text": pl.lit(""), "categories": pl.lit([]), "available": pl.lit(True)}
 
-def add(bundle: Bundle, items: pl.DataFrame) -> Bundle:
-    """The bundle with these items behind its own, in their order.
 
-    items: item_id, title, text, categories, price, available, first_seen, as `recsys/splits.py` describes them.
+def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
+    """The bundle with these items: what is said of a known one is changed, the others come behind, in their order.
+
+    items: the columns of `SAID`; null keeps what is known. A new item without a title is called by its id; it is
+    available if nothing else is said. A known item whose content changed moves as the content model moves the content.
 
     Raises:
-        DataError: "items: item_id 'lamp' is in the catalogue already: send only new items"
         DataError: "items: item_id 'lamp' comes twice: send every item once"
     """
-    known = [item_id for item_id in items["item_id"] if bundle.catalogue.ids.position(item_id) is not None]
-    if known:
-        raise DataError(f"items: item_id {known[0]!r} is in the catalogue already: send only new items")
     if twice := items.filter(pl.col("item_id").is_duplicated())["item_id"].to_list():
         raise DataError(f"items: item_id {twice[0]!r} comes twice: send every item once")
-    rows = np.arange(items.height, dtype=np.int32) + np.int32(len(bundle.catalogue))
-    models = {name: _with_items(model, items, rows) for name, model in bundle.models.items()}
-    return replace(bundle, catalogue=_with_rows(bundle.catalogue, items, rows), models=models)
+    before = bundle.catalogue
+    places = [before.ids.position(item_id) for item_id in items["item_id"]]
+    known = pl.Series([place is not None for place in places], dtype=pl.Boolean)
+    rows = np.array([place for place in places if place is not None], dtype=np.int32)
+    after = _longer(_changed(before, items.filter(known), rows), items.filter(~known))
+    speak_anew = _content(before, rows).hash_rows() != _content(after, rows).hash_rows()
+    rows = np.append(rows[speak_anew.to_numpy()], np.arange(len(before), len(after), dtype=np.int32))
+    if not len(rows):
+        return replace(bundle, catalogue=after)
+    models = {name: _placed(model, before, after, rows) for name, model in bundle.models.items()}
+    return replace(bundle, catalogue=after, models=models)
 
 
 class MoreIds(IdTable):
     """A table of ids with some more behind it."""
 
     def __init__(self, table: IdTable, more: Iterable[str]) -> None:
-        self._table = table
-        self._more = list(more)
-        self._place = {item_id: len(table) + at for at, item_id in enumerate(self._more)}
+        self._table, self._more = (table._table, table._more) if isinstance(table, MoreIds) else (table, [])
+        self._more = [*self._more, *more]
+        self._place = {item_id: len(self._table) + at for at, item_id in enumerate(self._more)}
 
     def __len__(self) -> int:
         return len(self._table) + len(self._more)
@@ -62,51 +79,75 @@ class MoreIds(IdTable):
         return self._more[position - before] if position >= before else self._table.external_id(position)
 
 
-class MoreItems(Index):
-    """An index and a few more items, which are compared one by one."""
+class Overlaid(Index):
+    """An index, and over it a few items that are compared one by one: new ones, and some in place of its own."""
 
     def __init__(self, index: Index, vectors: FloatArray, rows: IntArray) -> None:
-        self._base = index
-        self._more = vectors
-        self._more_rows = rows
+        if isinstance(index, Overlaid):  # the newest of each row, so that a thousand changes are one layer
+            vectors, rows = np.concatenate([vectors, index._vectors]), np.concatenate([rows, index._rows])
+            rows, first = np.unique(rows, return_index=True)
+            index, vectors = index._base, vectors[first]
+        self._base: Index = index
+        self._vectors = vectors
+        self._rows = rows
+        self._placed = vectors.any(axis=1)  # what says nothing is not found
         self.report = index.report
 
     def search(self, vector: FloatArray, n: int) -> tuple[IntArray, FloatArray]:
-        found, scores = self._base.search(vector, n)
-        rows = np.concatenate([found, self._more_rows])
-        scores = np.concatenate([scores, self._more @ vector])
+        found, scores = self._base.search(vector, n + len(self._rows))
+        keep = np.isin(found, self._rows, invert=True)
+        rows = np.concatenate([found[keep], self._rows[self._placed]])
+        scores = np.concatenate([scores[keep], self._vectors[self._placed] @ vector])
         best = np.argsort(-scores, kind="stable")[:n]
         return rows[best], scores[best]
 
 
-def _with_rows(catalogue: Catalogue, items: pl.DataFrame, rows: IntArray) -> Catalogue:
+def _content(catalogue: Catalogue, rows: IntArray) -> pl.DataFrame:
+    return catalogue.frame[rows].select(CONTENT)
+
+
+def _changed(catalogue: Catalogue, items: pl.DataFrame, rows: IntArray) -> Catalogue:
+    if not len(rows):
+        return catalogue
+    said = items.select(name for name in SAID if name != "item_id").with_columns(row=rows)
+    said = said.cast({name: catalogue.frame.schema[name] for name in said.columns})
+    frame = catalogue.frame.update(said, on="row", maintain_order="left")
+    available, first_seen = frame["available"].to_numpy(), epoch_seconds(frame["first_seen"])
+    return replace(catalogue, frame=frame, available=available, first_seen=first_seen)
+
+
+def _longer(catalogue: Catalogue, items: pl.DataFrame) -> Catalogue:
     """Nobody has met the new items yet."""
-    nobody = np.zeros(len(rows), dtype=np.float32)
-    added = items.with_columns(row=rows, popularity=nobody, recent=nobody).select(catalogue.frame.columns)
+    if not items.height:
+        return catalogue
+    rows = np.arange(items.height, dtype=np.int32) + np.int32(len(catalogue))
+    nobody = np.zeros(items.height, dtype=np.float32)
+    added = items.with_columns(pl.col(name).fill_null(value) for name, value in NOTHING.items())
+    added = added.with_columns(row=rows, popularity=nobody, recent=nobody).select(catalogue.frame.columns)
     return Catalogue(
         frame=pl.concat([catalogue.frame, added.cast(catalogue.frame.schema)]),
         ids=MoreIds(catalogue.ids, items["item_id"]),
-        popularity=np.concatenate([catalogue.popularity, nobody]),
-        recent=np.concatenate([catalogue.recent, nobody]),
-        available=np.concatenate([catalogue.available, items["available"].to_numpy()]),
-        first_seen=np.concatenate([catalogue.first_seen, epoch_seconds(items["first_seen"])]),
+        popularity=np.append(catalogue.popularity, nobody),
+        recent=np.append(catalogue.recent, nobody),
+        available=np.append(catalogue.available, added["available"].to_numpy()),
+        first_seen=np.append(catalogue.first_seen, epoch_seconds(added["first_seen"])),
     )
 
 
-def _with_items(model: LoadedModel, items: pl.DataFrame, rows: IntArray) -> LoadedModel:
-    old = model.embeddings
+def _placed(model: LoadedModel, before: Catalogue, after: Catalogue, rows: IntArray) -> LoadedModel:
+    """The model with what `after` says of these rows; those beyond `before` are new."""
+    old, n_new = model.embeddings, len(after) - len(before)
+    # rows of zeros also where the model cannot place them: histories may hold new items
+    vectors = np.concatenate([old.vectors, np.zeros((n_new, old.vectors.shape[1]), dtype=np.float32)])
     tower = item_tower.of(old)
-    added = tower.embed(items) if tower else np.zeros((len(rows), old.vectors.shape[1]), dtype=np.float32)
-    placed = added.any(axis=1)
-    arrays = dict(old.arrays)
-    if tower:
-        arrays["told"] = np.concatenate([arrays["told"], np.full(len(rows), tower.told, dtype=np.float32)])
-    new = Embeddings(
-        vectors=np.concatenate([old.vectors, added]),
-        rows=np.concatenate([old.rows, rows[placed]]),
-        encoder=old.encoder,
-        params=old.params,
-        arrays=arrays,
-    )
-    index = MoreItems(model.index, added[placed], rows[placed]) if placed.any() else model.index
+    if tower is None:
+        longer = replace(old, vectors=vectors)
+        return replace(model, embeddings=longer, encoder=embeddings.encoder_of(longer))
+    known = rows[rows < len(before)]
+    vectors[rows] += tower.embed(after.frame[rows])
+    vectors[known] -= tower.embed(before.frame[known])
+    told = np.append(old.arrays["told"], np.full(n_new, tower.told, dtype=np.float32))
+    placed = np.union1d(np.setdiff1d(old.rows, rows), rows[vectors[rows].any(axis=1)])
+    new = replace(old, vectors=vectors, rows=placed, arrays={**old.arrays, "told": told})
+    index = Overlaid(model.index, vectors[rows], rows)
     return LoadedModel(new, embeddings.encoder_of(new), index, Similar(new))

@@ -1,5 +1,3 @@
-from collections.abc import Callable
-
 import numpy as np
 import polars as pl
 import pytest
@@ -29,7 +27,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> bundle.Bundle:
 
 
 def test_an_arriving_item_reaches_its_fans_and_them_first(loaded: bundle.Bundle) -> None:
-    extended = new_items.add(loaded, arriving())
+    extended = new_items.upsert(loaded, arriving())
     recommender = Recommender(extended, "content")
     for taste, name in enumerate(TASTES):
         slots = [slot.row for slot in recommender.recommend(fan_of(taste)).slots]
@@ -41,13 +39,13 @@ def test_an_arriving_item_reaches_its_fans_and_them_first(loaded: bundle.Bundle)
 def test_its_vector_is_the_one_that_training_would_give(loaded: bundle.Bundle) -> None:
     """An item that says what one of the catalogue says is put in the same place, by numpy instead of torch."""
     twin = catalogue()[[NEW["sea"]]].with_columns(item_id=pl.lit("twin")).drop("row")
-    extended = new_items.add(loaded, twin.with_columns(first_seen=pl.lit(ARRIVED).cast(pl.Datetime("us", "UTC"))))
+    extended = new_items.upsert(loaded, twin.with_columns(first_seen=pl.lit(ARRIVED).cast(pl.Datetime("us", "UTC"))))
     vectors = extended.models["content"].embeddings.vectors
     assert vectors[N_ITEMS] == pytest.approx(vectors[NEW["sea"]], abs=1e-5)
 
 
 def test_a_like_of_it_tells_of_the_taste(loaded: bundle.Bundle) -> None:
-    extended = new_items.add(loaded, arriving())
+    extended = new_items.upsert(loaded, arriving())
     for taste in range(len(TASTES)):
         history = History(
             np.array([N_ITEMS + taste], dtype=np.int32), np.ones(1, dtype=np.float32), np.array([NOW.timestamp()])
@@ -60,13 +58,13 @@ def test_a_like_of_it_tells_of_the_taste(loaded: bundle.Bundle) -> None:
 
 
 def test_similar_items_of_it_share_its_taste(loaded: bundle.Bundle) -> None:
-    extended = new_items.add(loaded, arriving())
+    extended = new_items.upsert(loaded, arriving())
     found = extended.models["content"].similar.to(N_ITEMS + 1, 5).rows
     assert all(row // ITEMS_A_TASTE == 1 or row in (NEW["garden"], N_ITEMS + 1) for row in found)
 
 
 def test_the_catalogue_knows_it(loaded: bundle.Bundle) -> None:
-    extended = new_items.add(loaded, arriving())
+    extended = new_items.upsert(loaded, arriving())
     seen = extended.catalogue
     assert len(seen) == N_ITEMS + 5
     assert seen.frame["item_id"].to_list() == [seen.ids.external_id(row) for row in range(len(seen))]
@@ -79,20 +77,20 @@ def test_the_catalogue_knows_it(loaded: bundle.Bundle) -> None:
 
 
 def test_an_item_that_says_nothing_is_in_no_index(loaded: bundle.Bundle) -> None:
-    extended = new_items.add(loaded, arriving())
+    extended = new_items.upsert(loaded, arriving())
     assert N_ITEMS + 4 not in extended.models["content"].embeddings.rows
     vector = extended.models["content"].embeddings.vectors[0]
     assert N_ITEMS + 4 not in extended.models["content"].index.search(vector, 1000)[0]
 
 
 def test_what_cannot_be_sold_is_not_shown(loaded: bundle.Bundle) -> None:
-    extended = new_items.add(loaded, arriving(available=[False] * 5))
+    extended = new_items.upsert(loaded, arriving(available=[False] * 5))
     slots = Recommender(extended, "content").recommend(fan_of(0)).slots
     assert max(slot.row for slot in slots) < N_ITEMS
 
 
 def test_a_model_that_knows_no_content_does_not_know_it(loaded: bundle.Bundle) -> None:
-    extended = new_items.add(loaded, arriving())
+    extended = new_items.upsert(loaded, arriving())
     als = extended.models["als"]
     assert als.embeddings.vectors.shape[0] == N_ITEMS + 5
     assert als.embeddings.rows.max() < N_ITEMS
@@ -101,7 +99,7 @@ def test_a_model_that_knows_no_content_does_not_know_it(loaded: bundle.Bundle) -
 
 def test_the_bundle_given_stays_as_it_is(loaded: bundle.Bundle) -> None:
     before = loaded.models["content"].embeddings.vectors.copy()
-    new_items.add(loaded, arriving())
+    new_items.upsert(loaded, arriving())
     assert len(loaded.catalogue) == N_ITEMS
     assert np.array_equal(loaded.models["content"].embeddings.vectors, before)
 
@@ -109,8 +107,8 @@ def test_the_bundle_given_stays_as_it_is(loaded: bundle.Bundle) -> None:
 def test_items_can_be_added_again_and_again(loaded: bundle.Bundle) -> None:
     one_by_one = loaded
     for at in range(5):
-        one_by_one = new_items.add(one_by_one, arriving()[at])
-    at_once = new_items.add(loaded, arriving())
+        one_by_one = new_items.upsert(one_by_one, arriving()[at])
+    at_once = new_items.upsert(loaded, arriving())
     for name in loaded.models:
         one, other = one_by_one.models[name], at_once.models[name]
         assert one.embeddings.vectors == pytest.approx(other.embeddings.vectors, abs=1e-6)
@@ -120,18 +118,62 @@ def test_items_can_be_added_again_and_again(loaded: bundle.Bundle) -> None:
         )
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            lambda table: table.with_columns(item_id=pl.lit("i3")),
-            "item_id 'i3' is in the catalogue already: send only new items",
-        ),
-        (lambda table: pl.concat([table, table]), "item_id 'arrived-kitchen' comes twice: send every item once"),
-    ],
-)
-def test_bad_input_is_one_line(
-    loaded: bundle.Bundle, change: Callable[[pl.DataFrame], pl.DataFrame], message: str
-) -> None:
-    with pytest.raises(DataError, match=f"^items: {message}$"):
-        new_items.add(loaded, change(arriving()))
+def test_a_known_item_that_says_something_else_moves_there(loaded: bundle.Bundle) -> None:
+    """The item of the sea is sold as one of the kitchen from now on."""
+    said = arriving()[[0]].with_columns(item_id=pl.lit(f"i{NEW['sea']}"))
+    changed = new_items.upsert(loaded, said)
+    assert len(changed.catalogue) == N_ITEMS
+    assert changed.catalogue.frame["title"][NEW["sea"]] == said["title"][0]
+    assert changed.models["als"] is not None
+    lists = {
+        taste: [slot.row for slot in Recommender(changed, "content").recommend(fan_of(taste)).slots] for taste in (0, 3)
+    }
+    assert NEW["sea"] in lists[0]
+    assert NEW["sea"] not in lists[3][:10]
+    back = new_items.upsert(changed, catalogue()[[NEW["sea"]]].drop("row"))
+    vectors = [shop.models["content"].embeddings.vectors for shop in (loaded, back)]
+    assert vectors[1] == pytest.approx(vectors[0], abs=1e-5)
+    assert back.models["content"].index.search(vectors[0][NEW["sea"]], 1)[0].tolist() == (
+        loaded.models["content"].index.search(vectors[0][NEW["sea"]], 1)[0].tolist()
+    )
+
+
+def test_what_is_not_said_stays_known(loaded: bundle.Bundle) -> None:
+    silent = arriving()[[0]].select(
+        item_id=pl.lit("i3"),
+        **{name: pl.lit(None, dtype) for name, dtype in new_items.SAID.items() if name != "item_id"},
+    )
+    changed = new_items.upsert(loaded, silent.with_columns(available=pl.lit(False)))
+    assert not changed.catalogue.available[3]
+    assert not changed.catalogue.frame["available"][3]
+    assert changed.catalogue.frame.drop("available").equals(loaded.catalogue.frame.drop("available"))
+    assert changed.models is loaded.models
+    assert loaded.catalogue.available[3]
+    assert 3 not in [slot.row for slot in Recommender(changed, "popular").recommend(fan_of(1)).slots]
+
+
+def test_a_new_item_of_which_nothing_is_said_is_called_by_its_id_and_available(loaded: bundle.Bundle) -> None:
+    silent = pl.DataFrame({name: ["odd" if name == "item_id" else None] for name in new_items.SAID}, new_items.SAID)
+    item = new_items.upsert(loaded, silent).catalogue.frame.row(N_ITEMS, named=True)
+    assert (item["title"], item["text"], item["categories"], item["price"], item["available"]) == (
+        "odd",
+        "",
+        [],
+        None,
+        True,
+    )
+
+
+def test_new_and_known_items_in_one_call(loaded: bundle.Bundle) -> None:
+    known = catalogue()[[5]].drop("row").with_columns(price=pl.lit(1000.0))
+    said = pl.concat([arriving()[[0]], known.cast(new_items.SAID), arriving()[[1]]], how="vertical_relaxed")
+    changed = new_items.upsert(loaded, said)
+    assert len(changed.catalogue) == N_ITEMS + 2
+    assert changed.catalogue.frame["price"][5] == 1000
+    assert changed.catalogue.ids.position(f"arrived-{TASTES[1]}") == N_ITEMS + 1
+
+
+def test_bad_input_is_one_line(loaded: bundle.Bundle) -> None:
+    message = "^items: item_id 'arrived-kitchen' comes twice: send every item once$"
+    with pytest.raises(DataError, match=message):
+        new_items.upsert(loaded, pl.concat([arriving(), arriving()]))

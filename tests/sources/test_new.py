@@ -58,7 +58,7 @@ def test_what_cannot_be_sold_is_not_proposed(loaded: bundle.Bundle) -> None:
 
 
 def test_an_item_that_was_added_is_proposed_at_once(loaded: bundle.Bundle) -> None:
-    extended = new_items.add(loaded, arriving())
+    extended = new_items.upsert(loaded, arriving())
     for taste in range(len(TASTES)):
         found = source(extended).propose(fan_of(taste), 2).rows.tolist()
         assert set(found) == {NEW[TASTES[taste]], N_ITEMS + taste}
