@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from recsys.bundle import Bundle
 from recsys.calibration import Calibration, Curve, label
 from recsys.contracts import SECONDS_PER_DAY, BoolArray
-from recsys.evaluation import asking, metrics
+from recsys.evaluation import asking, metrics, sample
 from recsys.evaluation.metrics import Ragged
 from recsys.evaluation.sample import Sample
-from recsys.params import SplitParams
+from recsys.params import Params, SplitParams
 from recsys.recommender import Recommender
 from recsys.splits import WINDOWS, Split
 
@@ -36,15 +37,38 @@ SCHEMA = pl.Schema(
 )
 
 
-def ask(recommender: Recommender, split: Split, sample: Sample, wanted: Ragged, k: int, seed: int) -> pl.DataFrame:
+def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibration:
+    """Ask every variant for k items for the users of the validation window, and fit. bundle: that of fold `valid`."""
+    asked = sample.draw(split, "valid", bundle.catalogue.popularity, params.evaluate.max_users, params.seed)
+    slots = {
+        name: ask(Recommender(bundle, name), split, asked, asked.targets, k, params.seed) for name in params.variants
+    }
+    return fit(slots, horizon_days(split), params.seed)
+
+
+def on_test(bundle: Bundle, split: Split, asked: Sample, params: Params, k: int) -> dict[str, tuple[Floats, BoolArray]]:
+    """Each variant's confidences in the test window and what was wanted, (n_slots,) both.
+
+    bundle: that of fold `test`, with the calibration.
+    """
+    if bundle.calibration is None:
+        raise ValueError("the bundle has no calibration to be judged")
+    wanted, found = as_long_as_valid(split, asked, params.data.split), {}
+    for name in params.variants:
+        slots = ask(Recommender(bundle, name), split, asked, wanted, k, params.seed)
+        found[name] = confidences(bundle.calibration, name, slots), slots["wanted"].to_numpy()
+    return found
+
+
+def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k: int, seed: int) -> pl.DataFrame:
     """The slots of all users who want something: user (place in the sample), label, score, rank, known, wanted.
 
     wanted: item rows per user of the sample.
     """
     table = []
     for at in np.flatnonzero(wanted.lengths).tolist():
-        user = int(sample.users[at])
-        slots = asking.answer(recommender, split, sample.fold, user, k, seed).slots
+        user = int(asked.users[at])
+        slots = asking.answer(recommender, split, asked.fold, user, k, seed).slots
         rows = np.array([[slot.row for slot in slots]], dtype=np.int32)
         mine = Ragged.of(np.zeros(wanted.lengths[at], dtype=np.int64), _of(wanted, at), 1)
         found, known = metrics.hits(rows, mine)[0].tolist(), len(recommender.bundle.histories.at(user))
@@ -55,7 +79,7 @@ def ask(recommender: Recommender, split: Split, sample: Sample, wanted: Ragged, 
     return pl.DataFrame(table, schema=SCHEMA, orient="row")
 
 
-def as_long_as_valid(split: Split, sample: Sample, params: SplitParams) -> Ragged:
+def as_long_as_valid(split: Split, asked: Sample, params: SplitParams) -> Ragged:
     """The targets of the test window's first part, which is as long as the validation window.
 
     The longer one waits, the more a user wants; a probability holds for one length. Where every user has a clock of
@@ -73,8 +97,8 @@ def as_long_as_valid(split: Split, sample: Sample, params: SplitParams) -> Ragge
     pairs = window.filter(pl.col("event").is_in(split.facts.target_events)).select("user_row", "item_row")
     width = split.facts.n_items
     early = pairs["user_row"].to_numpy().astype(np.int64) * width + pairs["item_row"].to_numpy()
-    targets = sample.users[sample.targets.owners].astype(np.int64) * width + sample.targets.rows
-    return sample.targets.keep(np.isin(targets, early))
+    targets = asked.users[asked.targets.owners].astype(np.int64) * width + asked.targets.rows
+    return asked.targets.keep(np.isin(targets, early))
 
 
 def horizon_days(split: Split) -> float | None:

@@ -116,6 +116,26 @@ def by_known(ramp: pl.DataFrame) -> str:
         return _svg(figure, "items wanted, shown and found by known events")
 
 
+def reliability(calibration: pl.DataFrame) -> str:
+    """What was wanted of slots by the confidence that they had; on the dashed line is what it should be."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 3.6), layout="constrained")
+        axes = figure.subplots()
+        most = float(calibration.select(pl.max_horizontal("confidence", "wanted").max()).item()) * 1.05
+        axes.plot([0, most], [0, most], "--", color="#9aa3ad", linewidth=1)
+        for v, variant in enumerate(_names(calibration, "variant")):
+            rows, colour = calibration.filter(variant=variant), COLOURS[v % len(COLOURS)]
+            axes.plot(rows["confidence"], rows["wanted"], "o-", color=colour, linewidth=2, markersize=4, label=variant)
+        axes.set_xlim(0, most)
+        axes.set_ylim(0, most)
+        axes.set_xlabel("confidence")
+        axes.set_ylabel("share wanted")
+        axes.grid()
+        axes.tick_params(length=0)
+        _legend(figure, axes)
+        return _svg(figure, "share of slots that were wanted by confidence")
+
+
 def _names(frame: pl.DataFrame, column: str) -> list[str]:
     return frame[column].unique(maintain_order=True).to_list()
 

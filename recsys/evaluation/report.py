@@ -46,9 +46,13 @@ def page(
     segments: list[Segment],
     figures: pl.DataFrame,
     tables: Mapping[str, pl.DataFrame],
+    reliable: Mapping[str, Mapping[str, float]],
     examples: list[Example],
 ) -> str:
-    """The whole report; figures as in `results`, tables: those of `curves` by the name of their file."""
+    """The whole report; figures as in `results`, tables: those of `curves` and `reliability` by the name of their file.
+
+    reliable: variant -> figures of `reliability`.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -81,6 +85,8 @@ def page(
         new_users=Markup(plots.new_users(tables["new_users"], f"ndcg@{settings.evaluate.at[0]}"))
         if tables["new_users"].height
         else None,
+        reliability=Markup(plots.reliability(tables["calibration"])),
+        reliable=reliable,
         by_known=Markup(plots.by_known(tables["ramp"])),
     )
 

@@ -1,13 +1,15 @@
 """Measure every variant on the test window, through the main path that serves.
 
-`python -m recsys.stages.evaluate --split data/split --models models/test --indexes indexes/test --metrics metrics
+`python -m recsys.stages.evaluate --split data/split --models models --indexes indexes --metrics metrics
 --report reports/offline.html`
 
-    offline/         <variant>.json: metric -> value, for `dvc metrics`: one line a variant
-    intervals.csv    the table of `recsys/evaluation/results.py`, for `dvc plots` and the gate
-    curve.csv        recall and NDCG for every length of the list, for `dvc plots`
-    new_users.csv    NDCG by how much is known of the same users, for `dvc plots`
-    ramp.csv         what items get by how much is known of them, for `dvc plots`
+    offline/           <variant>.json: metric -> value, for `dvc metrics`: one line a variant
+    intervals.csv      the table of `recsys/evaluation/results.py`, for `dvc plots` and the gate
+    curve.csv          recall and NDCG for every length of the list, for `dvc plots`
+    new_users.csv      NDCG by how much is known of the same users, for `dvc plots`
+    ramp.csv           what items get by how much is known of them, for `dvc plots`
+    calibration.json   confidence, fitted on the validation window, for the bundle
+    calibration.csv    confidence and what came true of it in the test window, for `dvc plots`
 """
 
 import json
@@ -19,13 +21,15 @@ from typing import Annotated
 
 import typer
 
-from recsys import assemble, bundle, params, splits
+from recsys import assemble, bundle, calibration, params, splits
+from recsys.bundle import Bundle
 from recsys.errors import reports_errors
-from recsys.evaluation import asking, curves, examples, report, results, sample, segments
+from recsys.evaluation import asking, calibrating, curves, examples, reliability, report, results, sample, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.output import replaced, write_text
+from recsys.params import Params
 from recsys.recommender import Recommender
-from recsys.splits import ScoredFold
+from recsys.splits import ScoredFold, Split
 
 FOLD: ScoredFold = "test"
 
@@ -33,8 +37,8 @@ FOLD: ScoredFold = "test"
 @reports_errors
 def main(
     split: Annotated[Path, typer.Option(help="folder of the split")],
-    models: Annotated[Path, typer.Option(help="folder of the models, fitted without the test window")],
-    indexes: Annotated[Path, typer.Option(help="folder of their indexes")],
+    models: Annotated[Path, typer.Option(help="folder of the models, with valid/ and test/")],
+    indexes: Annotated[Path, typer.Option(help="folder of their indexes, with valid/ and test/")],
     metrics: Annotated[Path, typer.Option(help="folder for offline/ and the tables")],
     report_file: Annotated[Path, typer.Option("--report", help="the HTML report")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
@@ -42,11 +46,15 @@ def main(
     """Ask, measure, write."""
     settings = params.load(params_file)
     data = splits.load(split)
+    longest = max(settings.evaluate.at)
     with tempfile.TemporaryDirectory() as folder:
-        bundle.write(assemble.parts(data, FOLD, models, indexes, settings), settings, {}, Path(folder) / "bundle")
-        loaded = bundle.load(Path(folder) / "bundle")
+        fitted = Path(folder) / calibration.FILE
+        before = _bundle(data, "valid", models, indexes, settings, Path(folder))
+        confidence = calibrating.on_valid(before, data, settings, longest)
+        confidence.save(fitted)
+        loaded = _bundle(data, FOLD, models, indexes, settings, Path(folder), fitted)
         asked = sample.draw(data, FOLD, loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
-        parts, longest = segments.build(asked, settings.evaluate), max(settings.evaluate.at)
+        parts = segments.build(asked, settings.evaluate)
         lists = {}
         for name in settings.variants:
             start = perf_counter()
@@ -58,6 +66,7 @@ def main(
             examples.describe(default, data, asked, segment, at, settings.seed)
             for segment, at in examples.pick(asked, parts, settings.seed)
         ]
+        trusted = calibrating.on_test(loaded, data, asked, settings, longest)
     bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
     figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.evaluate.baselines, bootstrap)
     gated = results.against(figures, settings.gate.baseline)
@@ -66,17 +75,34 @@ def main(
         "curve": curves.by_length(plain, asked),
         "new_users": curves.new_users(gated, f"ndcg@{settings.evaluate.at[0]}"),
         "ramp": curves.ramp(plain, asked, settings.evaluate.at[0]),
+        "calibration": reliability.table(trusted),
     }
-    page = report.page(settings, data.facts, loaded.manifest, asked, parts, figures, tables, shown)
+    reliable = {name: reliability.figures(*found) for name, found in trusted.items()}
+    page = report.page(settings, data.facts, loaded.manifest, asked, parts, figures, tables, reliable, shown)
     with replaced(metrics / "offline") as folder:
         for name in settings.variants:
-            flat = results.flat(gated, name, settings.evaluate.at)
+            flat = results.flat(gated, name, settings.evaluate.at) | reliable[name]
             write_text(folder / f"{name}.json", json.dumps(flat, indent=1) + "\n")
     write_text(metrics / "intervals.csv", figures.write_csv())
     for name, table in tables.items():
         write_text(metrics / f"{name}.csv", table.write_csv())
+    confidence.save(metrics / calibration.FILE)
     write_text(report_file, page)
     print(report.table(metrics / "intervals.csv"))
+
+
+def _bundle(
+    data: Split,
+    fold: ScoredFold,
+    models: Path,
+    indexes: Path,
+    settings: Params,
+    folder: Path,
+    confidence: Path | None = None,
+) -> Bundle:
+    parts = assemble.parts(data, fold, models / fold, indexes / fold, settings, confidence)
+    bundle.write(parts, settings, {}, folder / fold)
+    return bundle.load(folder / fold)
 
 
 if __name__ == "__main__":

@@ -16,15 +16,15 @@ def main(
     models: Annotated[Path, typer.Option(help="folder of the models that were refitted on everything")],
     indexes: Annotated[Path, typer.Option(help="folder of their indexes")],
     offline: Annotated[Path, typer.Option(help="the offline evaluation's results")],
+    confidence: Annotated[Path, typer.Option("--calibration", help="the offline evaluation's confidence")],
     out: Annotated[Path, typer.Option(help="folder of the bundle")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
     """Refuse with the reason, or write the bundle."""
     settings = params.load(params_file)
     metrics = gate.check(offline, settings)
-    manifest = bundle.write(
-        assemble.parts(splits.load(split), "all", models, indexes, settings), settings, metrics, out
-    )
+    parts = assemble.parts(splits.load(split), "all", models, indexes, settings, confidence)
+    manifest = bundle.write(parts, settings, metrics, out)
     print(f"bundle {manifest.bundle_id}: {manifest.counts}", flush=True)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.evaluation import asking, curves, examples, plots, report, results, segments
+from recsys.evaluation import asking, curves, examples, plots, reliability, report, results, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.segments import PLAIN, Question
 from recsys.params import Floor, Params
@@ -65,6 +65,7 @@ def tables(
         "curve": curves.by_length(plain, made.sample),
         "new_users": curves.new_users(figures, "ndcg@3"),
         "ramp": curves.ramp(plain, made.sample, 3),
+        "calibration": reliability.table({"als": (np.linspace(0, 0.2, 40), np.arange(40) % 9 == 0)}),
     }
 
 
@@ -77,7 +78,9 @@ def render(made: world.World, settings: Params, every: pl.DataFrame, tables: dic
     ]
     line = examples.Line(EVIL, "als", found=True)
     shown.append(examples.Example("ünï/<b>", "warm", "evil", 99, 1, [EVIL], [line]))
-    return report.page(settings, made.split.facts, made.bundle.manifest, made.sample, parts, every, tables, shown)
+    reliable = {"als": {"ece": 0.0123, "ece_by_chance": 0.0045, "brier": 0.0678}}
+    facts, manifest = made.split.facts, made.bundle.manifest
+    return report.page(settings, facts, manifest, made.sample, parts, every, tables, reliable, shown)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +112,7 @@ class Tags(HTMLParser):
 def test_the_page_is_whole_and_asks_nobody(page: str) -> None:
     tags = Tags(page)
     assert tags.open == []
-    assert sum(tag == "svg" for tag, _ in tags.seen) == 4
+    assert sum(tag == "svg" for tag, _ in tags.seen) == 5
     assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in tags.seen}
     asked = [value for _, attributes in tags.seen for key, value in attributes.items() if key.endswith(("href", "src"))]
     assert all(value.startswith("#") for value in asked if value)
@@ -212,3 +215,14 @@ def test_charts_take_any_number_of_variants_and_a_list_of_one() -> None:
     names = [f"v{number}" for number in range(2 * len(plots.COLOURS))]
     chart = plots.by_length(pl.DataFrame({"variant": names, "k": 1, "recall": 0.1, "ndcg": 0.2}))
     assert all(f">{name}<" in chart for name in names)
+
+
+def test_the_error_of_the_confidence_is_told(page: str) -> None:
+    assert re.search(r"<th>als</th><td>0\.0123</td><td>0\.0045</td><td>0\.0678</td>", page)
+    assert "share of slots that were wanted by confidence" in page
+
+
+def test_a_dot_for_each_tenth_of_the_slots(tables: dict[str, pl.DataFrame]) -> None:
+    svg = plots.reliability(tables["calibration"])
+    assert svg == plots.reliability(tables["calibration"])
+    assert svg.count("<use ") >= 10

@@ -6,13 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from recsys import bundle, calibration
 from recsys.evaluation import results
+
+RELIABILITY = ("ece", "ece_by_chance", "brier")
 
 
 def evaluate(pipeline: Path, out: Path, **changed: Path) -> subprocess.CompletedProcess[str]:
-    folders = {"split": Path("data/split"), "models": Path("models/test"), "indexes": Path("indexes/test")} | changed
+    folders = {"split": Path("data/split"), "models": Path("models"), "indexes": Path("indexes")} | changed
     options = [text for name, path in folders.items() for text in (f"--{name}", str(path))]
     command = [sys.executable, "-m", "recsys.stages.evaluate", *options]
     command += ["--metrics", str(out / "metrics"), "--report", str(out / "reports" / "offline.html")]
@@ -37,6 +41,8 @@ def test_the_same_bytes_as_under_dvc(pipeline: Path, done: tuple[Path, str]) -> 
         "curve.csv",
         "new_users.csv",
         "ramp.csv",
+        "calibration.csv",
+        "calibration.json",
         "offline.html",
     } <= {path.name for path in files}
     for path in files:
@@ -47,8 +53,8 @@ def test_the_parts_agree(done: tuple[Path, str]) -> None:
     table = results.against(results.read(done[0] / "metrics" / "intervals.csv"), "random")
     for path in (done[0] / "metrics" / "offline").iterdir():
         flat = json.loads(path.read_text())
-        assert {"recall@10", "ndcg@20", "coverage@10", "warm.ndcg@10"} <= flat.keys()
-        for name, value in flat.items():
+        assert {"recall@10", "ndcg@20", "coverage@10", "warm.ndcg@10", *RELIABILITY} <= flat.keys()
+        for name, value in flat.items() - {(name, flat[name]) for name in RELIABILITY}:
             segment, metric = name.split(".") if "." in name else ("all", name)
             assert table.filter(variant=path.stem, segment=segment, metric=metric)["value"].to_list() == [value]
     als = table.filter(variant="als", segment="all", metric="ndcg@10").row(0, named=True)
@@ -65,6 +71,19 @@ def test_a_model_beats_random_on_a_shop_with_tastes(done: tuple[Path, str]) -> N
     assert value["popular"] > value["random"]
 
 
+def test_confidence_is_worth_more_than_one_number_for_all(done: tuple[Path, str], pipeline: Path) -> None:
+    """The released bundle holds what was fitted, and it is near what came true in the window that it never saw."""
+    fitted = calibration.load(done[0] / "metrics" / "calibration.json")
+    assert bundle.load(pipeline / "bundle").calibration == fitted
+    assert fitted.horizon_days is not None
+    table = pl.read_csv(done[0] / "metrics" / "calibration.csv").filter(variant="als")
+    assert table["wanted"][-1] > 1.5 * table["wanted"][0]
+    off = (table["confidence"] - table["wanted"]).abs() * table["slots"]
+    flat = json.loads((done[0] / "metrics" / "offline" / "als.json").read_text())
+    assert flat["ece"] == pytest.approx(off.sum() / table["slots"].sum(), abs=2e-6)
+    assert flat["ece"] < 0.5 * table["wanted"].mean()
+
+
 def test_a_missing_model_is_one_line_and_the_old_outputs_stay(
     pipeline: Path, done: tuple[Path, str], tmp_path: Path
 ) -> None:
@@ -72,7 +91,7 @@ def test_a_missing_model_is_one_line_and_the_old_outputs_stay(
     ran = evaluate(pipeline, tmp_path / "old", models=tmp_path / "nothing")
     assert ran.returncode == 1
     assert ran.stderr.count("\n") == 1
-    assert ran.stderr.startswith(f"error: {tmp_path / 'nothing' / 'als'}: no such folder")
+    assert ran.stderr.startswith(f"error: {tmp_path / 'nothing' / 'valid' / 'als'}: no such folder")
     for path in done[0].rglob("*.*"):
         if path.is_file():
             assert (tmp_path / "old" / path.relative_to(done[0])).read_bytes() == path.read_bytes()
