@@ -83,6 +83,13 @@ def test_an_item_that_says_nothing_is_in_no_index(loaded: bundle.Bundle) -> None
     assert N_ITEMS + 4 not in extended.models["content"].index.search(vector, 1000)[0]
 
 
+def test_an_item_that_says_nothing_any_more_is_in_no_index_either(loaded: bundle.Bundle) -> None:
+    extended = new_items.upsert(loaded, arriving())
+    model = new_items.upsert(extended, arriving(title=[""] * 5)).models["content"]
+    assert N_ITEMS not in model.embeddings.rows
+    assert N_ITEMS not in model.index.search(model.embeddings.vectors[0], 1000)[0]
+
+
 def test_what_cannot_be_sold_is_not_shown(loaded: bundle.Bundle) -> None:
     extended = new_items.upsert(loaded, arriving(available=[False] * 5))
     slots = Recommender(extended, "content").recommend(fan_of(0)).slots
