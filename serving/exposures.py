@@ -53,17 +53,17 @@ class Exposures:
                 await self._store.add_exposures(batch)
             except StoreError:
                 raise
-            except Exception:  # noqa: BLE001 (one of them cannot be stored; the others can)
+            except Exception:  # one of them cannot be stored; the others can
                 if len(batch) > 1:
                     size = 1
                     continue
                 log.exception("an exposure that cannot be stored is dropped")
                 self.dropped += 1
+                size = BATCH
             else:
                 self.written += len(batch)
             for _ in batch:
                 self._queue.popleft()
-            size = BATCH
 
     async def close(self, timeout: float = 5.0) -> None:
         """Stop, and write what waits if the store takes it in time; what it does not take is dropped and counted."""

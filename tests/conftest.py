@@ -12,6 +12,8 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from benchmarks import servers
+from benchmarks.servers import Postgres, program
 from tests import redis_server
 
 # Before a test imports numpy, torch or faiss: each brings its own OpenMP, and two tests run at a time.
@@ -78,6 +80,15 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Redis of our own."""
     with redis_server.running(tmp_path_factory.mktemp("redis")) as (url, _):
         yield url
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of our own; `postgres.new_database()` is the url of an empty database."""
+    if program("initdb") is None:
+        pytest.skip("no PostgreSQL server here; install it (Debian: apt install postgresql)")
+    with servers.postgres() as server:
+        yield server
 
 
 def _run(command: str, folder: Path, **environment: str) -> str:

@@ -1,0 +1,88 @@
+"""A real PostgreSQL server of one's own, for benchmarks and tests: empty, on a free port, gone afterwards."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+
+DEBIAN = Path("/usr/lib/postgresql")
+
+
+def program(name: str) -> str | None:
+    """Where `initdb` or `pg_ctl` is; Debian keeps them out of PATH."""
+    found = sorted(DEBIAN.glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(found[-1]) if found else None)
+
+
+class Postgres:
+    """A server in `folder`; `url(database)` is what psycopg takes."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self._folder = folder
+        self._owner = _unprivileged(folder)
+        self._run("initdb", "-U", "recsys", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.start()
+
+    def url(self, database: str = "postgres") -> str:
+        """For `open_store` and psycopg."""
+        return f"postgresql://recsys@127.0.0.1:{self._port}/{database}"
+
+    def new_database(self) -> str:
+        """The url of an empty database."""
+        name = f"d{uuid4().hex}"
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+        return self.url(name)
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        options = f"-p {self._port} -k {self._folder} -c listen_addresses=127.0.0.1"
+        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        """At once, as a machine that fails: the next start recovers from the log."""
+        self._run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def _run(self, name: str, *arguments: str) -> None:
+        command = [str(program(name)), "-D", str(self._folder / "data"), *arguments]
+        done = subprocess.run(
+            command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, **self._owner
+        )
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.decode()}")
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """Started, and stopped and deleted at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    try:
+        server = Postgres(folder)
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _unprivileged(folder: Path) -> dict[str, Any]:
+    """The server refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    names = [entry.pw_name for entry in pwd.getpwall()]
+    owner = "postgres" if "postgres" in names else "nobody"
+    shutil.chown(folder, owner)
+    return {"user": owner, "group": pwd.getpwnam(owner).pw_gid, "extra_groups": []}

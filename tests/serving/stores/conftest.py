@@ -1,0 +1,66 @@
+"""Both stores, each test with an empty one of its own."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from benchmarks.servers import Postgres
+from serving.stores import open_store
+from serving.stores.migrations import migrate
+from serving.stores.protocol import SQLITE, Store
+
+Select = Callable[[str], list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"{SQLITE}{tmp_path}/store/events.sqlite"
+
+
+@pytest.fixture
+def postgresql_url(postgres: Postgres) -> str:
+    return postgres.new_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """A database without tables."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def url(empty_url: str) -> str:
+    migrate(empty_url)
+    return empty_url
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    opened = await open_store(url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def select(url: str) -> Select:
+    """Read the tables as another program would, with the database's own driver."""
+
+    def run(statement: str) -> list[tuple[Any, ...]]:
+        if url.startswith(SQLITE):
+            with closing(sqlite3.connect(url.removeprefix(SQLITE))) as file:
+                return file.execute(statement).fetchall()
+        with psycopg.connect(url) as server:
+            return server.execute(statement).fetchall()  # type: ignore[arg-type]
+
+    return run
