@@ -28,7 +28,7 @@ SMALL = {
     "datasets.synthetic.models.content": {"factors": 16, "epochs": 1},
     "models.als": {"iterations": 5},
     "models.als_long": {"iterations": 5},
-    "evaluate": {"max_users": 300, "bootstrap": 200, "baselines": ["popular", "als", "random"]},
+    "evaluate": {"max_users": 300, "bootstrap": 200, "baselines": ["popular", "als", "als_recent", "random"]},
     "gate": {"baseline": "random"},  # so few users cannot tell two good variants apart
 }
 
