@@ -1,4 +1,4 @@
-"""What one request collects on its way through the main path: its steps, and the parts that failed."""
+"""What one request collects on its way through the main path: its steps, and the parts it went on without."""
 
 import logging
 from collections.abc import Callable
@@ -41,25 +41,32 @@ class Guard(Protocol):
 class Run:
     """One request: `clock` is the moment the current step began, `deadline` when no optional part may begin any more.
 
-    Moments are those of `time.perf_counter()`.
+    Moments are those of `time.perf_counter()`. `failed` names the parts that raised, that the guard left alone, or that
+    the deadline left out; `late` is True when it was the deadline at least once.
     """
 
     deadline: float = float("inf")
     guard: Guard | None = None
     steps: list[Step] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    late: bool = False
     clock: float = field(default_factory=perf_counter)
 
-    def attempt(self, part: str, ask: Callable[[], T], otherwise: T) -> T:
-        """Ask an optional part. One that may not begin or raises counts as failed, and `otherwise` takes its place."""
-        if self.clock >= self.deadline or not (self.guard is None or self.guard.allows(part)):
+    def attempt(self, part: str, ask: Callable[[], T], otherwise: T, optional: bool = True) -> T:
+        """Ask a part; `otherwise` stands in for one that raises or may not begin. Only optional ones can be late."""
+        began = perf_counter()
+        late = optional and began >= self.deadline
+        if late or not (self.guard is None or self.guard.allows(part)):
+            self.late |= late
             self._name(part)
             return otherwise
-        began = perf_counter()
         try:
             found = ask()
-        except Exception:  # noqa: BLE001 (the answer goes on without the part)
-            self.fail(part)
+        except Exception:
+            log.exception("%s failed; answering without it", part)
+            if self.guard is not None:
+                self.guard.failed(part)
+            self._name(part)
             return otherwise
         if self.guard is not None:
             self.guard.succeeded(part, perf_counter() - began)
@@ -71,12 +78,9 @@ class Run:
         self.steps.append(Step(name, kept, removed, (now - self.clock) * 1e3))
         self.clock = now
 
-    def fail(self, part: str) -> None:
-        """The part raised: log it, go on without it. To be called where the exception is caught."""
-        log.exception("%s failed; answering without it", part)
-        if self.guard is not None:
-            self.guard.failed(part)
-        self._name(part)
+    def over(self) -> bool:
+        """Has the deadline passed?"""
+        return perf_counter() >= self.deadline
 
     def _name(self, part: str) -> None:
         if part not in self.failed:

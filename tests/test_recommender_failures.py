@@ -123,7 +123,7 @@ def test_a_failing_part_contributes_nothing_and_is_named(
 
 def test_a_failing_part_does_not_break_similar_items(shop: Bundle) -> None:
     answer = Recommender(with_model(shop, similar=Broken()), "als").similar(3, Query(EMPTY_HISTORY, 5, NOW))
-    assert answer.failed == ("source als",)
+    assert answer.failed == ("similar als",)
     assert answer.fallback_reason == "part_failed"
     assert {slot.source for slot in answer.slots} == {"popular"}
 
