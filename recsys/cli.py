@@ -58,6 +58,29 @@ def tune(
 
 
 @app.command()
+@reports_errors
+def export(
+    to: Annotated[
+        str, typer.Argument(envvar="RECSYS_EXPORT_TO", help="lists.parquet, lists.csv, postgresql://..., redis://...")
+    ],
+    k: Annotated[int, typer.Option(min=1, help="items a user")] = 20,
+    variant: Annotated[str | None, typer.Option(help="a variant of the bundle; else its default")] = None,
+    name: Annotated[str, typer.Option(help="of the view in PostgreSQL, or of the keys in Redis")] = "recommendations",
+    bundle: Annotated[Path | None, typer.Option(envvar="RECSYS_BUNDLE", help="else the current release")] = None,
+    folder: Releases = Path("releases"),
+) -> None:
+    """Write the best items of all users; run it again after it was stopped, and it goes on from there."""
+    from recsys.bundle import load
+    from recsys.export import export as write
+    from recsys.export import open_target, version
+    from recsys.recommender import Recommender
+
+    recommender = Recommender(load(bundle or releases.current(folder)), variant)
+    users = write(recommender, k, open_target(to, name, version(recommender, k)))
+    print(f"{users:,} users, bundle {recommender.bundle.manifest.bundle_id}, variant {recommender.variant}")
+
+
+@app.command()
 def serve(
     host: Annotated[str, typer.Option(envvar="RECSYS_HOST")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="RECSYS_PORT")] = 8000,
