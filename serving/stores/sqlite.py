@@ -16,7 +16,7 @@ import apsw
 from serving.stores import checks, migrations, reads, statements
 from serving.stores.protocol import Event, Exposure, Item, Rejected, StoreError
 from serving.stores.reads import Rows
-from serving.stores.writer import Writer
+from serving.stores.writer import Writer, numbers
 from serving.stores.writes import HOUR, Writes, salted
 
 WRITE_WAIT_S = 5.0
@@ -134,7 +134,7 @@ class SqliteStore:
         """A connection that failed is not used again; one that is busy in another thread is not waited for."""
         with errors(self._path):
             reader = self._readers.pop() if self._readers else connect(self._path, wait_s=READ_WAIT_S)
-            rows: Rows = reader.execute(statement, values).fetchall()
+            rows: Rows = reader.execute(numbers(statement), values).fetchall()
         self._readers.append(reader)
         return rows
 

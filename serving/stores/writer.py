@@ -105,11 +105,17 @@ class Writer:
             self._connection = None
 
 
+def numbers(statement: str) -> str:
+    """SQLite takes $2 for a name and ?2 for the second parameter."""
+    return statement.replace("$", "?")
+
+
 def _run_write(connection: apsw.Connection, write: Write[T]) -> T:
     try:
         statement, rows = next(write)
         while True:
-            statement, rows = write.send([connection.execute(statement, row).fetchall() for row in rows])
+            numbered = numbers(statement)
+            statement, rows = write.send([connection.execute(numbered, row).fetchall() for row in rows])
     except StopIteration as end:
         result: T = end.value
         return result
