@@ -10,9 +10,15 @@ from recsys.splits import Fold, Split
 
 
 def parts(
-    split: Split, fold: Fold, models: Path, indexes: Path, params: Params, calibration: Path | None = None
+    split: Split,
+    fold: Fold,
+    models: Path,
+    indexes: Path,
+    params: Params,
+    calibration: Path | None = None,
+    rankers: Path | None = None,
 ) -> Parts:
-    """Collect the parts for `fold`; `models` and `indexes` hold one folder a model.
+    """Collect the parts for `fold`; `models` and `indexes` hold one folder a model, `rankers` one a learned ranker.
 
     The catalogue says what is available today. What was available in a past window is not known, so for every fold but
     `all` each item counts as available.
@@ -25,4 +31,5 @@ def parts(
         now=split.now(fold),
         models={name: (models / name, indexes / name) for name in params.models},
         calibration=calibration,
+        rankers={name: rankers / name for name in params.rankers} if rankers else {},
     )

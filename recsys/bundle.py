@@ -3,6 +3,7 @@
     manifest.json       bundle_id, data set, trained_until, counts, models, variants, metrics, and each file's hash
     catalogue.parquet   items in row order, with popularity      items/      item ids <-> rows
     histories/          user id -> what the user did             models/<m>/ vectors, encoder, index
+    rankers/<r>/        rankers that were learned: trees as text, and what was chosen
     calibration.json    what a score is worth as a probability, if that was measured
 
 No pickle, no clock and no host name in it: the same input gives the same bundle_id anywhere.
@@ -12,7 +13,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -85,6 +86,7 @@ class Bundle:
     histories: Histories
     models: Mapping[str, LoadedModel]
     calibration: Calibration | None = None
+    rankers: Mapping[str, Path] = field(default_factory=dict)  # folder of each learned ranker
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ class Parts:
     """What a bundle is made of: one fold's interactions, its catalogue and users, and the folders of each model.
 
     interactions, catalogue and users as in `recsys/splits.py`; `now` is the end of the fold in UTC seconds; `models`
-    maps a model's name to (model folder, index folder); `calibration` is the file of `recsys/calibration.py`.
+    maps a model's name to (model folder, index folder); `calibration` is the file of `recsys/calibration.py`;
+    `rankers` maps a learned ranker's name to its folder.
     """
 
     interactions: pl.DataFrame
@@ -101,6 +104,7 @@ class Parts:
     now: float
     models: Mapping[str, tuple[Path, Path]]
     calibration: Path | None = None
+    rankers: Mapping[str, Path] = field(default_factory=dict)
 
 
 def write(parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path) -> Manifest:
@@ -119,6 +123,8 @@ def write(parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path) -
         if parts.calibration is not None:
             calibration.load(parts.calibration).save(aside / calibration.FILE)
         described = {name: _add_model(folders, aside / "models" / name) for name, folders in parts.models.items()}
+        for name, folder in parts.rankers.items():
+            _copy(folder, aside / "rankers" / name)
         content: dict[str, Any] = {
             "format": FORMAT,
             "dataset": params.dataset,
@@ -201,17 +207,22 @@ def load(folder: Path) -> Bundle:
         index = Index.load(folder / "models" / name, model.rows)
         loaded[name] = LoadedModel(model, embeddings.encoder_of(model), index, Similar(model))
     confidence = calibration.load(path) if (path := folder / calibration.FILE).is_file() else None
-    return Bundle(manifest, catalogue.load(folder), Histories(folder / "histories"), loaded, confidence)
+    rankers = {path.name: path for path in folder.glob("rankers/*")}
+    return Bundle(manifest, catalogue.load(folder), Histories(folder / "histories"), loaded, confidence, rankers)
 
 
 def _add_model(folders: tuple[Path, Path], out: Path) -> dict[str, Any]:
     for folder in folders:
-        if not folder.is_dir():
-            raise BundleError(f"{folder}: no such folder, a bundle needs it; run `dvc repro`")
-        shutil.copytree(folder, out, dirs_exist_ok=True)
+        _copy(folder, out)
     model = embeddings.load(out)
     index = json.loads((out / "index.json").read_text(encoding="utf-8"))
     return {"dim": model.vectors.shape[1], "metric": "inner_product", "encoder": model.encoder, "index": index}
+
+
+def _copy(folder: Path, out: Path) -> None:
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: no such folder, a bundle needs it; run `dvc repro`")
+    shutil.copytree(folder, out, dirs_exist_ok=True)
 
 
 def _describe(path: Path, top: Path) -> dict[str, Any]:

@@ -99,6 +99,27 @@ class VariantParams(Section):
     ranker: Plugin | None = None
     rules: list[Plugin] = Field(default_factory=list)
 
+    @property
+    def models(self) -> list[str]:
+        """The models that its sources ask, in their order."""
+        return [str(part.config["model"]) for part in self.sources if "model" in part.config]
+
+
+class RankerParams(Section):
+    """How a ranker is learned: from the candidates of `variant`, for users of whom only `known_items` likes are told.
+
+    Every case keeps its hits and so many `negatives`; the other settings are LightGBM's. At most `rounds` trees.
+    """
+
+    variant: str
+    max_users: int = Field(ge=1)
+    known_items: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
+    negatives: int = Field(ge=1)
+    rounds: int = Field(ge=1)
+    num_leaves: int = Field(ge=2, le=8)
+    learning_rate: float = Field(gt=0, le=1)
+    min_data_in_leaf: int = Field(ge=1)
+
 
 class EvaluateParams(Section):
     """Offline evaluation: list lengths, users drawn, whom the variants are compared with, segments, intervals.
@@ -150,6 +171,7 @@ class Params(Section):
     models: dict[str, dict[str, Any]]
     index: IndexParams
     variants: dict[str, VariantParams]
+    rankers: dict[str, RankerParams] = Field(default_factory=dict)
     evaluate: EvaluateParams
     gate: GateParams
 
@@ -228,6 +250,10 @@ def _check_names(params: Params, path: Path) -> None:
             raise ParamsError(
                 f"{path}: datasets.{dataset}.split.target_events: {sorted(missing)[0]!r} is not in event_weights"
             )
+    for ranker, learned in params.rankers.items():
+        if learned.variant not in params.variants:
+            choices = ", ".join(params.variants)
+            raise ParamsError(f"{path}: rankers.{ranker}.variant is {learned.variant!r}, wanted one of: {choices}")
     for name in params.evaluate.baselines:
         if name not in params.variants:
             choices = ", ".join(params.variants)

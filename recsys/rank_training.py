@@ -1,0 +1,156 @@
+"""Trains the ranker `recsys/rankers/learned.py` on a log of candidates (`recsys/candidate_log.py`).
+
+Three things are found. The formula: the one feature that orders best the lists of users of whom more is known than the
+trees are trained for. The trees: LightGBM's lambdarank on users of whom little is known, as many trees as held-out
+users want. And up to how many liked items the trees are better than the formula for held-out users.
+
+There is a limit because a window cannot tell by itself what holds in the next one: for users with long histories trees
+won in the window that they were trained in and lost to the formula in the next. And who told nothing gets what is
+popular: trees could only learn by heart what was bought in this window.
+
+Source: Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys import ranking_features
+from recsys.contracts import BoolArray, FloatArray
+from recsys.errors import DataError
+from recsys.evaluation import metrics
+from recsys.learned_ranker import Description
+from recsys.params import RankerParams
+
+Values = npt.NDArray[np.float64]
+
+K = 10  # what the lists are judged by: NDCG@K
+PATIENCE = 50  # trees without a gain, before training ends
+
+
+def fit(
+    log: pl.DataFrame, models: Sequence[str], config: RankerParams, seed: int, threads: int
+) -> tuple[str, Description]:
+    """The trees in LightGBM's text format, and `ranker.json`.
+
+    Raises:
+        DataError: "the log of candidates has no hit for users who told 1 to 10 likes (...); ..."
+    """
+    senses, most = ranking_features.names(models), max(config.known_items)
+    cases = log.group_by("case", maintain_order=True).agg(pl.col("liked", "told", "held_out").first())
+    liked, held_out = cases["liked"].to_numpy(), cases["held_out"].to_numpy()
+    few = (liked > 0) & (liked <= most)
+    many = cases["told"].to_numpy() & (liked > most)
+
+    choices = {name: by_column(log, name) for model in models for name in (f"{model}_score", f"{model}_recent")}
+    judged = {name: ndcg(order, log) for name, order in choices.items()}
+    formula = max(judged, key=lambda name: judged[name][many].mean() if many.any() else 0.0)
+
+    booster = _boost(log, senses, few & ~held_out, few & held_out, config, seed, threads)
+    trees = ndcg(np.asarray(booster.predict(_table(log, senses))), log)
+    up_to = limit(liked[few & held_out], (trees - judged[formula])[few & held_out])
+    figures = {
+        "trees, few liked": trees[few & held_out],
+        "formula, few liked": judged[formula][few & held_out],
+        "formula, more liked": judged[formula][many],
+    }
+    description = Description(
+        models=list(models),
+        features=list(senses),
+        formula=formula,
+        trees_up_to=up_to,
+        figures={name: round(float(values.mean()), 4) for name, values in figures.items() if len(values)},
+    )
+    return booster.model_to_string(num_iteration=booster.best_iteration), description
+
+
+def limit(liked: npt.NDArray[np.int32], gain: Values) -> int:
+    """The number of liked items up to which the gains of the trees add up to the most; -1 if they never gain.
+
+    >>> limit(np.array([1, 1, 3, 5]), np.array([0.2, -0.1, 0.1, -0.3]))
+    3
+    """
+    order = np.argsort(liked, kind="stable")
+    total, last = np.cumsum(gain[order]), np.append(np.diff(liked[order]) > 0, True)
+    if not len(liked) or total[last].max() <= 0:
+        return -1
+    return int(liked[order][last][total[last].argmax()])
+
+
+def ndcg(scores: npt.NDArray[np.floating[Any]], log: pl.DataFrame) -> Values:
+    """(n_cases,) float64 NDCG@K of the log's candidates in the order of `scores` (n_rows,), case by case."""
+    case = log["case"].to_numpy()
+    order = np.lexsort((-scores, case))
+    starts = np.flatnonzero(np.diff(case, prepend=-1))
+    place = np.arange(len(case)) - np.repeat(starts, np.diff(starts, append=len(case)))
+    hits = np.zeros((len(starts), K), dtype=np.bool_)
+    at_top = place < K
+    hits[case[at_top], place[at_top]] = log["wanted"].to_numpy()[order][at_top]
+    return metrics.ndcg(hits, log["n_wanted"].to_numpy()[starts])
+
+
+def by_column(log: pl.DataFrame, name: str) -> FloatArray:
+    """The formula that is this feature, for every row of the log."""
+    return ranking_features.by_formula(log[name].to_numpy(), log["recent_demand"].to_numpy())
+
+
+def _boost(
+    log: pl.DataFrame,
+    senses: dict[str, int],
+    learning: BoolArray,
+    judging: BoolArray,
+    config: RankerParams,
+    seed: int,
+    threads: int,
+) -> lgb.Booster:
+    settings = {
+        "objective": "lambdarank",
+        "metric": "ndcg",
+        "eval_at": [K],
+        "num_leaves": config.num_leaves,
+        "learning_rate": config.learning_rate,
+        "min_data_in_leaf": config.min_data_in_leaf,
+        "lambda_l2": 1.0,
+        "feature_fraction": 0.7,
+        "bagging_fraction": 0.8,
+        "bagging_freq": 1,
+        "extra_trees": True,
+        "monotone_constraints": list(senses.values()),
+        "seed": seed,
+        "num_threads": threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }
+    sets = [_dataset(log, senses, chosen, config, settings) for chosen in (learning, judging)]
+    stop = lgb.early_stopping(PATIENCE, verbose=False)
+    return lgb.train(settings, sets[0], config.rounds, valid_sets=[sets[1]], callbacks=[stop])
+
+
+def _dataset(
+    log: pl.DataFrame, senses: dict[str, int], chosen: BoolArray, config: RankerParams, settings: dict[str, object]
+) -> lgb.Dataset:
+    """The chosen cases that have a hit among their candidates; the others have nothing to teach."""
+    rows = log.filter(pl.col("case").is_in(np.flatnonzero(chosen)), pl.col("wanted").any().over("case"))
+    if rows.is_empty():
+        raise DataError(
+            f"the log of candidates has no hit for users who told 1 to {max(config.known_items)} likes "
+            f"({log['case'].n_unique()} cases): raise max_users of the ranker, or take it out of `rankers`"
+        )
+    sizes = rows.group_by("case", maintain_order=True).len()["len"]
+    return lgb.Dataset(
+        _table(rows, senses),
+        rows["wanted"].cast(pl.Int8).to_numpy(),
+        group=sizes.to_numpy(),
+        feature_name=list(senses),
+        params=settings,
+    )
+
+
+def _table(log: pl.DataFrame, senses: dict[str, int]) -> FloatArray:
+    found: FloatArray = log.select(senses).to_numpy()
+    return found

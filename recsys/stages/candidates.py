@@ -1,0 +1,49 @@
+"""Log the candidates that a ranker learns from, as the main path serves them in one window:
+
+`python -m recsys.stages.candidates --ranker learned --fold valid --split data/split --models models/valid
+--indexes indexes/valid --out candidates/valid/learned.parquet`
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recsys import assemble, bundle, candidate_log, params, splits
+from recsys.errors import reports_errors
+from recsys.evaluation import sample
+from recsys.ranking_features import RankingFeatures
+from recsys.recommender import Recommender
+
+
+@reports_errors
+def main(
+    ranker: Annotated[str, typer.Option(help="a section of `rankers`")],
+    fold: Annotated[splits.ScoredFold, typer.Option(help="the window")],
+    split: Annotated[Path, typer.Option(help="folder of the split")],
+    models: Annotated[Path, typer.Option(help="folder of the models, fitted on everything before the window")],
+    indexes: Annotated[Path, typer.Option(help="folder of their indexes")],
+    out: Annotated[Path, typer.Option(help="the Parquet file to write")],
+    params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
+) -> None:
+    """Ask for every case, write what was there to rank."""
+    settings = params.load(params_file)
+    data, config = splits.load(split), settings.rankers[ranker]
+    with tempfile.TemporaryDirectory() as folder:
+        bundle.write(assemble.parts(data, fold, models, indexes, settings), settings, {}, Path(folder) / "bundle")
+        loaded = bundle.load(Path(folder) / "bundle")
+        asked = sample.draw(data, fold, loaded.catalogue.popularity, config.max_users, settings.seed)
+        features = RankingFeatures(loaded, settings.variants[config.variant].models)
+        recorder = candidate_log.Recorder(features)
+        recommender = Recommender(loaded, config.variant, ranker=recorder)
+        log = candidate_log.collect(
+            recommender, recorder, data, asked, config, max(settings.evaluate.at), settings.seed
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    log.write_parquet(out, compression="zstd")
+    print(f"{out}: {log.height} candidates in {log['case'].n_unique()} cases, {log['wanted'].sum()} of them wanted")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,35 @@
+"""Learn a ranker from a log of candidates:
+
+`python -m recsys.stages.rank --ranker learned --candidates candidates/valid/learned.parquet --out rankers/test/learned`
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from recsys import learned_ranker, params, rank_training
+from recsys.errors import DataError, reports_errors
+
+
+@reports_errors
+def main(
+    ranker: Annotated[str, typer.Option(help="a section of `rankers`")],
+    candidates: Annotated[Path, typer.Option(help="the log that the stage `candidates` wrote")],
+    out: Annotated[Path, typer.Option(help="folder of the ranker")],
+    params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
+) -> None:
+    """Fit and write the trees and what was chosen with them."""
+    settings = params.load(params_file)
+    if not candidates.is_file():
+        raise DataError(f"{candidates}: no such file; run `dvc repro candidates@{ranker}`")
+    config = settings.rankers[ranker]
+    models = settings.variants[config.variant].models
+    trees, about = rank_training.fit(pl.read_parquet(candidates), models, config, settings.seed, settings.threads)
+    learned_ranker.write(trees, about, out)
+    print(f"{out}: trees up to {about.trees_up_to} liked items, else {about.formula}; held-out NDCG {about.figures}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

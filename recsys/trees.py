@@ -1,0 +1,95 @@
+"""LightGBM's text models in numpy, all trees at once: the API needs neither LightGBM nor a second OpenMP beside faiss.
+
+Source: Lucchese et al., "QuickScorer: a fast algorithm to rank documents with additive ensembles of regression trees",
+SIGIR 2015. The leaves of a tree are numbered from left to right. Each test of a tree that a row fails (x > threshold)
+rules out the leaves on its left side, and the first leaf that is left is where the row ends. So a tree needs no walk:
+one byte a tree holds the leaves that are still possible, and a row combines one ready-made line of bytes a feature.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.contracts import FloatArray
+from recsys.errors import BundleError
+
+MAX_LEAVES = 8  # bits of a byte
+DEFAULT_LEFT, MISSING_IS_NAN = 2, 8  # bits of LightGBM's decision_type
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class Trees:
+    """The sum of all trees for rows of features; NaN goes where LightGBM learned to send it."""
+
+    def __init__(self, path: Path) -> None:
+        """Read a model that `Booster.save_model` wrote.
+
+        Raises:
+            BundleError: "bundle/rankers/learned/model.txt: not a readable model (...); run `dvc repro` again"
+        """
+        try:
+            head, *trees = path.read_text(encoding="utf-8").split("\nend of trees")[0].split("\nTree=")
+            self.features = _fields(head)["feature_names"].split()
+            self._read([_fields(tree) for tree in trees])
+        except (OSError, ValueError, KeyError, IndexError) as error:
+            raise BundleError(f"{path}: not a readable model ({error!r}); run `dvc repro` again") from error
+
+    def predict(self, x: FloatArray) -> FloatArray:
+        """x: (m, n_features) float32 in the order of `features`; returns (m,) float32."""
+        possible = np.full((len(x), len(self._first)), 255, dtype=np.uint8)
+        for at, (thresholds, left) in self._tests.items():
+            column = x[:, at].astype(np.float64)
+            failed = np.searchsorted(thresholds, column)  # how many thresholds are below x
+            failed[np.isnan(column)] = len(thresholds) + 1
+            possible &= left[failed]
+        values: FloatArray = self._values[self._first + possible].sum(axis=1, dtype=np.float64).astype(np.float32)
+        return values
+
+    def _read(self, trees: list[dict[str, str]]) -> None:
+        tests: dict[int, list[tuple[float, int, int, bool]]] = {}
+        values = np.zeros((len(trees), 256))
+        for tree, fields in enumerate(trees):
+            n_leaves = int(fields["num_leaves"])
+            if not 1 <= n_leaves <= MAX_LEAVES:
+                raise ValueError(f"a tree of {n_leaves} leaves, wanted 1 to {MAX_LEAVES}")
+            leaf_values = [float(value) for value in fields["leaf_value"].split()]
+            order = [0]
+            if n_leaves > 1:
+                feature, kind, lefts, rights = (
+                    [int(number) for number in fields[name].split()]
+                    for name in ("split_feature", "decision_type", "left_child", "right_child")
+                )
+                thresholds = [float(number) for number in fields["threshold"].split()]
+                order = _leaves(0, lefts, rights)
+                for node, threshold in enumerate(thresholds):
+                    gone = sum(1 << order.index(leaf) for leaf in _leaves(lefts[node], lefts, rights))
+                    nan_is_left = bool(kind[node] & DEFAULT_LEFT) if kind[node] & MISSING_IS_NAN else threshold >= 0
+                    tests.setdefault(feature[node], []).append((threshold, tree, 255 - gone, nan_is_left))
+            for possible in range(1, 256):
+                lowest = (possible & -possible).bit_length() - 1
+                values[tree, possible] = leaf_values[order[min(lowest, n_leaves - 1)]]
+        self._values = values.ravel()
+        self._first = np.arange(len(trees), dtype=np.int64) * 256
+        self._tests = {at: _table(found, len(trees)) for at, found in sorted(tests.items())}
+
+
+def _fields(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def _leaves(node: int, lefts: list[int], rights: list[int]) -> list[int]:
+    """The leaves below a node, from left to right; LightGBM writes leaf n as the node ~n."""
+    return [~node] if node < 0 else _leaves(lefts[node], lefts, rights) + _leaves(rights[node], lefts, rights)
+
+
+def _table(tests: list[tuple[float, int, int, bool]], n_trees: int) -> tuple[npt.NDArray[np.float64], Bytes]:
+    """Thresholds up; line i: the leaves still possible in each tree when i of them are below x. Last: for NaN."""
+    thresholds = np.unique([threshold for threshold, *_ in tests])
+    possible = np.full((len(thresholds) + 2, n_trees), 255, dtype=np.uint8)
+    for threshold, tree, left, nan_is_left in tests:
+        possible[np.searchsorted(thresholds, threshold) + 1 : -1, tree] &= left
+        if not nan_is_left:
+            possible[-1, tree] &= left
+    return thresholds, possible
