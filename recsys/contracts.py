@@ -7,7 +7,7 @@ number of candidates asked of a source. Times are UTC seconds since 1970 (float)
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -138,6 +138,27 @@ class Encoder(Protocol):
     """Turns a history into a vector (dim,) float32 in the space of the item vectors, or None if it has no say."""
 
     def encode(self, history: History, now: float) -> FloatArray | None: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Of what the user did, what does the score of each of n items consist?
+
+    rows: (m,) int32, the items of the history that count. shares: (n, m) float64, what each adds to the score: a row's
+    sum is the item's score. without: (n, m) float64, the item's score if the user had never met the one in that column;
+    NaN where nothing of the history would be left.
+    """
+
+    rows: IntArray
+    shares: npt.NDArray[np.float64]
+    without: npt.NDArray[np.float64]
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """An encoder that can also say why: vectors (n, dim) float32 of items -> their parts, None where it has no say."""
+
+    def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None: ...
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recsys.contracts import SECONDS_PER_DAY, FloatArray, History
+from recsys.contracts import SECONDS_PER_DAY, FloatArray, History, IntArray, Parts
+
+Doubles = npt.NDArray[np.float64]
 
 
 class AlsFoldIn:
@@ -24,18 +26,41 @@ class AlsFoldIn:
 
     def encode(self, history: History, now: float) -> FloatArray | None:
         """(dim,) float32, or None when no item of the history is known and liked."""
+        _, items, confidence = self._liked(history, now)
+        if not len(items):
+            return None
+        system = self._gram + (items.T * (confidence - 1)) @ items
+        vector: FloatArray = np.linalg.solve(system, confidence @ items).astype(np.float32)
+        return vector
+
+    def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None:
+        """Shares are s_ij c_j of section 5 of the paper: item i and j alike in the eyes of this user, times confidence.
+
+        Without j the user's own idea of alikeness is another one; the inverse without one term of the sum is that of
+        Sherman and Morrison, 1950.
+        """
+        rows, items, confidence = self._liked(history, now)
+        if not len(items):
+            return None
+        system = self._gram + (items.T * (confidence - 1)) @ items
+        solved = np.linalg.solve(system, items.T)  # (dim, m)
+        alike, own = vectors @ solved, items @ solved
+        shares, mine = alike * confidence, own @ confidence  # mine: the scores of the history's items
+        itself = own.diagonal()
+        left = shares.sum(axis=1, keepdims=True) - shares
+        weight = (confidence - 1) / (1 - (confidence - 1) * itself)
+        without = left + alike * weight * (mine - confidence * itself)
+        return Parts(rows, shares, without if len(rows) > 1 else np.full_like(without, np.nan))
+
+    def _liked(self, history: History, now: float) -> tuple[IntArray, Doubles, Doubles]:
+        """Known and liked items, each once: rows (m,) int32, vectors (m, dim), confidences (m,), both float64."""
         weights = decayed(history.weights, history.times, now, self._half_life_days)
         liked = weights > 0
         rows, position = np.unique(history.rows[liked], return_inverse=True)
         confidence = self._alpha * np.bincount(position, weights[liked], minlength=len(rows))
         items = self._vectors[rows].astype(np.float64)
         known = items.any(axis=1)
-        if not known.any():
-            return None
-        items, confidence = items[known], confidence[known]
-        system = self._gram + (items.T * (confidence - 1)) @ items
-        vector: FloatArray = np.linalg.solve(system, confidence @ items).astype(np.float32)
-        return vector
+        return rows[known], items[known], confidence[known].astype(np.float64)
 
 
 def decayed(weights: FloatArray, times: npt.NDArray[np.float64], now: float, half_life_days: float) -> FloatArray:

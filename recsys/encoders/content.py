@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from recsys.contracts import FloatArray, History
-from recsys.encoders.als_fold_in import decayed
+from recsys.contracts import FloatArray, History, IntArray, Parts
+from recsys.encoders.als_fold_in import Doubles, decayed
 
 
 class Pooled:
@@ -25,16 +25,33 @@ class Pooled:
 
     def encode(self, history: History, now: float) -> FloatArray | None:
         """(dim,) float32, or None when no item that was liked has a vector."""
-        weights = decayed(history.weights, history.times, now, self._half_life_days)
-        liked = weights > 0
-        rows, position = np.unique(history.rows[liked], return_inverse=True)
-        confidence = np.sqrt(np.bincount(position, weights[liked], minlength=len(rows)))
-        items = self._vectors[rows].astype(np.float64)
+        rows, items, confidence = self._liked(history, now)
         if not items.any():
             return None
         pooled = (confidence * self._told[rows]) @ items / np.linalg.norm(confidence)
         vector: FloatArray = pooled.astype(np.float32)
         return vector
+
+    def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None:
+        """The terms of the sum; without one of them the others count more, as |c| is less."""
+        rows, items, confidence = self._liked(history, now)
+        if not items.any():
+            return None
+        terms = (vectors @ items.T) * (confidence * self._told[rows])
+        norm = np.linalg.norm(confidence)
+        rest = np.sqrt(np.maximum(norm**2 - confidence**2, 0))
+        has_vector = items.any(axis=1)
+        last = has_vector & (has_vector.sum() == 1)
+        without = (terms.sum(axis=1, keepdims=True) - terms) / np.where(last | (rest == 0), np.nan, rest)
+        return Parts(rows[has_vector], terms[:, has_vector] / norm, without[:, has_vector])
+
+    def _liked(self, history: History, now: float) -> tuple[IntArray, Doubles, Doubles]:
+        """What was liked, each item once: rows (m,) int32, vectors (m, dim), c (m,), both float64."""
+        weights = decayed(history.weights, history.times, now, self._half_life_days)
+        liked = weights > 0
+        rows, position = np.unique(history.rows[liked], return_inverse=True)
+        confidence = np.sqrt(np.bincount(position, weights[liked], minlength=len(rows)))
+        return rows, self._vectors[rows].astype(np.float64), confidence
 
 
 def build(vectors: FloatArray, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Pooled:

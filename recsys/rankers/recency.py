@@ -7,6 +7,7 @@ choose it on its validation window, never by default.
 import numpy as np
 
 from recsys.bundle import Bundle
+from recsys.catalogue import Catalogue
 from recsys.contracts import FloatArray, IntArray, Query
 from recsys.params import Section
 
@@ -21,11 +22,17 @@ class Recency:
     """Scores below zero count as zero: a factor cannot turn dislike into like."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
-        self._ratio = bundle.catalogue.recent / (bundle.catalogue.popularity + np.float32(config.smoothing))
+        self._factor = factor(bundle.catalogue, config.smoothing)
 
     def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
         best: FloatArray = np.fmax.reduce(scores, axis=0).clip(min=0)
-        return best * self._ratio[rows]
+        return best * self._factor[rows]
+
+
+def factor(catalogue: Catalogue, smoothing: float) -> FloatArray:
+    """(n_items,) float32: what a score is multiplied with."""
+    ratio: FloatArray = catalogue.recent / (catalogue.popularity + np.float32(smoothing))
+    return ratio
 
 
 def build(bundle: Bundle, config: Config) -> Recency:
