@@ -88,12 +88,22 @@ def parse(text: str) -> Tree:
     return tree
 
 
+def fields(tree: Tree) -> set[str]:
+    """All fields that a filter asks for."""
+    return {test.field for test in comparisons(tree)}
+
+
 def categories(tree: Tree) -> set[str]:
     """All categories that a filter names."""
+    return {str(value) for test in comparisons(tree) if test.field == "category" for value in test.values}
+
+
+def comparisons(tree: Tree) -> list[Comparison]:
+    """The leaves, from left to right."""
     if isinstance(tree, Comparison):
-        return {str(value) for value in tree.values} if tree.field == "category" else set()
+        return [tree]
     parts = (tree.inner,) if isinstance(tree, Not) else tree.parts
-    return {name for part in parts for name in categories(part)}
+    return [leaf for part in parts for leaf in comparisons(part)]
 
 
 def _tokens(text: str) -> list[_Token]:

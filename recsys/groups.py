@@ -1,0 +1,46 @@
+"""Which categories an item belongs to, as numbers: for caps, and for the likeness of items without a vector."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.contracts import FloatArray, IntArray
+
+Codes = npt.NDArray[np.intp]
+
+
+class Groups:
+    """names: the categories, a code is a place in it. Built of `Catalogue.of_category`."""
+
+    def __init__(self, of_category: Mapping[str, IntArray], n_items: int) -> None:
+        self.names = list(of_category)
+        members = [of_category[name] for name in self.names]
+        rows = np.concatenate(members) if members else np.empty(0, dtype=np.int32)
+        codes = np.repeat(np.arange(len(members)), [len(rows) for rows in members])
+        self._codes: Codes = codes[np.argsort(rows, kind="stable")]
+        self._ends = np.cumsum(np.bincount(rows, minlength=n_items))
+
+    def of(self, row: int) -> Codes:
+        """The codes of one item, ascending."""
+        return self._codes[self._ends[row - 1] if row else 0 : self._ends[row]]
+
+    def pairs(self, rows: IntArray) -> tuple[Codes, Codes]:
+        """Every (place in `rows`, code) of these items, by place."""
+        starts = np.where(rows > 0, self._ends[rows - 1], 0)
+        counts = self._ends[rows] - starts
+        places = np.repeat(np.arange(len(rows)), counts)
+        before = np.cumsum(counts) - counts
+        return places, self._codes[np.arange(len(places)) + np.repeat(starts - before, counts)]
+
+    def likeness(self, rows: IntArray) -> FloatArray:
+        """(m, m) float32 in 0..1: categories in common / categories of either; 0 for an item without a category."""
+        places, codes = self.pairs(rows)
+        mine, local = np.unique(codes, return_inverse=True)
+        has = np.zeros((len(rows), len(mine)), dtype=np.float32)
+        has[places, local] = 1
+        both = has @ has.T
+        sizes = has.sum(axis=1)
+        either = sizes[:, None] + sizes[None, :] - both
+        shared: FloatArray = (both / np.maximum(either, 1)).astype(np.float32, copy=False)
+        return shared
