@@ -1,11 +1,11 @@
 """Both stores, each test with an empty one of its own."""
 
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import psycopg
 import pytest
 
@@ -58,7 +58,8 @@ def select(url: str) -> Select:
 
     def run(statement: str) -> list[tuple[Any, ...]]:
         if url.startswith(SQLITE):
-            with closing(sqlite3.connect(url.removeprefix(SQLITE))) as file:
+            # not `sqlite3`: a second SQLite library in one process undoes the file locks of the first
+            with closing(apsw.Connection(url.removeprefix(SQLITE))) as file:
                 return file.execute(statement).fetchall()
         with psycopg.connect(url) as server:
             return server.execute(statement).fetchall()  # type: ignore[arg-type]

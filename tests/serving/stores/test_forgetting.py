@@ -1,0 +1,131 @@
+"""Forgetting a user: nothing of the id is left, not even in the bytes of the files."""
+
+import json
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from serving.stores import open_store
+from serving.stores.migrations import migrate
+from serving.stores.protocol import SQLITE, Store
+from tests.serving.stores.conftest import Select
+from tests.serving.stores.examples import ANNA, BEN, COOKIE, NOON, event, exposure, rejected
+
+pytestmark = pytest.mark.anyio
+
+FUTURE = 4e9
+
+
+async def fill(store: Store) -> None:
+    """Anna among many, with a merged cookie, in every table that can hold an id."""
+    for part in range(20):
+        people = [ANNA if number % 7 == 0 else f"user-{number % 50:03d}" for number in range(100)]
+        await store.add_events(
+            [event(f"{part}-{at}-{hash((part, at)):x}", who, item_id=f"p{at}") for at, who in enumerate(people)]
+        )
+        await store.add_exposures([exposure(f"r{part}-{at}", who) for at, who in enumerate(people[:20])])
+        await store.add_events([event(f"g{part}", None, anonymous_id=COOKIE)])
+        await store.reject(
+            [rejected({"user_id": ANNA, "nested": {"anonymous_id": COOKIE}}), rejected({"user_id": BEN})]
+        )
+    await store.reject([rejected([{"deep": ANNA}], f"'{ANNA}' is no event"), rejected({"anonymous_id": COOKIE})])
+    await store.merge(COOKIE, ANNA)
+
+
+async def test_forgetting_deletes_what_is_theirs_and_counts_it(store: Store, select: Select) -> None:
+    await fill(store)
+    await store.add_events([event("ben", BEN)])
+    deleted = await store.forget(ANNA)
+    assert deleted == {"events": 20 * 15 + 20, "exposures": 20 * 3, "identities": 1, "dead_letters": 20 + 2}
+    assert await store.history(ANNA, None, 100) == await store.history(None, COOKIE, 100) == (0, [])
+    assert [each.event_id for each in (await store.history(BEN, None, 100))[1]] == ["ben"]
+    assert select("SELECT count(*) FROM dead_letters") == [(20,)]
+    assert select("SELECT count(*) FROM exposures") == [(20 * 17,)]
+    assert await store.forget(ANNA) == dict.fromkeys(deleted, 0)
+
+
+async def test_no_byte_of_the_id_is_left_in_the_files(sqlite_url: str) -> None:
+    migrate(sqlite_url)
+    folder = Path(sqlite_url.removeprefix(SQLITE)).parent
+    reader, store = await open_store(sqlite_url), await open_store(sqlite_url)
+    await fill(store)
+    await reader.history(ANNA, None, 5)
+
+    def found(text: str) -> list[str]:
+        return [path.name for path in folder.iterdir() if text.encode() in path.read_bytes()]
+
+    assert found(ANNA)
+    assert found(COOKIE)
+    await store.forget(ANNA)
+    assert found(ANNA) == found(COOKIE) == []
+    assert found("user-001")
+    await store.close()
+    await reader.close()
+
+
+async def test_no_table_of_the_server_holds_the_id(postgresql_url: str) -> None:
+    migrate(postgresql_url)
+    store = await open_store(postgresql_url)
+    await fill(store)
+
+    def found(text: str) -> list[str]:
+        with psycopg.connect(postgresql_url) as server:
+            names = server.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            return [
+                name for (name,) in names
+                if server.execute(f"SELECT 1 FROM {name} t WHERE strpos(t::text, %s) > 0 LIMIT 1", [text]).fetchall()
+            ]  # fmt: skip
+
+    assert set(found(ANNA)) == {"events", "exposures", "dead_letters", "identities"}
+    await store.forget(ANNA)
+    assert found(ANNA) == found(COOKIE) == []
+    assert set(found("user-001")) == {"events", "exposures"}
+    await store.close()
+
+
+async def test_only_salted_hashes_are_remembered(store: Store, url: str, select: Select) -> None:
+    await store.merge(COOKIE, ANNA)
+    assert await store.forgotten() == (0, frozenset())
+    await store.forget(ANNA)
+    version, hashes = await store.forgotten()
+    assert hashes == {store.fingerprint(ANNA), store.fingerprint(COOKIE)}
+    assert all(re.fullmatch("[0-9a-f]{64}", one) for one in hashes)
+    await store.forget(BEN)
+    assert (await store.forgotten(version))[1] == {store.fingerprint(BEN)}
+    await store.forget(ANNA)
+    newest = (await store.forgotten(version))[0]
+    assert await store.forgotten(newest) == (newest, frozenset())
+    second = await open_store(url)
+    assert second.fingerprint(ANNA) == store.fingerprint(ANNA)
+    assert select("SELECT count(*) FROM salt") == [(1,)]
+    await second.close()
+
+
+async def test_the_salt_is_of_this_store_alone(store: Store, tmp_path: Path) -> None:
+    elsewhere = f"{SQLITE}{tmp_path}/other.sqlite"
+    migrate(elsewhere)
+    other = await open_store(elsewhere)
+    assert other.fingerprint(ANNA) != store.fingerprint(ANNA)
+    await other.close()
+
+
+async def test_what_was_under_way_when_the_user_was_forgotten_is_dropped(store: Store, select: Select) -> None:
+    await store.merge(COOKIE, ANNA)
+    await store.forget(ANNA)
+    late = [event("1"), event("2", None, anonymous_id=COOKIE), event("3", BEN), event("4", timestamp=FUTURE)]
+    assert await store.add_events(late) == [False, False, True, True]
+    shown = [exposure("1"), exposure("2", None, anonymous_id=COOKIE), exposure("3", BEN)]
+    await store.add_exposures([*shown, exposure("4", timestamp=FUTURE)])
+    await store.reject([rejected({"user_id": ANNA}), rejected({"user_id": BEN})])
+    assert [each.event_id for each in (await store.history(ANNA, None, 9))[1]] == ["4"], "a new life"
+    assert select("SELECT request_id FROM exposures ORDER BY request_id") == [("3",), ("4",)]
+    assert [json.loads(body) for (body,) in select("SELECT body FROM dead_letters")] == [{"user_id": BEN}]
+    assert await store.recent(NOON) == {"kettle": {"view": 2}}
+
+
+async def test_a_number_that_was_refused_as_an_id_is_found_too(store: Store, select: Select) -> None:
+    await store.reject([rejected({"user_id": 4711}), rejected({"user_id": 47110}), rejected({"value": 4711})])
+    assert (await store.forget("4711"))["dead_letters"] == 1
+    assert select("SELECT count(*) FROM dead_letters") == [(2,)]
