@@ -53,7 +53,10 @@ class Run:
     clock: float = field(default_factory=perf_counter)
 
     def attempt(self, part: str, ask: Callable[[], T], otherwise: T, optional: bool = True) -> T:
-        """Ask a part; `otherwise` stands in for one that raises or may not begin. Only optional ones can be late."""
+        """Ask a part; `otherwise` stands in for one that raises or may not begin.
+
+        One that is not optional, such as a rule, is asked after the deadline too, and may be slow.
+        """
         began = perf_counter()
         late = optional and began >= self.deadline
         if late or not (self.guard is None or self.guard.allows(part)):
@@ -69,7 +72,7 @@ class Run:
             self._name(part)
             return otherwise
         if self.guard is not None:
-            self.guard.succeeded(part, perf_counter() - began)
+            self.guard.succeeded(part, perf_counter() - began if optional else 0.0)
         return found
 
     def step(self, name: str, kept: int, removed: int = 0) -> None:

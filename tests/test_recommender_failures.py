@@ -129,9 +129,10 @@ def test_a_failing_part_does_not_break_similar_items(shop: Bundle) -> None:
 
 
 @pytest.mark.parametrize("rule", [Seen, Available])
-def test_a_rule_that_cannot_be_asked_lets_nothing_pass(
+def test_a_rule_that_could_never_be_asked_lets_nothing_pass(
     shop: Bundle, monkeypatch: pytest.MonkeyPatch, rule: type
 ) -> None:
+    """Such a bundle is refused before it serves, see `serving/selfcheck.py`."""
     monkeypatch.setattr(rule, "keep", broken)
     answer = ask(Recommender(shop, "als"), "anna")
     assert answer.slots == ()

@@ -1,0 +1,309 @@
+"""Every rung of the ladder, by breaking what is above it; the deadline; parts that a breaker leaves alone."""
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsys import bundle, house
+from recsys.breaker import Breakers, Limits
+from recsys.bundle import Bundle
+from recsys.contracts import EMPTY_HISTORY, NO_ROWS, BoolArray, FloatArray, IntArray, Query, Slot
+from recsys.index import Index
+from recsys.recommender import Answer, Recommender
+from recsys.rules.available import Available
+from recsys.rules.seen import Seen
+from recsys.sources.popular import Popular
+from recsys.sources.random import Random
+from tests import bundles
+
+NOW = bundles.NOW.timestamp()
+ANNA = set(bundles.HISTORIES["anna"])
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return bundle.load(bundles.write(tmp_path_factory.mktemp("ladder") / "bundle"))
+
+
+def query(shop: Bundle, user_id: str, k: int = 5, **more: Any) -> Query:
+    return Query(shop.histories.of(user_id), k, NOW, user_id, **more)
+
+
+def sources_of(answer: Answer) -> set[str]:
+    return {slot.source for slot in answer.slots}
+
+
+def rows_of(answer: Answer) -> set[int]:
+    return {slot.row for slot in answer.slots}
+
+
+def broken(*_: Any) -> Any:
+    raise RuntimeError("broken on purpose")
+
+
+# ---- the rungs
+
+
+def test_one_rung_after_another_and_every_answer_is_full(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full, without the broken source, popular, static; never an item that is sold out, excluded or known."""
+    recommender = Recommender(shop, "mixed")
+    asked = query(shop, "anna", exclude=np.array([4], dtype=np.int32))
+    found = [recommender.recommend(asked)]
+    monkeypatch.setattr(Index, "search", broken)
+    found.append(recommender.recommend(asked))
+    monkeypatch.setattr(Random, "propose", broken)
+    found.append(Recommender(shop, "als").recommend(asked))
+    monkeypatch.setattr(Popular, "propose", broken)
+    found.append(recommender.recommend(asked))
+    assert [sources_of(answer) for answer in found] == [
+        {"als", "popular", "random"},
+        {"popular", "random"},
+        {"popular"},
+        {"static"},
+    ]
+    assert [answer.degraded for answer in found] == [False, True, True, True]
+    assert found[-1].failed == ("source als", "source popular", "source random")
+    for answer in found:
+        assert len(rows_of(answer)) == 5
+        assert answer.shortfall is None
+        assert not rows_of(answer) & {*ANNA, bundles.SOLD_OUT, 4}
+
+
+def test_the_popular_rung_prefers_the_chosen_categories(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Index, "search", broken)
+    answer = Recommender(shop, "als").recommend(query(shop, "ben", categories=("kitchen",)))
+    assert sources_of(answer) == {"popular"}
+    assert rows_of(answer) <= set(bundles.KITCHEN)
+
+
+# ---- rules that fail
+
+
+def test_a_rule_that_fails_forbids_what_it_forbade_when_the_bundle_was_loaded(
+    shop: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommender = Recommender(shop, "als")
+    monkeypatch.setattr(Available, "keep", broken)
+    answer = recommender.recommend(query(shop, "anna", k=17))
+    assert answer.failed == ("rule available",)
+    assert len(rows_of(answer)) == 17
+    assert not rows_of(answer) & {*ANNA, bundles.SOLD_OUT}
+
+
+def test_what_sells_out_while_the_rule_fails_is_not_shown(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue = dataclasses.replace(shop.catalogue, available=shop.catalogue.available.copy())
+    recommender = Recommender(dataclasses.replace(shop, catalogue=catalogue), "als")
+    monkeypatch.setattr(Available, "keep", broken)
+    best = recommender.recommend(query(shop, "anna")).slots[0].row
+    catalogue.available[best] = False
+    assert best not in rows_of(recommender.recommend(query(shop, "anna", k=16)))
+
+
+def test_when_seen_fails_items_repeat_and_nothing_forbidden_leaks(
+    shop: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommender = Recommender(shop, "als")
+    monkeypatch.setattr(Seen, "keep", broken)
+    answer = recommender.recommend(query(shop, "everything", k=23))
+    assert answer.failed == ("rule seen",)
+    assert rows_of(answer) == set(range(bundles.N_ITEMS)) - {bundles.SOLD_OUT}
+
+
+def test_a_rule_that_answers_nonsense_counts_as_failed(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    recommender = Recommender(shop, "als")
+    monkeypatch.setattr(Available, "keep", lambda *_: np.ones(3, dtype=np.bool_))
+    answer = recommender.recommend(query(shop, "anna"))
+    assert (answer.failed, len(answer.slots)) == (("rule available",), 5)
+    assert bundles.SOLD_OUT not in rows_of(answer)
+
+
+# ---- the house's wishes that fail
+
+
+class Shop:
+    """Blocks row 5, pins row 6, at most two slots; `broken` names the methods that raise."""
+
+    def __init__(self) -> None:
+        self.broken: set[str] = set()
+
+    def _may_fail(self, name: str) -> None:
+        if name in self.broken:
+            raise RuntimeError("broken on purpose")
+
+    def keep(self, query: Query, rows: IntArray) -> BoolArray:
+        self._may_fail("keep")
+        return rows != 5
+
+    def adjust(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
+        self._may_fail("adjust")
+        return scores
+
+    def pins(self, query: Query) -> IntArray:
+        self._may_fail("pins")
+        return np.array([6], dtype=np.int32)
+
+    def depth(self, k: int) -> int:
+        self._may_fail("depth")
+        return 2 * k
+
+    def room(self, slots: list[Slot], rows: IntArray, n: int) -> Any:
+        self._may_fail("room")
+        return np.arange(len(rows))[:n]
+
+    def arrange(self, query: Query, slots: list[Slot]) -> list[Slot]:
+        self._may_fail("arrange")
+        return list({slot.row: slot for slot in slots}.values())
+
+
+WISHES = {"adjust": "boost", "pins": "pin", "depth": "cap", "arrange": "cap", "room": "cap", "keep": "block"}
+
+
+@pytest.mark.parametrize(("method", "wish"), WISHES.items())
+@pytest.mark.parametrize("user_id", ["anna", "a stranger"])
+def test_a_wish_that_fails_costs_its_effect_alone(shop: Bundle, method: str, wish: str, user_id: str) -> None:
+    wishes, recommender = Shop(), Recommender(shop, "als")
+    before = recommender.recommend(query(shop, user_id, k=10), wishes)
+    assert 5 not in rows_of(before)
+    assert 6 in rows_of(before)
+    wishes.broken = {method}
+    answer = recommender.recommend(query(shop, user_id, k=10), wishes)
+    assert answer.failed in ((f"house {wish}",), ())  # `room` is asked for fallbacks only
+    assert len(answer.slots) == 10
+    assert 5 not in rows_of(answer)
+
+
+def test_a_house_that_could_never_be_asked_what_it_blocks_lets_nothing_pass(shop: Bundle) -> None:
+    wishes = Shop()
+    wishes.broken = {"keep"}
+    answer = Recommender(shop, "als").recommend(query(shop, "anna"), wishes)
+    assert answer.slots == ()
+    assert "house block" in answer.failed
+
+
+def test_a_block_that_changes_counts_within_a_second_even_if_the_house_then_fails(
+    shop: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house, "ASK_AGAIN_SECONDS", 0.0)
+    wishes, recommender = Shop(), Recommender(shop, "als")
+    wishes.keep = lambda _, rows: rows != 7  # type: ignore[method-assign]
+    recommender.recommend(query(shop, "anna"), wishes)
+    wishes.keep = broken  # type: ignore[method-assign]
+    rows = rows_of(recommender.recommend(query(shop, "anna", k=17), wishes))
+    assert 7 not in rows
+    assert 5 in rows
+
+
+# ---- the deadline
+
+
+def test_after_the_deadline_no_optional_part_begins(shop: Bundle) -> None:
+    for variant in ("als", "mixed", "als_recent"):
+        answer = Recommender(shop, variant).recommend(query(shop, "anna", deadline=time.perf_counter()))
+        assert sources_of(answer) == {"popular"}
+        assert len(answer.slots) == 5
+        assert not rows_of(answer) & {*ANNA, bundles.SOLD_OUT}
+        assert (answer.fallback_reason, answer.degraded) == ("deadline", True)
+        assert {"encoder als", "source als"} <= set(answer.failed)
+    answer = Recommender(shop, "als").similar(3, query(shop, "anna", deadline=time.perf_counter()))
+    assert (answer.fallback_reason, answer.failed, len(answer.slots)) == ("deadline", ("similar als",), 5)
+
+
+def test_a_slow_part_uses_up_the_time_of_those_after_it(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found before stays in the answer."""
+    search = Index.search
+
+    def slow(*args: Any) -> Any:
+        found = search(*args)
+        while time.perf_counter() < asked.deadline:
+            pass
+        return found
+
+    monkeypatch.setattr(Index, "search", slow)
+    asked = query(shop, "anna", deadline=time.perf_counter() + 0.5)
+    answer = Recommender(shop, "mixed").recommend(asked)
+    assert sources_of(answer) == {"als"}
+    assert answer.failed == ("source popular", "source random")
+    assert (len(answer.slots), answer.fallback_reason) == (5, None)
+
+
+def test_nothing_is_asked_again_for_more_after_the_deadline(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second round would find every part too late, and lose what the first one found."""
+    search, asked_for = Index.search, []
+
+    def slow(self: Index, vector: FloatArray, n: int) -> Any:
+        asked_for.append(n)
+        found = search(self, vector, n)
+        while time.perf_counter() < asked.deadline:
+            pass
+        return found
+
+    monkeypatch.setattr(Index, "search", slow)
+    recommender = Recommender(shop, "als")
+    recommender._candidates = 1
+    only = np.zeros(bundles.N_ITEMS, dtype=np.bool_)
+    only[[5, 6, 7, 10]] = True
+    asked = query(shop, "newcomer", k=2, only=only, deadline=time.perf_counter() + 0.5)
+    asked = dataclasses.replace(asked, history=shop.histories.of("both"))
+    answer = recommender.recommend(asked)
+    assert len(asked_for) == 1
+    assert len(answer.slots) == 2
+
+
+# ---- breakers
+
+
+def test_a_broken_source_is_left_alone_and_comes_back(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    guard = Breakers(Limits(window=4, failures=2, cooldown_s=2.0), lambda: now[0])
+    recommender = Recommender(shop, "als", guard)
+    calls = []
+
+    def fail(*_: Any) -> Any:
+        calls.append(now[0])
+        raise RuntimeError("broken on purpose")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "search", fail)
+        for _ in range(10):
+            answer = recommender.recommend(query(shop, "anna"))
+            assert (answer.failed, answer.fallback_reason) == (("source als",), "part_failed")
+            assert len(answer.slots) == 5
+        assert len(calls) == 2  # the other eight did not ask
+        assert guard.left_alone() == ["source als"]
+        now[0] = 2.0
+        recommender.recommend(query(shop, "anna"))
+        assert len(calls) == 3
+    now[0] = 4.0
+    answer = recommender.recommend(query(shop, "anna"))
+    assert (answer.failed, sources_of(answer)) == ((), {"als"})
+    assert guard.left_alone() == []
+
+
+def test_a_slow_source_is_left_alone_too(shop: Bundle) -> None:
+    """But no rule: it is obeyed, however long it takes."""
+    guard = Breakers(Limits(window=4, failures=2, slow_s=0.0), lambda: 0.0)
+    recommender = Recommender(shop, "popular", guard)
+    for _ in range(2):
+        assert not recommender.recommend(query(shop, "anna")).degraded
+    answer = recommender.recommend(query(shop, "anna"))
+    assert sources_of(answer) == {"static"}
+    assert len(answer.slots) == 5
+    assert not rows_of(answer) & {*ANNA, bundles.SOLD_OUT}
+
+
+def test_a_stranger_is_answered_by_the_rungs_when_everything_is_left_alone(shop: Bundle) -> None:
+    class Never:
+        def allows(self, part: str) -> bool:
+            return False
+
+        def succeeded(self, part: str, seconds: float) -> None: ...
+
+        def failed(self, part: str) -> None: ...
+
+    answer = Recommender(shop, "mixed", Never()).recommend(Query(EMPTY_HISTORY, 5, NOW, exclude=NO_ROWS))
+    assert sources_of(answer) == {"static"}
+    assert len(answer.slots) == 5
+    assert bundles.SOLD_OUT not in rows_of(answer)
