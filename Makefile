@@ -28,6 +28,7 @@ lint: setup ## ruff, mypy and the import contracts
 	ruff check . && ruff format --check . && mypy && lint-imports --no-logo
 
 serve: setup ## serve the current release
+	python -m serving.stores migrate
 	python -m serving
 
 notebooks: setup ## run the notebooks on the outputs of the last `dvc repro`; results in reports/

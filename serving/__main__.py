@@ -1,5 +1,9 @@
 """Serve the current release: `python -m serving`; `python -m serving --help` shows the options."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +22,18 @@ def main(
 ) -> None:
     """Serve the current release of RECSYS_RELEASES (default: releases), or the bundle in the folder RECSYS_BUNDLE."""
     Settings.from_environment()  # a setting that is refused is one line here, before there are workers
-    uvicorn.run("serving.app:create_app", factory=True, host=host, port=port, workers=workers, log_config=_logging())
+    with _shared_metrics() if workers > 1 else nullcontext():
+        uvicorn.run(
+            "serving.app:create_app", factory=True, host=host, port=port, workers=workers, log_config=_logging()
+        )
+
+
+@contextmanager
+def _shared_metrics() -> Iterator[None]:
+    """A folder through which the workers add up their figures, see `serving/metrics.py`."""
+    with TemporaryDirectory(prefix="recsys-metrics-") as folder:
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+        yield
 
 
 def _logging() -> dict[str, Any]:

@@ -10,24 +10,26 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
 from serving import errors, security
-from serving.live import Live
+from serving.background import Background
+from serving.metrics import Measured
 from serving.request_ids import RequestIds
-from serving.routes import probes, v1
+from serving.routes import feeding, ops, recommend
+from serving.service import Service
 from serving.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the app; it starts at once and is ready as soon as its bundle is loaded."""
     settings = settings or Settings.from_environment()
-    live = Live(settings)
+    background = Background(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(live.follow())
+        running = asyncio.create_task(background.run())
         yield
-        loading.cancel()
+        running.cancel()
         with suppress(asyncio.CancelledError):
-            await loading
+            await running
 
     app = FastAPIOffline(
         title="Recommendations",
@@ -38,12 +40,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         generate_unique_id_function=_function_name,
     )
-    app.state.live = live
+    app.state.service = Service(settings, background)
     security.protect(app, settings)
     app.add_middleware(RequestIds)
+    app.add_middleware(Measured)
     errors.handle(app)
-    app.include_router(v1)
-    app.include_router(probes)
+    for routes in (recommend, feeding, ops):
+        app.include_router(routes.router)
     return app
 
 

@@ -4,6 +4,7 @@ Ends with an exit code that is not 0 when anything is not as it should be.
 """
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -21,11 +22,13 @@ from recsys import bundle, releases
 from recsys.bundle import Bundle
 from recsys.errors import RecsysError, reports_errors
 from serving.settings import Settings
+from serving.stores.migrations import migrate
 
 START_SECONDS = 60.0
 K = 5
 WIDTH = 100
 STRANGER = "somebody new"
+EVENT = "purchase"
 
 
 @reports_errors
@@ -50,10 +53,20 @@ def main() -> None:
         repeated = {item["item_id"] for item in answer["items"]} & set(seen)
         expect(about["allow_repeat"] or not repeated, f"items of the history were recommended: {sorted(repeated)}")
 
-        print(f"\nAn unknown user, {STRANGER!r}:")
-        show(ask(url, "/v1/recommend", {"user_id": STRANGER, "k": K}))
-
         like = answer["items"][0]
+        print(f"\nAn unknown user, {STRANGER!r}:")
+        before = ask(url, "/v1/recommend", {"user_id": STRANGER, "k": K})
+        show(before)
+
+        print(f"\nThe same user after one event, {EVENT} of {like['title']:.{WIDTH - 50}}:")
+        event = {"event_id": "demo", "user_id": STRANGER, "item_id": like["item_id"], "event": EVENT}
+        told = ask(url, "/v1/events", event)
+        expect(told["accepted"] == 1, f"the event was not accepted: {told}")
+        after = ask(url, "/v1/recommend", {"user_id": STRANGER, "k": K})
+        show(after)
+        expect(after["items"] != before["items"], "an event did not change the next answer")
+        expect(ask(url, "/v1/events", event)["duplicates"] == 1, "the same event counted twice")
+
         print(f"\nItems like the first one of the known user, {like['title']:.{WIDTH - 43}}:")
         answer = ask(url, "/v1/similar", {"item_id": like["item_id"], "k": K})
         show(answer)
@@ -81,14 +94,16 @@ def known_user(shop: Bundle) -> tuple[str, list[int]]:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """A real server process on a free port, ready to answer; stopped at the end."""
+    """A real server process on a free port with a store of its own, ready to answer; stopped at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryFile("w+") as log:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
+        store_url = f"sqlite:///{folder}/events.sqlite"
+        migrate(store_url)
         command = [sys.executable, "-m", "serving", "--host", "127.0.0.1", "--port", str(port)]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env={**os.environ, "RECSYS_STORE_URL": store_url}, stdout=log, stderr=log)
         try:
             wait_until_ready(process, url)
             yield url

@@ -1,5 +1,7 @@
 """One body for every error: {"error": {"code", "message", "field", "request_id"}}."""
 
+import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +12,9 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from serving import examples
+from serving.stores.protocol import StoreError
+
+log = logging.getLogger(__name__)
 
 CODES = {413: "too_large", 422: "invalid_request", 429: "too_many_requests", 500: "internal", 503: "not_ready"}
 
@@ -65,6 +70,11 @@ def handle(app: FastAPI) -> None:
     async def on_api_error(request: Request, error: ApiError) -> JSONResponse:
         return response(error.status, error.message, request.state.request_id, error.field)
 
+    @app.exception_handler(StoreError)
+    async def on_store_error(request: Request, error: StoreError) -> JSONResponse:
+        log.error("request %s: %s", request.state.request_id, error)
+        return response(503, "the store keeps nothing now; nothing was taken, send it again", request.state.request_id)
+
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         field, message = _first(error)
@@ -80,14 +90,9 @@ def handle(app: FastAPI) -> None:
         return answer
 
 
-def _first(error: RequestValidationError) -> tuple[str | None, str]:
-    """Field and message of the first of the problems."""
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return None, f"the body is not valid JSON: {first['ctx']['error']} at character {first['loc'][-1]}"
-    if isinstance(first["input"], bytes):
-        return None, "the body is not read as JSON without the header content-type: application/json"
-    field = ".".join(str(part) for part in first["loc"][1:]) or None
+def problem(first: Mapping[str, Any], within: int) -> tuple[str | None, str]:
+    """Field and message of what pydantic found; the first `within` parts of its place are not told."""
+    field = ".".join(str(part) for part in first["loc"][within:]) or None
     message = f"{field or 'the body'}: {first['msg'].removeprefix('Value error, ')}"
     if first["type"] == "extra_forbidden":
         message = f"{field}: no such field"
@@ -95,3 +100,13 @@ def _first(error: RequestValidationError) -> tuple[str | None, str]:
         found = repr(first["input"])
         message += f", found {found if len(found) <= 80 else found[:77] + '...'}"
     return field, message
+
+
+def _first(error: RequestValidationError) -> tuple[str | None, str]:
+    """Field and message of the first of the problems."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return None, f"the body is not valid JSON: {first['ctx']['error']} at character {first['loc'][-1]}"
+    if isinstance(first["input"], bytes):
+        return None, "the body is not read as JSON without the header content-type: application/json"
+    return problem(first, 1)

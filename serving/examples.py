@@ -6,18 +6,60 @@ RECOMMEND: dict[str, Any] = {
     "known user": {"value": {"user_id": "u0000001", "k": 5}},
     "anonymous visitor who did something": {
         "value": {
-            "history": [
+            "anonymous_id": "cookie-7f3a",
+            "session": [
                 {"item_id": "p0000001", "event": "view"},
                 {"item_id": "p0000002", "event": "cart", "timestamp": "2026-03-01T12:00:00Z"},
             ],
             "k": 5,
+            "surface": "home",
             "exclude_ids": ["p0000003"],
         }
     },
     "anonymous visitor": {"value": {}},
 }
 
+BATCH: dict[str, Any] = {
+    "two users": {"value": {"requests": [{"user_id": "u0000001", "k": 5}, {"user_id": "u0000002", "k": 5}]}}
+}
+
+RANK: dict[str, Any] = {
+    "the hits of a search": {"value": {"user_id": "u0000001", "candidates": ["p0000001", "p0000002", "p0000003"]}}
+}
+
 SIMILAR: dict[str, Any] = {"five like this one": {"value": {"item_id": "p0000001", "k": 5}}}
+
+EVENTS: dict[str, Any] = {
+    "one": {
+        "value": {
+            "event_id": "e-81b2",
+            "user_id": "u0000001",
+            "item_id": "p0000001",
+            "event": "view",
+            "timestamp": "2026-03-01T12:00:00Z",
+            "request_id": "5f0c1f6f8b0e4f0f9a3d6f1f2f6f7a11",
+        }
+    },
+    "several": {
+        "value": [
+            {"event_id": "e-81b3", "anonymous_id": "cookie-7f3a", "item_id": "p0000002", "event": "cart"},
+            {"event_id": "e-81b4", "user_id": "u0000001", "item_id": "p0000003", "event": "purchase", "value": 19.9},
+            {"event_id": "e-81b5", "user_id": "u0000001", "item_id": "p0000004", "event": "dislike"},
+        ]
+    },
+}
+
+ITEMS: dict[str, Any] = {
+    "sold out": {"value": {"item_id": "p0000001", "available": False}},
+    "a price, and an item that is new": {
+        "value": [
+            {"item_id": "p0000002", "price": 17.5},
+            {"item_id": "kettle-9", "title": "Red kettle", "categories": ["kitchen"], "price": 29.0, "available": True},
+        ]
+    },
+}
+
+MERGE: dict[str, Any] = {"a guest logs in": {"value": {"anonymous_id": "cookie-7f3a", "user_id": "u0000001"}}}
 
 ANSWER: dict[str, Any] = {
     "request_id": "5f0c1f6f8b0e4f0f9a3d6f1f2f6f7a11",
@@ -34,18 +76,22 @@ ANSWER: dict[str, Any] = {
     ],
     "meta": {
         "variant": "als",
+        "experiment": None,
+        "segment": "warm",
         "fallback": False,
         "fallback_reason": None,
         "degraded": False,
         "failed": [],
         "shortfall": None,
         "bundle_id": "3f1c9a7de2b40c55",
+        "model": "als",
         "dataset": "synthetic",
         "trained_until": "2026-03-01T00:00:00Z",
-        "models": ["als"],
-        "timings_ms": {"encode": 0.31, "source als": 0.12, "rules": 0.05, "mix": 0.04, "total": 0.52},
+        "rules_version": None,
+        "timings_ms": {"encode": 0.31, "source als": 0.12, "rules": 0.05, "mix": 0.04, "store": 0.11, "total": 0.71},
     },
     "warnings": [],
+    "next_cursor": "yJVdQy6XnYqV1cUu3mJ7wXicizYwMIyFAgAFXgHF",
 }
 
 

@@ -1,38 +1,18 @@
-"""The API's requests and answers, version 1. Field descriptions and examples are what the page at /docs shows."""
+"""Requests for recommendations and their answers. Descriptions and examples are what the page at /docs shows."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from serving import examples
+from serving.fields import MAX_LIST_LENGTH, Asked, Identifier, K, Timestamp, Variant
 
-MAX_K = 100
-MAX_ID_LENGTH = 256
-MAX_LIST_LENGTH = 1000
-
-Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
-Variant = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
-K = Annotated[int, Field(ge=1, le=MAX_K, description="how many items to answer with")]
+MAX_CURSOR_LENGTH = 65_536
+MAX_BATCH = 100
 
 
-def _no_number(value: Any) -> Any:
-    # pydantic would take a number, also as text, and guess between seconds and milliseconds
-    if isinstance(value, int | float) or (isinstance(value, str) and not value.strip(" +-.0123456789")):
-        raise ValueError("wanted text such as 2026-03-01T12:00:00Z")
-    return value
-
-
-Timestamp = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(strict=False)]
-
-
-class Asked(BaseModel):
-    """Base of all requests: unknown fields and values of another type are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class SentEvent(Asked):
+class SessionEvent(Asked):
     """Something that the client knows its user did."""
 
     item_id: Identifier
@@ -45,19 +25,69 @@ class SentEvent(Asked):
     ] = None
 
 
-class RecommendRequest(Asked):
-    """Who asks, what the client knows of them, and how many items are wanted."""
+class Options(Asked):
+    """What can be set for one request."""
 
-    user_id: Annotated[Identifier | None, Field(description="absent for an anonymous visitor")] = None
-    history: Annotated[
-        list[SentEvent],
-        Field(max_length=MAX_LIST_LENGTH, description="oldest first; added to what the bundle knows of the user"),
-    ] = []
-    k: K = 10
-    exclude_ids: Annotated[
-        list[Identifier], Field(max_length=MAX_LIST_LENGTH, description="items that may not be in the answer")
-    ] = []
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="the same seed draws the same random items")] = 0
+
+
+UserId = Annotated[Identifier | None, Field(description="absent for an anonymous visitor")]
+AnonymousId = Annotated[
+    Identifier | None, Field(description="a visitor's id, such as that of a cookie; what it did counts too")
+]
+Session = Annotated[
+    list[SessionEvent],
+    Field(max_length=MAX_LIST_LENGTH, description="oldest first; added to what is known of the user"),
+]
+Excluded = Annotated[
+    list[Identifier], Field(max_length=MAX_LIST_LENGTH, description="items that may not be in the answer")
+]
+Surface = Annotated[
+    str | None, Field(min_length=1, max_length=64, description="where it is shown, such as home or cart; is logged")
+]
+
+
+class WhoAsks(Asked):
+    """Who asks and what the client knows of them: the part that several requests share."""
+
+    user_id: UserId = None
+    anonymous_id: AnonymousId = None
+    session: Session = Field(default_factory=list)
+    surface: Surface = None
     variant: Annotated[Variant | None, Field(description="a variant of the bundle; absent for the default one")] = None
+    options: Annotated[Options, Field(description="settings of this request")] = Options()
+
+
+class RecommendRequest(WhoAsks):
+    """Who asks, what the client knows of them, which items are allowed, and how many are wanted."""
+
+    categories: Annotated[
+        list[Identifier], Field(max_length=100, description="what a new user chose to see; used while little is known")
+    ] = Field(default_factory=list)
+    k: K = 10
+    cursor: Annotated[
+        str | None, Field(max_length=MAX_CURSOR_LENGTH, description="`next_cursor` of the page before")
+    ] = None
+    exclude_ids: Excluded = Field(default_factory=list)
+    candidates: Annotated[
+        list[Identifier] | None,
+        Field(min_length=1, max_length=MAX_LIST_LENGTH, description="only these items may be in the answer"),
+    ] = None
+
+
+class RankRequest(WhoAsks):
+    """Who asks, and the items to put in order."""
+
+    candidates: Annotated[
+        list[Identifier],
+        Field(min_length=1, max_length=MAX_LIST_LENGTH, description="items to put in order, all that may be shown"),
+    ]
+
+
+class BatchRequest(Asked):
+    """Several requests in one."""
+
+    requests: Annotated[list[RecommendRequest], Field(min_length=1, max_length=MAX_BATCH)]
 
 
 class SimilarRequest(Asked):
@@ -65,9 +95,7 @@ class SimilarRequest(Asked):
 
     item_id: Identifier
     k: K = 10
-    exclude_ids: Annotated[
-        list[Identifier], Field(max_length=MAX_LIST_LENGTH, description="items that may not be in the answer")
-    ] = []
+    exclude_ids: Excluded = Field(default_factory=list)
 
 
 class Item(BaseModel):
@@ -82,10 +110,20 @@ class Item(BaseModel):
     categories: list[str]
 
 
+class Experiment(BaseModel):
+    """The experiment that chose the variant."""
+
+    name: str
+    variant: str
+    propensity: Annotated[float, Field(description="the probability of this variant for this user")]
+
+
 class Meta(BaseModel):
     """How the answer came about."""
 
     variant: str
+    experiment: Annotated[Experiment | None, Field(description="null when no experiment chose the variant")]
+    segment: Annotated[str, Field(description="cold_user: nothing is known, few: hardly anything, warm: enough")]
     fallback: Annotated[bool, Field(description="true when at least one item came from the fallback")]
     fallback_reason: Annotated[
         str | None,
@@ -97,21 +135,29 @@ class Meta(BaseModel):
     failed: Annotated[list[str], Field(description="the parts that failed")]
     shortfall: Annotated[str | None, Field(description="why there are fewer than k items; null when there are k")]
     bundle_id: str
+    model: Annotated[str | None, Field(description="the models that were asked, joined by +; null: none was")]
     dataset: str
     trained_until: Annotated[datetime, Field(description="the last moment of the data behind this answer")]
-    models: Annotated[list[str], Field(description="the models that this answer asked")]
+    rules_version: Annotated[str | None, Field(description="version of the house rules; null: there are none")]
     timings_ms: Annotated[dict[str, float], Field(description="milliseconds by step, and their `total`")]
 
 
 class Answer(BaseModel):
     """Items best first, none of them twice, seen or excluded."""
 
-    request_id: str
+    request_id: Annotated[str, Field(description="send it with the events that follow from this answer")]
     items: list[Item]
     meta: Meta
     warnings: Annotated[list[str], Field(description="what in the request had no effect, and why")]
+    next_cursor: Annotated[str | None, Field(description="send it as `cursor` for the next page; null: there is none")]
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.ANSWER]})
+
+
+class BatchAnswer(BaseModel):
+    """One answer for each request, in their order; their ids are that of the batch, with the position behind it."""
+
+    answers: list[Answer]
 
 
 class Health(BaseModel):
@@ -121,10 +167,11 @@ class Health(BaseModel):
 
 
 class Ready(BaseModel):
-    """A bundle is loaded."""
+    """A bundle is loaded and the store was reached."""
 
     status: Literal["ready"] = "ready"
     bundle_id: str
+    store: Annotated[Literal["reached", "out of reach"], Field(description="whether the store answers now")]
 
 
 class VariantAbout(BaseModel):
@@ -147,5 +194,5 @@ class About(BaseModel):
     variants: dict[str, VariantAbout]
     models: Annotated[dict[str, dict[str, Any]], Field(description="dim, metric, encoder and index of each model")]
     allow_repeat: Annotated[bool, Field(description="true when an item of the history may be recommended again")]
-    event_weights: dict[str, float]
+    event_weights: Annotated[dict[str, float], Field(description="what an event tells of the user's taste; 0: seen")]
     metrics: Annotated[dict[str, Any], Field(description="the offline evaluation that this bundle was released with")]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from recsys.errors import ParamsError
 from serving.keys import Key, parse
+from serving.stores.protocol import DEFAULT_URL
 
 PREFIX = "RECSYS_"
 DEVELOPMENT_SECRET = "for development only"
@@ -22,6 +23,13 @@ class Settings(BaseModel):
     releases: Path = Field(Path("releases"), description="the folder of the releases; the current one is served")
     bundle: Path | None = Field(None, description="one bundle to serve, in place of the current release")
     public_key: str | None = Field(None, description="serve only bundles that this key's owner signed")
+    store_url: str = Field(DEFAULT_URL, repr=False, description="sqlite:///path or postgresql://...")
+    store_ms: float = Field(50, gt=0, description="milliseconds that an answer waits for a user's stored events")
+    deadline_ms: float = Field(100, gt=0, description="milliseconds after which no optional part of an answer begins")
+    history_events: int = Field(200, ge=1, description="how many of a user's latest events the store is asked for")
+    rules: Path = Field(
+        Path("rules.yaml"), description="the shop's rules, followed while the API runs; see docs/rules.md"
+    )
     environment: Literal["development", "production"] = Field(
         "development", description="production refuses to start without keys or with the secret of development"
     )

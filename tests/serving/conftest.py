@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.settings import Settings
+from serving.stores.migrations import migrate
 from tests import bundles
 
 Start = Callable[[Settings], AbstractContextManager[TestClient]]
@@ -21,23 +22,53 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def start() -> Start:
-    """The app with its lifespan; an exception that it does not handle is an answer here, as it is behind a server."""
-    return _start
+def store_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store with its tables, shared by the tests that do not count what is in it."""
+    return new_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="session")
-def client(bundle_folder: Path) -> Iterator[TestClient]:
-    """Ready to answer from the hand-made bundle."""
-    with _start(Settings(bundle=bundle_folder)) as ready:
-        deadline = time.monotonic() + 60
-        while ready.get("/readyz").status_code != 200:
-            assert time.monotonic() < deadline, ready.get("/readyz").text
-            time.sleep(0.01)
-        yield ready
+def start(store_url: str) -> Start:
+    """The app with its lifespan; an exception that it does not handle is an answer here, as it is behind a server.
+
+    Settings that name no store get the shared one.
+    """
+
+    @contextmanager
+    def started(settings: Settings) -> Iterator[TestClient]:
+        if "store_url" not in settings.model_fields_set:
+            settings = settings.model_copy(update={"store_url": store_url})
+        with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+            yield client
+
+    return started
 
 
-@contextmanager
-def _start(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
-        yield client
+@pytest.fixture(scope="session")
+def client(bundle_folder: Path, start: Start) -> Iterator[TestClient]:
+    """Ready to answer from the hand-made bundle. For tests that write nothing into the store."""
+    with start(Settings(bundle=bundle_folder)) as ready:
+        yield until_ready(ready)
+
+
+@pytest.fixture
+def shop(bundle_folder: Path, start: Start, tmp_path: Path) -> Iterator[TestClient]:
+    """Ready to answer, with a store of its own."""
+    with start(Settings(bundle=bundle_folder, store_url=new_store(tmp_path))) as ready:
+        yield until_ready(ready)
+
+
+def new_store(folder: Path) -> str:
+    """The url of a new store with its tables."""
+    url = f"sqlite:///{folder}/events.sqlite"
+    migrate(url)
+    return url
+
+
+def until_ready(client: TestClient) -> TestClient:
+    """Wait until it can answer."""
+    deadline = time.monotonic() + 60
+    while client.get("/readyz").status_code != 200:
+        assert time.monotonic() < deadline, client.get("/readyz").text
+        time.sleep(0.01)
+    return client

@@ -40,8 +40,8 @@ def test_every_answer_says_how_it_came_about(client: TestClient) -> None:
     assert meta["shortfall"] is None
     assert (meta["bundle_id"], meta["dataset"]) == (about["bundle_id"], "hand-made")
     assert meta["trained_until"] == "2024-02-01T00:00:00Z"
-    assert meta["models"] == ["als"]
-    assert set(meta["timings_ms"]) == {"encode", "source als", "rules", "mix", "total"}
+    assert meta["model"] == "als"
+    assert set(meta["timings_ms"]) == {"store", "encode", "source als", "rules", "mix", "total"}
     assert sum(meta["timings_ms"].values()) <= 2 * meta["timings_ms"]["total"] + 0.01
     assert response.headers["x-request-id"] == answer["request_id"]
 
@@ -54,16 +54,16 @@ def test_an_unknown_user_gets_a_list_with_the_reason(client: TestClient) -> None
     assert answer["warnings"] == ["user_id 'somebody new': nothing is known of this user"]
 
 
-def test_an_anonymous_visitor_is_known_by_the_history_sent(client: TestClient) -> None:
-    history = [{"item_id": "garden-10"}, {"item_id": "garden-11", "event": "purchase"}]
-    answer = recommend(client, history=history, k=4)
+def test_an_anonymous_visitor_is_known_by_the_session_sent(client: TestClient) -> None:
+    session = [{"item_id": "garden-10"}, {"item_id": "garden-11", "event": "purchase"}]
+    answer = recommend(client, session=session, k=4)
     assert all(item["categories"][0] == "garden" for item in answer["items"])
     assert not set(ids(answer)) & {"garden-10", "garden-11"}
     assert recommend(client)["meta"]["fallback_reason"] == "no_history"
 
 
-def test_a_history_sent_is_added_to_the_known_one(client: TestClient) -> None:
-    answer = recommend(client, user_id="anna", history=[{"item_id": "kitchen-9"}], k=5)
+def test_a_session_sent_is_added_to_the_known_one(client: TestClient) -> None:
+    answer = recommend(client, user_id="anna", session=[{"item_id": "kitchen-9"}], k=5)
     assert set(ids(answer)) == set(ids(recommend(client, user_id="anna", k=6))) - {"kitchen-9"}
 
 
@@ -90,7 +90,7 @@ def test_another_variant(client: TestClient) -> None:
     assert answer["meta"]["variant"] == "mixed"
     assert {item["source"] for item in answer["items"]} == {"als", "popular", "random"}
     popular = recommend(client, user_id="anna", variant="popular")
-    assert popular["meta"]["models"] == []
+    assert popular["meta"]["model"] is None
     assert popular["meta"]["fallback"] is False
 
 
@@ -105,7 +105,7 @@ def test_similar_items(client: TestClient) -> None:
     answer = client.post("/v1/similar", json={"item_id": "kitchen-3", "k": 4, "exclude_ids": ["kitchen-4"]}).json()
     assert len(ids(answer)) == 4
     assert set(ids(answer)) <= {f"kitchen-{row}" for row in bundles.KITCHEN} - {"kitchen-3", "kitchen-4"}
-    assert answer["meta"]["models"] == ["als"]
+    assert answer["meta"]["model"] == "als"
 
 
 def test_similar_to_an_item_that_no_model_knows(client: TestClient) -> None:

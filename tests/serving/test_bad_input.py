@@ -26,12 +26,12 @@ from tests import bundles
         ({"user_id": 7}, "user_id", "valid string, found 7"),
         ({"variant": "best"}, "variant", "'best' is not in the bundle; it has: als, als_recent, mixed,"),
         ({"histroy": []}, "histroy", "histroy: no such field"),
-        ({"history": [{}]}, "history.0.item_id", "Field required"),
-        ({"history": [{"item_id": ""}]}, "history.0.item_id", "at least 1 character"),
-        ({"history": [{"item_id": "a"}] * 1001}, "history", "at most 1000 items"),
-        ({"history": [{"item_id": "a", "timestamp": 5}]}, "history.0.timestamp", "wanted text such as 2026-03-01T12"),
-        ({"history": [{"item_id": "a", "timestamp": "5"}]}, "history.0.timestamp", "wanted text such as 2026-03-01T12"),
-        ({"history": [{"item_id": "a", "timestamp": "2026-03-01T12:00:00"}]}, "history.0.timestamp", "timezone"),
+        ({"session": [{}]}, "session.0.item_id", "Field required"),
+        ({"session": [{"item_id": ""}]}, "session.0.item_id", "at least 1 character"),
+        ({"session": [{"item_id": "a"}] * 1001}, "session", "at most 1000 items"),
+        ({"session": [{"item_id": "a", "timestamp": 5}]}, "session.0.timestamp", "wanted text such as 2026-03-01T12"),
+        ({"session": [{"item_id": "a", "timestamp": "5"}]}, "session.0.timestamp", "wanted text such as 2026-03-01T12"),
+        ({"session": [{"item_id": "a", "timestamp": "2026-03-01T12:00:00"}]}, "session.0.timestamp", "timezone"),
         ({"exclude_ids": ["a"] * 1001}, "exclude_ids", "at most 1000 items"),
         ({"exclude_ids": ["a", "x" * 257]}, "exclude_ids.1", "at most 256 characters"),
         ([], None, "the body: "),
@@ -119,7 +119,7 @@ ANYTHING = st.recursive(
 EVENTS = st.fixed_dictionaries({"item_id": IDS}, optional={"event": IDS, "timestamp": TIMES | ANYTHING})
 FIELDS = {
     "user_id": IDS | ANYTHING,
-    "history": st.lists(EVENTS, max_size=5) | ANYTHING,
+    "session": st.lists(EVENTS, max_size=5) | ANYTHING,
     "k": st.integers(-1, 102) | ANYTHING,
     "exclude_ids": st.lists(IDS, max_size=5) | ANYTHING,
     "variant": st.sampled_from([*bundles.VARIANTS, "best"]) | ANYTHING,
@@ -138,4 +138,4 @@ def test_whatever_is_sent_the_answer_is_a_list_or_a_422(client: TestClient, body
     shown = [item.item_id for item in answer.items]
     assert len(shown) == len(set(shown)) <= body.get("k", 10)
     assert not set(shown) & set(body.get("exclude_ids", []))
-    assert not set(shown) & {event["item_id"] for event in body.get("history", [])}
+    assert not set(shown) & {event["item_id"] for event in body.get("session", [])}

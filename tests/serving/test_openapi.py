@@ -25,10 +25,17 @@ def test_operation_ids_are_a_promise(document: dict[str, Any]) -> None:
     assert operations == {
         ("post", "/v1/recommend"): "recommend",
         ("get", "/v1/recommend/{user_id}"): "recommend_user",
+        ("post", "/v1/recommend:batch"): "recommend_batch",
         ("post", "/v1/similar"): "similar",
+        ("post", "/v1/rank"): "rank",
         ("get", "/v1/about"): "about",
+        ("post", "/v1/events"): "post_events",
+        ("put", "/v1/items"): "put_items",
+        ("post", "/v1/identity/merge"): "merge_identities",
+        ("delete", "/v1/users/{user_id}"): "forget_user",
         ("get", "/healthz"): "health",
         ("get", "/readyz"): "ready",
+        ("get", "/metrics"): "figures",
     }
 
 
@@ -49,7 +56,7 @@ def test_every_operation_and_request_field_is_described(document: dict[str, Any]
     fields = document["components"]["schemas"]["RecommendRequest"]["properties"]
     assert all("description" in field for field in fields.values())
     assert fields["k"] | {"maximum": 100, "minimum": 1, "default": 10} == fields["k"]
-    when = document["components"]["schemas"]["SentEvent"]["properties"]["timestamp"]
+    when = document["components"]["schemas"]["SessionEvent"]["properties"]["timestamp"]
     assert {"type": "string", "format": "date-time"} in when["anyOf"]
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from serving.stores.migrations import migrate
+
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 LOOK = """
 import json, sys
@@ -71,6 +73,8 @@ def serving(
         port = str(free.getsockname()[1])
     with log.open("wb") as output:
         environment = {**os.environ, "RECSYS_BUNDLE": str(bundle), "RECSYS_PORT": port, "RECSYS_WORKERS": str(workers)}
+        environment["RECSYS_STORE_URL"] = f"sqlite:///{log.parent}/events.sqlite"
+        migrate(environment["RECSYS_STORE_URL"])
         process = subprocess.Popen(command, env=environment, cwd=root, stdout=output, stderr=output)
         try:
             deadline = time.monotonic() + 120
@@ -119,7 +123,14 @@ def test_help_names_the_settings(root: Path, run: Any) -> None:
 
 def test_the_demo_on_a_bundle_of_the_pipeline(pipeline: Path, run: Any) -> None:
     shown = run("python -m serving.demo", pipeline, RECSYS_BUNDLE="bundle")
-    for text in ("A known user, ", "An unknown user, ", "fallback because of no_history", "Items like ", "ndcg@10"):
+    for text in (
+        "A known user, ",
+        "An unknown user, ",
+        "after one event, ",
+        "fallback because of no_history",
+        "Items like ",
+        "ndcg@10",
+    ):
         assert text in shown
     assert max(map(len, shown.splitlines())) <= 100
     assert shown.rstrip().endswith("/docs")

@@ -9,11 +9,19 @@ import pytest
 
 from recsys import bundle
 from recsys.bundle import Bundle
+from recsys.contracts import Query
 from serving import queries
-from serving.schemas import RecommendRequest, SentEvent
+from serving.fresh import NOBODY, Known
+from serving.queries import Asking
+from serving.schemas import RecommendRequest, SessionEvent
 from tests import bundles
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+def ask(shop: Bundle, asked: RecommendRequest, known: Known = NOBODY) -> tuple[Query, list[str]]:
+    asking = Asking(shop, shop.catalogue.ids.position, queries.weights(shop))
+    return asking.query(asked, known, float("inf"))
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +36,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_clock_stands_at_the_end_of_the_data_until_the_user_moves_it(shop: Bundle) -> None:
     end = bundles.NOW.timestamp()
-    assert queries.build(shop, RecommendRequest(user_id="anna"))[0].now == end
-    old = SentEvent(item_id="kitchen-9", timestamp=datetime(2023, 1, 1, tzinfo=UTC))
-    assert queries.build(shop, RecommendRequest(user_id="anna", history=[old]))[0].now == end
-    fresh = SentEvent(item_id="kitchen-9")
-    assert queries.build(shop, RecommendRequest(user_id="anna", history=[fresh]))[0].now == NOW.timestamp()
+    assert ask(shop, RecommendRequest(user_id="anna"))[0].now == end
+    old = SessionEvent(item_id="kitchen-9", timestamp=datetime(2023, 1, 1, tzinfo=UTC))
+    assert ask(shop, RecommendRequest(user_id="anna", session=[old]))[0].now == end
+    fresh = SessionEvent(item_id="kitchen-9")
+    assert ask(shop, RecommendRequest(user_id="anna", session=[fresh]))[0].now == NOW.timestamp()
 
 
 def test_a_known_user_has_the_history_of_the_bundle(shop: Bundle) -> None:
-    query, warnings = queries.build(shop, RecommendRequest(user_id="anna", k=7, exclude_ids=["kitchen-9", "nothing"]))
+    query, warnings = ask(shop, RecommendRequest(user_id="anna", k=7, exclude_ids=["kitchen-9", "nothing"]))
     assert query.history.rows.tolist() == bundles.HISTORIES["anna"]
     assert (query.user_id, query.k, query.now) == ("anna", 7, bundles.NOW.timestamp())
     assert query.exclude.tolist() == [9]
@@ -44,41 +52,42 @@ def test_a_known_user_has_the_history_of_the_bundle(shop: Bundle) -> None:
 
 
 def test_a_stranger_has_none(shop: Bundle) -> None:
-    query, warnings = queries.build(shop, RecommendRequest(user_id="nobody"))
+    query, warnings = ask(shop, RecommendRequest(user_id="nobody"))
     assert len(query.history) == 0
     assert warnings == ["user_id 'nobody': nothing is known of this user"]
-    assert queries.build(shop, RecommendRequest())[1] == []
-    assert queries.build(shop, RecommendRequest(user_id="nobody", history=[SentEvent(item_id="kitchen-1")]))[1] == []
+    assert ask(shop, RecommendRequest())[1] == []
+    assert ask(shop, RecommendRequest(user_id="nobody", session=[SessionEvent(item_id="kitchen-1")]))[1] == []
 
 
 def test_events_weigh_what_they_weigh_in_the_data(shop: Bundle) -> None:
     sent = [
-        SentEvent(item_id="kitchen-1"),
-        SentEvent(item_id="kitchen-2", event="purchase"),
-        SentEvent(item_id="kitchen-3", event="rating"),
-        SentEvent(item_id="kitchen-4", event="wave"),
+        SessionEvent(item_id="kitchen-1"),
+        SessionEvent(item_id="kitchen-2", event="purchase"),
+        SessionEvent(item_id="kitchen-3", event="rating"),
+        SessionEvent(item_id="kitchen-4", event="wave"),
     ]
-    query, warnings = queries.build(shop, RecommendRequest(history=sent))
+    query, warnings = ask(shop, RecommendRequest(session=sent))
     assert query.history.weights.tolist() == [1.0, 5.0, 0.0, 1.0]
-    assert warnings == ["history.3.event 'wave': not one of purchase, rating, view; counted as weight 1"]
+    choices = "view, click, cart, purchase, dislike, rating"
+    assert warnings == [f"session.3.event 'wave': not one of {choices}; counted as weight 1"]
 
 
 def test_unknown_items_are_ignored_with_a_warning(shop: Bundle) -> None:
-    sent = [SentEvent(item_id="nothing"), SentEvent(item_id="garden-10")]
-    query, warnings = queries.build(shop, RecommendRequest(history=sent))
+    sent = [SessionEvent(item_id="nothing"), SessionEvent(item_id="garden-10")]
+    query, warnings = ask(shop, RecommendRequest(session=sent))
     assert query.history.rows.tolist() == [10]
-    assert warnings == ["history.0.item_id 'nothing': not in the catalogue, ignored"]
+    assert warnings == ["session.0.item_id 'nothing': not in the catalogue, ignored"]
 
 
 def test_both_histories_are_one_in_the_order_of_time(shop: Bundle) -> None:
     long_ago, between = datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, 0, 30, tzinfo=UTC)
     sent = [
-        SentEvent(item_id="garden-15"),
-        SentEvent(item_id="garden-16", timestamp=between),
-        SentEvent(item_id="garden-17", timestamp=long_ago),
-        SentEvent(item_id="garden-18", timestamp=datetime(2030, 1, 1, tzinfo=UTC)),
+        SessionEvent(item_id="garden-15"),
+        SessionEvent(item_id="garden-16", timestamp=between),
+        SessionEvent(item_id="garden-17", timestamp=long_ago),
+        SessionEvent(item_id="garden-18", timestamp=datetime(2030, 1, 1, tzinfo=UTC)),
     ]
-    history = queries.build(shop, RecommendRequest(user_id="anna", history=sent))[0].history
+    history = ask(shop, RecommendRequest(user_id="anna", session=sent))[0].history
     assert history.rows.tolist() == [17, 0, 16, 1, 2, 3, bundles.SOLD_OUT, 15, 18]
     assert history.times[-2:].tolist() == [NOW.timestamp()] * 2  # no time and a time in the future are now
     assert history.times.tolist() == sorted(history.times)

@@ -1,0 +1,30 @@
+"""Fields that several requests share, with their limits."""
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+MAX_K = 100
+MAX_ID_LENGTH = 256
+MAX_LIST_LENGTH = 1000
+
+# a NUL cannot be kept by PostgreSQL, and no id needs one
+Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*$")]
+Variant = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+K = Annotated[int, Field(ge=1, le=MAX_K, description="how many items to answer with")]
+
+
+def _no_number(value: Any) -> Any:
+    # pydantic would take a number, also as text, and guess between seconds and milliseconds
+    if isinstance(value, int | float) or (isinstance(value, str) and not value.strip(" +-.0123456789")):
+        raise ValueError("wanted text such as 2026-03-01T12:00:00Z")
+    return value
+
+
+Timestamp = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(strict=False)]
+
+
+class Asked(BaseModel):
+    """Base of all requests: unknown fields and values of another type are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

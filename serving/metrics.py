@@ -1,0 +1,71 @@
+"""What Prometheus reads at /metrics: requests, fallbacks, failed parts, events, the bundle. Right for several workers.
+
+With PROMETHEUS_MULTIPROC_DIR every worker writes into files of that folder and any of them adds all up;
+`python -m serving` sets it to a new folder before the first worker starts.
+"""
+
+import os
+from time import perf_counter
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.schemas import Answer
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+
+REQUESTS = Counter("recsys_requests", "Requests by route and status", ["method", "route", "status"])
+LATENCY = Histogram("recsys_request_seconds", "Time until the answer was sent", ["route"], buckets=SECONDS)
+ANSWERS = Counter(
+    "recsys_answers", "Lists by variant and reason of the fallback, `none` without", ["variant", "reason"]
+)
+FAILED = Counter("recsys_failed_parts", "Answers made without a part, by part", ["part"])
+EVENTS = Counter("recsys_events", "Events: accepted, duplicate, rejected, or refused because of the store", ["outcome"])
+BUNDLE = Gauge(
+    "recsys_bundle_info", "1 for the bundle that was loaded last", ["bundle_id"], multiprocess_mode="mostrecent"
+)
+
+
+def answered(answer: Answer) -> None:
+    """Count one list."""
+    ANSWERS.labels(answer.meta.variant, answer.meta.fallback_reason or "none").inc()
+    for part in answer.meta.failed:
+        FAILED.labels(part).inc()
+
+
+def page() -> bytes:
+    """All figures of all workers, in Prometheus' own format."""
+    if FOLDER not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+class Measured:
+    """Counts and times every request under the route that answered it. Plain ASGI."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = perf_counter()
+        status = 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            REQUESTS.labels(scope["method"], route, status).inc()
+            LATENCY.labels(route).observe(perf_counter() - started)

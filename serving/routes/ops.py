@@ -1,0 +1,34 @@
+"""For those who run the API: is it alive, can it answer, what does it count."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from serving import metrics
+from serving.errors import documented
+from serving.routes import service_of
+from serving.schemas import Health, Ready
+
+router = APIRouter(tags=["probes"])
+
+
+@router.get("/healthz", response_model=Health, summary="Is the process alive?")
+async def health() -> Health:
+    """The process is alive: restart it when this fails."""
+    return Health()
+
+
+@router.get("/readyz", response_model=Ready, responses=documented(503), summary="Can it answer?")
+async def ready(request: Request) -> Ready:
+    """A bundle is loaded and the store was reached: send traffic when this succeeds; a 503 says what is missing.
+
+    A store that fails later is named in `store`. That is no reason to take the process out of traffic: it goes on
+    answering from the bundle, and the other processes would not do better.
+    """
+    return await service_of(request).ready()
+
+
+@router.get("/metrics", response_class=PlainTextResponse, summary="Figures for Prometheus")
+async def figures() -> PlainTextResponse:
+    """Requests, latency, fallbacks, failed parts, events and exposures of all workers of this server."""
+    return PlainTextResponse(metrics.page(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,82 @@
+"""Lists of items: for somebody, like something, or the caller's own in order."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, Query, Request
+
+from serving import examples
+from serving.errors import documented
+from serving.fields import Identifier, K, Variant
+from serving.routes import id_of, service_of
+from serving.schemas import (
+    About,
+    Answer,
+    BatchAnswer,
+    BatchRequest,
+    RankRequest,
+    RecommendRequest,
+    SimilarRequest,
+)
+
+router = APIRouter(prefix="/v1", tags=["recommend"])
+
+
+@router.post(
+    "/recommend", response_model=Answer, responses=documented(422, 500, 503), summary="Items for a user or visitor"
+)
+async def recommend(
+    asked: Annotated[RecommendRequest, Body(openapi_examples=examples.RECOMMEND)], request: Request
+) -> Answer:
+    """Items for a user, for an anonymous visitor, or for what a client knows of its user.
+
+    A user nobody knows gets what is popular now, and `meta.fallback_reason` says so. `next_cursor` leads to the next
+    page, which repeats nothing.
+    """
+    return await service_of(request).recommend(asked, id_of(request))
+
+
+@router.post(
+    "/recommend:batch", response_model=BatchAnswer, responses=documented(422, 500, 503), summary="Several at once"
+)
+async def recommend_batch(
+    asked: Annotated[BatchRequest, Body(openapi_examples=examples.BATCH)], request: Request
+) -> BatchAnswer:
+    """Up to 100 requests in one, such as for a mail to many users; one that is wrong refuses all."""
+    return await service_of(request).batch(asked.requests, id_of(request))
+
+
+@router.get(
+    "/recommend/{user_id:path}", response_model=Answer, responses=documented(422, 500, 503), summary="The simple case"
+)
+async def recommend_user(
+    user_id: Annotated[Identifier, Path(examples=["u0000001"])],
+    request: Request,
+    k: Annotated[K, Query()] = 10,
+    variant: Annotated[Variant | None, Query()] = None,
+) -> Answer:
+    """Items for a user, with nothing else to say."""
+    asked = RecommendRequest(user_id=user_id, k=k, variant=variant)
+    return await service_of(request).recommend(asked, id_of(request))
+
+
+@router.post("/similar", response_model=Answer, responses=documented(404, 422, 500, 503), summary="Items like an item")
+async def similar(
+    asked: Annotated[SimilarRequest, Body(openapi_examples=examples.SIMILAR)], request: Request
+) -> Answer:
+    """Items like a given one; when no model knows it, what is popular now, with the reason. An unknown id is a 404."""
+    return service_of(request).similar(asked, id_of(request))
+
+
+@router.post("/rank", response_model=Answer, responses=documented(422, 500, 503), summary="Your items in order")
+async def rank(asked: Annotated[RankRequest, Body(openapi_examples=examples.RANK)], request: Request) -> Answer:
+    """The items that the caller brings, such as those of a search, in the best order for this user.
+
+    Those that may not be shown, as by a rule, are left out, and `meta.shortfall` says so.
+    """
+    return await service_of(request).rank(asked, id_of(request))
+
+
+@router.get("/about", response_model=About, responses=documented(500, 503), summary="What is served")
+async def about(request: Request) -> About:
+    """Which bundle is served, what is in it, and how well it did offline."""
+    return service_of(request).engine().about()

@@ -1,0 +1,182 @@
+"""The job of one request, from top to bottom: what the store knows -> the engine -> the exposure is put down.
+
+One `Service` per worker process. Without the store the answer is made of the bundle alone, and says so.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+from serving import cursors, events, identities, metrics
+from serving.background import Background
+from serving.engine import Engine
+from serving.errors import ApiError
+from serving.fresh import NOBODY, Known
+from serving.schemas import Answer, BatchAnswer, RankRequest, Ready, RecommendRequest, SimilarRequest
+from serving.settings import Settings
+from serving.stores.protocol import Exposed, Exposure, Store, StoreError
+
+FULL_PROPENSITY = 1.0  # no experiment: the variant was certain
+
+
+class Service:
+    """What the routes do. `background` holds the store and what follows it."""
+
+    def __init__(self, settings: Settings, background: Background) -> None:
+        self._settings = settings
+        self._background = background
+
+    def engine(self) -> Engine:
+        """What is served now. A request asks once and keeps it, so that no answer mixes two bundles.
+
+        Raises:
+            ApiError: 503 "no bundle is loaded yet; /readyz says why"
+        """
+        engine = self._background.live.engine
+        if engine is None:
+            raise ApiError(503, "no bundle is loaded yet; /readyz says why")
+        return engine
+
+    async def recommend(self, asked: RecommendRequest, request_id: str) -> Answer:
+        """Items for whoever asks; see `Engine.recommend`."""
+        started = perf_counter()
+        engine = self.engine()
+        shown = cursors.decode(asked.cursor, self._settings.secret)
+        known = await self._known(asked.user_id, asked.anonymous_id)
+        read_ms = (perf_counter() - started) * 1e3
+        deadline = started + self._settings.deadline_ms / 1e3
+        answer = engine.recommend(asked, request_id, known, shown, deadline)
+        if answer.meta.shortfall is None:
+            ids = [*shown, *(item.item_id for item in answer.items)]
+            answer.next_cursor = cursors.encode(ids, self._settings.secret)
+        self._expose(asked, answer)
+        metrics.answered(answer)
+        answer.meta.timings_ms["store"] = round(read_ms, 3)
+        answer.meta.timings_ms["total"] = round((perf_counter() - started) * 1e3, 3)
+        return answer
+
+    async def rank(self, asked: RankRequest, request_id: str) -> Answer:
+        """All candidates that may be shown, in order."""
+        wider = RecommendRequest.model_construct(**dict(asked), k=len(set(asked.candidates)))  # more than a page
+        answer = await self.recommend(wider, request_id)
+        answer.next_cursor = None
+        return answer
+
+    async def batch(self, requests: Sequence[RecommendRequest], request_id: str) -> BatchAnswer:
+        """One answer for each.
+
+        Raises:
+            ApiError: 422 "requests.3: variant: ..."
+        """
+        answers = []
+        for place, asked in enumerate(requests):
+            try:
+                answers.append(await self.recommend(asked, f"{request_id}-{place}"))
+            except ApiError as error:
+                field = f"requests.{place}.{error.field}" if error.field else None
+                raise ApiError(error.status, f"requests.{place}: {error.message}", field) from error
+            await asyncio.sleep(0)  # a batch may not hold up others
+        return BatchAnswer(answers=answers)
+
+    def similar(self, asked: SimilarRequest, request_id: str) -> Answer:
+        """Items like an item; see `Engine.similar`."""
+        answer = self.engine().similar(asked, request_id)
+        metrics.answered(answer)
+        return answer
+
+    async def take_events(self, posted: list[Any]) -> events.EventsAnswer:
+        """Keep events; see `serving/events.py`.
+
+        Raises:
+            ApiError: 503, nothing was kept.
+        """
+        weights = self.engine().event_weights
+        try:
+            answer = await events.accept(self.store(), posted, weights)
+        except (ApiError, StoreError):
+            metrics.EVENTS.labels("unavailable").inc(len(posted))
+            raise
+        metrics.EVENTS.labels("accepted").inc(answer.accepted)
+        metrics.EVENTS.labels("duplicate").inc(answer.duplicates)
+        metrics.EVENTS.labels("rejected").inc(len(answer.rejected))
+        return answer
+
+    async def merge(self, asked: identities.MergeRequest) -> identities.Merged:
+        """A visitor turned out to be a user."""
+        return identities.Merged(events=await self.store().merge(asked.anonymous_id, asked.user_id))
+
+    async def forget(self, user_id: str) -> identities.Forgotten:
+        """Delete what the store holds of the user, and use what the bundle holds no more."""
+        store = self.store()
+        deleted = await store.forget(user_id)
+        self._background.freshness.forgotten |= {store.fingerprint(user_id)}
+        return identities.Forgotten(deleted=deleted)
+
+    async def ready(self) -> Ready:
+        """Which bundle is served, and whether the store answers.
+
+        Raises:
+            ApiError: 503, no bundle is loaded yet, or the store was never reached.
+        """
+        live = self._background.live
+        if live.engine is None:
+            raise ApiError(503, live.reason)
+        store = self.store()
+        try:
+            await store.ping()
+        except StoreError:
+            return Ready(bundle_id=live.engine.bundle.manifest.bundle_id, store="out of reach")
+        return Ready(bundle_id=live.engine.bundle.manifest.bundle_id, store="reached")
+
+    def store(self) -> Store:
+        """The opened store.
+
+        Raises:
+            ApiError: 503 with the reason why it is not open.
+        """
+        if self._background.store is None:
+            raise ApiError(503, self._background.reason)
+        return self._background.store
+
+    async def _known(self, user_id: str | None, anonymous_id: str | None) -> Known:
+        """What the store knows of the one who asks, or that it could not be asked in time."""
+        store = self._background.store
+        if store is None:
+            return Known(failed=True)
+        if user_id is None and anonymous_id is None:
+            return NOBODY
+        forgotten = self._background.freshness.forgotten
+        lost = bool(forgotten) and user_id is not None and store.fingerprint(user_id) in forgotten
+        try:
+            async with asyncio.timeout(self._settings.store_ms / 1e3):
+                version, told = await store.history(user_id, anonymous_id, self._settings.history_events)
+        except (StoreError, TimeoutError):
+            return Known(forgotten=lost, failed=True)
+        return Known(told, version, lost)
+
+    def _expose(self, asked: RecommendRequest, answer: Answer) -> None:
+        """Put down who was shown what. Somebody without any id is a visitor for one request."""
+        exposures = self._background.exposures
+        if exposures is None or not answer.items:
+            return
+        meta = answer.meta
+        nobody = asked.user_id is None and asked.anonymous_id is None
+        exposures.put(
+            Exposure(
+                request_id=answer.request_id,
+                timestamp=time.time(),
+                unit=asked.user_id or asked.anonymous_id or answer.request_id,
+                user_id=asked.user_id,
+                anonymous_id=answer.request_id if nobody else asked.anonymous_id,
+                experiment=meta.experiment.name if meta.experiment else None,
+                variant=meta.variant,
+                bundle_id=meta.bundle_id,
+                surface=asked.surface,
+                segment=meta.segment,
+                propensity=meta.experiment.propensity if meta.experiment else FULL_PROPENSITY,
+                items=[Exposed(item.item_id, item.rank, item.score, item.source) for item in answer.items],
+                context={"fallback_reason": meta.fallback_reason, "degraded": meta.degraded},
+            )
+        )
