@@ -31,13 +31,14 @@ def by_segment(table: pl.DataFrame, metric: str) -> str:
     """One metric of every variant in every segment, with its interval."""
     shown = table.filter(metric=metric)
     segments, variants = _names(shown, "segment"), _names(shown, "variant")
+    apart = min(0.17, 0.85 / len(variants))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 0.7 + len(segments) * (0.3 + 0.16 * len(variants))), layout="constrained")
         axes = figure.subplots()
         for v, variant in enumerate(variants):
             rows = shown.filter(variant=variant)
             # variants of a segment lie around its line, the first one on top
-            places = [segments.index(name) + (v - (len(variants) - 1) / 2) * 0.17 for name in rows["segment"]]
+            places = [segments.index(name) + (v - (len(variants) - 1) / 2) * apart for name in rows["segment"]]
             low, high = rows["low"].fill_null(strategy="zero"), rows["high"].fill_null(strategy="zero")
             axes.hlines(places, low, high, color=COLOURS[v % len(COLOURS)], linewidth=2.5, alpha=0.45)
             axes.plot(rows["value"], places, "o", color=COLOURS[v % len(COLOURS)], markersize=5.5, label=variant)
