@@ -1,0 +1,1 @@
+"""Online experiments: who gets which variant, and what came of it."""

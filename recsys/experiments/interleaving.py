@@ -1,0 +1,62 @@
+"""Two variants in one list: who picked the clicked items? Needs far less traffic than an A/B test.
+
+Team-draft: in every round a coin says which variant picks first; each picks its best item that is not shown yet.
+The credit of a unit is the share of its clicks that went to picks of B, less those to A; the test is over units.
+
+Source: Radlinski, Kurup, Joachims, "How does clickthrough data reflect retrieval quality?", CIKM 2008.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy.stats import ttest_1samp
+
+A, B = "a", "b"
+
+
+def team_draft(first: Sequence[str], second: Sequence[str], k: int, seed: int) -> list[tuple[str, str]]:
+    """k pairs (item, team) from two lists, best first; fewer when both lists end before.
+
+    >>> team_draft(["x", "y", "z"], ["x", "q", "r"], 4, seed=3)
+    [('x', 'a'), ('q', 'b'), ('y', 'a'), ('r', 'b')]
+    """
+    coin = np.random.default_rng(seed)
+    left = {A: list(reversed(first)), B: list(reversed(second))}
+    shown: list[tuple[str, str]] = []
+    taken: set[str] = set()
+    while len(shown) < k and (left[A] or left[B]):
+        for team in (A, B) if coin.random() < 0.5 else (B, A):
+            while left[team]:
+                item = left[team].pop()
+                if item not in taken:
+                    taken.add(item)
+                    shown.append((item, team))
+                    break
+            if len(shown) == k:
+                break
+    return shown
+
+
+@dataclass(frozen=True)
+class Preference:
+    """score: from -1 (all credit to A) to 1 (all to B), with its interval; units: those with a click on a pick."""
+
+    score: float
+    low: float
+    high: float
+    p_value: float
+    units: int
+
+
+def preference(clicks: pl.DataFrame, alpha: float = 0.05) -> Preference:
+    """clicks: unit, team; one row a click on an interleaved answer."""
+    by_unit = clicks.group_by("unit").agg(score=(pl.col("team") == B).mean() * 2 - 1).sort("unit")
+    scores = by_unit["score"].to_numpy()
+    if len(scores) < 2:
+        return Preference(float(scores.mean()) if len(scores) else 0.0, -1.0, 1.0, 1.0, len(scores))
+    test = ttest_1samp(scores, 0.0)
+    interval = test.confidence_interval(1 - alpha)
+    p_value = float(test.pvalue) if np.isfinite(test.pvalue) else 1.0
+    return Preference(float(scores.mean()), float(interval.low), float(interval.high), p_value, len(scores))

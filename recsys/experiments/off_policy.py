@@ -1,0 +1,109 @@
+"""What a policy would have earned, from the log of another one: IPS, SNIPS and doubly robust, with intervals.
+
+Every row is one place of one answer: reward r, propensity p of the item that was shown (from the log), probability q
+with which the new policy shows it there, and for doubly robust a model's guess of the reward. Rows of one unit belong
+together: intervals are between units.
+
+Source: Horvitz and Thompson 1952 (IPS); Swaminathan and Joachims, "The self-normalized estimator for counterfactual
+learning", NIPS 2015 (SNIPS); Dudik, Langford, Li, "Doubly robust policy evaluation and learning", ICML 2011.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+from recsys.errors import DataError
+
+Floats = npt.NDArray[np.float64]
+MIN_EFFECTIVE = 100.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean reward a place under the new policy, with its interval.
+
+    effective: (sum w)^2 / sum w^2, how many rows of the log are as good as rows of the new policy (Kong 1992).
+    """
+
+    method: str
+    value: float
+    low: float
+    high: float
+    effective: float
+
+
+@dataclass(frozen=True)
+class Log:
+    """(n,) each: reward, propensity, new probability, unit number. propensity must be above 0 wherever probability is.
+
+    guess and expected are for doubly robust: the modelled reward of the shown item, and its expectation under the new
+    policy.
+    """
+
+    reward: Floats
+    propensity: Floats
+    probability: Floats
+    unit: npt.NDArray[np.int64]
+    guess: Floats | None = None
+    expected: Floats | None = None
+
+    @property
+    def weights(self) -> Floats:
+        """(n,) importance weights.
+
+        Raises:
+            DataError: "3 of 100 rows were logged with propensity 0 or less; ..."
+        """
+        if (bad := int((self.propensity <= 0).sum())) or not len(self.propensity):
+            raise DataError(
+                f"{bad} of {len(self.propensity)} rows were logged with propensity 0 or less: "
+                "what was never shown by chance cannot be judged; log with an exploring variant"
+            )
+        return self.probability / self.propensity
+
+
+def effective_size(weights: Floats) -> float:
+    """(sum w)^2 / sum w^2."""
+    squares = float((weights**2).sum())
+    return float(weights.sum()) ** 2 / squares if squares else 0.0
+
+
+def estimate(log: Log, method: str, alpha: float = 0.05, clip: float | None = None) -> Estimate:
+    """method: "ips", "snips" or "dr"; clip: the largest weight, a little bias for less variance.
+
+    Raises:
+        DataError: "the log supports the new policy with 12 effective rows, wanted 100; ..."
+    """
+    weights = log.weights if clip is None else np.minimum(log.weights, clip)
+    effective = effective_size(weights)
+    if effective < MIN_EFFECTIVE:
+        raise DataError(
+            f"the log supports the new policy with {effective:.0f} effective rows, wanted {MIN_EFFECTIVE:.0f}: "
+            "they hardly ever agree; explore more, or judge a policy that is closer"
+        )
+    if method == "ips":
+        parts = weights * log.reward
+        value = float(parts.mean())
+        influence = parts - value
+    elif method == "snips":
+        value = float((weights * log.reward).sum() / weights.sum())
+        influence = weights * (log.reward - value) / weights.mean()
+    elif method == "dr":
+        if log.guess is None or log.expected is None:
+            raise DataError("doubly robust needs a model's rewards: give guess and expected")
+        parts = log.expected + weights * (log.reward - log.guess)
+        value = float(parts.mean())
+        influence = parts - value
+    else:
+        raise DataError(f"method is {method!r}, wanted ips, snips or dr")
+    half = float(norm.ppf(1 - alpha / 2)) * _clustered_error(influence, log.unit)
+    return Estimate(method, value, value - half, value + half, effective)
+
+
+def _clustered_error(influence: Floats, unit: npt.NDArray[np.int64]) -> float:
+    """Standard error of the mean of `influence` when the rows of a unit are not independent."""
+    sums = np.bincount(np.unique(unit, return_inverse=True)[1], influence)
+    n = len(sums)
+    return float(np.sqrt((sums**2).sum() * n / max(n - 1, 1))) / len(influence)

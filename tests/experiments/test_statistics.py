@@ -1,0 +1,256 @@
+"""The statistics against published values, textbook values and simulated truth."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats import norm
+
+from recsys.errors import DataError
+from recsys.experiments import checks, interleaving, off_policy, planning, readout, sequential
+from recsys.experiments.config import Experiment
+from recsys.experiments.off_policy import Log
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HALVES = {"a": {"variant": "x", "weight": 0.5}, "b": {"variant": "y", "weight": 0.5}}
+EXPERIMENT = Experiment.model_validate({"arms": HALVES})
+
+
+def shop(n: int, seed: int, uplift: float = 0.0, history: bool = False) -> pl.DataFrame:
+    """n units with several requests each; a unit's own click rate makes its requests depend on each other."""
+    chance = np.random.default_rng(seed)
+    arm = chance.integers(0, 2, n)
+    requests = chance.poisson(4, n) + 1
+    rate = chance.beta(1, 9, n) * (1 + uplift * arm)
+    clicks = chance.binomial(requests * 5, np.clip(rate, 0, 1))
+    purchases = chance.binomial(1, 0.05, n)
+    return pl.DataFrame(
+        {
+            "unit": np.arange(n).astype(str),
+            "arm": np.array(["a", "b"])[arm],
+            "segment": "warm",
+            "requests": requests.astype(float),
+            "slots": requests * 5.0,
+            "clicks": clicks.astype(float),
+            "carts": 0.0,
+            "purchases": purchases.astype(float),
+            "converted": purchases.astype(float),
+            "revenue": purchases * 10.0,
+            "fallbacks": 0.0,
+            "latency_ms": requests * 3.0 + chance.normal(0, 0.1, n),
+            "events_before": chance.binomial(requests * 5, np.clip(rate, 0, 1)).astype(float) if history else 0.0,
+        },
+        strict=False,
+    )
+
+
+def ctr(units: pl.DataFrame, planned: int = 1000) -> readout.Effect:
+    return next(effect for effect in readout.effects(units, EXPERIMENT, planned) if effect.metric == "ctr")
+
+
+def test_the_interval_holds_the_truth_and_false_alarms_are_rare() -> None:
+    """200 A/A experiments: 5 % of false alarms, three standard errors wide."""
+    found = [ctr(shop(400, seed)) for seed in range(200)]
+    false = np.mean([effect.p_value < 0.05 for effect in found])
+    assert 0.005 < false < 0.10
+    assert np.mean([effect.low <= 0 <= effect.high for effect in found]) == pytest.approx(1 - false, abs=0.01)
+
+
+def test_holm_against_the_textbook() -> None:
+    """Of four p-values the smallest counts four times, the next three times, and none less than the one before."""
+    values = {("b", name): value for name, value in zip("wxyz", (0.005, 0.01, 0.03, 0.04), strict=True)}
+    assert list(readout._holm(values).values()) == pytest.approx([0.02, 0.03, 0.06, 0.06])
+
+
+def test_history_narrows_the_interval() -> None:
+    without, with_ = (ctr(shop(4000, 1, history=history)) for history in (False, True))
+    assert (with_.high - with_.low) < 0.9 * (without.high - without.low)
+
+
+def test_a_planted_uplift_is_found() -> None:
+    effect = ctr(shop(20_000, 3, uplift=0.2))
+    assert effect.low > 0
+    assert effect.relative == pytest.approx(0.2, abs=0.06)
+
+
+def test_the_anytime_p_value_agrees_with_its_interval() -> None:
+    for z in (0.5, 2.0, 3.0, 5.0):
+        p = sequential.p_value(z, 1.0, 500, 0.05, 1000)
+        if p < 1:
+            assert sequential.radius(1.0, 500, p, 1000) > 0
+        radius = sequential.radius(1.0, 500, 0.05, 1000)
+        assert (p < 0.05) == (z > radius)
+
+
+def test_the_anytime_interval_has_its_published_width() -> None:
+    """rho^2 n = 1 at alpha .05: sqrt(2 * 2 * ln(sqrt(2) / .05)) standard errors."""
+    planned = 1000
+    n = 1 / sequential.tuning(0.05, planned)
+    assert sequential.radius(1.0, n, 0.05, planned) == pytest.approx(np.sqrt(4 * np.log(np.sqrt(2) / 0.05)))
+
+
+def test_peeking_keeps_the_level() -> None:
+    """20 looks at 400 A/A experiments: a fixed p-value fails three times as often as promised, ours does not."""
+    chance = np.random.default_rng(5)
+    naive = anytime = 0
+    for _ in range(400):
+        values = chance.normal(size=2000)
+        looks = np.linspace(100, 2000, 20).astype(int)
+        z = np.array([values[:n].mean() * np.sqrt(n) for n in looks])
+        naive += bool((2 * norm.sf(np.abs(z)) < 0.05).any())
+        anytime += any(sequential.p_value(at, 1.0, float(n), 0.05, 2000) < 0.05 for at, n in zip(z, looks, strict=True))
+    assert naive / 400 > 0.15
+    assert anytime / 400 <= 0.05
+
+
+def test_sample_ratio_alarm() -> None:
+    """Of 200,000 units 800 too few in one arm are a defect (p below .001), 400 are not."""
+
+    def units(first: int, second: int) -> pl.DataFrame:
+        return pl.DataFrame({"arm": ["a"] * first + ["b"] * second})
+
+    assert not checks.sample_ratio(units(100_400, 98_900), EXPERIMENT).passed
+    assert checks.sample_ratio(units(100_200, 99_800), EXPERIMENT).passed
+
+
+def test_decisions() -> None:
+    better = readout.effects(shop(20_000, 3, uplift=0.3), EXPERIMENT, 20_000)
+    assert readout.decide(EXPERIMENT, "b", better, 20_000, 20_000)[0] == "ship"
+    equal = readout.effects(shop(2_000, 3), EXPERIMENT, 20_000)
+    assert readout.decide(EXPERIMENT, "b", equal, 2_000, 20_000)[0] == "go on"
+    assert readout.decide(EXPERIMENT, "b", equal, 2_000, 2_000)[0] == "stop"
+    slower = shop(20_000, 3, uplift=0.3).with_columns(
+        latency_ms=pl.when(pl.col("arm") == "b").then(pl.col("latency_ms") * 2).otherwise("latency_ms")
+    )
+    decision, why = readout.decide(EXPERIMENT, "b", readout.effects(slower, EXPERIMENT, 20_000), 20_000, 20_000)
+    assert decision == "stop"
+    assert "latency_ms" in why
+
+
+def test_a_broken_log_stops_everything() -> None:
+    units = shop(20_000, 3, uplift=0.3)
+    about: dict[str, Any] = {"planned_units": 20_000, "left_out": 0, "attribution": "any"}
+    failed = checks.Check("sample ratio (p-value)", 0.0, ">= 0.001", passed=False)
+    found = readout.read("e", EXPERIMENT, units, [failed], **about)
+    assert found.decisions["b"][0] == "stop"
+    assert "not to be trusted" in found.decisions["b"][1]
+    assert not found.valid
+
+
+def test_a_plan_has_the_power_it_promises() -> None:
+    log = shop(4000, 1)
+    wanted = Experiment.model_validate({"arms": HALVES, "minimum_effect": 0.15})
+    plan = planning.plan(log, wanted, units_per_day=100)
+    assert plan.days == pytest.approx(plan.units / 100, rel=0.01)
+    found = np.mean([ctr(shop(plan.units, seed, uplift=0.15)).p_value < 0.05 for seed in range(60)])
+    assert found == pytest.approx(0.8, abs=0.16)
+    assert planning.detectable(log, wanted, plan.units) == pytest.approx(0.15, rel=0.05)
+
+
+def test_a_plan_needs_a_log() -> None:
+    empty = shop(100, 1).with_columns(revenue=pl.lit(0.0))
+    with pytest.raises(DataError, match="'revenue': the log has no such events"):
+        planning.plan(empty, Experiment.model_validate({"arms": HALVES, "primary": "revenue"}), 100)
+
+
+def bandit(n: int, seed: int) -> tuple[Log, float]:
+    """A log of a uniform policy over 5 items, judged for one that prefers the best; and the truth."""
+    chance = np.random.default_rng(seed)
+    truth, new = np.array([0.1, 0.2, 0.3, 0.2, 0.1]), np.array([0.1, 0.1, 0.6, 0.1, 0.1])
+    unit = chance.integers(0, n // 4, n)
+    shift = chance.normal(0, 0.05, n // 4)[unit]
+    item = chance.integers(0, 5, n)
+    reward = (chance.random(n) < np.clip(truth[item] + shift, 0, 1)).astype(float)
+    guess = truth * 0.8 + 0.03
+    return Log(reward, np.full(n, 0.2), new[item], unit, guess[item], np.full(n, new @ guess)), float(new @ truth)
+
+
+@pytest.mark.parametrize("method", ["ips", "snips", "dr"])
+def test_off_policy_intervals_cover_the_truth(method: str) -> None:
+    covered = []
+    for seed in range(150):
+        log, truth = bandit(2000, seed)
+        found = off_policy.estimate(log, method)
+        covered.append(found.low <= truth <= found.high)
+    assert np.mean(covered) >= 0.90
+
+
+def test_the_same_policy_is_worth_its_mean() -> None:
+    log, _ = bandit(2000, 1)
+    same = Log(log.reward, log.propensity, log.propensity, log.unit)
+    for method in ("ips", "snips"):
+        found = off_policy.estimate(same, method)
+        assert found.value == pytest.approx(log.reward.mean())
+        assert found.effective == pytest.approx(2000)
+
+
+def test_without_support_there_is_no_estimate() -> None:
+    log, _ = bandit(2000, 1)
+    nearly = np.zeros(2000)
+    nearly[:20] = 0.2
+    with pytest.raises(DataError, match="20 effective rows, wanted 100"):
+        off_policy.estimate(Log(log.reward, log.propensity, nearly, log.unit), "ips")
+    propensity = log.propensity.copy()
+    propensity[7] = 0
+    with pytest.raises(DataError, match="1 of 2000 rows were logged with propensity 0"):
+        off_policy.estimate(Log(log.reward, propensity, log.probability, log.unit), "snips")
+
+
+def test_team_draft_is_fair_and_finds_the_better_one() -> None:
+    lists = ([str(item) for item in range(10)], [str(item) for item in range(5, 15)])
+    shown = [interleaving.team_draft(*lists, 6, seed) for seed in range(2000)]
+    assert all(len({item for item, _ in each}) == 6 for each in shown)
+    first = np.mean([each[0][1] == "a" for each in shown])
+    assert first == pytest.approx(0.5, abs=0.05)
+    chance = np.random.default_rng(1)
+    rows = [
+        (str(number), team)
+        for number, each in enumerate(shown)
+        for _, team in each
+        if chance.random() < (0.15 if team == "b" else 0.1)
+    ]
+    found = interleaving.preference(pl.DataFrame(rows, schema=["unit", "team"], orient="row"))
+    assert found.low > 0
+    same = [(unit, str(chance.choice(["a", "b"]))) for unit, _ in rows]
+    none = interleaving.preference(pl.DataFrame(same, schema=["unit", "team"], orient="row"))
+    assert none.p_value > 0.01
+
+
+def test_attribution() -> None:
+    from recsys.experiments import join
+
+    exposures = pl.DataFrame(
+        {
+            "request_id": ["r1", "r2", "r3"],
+            "unit": ["u", "u", "v"],
+            "arm": ["a", "a", "b"],
+            "segment": ["warm"] * 3,
+            "timestamp": [START, START + timedelta(hours=1), START],
+            "items": [["x", "y"], ["x"], ["x"]],
+            "fallback": [False, True, False],
+            "latency_ms": [1.0, 2.0, 3.0],
+        }
+    )
+    rows = [
+        ("1", "u", "click", "x", None, START + timedelta(minutes=1), "r1"),  # named
+        ("2", "u", "click", "x", None, START + timedelta(minutes=2), "r1"),  # the same place again
+        ("3", "u", "purchase", "x", 9.5, START + timedelta(hours=2), None),  # the last answer that showed it
+        ("4", "v", "click", "y", None, START + timedelta(minutes=5), None),  # was never shown to v
+        ("5", "v", "click", "x", None, START + timedelta(hours=30), None),  # too late
+        ("6", "u", "click", "y", None, START + timedelta(minutes=5), "r9"),  # an unknown answer: by window
+        ("3", "u", "purchase", "x", 9.5, START + timedelta(hours=2), None),  # sent twice
+    ]
+    columns = ["event_id", "unit", "event", "item_id", "value", "timestamp", "request_id"]
+    events = pl.DataFrame(rows, schema=columns, orient="row")
+    found = join.attribute(exposures, events, join.Rule(24))
+    assert dict(found.select("event_id", "request_id").iter_rows()) == {"1": "r1", "2": "r1", "3": "r2", "6": "r1"}
+    units = join.by_unit(exposures, found)
+    first = units.row(0, named=True)
+    assert (first["unit"], first["requests"], first["slots"], first["clicks"]) == ("u", 2, 3, 2)
+    assert (first["purchases"], first["revenue"], first["converted"], first["fallbacks"]) == (1, 9.5, 1, 1)
+    assert units.row(1, named=True)["clicks"] == 0
+    named = {check.name: check for check in checks.instrumentation(exposures, events, found)}
+    assert named["clicks on a request never answered"].found == pytest.approx(1 / 3, abs=1e-5)
+    assert not named["clicks on a request never answered"].passed
