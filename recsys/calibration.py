@@ -11,7 +11,6 @@ Source: Platt, "Probabilistic outputs for support vector machines", 1999.
 """
 
 import json
-from collections.abc import Iterable
 from math import asinh, exp, log, log1p
 from pathlib import Path
 
@@ -55,14 +54,9 @@ class Calibration(Section):
         curve = self.curves.get(variant, {}).get(label(source, fallback))
         return None if curve is None else curve.at(score, rank, n_known)
 
-    def mean(self, variant: str, slots: Iterable[Slot], n_known: int) -> float | None:
-        """Mean confidence of an answer: the share of it that is likely to be wanted. None if no slot has one."""
-        known = [
-            value
-            for rank, slot in enumerate(slots, 1)
-            if (value := self.confidence(variant, slot.source, slot.fallback, slot.score, rank, n_known)) is not None
-        ]
-        return sum(known) / len(known) if known else None
+    def of(self, variant: str, slot: Slot, rank: int, n_known: int) -> float | None:
+        """The same, of a slot."""
+        return self.confidence(variant, slot.source, slot.fallback, slot.score, rank, n_known)
 
     def save(self, path: Path) -> None:
         """Write calibration.json; the same curves give the same bytes."""

@@ -51,7 +51,7 @@ def slots(bundle: Bundle, variant: str, query: Query, shown: Sequence[Slot]) -> 
     """A reason for each slot of an answer of `variant` to `query`."""
     found = [Why(slot.source) for slot in shown]
     for name, model in bundle.models.items():
-        mine = [at for at, slot in enumerate(shown) if slot.source == name and not slot.fallback]
+        mine = [at for at, slot in enumerate(shown) if slot.source == name]
         if not mine or not isinstance(model.encoder, Explains):
             continue
         rows = np.array([shown[at].row for at in mine], dtype=np.int32)

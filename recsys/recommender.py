@@ -65,6 +65,7 @@ class Recommender:
         self._guard = guard
         self._candidates = params.candidates
         self._new_share = params.new_item_share
+        self._min_confidence = params.min_confidence
         self._sources: dict[str, Source] = {}
         self._shares: dict[str, float] = {}
         for part in params.sources:
@@ -102,8 +103,10 @@ class Recommender:
                 break
             n, wanted = n * 4, wanted * 4
         reason = None
+        if doubtful := self._doubtful(query, slots):
+            slots = self._arrange(query, pinned, house, run)
         if len(slots) < query.k:
-            reason = self._why(query, run)
+            reason = "low_confidence" if doubtful else self._why(query, run)
             filled = self._ladder.fill(query, slots, depth, house, run, capped=True)
             slots = self._arrange(query, filled, house, run)
         return self._answer(query, slots, house, reason, run)
@@ -184,6 +187,14 @@ class Recommender:
             slots = house.arrange(query, slots)
             run.step("arrange", len(slots), before - len(slots))
         return slots[: query.k]
+
+    def _doubtful(self, query: Query, slots: list[Slot]) -> bool:
+        """A variant may rather show what is popular than an answer whose best slot it does not trust itself."""
+        own = [slot for slot in slots if slot.source != PIN][:1]
+        if self._min_confidence is None or self.bundle.calibration is None or not own:
+            return False
+        confidence = self.bundle.calibration.of(self.variant, own[0], 1, len(query.history))
+        return confidence is not None and confidence < self._min_confidence
 
     def _why(self, query: Query, run: Run) -> str:
         if without := _why_without(run):

@@ -1,6 +1,7 @@
 """Confidence is a probability, follows its formula, and is silent where nothing was measured."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys import bundle, calibration
+from recsys.bundle import Bundle
 from recsys.calibration import Calibration, Curve
-from recsys.contracts import Slot
+from recsys.contracts import EMPTY_HISTORY, PIN, Query, Slot
 from recsys.errors import BundleError
+from recsys.recommender import Recommender
 from tests import bundles
 
 ALS = Curve(bias=-2.0, score=0.5, rank=-0.25, known=0.1, scale=0.2, slots=100, wanted=9)
@@ -38,11 +41,45 @@ def test_nothing_measured_is_no_number() -> None:
     assert MEASURED.confidence("other", "als", False, 1.0, 1, 3) is None
 
 
-def test_the_mean_of_an_answer_leaves_out_what_has_none() -> None:
-    slots = [Slot(4, 0.6, "als"), Slot(9, 1.0, "pin"), Slot(2, 0.1, "als")]
-    expected = (ALS.at(0.6, 1, 5) + ALS.at(0.1, 3, 5)) / 2
-    assert MEASURED.mean("als", slots, 5) == pytest.approx(expected)
-    assert MEASURED.mean("als", [Slot(9, 1.0, "pin")], 5) is None
+def test_a_slot_is_its_numbers() -> None:
+    assert MEASURED.of("als", Slot(4, 0.6, "als"), 3, 5) == ALS.at(0.6, 3, 5)
+    assert MEASURED.of("als", Slot(9, 1.0, PIN), 1, 5) is None
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    loaded = bundle.load(bundles.write(tmp_path_factory.mktemp("calibration") / "bundle"))
+    return replace(loaded, calibration=MEASURED)
+
+
+def careful(shop: Bundle, least: float) -> Bundle:
+    variant = shop.manifest.variants["als"].model_copy(update={"min_confidence": least})
+    return replace(shop, manifest=shop.manifest.model_copy(update={"variants": {"als": variant}}))
+
+
+def test_an_answer_that_its_variant_does_not_trust_is_what_is_popular(shop: Bundle) -> None:
+    query = Query(shop.histories.of("anna"), 5, bundles.NOW.timestamp(), "anna")
+    plain = Recommender(shop, "als").recommend(query)
+    best = MEASURED.of("als", plain.slots[0], 1, len(query.history))
+    assert best is not None
+    assert Recommender(careful(shop, best * 0.99), "als").recommend(query).slots == plain.slots
+    doubted = Recommender(careful(shop, best * 1.01), "als").recommend(query)
+    assert doubted.fallback_reason == "low_confidence"
+    assert not doubted.degraded
+    assert [slot.source for slot in doubted.slots] == ["popular"] * 5
+    assert all(slot.fallback for slot in doubted.slots)
+    assert not {slot.row for slot in doubted.slots} & {*query.history.rows.tolist(), bundles.SOLD_OUT}
+
+
+def test_without_a_measured_confidence_nothing_is_doubted(shop: Bundle) -> None:
+    query = Query(shop.histories.of("anna"), 5, bundles.NOW.timestamp(), "anna")
+    unmeasured = replace(careful(shop, 0.99), calibration=None)
+    assert Recommender(unmeasured, "als").recommend(query).fallback_reason is None
+
+
+def test_whoever_has_no_history_is_told_so_and_not_that_confidence_is_low(shop: Bundle) -> None:
+    query = Query(EMPTY_HISTORY, 5, bundles.NOW.timestamp())
+    assert Recommender(careful(shop, 0.99), "als").recommend(query).fallback_reason == "no_history"
 
 
 def test_a_bundle_carries_it(tmp_path: Path) -> None:
