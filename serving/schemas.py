@@ -10,6 +10,7 @@ from serving.fields import MAX_LIST_LENGTH, Asked, Identifier, K, Timestamp, Var
 
 MAX_CURSOR_LENGTH = 65_536
 MAX_BATCH = 100
+MAX_FILTER_LENGTH = 2_000
 
 
 class SessionEvent(Asked):
@@ -28,6 +29,10 @@ class SessionEvent(Asked):
 class Options(Asked):
     """What can be set for one request."""
 
+    explain: Annotated[bool, Field(description="say of every item which items of the history brought it up")] = False
+    diversity: Annotated[
+        float | None, Field(ge=0, le=1, description="0: best first; 1: as different as can be; absent: as the shop wants")
+    ] = None
     seed: Annotated[int, Field(ge=0, lt=2**31, description="the same seed draws the same random items")] = 0
 
 
@@ -69,6 +74,12 @@ class RecommendRequest(WhoAsks):
         str | None, Field(max_length=MAX_CURSOR_LENGTH, description="`next_cursor` of the page before")
     ] = None
     exclude_ids: Excluded = Field(default_factory=list)
+    filter: Annotated[
+        str | None,
+        Field(
+            min_length=1, max_length=MAX_FILTER_LENGTH, description='such as category = "garden" and price < 20; see docs'
+        ),
+    ] = None
     candidates: Annotated[
         list[Identifier] | None,
         Field(min_length=1, max_length=MAX_LIST_LENGTH, description="only these items may be in the answer"),
@@ -98,16 +109,37 @@ class SimilarRequest(Asked):
     exclude_ids: Excluded = Field(default_factory=list)
 
 
+class Reason(BaseModel):
+    """One part of why an item is shown; the shares of its reasons add up to its score."""
+
+    kind: Annotated[
+        str,
+        Field(
+            description="history: an item of the history adds `share` to the score; candidate: the same, to the score by "
+            "which a learned ranker got to choose; else the source, which has a reason of its own"
+        ),
+    ]
+    item_id: Annotated[str | None, Field(description="of the history; null with a share: all others together")]
+    title: str | None
+    share: Annotated[float | None, Field(description="what it adds to the score")]
+    without: Annotated[float | None, Field(description="the score, had the user never met this item")]
+
+
 class Item(BaseModel):
     """One place of the answer."""
 
     item_id: str
     rank: Annotated[int, Field(description="1 is the best")]
     score: Annotated[float, Field(description="comparable only among items of the same source in this answer")]
+    confidence: Annotated[
+        float | None,
+        Field(description="probability that the user wants it, calibrated on past choices; null: was not measured"),
+    ]
     source: Annotated[str, Field(description="the stage that put the item here: a model, `popular`, `static`, ...")]
     fallback: Annotated[bool, Field(description="true when the variant's own sources had no item for this place")]
     title: str
     categories: list[str]
+    reasons: Annotated[list[Reason], Field(description="the largest share first; empty without options.explain")]
 
 
 class Experiment(BaseModel):
@@ -128,7 +160,8 @@ class Meta(BaseModel):
     fallback_reason: Annotated[
         str | None,
         Field(
-            description="no_history, history_unknown_to_models, item_unknown_to_models, too_few_candidates, part_failed"
+            description="no_history, history_unknown_to_models, item_unknown_to_models, too_few_candidates, "
+            "low_confidence, deadline, part_failed"
         ),
     ]
     degraded: Annotated[bool, Field(description="true when a part failed and the answer was made without it")]
