@@ -11,6 +11,7 @@ import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
 from recsys.errors import reports_errors
+from serving.house_rules import House
 from serving.settings import Settings
 
 
@@ -21,7 +22,8 @@ def main(
     workers: Annotated[int, typer.Option(envvar="RECSYS_WORKERS", min=1, help="processes; each has one thread")] = 1,
 ) -> None:
     """Serve the current release of RECSYS_RELEASES (default: releases), or the bundle in the folder RECSYS_BUNDLE."""
-    Settings.from_environment()  # a setting that is refused is one line here, before there are workers
+    settings = Settings.from_environment()  # what is refused is one line here, before there are workers
+    House(settings.rules, must_exist="rules" in settings.model_fields_set)
     with _shared_metrics() if workers > 1 else nullcontext():
         uvicorn.run(
             "serving.app:create_app", factory=True, host=host, port=port, workers=workers, log_config=_logging()

@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from serving import errors, security
 from serving.background import Background
+from serving.load_shedding import LoadShedding
 from serving.metrics import Measured
 from serving.request_ids import RequestIds
 from serving.routes import feeding, ops, recommend
@@ -42,6 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.service = Service(settings, background)
     security.protect(app, settings)
+    app.add_middleware(LoadShedding, load=background.load)
     app.add_middleware(RequestIds)
     app.add_middleware(Measured)
     errors.handle(app)

@@ -1,28 +1,37 @@
-"""What goes on beside the requests of one worker: follow the releases and the store, write exposures."""
+"""What goes on beside the requests of one worker: follow the releases, the store and the rules, write exposures."""
 
 import asyncio
 import logging
 
+from recsys.breaker import Breakers
 from serving.exposures import Exposures
 from serving.freshness import Freshness
+from serving.house_rules import House
 from serving.live import Live
+from serving.load_shedding import Load
 from serving.settings import Settings
+from serving.store_guard import GuardedStore
 from serving.stores import open_store
-from serving.stores.protocol import Store, StoreError
+from serving.stores.protocol import StoreError
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+RULES_SECONDS = 0.5
 
 
 class Background:
-    """`store` and `exposures` are None until the store was opened; then `reason` says why not."""
+    """`store` and `exposures` are None until the store was opened; `reason` says why they are."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises ParamsError: the file of the rules cannot be used."""
         self._settings = settings
-        self.freshness = Freshness()
+        self.guard = Breakers()
+        self.house = House(settings.rules, must_exist="rules" in settings.model_fields_set)
+        self.freshness = Freshness(self.house, self.guard)
         self.live = Live(settings, self.freshness.engine)
-        self.store: Store | None = None
+        self.load = Load(settings.shed_requests, settings.deadline_ms / 1e3)
+        self.store: GuardedStore | None = None
         self.exposures: Exposures | None = None
         self.reason = "the store is being opened"
 
@@ -34,13 +43,21 @@ class Background:
         try:
             await self._open()
             async with asyncio.TaskGroup() as group:
+                group.create_task(self.load.watch())
                 group.create_task(self.live.follow())
                 group.create_task(self._follow_store())
+                group.create_task(self._follow_rules())
         finally:
             if self.exposures is not None:
                 await self.exposures.close()
             if self.store is not None:
                 await self.store.close()
+
+    async def _follow_rules(self) -> None:
+        while True:
+            await asyncio.sleep(RULES_SECONDS)
+            if self.live.engine is not None:
+                await asyncio.to_thread(self.house.reload, self.live.engine.bundle)
 
     async def _follow_store(self) -> None:
         while self.store is None:
@@ -50,7 +67,7 @@ class Background:
 
     async def _open(self) -> None:
         try:
-            store = await open_store(self._settings.store_url)
+            store = GuardedStore(await open_store(self._settings.store_url), self._settings.store_ms / 1e3)
             await self.freshness.refresh(store, self.live)
         except StoreError as error:
             if str(error) != self.reason:

@@ -9,17 +9,20 @@ import numpy as np
 
 from recsys import recommender
 from recsys.bundle import Bundle
-from recsys.contracts import Query
+from recsys.contracts import Query, Shape
+from recsys.filters import Filters
 from recsys.recommender import Recommender
 from recsys.running import Guard
 from serving import queries
 from serving.errors import ApiError
 from serving.fresh import NOBODY, NOTHING, Fresh, Known
+from serving.house_rules import House
 from serving.queries import Asking
-from serving.schemas import About, Answer, Item, Meta, RecommendRequest, SimilarRequest, VariantAbout
+from serving.schemas import About, Answer, Meta, RecommendRequest, SimilarRequest, VariantAbout
+from serving.shown import Shown
 from serving.stores.protocol import Item as StoredItem
 
-REMEMBERED = 50_000  # rows and ids; looking one up takes about 5 us, remembering it 0.1 us
+REMEMBERED = 50_000  # ids; looking one up takes about 5 us, remembering it 0.1 us
 
 
 class Engine:
@@ -29,7 +32,14 @@ class Engine:
     that an item sold out disappears at once from a catalogue of any size.
     """
 
-    def __init__(self, bundle: Bundle, api_version: str, fresh: Fresh = NOTHING, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        api_version: str,
+        fresh: Fresh = NOTHING,
+        house: House | None = None,
+        guard: Guard | None = None,
+    ) -> None:
         self.base = bundle
         self.bundle = served = fresh.over(bundle)
         self.fresh = fresh
@@ -39,8 +49,11 @@ class Engine:
             name: Recommender(served, name, guard) for name in bundle.manifest.variants
         }
         self._position = lru_cache(REMEMBERED)(served.catalogue.ids.position)
-        self._shown = lru_cache(REMEMBERED)(self._show)
-        self._asking = Asking(served, self._position, self.event_weights)
+        self._shown = Shown(served)
+        self._asking = Asking(served, self._position, self.event_weights, Filters(served.catalogue))
+        self._house = house
+        if house is not None:
+            house.shape(served)  # compiles the rules before the first request
 
     def recommend(
         self,
@@ -54,6 +67,7 @@ class Engine:
 
         Raises:
             ApiError: 422 "variant: 'a' is not in the bundle; it has: als, popular, random"
+            ApiError: 422 "filter: 'prize' at position 1, wanted one of: category, price, available, not, ("
         """
         started = perf_counter()
         name = asked.variant or self.bundle.manifest.default_variant
@@ -64,11 +78,14 @@ class Engine:
         query, warnings = self._asking.query(asked, known, deadline)
         if shown:
             query = replace(query, exclude=np.concatenate([query.exclude, self._asking.rows(shown)]))
-        answer = self._answer(chosen.recommend(query), query, request_id, warnings, started, len(shown))
+        rules_version, shape = self._wishes(asked.surface, asked.options.diversity)
+        found = chosen.recommend(query, shape)
+        items = self._shown.items(found, query, len(shown), asked.options.explain)
+        meta = self._meta(found, query, rules_version, started)
         if known.failed:
-            answer.meta.failed.append("store")
-            answer.meta.degraded = True
-        return answer
+            meta.failed.append("store")
+            meta.degraded = True
+        return Answer(request_id=request_id, items=items, meta=meta, warnings=warnings, next_cursor=None)
 
     def similar(self, asked: SimilarRequest, request_id: str) -> Answer:
         """The items nearest to one item, under the rules of the default variant.
@@ -82,8 +99,11 @@ class Engine:
             raise ApiError(404, f"item_id: {asked.item_id!r} is not in the catalogue", "item_id")
         plain = RecommendRequest(k=asked.k, exclude_ids=asked.exclude_ids)
         query, warnings = self._asking.query(plain, NOBODY, float("inf"))
-        answer = self._recommenders[self.bundle.manifest.default_variant].similar(row, query)
-        return self._answer(answer, query, request_id, warnings, started)
+        rules_version, shape = self._wishes(None, None)
+        found = self._recommenders[self.bundle.manifest.default_variant].similar(row, query, shape)
+        items = self._shown.items(found, query, 0, explained=False)
+        meta = self._meta(found, query, rules_version, started)
+        return Answer(request_id=request_id, items=items, meta=meta, warnings=warnings, next_cursor=None)
 
     def about(self) -> About:
         """What is served."""
@@ -118,52 +138,33 @@ class Engine:
             if row is not None and item.available is not None:
                 self.bundle.catalogue.available[row] = item.available
 
-    def _show(self, row: int) -> tuple[str, str, list[str]]:
-        frame = self.bundle.catalogue.frame
-        item_id, title, categories = (frame[name][row] for name in ("item_id", "title", "categories"))
-        return item_id, title, categories.to_list()
+    def _wishes(self, surface: str | None, diversity: float | None) -> tuple[str | None, Shape | None]:
+        """What the house wants of an answer, and the version of its rules: read before them, never newer than they."""
+        if self._house is None:
+            return None, None
+        version = self._house.version
+        return version, self._house.shape(self.bundle, surface, diversity)
 
-    def _answer(
-        self,
-        answer: recommender.Answer,
-        query: Query,
-        request_id: str,
-        warnings: list[str],
-        started: float,
-        before: int = 0,
-    ) -> Answer:
+    def _meta(self, found: recommender.Answer, query: Query, rules_version: str | None, started: float) -> Meta:
         manifest = self.bundle.manifest
         timings: dict[str, float] = {}
-        for step in answer.trace:
-            timings[step.name] = round(timings.get(step.name, 0.0) + step.ms, 3)
-        items = []
-        for rank, slot in enumerate(answer.slots, start=before + 1):
-            item_id, title, categories = self._shown(slot.row)
-            items.append(
-                Item(
-                    item_id=item_id,
-                    rank=rank,
-                    score=slot.score,
-                    source=slot.source,
-                    fallback=slot.fallback,
-                    title=title,
-                    categories=categories,
-                )
-            )
-        meta = Meta(
-            variant=answer.variant,
+        for step in found.trace:
+            timings[step.name] = timings.get(step.name, 0.0) + step.ms
+        asked = "+".join(name for name in self.bundle.models if f"source {name}" in timings)
+        timings["total"] = (perf_counter() - started) * 1e3
+        return Meta(
+            variant=found.variant,
             experiment=None,
             segment=queries.segment(query.history),
-            fallback=any(slot.fallback for slot in answer.slots),
-            fallback_reason=answer.fallback_reason,
-            degraded=answer.degraded,
-            failed=list(answer.failed),
-            shortfall=answer.shortfall,
+            fallback=any(slot.fallback for slot in found.slots),
+            fallback_reason=found.fallback_reason,
+            degraded=found.degraded,
+            failed=list(found.failed),
+            shortfall=found.shortfall,
             bundle_id=manifest.bundle_id,
-            model="+".join(name for name in self.bundle.models if f"source {name}" in timings) or None,
+            model=asked or None,
             dataset=manifest.dataset,
             trained_until=manifest.trained_until,
-            rules_version=None,
-            timings_ms={**timings, "total": round((perf_counter() - started) * 1e3, 3)},
+            rules_version=rules_version,
+            timings_ms={name: round(ms, 3) for name, ms in timings.items()},
         )
-        return Answer(request_id=request_id, items=items, meta=meta, warnings=warnings, next_cursor=None)

@@ -16,6 +16,14 @@ RECOMMEND: dict[str, Any] = {
             "exclude_ids": ["p0000003"],
         }
     },
+    "a shelf with a filter, and why": {
+        "value": {
+            "user_id": "u0000001",
+            "surface": "home",
+            "filter": 'category = "cat00" and price < 20',
+            "options": {"explain": True, "diversity": 0.3},
+        }
+    },
     "anonymous visitor": {"value": {}},
 }
 
@@ -68,10 +76,12 @@ ANSWER: dict[str, Any] = {
             "item_id": "p0000042",
             "rank": 1,
             "score": 0.83,
+            "confidence": 0.12,
             "source": "als",
             "fallback": False,
             "title": "Blue kettle",
             "categories": ["kitchen"],
+            "reasons": [],
         }
     ],
     "meta": {

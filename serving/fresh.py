@@ -9,7 +9,6 @@ import polars as pl
 
 from recsys import new_items
 from recsys.bundle import Bundle
-from recsys.catalogue import Catalogue
 from recsys.contracts import FloatArray
 from serving.stores.protocol import Event, Item
 
@@ -30,11 +29,8 @@ class Fresh:
     def over(self, bundle: Bundle) -> Bundle:
         """The bundle as it is served now; its array `available` is a copy that may be written to."""
         served = new_items.upsert(bundle, self._frame())
-        catalogue = served.catalogue
-        return replace(
-            served,
-            catalogue=replace(catalogue, available=catalogue.available.copy(), recent=self._recent(catalogue)),
-        )
+        available, recent = served.catalogue.available.copy(), self._recent(served)
+        return replace(served, catalogue=replace(served.catalogue, available=available, recent=recent))
 
     def _frame(self) -> pl.DataFrame:
         items = self.items.values()
@@ -42,10 +38,10 @@ class Fresh:
         seen = [datetime.fromtimestamp(item.first_seen, tz=UTC) if item.first_seen else None for item in items]
         return pl.DataFrame({**columns, "first_seen": seen}, schema=new_items.SAID)
 
-    def _recent(self, catalogue: Catalogue) -> FloatArray:
-        recent = catalogue.recent.copy()
+    def _recent(self, bundle: Bundle) -> FloatArray:
+        recent = bundle.catalogue.recent.copy()
         for item_id, count in self.likes.items():
-            row = catalogue.ids.position(item_id)
+            row = bundle.catalogue.ids.position(item_id)
             if row is not None:
                 recent[row] += np.float32(count)
         return recent

@@ -10,9 +10,11 @@ from dataclasses import replace
 from importlib.metadata import version
 
 from recsys.bundle import Bundle
+from recsys.running import Guard
 from serving import recent
 from serving.engine import Engine
 from serving.fresh import Fresh
+from serving.house_rules import House
 from serving.live import Live
 from serving.stores.protocol import Item, Store, StoreError
 
@@ -25,7 +27,9 @@ RECENT_SECONDS = 60.0
 class Freshness:
     """`now` is what the store said last, `forgotten` the fingerprints of users whose bundle history may not be used."""
 
-    def __init__(self) -> None:
+    def __init__(self, house: House, guard: Guard) -> None:
+        self._house = house
+        self._guard = guard
         self.now = Fresh()
         self.forgotten: frozenset[str] = frozenset()
         self._forgotten_version = 0
@@ -35,7 +39,7 @@ class Freshness:
     def engine(self, bundle: Bundle) -> Engine:
         """An engine over the bundle that will not miss an item sold out while it is being built."""
         fresh = self.now
-        engine = Engine(bundle, version("recsys"), fresh)
+        engine = Engine(bundle, version("recsys"), fresh, self._house, self._guard)
         self._newest = engine
         if self.now.version != fresh.version:
             engine.mark(self.now.items.values())

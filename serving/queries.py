@@ -8,6 +8,9 @@ import numpy as np
 
 from recsys.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, BoolArray, History, IntArray, Query
+from recsys.errors import FilterError
+from recsys.filters import Filters
+from serving.errors import ApiError
 from serving.fresh import Known
 from serving.schemas import RecommendRequest, SessionEvent
 from serving.stores.protocol import Event
@@ -23,17 +26,21 @@ Told = tuple[int, float, float]  # row, weight, time
 
 @dataclass(frozen=True)
 class Asking:
-    """How ids and events are read: the rows of one bundle, and what its events weigh."""
+    """How requests are read: the rows of one bundle, what its events weigh, and its items by what a filter says."""
 
     bundle: Bundle
     position: Position
     weights: Mapping[str, float]
+    filters: Filters
 
     def query(self, asked: RecommendRequest, known: Known, deadline: float) -> tuple[Query, list[str]]:
         """The query, and a warning for everything in the request that has no effect or less than it could.
 
         The history is what the bundle knows of the user, what the store has heard since, and what the client sent, by
         time.
+
+        Raises:
+            ApiError: 422, the filter cannot be read.
         """
         warnings: list[str] = []
         history = EMPTY_HISTORY
@@ -53,7 +60,7 @@ class Asking:
             user_id=asked.user_id or asked.anonymous_id,
             exclude=self.rows(asked.exclude_ids),
             seed=asked.options.seed,
-            only=self._only(asked.candidates, warnings),
+            only=self._only(asked, warnings),
             categories=tuple(asked.categories),
             deadline=deadline,
         )
@@ -64,14 +71,21 @@ class Asking:
         found = [row for item_id in item_ids if (row := self.position(item_id)) is not None]
         return np.array(found, dtype=np.int32)
 
-    def _only(self, candidates: list[str] | None, warnings: list[str]) -> BoolArray | None:
-        if candidates is None:
-            return None
-        unknown = [item_id for item_id in candidates if self.position(item_id) is None]
-        if unknown:
-            warnings.append(f"candidates: {len(unknown)} of {len(candidates)} not in the catalogue, as {unknown[0]!r}")
-        only = np.zeros(len(self.bundle.catalogue), dtype=np.bool_)
-        only[self.rows(candidates)] = True
+    def _only(self, asked: RecommendRequest, warnings: list[str]) -> BoolArray | None:
+        """The items that the filter and the candidates of the request both allow; None allows all."""
+        only = None
+        if asked.filter is not None:
+            try:
+                only = self.filters.mask(asked.filter)
+            except FilterError as error:
+                raise ApiError(422, str(error), "filter") from error
+        if asked.candidates is not None:
+            unknown = [item_id for item_id in asked.candidates if self.position(item_id) is None]
+            if unknown:
+                n = len(asked.candidates)
+                warnings.append(f"candidates: {len(unknown)} of {n} are not in the catalogue, such as {unknown[0]!r}")
+            mine = self.filters.candidates(self.rows(asked.candidates))
+            only = mine if only is None else only & mine
         return only
 
     def _stored(self, events: Iterable[Event], history: History) -> list[Told]:

@@ -31,7 +31,8 @@ class Options(Asked):
 
     explain: Annotated[bool, Field(description="say of every item which items of the history brought it up")] = False
     diversity: Annotated[
-        float | None, Field(ge=0, le=1, description="0: best first; 1: as different as can be; absent: as the shop wants")
+        float | None,
+        Field(ge=0, le=1, description="0: best first, 1: as different as can be; absent: as the shop set it"),
     ] = None
     seed: Annotated[int, Field(ge=0, lt=2**31, description="the same seed draws the same random items")] = 0
 
@@ -77,7 +78,9 @@ class RecommendRequest(WhoAsks):
     filter: Annotated[
         str | None,
         Field(
-            min_length=1, max_length=MAX_FILTER_LENGTH, description='such as category = "garden" and price < 20; see docs'
+            min_length=1,
+            max_length=MAX_FILTER_LENGTH,
+            description='such as category = "garden" and price < 20',
         ),
     ] = None
     candidates: Annotated[
@@ -115,8 +118,8 @@ class Reason(BaseModel):
     kind: Annotated[
         str,
         Field(
-            description="history: an item of the history adds `share` to the score; candidate: the same, to the score by "
-            "which a learned ranker got to choose; else the source, which has a reason of its own"
+            description="history: an item of the history adds `share` to the score; candidate: the same, to the score "
+            "by which a learned ranker got to choose; else the source, which has a reason of its own"
         ),
     ]
     item_id: Annotated[str | None, Field(description="of the history; null with a share: all others together")]

@@ -18,6 +18,8 @@ from serving.schemas import Answer, BatchAnswer, RankRequest, Ready, RecommendRe
 from serving.settings import Settings
 from serving.stores.protocol import Exposed, Exposure, Store, StoreError
 
+AT_ONCE = float("-inf")  # a deadline that has passed: nothing but what costs next to nothing
+STORE = "store"
 FULL_PROPENSITY = 1.0  # no experiment: the variant was certain
 
 
@@ -46,8 +48,11 @@ class Service:
         shown = cursors.decode(asked.cursor, self._settings.secret)
         known = await self._known(asked.user_id, asked.anonymous_id)
         read_ms = (perf_counter() - started) * 1e3
-        deadline = started + self._settings.deadline_ms / 1e3
+        sheds = self._background.load.sheds
+        deadline = AT_ONCE if sheds else started + self._settings.deadline_ms / 1e3
         answer = engine.recommend(asked, request_id, known, shown, deadline)
+        if sheds:
+            answer.meta.fallback_reason = "shed"
         if answer.meta.shortfall is None:
             ids = [*shown, *(item.item_id for item in answer.items)]
             answer.next_cursor = cursors.encode(ids, self._settings.secret)
@@ -149,10 +154,11 @@ class Service:
             return NOBODY
         forgotten = self._background.freshness.forgotten
         lost = bool(forgotten) and user_id is not None and store.fingerprint(user_id) in forgotten
+        if self._background.load.sheds:
+            return Known(forgotten=lost, failed=True)
         try:
-            async with asyncio.timeout(self._settings.store_ms / 1e3):
-                version, told = await store.history(user_id, anonymous_id, self._settings.history_events)
-        except (StoreError, TimeoutError):
+            version, told = await store.history(user_id, anonymous_id, self._settings.history_events)
+        except StoreError:
             return Known(forgotten=lost, failed=True)
         return Known(told, version, lost)
 

@@ -26,6 +26,9 @@ class Settings(BaseModel):
     store_url: str = Field(DEFAULT_URL, repr=False, description="sqlite:///path or postgresql://...")
     store_ms: float = Field(50, gt=0, description="milliseconds that an answer waits for a user's stored events")
     deadline_ms: float = Field(100, gt=0, description="milliseconds after which no optional part of an answer begins")
+    shed_requests: int = Field(
+        100, ge=1, description="at more requests at once in one worker answers become cheap; at ten times that, 503"
+    )
     history_events: int = Field(200, ge=1, description="how many of a user's latest events the store is asked for")
     rules: Path = Field(
         Path("rules.yaml"), description="the shop's rules, followed while the API runs; see docs/rules.md"

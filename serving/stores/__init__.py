@@ -3,7 +3,7 @@
 `open_store(url)` gives the one for the url; the tables are made by `python -m serving.stores migrate`.
 """
 
-from serving.stores.protocol import POSTGRES, SQLITE, Store, StoreError
+from serving.stores.protocol import POSTGRES, SQLITE, Store, no_store
 
 __all__ = ["open_store"]
 
@@ -22,4 +22,4 @@ async def open_store(url: str) -> Store:
         from serving.stores.postgres import PostgresStore
 
         return await PostgresStore.open(url)
-    raise StoreError(f"store url {url!r:.40}: wanted sqlite:///path or postgresql://...; correct RECSYS_STORE_URL")
+    raise no_store(url)

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from serving.stores.protocol import SQLITE, StoreError
+from serving.stores.protocol import POSTGRES, SQLITE, StoreError, no_store
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -91,9 +91,11 @@ def _transaction(url: str) -> Iterator[Any]:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with sqlite.errors(path), closing(sqlite.connect(path, create=True)) as file, file:
             yield file
-    else:
+    elif url.startswith(POSTGRES):
         from serving.stores import postgres
 
         with postgres.errors(url), postgres.connect(url) as server:
             server.execute(postgres.ALONE)
             yield server
+    else:
+        raise no_store(url)

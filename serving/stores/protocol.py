@@ -19,6 +19,12 @@ class StoreError(RecsysError):
     """The store cannot be read or written now; nothing of this call is acknowledged. The next call may succeed."""
 
 
+def no_store(url: str) -> StoreError:
+    """The url names neither database."""
+    scheme = url.partition("//")[0]  # what follows may hold a password
+    return StoreError(f"store url {scheme!r}: wanted sqlite:///path or postgresql://...; correct RECSYS_STORE_URL")
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something a user did. event_id makes it idempotent; user_id or anonymous_id says who; `received` is our clock."""

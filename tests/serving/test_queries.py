@@ -10,6 +10,7 @@ import pytest
 from recsys import bundle
 from recsys.bundle import Bundle
 from recsys.contracts import Query
+from recsys.filters import Filters
 from serving import queries
 from serving.fresh import NOBODY, Known
 from serving.queries import Asking
@@ -20,7 +21,7 @@ NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
 
 def ask(shop: Bundle, asked: RecommendRequest, known: Known = NOBODY) -> tuple[Query, list[str]]:
-    asking = Asking(shop, shop.catalogue.ids.position, queries.weights(shop))
+    asking = Asking(shop, shop.catalogue.ids.position, queries.weights(shop), Filters(shop.catalogue))
     return asking.query(asked, known, float("inf"))
 
 
