@@ -15,6 +15,7 @@ from recsys.contracts import SECONDS_PER_DAY, BoolArray
 from recsys.evaluation import asking, metrics, sample
 from recsys.evaluation.metrics import Ragged
 from recsys.evaluation.sample import Sample
+from recsys.held_out import held_out
 from recsys.params import Params, SplitParams
 from recsys.recommender import Recommender
 from recsys.splits import WINDOWS, Split
@@ -38,11 +39,17 @@ SCHEMA = pl.Schema(
 
 
 def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibration:
-    """Ask every variant for k items for the users of the validation window, and fit. bundle: that of fold `valid`."""
+    """Ask every variant for k items for the users of the validation window, and fit. bundle: that of fold `valid`.
+
+    A learned ranker knows what two thirds of them wanted, so its variant is asked for the others only.
+    """
     asked = sample.draw(split, "valid", bundle.catalogue.popularity, params.evaluate.max_users, params.seed)
-    slots = {
-        name: ask(Recommender(bundle, name), split, asked, asked.targets, k, params.seed) for name in params.variants
-    }
+    others = held_out(split.users["user_id"][asked.users])[asked.targets.owners]
+    slots = {}
+    for name, variant in params.variants.items():
+        learned = variant.ranker is not None and variant.ranker.name in params.rankers
+        wanted = asked.targets.keep(others) if learned else asked.targets
+        slots[name] = ask(Recommender(bundle, name), split, asked, wanted, k, params.seed)
     return fit(slots, horizon_days(split), params.seed)
 
 
@@ -137,8 +144,8 @@ def _curve(slots: pl.DataFrame, seed: int) -> Curve:
         if not _plausible(names, _platt(features, wanted)):
             continue
         loss = 0.0
-        for held_out in range(PARTS):
-            mine = part == held_out
+        for left_out in range(PARTS):
+            mine = part == left_out
             loss += _log_loss(features[mine] @ _platt(features[~mine], wanted[~mine]), wanted[mine])
         if loss < least:
             best, least = names, loss

@@ -27,9 +27,8 @@ from recsys.errors import reports_errors
 from recsys.evaluation import asking, calibrating, curves, examples, reliability, report, results, sample, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.output import replaced, write_text
-from recsys.params import Params
 from recsys.recommender import Recommender
-from recsys.splits import ScoredFold, Split
+from recsys.splits import ScoredFold
 
 FOLD: ScoredFold = "test"
 
@@ -41,18 +40,24 @@ def main(
     indexes: Annotated[Path, typer.Option(help="folder of their indexes, with valid/ and test/")],
     metrics: Annotated[Path, typer.Option(help="folder for offline/ and the tables")],
     report_file: Annotated[Path, typer.Option("--report", help="the HTML report")],
+    rankers: Annotated[Path | None, typer.Option(help="folder of the learned rankers, if there are any")] = None,
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
     """Ask, measure, write."""
     settings = params.load(params_file)
     data = splits.load(split)
     longest = max(settings.evaluate.at)
-    with tempfile.TemporaryDirectory() as folder:
-        fitted = Path(folder) / calibration.FILE
-        before = _bundle(data, "valid", models, indexes, settings, Path(folder))
-        confidence = calibrating.on_valid(before, data, settings, longest)
-        confidence.save(fitted)
-        loaded = _bundle(data, FOLD, models, indexes, settings, Path(folder), fitted)
+    with tempfile.TemporaryDirectory() as temporary:
+        top = Path(temporary)
+
+        def loaded_of(fold: ScoredFold, fitted: Path | None = None) -> Bundle:
+            made = assemble.parts(data, fold, models / fold, indexes / fold, settings, fitted, rankers)
+            bundle.write(made, settings, {}, top / fold)
+            return bundle.load(top / fold)
+
+        confidence = calibrating.on_valid(loaded_of("valid"), data, settings, longest)
+        confidence.save(top / calibration.FILE)
+        loaded = loaded_of(FOLD, top / calibration.FILE)
         asked = sample.draw(data, FOLD, loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
         parts = segments.build(asked, settings.evaluate)
         lists = {}
@@ -89,20 +94,6 @@ def main(
     confidence.save(metrics / calibration.FILE)
     write_text(report_file, page)
     print(report.table(metrics / "intervals.csv"))
-
-
-def _bundle(
-    data: Split,
-    fold: ScoredFold,
-    models: Path,
-    indexes: Path,
-    settings: Params,
-    folder: Path,
-    confidence: Path | None = None,
-) -> Bundle:
-    parts = assemble.parts(data, fold, models / fold, indexes / fold, settings, confidence)
-    bundle.write(parts, settings, {}, folder / fold)
-    return bundle.load(folder / fold)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from recsys import splitting
 from recsys.calibration import Calibration
 from recsys.evaluation import calibrating, reliability, sample
 from recsys.evaluation.metrics import Ragged
+from recsys.held_out import held_out
 from recsys.recommender import Recommender
 from recsys.splits import Split
-from tests import test_splitting
+from tests import bundles, test_splitting
 from tests.evaluation import world
 from tests.evaluation.world import World
 
@@ -140,3 +141,18 @@ def test_the_horizon_is_the_length_of_the_validation_window(tmp_path: Path) -> N
     made = world.make(tmp_path, 1, lambda n: np.ones((n, 3), dtype=np.float32))
     seconds = made.split.now("test") - made.split.now("valid")
     assert calibrating.horizon_days(made.split) == pytest.approx(seconds / 86_400, abs=0.01)
+
+
+def test_what_a_ranker_learned_from_is_not_asked(tmp_path: Path) -> None:
+    made = world.make(tmp_path, 1, lambda n: np.random.default_rng(0).random((n, 3)).astype(np.float32))
+    settings = bundles.settings()
+    settings = settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update={"max_users": 1000})})
+    asking_users = made.split.targets("valid")["user_row"].unique().to_numpy()
+    others = asking_users[held_out(made.split.users["user_id"][asking_users])]
+    plain = calibrating.on_valid(made.bundle, made.split, settings, K).curves
+    learned = settings.model_copy(update={"rankers": {"recency": None}})
+    kept_out = calibrating.on_valid(made.bundle, made.split, learned, K).curves
+    assert sum(curve.slots for curve in plain["als_recent"].values()) == K * len(asking_users)
+    assert sum(curve.slots for curve in kept_out["als_recent"].values()) == K * len(others)
+    assert kept_out["als"] == plain["als"]
+    assert 0 < len(others) < len(asking_users)
