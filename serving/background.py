@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from recsys.breaker import Breakers
+from recsys.breaker import Breakers, Limits
 from serving.exposures import Exposures
 from serving.freshness import Freshness
 from serving.house_rules import House
@@ -26,7 +26,7 @@ class Background:
     def __init__(self, settings: Settings) -> None:
         """Raises ParamsError: the file of the rules cannot be used."""
         self._settings = settings
-        self.guard = Breakers()
+        self.guard = Breakers(Limits(slow_s=settings.deadline_ms / 2e3))
         self.house = House(settings.rules, must_exist="rules" in settings.model_fields_set)
         self.freshness = Freshness(self.house, self.guard)
         self.live = Live(settings, self.freshness.engine)
