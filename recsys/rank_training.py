@@ -46,16 +46,17 @@ def fit(
     few = (liked > 0) & (liked <= most)
     many = cases["told"].to_numpy() & (liked > most)
 
-    choices = {name: by_column(log, name) for model in models for name in (f"{model}_score", f"{model}_recent")}
+    choices = {name: by_column(log, name) for model in models for name in (f"{model}_score", f"{model}_times_recent")}
     judged = {name: ndcg(order, log) for name, order in choices.items()}
     formula = max(judged, key=lambda name: judged[name][many].mean() if many.any() else 0.0)
 
     booster = _boost(log, senses, few & ~held_out, few & held_out, config, seed, threads)
-    trees = ndcg(np.asarray(booster.predict(_table(log, senses))), log)
-    up_to = limit(liked[few & held_out], (trees - judged[formula])[few & held_out])
+    shown = log.filter(pl.col("case").is_in(np.flatnonzero(few & held_out)))
+    trees, simple = ndcg(np.asarray(booster.predict(_table(shown, senses))), shown), judged[formula][few & held_out]
+    up_to = limit(liked[few & held_out], trees - simple)
     figures = {
-        "trees, few liked": trees[few & held_out],
-        "formula, few liked": judged[formula][few & held_out],
+        "trees, few liked": trees,
+        "formula, few liked": simple,
         "formula, more liked": judged[formula][many],
     }
     description = Description(
@@ -82,14 +83,15 @@ def limit(liked: npt.NDArray[np.int32], gain: Values) -> int:
 
 
 def ndcg(scores: npt.NDArray[np.floating[Any]], log: pl.DataFrame) -> Values:
-    """(n_cases,) float64 NDCG@K of the log's candidates in the order of `scores` (n_rows,), case by case."""
+    """(n_cases,) float64 NDCG@K of each case of the log, its candidates in the order of `scores`, (n_rows,)."""
     case = log["case"].to_numpy()
     order = np.lexsort((-scores, case))
     starts = np.flatnonzero(np.diff(case, prepend=-1))
-    place = np.arange(len(case)) - np.repeat(starts, np.diff(starts, append=len(case)))
+    sizes = np.diff(starts, append=len(case))
+    number, place = np.repeat(np.arange(len(starts)), sizes), np.arange(len(case)) - np.repeat(starts, sizes)
     hits = np.zeros((len(starts), K), dtype=np.bool_)
-    at_top = place < K
-    hits[case[at_top], place[at_top]] = log["wanted"].to_numpy()[order][at_top]
+    top = place < K
+    hits[number[top], place[top]] = log["wanted"].to_numpy()[order][top]
     return metrics.ndcg(hits, log["n_wanted"].to_numpy()[starts])
 
 
@@ -152,5 +154,5 @@ def _dataset(
 
 
 def _table(log: pl.DataFrame, senses: dict[str, int]) -> FloatArray:
-    found: FloatArray = log.select(senses).to_numpy()
+    found: FloatArray = log.select(list(senses)).to_numpy()
     return found

@@ -17,7 +17,7 @@ from recsys.contracts import SECONDS_PER_DAY, FloatArray, History, IntArray, Que
 if TYPE_CHECKING:
     from recsys.bundle import Bundle
 
-OF_A_MODEL = {"score": 1, "rank": -1, "recent": 1, "nearest": 1, "likeness": 1}
+OF_A_MODEL = {"score": 1, "rank": -1, "times_recent": 1, "nearest": 1, "likeness": 1}
 OF_ITEM_AND_USER = {"recent_share": 1, "recent_demand": 1, "liked": 0, "idle_days": 0}
 NEWEST = 20  # likes that the cosines look at
 SMOOTHING = 20  # users an item needs before its recent share counts fully

@@ -35,7 +35,7 @@ class Learned:
 
     def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
         found = self._features.of(query, rows)
-        if n_liked(query.history) <= self._trees_up_to:
+        if 0 < n_liked(query.history) <= self._trees_up_to:
             return self._trees.predict(found)
         return by_formula(found[:, self._formula], found[:, self._features.names.index("recent_demand")])
 
