@@ -87,7 +87,7 @@ class Engine:
             meta.degraded = True
         return Answer(request_id=request_id, items=items, meta=meta, warnings=warnings, next_cursor=None)
 
-    def similar(self, asked: SimilarRequest, request_id: str) -> Answer:
+    def similar(self, asked: SimilarRequest, request_id: str, deadline: float = float("inf")) -> Answer:
         """The items nearest to one item, under the rules of the default variant.
 
         Raises:
@@ -98,7 +98,7 @@ class Engine:
         if row is None:
             raise ApiError(404, f"item_id: {asked.item_id!r} is not in the catalogue", "item_id")
         plain = RecommendRequest(k=asked.k, exclude_ids=asked.exclude_ids)
-        query, warnings = self._asking.query(plain, NOBODY, float("inf"))
+        query, warnings = self._asking.query(plain, NOBODY, deadline)
         rules_version, shape = self._wishes(None, None)
         found = self._recommenders[self.bundle.manifest.default_variant].similar(row, query, shape)
         items = self._shown.items(found, query, 0, explained=False)

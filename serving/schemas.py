@@ -164,7 +164,7 @@ class Meta(BaseModel):
         str | None,
         Field(
             description="no_history, history_unknown_to_models, item_unknown_to_models, too_few_candidates, "
-            "low_confidence, deadline, part_failed"
+            "low_confidence, deadline, part_failed, shed"
         ),
     ]
     degraded: Annotated[bool, Field(description="true when a part failed and the answer was made without it")]

@@ -48,10 +48,9 @@ class Service:
         shown = cursors.decode(asked.cursor, self._settings.secret)
         known = await self._known(asked.user_id, asked.anonymous_id)
         read_ms = (perf_counter() - started) * 1e3
-        sheds = self._background.load.sheds
-        deadline = AT_ONCE if sheds else started + self._settings.deadline_ms / 1e3
+        deadline = self._deadline(started)
         answer = engine.recommend(asked, request_id, known, shown, deadline)
-        if sheds:
+        if deadline == AT_ONCE:
             answer.meta.fallback_reason = "shed"
         if answer.meta.shortfall is None:
             ids = [*shown, *(item.item_id for item in answer.items)]
@@ -87,7 +86,10 @@ class Service:
 
     def similar(self, asked: SimilarRequest, request_id: str) -> Answer:
         """Items like an item; see `Engine.similar`."""
-        answer = self.engine().similar(asked, request_id)
+        deadline = self._deadline(perf_counter())
+        answer = self.engine().similar(asked, request_id, deadline)
+        if deadline == AT_ONCE:
+            answer.meta.fallback_reason = "shed"
         metrics.answered(answer)
         return answer
 
@@ -144,6 +146,10 @@ class Service:
         if self._background.store is None:
             raise ApiError(503, self._background.reason)
         return self._background.store
+
+    def _deadline(self, started: float) -> float:
+        """When no optional part may begin any more; with too much to do, that is now."""
+        return AT_ONCE if self._background.load.sheds else started + self._settings.deadline_ms / 1e3
 
     async def _known(self, user_id: str | None, anonymous_id: str | None) -> Known:
         """What the store knows of the one who asks, or that it could not be asked in time."""

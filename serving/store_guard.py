@@ -64,21 +64,21 @@ class GuardedStore:
         await self._store.close()
 
     async def _read(self, ask: Callable[[], Awaitable[T]], seconds: float = LONG_SECONDS) -> T:
-        return await self._ask("store reads", ask, seconds)
+        return await self._ask("reading the store", ask, seconds)
 
     async def _write(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await self._ask("store writes", ask, LONG_SECONDS)
+        return await self._ask("writing to the store", ask, LONG_SECONDS)
 
     async def _ask(self, part: str, ask: Callable[[], Awaitable[T]], seconds: float) -> T:
         """Raises: StoreError: it failed, took too long, or did so often enough to be left alone for a moment."""
         if not self.breakers.allows(part):
-            raise StoreError(f"the {part} kept failing and rest for {LIMITS.cooldown_s:g} s; try again then")
+            raise StoreError(f"{part} kept failing and is left alone for {LIMITS.cooldown_s:g} s; try again then")
         try:
             async with asyncio.timeout(seconds):
                 found = await ask()
         except TimeoutError:
             self.breakers.failed(part)
-            raise StoreError(f"the {part} took longer than {seconds * 1e3:g} ms; try again") from None
+            raise StoreError(f"{part} took longer than {seconds * 1e3:g} ms; try again") from None
         except StoreError:
             self.breakers.failed(part)
             raise

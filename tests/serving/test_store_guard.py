@@ -77,7 +77,7 @@ def test_reading_is_left_alone_while_it_fails_and_asked_again_after(
             with pytest.raises(StoreError, match=says):
                 await guarded.history("anna", None, 10)
         for _ in range(5):
-            with pytest.raises(StoreError, match="the store reads kept failing and rest for 1 s"):
+            with pytest.raises(StoreError, match="reading the store kept failing and is left alone for 1 s"):
                 await guarded.history("anna", None, 10)
         assert flaky.calls == before + 2
         flaky.trouble, now[0] = None, 1.0
@@ -92,12 +92,12 @@ def test_writing_that_fails_does_not_stop_reading(url: str) -> None:
 
     async def story(flaky: Flaky, guarded: GuardedStore, now: list[float]) -> None:
         flaky.trouble = fails
-        for says in ("no space left", "no space left", "the store writes kept failing"):
+        for says in ("no space left", "no space left", "writing to the store kept failing"):
             with pytest.raises(StoreError, match=says):
                 await guarded.add_events([EVENT])
         flaky.trouble = None
         assert await guarded.history("anna", None, 10) == (0, [])
-        with pytest.raises(StoreError, match="the store writes kept failing"):
+        with pytest.raises(StoreError, match="writing to the store kept failing"):
             await guarded.add_exposures([])
         now[0] = 1.0
         assert await guarded.add_events([EVENT]) == [True]
