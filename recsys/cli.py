@@ -12,6 +12,7 @@ from recsys import params as settings
 from recsys import releases
 from recsys.bundle import MANIFEST, SIGNATURE, read_manifest
 from recsys.errors import ParamsError, reports_errors
+from recsys.experiments import cli as experiments
 
 app = typer.Typer(
     help="Tune models, choose a data set, promote and roll back releases, serve. The pipeline itself is `dvc repro`.",
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 release_app = typer.Typer(help="What is served: list, show, promote, roll back.", no_args_is_help=True)
 app.add_typer(release_app, name="releases")
+app.add_typer(experiments.app, name="experiment")
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="the settings file")]
 PublicKey = Annotated[

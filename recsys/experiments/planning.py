@@ -11,7 +11,7 @@ import polars as pl
 import tea_tasting as tt
 
 from recsys.errors import DataError
-from recsys.experiments import readout
+from recsys.experiments import effects
 from recsys.experiments.config import Experiment
 
 
@@ -37,12 +37,12 @@ def plan(units: pl.DataFrame, experiment: Experiment, units_per_day: float) -> P
         DataError: "metric 'revenue': the log has no such events; ..."
     """
     metric, arms = experiment.primary, experiment.arms
-    if units.height < 2 or not units[readout.COUNTED[metric]].sum():
+    if units.height < 2 or not units[effects.COUNTED[metric]].sum():
         raise DataError(f"metric {metric!r}: the log has no such events yet; log some traffic first, then plan")
     with_history = units["events_before"].n_unique() > 1
     smallest = min(arm.weight for name, arm in arms.items() if name != experiment.control)
     ratio = smallest / arms[experiment.control].weight
-    test = readout.metrics(with_history)[metric]
+    test = effects.metrics(with_history)[metric]
     with tt.config_context(alpha=experiment.alpha, power=experiment.power, ratio=ratio):
         test = type(test)(**{**_settings(test), "rel_effect_size": experiment.minimum_effect})
         solved = test.solve_power(units, "n_obs")
@@ -61,7 +61,7 @@ def plan(units: pl.DataFrame, experiment: Experiment, units_per_day: float) -> P
 
 def detectable(units: pl.DataFrame, experiment: Experiment, n_units: int) -> float:
     """The smallest relative effect on the primary metric that so many units find with the wanted power."""
-    test = readout.metrics(units["events_before"].n_unique() > 1)[experiment.primary]
+    test = effects.metrics(units["events_before"].n_unique() > 1)[experiment.primary]
     with tt.config_context(alpha=experiment.alpha, power=experiment.power):
         test = type(test)(**{**_settings(test), "n_obs": n_units})
         return abs(float(test.solve_power(units, "rel_effect_size")[0].rel_effect_size))

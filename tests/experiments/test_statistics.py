@@ -1,7 +1,6 @@
 """The statistics against published values, textbook values and simulated truth."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,7 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from recsys.errors import DataError
-from recsys.experiments import checks, interleaving, off_policy, planning, readout, sequential
+from recsys.experiments import checks, effects, interleaving, off_policy, planning, readout, sequential
 from recsys.experiments.config import Experiment
 from recsys.experiments.off_policy import Log
 
@@ -46,8 +45,8 @@ def shop(n: int, seed: int, uplift: float = 0.0, history: bool = False) -> pl.Da
     )
 
 
-def ctr(units: pl.DataFrame, planned: int = 1000) -> readout.Effect:
-    return next(effect for effect in readout.effects(units, EXPERIMENT, planned) if effect.metric == "ctr")
+def ctr(units: pl.DataFrame, planned: int = 1000) -> effects.Effect:
+    return next(effect for effect in effects.effects(units, EXPERIMENT, planned) if effect.metric == "ctr")
 
 
 def test_the_interval_holds_the_truth_and_false_alarms_are_rare() -> None:
@@ -61,7 +60,7 @@ def test_the_interval_holds_the_truth_and_false_alarms_are_rare() -> None:
 def test_holm_against_the_textbook() -> None:
     """Of four p-values the smallest counts four times, the next three times, and none less than the one before."""
     values = {("b", name): value for name, value in zip("wxyz", (0.005, 0.01, 0.03, 0.04), strict=True)}
-    assert list(readout._holm(values).values()) == pytest.approx([0.02, 0.03, 0.06, 0.06])
+    assert list(effects._holm(values).values()) == pytest.approx([0.02, 0.03, 0.06, 0.06])
 
 
 def test_history_narrows_the_interval() -> None:
@@ -116,24 +115,30 @@ def test_sample_ratio_alarm() -> None:
 
 
 def test_decisions() -> None:
-    better = readout.effects(shop(20_000, 3, uplift=0.3), EXPERIMENT, 20_000)
+    better = effects.effects(shop(20_000, 3, uplift=0.3), EXPERIMENT, 20_000)
     assert readout.decide(EXPERIMENT, "b", better, 20_000, 20_000)[0] == "ship"
-    equal = readout.effects(shop(2_000, 3), EXPERIMENT, 20_000)
+    equal = effects.effects(shop(2_000, 3), EXPERIMENT, 20_000)
     assert readout.decide(EXPERIMENT, "b", equal, 2_000, 20_000)[0] == "go on"
     assert readout.decide(EXPERIMENT, "b", equal, 2_000, 2_000)[0] == "stop"
     slower = shop(20_000, 3, uplift=0.3).with_columns(
         latency_ms=pl.when(pl.col("arm") == "b").then(pl.col("latency_ms") * 2).otherwise("latency_ms")
     )
-    decision, why = readout.decide(EXPERIMENT, "b", readout.effects(slower, EXPERIMENT, 20_000), 20_000, 20_000)
+    decision, why = readout.decide(EXPERIMENT, "b", effects.effects(slower, EXPERIMENT, 20_000), 20_000, 20_000)
     assert decision == "stop"
     assert "latency_ms" in why
 
 
+def test_the_bootstrap_agrees_with_the_formula() -> None:
+    units = shop(4000, 3, uplift=0.2)
+    by_formula, (low, high) = ctr(units), effects.bootstrap(units, EXPERIMENT)["b"]
+    assert (high - low) == pytest.approx(by_formula.high - by_formula.low, rel=0.15)
+    assert low < by_formula.difference < high
+
+
 def test_a_broken_log_stops_everything() -> None:
     units = shop(20_000, 3, uplift=0.3)
-    about: dict[str, Any] = {"planned_units": 20_000, "left_out": 0, "attribution": "any"}
     failed = checks.Check("sample ratio (p-value)", 0.0, ">= 0.001", passed=False)
-    found = readout.read("e", EXPERIMENT, units, [failed], **about)
+    found = readout.read("e", EXPERIMENT, units, [failed], 20_000, None, 0, "any")
     assert found.decisions["b"][0] == "stop"
     assert "not to be trusted" in found.decisions["b"][1]
     assert not found.valid
