@@ -109,4 +109,4 @@ def _first(error: RequestValidationError) -> tuple[str | None, str]:
         return None, f"the body is not valid JSON: {first['ctx']['error']} at character {first['loc'][-1]}"
     if isinstance(first["input"], bytes):
         return None, "the body is not read as JSON without the header content-type: application/json"
-    return problem(first, 1)
+    return problem(first, 2 if first["loc"][1:2] in (("one",), ("many",)) else 1)  # a body that may be a list

@@ -39,6 +39,7 @@ VARIANTS: dict[str, Any] = {
     "popular": {"sources": [{"source": "popular"}], "rules": RULES},
     "als": {"sources": [ALS], "rules": RULES},
     "als_recent": {"sources": [ALS], "ranker": {"name": "recency", "config": {"smoothing": 1}}, "rules": RULES},
+    "newcomers": {"sources": [ALS], "new_item_share": 0.3, "rules": RULES},
     "mixed": {
         "sources": [{**ALS, "share": 0.5}, {"source": "popular", "share": 0.3}, {"source": "random", "share": 0.2}],
         "rules": RULES,

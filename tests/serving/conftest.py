@@ -1,8 +1,7 @@
 """An API over the hand-made bundle, as its clients see it."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,8 @@ from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.settings import Settings
-from serving.stores.migrations import migrate
 from tests import bundles
-
-Start = Callable[[Settings], AbstractContextManager[TestClient]]
+from tests.apps import Start, new_store, until_ready
 
 
 @pytest.fixture(scope="session")
@@ -56,19 +53,3 @@ def shop(bundle_folder: Path, start: Start, tmp_path: Path) -> Iterator[TestClie
     """Ready to answer, with a store of its own."""
     with start(Settings(bundle=bundle_folder, store_url=new_store(tmp_path))) as ready:
         yield until_ready(ready)
-
-
-def new_store(folder: Path) -> str:
-    """The url of a new store with its tables."""
-    url = f"sqlite:///{folder}/events.sqlite"
-    migrate(url)
-    return url
-
-
-def until_ready(client: TestClient) -> TestClient:
-    """Wait until it can answer."""
-    deadline = time.monotonic() + 60
-    while client.get("/readyz").status_code != 200:
-        assert time.monotonic() < deadline, client.get("/readyz").text
-        time.sleep(0.01)
-    return client
