@@ -42,6 +42,7 @@ lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 	build/lock/bin/pip install $$(grep '^torch==' requirements.lock) --editable '.[train,serve,dev]'
 	{ head -1 requirements.lock; build/lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > build/requirements.lock
 	mv build/requirements.lock requirements.lock
+	build/lock/bin/python -m deploy.lock
 
 clean: ## delete everything the pipeline made (not releases/, not .venv)
 	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp

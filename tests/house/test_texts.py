@@ -13,7 +13,7 @@ FORBIDDEN = re.compile(
     r"|\bissues? #?\d|\bPLAN\.md|\bthis (session|helper)\b",
     re.IGNORECASE,
 )
-TOP = r"(?:recsys|serving|tests|docs|notebooks|benchmarks|\.ci|\.dvc)"
+TOP = r"(?:recsys|serving|tests|docs|notebooks|benchmarks|deploy|\.ci|\.dvc)"
 PATH_IN_TEXT = re.compile(rf"(?<![\w/.<])({TOP}/[\w./-]*\w)(?![\w*{{])")
 
 

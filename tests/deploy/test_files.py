@@ -1,0 +1,164 @@
+"""What is in deploy/ is read by the tools that will read it, as far as they run without a container engine."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import prometheus_client
+import pytest
+import yaml
+
+from deploy import lock
+from serving import cache  # noqa: F401 (its figures)
+from serving.app import create_app
+from serving.settings import PREFIX, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+TEXTS = [path for path in sorted(DEPLOY.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+DOCUMENTS = [
+    document
+    for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+    for document in yaml.safe_load_all(path.read_text())
+]
+KIND = {document["kind"]: document for document in DOCUMENTS}
+PODS = [document["spec"]["template"] for document in DOCUMENTS if "template" in document["spec"]]
+CONTAINERS = [container for pod in PODS for container in pod["spec"]["containers"]]
+
+
+def tool(name: str, *arguments: str) -> None:
+    """Run a program; without it the test is skipped."""
+    found = shutil.which(name, path="/usr/local/bin:/usr/bin:/usr/sbin:/opt/homebrew/bin")
+    if found is None:
+        pytest.skip(f"no {name} here; .ci/run installs it on Debian")
+    done = subprocess.run([found, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_image_has_the_pins_of_the_extra_serve_and_no_others() -> None:
+    assert lock.LOCK.read_text() == lock.content(), "run make lock, or python -m deploy.lock"
+    assert set(lock.LOCK.read_text().splitlines()[1:]) <= set((ROOT / "requirements.lock").read_text().splitlines())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document["kind"])
+def test_kubernetes_would_take_the_manifests(document: dict[str, Any]) -> None:
+    kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_the_manifests_fit_together() -> None:
+    assert set(KIND) == {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Job"}
+    deployment = KIND["Deployment"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert KIND["Service"]["spec"]["selector"].items() <= labels.items()
+    assert KIND["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert KIND["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert KIND["PodDisruptionBudget"]["spec"]["minAvailable"] < KIND["HorizontalPodAutoscaler"]["spec"]["minReplicas"]
+    (api,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert KIND["Service"]["spec"]["ports"][0]["targetPort"] in {port["name"] for port in api["ports"]}
+    volumes = {volume["name"] for volume in deployment["spec"]["template"]["spec"]["volumes"]}
+    assert {mount["name"] for mount in api["volumeMounts"]} == volumes
+    paths = create_app(Settings()).openapi()["paths"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert api[probe]["httpGet"]["path"] in paths
+
+
+def test_no_container_may_more_than_it_needs() -> None:
+    for pod in PODS:
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        assert pod["spec"]["automountServiceAccountToken"] is False
+    for container in CONTAINERS:
+        context = container["securityContext"]
+        assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert "memory" in container["resources"]["limits"]
+    stages = re.split(r"(?m)^FROM ", (DEPLOY / "Dockerfile").read_text())[1:]
+    assert len(stages) == 2
+    assert re.search(r"(?m)^USER 10001$", stages[-1])
+    assert re.search(r"(?m)^HEALTHCHECK ", stages[-1])
+    api = COMPOSE["services"]["api"]
+    assert (api["read_only"], api["cap_drop"]) == (True, ["ALL"])
+
+
+def test_the_image_copies_what_is_there() -> None:
+    admitted = {line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[0] == "!"}
+    copied = re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text())
+    sources = {source for line in copied for source in line.split()}
+    assert sources == admitted
+    assert all((ROOT / source).exists() for source in sources)
+
+
+def test_compose_names_only_what_it_defines() -> None:
+    services = COMPOSE["services"]
+    named = {volume.split(":")[0] for service in services.values() for volume in service.get("volumes", [])}
+    assert {name for name in named if "/" not in name} == set(COMPOSE["volumes"])
+    for service in services.values():
+        assert set(service.get("depends_on", {})) <= set(services)
+        assert set(service.get("secrets", [])) <= set(COMPOSE["secrets"])
+        assert re.search(r":[\w.-]+$", service["image"]) or "build" in service, "an image is pinned by its tag"
+    for name in named - {"../releases"}:
+        assert not name.startswith(".") or (DEPLOY / name).exists(), f"compose.yaml mounts {name}"
+    assert {"postgres", "prometheus", "nginx", "api", "migrate"} == set(services)
+
+
+def test_every_variable_and_command_exists() -> None:
+    source = "".join((ROOT / name).read_text() for name in ("serving/__main__.py", "recsys/cli.py"))
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | set(re.findall(r'envvar="(\w+)"', source))
+    for path in [*TEXTS, ROOT / "docs" / "operations.md"]:
+        named = set(re.findall(r"\bRECSYS_[A-Z_]+\b", path.read_text()))
+        assert named <= known, f"{path}: no such settings: {sorted(named - known)}"
+        modules = re.findall(r'python -m ([a-z][\w.]+)|"-m", "([\w.]+)"', path.read_text())
+        for module in filter(None, {name for pair in modules for name in pair}):
+            assert importlib.util.find_spec(module), f"{path}: no module {module}"
+
+
+def test_every_setting_of_production_is_given() -> None:
+    """The image is refused without them, so each way to run it must set them."""
+    (api,) = KIND["Deployment"]["spec"]["template"]["spec"]["containers"]
+    for given in ({entry["name"] for entry in api["env"]}, set(COMPOSE["services"]["api"]["environment"])):
+        assert {"RECSYS_API_KEYS", "RECSYS_SECRET", "RECSYS_STORE_URL"} <= given
+    assert "RECSYS_ENVIRONMENT=production" in (DEPLOY / "Dockerfile").read_text()
+
+
+def test_nginx_reads_its_file(tmp_path: Path) -> None:
+    """With an address in place of the name `api`, which only the network of compose knows."""
+    text = (DEPLOY / "nginx.conf").read_text()
+    assert text.count("server api:8000;") == 1
+    file = tmp_path / "nginx.conf"
+    file.write_text(text.replace("api:8000", "127.0.0.1:8000").replace("/tmp/nginx.pid", str(tmp_path / "pid")))
+    tool("nginx", "-t", "-c", str(file))
+
+
+def test_nginx_takes_as_large_a_body_as_the_api() -> None:
+    (megabytes,) = re.findall(r"client_max_body_size (\d+)m;", (DEPLOY / "nginx.conf").read_text())
+    assert int(megabytes) * 2**20 >= Settings().max_body_bytes
+
+
+def test_prometheus_reads_its_files() -> None:
+    tool("promtool", "check", "config", "deploy/prometheus/prometheus.yml")
+
+
+def test_the_alerts_fire_when_they_should_and_only_then() -> None:
+    tool("promtool", "test", "rules", "tests/deploy/alerts_test.yml")
+
+
+def test_the_alerts_ask_for_figures_that_the_api_has() -> None:
+    create_app(Settings())
+    made = {
+        sample
+        for metric in prometheus_client.REGISTRY.collect()
+        for sample in (metric.name, f"{metric.name}_total", f"{metric.name}_bucket")
+    }
+    asked = set(re.findall(r"\brecsys_\w+", (DEPLOY / "prometheus" / "alerts.yml").read_text()))
+    assert asked <= made
+
+
+def test_every_alert_is_explained() -> None:
+    rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
+    page = (ROOT / "docs" / "operations.md").read_text()
+    for rule in rules:
+        assert f"| `{rule['alert']}` |" in page
