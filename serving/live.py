@@ -13,7 +13,7 @@ from pathlib import Path
 from recsys import releases
 from recsys.bundle import Bundle
 from recsys.errors import RecsysError
-from serving import selfcheck
+from serving import metrics, selfcheck
 from serving.engine import Engine
 from serving.settings import Settings
 from serving.watch import Stamp, stamp
@@ -53,6 +53,7 @@ class Live:
                 self._refuse("the bundle cannot be opened; the log says why", error)
             else:
                 self.reason = ""
+                metrics.REFUSED.set(0)
                 wait = float("inf")
             changed = await self._changed(seen, wait)
             wait = RETRY_SECONDS if changed or self.engine is None else min(2 * wait, RETRY_SECONDS_AT_MOST)
@@ -64,11 +65,12 @@ class Live:
             BundleError: it is missing, not what its manifest says, not signed, or fails the self-check.
         """
         folder = self._settings.bundle or releases.current(self._settings.releases)
-        serving = self.engine.bundle.manifest.bundle_id if self.engine else None
-        if folder.name == serving:
+        before = self.engine.bundle.manifest.bundle_id if self.engine else None
+        if folder.name == before:
             return
         self.engine = await asyncio.to_thread(self._open, folder)
         served = self.engine.bundle.manifest
+        metrics.swapped(before, served.bundle_id)
         log.info("serving bundle %s (%s, trained until %s)", served.bundle_id, served.dataset, served.trained_until)
 
     def _open(self, folder: Path) -> Engine:
@@ -91,4 +93,5 @@ class Live:
         if reason != self.reason:
             serving = f"bundle {self.engine.bundle.manifest.bundle_id} goes on" if self.engine else "not ready"
             log.error("%s: %s", serving, reason, exc_info=error)
+        metrics.REFUSED.set(1)
         self.reason = reason

@@ -11,7 +11,7 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving import errors
+from serving import errors, metrics
 
 LOOK_SECONDS = 0.05
 LOOKS = 4
@@ -53,6 +53,7 @@ class Load:
             began = perf_counter()
             await asyncio.sleep(LOOK_SECONDS)
             self.looked(perf_counter() - began - LOOK_SECONDS)
+            metrics.DELAY.set(self.delay_s)
 
 
 class LoadShedding:

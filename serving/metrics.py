@@ -23,9 +23,9 @@ ANSWERS = Counter(
 )
 FAILED = Counter("recsys_failed_parts", "Answers made without a part, by part", ["part"])
 EVENTS = Counter("recsys_events", "Events: accepted, duplicate, rejected, or refused because of the store", ["outcome"])
-BUNDLE = Gauge(
-    "recsys_bundle_info", "1 for the bundle that was loaded last", ["bundle_id"], multiprocess_mode="mostrecent"
-)
+BUNDLE = Gauge("recsys_bundle_info", "Workers that serve the bundle", ["bundle_id"], multiprocess_mode="livesum")
+REFUSED = Gauge("recsys_release_refused", "Workers that keep the current release out", multiprocess_mode="livesum")
+DELAY = Gauge("recsys_loop_delay_seconds", "How long a request waits at least", multiprocess_mode="livemax")
 
 
 def answered(answer: Answer) -> None:
@@ -33,6 +33,13 @@ def answered(answer: Answer) -> None:
     ANSWERS.labels(answer.meta.variant, answer.meta.fallback_reason or "none").inc()
     for part in answer.meta.failed:
         FAILED.labels(part).inc()
+
+
+def swapped(before: str | None, bundle_id: str) -> None:
+    """This worker serves another bundle now."""
+    if before is not None:
+        BUNDLE.labels(before).set(0)
+    BUNDLE.labels(bundle_id).set(1)
 
 
 def page() -> bytes:

@@ -208,6 +208,7 @@ class Ready(BaseModel):
     status: Literal["ready"] = "ready"
     bundle_id: str
     store: Annotated[Literal["reached", "out of reach"], Field(description="whether the store answers now")]
+    refused: Annotated[str | None, Field(description="why the current release is not the bundle that is served")]
 
 
 class VariantAbout(BaseModel):

@@ -130,12 +130,12 @@ class Service:
         live = self._background.live
         if live.engine is None:
             raise ApiError(503, live.reason)
-        store = self.store()
+        bundle_id, refused = live.engine.bundle.manifest.bundle_id, live.reason or None
         try:
-            await store.ping()
+            await self.store().ping()
         except StoreError:
-            return Ready(bundle_id=live.engine.bundle.manifest.bundle_id, store="out of reach")
-        return Ready(bundle_id=live.engine.bundle.manifest.bundle_id, store="reached")
+            return Ready(bundle_id=bundle_id, store="out of reach", refused=refused)
+        return Ready(bundle_id=bundle_id, store="reached", refused=refused)
 
     def store(self) -> Store:
         """The opened store.
