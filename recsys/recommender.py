@@ -95,13 +95,12 @@ class Recommender:
             proposals = self._propose(query, n, run)
             # before the slots are dealt: otherwise seen favourites would eat their own source's share
             allowed = self._allowing.among(query, proposals, house, run)
-            slots = self._order(query, allowed, wanted, house, run)
-            slots = self._reserve(query, slots, house, run)
-            slots = self._arrange(query, pinned + slots, house, run)
+            ordered = self._order(query, allowed, wanted, house, run)
+            slots = self._arrange(query, pinned + self._reserve(query, ordered, house, run), house, run)
             exhausted = n >= n_items or max(len(found.rows) for found in proposals.values()) < n
-            if len(slots) >= query.k or exhausted or run.over():
+            if len(slots) >= query.k or (exhausted and len(ordered) < wanted) or run.over():
                 break
-            n, wanted = n * 4, wanted * 4
+            n, wanted = n * 4, n * 4 if house else wanted
         reason = None
         if doubtful := self._doubtful(query, slots):
             slots = self._arrange(query, pinned, house, run)

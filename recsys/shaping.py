@@ -54,13 +54,13 @@ class HouseShape:
         return np.ones(len(rows), dtype=np.bool_) if self.allowed is None else self.allowed[rows]
 
     def adjust(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
-        """A factor counts for the distance from the lowest score here: scores may be negative."""
+        """A factor multiplies; where there are negative scores, all are counted from the lowest one."""
         if self.factors is None:
             return scores
         factors = self.factors[rows]
         if (factors == 1).all():
             return scores
-        low = scores.min()
+        low = min(scores.min(), np.float32(0))
         adjusted: FloatArray = low + (scores - low) * factors
         return adjusted
 

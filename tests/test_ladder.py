@@ -15,6 +15,7 @@ from recsys.index import Index
 from recsys.recommender import Answer, Recommender
 from recsys.rules.available import Available
 from recsys.rules.seen import Seen
+from recsys.sources import nearest
 from recsys.sources.popular import Popular
 from recsys.sources.random import Random
 from tests import bundles
@@ -241,6 +242,7 @@ def test_nothing_is_asked_again_for_more_after_the_deadline(shop: Bundle, monkey
         return found
 
     monkeypatch.setattr(Index, "search", slow)
+    monkeypatch.setattr(nearest, "EXACT_UP_TO", 0)  # or else so few items are scored without the index
     recommender = Recommender(shop, "als")
     recommender._candidates = 1
     only = np.zeros(bundles.N_ITEMS, dtype=np.bool_)
