@@ -9,6 +9,8 @@ import logging
 from collections import deque
 from contextlib import suppress
 
+from prometheus_client import Counter
+
 from serving.stores.protocol import Exposure, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -17,10 +19,11 @@ ROOM = 20_000
 BATCH = 500
 PAUSE_SECONDS = 0.05
 RETRY_SECONDS = 1.0
+EXPOSURES = Counter("recsys_exposures", "Exposures: written, or dropped because there was no room", ["outcome"])
 
 
 class Exposures:
-    """`written`, `dropped` and `waiting` are for the metrics. Needs a running event loop."""
+    """`written`, `dropped` and `waiting` say how it goes, for this process. Needs a running event loop."""
 
     def __init__(self, store: Store, room: int = ROOM) -> None:
         self._store, self._room = store, room
@@ -39,10 +42,14 @@ class Exposures:
     def put(self, exposure: Exposure) -> None:
         """Take it if there is room; never waits, never raises."""
         if len(self._queue) >= self._room:
-            self.dropped += 1
+            self._drop(1)
             return
         self._queue.append(exposure)
         self._filled.set()
+
+    def _drop(self, n: int) -> None:
+        self.dropped += n
+        EXPOSURES.labels("dropped").inc(n)
 
     async def flush(self) -> None:
         """Write what waits now; after a StoreError it still waits."""
@@ -58,10 +65,11 @@ class Exposures:
                     size = 1
                     continue
                 log.exception("an exposure that cannot be stored is dropped")
-                self.dropped += 1
+                self._drop(1)
                 size = BATCH
             else:
                 self.written += len(batch)
+                EXPOSURES.labels("written").inc(len(batch))
             for _ in batch:
                 self._queue.popleft()
 
@@ -74,7 +82,7 @@ class Exposures:
             await asyncio.wait_for(self.flush(), timeout)
         except (StoreError, TimeoutError) as error:
             log.error("%d exposures dropped at the end: %s", len(self._queue), error or "the store took too long")
-            self.dropped += len(self._queue)
+            self._drop(len(self._queue))
             self._queue.clear()
 
     async def _run(self) -> None:

@@ -14,6 +14,11 @@ from tests.apps import Start, new_store, until_ready
 
 
 @pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
 def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bundles.write(tmp_path_factory.mktemp("serving") / "bundle")
 
