@@ -22,7 +22,7 @@ from recsys.ids import IdTable
 from recsys.index import Index
 from recsys.similar import Similar
 
-SAID = {
+SAID: dict[str, pl.DataType | type[pl.DataType]] = {
     "item_id": pl.String,
     "title": pl.String,
     "text": pl.String,
@@ -63,8 +63,9 @@ class MoreIds(IdTable):
     """A table of ids with some more behind it."""
 
     def __init__(self, table: IdTable, more: Iterable[str]) -> None:
-        self._table, self._more = (table._table, table._more) if isinstance(table, MoreIds) else (table, [])
-        self._more = [*self._more, *more]
+        before: list[str] = table._more if isinstance(table, MoreIds) else []
+        self._table: IdTable = table._table if isinstance(table, MoreIds) else table
+        self._more: list[str] = [*before, *more]
         self._place = {item_id: len(self._table) + at for at, item_id in enumerate(self._more)}
 
     def __len__(self) -> int:
@@ -88,8 +89,8 @@ class Overlaid(Index):
             rows, first = np.unique(rows, return_index=True)
             index, vectors = index._base, vectors[first]
         self._base: Index = index
-        self._vectors = vectors
-        self._rows = rows
+        self._vectors: FloatArray = vectors
+        self._rows: IntArray = rows
         self._placed = vectors.any(axis=1)  # what says nothing is not found
         self.report = index.report
 
