@@ -17,7 +17,7 @@ from serving.stores.writes import HOUR, Write, Writes, salted
 T = TypeVar("T")
 
 CONNECTIONS = 4
-OPENING_S = 5.0
+OPENING_S = 2.0
 WAIT_S = 1.0  # for a connection; in an outage every call fails after that and the next one tries anew
 # A commit is acknowledged when it is on disk, whatever the server's default; a dead network is noticed.
 OPTIONS: dict[str, Any] = {"options": "-c synchronous_commit=on", "connect_timeout": 2, "tcp_user_timeout": 5000}
@@ -158,15 +158,15 @@ class PostgresStore:
     async def _with_connection(self, use: Callable[["AsyncConnection[Any]"], Awaitable[T]]) -> T:
         """All that is done here may be done twice: after a restart of the server every connection is dead once."""
         with errors(self._url):
-            try:
-                async with self._pool.connection() as connection:
+            async with self._pool.connection() as connection:
+                try:
                     return await use(connection)
-            except psycopg.OperationalError:
-                if not connection.closed:
-                    raise
-                await self._pool.check()
-                async with self._pool.connection() as connection:
-                    return await use(connection)
+                except psycopg.OperationalError:
+                    if not connection.closed:
+                        raise
+            await self._pool.check()
+            async with self._pool.connection() as connection:
+                return await use(connection)
 
 
 async def _fetch(connection: "AsyncConnection[Any]", statement: str, *values: Any) -> Rows:

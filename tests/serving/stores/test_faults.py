@@ -1,0 +1,143 @@
+"""A store that cannot write says so in one line, keeps what it acknowledged, and works again when the fault is gone."""
+
+import asyncio
+import re
+import resource
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from benchmarks.servers import Postgres
+from serving.stores import open_store, sqlite
+from serving.stores.migrations import migrate
+from serving.stores.protocol import SQLITE, Store, StoreError
+from tests.serving.stores.examples import ANNA, event, rejected
+
+pytestmark = pytest.mark.anyio
+
+
+async def refused(store: Store, message: str) -> None:
+    """What has no room is refused with one line, and so is what was to be committed with it."""
+    writes = [
+        store.add_events([event(f"lost {number}") for number in range(1990)]),
+        store.add_events([event("lost")]),
+        store.reject([rejected("lost" * 100_000)]),
+    ]
+    for error in await asyncio.gather(*writes, return_exceptions=True):
+        assert isinstance(error, StoreError), error
+        assert re.search(message, str(error)), error
+        assert "\n" not in str(error)
+
+
+async def works(store: Store, event_id: str) -> None:
+    """New events are taken, and all that were acknowledged are there."""
+    assert await store.add_events([event(event_id)]) == [True]
+    assert {each.event_id for each in (await store.history(ANNA, None, 100))[1]} == {"before", event_id}
+
+
+@contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """No file of this process can grow over `size` bytes: as when the disk is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_log_that_cannot_grow(sqlite_url: str) -> None:
+    migrate(sqlite_url)
+    store = await open_store(sqlite_url)
+    assert await store.add_events([event("before")]) == [True]
+    with small_files(200_000):
+        await refused(store, "disk I/O error|full")
+        assert (await store.history(ANNA, None, 100))[1] == [event("before")]
+    await works(store, "after")
+    await store.close()
+
+
+async def test_a_full_disk(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: str) -> apsw.Connection:
+        connection = connect(path)
+        connection.execute("PRAGMA max_page_count=40").fetchall()
+        return connection
+
+    migrate(sqlite_url)
+    connect = sqlite.connect
+    store = await open_store(sqlite_url)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "connect", full)
+        assert await store.add_events([event("before")]) == [True]
+        await refused(store, "FullError: database or disk is full")
+        assert (await store.history(ANNA, None, 100))[1] == [event("before")]
+    await works(store, "after")
+    await store.close()
+
+
+async def test_a_file_that_another_process_holds(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite.connect, "__kwdefaults__", {"create": False, "wait_s": 0.05})
+    migrate(sqlite_url)
+    store = await open_store(sqlite_url)
+    assert await store.add_events([event("before")]) == [True]
+    with closing(apsw.Connection(sqlite_url.removeprefix(SQLITE))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await refused(store, "BusyError: database is locked")
+        assert (await store.history(ANNA, None, 100))[1] == [event("before")], "readers wait for no writer"
+        other.execute("ROLLBACK")
+    await works(store, "after")
+    await store.close()
+
+
+async def test_a_file_that_is_no_database(sqlite_url: str) -> None:
+    path = Path(sqlite_url.removeprefix(SQLITE))
+    path.parent.mkdir()
+    path.write_text("not a database " * 1000)
+    for attempt in (open_store(sqlite_url), asyncio.to_thread(migrate, sqlite_url)):
+        with pytest.raises(StoreError, match=r"events.sqlite: NotADBError: file is not a database"):
+            await attempt
+
+
+async def test_a_server_that_restarts(postgres: Postgres) -> None:
+    url = postgres.new_database()
+    migrate(url)
+    store = await open_store(url)
+    assert await store.add_events([event("before")]) == [True]
+    postgres.stop()
+    try:
+        await refused(store, rf"^{url.replace('recsys@', '')}: ")
+        for attempt in (store.history(ANNA, None, 1), store.ping(), open_store(url)):
+            with pytest.raises(StoreError):
+                await attempt
+    finally:
+        postgres.start()
+    await works(store, "after")
+    await store.close()
+
+
+async def test_connections_that_the_server_dropped_are_not_noticed(postgres: Postgres) -> None:
+    url = postgres.new_database()
+    migrate(url)
+    store = await open_store(url)
+    assert await store.add_events([event("before")]) == [True]
+    postgres.stop()
+    postgres.start()
+    await works(store, "after")
+    await store.close()
+
+
+async def test_the_password_is_in_no_message() -> None:
+    with pytest.raises(StoreError, match=r"^postgresql://127.0.0.1:1/shop: ") as refusal:
+        await open_store("postgresql://me:secret-word@127.0.0.1:1/shop?connect_timeout=1")
+    assert "secret-word" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://a", "", "store/events.sqlite"])
+async def test_a_url_of_no_store(url: str) -> None:
+    wanted = re.escape("wanted sqlite:///path or postgresql://...; correct RECSYS_STORE_URL")
+    for attempt in (open_store(url), asyncio.to_thread(migrate, url)):
+        with pytest.raises(StoreError, match=wanted):
+            await attempt

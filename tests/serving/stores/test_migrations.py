@@ -1,0 +1,79 @@
+"""The tables are made by a command, in one transaction, and a store without them is refused."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.stores import migrations, open_store
+from serving.stores.protocol import StoreError
+from tests.serving.stores.conftest import Select
+from tests.serving.stores.examples import ANNA, event
+
+pytestmark = pytest.mark.anyio
+
+
+def command(url: str, root: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "serving.stores", "migrate"],
+        cwd=root, env={**os.environ, "RECSYS_STORE_URL": url}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+async def test_a_store_without_tables_is_refused_until_the_command_was_run(empty_url: str, root: Path) -> None:
+    with pytest.raises(StoreError) as refusal:
+        await open_store(empty_url)
+    assert "\n" not in str(refusal.value)
+    assert re.search(r"version 0, this code wants \d+: run `python -m serving.stores migrate`$", str(refusal.value)), (
+        refusal.value
+    )
+    for said in ("applied 1\n", "nothing to do\n"):
+        done = command(empty_url, root)
+        assert (done.returncode, done.stdout) == (0, said), done.stderr
+    store = await open_store(empty_url)
+    assert await store.add_events([event("1")]) == [True]
+    await store.close()
+
+
+def test_the_command_fails_with_one_line(root: Path) -> None:
+    done = command("mysql://x", root)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: store url 'mysql:'")
+    assert done.stderr.count("\n") == 1
+
+
+async def test_a_later_version_is_added_to_what_is_there(
+    url: str, select: Select, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = await open_store(url)
+    await old.add_events([event("1")])
+    more = (*migrations.MIGRATIONS, ("ALTER TABLE events ADD COLUMN device TEXT", "CREATE TABLE more (a TEXT)"))
+    monkeypatch.setattr(migrations, "MIGRATIONS", more)
+    monkeypatch.setattr(migrations, "WANTED", len(more))
+    with pytest.raises(StoreError, match="version 1, this code wants 2"):
+        await open_store(url)
+    assert migrations.migrate(url) == [2]
+    assert select("SELECT event_id, device FROM events") == [("1", None)]
+    assert await old.add_events([event("2")]) == [True], "code of the version before goes on"
+    assert len((await old.history(ANNA, None, 9))[1]) == 2
+    await old.close()
+
+
+async def test_a_migration_that_fails_changes_nothing(
+    url: str, select: Select, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, ("CREATE TABLE more (a TEXT)", "nonsense")))
+    with pytest.raises(StoreError, match="syntax error"):
+        migrations.migrate(url)
+    assert select("SELECT max(version) FROM migrations") == [(1,)]
+    with pytest.raises(Exception, match="more"):
+        select("SELECT * FROM more")
+
+
+async def test_two_migrations_at_once_are_one(empty_url: str) -> None:
+    done = await asyncio.gather(*(asyncio.to_thread(migrations.migrate, empty_url) for _ in range(2)))
+    assert sorted(done) == [[], [1]]
