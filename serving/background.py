@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
+from importlib.metadata import version
 
 from recsys.breaker import Breakers, Limits
+from recsys.bundle import Bundle
+from serving.engine import Engine
 from serving.exposures import Exposures
 from serving.freshness import Freshness
 from serving.house_rules import House
 from serving.live import Live
 from serving.load_shedding import Load
 from serving.settings import Settings
+from serving.shadow import Shadow
 from serving.store_guard import GuardedStore
 from serving.stores import open_store
 from serving.stores.protocol import StoreError
@@ -31,6 +35,9 @@ class Background:
         self.freshness = Freshness(self.house, self.guard)
         self.live = Live(settings, self.freshness.engine)
         self.load = Load(settings.shed_requests, settings.deadline_ms / 1e3)
+        self.shadow: Shadow | None = None
+        if settings.shadow_bundle is not None:
+            self.shadow = Shadow(settings.shadow_bundle, settings.public_key, self._shadow_engine, self.load)
         self.store: GuardedStore | None = None
         self.exposures: Exposures | None = None
         self.reason = "the store is being opened"
@@ -47,11 +54,17 @@ class Background:
                 group.create_task(self.live.follow())
                 group.create_task(self._follow_store())
                 group.create_task(self._follow_rules())
+                if self.shadow is not None:
+                    group.create_task(self.shadow.run())
         finally:
             if self.exposures is not None:
                 await self.exposures.close()
             if self.store is not None:
                 await self.store.close()
+
+    def _shadow_engine(self, bundle: Bundle) -> Engine:
+        """With breakers of its own: what fails in the shadow says nothing about what is served."""
+        return Engine(bundle, version("recsys"), self.freshness.now, self.house, Breakers())
 
     async def _follow_rules(self) -> None:
         while True:

@@ -27,6 +27,11 @@ EVENTS = Counter("recsys_events", "Events: accepted, duplicate, rejected, or ref
 BUNDLE = Gauge("recsys_bundle_info", "Workers that serve the bundle", ["bundle_id"], multiprocess_mode="livesum")
 REFUSED = Gauge("recsys_release_refused", "Workers that keep the current release out", multiprocess_mode="livesum")
 DELAY = Gauge("recsys_loop_delay_seconds", "How long a request waits at least", multiprocess_mode="livemax")
+TENTHS = tuple(tenth / 10 for tenth in range(11))
+SHADOW = Counter("recsys_shadow_requests", "What became of requests in the shadow", ["outcome"])
+SHADOW_SECONDS = Histogram("recsys_shadow_seconds", "Time that the shadow took for a list", buckets=SECONDS)
+SHADOW_OVERLAP = Histogram("recsys_shadow_overlap", "Share of items that both lists hold", buckets=TENTHS)
+SHADOW_RBO = Histogram("recsys_shadow_rbo", "Rank-biased overlap of both lists, p = 0.9", buckets=TENTHS)
 
 
 def answered(answer: Answer) -> None:

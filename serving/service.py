@@ -57,6 +57,8 @@ class Service:
             answer.next_cursor = cursors.encode(ids, self._settings.secret)
         self._expose(asked, answer)
         metrics.answered(answer)
+        if self._background.shadow is not None:
+            self._background.shadow.compare(asked, known, shown, answer)
         answer.meta.timings_ms["store"] = round(read_ms, 3)
         answer.meta.timings_ms["total"] = round((perf_counter() - started) * 1e3, 3)
         return answer

@@ -22,6 +22,7 @@ class Settings(BaseModel):
 
     releases: Path = Field(Path("releases"), description="the folder of the releases; the current one is served")
     bundle: Path | None = Field(None, description="one bundle to serve, in place of the current release")
+    shadow_bundle: Path | None = Field(None, description="a bundle that answers the same requests, unseen by users")
     public_key: str | None = Field(None, description="serve only bundles that this key's owner signed")
     store_url: str = Field(DEFAULT_URL, repr=False, description="sqlite:///path or postgresql://...")
     store_ms: float = Field(50, gt=0, description="milliseconds that an answer waits for a user's stored events")
