@@ -10,6 +10,8 @@ Source: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Data
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +22,7 @@ from recsys.rankers import recency
 HISTORY = "history"
 
 
-@dataclass(frozen=True)
-class Contribution:
+class Contribution(NamedTuple):
     """An item of the history: its row, what it adds to the score, and the score without it.
 
     without is None where the model would have nothing left to go by.
@@ -65,7 +66,7 @@ def slots(bundle: Bundle, variant: str, query: Query, shown: Sequence[Slot]) -> 
                 score=float(shares.sum()),
                 factor=_factor(bundle, variant, shown[at].row),
                 parts=tuple(
-                    Contribution(row, share, None if np.isnan(rest) else rest)
+                    Contribution(row, share, None if isnan(rest) else rest)
                     for row, share, rest in zip(
                         parts.rows[order].tolist(), shares[order].tolist(), without[order].tolist(), strict=True
                     )

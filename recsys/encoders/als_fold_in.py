@@ -44,9 +44,9 @@ class AlsFoldIn:
             return None
         system = self._gram + (items.T * (confidence - 1)) @ items
         solved = np.linalg.solve(system, items.T)  # (dim, m)
-        alike, own = vectors @ solved, items @ solved
-        shares, mine = alike * confidence, own @ confidence  # mine: the scores of the history's items
-        itself = own.diagonal()
+        alike = vectors @ solved
+        shares, mine = alike * confidence, items @ (solved @ confidence)  # mine: the scores of the history's items
+        itself = np.einsum("md,dm->m", items, solved)
         left = shares.sum(axis=1, keepdims=True) - shares
         weight = (confidence - 1) / (1 - (confidence - 1) * itself)
         without = left + alike * weight * (mine - confidence * itself)

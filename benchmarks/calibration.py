@@ -1,0 +1,90 @@
+"""What calibration is worth and costs, and what reasons cost, where `dvc repro` has run.
+
+    python -m benchmarks.calibration WORKSPACE...    writes benchmarks/results/calibration_<data set>.json
+
+"before" takes the raw scores of a variant for probabilities, scaled from 0 to 1 over all its slots of the test window;
+"constant" says of every slot what share of the validation window's slots was wanted.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import describe
+from recsys import assemble, bundle, calibration, explain, params, splits
+from recsys.bundle import Bundle
+from recsys.contracts import Query
+from recsys.evaluation import calibrating, reliability, sample
+from recsys.recommender import Recommender
+
+RESULTS = Path(__file__).parent / "results"
+K, ANSWERS = 10, 300
+
+
+def main(workspace: Path) -> None:
+    """Ask the test window again, compare, time."""
+    settings, data = params.load(workspace / "params.yaml"), splits.load(workspace / "data/split")
+    machine, measured = describe(), workspace / "metrics" / calibration.FILE
+    rankers = workspace / "rankers/test" if settings.rankers else None
+    with tempfile.TemporaryDirectory() as folder:
+        models, indexes = workspace / "models/test", workspace / "indexes/test"
+        parts = assemble.parts(data, "test", models, indexes, settings, measured, rankers)
+        bundle.write(parts, settings, {}, Path(folder) / "bundle")
+        loaded = bundle.load(Path(folder) / "bundle")
+        asked = sample.draw(data, "test", loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
+        content = {
+            "machine": machine,
+            "users": len(asked.users),
+            "horizon_days": calibrating.horizon_days(data),
+            "variants": {name: worth(loaded, data, asked, settings, name) for name in settings.variants},
+            "cost": cost(loaded, asked),
+        }
+    out = RESULTS / f"calibration_{settings.dataset}.json"
+    out.write_text(json.dumps(content, indent=1) + "\n")
+    print(json.dumps({key: content[key] for key in ("variants", "cost")}, indent=1))
+
+
+def worth(loaded: Bundle, data: splits.Split, asked: sample.Sample, settings: params.Params, name: str) -> Any:
+    """ECE and Brier score of raw scores, of one number for all, and of confidences."""
+    assert loaded.calibration
+    wanted = calibrating.as_long_as_valid(data, asked, settings.data.split)
+    slots = calibrating.ask(Recommender(loaded, name), data, asked, wanted, max(settings.evaluate.at), settings.seed)
+    curves, hit = loaded.calibration.curves[name].values(), slots["wanted"].to_numpy()
+    raw = slots["score"].to_numpy()
+    constant = sum(curve.wanted for curve in curves) / sum(curve.slots for curve in curves)
+    return {
+        "before": reliability.figures((raw - raw.min()) / max(np.ptp(raw), 1e-12), hit),
+        "constant": reliability.figures(np.full(len(hit), constant), hit),
+        "after": reliability.figures(calibrating.confidences(loaded.calibration, name, slots), hit),
+    }
+
+
+def cost(loaded: Bundle, asked: sample.Sample) -> dict[str, float]:
+    """Microseconds of the default variant, over the same users, lists of 10."""
+    assert loaded.calibration
+    recommender, now = Recommender(loaded), loaded.manifest.trained_until.timestamp()
+    queries = [Query(loaded.histories.at(user), K, now) for user in asked.users[:ANSWERS].tolist()]
+    spent = {}
+    start = perf_counter()
+    answers = [recommender.recommend(query).slots for query in queries]
+    spent["answer"] = perf_counter() - start
+    start = perf_counter()
+    for query, slots in zip(queries, answers, strict=True):
+        for rank, slot in enumerate(slots, 1):
+            loaded.calibration.of(recommender.variant, slot, rank, len(query.history))
+    spent["confidence_of_an_answer"] = perf_counter() - start
+    start = perf_counter()
+    for query, slots in zip(queries, answers, strict=True):
+        explain.slots(loaded, recommender.variant, query, slots)
+    spent["reasons_of_an_answer"] = perf_counter() - start
+    return {f"{name}_us": round(seconds / len(queries) * 1e6, 1) for name, seconds in spent.items()}
+
+
+if __name__ == "__main__":
+    for given in sys.argv[1:]:
+        main(Path(given))
