@@ -107,8 +107,12 @@ class Parts:
     rankers: Mapping[str, Path] = field(default_factory=dict)
 
 
-def write(parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path) -> Manifest:
+def write(
+    parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path, default_variant: str | None = None
+) -> Manifest:
     """Write a bundle; what `out` held before stays until the new one is complete.
+
+    default_variant: by default the simplest candidate for a release.
 
     Raises:
         BundleError: "models/all/als: no such folder; run `dvc repro`"
@@ -136,7 +140,7 @@ def write(parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path) -
             },
             "models": described,
             "variants": {name: variant.model_dump() for name, variant in params.variants.items()},
-            "default_variant": params.data.default_variant,
+            "default_variant": default_variant or params.data.release_candidates[0],
             "event_weights": params.data.event_weights,
             "allow_repeat": params.data.split.allow_repeat,
             "recent_half_life_days": params.data.recent_half_life_days,

@@ -4,7 +4,6 @@ Nothing overrides anything: `models.<m>` holds what is the same for every data s
 was tuned for that one, and a key that stands in both is refused. The same goes for `variants`.
 """
 
-from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recsys.errors import ParamsError
+from recsys.params_names import check_names
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -60,7 +60,7 @@ class DatasetParams(Section):
     recent_half_life_days: float = Field(gt=0)
     models: dict[str, dict[str, Any]]
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    default_variant: str
+    release_candidates: list[str] = Field(min_length=1)  # from simple to elaborate, see recsys/evaluation/gate.py
 
 
 class IndexParams(Section):
@@ -140,7 +140,7 @@ class EvaluateParams(Section):
 
 
 class Floor(Section):
-    """The default variant must not be worse than `baseline`: the paired interval wholly below -margin is refused.
+    """The released variant must not be worse than `baseline`: the paired interval wholly below -margin is refused.
 
     margin: the loss that is tolerated, in units of the metric.
     """
@@ -152,14 +152,16 @@ class Floor(Section):
 
 
 class GateParams(Section):
-    """The default variant must beat `baseline` on `metric` in `segment`, the paired interval wholly above zero.
+    """The released variant must beat `baseline` on `metric` in `segment`, the paired interval wholly above zero.
 
-    floors: what a better average may not hide.
+    earn_in: segments where an elaborate candidate may earn its place as well; floors: what a better average may not
+    hide.
     """
 
     metric: str
     segment: str
     baseline: str
+    earn_in: list[str] = Field(default_factory=list)
     floors: list[Floor] = Field(default_factory=list)
 
 
@@ -200,7 +202,7 @@ def load(path: Path = PARAMS_FILE) -> Params:
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     params = parse(Params, content, str(path))
-    _check_names(params, path)
+    check_names(params, path)
     variants = dict(params.variants)
     for name, tuned in params.data.variants.items():
         merged = variants[name].model_dump(exclude_unset=True) | tuned
@@ -224,46 +226,3 @@ def parse(model: type[M], content: Any, where: str) -> M:
             known = ", ".join(sorted(model.model_fields)) if len(first["loc"]) == 1 else "the documented keys"
             raise ParamsError(f"{where}: unknown key {key!r}; known here: {known}") from None
         raise ParamsError(f"{where}: {key}: {first['msg']}, found {shown}") from None
-
-
-def _check_tuned(at: str, kind: str, tuned: dict[str, dict[str, Any]], shared: Mapping[str, Container[str]]) -> None:
-    """What a data set says of its models or variants is of known ones, and of keys that are not shared."""
-    for name, settings in tuned.items():
-        if name not in shared:
-            raise ParamsError(f"{at}.{kind}.{name}: no such {kind[:-1]} in `{kind}`: add {kind}.{name}")
-        if both := sorted(key for key in settings if key in shared[name]):
-            raise ParamsError(f"{at}.{kind}.{name}: {both[0]!r} stands there and in {kind}.{name}: keep one")
-
-
-def _check_names(params: Params, path: Path) -> None:
-    if params.dataset not in params.datasets:
-        choices = ", ".join(params.datasets)
-        raise ParamsError(f"{path}: dataset is {params.dataset!r}, wanted a section of `datasets`: {choices}")
-    shared = {name: variant.model_fields_set for name, variant in params.variants.items()}
-    for dataset, section in params.datasets.items():
-        _check_tuned(f"{path}: datasets.{dataset}", "models", section.models, params.models)
-        _check_tuned(f"{path}: datasets.{dataset}", "variants", section.variants, shared)
-        if section.default_variant not in params.variants:
-            choices = ", ".join(params.variants)
-            raise ParamsError(
-                f"{path}: datasets.{dataset}.default_variant is {section.default_variant!r}, wanted one of: {choices}"
-            )
-        if missing := set(section.split.target_events) - section.event_weights.keys():
-            raise ParamsError(
-                f"{path}: datasets.{dataset}.split.target_events: {sorted(missing)[0]!r} is not in event_weights"
-            )
-    for ranker, learned in params.rankers.items():
-        if learned.variant not in params.variants:
-            choices = ", ".join(params.variants)
-            raise ParamsError(f"{path}: rankers.{ranker}.variant is {learned.variant!r}, wanted one of: {choices}")
-    for name in params.evaluate.baselines:
-        if name not in params.variants:
-            choices = ", ".join(params.variants)
-            raise ParamsError(f"{path}: evaluate.baselines: {name!r} is no variant, wanted some of: {choices}")
-    for key, name in {
-        "gate.baseline": params.gate.baseline,
-        **{f"gate.floors.{at}.baseline": floor.baseline for at, floor in enumerate(params.gate.floors)},
-    }.items():
-        if name not in params.evaluate.baselines:
-            choices = ", ".join(params.evaluate.baselines)
-            raise ParamsError(f"{path}: {key} is {name!r}, wanted one of evaluate.baselines: {choices}")

@@ -65,7 +65,7 @@ def settings(allow_repeat: bool = False) -> Params:
         },
         "recent_half_life_days": 7,
         "models": {},
-        "default_variant": "als",
+        "release_candidates": ["als"],
     }
     return Params.model_validate(
         {

@@ -28,6 +28,7 @@ SMALL = {
     "datasets.synthetic.models.content": {"factors": 16, "epochs": 1},
     "models.als": {"iterations": 5},
     "models.als_long": {"iterations": 5},
+    "rankers.learned": {"max_users": 200, "rounds": 10, "min_data_in_leaf": 20},
     "evaluate": {"max_users": 300, "bootstrap": 200, "baselines": ["popular", "als", "als_recent", "random"]},
     "gate": {"baseline": "random"},  # so few users cannot tell two good variants apart
 }

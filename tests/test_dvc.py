@@ -112,7 +112,7 @@ def test_metrics_plots_and_experiments(copy: Path, run: Run) -> None:
 
 def test_the_gate_refuses_and_the_earlier_bundle_stays(copy: Path, run: Run) -> None:
     before = bundle_id(copy)
-    change(copy, "datasets.synthetic.default_variant", "random")
+    change(copy, "datasets.synthetic.release_candidates", ["random"])
     change(copy, "gate.baseline", "popular")
     with pytest.raises(AssertionError, match="'random' does not beat 'popular' on ndcg@10"):
         run("dvc repro", copy)

@@ -39,7 +39,7 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (lambda p: p.update(dataset="shop"), r"dataset is 'shop', wanted a section of `datasets`: .*synthetic"),
+        (lambda p: p.update(dataset="shop"), r"dataset names 'shop', wanted one of `datasets`: .*synthetic"),
         (lambda p: p.update(sed=1), r"unknown key 'sed'; known here: .*seed"),
         (lambda p: p["datasets"]["movielens"].pop("split"), r"datasets.movielens.split: Field required"),
         (lambda p: p["datasets"]["movielens"]["split"].update(protocol="random"), r"split.protocol: .* found 'random'"),
@@ -47,7 +47,18 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
             lambda p: p["models"]["als"].update(alpha=1.0),
             r"datasets.\w+.models.als: 'alpha' stands there and in models.als: keep one",
         ),
-        (lambda p: p["datasets"]["synthetic"].update(default_variant="x"), r"default_variant is 'x', wanted one of: "),
+        (
+            lambda p: p["datasets"]["synthetic"].update(release_candidates=["x"]),
+            r"datasets.synthetic.release_candidates names 'x', wanted one of `variants`: als, als_recent, ",
+        ),
+        (
+            lambda p: p["rankers"]["learned"].update(variant="x"),
+            r"rankers.learned.variant names 'x', wanted one of `variants`: ",
+        ),
+        (
+            lambda p: p["evaluate"].update(baselines=["popular", "als"]),
+            r"release_candidates names 'als_recent', wanted one of evaluate.baselines: popular, als",
+        ),
         (lambda p: p["datasets"]["synthetic"]["models"].update(new={}), r"models.new: no such model in `models`"),
         (
             lambda p: p["datasets"]["synthetic"].update(variants={"als": {"rules": []}}),
@@ -58,13 +69,19 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
             lambda p: p["datasets"]["synthetic"].update(variants={"als": {"new_item_share": 2}}),
             r"datasets.synthetic.variants.als: new_item_share: .* found 2",
         ),
-        (lambda p: p["datasets"]["synthetic"]["split"].update(target_events=["buy"]), r"'buy' is not in event_weights"),
-        (lambda p: p["gate"].update(baseline="best"), r"gate.baseline is 'best', wanted one of evaluate.baselines: "),
+        (
+            lambda p: p["datasets"]["synthetic"]["split"].update(target_events=["buy"]),
+            r"names 'buy', wanted one of .*event_weights: ",
+        ),
+        (
+            lambda p: p["gate"].update(baseline="best"),
+            r"gate.baseline names 'best', wanted one of evaluate.baselines: ",
+        ),
         (
             lambda p: p["gate"].update(floors=[{"segment": "few", "metric": "ndcg@10", "baseline": "random"}]),
-            r"gate.floors.0.baseline is 'random', wanted one of evaluate.baselines: popular",
+            r"gate.floors.0.baseline names 'random', wanted one of evaluate.baselines: popular",
         ),
-        (lambda p: p["evaluate"]["baselines"].append("x"), r"evaluate.baselines: 'x' is no variant, wanted some of: "),
+        (lambda p: p["evaluate"]["baselines"].append("x"), r"evaluate.baselines names 'x', wanted one of `variants`: "),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_the_key_and_the_choices(tmp_path: Path, change: Any, line: str) -> None:

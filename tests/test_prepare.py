@@ -34,7 +34,7 @@ def settings(weights: dict[str, float] | None = None, **thresholds: Any) -> Data
             "split": {"protocol": "global_time", "valid_share": 0.1, "test_share": 0.1, "target_events": ["view"]},
             "recent_half_life_days": 1,
             "models": {},
-            "default_variant": "als",
+            "release_candidates": ["als"],
         }
     )
 

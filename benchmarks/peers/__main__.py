@@ -113,11 +113,13 @@ def export(split: splits.Split, fold: splits.ScoredFold, mine: sample.Sample, pa
 
 def own_lists(workspace: Path, split: splits.Split, asked: sample.Sample, settings: params.Params) -> dict[str, Any]:
     """Our variants through the main path."""
-    parts = assemble.parts(split, "test", workspace / "models/test", workspace / "indexes/test", settings)
+    parts = assemble.parts(
+        split, "test", workspace / "models/test", workspace / "indexes/test", settings, rankers=workspace / "rankers/test"
+    )
     folder = BUILD / settings.dataset / "bundle"
     bundle.write(parts, settings, {}, folder)
     loaded = bundle.load(folder)
-    names = dict.fromkeys([*VARIANTS, settings.data.default_variant])
+    names = dict.fromkeys([*VARIANTS, *settings.data.release_candidates])
     everyone = [segments.everyone(asked)]
     return {
         name: asking.lists(Recommender(loaded, name), split, asked, everyone, 20, settings.seed)[segments.PLAIN]

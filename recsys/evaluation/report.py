@@ -12,6 +12,7 @@ from recsys.bundle import Manifest
 from recsys.catalogue import FEW_LIKES
 from recsys.evaluation import plots, results
 from recsys.evaluation.examples import Example
+from recsys.evaluation.gate import Decision
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import NEW_USER, Segment
 from recsys.params import Params
@@ -42,6 +43,7 @@ def page(
     settings: Params,
     facts: Facts,
     manifest: Manifest,
+    decision: Decision,
     sample: Sample,
     segments: list[Segment],
     figures: pl.DataFrame,
@@ -74,7 +76,8 @@ def page(
         segments=[segment for segment in segments if segment.name in present],
         absent=[segment.name for segment in segments if segment.name not in present],
         variants=figures["variant"].unique(maintain_order=True).to_list(),
-        default=settings.data.default_variant,
+        default=decision.variant or settings.data.release_candidates[-1],
+        decision=decision,
         accuracy=list(results.ACCURACY),
         metrics=results.METRICS,
         examples=examples,

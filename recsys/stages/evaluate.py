@@ -24,7 +24,18 @@ import typer
 from recsys import assemble, bundle, calibration, params, splits
 from recsys.bundle import Bundle
 from recsys.errors import reports_errors
-from recsys.evaluation import asking, calibrating, curves, examples, reliability, report, results, sample, segments
+from recsys.evaluation import (
+    asking,
+    calibrating,
+    curves,
+    examples,
+    gate,
+    reliability,
+    report,
+    results,
+    sample,
+    segments,
+)
 from recsys.evaluation.intervals import Bootstrap
 from recsys.output import replaced, write_text
 from recsys.recommender import Recommender
@@ -66,14 +77,15 @@ def main(
             lists[name] = asking.lists(Recommender(loaded, name), data, asked, parts, longest, settings.seed)
             seconds = perf_counter() - start
             print(f"{name}: {len(asked.users)} users answered in {seconds:.1f} s", file=sys.stderr, flush=True)
-        default = Recommender(loaded)
+        bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
+        figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.evaluate.baselines, bootstrap)
+        decision = gate.decide(figures, metrics / "intervals.csv", settings)
+        default = Recommender(loaded, decision.variant)
         shown = [
             examples.describe(default, data, asked, segment, at, settings.seed)
             for segment, at in examples.pick(asked, parts, settings.seed)
         ]
         trusted = calibrating.on_test(loaded, data, asked, settings, longest)
-    bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
-    figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.evaluate.baselines, bootstrap)
     gated = results.against(figures, settings.gate.baseline)
     plain = {name: found[segments.PLAIN] for name, found in lists.items()}
     tables = {
@@ -83,7 +95,7 @@ def main(
         "calibration": reliability.table(trusted),
     }
     reliable = {name: reliability.figures(*found) for name, found in trusted.items()}
-    page = report.page(settings, data.facts, loaded.manifest, asked, parts, figures, tables, reliable, shown)
+    page = report.page(settings, data.facts, loaded.manifest, decision, asked, parts, figures, tables, reliable, shown)
     with replaced(metrics / "offline") as folder:
         for name in settings.variants:
             flat = results.flat(gated, name, settings.evaluate.at) | reliable[name]

@@ -15,6 +15,7 @@ def main(
     split: Annotated[Path, typer.Option(help="folder of the split")],
     models: Annotated[Path, typer.Option(help="folder of the models that were refitted on everything")],
     indexes: Annotated[Path, typer.Option(help="folder of their indexes")],
+    rankers: Annotated[Path, typer.Option(help="folder of the rankers, learned in the newest window")],
     offline: Annotated[Path, typer.Option(help="the offline evaluation's results")],
     confidence: Annotated[Path, typer.Option("--calibration", help="the offline evaluation's confidence")],
     out: Annotated[Path, typer.Option(help="folder of the bundle")],
@@ -22,10 +23,12 @@ def main(
 ) -> None:
     """Refuse with the reason, or write the bundle."""
     settings = params.load(params_file)
-    metrics = gate.check(offline, settings)
-    parts = assemble.parts(splits.load(split), "all", models, indexes, settings, confidence)
-    manifest = bundle.write(parts, settings, metrics, out)
-    print(f"bundle {manifest.bundle_id}: {manifest.counts}", flush=True)
+    variant, metrics = gate.check(offline, settings)
+    parts = assemble.parts(splits.load(split), "all", models, indexes, settings, confidence, rankers)
+    manifest = bundle.write(parts, settings, metrics, out, variant)
+    for reason in metrics["candidates"].values():
+        print(reason)
+    print(f"bundle {manifest.bundle_id}: {variant}, {manifest.counts}", flush=True)
 
 
 if __name__ == "__main__":

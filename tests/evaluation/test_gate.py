@@ -1,5 +1,6 @@
 """The gate opens only for a default variant that beats the baseline beyond doubt, and says the figures."""
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -21,9 +22,12 @@ def floor(segment: str, metric: str = "ndcg@3", margin: float = 0.0) -> Floor:
     return Floor(segment=segment, metric=metric, baseline="popular", margin=margin)
 
 
-def settings(root: Path, variant: str, metric: str = "ndcg@3", segment: str = "all", *floors: Floor) -> Params:
+def settings(
+    root: Path, variant: str | list[str], metric: str = "ndcg@3", segment: str = "all", *floors: Floor
+) -> Params:
     given = params.load(root / "params.yaml")
-    data = given.data.model_copy(update={"default_variant": variant})
+    candidates = [variant] if isinstance(variant, str) else variant
+    data = given.data.model_copy(update={"release_candidates": candidates})
     return given.model_copy(
         update={
             "datasets": {given.dataset: data},
@@ -34,7 +38,8 @@ def settings(root: Path, variant: str, metric: str = "ndcg@3", segment: str = "a
 
 
 def test_a_clear_win_passes_with_its_figures(path: Path, root: Path) -> None:
-    won = gate.check(path, settings(root, "model"))
+    released, won = gate.check(path, settings(root, "model"))
+    assert released == "model"
     assert won["gate"].startswith("'model' beats 'popular' on ndcg@3 in segment 'all': 0.")
     assert set(won["variants"]) == {"popular", "model", "empty"}
     assert won["variants"]["model"]["ndcg@3"] > won["variants"]["popular"]["ndcg@3"]
@@ -88,7 +93,7 @@ def test_a_segment_that_nobody_belongs_to_has_no_floor(every: pl.DataFrame, tmp_
 
 
 def test_a_floor_in_no_known_segment_is_refused(path: Path, root: Path) -> None:
-    with pytest.raises(GateError, match=r"^gate.floors: no segment is called 'vip'; there are: all, warm, few, "):
+    with pytest.raises(GateError, match=r"^gate: no segment is called 'vip'; there are: all, warm, few, "):
         gate.check(path, settings(root, "model", "ndcg@3", "all", floor("vip")))
 
 
@@ -106,7 +111,7 @@ def test_a_win_that_may_be_luck_is_refused(table: pl.DataFrame, tmp_path: Path, 
         ("model", "ndcg@5", "all", "no row with metric 'ndcg@5', .* there are: recall@3, ndcg@3"),
         ("model", "ndcg@3", "vip", "no row with segment 'vip', .* there are: all, warm, few, cold_user, dormant"),
         ("model", "coverage@3", "all", "coverage@3 of 'model' has no interval; gate on another metric"),
-        ("popular", "ndcg@3", "all", "default_variant and gate.baseline are both 'popular'"),
+        ("popular", "ndcg@3", "all", "release_candidates and gate.baseline name 'popular'"),
     ],
 )
 def test_a_gate_that_cannot_be_judged_is_refused(
@@ -119,3 +124,73 @@ def test_a_gate_that_cannot_be_judged_is_refused(
 def test_missing_results_are_named(tmp_path: Path, root: Path) -> None:
     with pytest.raises(GateError, match=r"intervals.csv: no such file"):
         gate.check(tmp_path / "intervals.csv", settings(root, "model"))
+
+
+def between(table: pl.DataFrame, intervals: dict[str, tuple[float, float]]) -> pl.DataFrame:
+    """A table in which `model` and `elaborate` both beat `popular`, and differ from each other as said by segment."""
+    wins = table.filter(variant="model", baseline="popular").with_columns(difference_low=0.1, difference_high=0.2)
+    bounds = pl.DataFrame(
+        [(segment, low, high) for segment, (low, high) in intervals.items()],
+        schema={"segment": pl.String, "lower": pl.Float64, "upper": pl.Float64},
+        orient="row",
+    )
+    differing = (
+        wins.join(bounds, on="segment", how="inner", maintain_order="left")
+        .with_columns(
+            baseline=pl.lit("model"),
+            difference=(pl.col("lower") + pl.col("upper")) / 2,
+            difference_low="lower",
+            difference_high="upper",
+        )
+        .drop("lower", "upper")
+    )
+    elaborate = pl.concat([wins, differing]).with_columns(variant=pl.lit("elaborate"))
+    return pl.concat([table.filter(pl.col("variant") != "model"), wins, elaborate])
+
+
+SURE, LUCK, LOSS = (0.01, 0.03), (-0.01, 0.03), (-0.03, -0.01)
+
+
+@pytest.mark.parametrize(
+    ("everyone", "new", "earn_in", "released", "reason"),
+    [
+        (SURE, LUCK, ["new_user_1"], "elaborate", r"^'elaborate' beats 'model' on ndcg@3 in segment 'all': "),
+        (LUCK, SURE, ["new_user_1"], "elaborate", r"^'elaborate' beats 'model' on ndcg@3 in segment 'new_user_1': "),
+        (LUCK, SURE, [], "model", r"^'elaborate' may be no better than 'model' .*: the simpler one stays$"),
+        (LUCK, LUCK, ["new_user_1"], "model", r"^'elaborate' may be no better than .* and 'model' .* 'new_user_1'"),
+        (LOSS, SURE, ["new_user_1"], "model", r"^'elaborate' is surely worse than 'model' on ndcg@3 in segment 'all'"),
+        (SURE, LOSS, ["new_user_1"], "model", r"^'elaborate' is surely worse than 'model' .* 'new_user_1'"),
+    ],
+)
+def test_an_elaborate_candidate_has_to_earn_its_place(
+    every: pl.DataFrame,
+    root: Path,
+    everyone: tuple[float, float],
+    new: tuple[float, float],
+    earn_in: list[str],
+    released: str,
+    reason: str,
+) -> None:
+    table = between(every, {"all": everyone, "new_user_1": new})
+    given = settings(root, ["model", "elaborate"])
+    given = given.model_copy(update={"gate": given.gate.model_copy(update={"earn_in": earn_in})})
+    found = gate.decide(table, Path("intervals.csv"), given)
+    assert found.variant == released
+    assert re.search(reason, found.reasons["elaborate"]), found.reasons
+
+
+def test_a_candidate_that_is_not_admitted_leaves_the_place_to_the_next(every: pl.DataFrame, root: Path) -> None:
+    found = gate.decide(every, Path("intervals.csv"), settings(root, ["empty", "model"]))
+    assert found.variant == "model"
+    assert found.reasons["empty"].startswith("'empty' does not beat 'popular'")
+
+
+def test_an_elaborate_candidate_below_a_floor_is_not_released(every: pl.DataFrame, root: Path) -> None:
+    table = between(every, {"all": SURE})
+    mine = (pl.col("variant") == "elaborate") & (pl.col("segment") == "few") & (pl.col("baseline") == "popular")
+    table = table.with_columns(pl.when(mine).then(-0.1).otherwise("difference_high").alias("difference_high"))
+    found = gate.decide(
+        table, Path("intervals.csv"), settings(root, ["model", "elaborate"], "ndcg@3", "all", floor("few"))
+    )
+    assert found.variant == "model"
+    assert "'elaborate' is below 1 of 1 floors" in found.reasons["elaborate"]

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.evaluation import asking, curves, examples, plots, reliability, report, results, segments
+from recsys.evaluation import asking, curves, examples, gate, plots, reliability, report, results, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.segments import PLAIN, Question
 from recsys.params import Floor, Params
@@ -80,7 +80,8 @@ def render(made: world.World, settings: Params, every: pl.DataFrame, tables: dic
     shown.append(examples.Example("ünï/<b>", "warm", "evil", 99, 1, [EVIL], [line]))
     reliable = {"als": {"ece": 0.0123, "ece_by_chance": 0.0045, "brier": 0.0678}}
     facts, manifest = made.split.facts, made.bundle.manifest
-    return report.page(settings, facts, manifest, made.sample, parts, every, tables, reliable, shown)
+    decision = gate.decide(every, Path("intervals.csv"), settings)
+    return report.page(settings, facts, manifest, decision, made.sample, parts, every, tables, reliable, shown)
 
 
 @pytest.fixture(scope="module")
