@@ -114,7 +114,12 @@ def export(split: splits.Split, fold: splits.ScoredFold, mine: sample.Sample, pa
 def own_lists(workspace: Path, split: splits.Split, asked: sample.Sample, settings: params.Params) -> dict[str, Any]:
     """Our variants through the main path."""
     parts = assemble.parts(
-        split, "test", workspace / "models/test", workspace / "indexes/test", settings, rankers=workspace / "rankers/test"
+        split,
+        "test",
+        workspace / "models/test",
+        workspace / "indexes/test",
+        settings,
+        rankers=workspace / "rankers/test",
     )
     folder = BUILD / settings.dataset / "bundle"
     bundle.write(parts, settings, {}, folder)
