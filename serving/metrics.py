@@ -24,9 +24,10 @@ ANSWERS = Counter(
 )
 FAILED = Counter("recsys_failed_parts", "Answers made without a part, by part", ["part"])
 EVENTS = Counter("recsys_events", "Events: accepted, duplicate, rejected, or refused because of the store", ["outcome"])
-BUNDLE = Gauge("recsys_bundle_info", "Workers that serve the bundle", ["bundle_id"], multiprocess_mode="livesum")
-REFUSED = Gauge("recsys_release_refused", "Workers that keep the current release out", multiprocess_mode="livesum")
-DELAY = Gauge("recsys_loop_delay_seconds", "How long a request waits at least", multiprocess_mode="livemax")
+# of several workers the one that spoke last: a sum would go on counting workers that have ended
+BUNDLE = Gauge("recsys_bundle_info", "1 for the bundle that is served", ["bundle_id"], multiprocess_mode="mostrecent")
+REFUSED = Gauge("recsys_release_refused", "1 while the current release is kept out", multiprocess_mode="mostrecent")
+DELAY = Gauge("recsys_loop_delay_seconds", "How long a request waits at least", multiprocess_mode="mostrecent")
 TENTHS = tuple(tenth / 10 for tenth in range(11))
 SHADOW = Counter("recsys_shadow_requests", "What became of requests in the shadow", ["outcome"])
 SHADOW_SECONDS = Histogram("recsys_shadow_seconds", "Time that the shadow took for a list", buckets=SECONDS)
