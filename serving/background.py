@@ -7,11 +7,13 @@ from importlib.metadata import version
 from recsys.breaker import Breakers, Limits
 from recsys.bundle import Bundle
 from serving.engine import Engine
+from serving.experiments import Assigner, Following
 from serving.exposures import Exposures
 from serving.freshness import Freshness
 from serving.house_rules import House
 from serving.live import Live
 from serving.load_shedding import Load
+from serving.other_bundles import OtherBundles
 from serving.settings import Settings
 from serving.shadow import Shadow
 from serving.store_guard import GuardedStore
@@ -28,12 +30,15 @@ class Background:
     """`store` and `exposures` are None until the store was opened; `reason` says why they are."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ParamsError: the file of the rules cannot be used."""
+        """Raises ParamsError: the file of the rules or of the experiments cannot be used."""
         self._settings = settings
         self.guard = Breakers(Limits(slow_s=settings.deadline_ms / 2e3))
         self.house = House(settings.rules, must_exist="rules" in settings.model_fields_set)
         self.freshness = Freshness(self.house, self.guard)
         self.live = Live(settings, self.freshness.engine)
+        following = Following(settings.experiments)
+        self.assigner = Assigner(following, settings.flag_provider)
+        self.other_bundles = OtherBundles(settings, following, self.freshness)
         self.load = Load(settings.shed_requests, settings.deadline_ms / 1e3)
         self.shadow: Shadow | None = None
         if settings.shadow_bundle is not None:
@@ -54,6 +59,7 @@ class Background:
                 group.create_task(self.live.follow())
                 group.create_task(self._follow_store())
                 group.create_task(self._follow_rules())
+                group.create_task(self.other_bundles.follow())
                 if self.shadow is not None:
                     group.create_task(self.shadow.run())
         finally:

@@ -10,15 +10,16 @@ import numpy as np
 from recsys import recommender
 from recsys.bundle import Bundle
 from recsys.contracts import Query, Shape
+from recsys.experiments.config import Arm
 from recsys.filters import Filters
 from recsys.recommender import Recommender
 from recsys.running import Guard
-from serving import queries
+from serving import exploring, queries
 from serving.errors import ApiError
 from serving.fresh import NOBODY, NOTHING, Fresh, Known
 from serving.house_rules import House
 from serving.queries import Asking
-from serving.schemas import About, Answer, Meta, RecommendRequest, SimilarRequest, VariantAbout
+from serving.schemas import About, Answer, Meta, RecommendRequest, SimilarRequest, VariantAbout, WhoAsks
 from serving.shown import Shown
 from serving.stores.protocol import Item as StoredItem
 
@@ -62,15 +63,18 @@ class Engine:
         known: Known = NOBODY,
         shown: Sequence[str] = (),
         deadline: float = float("inf"),
+        arm: Arm | None = None,
     ) -> Answer:
         """Exactly k items, or the shortfall says why there are fewer; none of those `shown` on the pages before.
+
+        arm: of the experiment that the request takes part in; its variant counts where the request names none.
 
         Raises:
             ApiError: 422 "variant: 'a' is not in the bundle; it has: als, popular, random"
             ApiError: 422 "filter: 'prize' at position 1, wanted one of: category, price, available, not, ("
         """
         started = perf_counter()
-        name = asked.variant or self.bundle.manifest.default_variant
+        name = asked.variant or (arm.variant if arm else self.bundle.manifest.default_variant)
         chosen = self._recommenders.get(name)
         if chosen is None:
             choices = ", ".join(sorted(self._recommenders))
@@ -80,7 +84,13 @@ class Engine:
             query = replace(query, exclude=np.concatenate([query.exclude, self._asking.rows(shown)]))
         rules_version, shape = self._wishes(asked.surface, asked.options.diversity)
         found = chosen.recommend(query, shape)
+        propensities = None
+        if arm is not None and arm.explore is not None:
+            found, propensities = exploring.explored(chosen, query, shape, found, arm.explore, request_id)
         items = self._shown.items(found, query, len(shown), asked.options.explain)
+        if propensities is not None:
+            for item, propensity in zip(items, propensities, strict=True):
+                item.propensity = propensity
         meta = self._meta(found, query, rules_version, started)
         if known.failed:
             meta.failed.append("store")
@@ -126,6 +136,15 @@ class Engine:
             event_weights=self.event_weights,
             metrics=manifest.metrics,
         )
+
+    def serves(self, variant: str) -> bool:
+        """Whether the bundle has this variant."""
+        return variant in self._recommenders
+
+    def segment(self, asked: WhoAsks, known: Known) -> str:
+        """The segment of whoever asks, as in the answer's meta."""
+        query, _ = self._asking.query(RecommendRequest.model_construct(**dict(asked)), known, float("inf"))
+        return queries.segment(query.history)
 
     def knows(self, item_id: str) -> bool:
         """Whether the item can be shown at all."""

@@ -33,6 +33,7 @@ class Freshness:
         self.now = Fresh()
         self.forgotten: frozenset[str] = frozenset()
         self._forgotten_version = 0
+        self.others: dict[str, Engine] = {}  # of bundles that arms of experiments serve
         self._newest: Engine | None = None
         self._counted: tuple[Bundle | None, float] = (None, 0.0)  # for which bundle likes were counted, and when
 
@@ -83,7 +84,7 @@ class Freshness:
         items = {**before.items, **{item.item_id: item for item in changed}}
         more = any(_tells_more(item, before.items.get(item.item_id), serving) for item in changed)
         self.now = Fresh(version, before.revision + more, items, before.likes)
-        for engine in (serving, self._newest):
+        for engine in (serving, self._newest, *self.others.values()):
             if engine is not None:
                 engine.mark(changed)
 

@@ -24,6 +24,7 @@ ANSWERS = Counter(
 )
 FAILED = Counter("recsys_failed_parts", "Answers made without a part, by part", ["part"])
 EVENTS = Counter("recsys_events", "Events: accepted, duplicate, rejected, or refused because of the store", ["outcome"])
+FLAG_FAILURES = Counter("recsys_flag_failures", "Arms that could not be had or served, by experiment", ["experiment"])
 # of several workers the one that spoke last: a sum would go on counting workers that have ended
 BUNDLE = Gauge("recsys_bundle_info", "1 for the bundle that is served", ["bundle_id"], multiprocess_mode="mostrecent")
 REFUSED = Gauge("recsys_release_refused", "1 while the current release is kept out", multiprocess_mode="mostrecent")
@@ -91,6 +92,6 @@ class Measured:
         try:
             await self.app(scope, receive, noting)
         finally:
-            route = getattr(scope.get("route"), "path", "none")
+            route = getattr(scope.get("route"), "path_format", "none")
             REQUESTS.labels(scope["method"], route, status).inc()
             LATENCY.labels(route).observe(perf_counter() - started)

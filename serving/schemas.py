@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving import examples
-from serving.fields import MAX_LIST_LENGTH, Asked, Identifier, K, Timestamp, Variant
+from serving.fields import MAX_LIST_LENGTH, WHOLE, Asked, Identifier, K, Timestamp, Variant
 
 MAX_CURSOR_LENGTH = 65_536
 MAX_BATCH = 100
@@ -34,7 +34,9 @@ class Options(Asked):
         float | None,
         Field(ge=0, le=1, description="0: best first, 1: as different as can be; absent: as the shop set it"),
     ] = None
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="the same seed draws the same random items")] = 0
+    seed: Annotated[
+        int, Field(ge=0, lt=2**31), WHOLE, Field(description="the same seed draws the same random items")
+    ] = 0
 
 
 UserId = Annotated[Identifier | None, Field(description="absent for an anonymous visitor")]
@@ -59,7 +61,12 @@ class WhoAsks(Asked):
     user_id: UserId = None
     anonymous_id: AnonymousId = None
     session: Session = Field(default_factory=list)
+    session_id: Annotated[Identifier | None, Field(description="for experiments that draw sessions")] = None
     surface: Surface = None
+    attributes: Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=64)], Identifier],
+        Field(max_length=50, description="what experiments target, such as country")
+    ] = Field(default_factory=dict)
     variant: Annotated[Variant | None, Field(description="a variant of the bundle; absent for the default one")] = None
     options: Annotated[Options, Field(description="settings of this request")] = Options()
 
@@ -72,16 +79,14 @@ class RecommendRequest(WhoAsks):
     ] = Field(default_factory=list)
     k: K = 10
     cursor: Annotated[
-        str | None, Field(max_length=MAX_CURSOR_LENGTH, description="`next_cursor` of the page before")
+        Annotated[str, Field(max_length=MAX_CURSOR_LENGTH, json_schema_extra={"format": "recsys-cursor"})] | None,
+        Field(description="`next_cursor` of the page before"),
     ] = None
     exclude_ids: Excluded = Field(default_factory=list)
     filter: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=MAX_FILTER_LENGTH,
-            description='such as category = "garden" and price < 20',
-        ),
+        Annotated[str, Field(min_length=1, max_length=MAX_FILTER_LENGTH, json_schema_extra={"format": "recsys-filter"})]
+        | None,
+        Field(description='such as category = "garden" and price < 20'),
     ] = None
     candidates: Annotated[
         list[Identifier] | None,
@@ -142,6 +147,9 @@ class Item(BaseModel):
     fallback: Annotated[bool, Field(description="true when the variant's own sources had no item for this place")]
     title: str
     categories: list[str]
+    propensity: Annotated[
+        float | None, Field(description="the probability of this item in this place; null where nothing explores")
+    ] = None
     reasons: Annotated[list[Reason], Field(description="the largest share first; empty without options.explain")]
 
 
@@ -151,6 +159,7 @@ class Experiment(BaseModel):
     name: str
     variant: str
     propensity: Annotated[float, Field(description="the probability of this variant for this user")]
+    unit: Annotated[str, Field(description="the id that was drawn: of the user, the visitor or the session")]
 
 
 class Meta(BaseModel):

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
+from recsys.experiments.config import Unit
 from serving import cursors, events, identities, metrics
 from serving.background import Background
 from serving.engine import Engine
 from serving.errors import ApiError
+from serving.experiments import Picked
 from serving.fresh import NOBODY, Known
-from serving.schemas import Answer, BatchAnswer, RankRequest, Ready, RecommendRequest, SimilarRequest
+from serving.schemas import Answer, BatchAnswer, Experiment, RankRequest, Ready, RecommendRequest, SimilarRequest
 from serving.settings import Settings
 from serving.stores.protocol import Exposed, Exposure, Store, StoreError
 
@@ -49,7 +51,13 @@ class Service:
         known = await self._known(asked.user_id, asked.anonymous_id)
         read_ms = (perf_counter() - started) * 1e3
         deadline = self._deadline(started)
-        answer = engine.recommend(asked, request_id, known, shown, deadline)
+        engine, picked = self._pick(asked, engine, known)
+        answer = engine.recommend(asked, request_id, known, shown, deadline, picked.arm if picked else None)
+        if picked is not None:
+            given = picked.assignment
+            answer.meta.experiment = Experiment(
+                name=given.experiment, variant=given.arm, propensity=given.probability, unit=given.unit
+            )
         if deadline == AT_ONCE:
             answer.meta.fallback_reason = "shed"
         if answer.meta.shortfall is None:
@@ -149,6 +157,28 @@ class Service:
             raise ApiError(503, self._background.reason)
         return self._background.store
 
+    def _pick(self, asked: RecommendRequest, engine: Engine, known: Known) -> tuple[Engine, Picked | None]:
+        """The arm of whoever asks, and what serves it. One that cannot be served is none, and is counted."""
+        ids: dict[Unit, str | None] = {
+            "user": asked.user_id,
+            "anonymous": asked.anonymous_id,
+            "session": asked.session_id,
+        }
+        units = {kind: value for kind, value in ids.items() if value is not None}
+        if asked.variant is not None or not units or not self._background.assigner.busy:
+            return engine, None
+        about = {**asked.attributes, "segment": engine.segment(asked, known)}
+        if asked.surface is not None:
+            about["surface"] = asked.surface
+        picked = self._background.assigner.pick(units, about)
+        if picked is None:
+            return engine, None
+        other = self._background.other_bundles.engines.get(picked.arm.bundle) if picked.arm.bundle else engine
+        if other is None or not other.serves(picked.arm.variant):
+            metrics.FLAG_FAILURES.labels(picked.assignment.experiment).inc()
+            return engine, None
+        return other, picked
+
     def _deadline(self, started: float) -> float:
         """When no optional part may begin any more; with too much to do, that is now."""
         return AT_ONCE if self._background.load.sheds else started + self._settings.deadline_ms / 1e3
@@ -181,7 +211,9 @@ class Service:
             Exposure(
                 request_id=answer.request_id,
                 timestamp=time.time(),
-                unit=asked.user_id or asked.anonymous_id or answer.request_id,
+                unit=meta.experiment.unit
+                if meta.experiment
+                else asked.user_id or asked.anonymous_id or answer.request_id,
                 user_id=asked.user_id,
                 anonymous_id=answer.request_id if nobody else asked.anonymous_id,
                 experiment=meta.experiment.name if meta.experiment else None,
@@ -190,7 +222,15 @@ class Service:
                 surface=asked.surface,
                 segment=meta.segment,
                 propensity=meta.experiment.propensity if meta.experiment else FULL_PROPENSITY,
-                items=[Exposed(item.item_id, item.rank, item.score, item.source) for item in answer.items],
-                context={"fallback_reason": meta.fallback_reason, "degraded": meta.degraded},
+                items=[
+                    Exposed(item.item_id, item.rank, item.score, item.source, item.propensity) for item in answer.items
+                ],
+                context={
+                    "arm": meta.experiment.variant if meta.experiment else None,
+                    "fallback": meta.fallback,
+                    "fallback_reason": meta.fallback_reason,
+                    "degraded": meta.degraded,
+                    "latency_ms": meta.timings_ms["total"],
+                },
             )
         )

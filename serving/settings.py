@@ -34,6 +34,10 @@ class Settings(BaseModel):
     rules: Path = Field(
         Path("rules.yaml"), description="the shop's rules, followed while the API runs; see docs/rules.md"
     )
+    experiments: Path = Field(
+        Path("experiments.yaml"), description="the A/B tests, followed while the API runs; see docs/experiments.md"
+    )
+    flag_provider: str = Field("", description="package.module:factory of an OpenFeature provider that assigns arms")
     environment: Literal["development", "production"] = Field(
         "development", description="production refuses to start without keys or with the secret of development"
     )

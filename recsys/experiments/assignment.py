@@ -72,23 +72,25 @@ def arm_of(experiment: Experiment, at: float) -> str | None:
 
 def assign(experiments: Experiments, subject: Subject, now: datetime) -> list[Assignment]:
     """At most one assignment for every running experiment, in the order of the file."""
-    found = []
-    for name, experiment in experiments.experiments.items():
-        unit = subject.units.get(experiment.unit)
-        if unit is None or not experiment.running(now) or not _targeted(experiment, subject):
-            continue
-        if unit in experiment.forced:
-            found.append(Assignment(name, experiment.forced[unit], unit, 1.0, forced=True))
-            continue
-        if experiments.holdout and bucket(experiments.holdout_seed, unit) < experiments.holdout:
-            continue
-        space = experiment.namespace
-        if space is not None and not space.start <= place(space.layer, unit) < space.end:
-            continue
-        arm = arm_of(experiment, bucket(experiment.seed or name, unit))
-        if arm is not None:
-            found.append(Assignment(name, arm, unit, experiment.arms[arm].weight))
-    return found
+    found = (assign_one(experiments, name, subject, now) for name in experiments.experiments)
+    return [assignment for assignment in found if assignment is not None]
+
+
+def assign_one(experiments: Experiments, name: str, subject: Subject, now: datetime) -> Assignment | None:
+    """The subject's arm in one experiment, None for whoever takes no part in it."""
+    experiment = experiments.experiments[name]
+    unit = subject.units.get(experiment.unit)
+    if unit is None or not experiment.running(now) or not _targeted(experiment, subject):
+        return None
+    if unit in experiment.forced:
+        return Assignment(name, experiment.forced[unit], unit, 1.0, forced=True)
+    if experiments.holdout and bucket(experiments.holdout_seed, unit) < experiments.holdout:
+        return None
+    space = experiment.namespace
+    if space is not None and not space.start <= place(space.layer, unit) < space.end:
+        return None
+    arm = arm_of(experiment, bucket(experiment.seed or name, unit))
+    return Assignment(name, arm, unit, experiment.arms[arm].weight) if arm is not None else None
 
 
 def _targeted(experiment: Experiment, subject: Subject) -> bool:

@@ -1,5 +1,6 @@
 """Keys, scopes and limits, in front of a small app that says what reached it."""
 
+import asyncio
 import logging
 import os
 import subprocess
@@ -16,7 +17,7 @@ from recsys.errors import ParamsError
 from serving import errors, keys, security
 from serving.app import create_app
 from serving.keys import Scope
-from serving.limits import RateLimit
+from serving.limits import BodyLimit, RateLimit
 from serving.request_ids import RequestIds
 from serving.settings import DEVELOPMENT_SECRET, Settings
 
@@ -78,7 +79,9 @@ def test_metrics_can_be_opened(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["", "Bearer", "Bearer ", "Basic abc", "Bearer \xff", f"Bearer {MADE[Scope.EVENTS][1]}"]
+    "header",
+    ["", "Bearer", "Bearer ", "Basic abc", "Bearer \xff", f"Bearer {MADE[Scope.EVENTS][1]}"],
+    ids=["nothing", "no key", "an empty key", "another scheme", "no text", "the hash"],
 )
 def test_what_is_no_key_is_refused_with_our_body(client: TestClient, header: str) -> None:
     answer = client.post("/v1/events", headers={"authorization": header.encode("latin-1")})
@@ -130,6 +133,31 @@ def test_a_body_without_a_length_is_counted() -> None:
     assert client.post("/x", content=chunks(11)).status_code == 413
 
 
+@pytest.mark.parametrize(("messages", "status"), [(10, 200), (11, 413)])
+def test_the_parts_of_a_body_are_added_up(messages: int, status: int) -> None:
+    """As a server hands them over: one message after another, the last one empty."""
+    waiting = [{"type": "http.request", "body": b"a" * 100, "more_body": True}] * messages
+    waiting += [{"type": "http.request", "body": b"", "more_body": False}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return waiting.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while (message := await receive())["more_body"]:
+            body += message["body"]
+        assert body == b"a" * 1000
+        await send({"type": "http.response.start", "status": 200})
+
+    scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")], "state": {"request_id": "r"}}
+    asyncio.run(BodyLimit(app, 1000)(scope, receive, send))
+    assert sent[0]["status"] == status
+
+
 def test_a_length_beside_chunks_does_not_open_a_way_around() -> None:
     client = behind(max_body_bytes=1000)
     headers = {"content-length": "5", "transfer-encoding": "chunked"}
@@ -156,7 +184,9 @@ def test_tokens_come_back_at_the_rate(rate: float) -> None:
         passed += limit._wait("shop") == 0
         now += 0.1
     assert passed == pytest.approx(100 * rate, abs=2 * rate + 1)
-    assert limit._wait("idle for long") == 0
+    now += 1e6
+    at_once = [limit._wait("shop") for _ in range(10)]
+    assert at_once.count(0) == max(1, 2 * rate)  # who was silent for long has saved up two seconds' worth, no more
 
 
 PRODUCTION: dict[str, Any] = {"environment": "production", "api_keys": LINES, "secret": "0123456789abcdef"}

@@ -1,0 +1,67 @@
+"""How a shopper goes through a list: from the top, tired of what was shown before, drawn by the mood of the visit.
+
+A cascade: place 1 is looked at for sure, every next one with probability `patience`. An item that is looked at is
+clicked with a probability between `least` and `most`, by its appeal in [0, 1]:
+
+    appeal = (fit_share * rank of the item in the mood + (1 - fit_share) * rank of its demand today) ** choosiness
+
+Ranks are shares of the catalogue, so only the order counts. Every earlier showing without a click takes `fatigue`.
+
+Source: Craswell, Zoeter, Taylor, Ramsey, "An experimental comparison of click position-bias models", WSDM 2008; ours
+goes on after a click, as people do in a shop.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.datasets.shop_world.items import Floats, Ints
+from recsys.datasets.shop_world.world import FOCUS, World
+
+
+@dataclass(frozen=True)
+class ClickModel:
+    """See the module. most / least is how much better the best item does than the worst: it decides how large any
+    uplift can become, and is an assumption, not a measurement.
+    """
+
+    least: float = 0.03
+    most: float = 0.12
+    fit_share: float = 0.75
+    choosiness: float = 3.0
+    patience: float = 0.9
+    fatigue: float = 0.85
+
+    def examined(self, n_places: int) -> Floats:
+        """(n_places,) probability that each place is looked at."""
+        return np.asarray(self.patience ** np.arange(n_places))
+
+    def chance(self, appeal: Floats, shown_before: Ints) -> Floats:
+        """(n,) probability of a click on items that are looked at; both (n,)."""
+        return np.asarray((self.least + (self.most - self.least) * appeal) * self.fatigue**shown_before)
+
+
+class Appeal:
+    """Appeal of every item in every mood on one day; (n_tastes, n_items) float64 in [0, 1]."""
+
+    def __init__(self, world: World, model: ClickModel) -> None:
+        self._model = model
+        self._items = world.items
+        fit = np.log(world.pull) - np.log(world.items.popularity)  # the mood alone: demand comes on its own
+        self._fit = _ranks(fit / FOCUS)
+        self._day: int | None = None
+        self._today = self._fit
+
+    def on(self, day: int) -> Floats:
+        """The table of a day of the log (days may pass its end); the last day asked for is kept."""
+        if day != self._day:
+            demand = _ranks((self._items.popularity * self._items.pace(day))[None])
+            share = self._model.fit_share
+            self._today = (share * self._fit + (1 - share) * demand) ** self._model.choosiness
+            self._day = day
+        return self._today
+
+
+def _ranks(values: Floats) -> Floats:
+    """Share of the row that is smaller, in [0, 1)."""
+    return np.asarray(values.argsort(axis=1).argsort(axis=1) / values.shape[1])
