@@ -61,6 +61,6 @@ def load_adapter(name: str) -> Adapter:
     """Import `recsys/datasets/<name>.py`.
 
     Raises:
-        ParamsError: "datasets 'shop': no file recsys/datasets/shop.py; there are: files, movielens, ..."
+        ParamsError: "datasets 'shop': no file recsys/datasets/shop.py; there are: events, files, ..."
     """
     return cast(Adapter, extensions.load("datasets", name))

@@ -1,0 +1,179 @@
+"""The events that the API took: what users did after the last training, and the items that shops put.
+
+    adapter: {url: null, guests: true, earlier: null}
+
+Every event belongs to the user that identity merges say; guests whom no merge made a user are users of their own,
+`anonymous:<id>`. Forgotten users are left out. Items are what was put, and whatever else occurs in the events. The
+store moves on all the time: `dvc repro --force fetch` takes a new copy. Its tables: `docs/stores.md`.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import apsw
+import polars as pl
+import psycopg
+from pydantic import BaseModel, ConfigDict
+
+from recsys.datasets import RawTables
+from recsys.errors import DataError, SourceUnreachableError
+
+STORE_URL = "RECSYS_STORE_URL"
+DEFAULT_URL = "sqlite:///store/events.sqlite"
+SQLITE = "sqlite:///"
+PART_ROWS = 500_000
+TIME = pl.Datetime("us", "UTC")
+EVENTS = """SELECT person, user_id, anonymous_id, item_id, event, value, timestamp FROM events
+    ORDER BY timestamp, event_id"""
+EVENT_COLUMNS = {
+    "person": pl.String, "user_id": pl.String, "anonymous_id": pl.String, "item_id": pl.String, "event": pl.String,
+    "value": pl.Float64, "timestamp": pl.Float64,
+}  # fmt: skip
+ITEMS = "SELECT item_id, title, text, categories, price, available, first_seen FROM items ORDER BY item_id"
+ITEM_COLUMNS = {
+    "item_id": pl.String, "title": pl.String, "text": pl.String, "categories": pl.String, "price": pl.Float64,
+    "available": pl.Boolean, "first_seen": pl.Float64,
+}  # fmt: skip
+PARTS, PUT, EARLIER, EARLIER_ITEMS = "events-*.parquet", "items.parquet", "earlier.parquet", "earlier-items.parquet"
+
+Rows = Iterator[tuple[Any, ...]]
+Select = Callable[[str], Rows]
+
+
+class Config(BaseModel):
+    """url: of the store; null: the variable RECSYS_STORE_URL (passwords belong there) or sqlite:///store/events.sqlite.
+
+    guests: keep visitors without a user_id. earlier: a folder with interactions.parquet and items.parquet from before
+    the store, such as a copy of data/tables; its rows come first, and its forgotten users are left out too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str | None = None
+    guests: bool = True
+    earlier: Path | None = None
+
+
+def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
+    """Copy events and items as they are at one moment; the seed plays no part.
+
+    Raises:
+        SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_STORE_URL to the store of the API"
+        DataError: the store cannot be read; "earlier/items.parquet: no such file ..."
+    """
+    url = config.url or os.environ.get(STORE_URL) or DEFAULT_URL
+    with _snapshot(url) as select:
+        forgotten = _Forgotten(select)
+        items = pl.DataFrame(list(select(ITEMS)), ITEM_COLUMNS, orient="row", strict=False)
+        n_events = 0
+        for number, part in enumerate(_parts(select(EVENTS))):
+            late = [forgotten.moment(part[name]) >= part["timestamp"] for name in ("user_id", "anonymous_id")]
+            kept = part.filter(~(late[0].fill_null(False) | late[1].fill_null(False)))
+            kept.drop("user_id", "anonymous_id").write_parquet(out / PARTS.replace("*", f"{number:03d}"))
+            n_events += kept.height
+    items.write_parquet(out / PUT)
+    if config.earlier is not None:
+        interactions = _table(config.earlier, "interactions")
+        interactions.filter(forgotten.moment(interactions["user_id"]).is_null()).write_parquet(out / EARLIER)
+        _table(config.earlier, "items").write_parquet(out / EARLIER_ITEMS)
+    return {"source": "events store", "database": url.partition(":")[0], "events": n_events, "items": items.height}
+
+
+def tables(config: Config, raw: Path) -> RawTables:
+    """What is said of an item in the store goes before what was said earlier, field by field.
+
+    Raises:
+        DataError: "data/raw: no file 'items.parquet'; fetch the raw data first"
+    """
+    if not (raw / PUT).is_file():
+        raise DataError(f"{raw}: no file {PUT!r}; fetch the raw data first")
+    guest = pl.col("person").str.starts_with("a:")
+    name = pl.col("person").str.slice(2)
+    interactions = (
+        pl.scan_parquet(sorted(raw.glob(PARTS)))
+        .filter(~guest | config.guests)
+        .select(
+            "item_id", "event", "value",
+            user_id=pl.when(guest).then(pl.lit("anonymous:") + name).otherwise(name),
+            timestamp=_time("timestamp"),
+        )
+    )  # fmt: skip
+    items = pl.scan_parquet(raw / PUT).with_columns(
+        categories=pl.col("categories").str.json_decode(pl.List(pl.String)), first_seen=_time("first_seen")
+    )
+    if config.earlier is not None:
+        earlier = pl.scan_parquet(raw / EARLIER).drop("weight")
+        interactions = pl.concat([earlier, interactions], how="diagonal")
+        known = pl.scan_parquet(raw / EARLIER_ITEMS)
+        both = items.join(known, on="item_id", how="full", coalesce=True, suffix="_earlier")
+        later = [name for name in ITEM_COLUMNS if name != "item_id"]
+        items = both.select("item_id", *(pl.coalesce(name, f"{name}_earlier") for name in later))
+    seen = interactions.select("item_id").unique().join(items, on="item_id", how="anti")
+    items = pl.concat([items, seen], how="diagonal").sort("item_id")
+    return RawTables(interactions, items, interactions_file=raw / PARTS, items_file=raw / PUT)
+
+
+class _Forgotten:
+    """Who is forgotten: the store knows salted hashes and moments."""
+
+    def __init__(self, select: Select) -> None:
+        ((self._salt,),) = select("SELECT salt FROM salt")
+        self._moments: dict[str, float] = dict(select("SELECT fingerprint, forgotten FROM forgotten"))
+
+    def moment(self, ids: pl.Series) -> pl.Series:
+        """When each of these was forgotten, UTC seconds, or null."""
+        moments = {}
+        if self._moments:
+            for one in ids.drop_nulls().unique():
+                moments[one] = self._moments.get(hashlib.sha256(f"{self._salt}{one}".encode()).hexdigest())
+        return ids.replace_strict(moments, default=None, return_dtype=pl.Float64)
+
+
+def _time(name: str) -> pl.Expr:
+    return (pl.col(name) * 1e6).round().cast(pl.Int64, strict=False).cast(TIME)
+
+
+def _table(folder: Path, name: str) -> pl.DataFrame:
+    file = folder / f"{name}.parquet"
+    if not file.is_file():
+        raise DataError(f"{file}: no such file; correct datasets.events.adapter.earlier in params.yaml")
+    return pl.read_parquet(file)
+
+
+def _parts(rows: Rows) -> Iterator[pl.DataFrame]:
+    """At least one, so that there is a file."""
+    part = list(islice(rows, PART_ROWS))
+    yield pl.DataFrame(part, EVENT_COLUMNS, orient="row")
+    while part := list(islice(rows, PART_ROWS)):
+        yield pl.DataFrame(part, EVENT_COLUMNS, orient="row")
+
+
+def _streamed(server: "psycopg.Connection[Any]", statement: str) -> Rows:
+    with server.cursor("events") as cursor:
+        cursor.itersize = 10_000
+        yield from cursor.execute(statement)
+
+
+@contextmanager
+def _snapshot(url: str) -> Iterator[Select]:
+    """Every select sees the store as it was at the first one."""
+    try:
+        if url.startswith(SQLITE):
+            path = url.removeprefix(SQLITE)
+            if not Path(path).is_file():
+                raise SourceUnreachableError(f"{path}: no such file; set {STORE_URL} to the store of the API")
+            with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as file:
+                file.execute("BEGIN")
+                yield file.execute
+        else:
+            with psycopg.connect(url) as server:
+                server.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                yield lambda statement: _streamed(server, statement)
+    except (apsw.Error, psycopg.Error) as error:
+        said = " ".join(str(error).split())
+        raise DataError(f"events store ({url.partition(':')[0]}): {said}; see docs/stores.md") from error
