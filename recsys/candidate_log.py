@@ -1,9 +1,9 @@
 """Candidates as the main path serves them, with their features and what became of them: what a ranker learns from.
 
-One row a candidate, the rows of a case together. Columns: case, user (user_row), liked (different items that are told),
-n_wanted (targets of the user), all int32; told bool (False: only the end of a longer history), held_out bool, wanted
-bool, and a float32 column a feature. Cases that are judged keep all candidates: those of held-out users, and those with
-the whole history told. The others keep their hits and a sample of the rest.
+One row a candidate, the rows of a case together. Columns: case, user (user_row), n_wanted (targets of the user), all
+int32; told bool (False: only the end of a longer history), held_out bool, wanted bool, and a float32 column a feature.
+Cases that are judged keep all candidates: those of held-out users, and those with the whole history told. The others
+keep their hits and a sample of the rest.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,11 @@ from recsys.evaluation import asking
 from recsys.evaluation.sample import Sample
 from recsys.held_out import held_out
 from recsys.params import RankerParams
-from recsys.ranking_features import RankingFeatures, n_liked
+from recsys.ranking_features import RankingFeatures
 from recsys.recommender import Recommender
 from recsys.splits import Split
 
-OF_A_CASE = {
-    "user": pl.Int32, "liked": pl.Int32, "n_wanted": pl.Int32, "told": pl.Boolean, "held_out": pl.Boolean
-}  # fmt: skip
+OF_A_CASE = {"user": pl.Int32, "n_wanted": pl.Int32, "told": pl.Boolean, "held_out": pl.Boolean}
 
 
 class Recorder:
@@ -42,7 +40,7 @@ class Recorder:
 class Case:
     """One question: of_a_case as in `OF_A_CASE`; wanted (m,) bool; features (m, n_features) float32."""
 
-    of_a_case: tuple[int, int, int, bool, bool]
+    of_a_case: tuple[int, int, bool, bool]
     wanted: BoolArray
     features: FloatArray
 
@@ -93,5 +91,5 @@ def _cases(
             keep = np.ones(len(rows), dtype=np.bool_)
             if known is not None and not kept_out[at]:
                 keep[random.permutation(np.flatnonzero(~wanted))[config.negatives :]] = False
-            of_a_case = (user, n_liked(query.history), len(targets), known is None, bool(kept_out[at]))
+            of_a_case = (user, len(targets), known is None, bool(kept_out[at]))
             yield Case(of_a_case, wanted[keep], features[keep])

@@ -69,7 +69,7 @@ def fit(
     return booster.model_to_string(num_iteration=booster.best_iteration), description
 
 
-def limit(liked: npt.NDArray[np.int32], gain: Values) -> int:
+def limit(liked: npt.NDArray[Any], gain: Values) -> int:
     """The number of liked items up to which the gains of the trees add up to the most; -1 if they never gain.
 
     >>> limit(np.array([1, 1, 3, 5]), np.array([0.2, -0.1, 0.1, -0.3]))

@@ -148,7 +148,11 @@ def model(made: FloatArray, folder: Path) -> None:
 
 
 def write(
-    folder: Path, made: FloatArray | None = None, allow_repeat: bool = False, calibration: Path | None = None
+    folder: Path,
+    made: FloatArray | None = None,
+    allow_repeat: bool = False,
+    calibration: Path | None = None,
+    rankers: dict[str, Path] | None = None,
 ) -> Path:
     """Write the bundle into `folder`, by default with `vectors()`."""
     parts_folder = folder.with_name(folder.name + ".model")
@@ -160,6 +164,7 @@ def write(
         now=NOW.timestamp(),
         models={"als": (parts_folder, parts_folder)},
         calibration=calibration,
+        rankers=rankers or {},
     )
     metrics = {"gate": "made by hand, nothing was measured", "variants": {"als": {"ndcg@10": 0.5}}}
     bundle.write(parts, settings(allow_repeat), metrics, folder)

@@ -1,0 +1,113 @@
+"""The learned ranker orders by trees those it knows little of; a bundle whose ranker is not as written is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys import bundle, learned_ranker, rank_training
+from recsys.bundle import Bundle
+from recsys.contracts import EMPTY_HISTORY, History, Query
+from recsys.errors import BundleError
+from recsys.learned_ranker import Description
+from recsys.rankers import learned
+from recsys.ranking_features import RankingFeatures
+from recsys.recommender import Recommender
+from tests import bundles
+from tests.ranker_logs import CONFIG, planted
+
+NOW = bundles.NOW.timestamp()
+ROWS = np.arange(bundles.N_ITEMS, dtype=np.int32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    trees, about = rank_training.fit(planted(), ["als"], CONFIG, seed=1, threads=1)
+    out = tmp_path_factory.mktemp("trained") / "learned"
+    learned_ranker.write(trees, about.model_copy(update={"trees_up_to": 3}), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def shop(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return bundle.load(bundles.write(tmp_path_factory.mktemp("shop") / "bundle", rankers={"learned": folder}))
+
+
+def fan(n: int) -> History:
+    """Somebody who liked the first n kitchen items."""
+    return History(np.arange(n, dtype=np.int32), np.ones(n, dtype=np.float32), NOW - np.arange(n, 0, -1.0))
+
+
+def ask(shop: Bundle, history: History) -> Query:
+    return Query(history, 5, NOW, vectors={"als": shop.models["als"].encoder.encode(history, NOW)})
+
+
+@pytest.mark.parametrize(("n", "trees"), [(0, False), (1, True), (3, True), (4, False)])
+def test_trees_for_those_who_told_a_little_else_the_formula(shop: Bundle, folder: Path, n: int, trees: bool) -> None:
+    import lightgbm
+
+    query, ranker = ask(shop, fan(n)), learned.build(shop, learned.Config())
+    found = ranker.rank(query, ROWS, np.empty((1, len(ROWS)), dtype=np.float32))
+    table = RankingFeatures(shop, ["als"]).of(query, ROWS)
+    by_trees = lightgbm.Booster(model_file=folder / "model.txt").predict(table)
+    assert np.allclose(found, by_trees, atol=1e-6) == trees
+    assert np.isfinite(found).all()
+
+
+def test_who_told_nothing_gets_what_is_popular(shop: Bundle) -> None:
+    ranker = learned.build(shop, learned.Config())
+    answer = Recommender(shop, "popular", ranker=ranker).recommend(Query(EMPTY_HISTORY, 10, NOW))
+    plain = Recommender(shop, "popular").recommend(Query(EMPTY_HISTORY, 10, NOW))
+    assert [slot.row for slot in answer.slots] == [slot.row for slot in plain.slots]
+
+
+def test_the_formula_agrees_with_the_model_for_those_known_well(shop: Bundle) -> None:
+    ranker = learned.build(shop, learned.Config())
+    query = Query(fan(5), 8, NOW)
+    plain = Recommender(shop, "als").recommend(query)
+    answer = Recommender(shop, "als", ranker=ranker).recommend(query)
+    assert [slot.row for slot in answer.slots] == [slot.row for slot in plain.slots]
+
+
+def test_a_bundle_without_the_ranker_is_refused(tmp_path: Path) -> None:
+    empty = bundle.load(bundles.write(tmp_path / "bundle"))
+    with pytest.raises(
+        BundleError, match=r"^ranker 'learned': the bundle has no folder rankers/learned; run `dvc repro`$"
+    ):
+        learned.build(empty, learned.Config())
+
+
+@pytest.mark.parametrize("name", ["model.txt", "ranker.json"])
+@pytest.mark.parametrize("harm", ["alter", "remove"])
+def test_a_bundle_whose_ranker_was_changed_is_refused(folder: Path, tmp_path: Path, name: str, harm: str) -> None:
+    written = bundles.write(tmp_path / "bundle", rankers={"learned": folder})
+    path = written / "rankers" / "learned" / name
+    if harm == "alter":
+        path.write_text(path.read_text().replace("1", "2", 1))
+    else:
+        path.unlink()
+    with pytest.raises(BundleError, match=rf"rankers/learned/{name}: (sha256 is|named in the manifest but missing)"):
+        bundle.load(written)
+
+
+def test_a_missing_folder_is_refused_when_the_bundle_is_written(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"nowhere: no such folder, a bundle needs it"):
+        bundles.write(tmp_path / "bundle", rankers={"learned": tmp_path / "nowhere"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"models": ["als", "gone"]}, "model 'gone' is not in the bundle"),
+        ({"features": ["als_score"]}, "trained on other features than this code computes"),
+    ],
+)
+def test_a_ranker_of_another_bundle_or_code_is_refused(
+    folder: Path, tmp_path: Path, change: dict[str, list[str]], message: str
+) -> None:
+    about = learned_ranker.read(folder).model_dump() | change
+    trees = (folder / "model.txt").read_text()
+    learned_ranker.write(trees, Description.model_validate(about), tmp_path / "other")
+    loaded = bundle.load(bundles.write(tmp_path / "bundle", rankers={"learned": tmp_path / "other"}))
+    with pytest.raises(BundleError, match=message):
+        learned.build(loaded, learned.Config())

@@ -1,0 +1,64 @@
+"""What a ranker learned from is, bit by bit, what it sees when the same question is served."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys import assemble, bundle, learned_ranker, params, splits
+from recsys.contracts import FloatArray, IntArray, Query
+from recsys.evaluation import asking
+from recsys.held_out import held_out
+from recsys.ranking_features import RankingFeatures
+from recsys.recommender import Recommender
+
+FOLD: splits.ScoredFold = "test"
+
+
+@pytest.fixture(scope="module")
+def log(pipeline: Path) -> pl.DataFrame:
+    return pl.read_parquet(pipeline / "candidates" / FOLD / "learned.parquet")
+
+
+@pytest.fixture(scope="module")
+def split(pipeline: Path) -> splits.Split:
+    return splits.load(pipeline / "data" / "split")
+
+
+def test_serving_sees_the_features_of_training(
+    pipeline: Path, log: pl.DataFrame, split: splits.Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = params.load(pipeline / "params.yaml")
+    folders = (pipeline / "models" / FOLD, pipeline / "indexes" / FOLD)
+    parts = assemble.parts(split, FOLD, *folders, settings, rankers=pipeline / "rankers" / FOLD)
+    bundle.write(parts, settings, {}, tmp_path / "bundle")
+    recommender = Recommender(bundle.load(tmp_path / "bundle"), "learned")
+    served: list[FloatArray] = []
+    compute = RankingFeatures.of
+
+    def spy(self: RankingFeatures, query: Query, rows: IntArray) -> FloatArray:
+        served.append(compute(self, query, rows))
+        return served[-1]
+
+    monkeypatch.setattr(RankingFeatures, "of", spy)
+    features = learned_ranker.read(pipeline / "rankers" / FOLD / "learned").features
+    told = log.filter("told").partition_by("case", maintain_order=True)
+    assert len(told) > 20
+    for case in told[:20]:
+        served.clear()
+        asking.answer(recommender, split, FOLD, case["user"][0], max(settings.evaluate.at), settings.seed)
+        logged = case.select(features).to_numpy()
+        assert np.array_equal(served[-1], logged, equal_nan=True)
+
+
+def test_judged_cases_are_whole_and_the_others_keep_their_hits(log: pl.DataFrame, split: splits.Split) -> None:
+    names = split.users["user_id"][log["user"].to_numpy()]
+    assert held_out(names).tolist() == log["held_out"].to_list()
+    cases = log.group_by("case").agg(pl.col("told", "held_out").first(), pl.col("wanted").sum(), candidates=pl.len())
+    assert 0 < cases["held_out"].mean() < 1
+    sampled = cases.filter(~pl.col("told"), ~pl.col("held_out"))
+    whole = cases.filter(pl.col("told") | pl.col("held_out"))
+    assert (sampled["candidates"] <= sampled["wanted"] + 30).all()
+    assert whole["candidates"].min() > 60
+    assert sampled["wanted"].sum() > 0
