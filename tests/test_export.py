@@ -137,6 +137,16 @@ def test_readers_see_the_old_lists_until_the_new_ones_are_whole(
     assert read() == expected(new) != expected(old)
 
 
+def test_who_reads_the_old_file_reads_it_to_its_end(two: list[Recommender], tmp_path: Path) -> None:
+    path = tmp_path / "lists.csv"
+    export.export(two[0], K, target(two[0], str(path), "lists"))
+    content = path.read_bytes()
+    with path.open("rb") as reader:
+        start = reader.read(1)
+        export.export(two[1], K, target(two[1], str(path), "lists"))
+        assert start + reader.read() == content != path.read_bytes()
+
+
 def test_back_to_the_version_before(two: list[Recommender], place: tuple[str, str, Read]) -> None:
     to, name, read = place
     for recommender in (*two, *two):
