@@ -60,6 +60,25 @@ def test_a_source_that_raises(shop: TestClient, monkeypatch: pytest.MonkeyPatch)
     assert {item["source"] for item in ask(shop)["items"]} == {"static"}
 
 
+def test_a_source_that_is_slow(shop: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for a few times, then left alone, and back when it is well."""
+    search = Index.search
+
+    def slow(*args: Any) -> Any:
+        time.sleep(0.06)  # more than half of the deadline
+        return search(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "search", slow)
+        for _ in range(5):
+            assert {item["source"] for item in ask(shop)["items"]} == {"als"}
+        assert ask(shop)["meta"]["failed"] == ["source als"]
+    deadline = time.monotonic() + 30
+    while ask(shop)["meta"]["degraded"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_store_that_fails(shop: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: Any) -> None:
         raise StoreError("the disk is gone")
