@@ -10,8 +10,17 @@ MAX_LIST_LENGTH = 1000
 
 # a NUL cannot be kept by PostgreSQL, and no id needs one
 Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*$")]
-Variant = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
-K = Annotated[int, Field(ge=1, le=MAX_K, description="how many items to answer with")]
+# the format says where texts come from that fit: of this API, or of its documentation
+Variant = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, json_schema_extra={"format": "recsys-variant"})]
+
+
+def _whole(value: Any) -> Any:
+    """JSON knows no integers: 5.0 is one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+K = Annotated[int, Field(ge=1, le=MAX_K), WHOLE, Field(description="how many items to answer with")]
 
 
 def _no_number(value: Any) -> Any:

@@ -1,8 +1,18 @@
 """The routes. The name of a function is its operation id: renaming one breaks generated clients."""
 
 from fastapi import Request
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from serving.service import Service
+
+
+class AnyText(PathConvertor):
+    """As `path`, but for line ends too: an id may be any text."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("text", AnyText())
 
 
 def service_of(request: Request) -> Service:

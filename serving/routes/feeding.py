@@ -45,7 +45,7 @@ async def merge_identities(
 
 
 @router.delete(
-    "/users/{user_id:path}", response_model=identities.Forgotten, responses=documented(422, 500, 503), summary="Forget"
+    "/users/{user_id:text}", response_model=identities.Forgotten, responses=documented(422, 500, 503), summary="Forget"
 )
 async def forget_user(
     user_id: Annotated[Identifier, Path(examples=["u0000001"])], request: Request

@@ -46,7 +46,7 @@ async def recommend_batch(
 
 
 @router.get(
-    "/recommend/{user_id:path}", response_model=Answer, responses=documented(422, 500, 503), summary="The simple case"
+    "/recommend/{user_id:text}", response_model=Answer, responses=documented(422, 500, 503), summary="The simple case"
 )
 async def recommend_user(
     user_id: Annotated[Identifier, Path(examples=["u0000001"])],

@@ -79,7 +79,7 @@ def test_the_simple_case_is_the_same_answer(client: TestClient) -> None:
     assert response.json()["items"] == recommend(client, user_id="anna", k=3, variant="als_recent")["items"]
 
 
-@pytest.mark.parametrize("user_id", ["żółw/🐢", "a b", "/a/", "a%2Fb", "?k=1"])
+@pytest.mark.parametrize("user_id", ["żółw/🐢", "a b", "/a/", "a%2Fb", "?k=1", "a\nb\n"])
 def test_any_id_fits_into_the_path(client: TestClient, user_id: str) -> None:
     response = client.get(f"/v1/recommend/{quote(user_id, safe='')}")
     assert response.json()["items"] == recommend(client, user_id=user_id)["items"]

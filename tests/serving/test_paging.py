@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from serving import cursors
@@ -56,17 +56,12 @@ def test_a_cursor_holds_what_was_shown(shown: list[str]) -> None:
     assert (cursors.decode(cursor, SECRET) if shown else cursor) == (shown or None)
 
 
-@given(st.data())
-def test_an_altered_cursor_is_refused(data: st.DataObject) -> None:
-    cursor = cursors.encode(["kitchen-1", "kitchen-2"], SECRET)
-    assert cursor is not None
-    at = data.draw(st.integers(0, len(cursor) - 1))
-    other = data.draw(st.sampled_from("ABCDwxyz0189-_").filter(lambda letter: letter != cursor[at]))
-    altered = cursor[:at] + other + cursor[at + 1 :]
-    try:
-        assert cursors.decode(altered, SECRET) == ["kitchen-1", "kitchen-2"]  # spare bits of the last letter
-    except ApiError as error:
-        assert error.status == 422
+@given(at=st.integers(0, 40), other=st.sampled_from("ABCDwxyz0189-_"))
+def test_an_altered_cursor_is_refused(at: int, other: str) -> None:
+    cursor = cursors.encode(["kitchen-1", "kitchen-2"], SECRET) or ""
+    assume(cursor[at] != other)
+    with pytest.raises(ApiError, match="not one that this API gave"):
+        cursors.decode(cursor[:at] + other + cursor[at + 1 :], SECRET)
 
 
 def test_a_cursor_of_another_secret_and_one_that_unpacks_to_gigabytes() -> None:

@@ -3,20 +3,16 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from serving.stores.migrations import migrate
+from tests.servers import serving
 
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 LOOK = """
@@ -61,31 +57,6 @@ def test_the_api_loads_no_training_library(fresh: dict[str, Any]) -> None:
 def test_every_library_keeps_to_one_thread(fresh: dict[str, Any]) -> None:
     assert len(fresh["threads"]) >= 4  # OpenBLAS of numpy and of faiss, OpenMP, faiss, polars
     assert set(fresh["threads"].values()) == {1}, fresh["threads"]
-
-
-@contextmanager
-def serving(
-    command: list[str], bundle: Path, root: Path, log: Path, workers: int
-) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """A server whose workers are all ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    with log.open("wb") as output:
-        environment = {**os.environ, "RECSYS_BUNDLE": str(bundle), "RECSYS_PORT": port, "RECSYS_WORKERS": str(workers)}
-        environment["RECSYS_STORE_URL"] = f"sqlite:///{log.parent}/events.sqlite"
-        migrate(environment["RECSYS_STORE_URL"])
-        process = subprocess.Popen(command, env=environment, cwd=root, stdout=output, stderr=output)
-        try:
-            deadline = time.monotonic() + 120
-            while log.read_text().count("serving bundle") < workers:
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}", process
-        finally:
-            process.kill()
-            process.wait()
 
 
 def get(url: str) -> tuple[int, Any]:
