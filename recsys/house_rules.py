@@ -1,7 +1,7 @@
 """What a shop may write into its file of rules. All of it is optional; an empty file wishes for nothing.
 
 block:      {items: [id], categories: [name], filters: [filter]}        never shown
-cap:        {every_category: 3, categories: {name: 2}}                  at most so many of a category in one answer
+cap:        {every_category: 3, categories: {name: 2}, surfaces: [name]}      at most so many in one answer
 boost:      [{filter: filter, factor: 1.5}]                             counts for more in the order
 bury:       [{filter: filter, factor: 0.5}]                             counts for less
 pin:        [{item: id, position: 1, since: time, until: time, surfaces: [name]}]    a fixed place
@@ -28,10 +28,14 @@ class Block(Section):
 
 
 class Cap(Section):
-    """At most so many items of a category in one answer; a category that is named has its own number."""
+    """At most so many items of a category in one answer; a category that is named has its own number.
+
+    On all surfaces if none is named; on the page of one category a cap would cut the answer short.
+    """
 
     every_category: int | None = Field(None, ge=1)
     categories: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    surfaces: list[str] = Field(default_factory=list)
 
 
 class Boost(Section):

@@ -6,6 +6,7 @@
 Who forbids, wins: a blocked item is not pinned, and a pin counts for the caps like any item.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from recsys.contracts import NO_ROWS, PIN, BoolArray, FloatArray, IntArray, Quer
 from recsys.filter_grammar import categories, parse
 from recsys.filters import Filters
 from recsys.groups import Groups
-from recsys.house_rules import Block, Boost, Bury, Cap, Pin, Rules
+from recsys.house_rules import Block, Boost, Bury, Pin, Rules
 from recsys.recommender import NEW
 
 POOL = 5  # caps and diversity choose among so many ordered slots for one of the answer,
@@ -32,7 +33,8 @@ class HouseShape:
     """See `Shape`.
 
     allowed: (n_items,) bool, None where nothing is blocked; factors: (n_items,) float32, None where nothing is boosted
-    or buried; caps: (n_categories,) int32 by the codes of `groups`, None without caps; placed: (row, pin) by position.
+    or buried; caps: (n_categories,) int32 by the codes of `groups`, None without caps; capped_on: the surfaces with
+    caps, all if empty; placed: (row, pin) by position.
     """
 
     bundle: Bundle
@@ -40,15 +42,18 @@ class HouseShape:
     allowed: BoolArray | None = None
     factors: FloatArray | None = None
     caps: IntArray | None = None
+    capped_on: tuple[str, ...] = ()
     placed: tuple[tuple[int, Pin], ...] = ()
     diversity: float = 0.0
 
     def at(self, now: float, surface: str | None = None, diversity: float | None = None) -> "HouseShape":
         """What of it counts at a moment (UTC seconds) on a surface, with the diversity that a request asked for."""
         placed = tuple((row, pin) for row, pin in self.placed if _stands(pin, now, surface))
-        if placed == self.placed and diversity is None:
+        caps = self.caps if not self.capped_on or surface in self.capped_on else None
+        if placed == self.placed and caps is self.caps and diversity is None:
             return self
-        return replace(self, placed=placed, diversity=self.diversity if diversity is None else diversity)
+        diverse = self.diversity if diversity is None else diversity
+        return replace(self, placed=placed, caps=caps, diversity=diverse)
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray:
         return np.ones(len(rows), dtype=np.bool_) if self.allowed is None else self.allowed[rows]
@@ -74,20 +79,19 @@ class HouseShape:
     def room(self, slots: list[Slot], rows: IntArray, n: int) -> npt.NDArray[np.intp]:
         if self.caps is None:
             return np.arange(min(n, len(rows)))
-        left = self.caps.copy()
-        for slot in slots:
-            left[self.groups.of(slot.row)] -= 1
+        taken = Counter(code for slot in slots for code in self.groups.of(slot.row).tolist())
         chosen: list[int] = []
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
+            full = [code for code, count in taken.items() if count >= self.caps[code]]
             places, codes = self.groups.pairs(part)
-            full = np.bincount(places[left[codes] <= 0], minlength=len(part)) > 0
-            for place in np.flatnonzero(~full).tolist():
+            shut = np.bincount(places[np.isin(codes, full)], minlength=len(part)) > 0
+            for place in np.flatnonzero(~shut).tolist():
                 if len(chosen) == n:
-                    break
-                mine = self.groups.of(part[place])
-                if (left[mine] > 0).all():
-                    left[mine] -= 1
+                    return np.array(chosen, dtype=np.intp)
+                mine = self.groups.of(part[place]).tolist()
+                if all(taken[code] < self.caps[code] for code in mine):
+                    taken.update(mine)
                     chosen.append(start + place)
         return np.array(chosen, dtype=np.intp)
 
@@ -144,11 +148,13 @@ def compiled(rules: Rules, bundle: Bundle) -> tuple[HouseShape, list[str]]:
         wishes: list[Boost | Bury] = [*rules.boost, *rules.bury]
         for rule in wishes:
             factors[filters.mask(rule.filter)] *= np.float32(rule.factor)
-    if rules.cap != Cap():
+    if rules.cap.every_category or rules.cap.categories:
         most = rules.cap.every_category or UNCAPPED
         caps = np.array([rules.cap.categories.get(name, most) for name in groups.names], dtype=np.int32)
     pins = tuple((row, pin) for row, pin in placed if row is not None)
-    return HouseShape(bundle, groups, allowed, factors, caps, pins, rules.diversity), _missing(rules, catalogue)
+    capped_on = tuple(rules.cap.surfaces)
+    made = HouseShape(bundle, groups, allowed, factors, caps, capped_on, pins, rules.diversity)
+    return made, _missing(rules, catalogue)
 
 
 def _missing(rules: Rules, catalogue: Catalogue) -> list[str]:

@@ -122,6 +122,13 @@ def test_a_cap_is_kept_and_the_list_still_full(shop: Bundle) -> None:
     assert rows_of(answer)[:2] == rows_of(ask(shop, shape(shop)))[:2]
 
 
+def test_a_cap_has_its_surfaces(shop: Bundle) -> None:
+    wishes = shape(shop, cap={"categories": {"kitchen": 2}, "surfaces": ["home"]})
+    for surface, shown in [("home", 2), ("category", 6), (None, 6)]:
+        rows = rows_of(ask(shop, wishes.at(NOW, surface), k=6))
+        assert len([row for row in rows if row in bundles.KITCHEN]) == shown
+
+
 def test_a_cap_on_every_category_leaves_a_shortfall_that_says_so(shop: Bundle) -> None:
     wishes = shape(shop, cap={"every_category": 3, "categories": {"garden > tools": 1}})
     answer = ask(shop, wishes, "a stranger", k=20)
