@@ -13,6 +13,7 @@ from recsys.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, NO_ROWS, FloatArray, Query
 from recsys.index import Index
 from recsys.recommender import Answer, Recommender
+from recsys.sources import nearest
 from tests import bundles
 
 NOW = bundles.NOW.timestamp()
