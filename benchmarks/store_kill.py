@@ -1,0 +1,140 @@
+"""Is an acknowledged event ever lost? Writers are killed with -9 at a random moment: benchmarks/results/store_kill.json
+
+    python -m benchmarks.store_kill         100 kills on each store
+    python -m benchmarks.store_kill 10      another number
+
+A writer process sends events, 16 at a time, and reports on its output each event that it is about to send and each that
+was acknowledged. After the kill the store must hold every acknowledged event. Then every event is sent again, as by a
+client that got no answer, and each must be there and be counted exactly once. In every fourth round PostgreSQL itself
+is stopped at that moment, without a checkpoint. What this cannot show is a power failure: the kernel keeps what it took
+when a process dies. Against that stand synchronous=FULL and synchronous_commit=on.
+"""
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import apsw
+import psycopg
+
+from benchmarks import servers
+from benchmarks.machine import describe
+from serving.stores import open_store
+from serving.stores.migrations import migrate
+from serving.stores.protocol import SQLITE, Event, StoreError
+
+RESULTS = Path(__file__).parent / "results" / "store_kill.json"
+SENDERS = 16
+NOW = 1_700_000_000.0
+
+
+def event(event_id: str) -> Event:
+    """Each a purchase of one of ten items by one of ten users."""
+    digit = event_id[-1]
+    return Event(event_id, f"user-{digit}", None, f"item-{digit}", "purchase", None, NOW, None, NOW)
+
+
+async def write(url: str, name: str) -> None:
+    """Send until killed; one line per event: `>` before it is sent, `=` when it is acknowledged."""
+    store = await open_store(url)
+
+    async def sender(own: int) -> None:
+        for number in range(10**9):
+            event_id = f"{name}-{own}-{number}"
+            os.write(1, f">{event_id}\n".encode())
+            try:
+                await store.add_events([event(event_id)])
+            except StoreError:
+                await asyncio.sleep(0.05)
+                continue
+            os.write(1, f"={event_id}\n".encode())
+
+    await asyncio.gather(*(sender(own) for own in range(SENDERS)))
+
+
+def kill_one(
+    url: str, name: str, wait_s: float, server: servers.Postgres | None, report: Path
+) -> tuple[set[str], set[str]]:
+    """Kill a writer, and stop `server`, `wait_s` after the first acknowledgement: (sent, acknowledged)."""
+    command = [sys.executable, "-m", "benchmarks.store_kill", "--write", url, name]
+    with report.open("wb") as output, subprocess.Popen(command, stdout=output) as process:
+        while b"=" not in report.read_bytes():
+            if process.poll() is not None:
+                raise RuntimeError(f"the writer ended by itself: exit code {process.returncode}")
+            time.sleep(0.01)
+        time.sleep(wait_s)
+        if server is not None:
+            server.stop()
+        process.kill()
+    if server is not None:
+        server.start()
+    lines = report.read_text().split("\n")[:-1]
+    return {line[1:] for line in lines if line[0] == ">"}, {line[1:] for line in lines if line[0] == "="}
+
+
+async def send_again(url: str, event_ids: set[str]) -> None:
+    """What a client does that got no answer; here also for what was answered."""
+    store = await open_store(url)
+    await store.add_events([event(event_id) for event_id in sorted(event_ids)])
+    await store.close()
+
+
+def select(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """Read with the database's own driver."""
+    if url.startswith(SQLITE):
+        with closing(apsw.Connection(url.removeprefix(SQLITE))) as file:
+            return file.execute(statement).fetchall()
+    with psycopg.connect(url) as connection:
+        return connection.execute(statement).fetchall()  # type: ignore[call-overload,no-any-return]
+
+
+def kill(url: str, kills: int, folder: Path, server: servers.Postgres | None = None) -> dict[str, int]:
+    """All rounds on one store, which grows; counts that must be 0, and how much was at stake."""
+    migrate(url)
+    draw = random.Random(7)
+    found = {"kills": kills, "acknowledged": 0, "unanswered": 0, "lost": 0, "duplicated": 0, "miscounted": 0}
+    everything: set[str] = set()
+    for number in range(kills):
+        stopped = server if number % 4 == 3 else None
+        sent, acknowledged = kill_one(url, f"r{number}", draw.random() * 0.4, stopped, folder / "report")
+        stored = {row[0] for row in select(url, f"SELECT event_id FROM events WHERE event_id LIKE 'r{number}-%'")}
+        found["acknowledged"] += len(acknowledged)
+        found["unanswered"] += len(sent - acknowledged)
+        found["lost"] += len(acknowledged - stored)
+        asyncio.run(send_again(url, sent))
+        everything |= sent
+    ids = [row[0] for row in select(url, "SELECT event_id FROM events")]
+    counted = select(url, "SELECT sum(n) FROM item_hours")[0][0]
+    found["duplicated"] = len(ids) - len(set(ids))
+    found["lost"] += len(everything - set(ids))
+    found["miscounted"] = abs(int(counted) - len(ids))
+    return found
+
+
+def main() -> None:
+    """Measure both and write the file."""
+    if sys.argv[1:2] == ["--write"]:
+        asyncio.run(write(*sys.argv[2:4]))
+    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    machine = describe()
+    with tempfile.TemporaryDirectory() as temporary, servers.postgres() as server:
+        folder = Path(temporary)
+        results = {
+            "machine": machine,
+            "sqlite": kill(f"{SQLITE}{folder}/events.sqlite", kills, folder),
+            "postgresql": kill(server.new_database(), kills, folder, server),
+        }
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
