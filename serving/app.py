@@ -23,6 +23,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the app; it starts at once and is ready as soon as its bundle is loaded."""
     settings = settings or Settings.from_environment()
     background = Background(settings)
+    service = Service(settings, background)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -31,6 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+        await service.close()
 
     app = FastAPIOffline(
         title="Recommendations",
@@ -41,7 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         generate_unique_id_function=_function_name,
     )
-    app.state.service = Service(settings, background)
+    app.state.service = service
     security.protect(app, settings)
     app.add_middleware(LoadShedding, load=background.load)
     app.add_middleware(RequestIds)

@@ -35,15 +35,15 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Asked:
-    """Everything that an answer depends on. `owner` is the user or the visitor, `history` and `items` are versions."""
+    """Everything that an answer depends on; `owner` is the user or the visitor, `history` and `items` are versions."""
 
     owner: str
     bundle_id: str
     rules: str
     experiment: str
     variant: str
-    history: int
-    items: int
+    history: str
+    items: str
     request: str
 
     @property

@@ -16,6 +16,7 @@ from serving.engine import Engine
 from serving.errors import ApiError
 from serving.experiments import Picked
 from serving.fresh import NOBODY, Known
+from serving.kept import Kept
 from serving.schemas import Answer, BatchAnswer, Experiment, RankRequest, Ready, RecommendRequest, SimilarRequest
 from serving.settings import Settings
 from serving.stores.protocol import Exposed, Exposure, Store, StoreError
@@ -31,6 +32,11 @@ class Service:
     def __init__(self, settings: Settings, background: Background) -> None:
         self._settings = settings
         self._background = background
+        self._kept = Kept(settings, background)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._kept.close()
 
     def engine(self) -> Engine:
         """What is served now. A request asks once and keeps it, so that no answer mixes two bundles.
@@ -52,7 +58,7 @@ class Service:
         read_ms = (perf_counter() - started) * 1e3
         deadline = self._deadline(started)
         engine, picked = self._pick(asked, engine, known)
-        answer = engine.recommend(asked, request_id, known, shown, deadline, picked.arm if picked else None)
+        answer = await self._kept.recommend(engine, asked, request_id, known, shown, deadline, picked)
         if picked is not None:
             given = picked.assignment
             answer.meta.experiment = Experiment(
@@ -129,6 +135,7 @@ class Service:
         store = self.store()
         deleted = await store.forget(user_id)
         self._background.freshness.forgotten |= {store.fingerprint(user_id)}
+        await self._kept.forget(user_id)
         return identities.Forgotten(deleted=deleted)
 
     async def ready(self) -> Ready:

@@ -21,7 +21,7 @@ class Listed(BaseModel):
     degraded: bool = False
 
 
-ASKED = Asked("anna", "b1", "r1", "exp", "als", history=7, items=3, request='{"k": 5}')
+ASKED = Asked("anna", "b1", "r1", "exp", "als", history="7", items="3", request='{"k": 5}')
 
 
 class Computing:
@@ -81,7 +81,7 @@ def test_the_second_answer_is_the_first_one(url: str) -> None:
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Asked)])
 def test_whatever_an_answer_depends_on_makes_another_key(url: str, field: str) -> None:
-    changed = replace(ASKED, **{field: 8 if isinstance(getattr(ASKED, field), int) else "other"})
+    changed = replace(ASKED, **{field: "other"})
 
     async def work(opened: Cache[Listed]) -> None:
         compute = Computing()
@@ -152,7 +152,7 @@ def test_a_degraded_answer_is_not_kept(url: str) -> None:
 def test_forgetting_a_user_leaves_the_others(url: str) -> None:
     async def work(opened: Cache[Listed]) -> None:
         compute = Computing()
-        for asked in (ASKED, replace(ASKED, history=8), replace(ASKED, owner="ben")):
+        for asked in (ASKED, replace(ASKED, history="8"), replace(ASKED, owner="ben")):
             await opened.answer(asked, compute)
         await settled(opened)
         assert await opened.forget("anna") == 2
