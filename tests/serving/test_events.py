@@ -1,11 +1,11 @@
 """What users do is kept before it is acknowledged, counted once, and changes their next answer."""
 
-import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from fastapi.testclient import TestClient
 
@@ -32,7 +32,8 @@ def ids(client: TestClient, **body: Any) -> list[str]:
 
 
 def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(folder / "events.sqlite")) as database:
+    # not `sqlite3`: a second SQLite library in one process undoes the file locks of the first
+    with closing(apsw.Connection(str(folder / "events.sqlite"))) as database:
         return database.execute(query).fetchall()
 
 
