@@ -48,6 +48,9 @@ def test_the_graph_goes_from_fetch_to_release(copy: Path, run: Run) -> None:
     for edge in (
         '"fetch" -> "prepare"',
         '"split" -> "train@als"',
+        '"index@als" -> "candidates@learned"',
+        '"candidates@learned" -> "rank@learned"',
+        '"rank@learned" -> "evaluate"',
         '"evaluate" -> "release"',
         '"refit@als" -> "release"',
     ):
@@ -63,7 +66,11 @@ def test_nothing_to_do_after_a_run(copy: Path, run: Run) -> None:
     ("key", "value", "expected"),
     [
         ("evaluate.bootstrap", 201, {"evaluate", "release"}),
-        ("datasets.synthetic.models.als.alpha", 2.5, {"train@als", "index@als", "evaluate", "refit@als", "release"}),
+        (
+            "datasets.synthetic.models.als.alpha",
+            2.5,
+            {"train@als", "index@als", "candidates@learned", "rank@learned", "evaluate", "refit@als", "release"},
+        ),
         ("datasets.movielens.adapter.like_from", 3.5, set()),
     ],
 )
