@@ -48,7 +48,8 @@ class Kept:
 
         started = perf_counter()
         answer = await self._cache.answer(question, compute)
-        timings = dict(answer.meta.timings_ms) if computed else {"cache": round((perf_counter() - started) * 1e3, 3)}
+        ms = round((perf_counter() - started) * 1e3, 3)
+        timings = dict(answer.meta.timings_ms) if computed else {"cache": ms, "total": ms}
         meta = answer.meta.model_copy(update={"timings_ms": timings})
         return answer.model_copy(update={"request_id": request_id, "meta": meta})
 
