@@ -81,6 +81,7 @@ ANSWER: dict[str, Any] = {
             "fallback": False,
             "title": "Blue kettle",
             "categories": ["kitchen"],
+            "propensity": None,
             "reasons": [],
         }
     ],

@@ -1,0 +1,183 @@
+"""Three A/B tests, one after the other, on the same simulated shop, through the real API and the real readout.
+
+1. random against collaborative filtering; where it has nothing to say, a place stays empty
+2. + content for items and users that nobody met yet; empty places stay empty
+3. + recency, fallback and a share for new items, while a part fails now and then
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import polars as pl
+import yaml
+
+from benchmarks.story import in_process, shop
+from benchmarks.story.in_process import Clock
+from benchmarks.story.simulate import Days, Simulation
+from recsys.contracts import Candidates, Query
+from recsys.datasets.shop_world import log as shop_log
+from recsys.experiments import config, log, run
+from recsys.experiments.readout import Readout
+from recsys.simulator.clicks import ClickModel
+from recsys.simulator.shoppers import Shoppers, Visit
+from recsys.sources import nearest
+from serving.settings import Settings
+
+RULES = [{"name": "seen"}, {"name": "available"}]
+ALS, CONTENT = ({"source": "nearest", "config": {"model": model}} for model in ("als", "content"))
+VARIANTS: dict[str, Any] = {
+    "collaborative": {"sources": [ALS], "rules": RULES},
+    "with_content": {
+        "sources": [{**ALS, "share": 0.7}, {**CONTENT, "share": 0.3}],
+        "rules": RULES,
+        "new_item_share": 0.05,
+    },
+    "complete": {
+        "sources": [{"source": "nearest", "config": {"model": "als_long"}}],
+        "candidates": 1000,
+        "ranker": {"name": "recency", "config": {"smoothing": 20}},
+        "rules": RULES,
+        "new_item_share": 0.05,
+    },
+}
+FAULT_SHARE = 0.03
+
+
+@dataclass(frozen=True)
+class Phase:
+    """control and treatment are variants; bare arms show no fallback."""
+
+    name: str
+    control: str
+    treatment: str
+    bare: tuple[str, ...]
+    faults: bool = False
+
+
+PHASES = (
+    Phase("collaborative filtering", "random", "collaborative", ("treatment",)),
+    Phase("content for the cold", "collaborative", "with_content", ("control", "treatment")),
+    Phase("fallback, recency, new items", "with_content", "complete", ("control",), faults=True),
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one phase came to."""
+
+    phase: str
+    readout: Readout
+    availability: dict[str, float]
+    errors: int
+
+    def row(self) -> dict[str, Any]:
+        """For the results file."""
+        effects = {effect.metric: asdict(effect) for effect in self.readout.effects}
+        return {
+            "phase": self.phase,
+            "units": self.readout.units,
+            "effects": effects,
+            "decision": self.readout.decisions.get("treatment"),
+            "checks_passed": self.readout.valid,
+            "availability": self.availability,
+            "errors": self.errors,
+        }
+
+
+async def play(
+    phase: Phase, world_config: Any, releases: Path, folder: Path, days: int, visits: int, clicks: ClickModel
+) -> Told:
+    """Run one phase from the opening of the shop on, in a folder of its own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    name = phase.name.split(",")[0].replace(" ", "-")
+    arms = {
+        arm: {"variant": variant, "weight": 0.5}
+        for arm, variant in (("control", phase.control), ("treatment", phase.treatment))
+    }
+    file = folder / "experiments.yaml"
+    file.write_text(yaml.safe_dump({"experiments": {name: {"arms": arms}}}, sort_keys=False))
+    store = f"sqlite:///{folder}/store.sqlite"
+    subprocess.run([sys.executable, "-m", "serving.stores", "migrate", "--url", store], check=True, cwd=shop.TOP)
+    world = shop.world(world_config, shop.SEED)
+    shoppers, clock = Shoppers(world, shop.SEED, clicks), Clock(shop.opening(world_config))
+    settings = Settings(releases=releases, store_url=store, experiments=file, deadline_ms=10_000, store_ms=10_000)
+    async with in_process.running(settings, clock) as api:
+        simulation = Simulation(api, clock, shoppers, shop_log.items(world, shop.SEED))
+        with _faults() if phase.faults else _sound() as strike:
+            for day in range(shop.OPENING_DAY, shop.OPENING_DAY + days):
+                await simulation.day(day, Days(visits, bare_arms=frozenset(phase.bare)), strike)
+    experiment = config.load(file)[0].experiments[name]
+    found = run.of(name, experiment, log.read(store, name, experiment, until=_later(clock)))
+    return Told(phase.name, found, simulation.counts.availability(), sum(simulation.counts.errors.values()))
+
+
+def _later(clock: Clock) -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(clock.now + 86_400, UTC)
+
+
+@contextmanager
+def _sound() -> Iterator[Callable[[Visit], None] | None]:
+    yield None
+
+
+@contextmanager
+def _faults() -> Iterator[Callable[[Visit], None]]:
+    """In a share of the visits every search in a model's index fails."""
+    chance, failing = np.random.default_rng(shop.SEED), False
+    propose = nearest.Nearest.propose
+
+    def strike(_: Visit) -> None:
+        nonlocal failing
+        failing = bool(chance.random() < FAULT_SHARE)
+
+    def faulty(self: nearest.Nearest, query: Query, n: int) -> Candidates:
+        if failing:
+            raise RuntimeError("switched on")
+        return propose(self, query, n)
+
+    with patch.object(nearest.Nearest, "propose", faulty):
+        yield strike
+
+
+def staircase(told: list[Told]) -> list[dict[str, float]]:
+    """Uplift in CTR over random after each phase: the steps multiplied, with the interval of the last step's own."""
+    total, rows = 1.0, []
+    for each in told:
+        effect = next(effect for effect in each.readout.effects if effect.metric == "ctr")
+        assert effect.relative is not None
+        total *= 1 + effect.relative
+        rows.append(
+            {
+                "step": effect.relative,
+                "step_low": effect.relative_low or 0.0,
+                "step_high": effect.relative_high or 0.0,
+                "over_random": total - 1,
+            }
+        )
+    return rows
+
+
+def show(told: list[Told]) -> pl.DataFrame:
+    """One line a phase."""
+    return pl.DataFrame(
+        [
+            {
+                "phase": each.phase,
+                **{name: f"{value:+.1%}" for name, value in row.items()},
+                "availability": json.dumps(each.availability),
+            }
+            for each, row in zip(told, staircase(told), strict=True)
+        ]
+    )
