@@ -5,19 +5,19 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from recsys.contracts import FloatArray, IntArray
+from recsys.contracts import NO_ROWS, FloatArray, IntArray
 
 Codes = npt.NDArray[np.intp]
 
 
 class Groups:
-    """names: the categories, a code is a place in it. Built of `Catalogue.of_category`."""
+    """names: the categories, a code is a place in it; members: their rows, ascending, as in `Catalogue.of_category`."""
 
     def __init__(self, of_category: Mapping[str, IntArray], n_items: int) -> None:
         self.names = list(of_category)
-        members = [of_category[name] for name in self.names]
-        rows = np.concatenate(members) if members else np.empty(0, dtype=np.int32)
-        codes = np.repeat(np.arange(len(members)), [len(rows) for rows in members])
+        self.members = [of_category[name] for name in self.names]
+        rows = np.concatenate(self.members) if self.members else NO_ROWS
+        codes = np.repeat(np.arange(len(self.members)), [len(rows) for rows in self.members])
         self._codes: Codes = codes[np.argsort(rows, kind="stable")]
         self._ends = np.cumsum(np.bincount(rows, minlength=n_items))
 

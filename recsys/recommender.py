@@ -22,6 +22,7 @@ from recsys.mixing import adjusted, mix, ranked, reserve
 from recsys.running import Guard, Run, Step
 
 NEW = "new"
+TRIED = 20  # candidates for a place: when the house refuses so many, the fallback knows better what it takes
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ class Recommender:
             ordered = self._order(query, allowed, wanted, house, run)
             slots = self._arrange(query, pinned + self._reserve(query, ordered, house, run), house, run)
             exhausted = n >= n_items or max(len(found.rows) for found in proposals.values()) < n
-            if len(slots) >= query.k or (exhausted and len(ordered) < wanted) or run.over():
+            refused = (exhausted and len(ordered) < wanted) or len(ordered) > TRIED * query.k
+            if len(slots) >= query.k or refused or run.over():
                 break
             n, wanted = n * 4, n * 4 if house else wanted
         reason = None

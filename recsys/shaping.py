@@ -24,7 +24,7 @@ from recsys.recommender import NEW
 
 POOL = 5  # caps and diversity choose among so many ordered slots for one of the answer,
 POOL_MORE = 200  # but at most so many more: MMR compares each with each
-CHUNK = 256  # rows: most answers find room among the first
+CHUNK = 1024  # rows: most answers find room among the first
 UNCAPPED = np.iinfo(np.int32).max
 
 
@@ -79,21 +79,26 @@ class HouseShape:
     def room(self, slots: list[Slot], rows: IntArray, n: int) -> npt.NDArray[np.intp]:
         if self.caps is None:
             return np.arange(min(n, len(rows)))
-        taken = Counter(code for slot in slots for code in self.groups.of(slot.row).tolist())
+        taken: Counter[int] = Counter()
+        shut = np.zeros(len(self.bundle.catalogue), dtype=np.bool_)
+        for slot in slots:
+            self._take(slot.row, taken, shut)
         chosen: list[int] = []
         for start in range(0, len(rows), CHUNK):
-            part = rows[start : start + CHUNK]
-            full = [code for code, count in taken.items() if count >= self.caps[code]]
-            places, codes = self.groups.pairs(part)
-            shut = np.bincount(places[np.isin(codes, full)], minlength=len(part)) > 0
-            for place in np.flatnonzero(~shut).tolist():
+            for place in (start + np.flatnonzero(~shut[rows[start : start + CHUNK]])).tolist():
                 if len(chosen) == n:
                     return np.array(chosen, dtype=np.intp)
-                mine = self.groups.of(part[place]).tolist()
-                if all(taken[code] < self.caps[code] for code in mine):
-                    taken.update(mine)
-                    chosen.append(start + place)
+                if not shut[rows[place]]:
+                    self._take(rows[place], taken, shut)
+                    chosen.append(place)
         return np.array(chosen, dtype=np.intp)
+
+    def _take(self, row: int, taken: Counter[int], shut: BoolArray) -> None:
+        """Count an item; where that fills up a category, all of its items are shut out."""
+        for code in self.groups.of(row).tolist():
+            taken[code] += 1
+            if self.caps is not None and taken[code] >= self.caps[code]:
+                shut[self.groups.members[code]] = True
 
     def arrange(self, query: Query, slots: list[Slot]) -> list[Slot]:
         """Caps, then diversity; pins at their positions, the share of new items at its places, the others around."""
