@@ -1,0 +1,148 @@
+"""What filters and house rules cost: benchmarks/results/rules.json
+
+    python -m benchmarks.rules
+
+A bundle of random vectors, 50 categories, two for each item; histories of 40 events. Medians of CPU milliseconds, on
+one thread.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+import polars as pl
+
+from benchmarks.machine import describe
+from recsys import bundle, embeddings, index, params, shaping
+from recsys.bundle import Bundle
+from recsys.contracts import Embeddings, Query
+from recsys.diversity import likeness, mmr
+from recsys.filters import Filters
+from recsys.house_rules import Rules
+from recsys.recommender import Recommender
+
+RESULTS = Path(__file__).parent / "results" / "rules.json"
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+DIM, USERS, EVENTS = 64, 500, 40
+STATIC = 'category = "c7" and price < 20'
+LARGE = "price < 90"
+STOCK = 'category in ("c1", "c2", "c3") and price < 50 and available = true'
+RULES = Rules.model_validate(
+    {
+        "block": {"categories": ["c1"], "filters": ["price > 99"]},
+        "cap": {"every_category": 3},
+        "boost": [{"filter": 'category = "c2"', "factor": 1.5}],
+        "bury": [{"filter": "price > 90", "factor": 0.5}],
+        "pin": [{"item": "i5", "position": 2}],
+        "diversity": 0.3,
+    }
+)
+TIGHT = Rules.model_validate({"cap": {"every_category": 1}})  # two categories an item: room for 25
+
+
+def make(n_items: int, folder: Path) -> Bundle:
+    """Write a bundle of that size and open it."""
+    draw = np.random.default_rng(1)
+    made = draw.standard_normal((n_items, DIM)).astype(np.float32)
+    rows = np.arange(n_items, dtype=np.int32)
+    settings = params.load()
+    gram = (made.T @ made).astype(np.float32) + np.eye(DIM, dtype=np.float32)
+    fitted = Embeddings(made, rows, "als_fold_in", {"alpha": 10.0, "half_life_days": 365.0}, {"gram": gram})
+    embeddings.save(fitted, folder / "model")
+    exact = settings.index.model_copy(update={"exact_up_to": n_items})
+    index.build(made, rows, exact, seed=1).save(folder / "model")
+    catalogue = pl.DataFrame(
+        {
+            "row": rows,
+            "item_id": [f"i{row}" for row in rows],
+            "title": [f"item {row}" for row in rows],
+            "text": [""] * n_items,
+            "categories": [[f"c{row % 25}", f"c{25 + row // 25 % 25}"] for row in rows.tolist()],
+            "price": draw.random(n_items) * 100,
+            "available": draw.random(n_items) < 0.95,
+            "first_seen": [NOW - timedelta(days=100)] * n_items,
+        },
+        schema_overrides={"first_seen": pl.Datetime("us", "UTC")},
+    )
+    interactions = pl.DataFrame(
+        {
+            "user_row": np.repeat(np.arange(USERS, dtype=np.int32), EVENTS),
+            "item_row": draw.integers(0, n_items, USERS * EVENTS).astype(np.int32),
+            "timestamp": [NOW - timedelta(hours=at % EVENTS) for at in range(USERS * EVENTS)],
+            "event": ["view"] * (USERS * EVENTS),
+            "value": [None] * (USERS * EVENTS),
+            "weight": [1.0] * (USERS * EVENTS),
+        },
+        schema_overrides={"timestamp": pl.Datetime("us", "UTC"), "value": pl.Float32, "weight": pl.Float32},
+    ).sort("user_row", "timestamp")
+    users = pl.DataFrame({"user_row": np.arange(USERS, dtype=np.int32), "user_id": [f"u{at}" for at in range(USERS)]})
+    parts = bundle.Parts(interactions, catalogue, users, NOW.timestamp(), {"als": (folder / "model", folder / "model")})
+    bundle.write(parts, settings, {}, folder / "bundle")
+    return bundle.load(folder / "bundle")
+
+
+def median_ms(ask: Callable[[int], object], times: int = 200) -> float:
+    """Of that many calls after three to warm up."""
+    taken = []
+    for at in range(-3, times):
+        began = time.process_time()
+        ask(at)
+        taken.append(time.process_time() - began)
+    return round(float(np.median(taken[3:])) * 1e3, 4)
+
+
+def measure(opened: Bundle) -> dict[str, float]:
+    """Parts alone, then whole answers of ten."""
+    filters = Filters(opened.catalogue)
+    shape = shaping.compiled(RULES, opened)[0].at(NOW.timestamp())
+    tight = shaping.compiled(TIGHT, opened)[0]
+    nothing = shaping.compiled(Rules(), opened)[0]
+    vectors, hundred = opened.models["als"].embeddings.vectors, np.arange(100, dtype=np.int32)
+    als = Recommender(opened, "als")
+    known = [opened.histories.of(f"u{at}") for at in range(USERS)]
+
+    def ask(only: str | None = None, wishes: shaping.HouseShape | None = None, k: int = 10) -> Callable[[int], object]:
+        def answer(at: int) -> object:
+            mask = None if only is None else filters.mask(only)
+            return als.recommend(Query(known[at % USERS], k, NOW.timestamp(), "u", only=mask), wishes)
+
+        return answer
+
+    return {
+        "filter, first time": median_ms(lambda at: filters.mask(f"{STATIC} and price > {(at + 9) / 1e6}")),
+        "filter, kept": median_ms(lambda at: filters.mask(STATIC)),
+        "filter that asks for stock, kept": median_ms(lambda at: filters.mask(STOCK)),
+        "mmr, 10 of 100": median_ms(lambda at: mmr(likeness(hundred, vectors, shape.groups), 10, 0.3)),
+        "mmr, 100 of 100": median_ms(lambda at: mmr(likeness(hundred, vectors, shape.groups), 100, 0.3)),
+        "rules compiled": median_ms(lambda at: shaping.compiled(RULES, opened), 5),
+        "answer": median_ms(ask()),
+        "answer, filter that lets 1 in 125 pass": median_ms(ask(STATIC)),
+        "answer, filter that lets 9 in 10 pass": median_ms(ask(LARGE)),
+        "answer, diversity": median_ms(ask(wishes=nothing.at(0.0, diversity=0.3))),
+        "answer, all rules": median_ms(ask(wishes=shape)),
+        "answer, all rules and a filter": median_ms(ask(LARGE, shape)),
+        "answer of 30 where caps leave room for 25": median_ms(ask(wishes=tight, k=30), 20),
+    }
+
+
+def main() -> None:
+    """Measure both sizes and write the file."""
+    found: dict[str, Any] = {"machine": describe(), "unit": "ms of CPU, median of calls"}
+    for n_items in (10_000, 100_000):
+        with tempfile.TemporaryDirectory() as folder:
+            found[f"{n_items} items"] = measure(make(n_items, Path(folder)))
+            print(n_items, json.dumps(found[f"{n_items} items"], indent=1))
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
