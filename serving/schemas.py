@@ -65,7 +65,7 @@ class WhoAsks(Asked):
     surface: Surface = None
     attributes: Annotated[
         dict[Annotated[str, Field(min_length=1, max_length=64)], Identifier],
-        Field(max_length=50, description="what experiments target, such as country")
+        Field(max_length=50, description="what experiments target, such as country"),
     ] = Field(default_factory=dict)
     variant: Annotated[Variant | None, Field(description="a variant of the bundle; absent for the default one")] = None
     options: Annotated[Options, Field(description="settings of this request")] = Options()
@@ -145,6 +145,10 @@ class Item(BaseModel):
     ]
     source: Annotated[str, Field(description="the stage that put the item here: a model, `popular`, `static`, ...")]
     fallback: Annotated[bool, Field(description="true when the variant's own sources had no item for this place")]
+    boost: Annotated[
+        float,
+        Field(description="what the shop's rules counted the score by in the order; 1: nothing, see docs/rules.md"),
+    ] = 1.0
     title: str
     categories: list[str]
     propensity: Annotated[

@@ -34,6 +34,7 @@ class Shown:
                     confidence=calibration.of(answer.variant, slot, rank, n_known) if calibration else None,
                     source=slot.source,
                     fallback=slot.fallback,
+                    boost=slot.boost,
                     title=title,
                     categories=categories,
                     reasons=[],
