@@ -35,6 +35,14 @@ class Api:
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
         """Status and body of the answer."""
+        status, data = await self._ask(method, path, body)
+        return status, json.loads(data)
+
+    async def text(self, path: str) -> str:
+        """The body of a page."""
+        return (await self._ask("GET", path))[1].decode()
+
+    async def _ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
         data = json.dumps(body).encode() if body is not None else b""
         scope = {
             "type": "http",
@@ -64,7 +72,7 @@ class Api:
                 parts.append(message.get("body", b""))
 
         await self._app(scope, receive, send)  # type: ignore[arg-type]
-        return status, json.loads(b"".join(parts))
+        return status, b"".join(parts)
 
 
 @asynccontextmanager

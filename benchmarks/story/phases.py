@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -117,13 +118,12 @@ async def play(
             for day in range(shop.OPENING_DAY, shop.OPENING_DAY + days):
                 await simulation.day(day, Days(visits, bare_arms=frozenset(phase.bare)), strike)
     experiment = config.load(file)[0].experiments[name]
-    found = run.of(name, experiment, log.read(store, name, experiment, until=_later(clock)))
+    found = run.of(name, experiment, log.read(store, name, experiment, until=later(clock)))
     return Told(phase.name, found, simulation.counts.availability(), sum(simulation.counts.errors.values()))
 
 
-def _later(clock: Clock) -> Any:
-    from datetime import UTC, datetime
-
+def later(clock: Clock) -> datetime:
+    """A day after the simulation ended."""
     return datetime.fromtimestamp(clock.now + 86_400, UTC)
 
 

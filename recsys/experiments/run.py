@@ -38,6 +38,7 @@ def of(name: str, experiment: Experiment, found: log.Log) -> Readout:
     units = join.by_unit(exposures, attributed, found.before)
     found_checks = [
         checks.sample_ratio(units, experiment),
+        checks.lost(exposures, found.events, name, experiment),
         checks.moved(exposures),
         *checks.instrumentation(exposures, found.events, attributed),
     ]
