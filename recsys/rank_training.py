@@ -29,7 +29,7 @@ from recsys.params import RankerParams
 Values = npt.NDArray[np.float64]
 
 K = 10  # what the lists are judged by: NDCG@K
-PATIENCE = 50  # trees without a gain, before training ends
+STEPS = 5  # so many numbers of trees are judged, up to all; LightGBM's own early stopping ended far too early
 
 
 def fit(
@@ -46,27 +46,28 @@ def fit(
     few = (liked > 0) & (liked <= most)
     many = cases["told"].to_numpy() & (liked > most)
 
-    choices = {name: by_column(log, name) for model in models for name in (f"{model}_score", f"{model}_times_recent")}
-    judged = {name: ndcg(order, log) for name, order in choices.items()}
-    formula = max(judged, key=lambda name: judged[name][many].mean() if many.any() else 0.0)
+    known_well = log.filter(pl.col("case").is_in(np.flatnonzero(many)))
+    choices = [f"{model}_{name}" for model in models for name in ("score", "times_recent")]
+    worth = {name: float(ndcg(by_column(known_well, name), known_well).mean()) for name in choices if many.any()}
+    formula = max(choices, key=lambda name: worth.get(name, 0.0))
 
-    booster = _boost(log, senses, few & ~held_out, few & held_out, config, seed, threads)
-    shown = log.filter(pl.col("case").is_in(np.flatnonzero(few & held_out)))
-    trees, simple = ndcg(np.asarray(booster.predict(_table(shown, senses))), shown), judged[formula][few & held_out]
-    up_to = limit(liked[few & held_out], trees - simple)
-    figures = {
-        "trees, few liked": trees,
-        "formula, few liked": simple,
-        "formula, more liked": judged[formula][many],
-    }
+    learning, judging = (_with_hits(log, few & part, most) for part in (~held_out, held_out))
+    booster = _boost(learning, senses, config, seed, threads)
+    table, steps = _table(judging, senses), [max(1, config.rounds * step // STEPS) for step in range(1, STEPS + 1)]
+    grown = {n: ndcg(np.asarray(booster.predict(table, num_iteration=n)), judging) for n in steps}
+    n_trees = max(grown, key=lambda n: float(grown[n].mean()))
+    simple = ndcg(by_column(judging, formula), judging)
+    told = judging.group_by("case", maintain_order=True).agg(pl.col("liked").first())["liked"].to_numpy()
+    figures = {"trees, few liked": grown[n_trees].mean(), "formula, few liked": simple.mean()}
+    figures |= {"formula, more liked": worth[formula]} if worth else {}
     description = Description(
         models=list(models),
         features=list(senses),
         formula=formula,
-        trees_up_to=up_to,
-        figures={name: round(float(values.mean()), 4) for name, values in figures.items() if len(values)},
+        trees_up_to=limit(told, grown[n_trees] - simple),
+        figures={name: round(float(value), 4) for name, value in figures.items()},
     )
-    return booster.model_to_string(num_iteration=booster.best_iteration), description
+    return booster.model_to_string(num_iteration=n_trees), description
 
 
 def limit(liked: npt.NDArray[Any], gain: Values) -> int:
@@ -77,7 +78,7 @@ def limit(liked: npt.NDArray[Any], gain: Values) -> int:
     """
     order = np.argsort(liked, kind="stable")
     total, last = np.cumsum(gain[order]), np.append(np.diff(liked[order]) > 0, True)
-    if not len(liked) or total[last].max() <= 0:
+    if total[last].max() <= 0:
         return -1
     return int(liked[order][last][total[last].argmax()])
 
@@ -100,19 +101,20 @@ def by_column(log: pl.DataFrame, name: str) -> FloatArray:
     return ranking_features.by_formula(log[name].to_numpy(), log["recent_demand"].to_numpy())
 
 
-def _boost(
-    log: pl.DataFrame,
-    senses: dict[str, int],
-    learning: BoolArray,
-    judging: BoolArray,
-    config: RankerParams,
-    seed: int,
-    threads: int,
-) -> lgb.Booster:
+def _with_hits(log: pl.DataFrame, chosen: BoolArray, most: int) -> pl.DataFrame:
+    """The chosen cases that have a hit among their candidates; the others have nothing to teach, nor to judge by."""
+    rows = log.filter(pl.col("case").is_in(np.flatnonzero(chosen)), pl.col("wanted").any().over("case"))
+    if rows.is_empty():
+        raise DataError(
+            f"the log of candidates has no hit for users who told 1 to {most} likes ({log['case'].n_unique()} cases): "
+            "raise max_users of the ranker, or take it out of `rankers` and `variants`"
+        )
+    return rows
+
+
+def _boost(rows: pl.DataFrame, senses: dict[str, int], config: RankerParams, seed: int, threads: int) -> lgb.Booster:
     settings = {
         "objective": "lambdarank",
-        "metric": "ndcg",
-        "eval_at": [K],
         "num_leaves": config.num_leaves,
         "learning_rate": config.learning_rate,
         "min_data_in_leaf": config.min_data_in_leaf,
@@ -128,29 +130,13 @@ def _boost(
         "force_row_wise": True,
         "verbosity": -1,
     }
-    sets = [_dataset(log, senses, chosen, config, settings) for chosen in (learning, judging)]
-    stop = lgb.early_stopping(PATIENCE, verbose=False)
-    return lgb.train(settings, sets[0], config.rounds, valid_sets=[sets[1]], callbacks=[stop])
-
-
-def _dataset(
-    log: pl.DataFrame, senses: dict[str, int], chosen: BoolArray, config: RankerParams, settings: dict[str, object]
-) -> lgb.Dataset:
-    """The chosen cases that have a hit among their candidates; the others have nothing to teach."""
-    rows = log.filter(pl.col("case").is_in(np.flatnonzero(chosen)), pl.col("wanted").any().over("case"))
-    if rows.is_empty():
-        raise DataError(
-            f"the log of candidates has no hit for users who told 1 to {max(config.known_items)} likes "
-            f"({log['case'].n_unique()} cases): raise max_users of the ranker, or take it out of `rankers`"
-        )
-    sizes = rows.group_by("case", maintain_order=True).len()["len"]
-    return lgb.Dataset(
+    data = lgb.Dataset(
         _table(rows, senses),
         rows["wanted"].cast(pl.Int8).to_numpy(),
-        group=sizes.to_numpy(),
+        group=rows.group_by("case", maintain_order=True).len()["len"].to_numpy(),
         feature_name=list(senses),
-        params=settings,
     )
+    return lgb.train(settings, data, config.rounds)
 
 
 def _table(log: pl.DataFrame, senses: dict[str, int]) -> FloatArray:

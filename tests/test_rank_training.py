@@ -75,7 +75,6 @@ def test_gains_decide_up_to_where_the_trees_are_used() -> None:
     assert rank_training.limit(liked, np.array([-0.5, 0.2, 0.1, -0.1, 0.1])) == 5
     assert rank_training.limit(liked, np.array([0.5, 0.2, -0.1, -0.1, 0.1])) == 10
     assert rank_training.limit(liked, np.array([-0.1, -0.2, -0.1, -0.1, -0.1])) == -1
-    assert rank_training.limit(np.array([], dtype=np.int64), np.array([])) == -1
 
 
 def test_whoever_told_nothing_teaches_nothing(log: pl.DataFrame) -> None:

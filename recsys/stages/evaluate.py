@@ -1,7 +1,7 @@
 """Measure every variant on the test window, through the main path that serves.
 
-`python -m recsys.stages.evaluate --split data/split --models models --indexes indexes --metrics metrics
---report reports/offline.html`
+`python -m recsys.stages.evaluate --split data/split --models models --indexes indexes
+--rankers rankers/test --metrics metrics --report reports/offline.html`
 
     offline/           <variant>.json: metric -> value, for `dvc metrics`: one line a variant
     intervals.csv      the table of `recsys/evaluation/results.py`, for `dvc plots` and the gate
@@ -49,9 +49,9 @@ def main(
     split: Annotated[Path, typer.Option(help="folder of the split")],
     models: Annotated[Path, typer.Option(help="folder of the models, with valid/ and test/")],
     indexes: Annotated[Path, typer.Option(help="folder of their indexes, with valid/ and test/")],
+    rankers: Annotated[Path, typer.Option(help="folder of the rankers, learned in the validation window")],
     metrics: Annotated[Path, typer.Option(help="folder for offline/ and the tables")],
     report_file: Annotated[Path, typer.Option("--report", help="the HTML report")],
-    rankers: Annotated[Path | None, typer.Option(help="folder of the learned rankers, if there are any")] = None,
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
     """Ask, measure, write."""

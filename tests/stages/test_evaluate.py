@@ -16,7 +16,8 @@ RELIABILITY = ("ece", "ece_by_chance", "brier")
 
 
 def evaluate(pipeline: Path, out: Path, **changed: Path) -> subprocess.CompletedProcess[str]:
-    folders = {"split": Path("data/split"), "models": Path("models"), "indexes": Path("indexes")} | changed
+    folders = {name: Path(name) for name in ("models", "indexes")}
+    folders |= {"split": Path("data/split"), "rankers": Path("rankers/test")} | changed
     options = [text for name, path in folders.items() for text in (f"--{name}", str(path))]
     command = [sys.executable, "-m", "recsys.stages.evaluate", *options]
     command += ["--metrics", str(out / "metrics"), "--report", str(out / "reports" / "offline.html")]
