@@ -91,7 +91,6 @@ ANSWER: dict[str, Any] = {
         "experiment": None,
         "segment": "warm",
         "fallback": False,
-        "boost": 1.0,
         "fallback_reason": None,
         "degraded": False,
         "failed": [],
