@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
 from recsys.breaker import Breakers, Limits
@@ -55,13 +56,12 @@ class Background:
         try:
             await self._open()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.load.watch())
-                group.create_task(self.live.follow())
-                group.create_task(self._follow_store())
-                group.create_task(self._follow_rules())
-                group.create_task(self.other_bundles.follow())
+                followers = [self.load.watch, self.live.follow, self._follow_store, self._follow_rules]
+                followers.append(self.other_bundles.follow)
                 if self.shadow is not None:
-                    group.create_task(self.shadow.run())
+                    followers.append(self.shadow.run)
+                for follower in followers:
+                    group.create_task(_forever(follower))
         finally:
             if self.exposures is not None:
                 await self.exposures.close()
@@ -94,3 +94,13 @@ class Background:
             self.reason = str(error)
         else:
             self.store, self.exposures = store, Exposures(store)
+
+
+async def _forever(follower: Callable[[], Awaitable[None]]) -> None:
+    """What nobody expected in one of them stops neither it nor the others."""
+    while True:
+        try:
+            await follower()
+        except Exception:  # logged with its traceback, and tried again
+            log.exception("%s failed; it begins anew", follower.__qualname__)
+        await asyncio.sleep(RETRY_SECONDS)

@@ -4,6 +4,7 @@ Every worker asks the store by itself; nothing is passed between workers.
 """
 
 import asyncio
+import gc
 import logging
 import time
 from dataclasses import replace
@@ -41,9 +42,11 @@ class Freshness:
         """An engine over the bundle that will not miss an item sold out while it is being built."""
         fresh = self.now
         engine = Engine(bundle, version("recsys"), fresh, self._house, self._guard)
-        self._newest = engine
+        before, self._newest = self._newest, engine
         if self.now.version != fresh.version:
             engine.mark(self.now.items.values())
+        if before is None or before.base is not bundle:
+            _spare_the_collector()
         return engine
 
     async def follow(self, store: Store, live: Live) -> None:
@@ -105,3 +108,10 @@ def _tells_more(item: Item, before: Item | None, serving: Engine | None) -> bool
     if before is None and (serving is None or not serving.knows(item.item_id)):
         return True
     return replace(item, available=None) != replace(before or Item(item.item_id), available=None)
+
+
+def _spare_the_collector() -> None:
+    """Looking for garbage among all that was loaded stops the worker for 0.1 s; it is done once, and not again."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

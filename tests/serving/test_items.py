@@ -110,3 +110,19 @@ def test_bad_items_are_refused_as_a_whole(client: TestClient, body: Any, field: 
     error = response.json()["error"]
     assert (response.status_code, error["field"]) == (422, field)
     assert message in error["message"]
+
+
+def test_what_nobody_expected_beside_the_requests_stops_nothing_else(
+    start: Start, bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise RuntimeError("nobody expected this")
+
+    monkeypatch.setattr("serving.recent.likes", fail)
+    monkeypatch.setattr("serving.background.RETRY_SECONDS", 0.05)
+    with start(Settings(bundle=bundle_folder, store_url=new_store(tmp_path))) as client:
+        put(until_ready(client), {"item_id": "kitchen-4", "available": False})
+        until(lambda: "kitchen-4" not in shown(client, user_id="anna"))
+        event = {"user_id": "u", "item_id": "kitchen-4", "event": "view"}
+        assert client.post("/v1/events", json=event).json()["accepted"] == 1
+    assert "RuntimeError: nobody expected this" in caplog.text

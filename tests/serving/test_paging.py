@@ -1,7 +1,6 @@
 """Pages repeat nothing, whatever happens between them; a cursor that is not ours is refused."""
 
 import base64
-import zlib
 from typing import Any
 
 import pytest
@@ -64,15 +63,13 @@ def test_an_altered_cursor_is_refused(at: int, other: str) -> None:
         cursors.decode(cursor[:at] + other + cursor[at + 1 :], SECRET)
 
 
-def test_a_cursor_of_another_secret_and_one_that_unpacks_to_gigabytes() -> None:
+def test_a_cursor_of_another_secret_is_refused() -> None:
     foreign = cursors.encode(["kitchen-1"], "another secret")
-    bomb = zlib.compress(b"[" + b" " * 50_000_000 + b"]")
-    sealed = base64.urlsafe_b64encode(cursors._seal(bomb, SECRET) + bomb).decode()
-    for cursor in (foreign, sealed):
-        with pytest.raises(ApiError, match="not one that this API gave"):
-            cursors.decode(cursor, SECRET)
+    with pytest.raises(ApiError, match="not one that this API gave"):
+        cursors.decode(foreign, SECRET)
 
 
 def test_pages_end_somewhere() -> None:
     assert cursors.encode([f"item-{at}" for at in range(cursors.MAX_SHOWN + 1)], SECRET) is None
-    assert cursors.encode(["x" * 256 + str(at) for at in range(cursors.MAX_SHOWN)], SECRET) is not None
+    assert cursors.encode([f"item-{at}" for at in range(cursors.MAX_SHOWN)], SECRET) is not None
+    assert cursors.encode(["x" * 256] * cursors.MAX_SHOWN, SECRET) is None  # no request can be so long
