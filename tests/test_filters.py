@@ -96,7 +96,7 @@ def combined(inner: st.SearchStrategy[tuple[str, Any]]) -> st.SearchStrategy[tup
     return two.map(both) | two.map(either) | inner.map(negated)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(items=st.lists(ITEM, min_size=1, max_size=8), written=st.recursive(comparisons(), combined, max_leaves=6))
 def test_a_mask_is_what_the_filter_says_of_each_item(
     catalogue: Catalogue, items: list[Item], written: tuple[str, Any]

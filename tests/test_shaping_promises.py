@@ -98,7 +98,7 @@ def rules(draw: st.DrawFn) -> Rules:
     return Rules.model_validate({name: content[name] for name in parts})
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     place=st.integers(0, 2),
     variant=st.sampled_from([*sorted(bundles.VARIANTS), "als_new"]),
