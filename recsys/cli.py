@@ -70,15 +70,19 @@ def export(
     name: Annotated[str, typer.Option(help="of the view in PostgreSQL, or of the keys in Redis")] = "recommendations",
     bundle: Annotated[Path | None, typer.Option(envvar="RECSYS_BUNDLE", help="else the current release")] = None,
     folder: Releases = Path("releases"),
+    rules: Annotated[Path, typer.Option(envvar="RECSYS_RULES", help="the rules of the house")] = Path("rules.yaml"),
+    store: Annotated[
+        str, typer.Option(envvar="RECSYS_STORE_URL", help="who is forgotten there gets no list")
+    ] = "sqlite:///store/events.sqlite",
 ) -> None:
     """Write the best items of all users; run it again after it was stopped, and it goes on from there."""
     from recsys.bundle import load
-    from recsys.export import export as write
-    from recsys.export import open_target, version
+    from recsys.export import lists, open_target
     from recsys.recommender import Recommender
 
     recommender = Recommender(load(bundle or releases.current(folder)), variant)
-    users = write(recommender, k, open_target(to, name, version(recommender, k)))
+    wanted = lists(recommender, k, rules, store)
+    users = wanted.write(open_target(to, name, wanted.version))
     print(f"{users:,} users, bundle {recommender.bundle.manifest.bundle_id}, variant {recommender.variant}")
 
 

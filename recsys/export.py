@@ -13,14 +13,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
-from recsys.contracts import Query
+from recsys import house_rules
+from recsys.contracts import Query, Shape
+from recsys.datasets.events import DEFAULT_URL, SQLITE, Forgotten, snapshot
 from recsys.errors import ParamsError, RecsysError
 from recsys.recommender import Recommender
+from recsys.shaping import compiled
 
 BATCH_USERS = 5_000
 SCHEMA = {
@@ -49,54 +53,83 @@ class Target(Protocol):
         ...
 
 
-def version(recommender: Recommender, k: int) -> str:
-    """The same for equal lists: bundle, variant and length."""
-    bundle_id = recommender.bundle.manifest.bundle_id
-    return f"{bundle_id}_{hashlib.sha256(f'{recommender.variant} {k}'.encode()).hexdigest()[:8]}"
+@dataclass(frozen=True)
+class Lists:
+    """The best `k` items of every user of a bundle, under the rules of the house, without who asked to be forgotten.
+
+    rules: the version of what `shape` was compiled from.
+    """
+
+    recommender: Recommender
+    k: int
+    shape: Shape | None = None
+    rules: str = ""
+    forgotten: Forgotten | None = None
+
+    @property
+    def version(self) -> str:
+        """The same for equal lists only."""
+        without = self.forgotten.version if self.forgotten else 0
+        told = f"{self.recommender.variant} {self.k} {self.rules} {without}"
+        return f"{self.recommender.bundle.manifest.bundle_id}_{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+    def write(self, target: Target, batch_users: int = BATCH_USERS) -> int:
+        """Write all that the target does not hold yet, and show it; returns the number of users of the bundle.
+
+        Raises:
+            RecsysError: "variant 'als': source als failed for user 'u7'; a list without it would stay until ..."
+        """
+        n_users = len(self.recommender.bundle.histories.users)
+        with closing(target):
+            done = begun = target.begin()
+            print(f"export: {n_users:,} users, {done:,} of them are there already", file=sys.stderr)
+            started = time.monotonic()
+            while done < n_users:
+                end = min(done + batch_users, n_users)
+                target.write(pl.DataFrame(self._rows(range(done, end)), SCHEMA, orient="row"), end)
+                done = end
+                rate = (done - begun) / max(time.monotonic() - started, 1e-9)
+                left = f"{(n_users - done) / rate:,.0f} s left"
+                print(f"export: {done:,} users, {done / n_users:.0%}, {rate:,.0f} a second, {left}", file=sys.stderr)
+            target.finish()
+        return n_users
+
+    def _rows(self, users: range) -> Iterator[tuple[str, int, str, float, str, str, str]]:
+        bundle, variant = self.recommender.bundle, self.recommender.variant
+        bundle_id, item_id = bundle.manifest.bundle_id, bundle.catalogue.ids.external_id
+        now = bundle.manifest.trained_until.timestamp()
+        user_ids = pl.Series([bundle.histories.users.external_id(user) for user in users], dtype=pl.String)
+        gone = set(user_ids.filter(self.forgotten.moment(user_ids).is_not_null())) if self.forgotten else ()
+        for user, user_id in zip(users, user_ids, strict=True):
+            if user_id in gone:
+                continue
+            query = Query(history=bundle.histories.at(user), k=self.k, now=now, user_id=user_id)
+            answer = self.recommender.recommend(query, self.shape)
+            if answer.degraded:
+                raise RecsysError(
+                    f"variant {variant!r}: {', '.join(answer.failed)} failed for user {user_id!r}; a list without it "
+                    "would stay until the next export: repair what the log above shows, then run this again"
+                )
+            for rank, slot in enumerate(answer.slots, 1):
+                yield user_id, rank, item_id(slot.row), slot.score, slot.source, bundle_id, variant
 
 
-def export(recommender: Recommender, k: int, target: Target, batch_users: int = BATCH_USERS) -> int:
-    """Write the best `k` items of every user of the bundle, return the number of users.
+def lists(recommender: Recommender, k: int, rules: Path, store: str) -> Lists:
+    """With the rules and the forgotten users that the API would know of; without either file there are none.
 
     Raises:
-        RecsysError: "variant 'als': source als failed for user 'u7'; a list without it would stay until ..."
+        ParamsError: the rules cannot be read.
+        DataError: the store cannot be read.
     """
-    with closing(target):
-        return _export(recommender, k, target, batch_users)
-
-
-def _export(recommender: Recommender, k: int, target: Target, batch_users: int) -> int:
-    n_users = len(recommender.bundle.histories.users)
-    done = begun = target.begin()
-    print(f"export: {n_users:,} users, {done:,} of them are there already", file=sys.stderr)
-    started = time.monotonic()
-    while done < n_users:
-        end = min(done + batch_users, n_users)
-        target.write(pl.DataFrame(_lists(recommender, range(done, end), k), SCHEMA, orient="row"), end)
-        done = end
-        rate = (done - begun) / max(time.monotonic() - started, 1e-9)
-        left = (n_users - done) / rate
-        print(
-            f"export: {done:,} users, {done / n_users:.0%}, {rate:,.0f} a second, {left:,.0f} s left", file=sys.stderr
-        )
-    target.finish()
-    return n_users
-
-
-def _lists(recommender: Recommender, users: range, k: int) -> Iterator[tuple[str, int, str, float, str, str, str]]:
-    bundle = recommender.bundle
-    manifest, item_id = bundle.manifest, bundle.catalogue.ids.external_id
-    now = manifest.trained_until.timestamp()
-    for user in users:
-        user_id = bundle.histories.users.external_id(user)
-        answer = recommender.recommend(Query(history=bundle.histories.at(user), k=k, now=now, user_id=user_id))
-        if answer.degraded:
-            raise RecsysError(
-                f"variant {recommender.variant!r}: {', '.join(answer.failed)} failed for user {user_id!r}; a list "
-                "without it would stay until the next export: repair what the log above shows, then run this again"
-            )
-        for rank, slot in enumerate(answer.slots, 1):
-            yield user_id, rank, item_id(slot.row), slot.score, slot.source, manifest.bundle_id, recommender.variant
+    shape, rules_version, forgotten = None, "", None
+    if rules.is_file():
+        text = rules.read_text(encoding="utf-8")
+        shape = compiled(house_rules.read(text, rules), recommender.bundle)[0].at(time.time())
+        rules_version = hashlib.sha256(text.encode()).hexdigest()
+    if store != DEFAULT_URL or Path(store.removeprefix(SQLITE)).is_file():
+        with snapshot(store) as select:
+            forgotten = Forgotten(select)
+    return Lists(recommender, k, shape, rules_version, forgotten)
 
 
 class Files:

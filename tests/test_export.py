@@ -1,5 +1,6 @@
 """Lists written ahead: the same as the main path gives, resumable, and switched in one step, in every target."""
 
+import asyncio
 import json
 import os
 import signal
@@ -17,9 +18,13 @@ import redis
 from benchmarks.servers import Postgres
 from recsys import bundle, export
 from recsys.contracts import Query
+from recsys.datasets.events import DEFAULT_URL
 from recsys.errors import ParamsError, RecsysError
+from recsys.export import Lists
 from recsys.recommender import Recommender
+from serving.stores import open_store
 from tests import bundles
+from tests.apps import new_store
 
 K = 4
 Rows = list[tuple[str, int, str, str, str]]  # user_id, rank, item_id, source, bundle_id
@@ -84,7 +89,7 @@ def expected(recommender: Recommender) -> Rows:
 
 
 def target(recommender: Recommender, to: str, name: str) -> export.Target:
-    return export.open_target(to, name, export.version(recommender, K))
+    return export.open_target(to, name, Lists(recommender, K).version)
 
 
 class Stopping:
@@ -107,7 +112,7 @@ class Stopping:
 
 def test_every_user_gets_what_the_main_path_gives(two: list[Recommender], place: tuple[str, str, Read]) -> None:
     to, name, read = place
-    assert export.export(two[0], K, target(two[0], to, name), batch_users=3) == len(bundles.HISTORIES)
+    assert Lists(two[0], K).write(target(two[0], to, name), batch_users=3) == len(bundles.HISTORIES)
     assert read() == expected(two[0])
     assert {"anna", "żółw/🐢", "newcomer"} <= {row[0] for row in read()}
 
@@ -117,9 +122,9 @@ def test_a_stopped_run_goes_on_where_it_stopped(
 ) -> None:
     to, name, read = place
     with pytest.raises(KeyboardInterrupt):
-        export.export(two[0], K, Stopping(target(two[0], to, name), batches=2), batch_users=3)
+        Lists(two[0], K).write(Stopping(target(two[0], to, name), batches=2), batch_users=3)
     capsys.readouterr()
-    export.export(two[0], K, target(two[0], to, name), batch_users=2)
+    Lists(two[0], K).write(target(two[0], to, name), batch_users=2)
     assert "8 users, 6 of them are there already" in capsys.readouterr().err
     assert read() == expected(two[0])
 
@@ -129,48 +134,48 @@ def test_readers_see_the_old_lists_until_the_new_ones_are_whole(
 ) -> None:
     to, name, read = place
     old, new = two
-    export.export(old, K, target(old, to, name), batch_users=3)
+    Lists(old, K).write(target(old, to, name), batch_users=3)
     with pytest.raises(KeyboardInterrupt):
-        export.export(new, K, Stopping(target(new, to, name), batches=100), batch_users=3)
+        Lists(new, K).write(Stopping(target(new, to, name), batches=100), batch_users=3)
     assert read() == expected(old)
-    export.export(new, K, target(new, to, name), batch_users=3)
+    Lists(new, K).write(target(new, to, name), batch_users=3)
     assert read() == expected(new) != expected(old)
 
 
 def test_who_reads_the_old_file_reads_it_to_its_end(two: list[Recommender], tmp_path: Path) -> None:
     path = tmp_path / "lists.csv"
-    export.export(two[0], K, target(two[0], str(path), "lists"))
+    Lists(two[0], K).write(target(two[0], str(path), "lists"))
     content = path.read_bytes()
     with path.open("rb") as reader:
         start = reader.read(1)
-        export.export(two[1], K, target(two[1], str(path), "lists"))
+        Lists(two[1], K).write(target(two[1], str(path), "lists"))
         assert start + reader.read() == content != path.read_bytes()
 
 
 def test_back_to_the_version_before(two: list[Recommender], place: tuple[str, str, Read]) -> None:
     to, name, read = place
     for recommender in (*two, *two):
-        export.export(recommender, K, target(recommender, to, name), batch_users=3)
+        Lists(recommender, K).write(target(recommender, to, name), batch_users=3)
         assert read() == expected(recommender)
 
 
 def test_other_versions_do_not_pile_up_in_postgresql(two: list[Recommender], postgres: Postgres) -> None:
     url = postgres.new_database()
     for k in (1, 2, 3, 4):
-        export.export(two[0], k, export.open_target(url, "piled", export.version(two[0], k)))
+        Lists(two[0], k).write(export.open_target(url, "piled", Lists(two[0], k).version))
     with psycopg.connect(url) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE tablename LIKE 'piled%'").fetchall()
-    wanted = {"piled_versions", *(f"piled_{export.version(two[0], k)}" for k in (3, 4))}
+    wanted = {"piled_versions", *(f"piled_{Lists(two[0], k).version}" for k in (3, 4))}
     assert {table for (table,) in tables} == wanted
 
 
 def test_other_versions_expire_in_redis_and_the_current_one_does_not(two: list[Recommender], redis_url: str) -> None:
     name = "expiring"
     for k in (1, 2, 1):
-        export.export(two[0], k, export.open_target(redis_url, name, export.version(two[0], k)))
+        Lists(two[0], k).write(export.open_target(redis_url, name, Lists(two[0], k).version))
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         for k in (1, 2):
-            keys = list(client.scan_iter(match=f"{name}:{export.version(two[0], k)}:user:*"))
+            keys = list(client.scan_iter(match=f"{name}:{Lists(two[0], k).version}:user:*"))
             assert len(keys) == len(expected(two[0])) / K
             assert {client.ttl(key) > 0 for key in keys} == {k == 2}
 
@@ -184,8 +189,41 @@ def test_a_list_made_without_a_part_is_not_written(two: list[Recommender], tmp_p
 
     broken._sources["als"] = Raising()  # type: ignore[assignment]
     with pytest.raises(RecsysError, match="variant 'als': source als failed for user 'anna'; a list without it"):
-        export.export(broken, K, target(broken, str(tmp_path / "lists.csv"), "lists"))
+        Lists(broken, K).write(target(broken, str(tmp_path / "lists.csv"), "lists"))
     assert not (tmp_path / "lists.csv").exists()
+
+
+def test_the_rules_of_the_house_count_and_make_another_version(two: list[Recommender], tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    plain = export.lists(two[0], K, rules, DEFAULT_URL)
+    rules.write_text('block: {items: ["kitchen-4"]}')
+    ruled = export.lists(two[0], K, rules, DEFAULT_URL)
+    assert plain.version == Lists(two[0], K).version != ruled.version
+    found = {}
+    for name, lists in (("plain", plain), ("ruled", ruled)):
+        lists.write(export.open_target(str(tmp_path / f"{name}.csv"), "lists", lists.version))
+        found[name] = {row[2] for row in _read_file(tmp_path / f"{name}.csv")}
+    assert "kitchen-4" in found["plain"]
+    assert "kitchen-4" not in found["ruled"]
+
+
+def test_a_forgotten_user_gets_no_list_and_has_none_any_more(two: list[Recommender], tmp_path: Path) -> None:
+    store, out = new_store(tmp_path), tmp_path / "lists.parquet"
+
+    def users() -> set[str]:
+        lists = export.lists(two[0], K, tmp_path / "none", store)
+        lists.write(export.open_target(str(out), "lists", lists.version), batch_users=3)
+        return {row[0] for row in _read_file(out)}
+
+    async def forget() -> None:
+        opened = await open_store(store)
+        await opened.forget("anna")
+        await opened.close()
+
+    before = users()
+    asyncio.run(forget())
+    assert users() == before - {"anna"} != before
+    assert b"anna" not in out.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -204,7 +242,7 @@ def test_what_cannot_be_written_to_is_refused(to: str, name: str, message: str) 
 @pytest.mark.parametrize("to", ["postgresql:///postgres?host={}", "unix://{}/nobody"])
 def test_a_server_that_is_not_there_is_one_line(two: list[Recommender], to: str, tmp_path: Path) -> None:
     with pytest.raises(RecsysError, match="readers see what they saw before, run the export again") as refused:
-        export.export(two[0], K, export.open_target(to.format(tmp_path), "lists", "v"))
+        Lists(two[0], K).write(export.open_target(to.format(tmp_path), "lists", "v"))
     assert "\n" not in str(refused.value)
 
 
@@ -212,7 +250,7 @@ def test_the_command_can_be_killed_and_run_again(two: list[Recommender], tmp_pat
     """Killed for real, in the middle: batches of one user, and the last one is waited for."""
     folder = bundles.write(tmp_path / "bundle")
     out = tmp_path / "lists.parquet"
-    code = "from recsys import export; export.BATCH_USERS = 1; export.export.__defaults__ = (1,); " + (
+    code = "from recsys import export; export.Lists.write.__defaults__ = (1,); " + (
         "import time; write = export.Files.write; "
         "export.Files.write = lambda *a: (write(*a), time.sleep(0.2)); from recsys.cli import app; app()"
     )

@@ -67,8 +67,8 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
         DataError: the store cannot be read; "earlier/items.parquet: no such file ..."
     """
     url = config.url or os.environ.get(STORE_URL) or DEFAULT_URL
-    with _snapshot(url) as select:
-        forgotten = _Forgotten(select)
+    with snapshot(url) as select:
+        forgotten = Forgotten(select)
         items = pl.DataFrame(list(select(ITEMS)), ITEM_COLUMNS, orient="row", strict=False)
         n_events = 0
         for number, part in enumerate(_parts(select(EVENTS))):
@@ -118,11 +118,12 @@ def tables(config: Config, raw: Path) -> RawTables:
     return RawTables(interactions, items, interactions_file=raw / PARTS, items_file=raw / PUT)
 
 
-class _Forgotten:
-    """Who is forgotten: the store knows salted hashes and moments."""
+class Forgotten:
+    """Who is forgotten: the store knows salted hashes and moments. `version` grows with each forgetting."""
 
     def __init__(self, select: Select) -> None:
         ((self._salt,),) = select("SELECT salt FROM salt")
+        ((self.version,),) = select("SELECT coalesce(max(version), 0) FROM forgotten")
         self._moments: dict[str, float] = dict(select("SELECT fingerprint, forgotten FROM forgotten"))
 
     def moment(self, ids: pl.Series) -> pl.Series:
@@ -160,8 +161,13 @@ def _streamed(server: "psycopg.Connection[Any]", statement: str) -> Rows:
 
 
 @contextmanager
-def _snapshot(url: str) -> Iterator[Select]:
-    """Every select sees the store as it was at the first one."""
+def snapshot(url: str) -> Iterator[Select]:
+    """Every select sees the store as it was at the first one.
+
+    Raises:
+        SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_STORE_URL to the store of the API"
+        DataError: the store cannot be read.
+    """
     try:
         if url.startswith(SQLITE):
             path = url.removeprefix(SQLITE)
