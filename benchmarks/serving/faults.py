@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import apsw
 
 from benchmarks.machine import describe
 from benchmarks.serving import shop
+from benchmarks.serving.place import Place, clean, pg_ctl, prepare, start_redis
 from benchmarks.serving.server import Server, running
 from benchmarks.serving.traffic import Reply, Traffic, recovered_after, summary
 
@@ -34,22 +34,7 @@ RESULTS = TOP / "benchmarks/results/serving_faults.json"
 RATE, SOUND, BROKEN, AFTER = 200.0, 8.0, 10.0, 12.0
 APP = "benchmarks.serving.faulty:create_app"
 
-Fault = Callable[["Place"], AbstractContextManager[None]]
-
-
-class Place:
-    """Where one fault happens: its folder, the server's environment, and the server once it runs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.server: Server | None = None
-        shutil.copytree(shop.releases(), folder / "releases", symlinks=True)
-        self.environment = {
-            "RECSYS_RELEASES": str(folder / "releases"),
-            "RECSYS_STORE_URL": f"sqlite:///{folder}/store/store.sqlite",
-            "FAULTS": str(folder),
-        }
-        (folder / "store").mkdir()
+Fault = Callable[[Place], AbstractContextManager[None]]
 
 
 @contextmanager
@@ -126,17 +111,17 @@ def cache_down(place: Place) -> Iterator[None]:
     try:
         yield
     finally:
-        _redis(int(redis))
+        start_redis(int(redis))
 
 
 @contextmanager
 def postgres_down(place: Place) -> Iterator[None]:
     """The PostgreSQL store is stopped at once."""
-    _pg_ctl(place, "stop", "-m", "immediate")
+    pg_ctl(place, "stop", "-m", "immediate")
     try:
         yield
     finally:
-        _pg_ctl(place, "start", "-w", "-l", str(place.folder / "pg.log"))
+        pg_ctl(place, "start", "-w", "-l", str(place.folder / "pg.log"))
 
 
 FAULTS: dict[str, Fault] = {
@@ -209,40 +194,6 @@ async def break_it(fault: Fault, place: Place, server: Server) -> dict[str, Any]
     }
 
 
-def prepare(name: str, place: Place) -> None:
-    """What the fault needs besides the server."""
-    if name.startswith("disk full"):
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", place.folder / "store"], check=True)
-    if name == "cache down":
-        port = _free_port()
-        _redis(port)
-        place.environment["RECSYS_CACHE_URL"] = f"redis://127.0.0.1:{port}"
-    if "PostgreSQL" in name:
-        (place.folder / "pg").mkdir()
-        shutil.chown(place.folder / "pg", "nobody") if os.getuid() == 0 else None
-        _as_nobody(["initdb", "-D", str(place.folder / "pg"), "-A", "trust", "-U", "recsys", "-E", "UTF8"])
-        port = _free_port()
-        options = f"port={port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories=''\n"
-        with (place.folder / "pg/postgresql.conf").open("a") as file:
-            file.write(options)
-        (place.folder / "pg.log").touch(0o666)
-        (place.folder / "pg.log").chmod(0o666)
-        _pg_ctl(place, "start", "-w", "-l", str(place.folder / "pg.log"))
-        place.environment["RECSYS_STORE_URL"] = f"postgresql://recsys@127.0.0.1:{port}/postgres"
-
-
-def clean(name: str, place: Place) -> None:
-    """Stop and unmount what `prepare` made."""
-    if name.startswith("disk full"):
-        subprocess.run(["umount", "-l", place.folder / "store"], check=False)
-    if name == "cache down":
-        port = place.environment["RECSYS_CACHE_URL"].rpartition(":")[2]
-        subprocess.run(["redis-cli", "-p", port, "shutdown", "nosave"], check=False, capture_output=True)
-    if "PostgreSQL" in name:
-        with suppress(subprocess.CalledProcessError):
-            _pg_ctl(place, "stop", "-m", "immediate")
-
-
 @contextmanager
 def _flag(path: Path) -> Iterator[None]:
     path.touch()
@@ -256,28 +207,6 @@ def _replace(path: Path, text: str) -> None:
     aside = path.with_name(path.name + ".partial")
     aside.write_text(text)
     aside.replace(path)
-
-
-def _redis(port: int) -> None:
-    command = ["redis-server", "--port", str(port), "--save", "", "--daemonize", "yes", "--bind", "127.0.0.1"]
-    subprocess.run(command, check=True, capture_output=True)
-    time.sleep(0.3)
-
-
-def _pg_ctl(place: Place, *arguments: str) -> None:
-    _as_nobody(["pg_ctl", "-D", str(place.folder / "pg"), *arguments])
-
-
-def _as_nobody(command: list[str]) -> None:
-    """PostgreSQL refuses to run as root."""
-    user = {"user": "nobody"} if os.getuid() == 0 else {}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **user)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 if __name__ == "__main__":

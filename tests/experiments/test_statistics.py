@@ -1,18 +1,14 @@
 """The statistics against published values, textbook values and simulated truth."""
 
-from datetime import UTC, datetime, timedelta
-
 import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import norm
 
 from recsys.errors import DataError
-from recsys.experiments import checks, effects, interleaving, off_policy, planning, readout, sequential
+from recsys.experiments import checks, effects, planning, readout, sequential
 from recsys.experiments.config import Experiment
-from recsys.experiments.off_policy import Log
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 HALVES = {"a": {"variant": "x", "weight": 0.5}, "b": {"variant": "y", "weight": 0.5}}
 EXPERIMENT = Experiment.model_validate({"arms": HALVES})
 
@@ -158,104 +154,3 @@ def test_a_plan_needs_a_log() -> None:
     empty = shop(100, 1).with_columns(revenue=pl.lit(0.0))
     with pytest.raises(DataError, match="'revenue': the log has no such events"):
         planning.plan(empty, Experiment.model_validate({"arms": HALVES, "primary": "revenue"}), 100)
-
-
-def bandit(n: int, seed: int) -> tuple[Log, float]:
-    """A log of a uniform policy over 5 items, judged for one that prefers the best; and the truth."""
-    chance = np.random.default_rng(seed)
-    truth, new = np.array([0.1, 0.2, 0.3, 0.2, 0.1]), np.array([0.1, 0.1, 0.6, 0.1, 0.1])
-    unit = chance.integers(0, n // 4, n)
-    shift = chance.normal(0, 0.05, n // 4)[unit]
-    item = chance.integers(0, 5, n)
-    reward = (chance.random(n) < np.clip(truth[item] + shift, 0, 1)).astype(float)
-    guess = truth * 0.8 + 0.03
-    return Log(reward, np.full(n, 0.2), new[item], unit, guess[item], np.full(n, new @ guess)), float(new @ truth)
-
-
-@pytest.mark.parametrize("method", ["ips", "snips", "dr"])
-def test_off_policy_intervals_cover_the_truth(method: str) -> None:
-    covered = []
-    for seed in range(150):
-        log, truth = bandit(2000, seed)
-        found = off_policy.estimate(log, method)
-        covered.append(found.low <= truth <= found.high)
-    assert np.mean(covered) >= 0.90
-
-
-def test_the_same_policy_is_worth_its_mean() -> None:
-    log, _ = bandit(2000, 1)
-    same = Log(log.reward, log.propensity, log.propensity, log.unit)
-    for method in ("ips", "snips"):
-        found = off_policy.estimate(same, method)
-        assert found.value == pytest.approx(log.reward.mean())
-        assert found.effective == pytest.approx(2000)
-
-
-def test_without_support_there_is_no_estimate() -> None:
-    log, _ = bandit(2000, 1)
-    nearly = np.zeros(2000)
-    nearly[:20] = 0.2
-    with pytest.raises(DataError, match="20 effective rows, wanted 100"):
-        off_policy.estimate(Log(log.reward, log.propensity, nearly, log.unit), "ips")
-    propensity = log.propensity.copy()
-    propensity[7] = 0
-    with pytest.raises(DataError, match="1 of 2000 rows were logged with propensity 0"):
-        off_policy.estimate(Log(log.reward, propensity, log.probability, log.unit), "snips")
-
-
-def test_team_draft_is_fair_and_finds_the_better_one() -> None:
-    lists = ([str(item) for item in range(10)], [str(item) for item in range(5, 15)])
-    shown = [interleaving.team_draft(*lists, 6, seed) for seed in range(2000)]
-    assert all(len({item for item, _ in each}) == 6 for each in shown)
-    first = np.mean([each[0][1] == "a" for each in shown])
-    assert first == pytest.approx(0.5, abs=0.05)
-    chance = np.random.default_rng(1)
-    rows = [
-        (str(number), team)
-        for number, each in enumerate(shown)
-        for _, team in each
-        if chance.random() < (0.15 if team == "b" else 0.1)
-    ]
-    found = interleaving.preference(pl.DataFrame(rows, schema=["unit", "team"], orient="row"))
-    assert found.low > 0
-    same = [(unit, str(chance.choice(["a", "b"]))) for unit, _ in rows]
-    none = interleaving.preference(pl.DataFrame(same, schema=["unit", "team"], orient="row"))
-    assert none.p_value > 0.01
-
-
-def test_attribution() -> None:
-    from recsys.experiments import join
-
-    exposures = pl.DataFrame(
-        {
-            "request_id": ["r1", "r2", "r3"],
-            "unit": ["u", "u", "v"],
-            "arm": ["a", "a", "b"],
-            "segment": ["warm"] * 3,
-            "timestamp": [START, START + timedelta(hours=1), START],
-            "items": [["x", "y"], ["x"], ["x"]],
-            "fallback": [False, True, False],
-            "latency_ms": [1.0, 2.0, 3.0],
-        }
-    )
-    rows = [
-        ("1", "u", "click", "x", None, START + timedelta(minutes=1), "r1"),  # named
-        ("2", "u", "click", "x", None, START + timedelta(minutes=2), "r1"),  # the same place again
-        ("3", "u", "purchase", "x", 9.5, START + timedelta(hours=2), None),  # the last answer that showed it
-        ("4", "v", "click", "y", None, START + timedelta(minutes=5), None),  # was never shown to v
-        ("5", "v", "click", "x", None, START + timedelta(hours=30), None),  # too late
-        ("6", "u", "click", "y", None, START + timedelta(minutes=5), "r9"),  # an unknown answer: by window
-        ("3", "u", "purchase", "x", 9.5, START + timedelta(hours=2), None),  # sent twice
-    ]
-    columns = ["event_id", "unit", "event", "item_id", "value", "timestamp", "request_id"]
-    events = pl.DataFrame(rows, schema=columns, orient="row")
-    found = join.attribute(exposures, events, join.Rule(24))
-    assert dict(found.select("event_id", "request_id").iter_rows()) == {"1": "r1", "2": "r1", "3": "r2", "6": "r1"}
-    units = join.by_unit(exposures, found)
-    first = units.row(0, named=True)
-    assert (first["unit"], first["requests"], first["slots"], first["clicks"]) == ("u", 2, 3, 2)
-    assert (first["purchases"], first["revenue"], first["converted"], first["fallbacks"]) == (1, 9.5, 1, 1)
-    assert units.row(1, named=True)["clicks"] == 0
-    named = {check.name: check for check in checks.instrumentation(exposures, events, found)}
-    assert named["clicks on a request never answered"].found == pytest.approx(1 / 3, abs=1e-5)
-    assert not named["clicks on a request never answered"].passed
