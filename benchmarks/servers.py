@@ -46,9 +46,18 @@ class Postgres:
             connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
         return self.url(name)
 
+    def emptied(self) -> str:
+        """The url of one and the same database, without tables: a new one costs 300 files."""
+        with psycopg.connect(self.url(), options="-c client_min_messages=warning -c lock_timeout=10s") as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        return self.url()
+
     def start(self) -> None:
         """Returns when it answers."""
-        options = f"-p {self._port} -k {self._folder} -c listen_addresses=127.0.0.1"
+        # syncfs: after a stop without a checkpoint the next start would sync every file on its own
+        settings = "-c listen_addresses=127.0.0.1 -c recovery_init_sync_method=syncfs"
+        options = f"-p {self._port} -k {self._folder} {settings}"
         self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:

@@ -85,7 +85,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server of our own; `postgres.new_database()` is the url of an empty database."""
+    """A PostgreSQL server of our own; `postgres.emptied()` is the url of an empty database."""
     if program("initdb") is None:
         pytest.skip("no PostgreSQL server here; install it (Debian: apt install postgresql)")
     with servers.postgres() as server:

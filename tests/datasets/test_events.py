@@ -25,7 +25,7 @@ WEIGHTS = {"view": 1.0, "purchase": 5.0}
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     sqlite = f"sqlite:///{tmp_path}/events.sqlite"
-    made = sqlite if request.param == "sqlite" else request.getfixturevalue("postgres").new_database()
+    made = sqlite if request.param == "sqlite" else request.getfixturevalue("postgres").emptied()
     migrate(made)
     return made
 

@@ -1,6 +1,6 @@
 """Both stores, each test with an empty one of its own."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import SQLITE, Store
 
+Opened = Callable[[str], Awaitable[Store]]
 Select = Callable[[str], list[tuple[Any, ...]]]
 
 
@@ -29,7 +30,7 @@ def sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def postgresql_url(postgres: Postgres) -> str:
-    return postgres.new_database()
+    return postgres.emptied()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -46,10 +47,22 @@ def url(empty_url: str) -> str:
 
 
 @pytest.fixture
-async def store(url: str) -> AsyncIterator[Store]:
-    opened = await open_store(url)
-    yield opened
-    await opened.close()
+async def opened() -> AsyncIterator[Opened]:
+    """Opens stores, and closes them when the test has failed too: a pool left open keeps the loop from ending."""
+    stores: list[Store] = []
+
+    async def open_and_remember(url: str) -> Store:
+        stores.append(await open_store(url))
+        return stores[-1]
+
+    yield open_and_remember
+    for each in stores:
+        await each.close()
+
+
+@pytest.fixture
+async def store(url: str, opened: Opened) -> Store:
+    return await opened(url)
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import re
 
 import pytest
 
-from serving.stores import open_store
 from serving.stores.protocol import Event, Item, Store
-from tests.serving.stores.conftest import Select
+from tests.serving.stores.conftest import Opened, Select
 from tests.serving.stores.examples import ANNA, BEN, COOKIE, NOON, event, exposure, rejected
 
 pytestmark = pytest.mark.anyio
@@ -61,14 +60,13 @@ async def test_the_version_changes_with_every_event_of_the_user_and_of_no_other(
     assert await store.history(ANNA, None, 10) == before
 
 
-async def test_a_second_opener_sees_what_the_first_acknowledged(store: Store, url: str) -> None:
-    second = await open_store(url)
+async def test_a_second_opener_sees_what_the_first_acknowledged(store: Store, url: str, opened: Opened) -> None:
+    second = await opened(url)
     before = await second.history(ANNA, None, 10)
     await store.add_events([event("1")])
     assert await second.history(ANNA, None, 10) == await store.history(ANNA, None, 10) != before
     assert await second.add_events([event("1"), event("2")]) == [False, True]
     assert await ids(store, ANNA) == ["1", "2"]
-    await second.close()
 
 
 async def test_a_guest_who_logs_in_brings_the_history(store: Store) -> None:

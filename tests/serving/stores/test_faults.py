@@ -14,6 +14,7 @@ from benchmarks.servers import Postgres
 from serving.stores import open_store, sqlite
 from serving.stores.migrations import migrate
 from serving.stores.protocol import SQLITE, Store, StoreError
+from tests.serving.stores.conftest import Opened
 from tests.serving.stores.examples import ANNA, event, rejected
 
 pytestmark = pytest.mark.anyio
@@ -49,18 +50,17 @@ def small_files(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_a_log_that_cannot_grow(sqlite_url: str) -> None:
+async def test_a_log_that_cannot_grow(sqlite_url: str, opened: Opened) -> None:
     migrate(sqlite_url)
-    store = await open_store(sqlite_url)
+    store = await opened(sqlite_url)
     assert await store.add_events([event("before")]) == [True]
     with small_files(200_000):
         await refused(store, "disk I/O error|full")
         assert (await store.history(ANNA, None, 100))[1] == [event("before")]
     await works(store, "after")
-    await store.close()
 
 
-async def test_a_full_disk(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, opened: Opened) -> None:
     def full(path: str) -> apsw.Connection:
         connection = connect(path)
         connection.execute("PRAGMA max_page_count=40").fetchall()
@@ -68,20 +68,21 @@ async def test_a_full_disk(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 
     migrate(sqlite_url)
     connect = sqlite.connect
-    store = await open_store(sqlite_url)
+    store = await opened(sqlite_url)
     with monkeypatch.context() as patch:
         patch.setattr(sqlite, "connect", full)
         assert await store.add_events([event("before")]) == [True]
         await refused(store, "FullError: database or disk is full")
         assert (await store.history(ANNA, None, 100))[1] == [event("before")]
     await works(store, "after")
-    await store.close()
 
 
-async def test_a_file_that_another_process_holds(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_that_another_process_holds(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, opened: Opened
+) -> None:
     monkeypatch.setattr(sqlite.connect, "__kwdefaults__", {"create": False, "wait_s": 0.05})
     migrate(sqlite_url)
-    store = await open_store(sqlite_url)
+    store = await opened(sqlite_url)
     assert await store.add_events([event("before")]) == [True]
     with closing(apsw.Connection(sqlite_url.removeprefix(SQLITE))) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -89,7 +90,6 @@ async def test_a_file_that_another_process_holds(sqlite_url: str, monkeypatch: p
         assert (await store.history(ANNA, None, 100))[1] == [event("before")], "readers wait for no writer"
         other.execute("ROLLBACK")
     await works(store, "after")
-    await store.close()
 
 
 async def test_a_file_that_is_no_database(sqlite_url: str) -> None:
@@ -101,10 +101,10 @@ async def test_a_file_that_is_no_database(sqlite_url: str) -> None:
             await attempt
 
 
-async def test_a_server_that_restarts(postgres: Postgres) -> None:
-    url = postgres.new_database()
+async def test_a_server_that_restarts(postgres: Postgres, opened: Opened) -> None:
+    url = postgres.emptied()
     migrate(url)
-    store = await open_store(url)
+    store = await opened(url)
     assert await store.add_events([event("before")]) == [True]
     postgres.stop()
     try:
@@ -115,18 +115,16 @@ async def test_a_server_that_restarts(postgres: Postgres) -> None:
     finally:
         postgres.start()
     await works(store, "after")
-    await store.close()
 
 
-async def test_connections_that_the_server_dropped_are_not_noticed(postgres: Postgres) -> None:
-    url = postgres.new_database()
+async def test_connections_that_the_server_dropped_are_not_noticed(postgres: Postgres, opened: Opened) -> None:
+    url = postgres.emptied()
     migrate(url)
-    store = await open_store(url)
+    store = await opened(url)
     assert await store.add_events([event("before")]) == [True]
     postgres.stop()
     postgres.start()
     await works(store, "after")
-    await store.close()
 
 
 async def test_the_password_is_in_no_message() -> None:

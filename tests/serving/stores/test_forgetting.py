@@ -7,10 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import SQLITE, Store
-from tests.serving.stores.conftest import Select
+from tests.serving.stores.conftest import Opened, Select
 from tests.serving.stores.examples import ANNA, BEN, COOKIE, NOON, event, exposure, rejected
 
 pytestmark = pytest.mark.anyio
@@ -46,10 +45,10 @@ async def test_forgetting_deletes_what_is_theirs_and_counts_it(store: Store, sel
     assert await store.forget(ANNA) == dict.fromkeys(deleted, 0)
 
 
-async def test_no_byte_of_the_id_is_left_in_the_files(sqlite_url: str) -> None:
+async def test_no_byte_of_the_id_is_left_in_the_files(sqlite_url: str, opened: Opened) -> None:
     migrate(sqlite_url)
     folder = Path(sqlite_url.removeprefix(SQLITE)).parent
-    reader, store = await open_store(sqlite_url), await open_store(sqlite_url)
+    reader, store = await opened(sqlite_url), await opened(sqlite_url)
     await fill(store)
     await reader.history(ANNA, None, 5)
 
@@ -61,13 +60,11 @@ async def test_no_byte_of_the_id_is_left_in_the_files(sqlite_url: str) -> None:
     await store.forget(ANNA)
     assert found(ANNA) == found(COOKIE) == []
     assert found("user-001")
-    await store.close()
-    await reader.close()
 
 
-async def test_no_table_of_the_server_holds_the_id(postgresql_url: str) -> None:
+async def test_no_table_of_the_server_holds_the_id(postgresql_url: str, opened: Opened) -> None:
     migrate(postgresql_url)
-    store = await open_store(postgresql_url)
+    store = await opened(postgresql_url)
     await fill(store)
 
     def found(text: str) -> list[str]:
@@ -82,10 +79,9 @@ async def test_no_table_of_the_server_holds_the_id(postgresql_url: str) -> None:
     await store.forget(ANNA)
     assert found(ANNA) == found(COOKIE) == []
     assert set(found("user-001")) == {"events", "exposures"}
-    await store.close()
 
 
-async def test_only_salted_hashes_are_remembered(store: Store, url: str, select: Select) -> None:
+async def test_only_salted_hashes_are_remembered(store: Store, url: str, select: Select, opened: Opened) -> None:
     await store.merge(COOKIE, ANNA)
     assert await store.forgotten() == (0, frozenset())
     await store.forget(ANNA)
@@ -97,18 +93,16 @@ async def test_only_salted_hashes_are_remembered(store: Store, url: str, select:
     await store.forget(ANNA)
     newest = (await store.forgotten(version))[0]
     assert await store.forgotten(newest) == (newest, frozenset())
-    second = await open_store(url)
+    second = await opened(url)
     assert second.fingerprint(ANNA) == store.fingerprint(ANNA)
     assert select("SELECT count(*) FROM salt") == [(1,)]
-    await second.close()
 
 
-async def test_the_salt_is_of_this_store_alone(store: Store, tmp_path: Path) -> None:
+async def test_the_salt_is_of_this_store_alone(store: Store, tmp_path: Path, opened: Opened) -> None:
     elsewhere = f"{SQLITE}{tmp_path}/other.sqlite"
     migrate(elsewhere)
-    other = await open_store(elsewhere)
+    other = await opened(elsewhere)
     assert other.fingerprint(ANNA) != store.fingerprint(ANNA)
-    await other.close()
 
 
 async def test_what_was_under_way_when_the_user_was_forgotten_is_dropped(store: Store, select: Select) -> None:

@@ -12,7 +12,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_twice_in_a_file(tmp_path: P
 def test_nothing_acknowledged_is_lost_and_nothing_is_twice_on_a_server(
     postgres: servers.Postgres, tmp_path: Path
 ) -> None:
-    judge(store_kill.kill(postgres.new_database(), 3, tmp_path))
+    judge(store_kill.kill(postgres.emptied(), 3, tmp_path))
 
 
 def judge(found: dict[str, int]) -> None:

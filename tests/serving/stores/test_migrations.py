@@ -11,7 +11,7 @@ import pytest
 
 from serving.stores import migrations, open_store
 from serving.stores.protocol import StoreError
-from tests.serving.stores.conftest import Select
+from tests.serving.stores.conftest import Opened, Select
 from tests.serving.stores.examples import ANNA, event
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,9 @@ def command(url: str, root: Path) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-async def test_a_store_without_tables_is_refused_until_the_command_was_run(empty_url: str, root: Path) -> None:
+async def test_a_store_without_tables_is_refused_until_the_command_was_run(
+    empty_url: str, root: Path, opened: Opened
+) -> None:
     with pytest.raises(StoreError) as refusal:
         await open_store(empty_url)
     assert "\n" not in str(refusal.value)
@@ -34,9 +36,8 @@ async def test_a_store_without_tables_is_refused_until_the_command_was_run(empty
     for said in ("applied 1\n", "nothing to do\n"):
         done = command(empty_url, root)
         assert (done.returncode, done.stdout) == (0, said), done.stderr
-    store = await open_store(empty_url)
+    store = await opened(empty_url)
     assert await store.add_events([event("1")]) == [True]
-    await store.close()
 
 
 def test_the_command_fails_with_one_line(root: Path) -> None:
@@ -47,9 +48,9 @@ def test_the_command_fails_with_one_line(root: Path) -> None:
 
 
 async def test_a_later_version_is_added_to_what_is_there(
-    url: str, select: Select, monkeypatch: pytest.MonkeyPatch
+    url: str, select: Select, monkeypatch: pytest.MonkeyPatch, opened: Opened
 ) -> None:
-    old = await open_store(url)
+    old = await opened(url)
     await old.add_events([event("1")])
     more = (*migrations.MIGRATIONS, ("ALTER TABLE events ADD COLUMN device TEXT", "CREATE TABLE more (a TEXT)"))
     monkeypatch.setattr(migrations, "MIGRATIONS", more)
@@ -60,7 +61,6 @@ async def test_a_later_version_is_added_to_what_is_there(
     assert select("SELECT event_id, device FROM events") == [("1", None)]
     assert await old.add_events([event("2")]) == [True], "code of the version before goes on"
     assert len((await old.history(ANNA, None, 9))[1]) == 2
-    await old.close()
 
 
 async def test_a_migration_that_fails_changes_nothing(
