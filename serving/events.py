@@ -74,9 +74,9 @@ async def accept(store: Store, posted: list[Any], weights: Mapping[str, float]) 
         StoreError: nothing of this request is acknowledged.
     """
     good, bad = check(posted, weights, time.time())
-    new = await store.add_events(good) if good else []
-    if bad:
+    if bad:  # first: if this fails, nothing was accepted yet that the client would send once more
         await store.reject(bad)
+    new = await store.add_events(good) if good else []
     rejected = [RejectedEvent(index=row.index, reason=row.reason) for row in bad]
     return EventsAnswer(accepted=sum(new), duplicates=len(new) - sum(new), rejected=rejected)
 

@@ -5,11 +5,10 @@ With PROMETHEUS_MULTIPROC_DIR every worker writes into files of that folder and 
 """
 
 import os
-from pathlib import Path
 from time import perf_counter
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.schemas import Answer
@@ -54,20 +53,9 @@ def page() -> bytes:
     """All figures of all workers, in Prometheus' own format."""
     if FOLDER not in os.environ:
         return generate_latest(REGISTRY)
-    _leave_out_the_dead(Path(os.environ[FOLDER]))
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
-
-
-def _leave_out_the_dead(folder: Path) -> None:
-    """What a worker counted stays; what it was does not."""
-    for path in folder.glob("gauge_live*_*.db"):
-        pid = int(path.stem.rpartition("_")[2])
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 class Measured:

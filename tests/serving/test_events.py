@@ -141,6 +141,17 @@ def test_limits_of_a_batch(client: TestClient) -> None:
     assert client.post("/v1/events", json=7).status_code == 422
 
 
+def test_when_the_bad_ones_cannot_be_kept_the_good_ones_are_not_accepted(
+    shop: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(SqliteStore, "reject", fail)
+    assert shop.post("/v1/events", json=[bought("garden-10"), {}]).status_code == 503
+    assert rows(tmp_path, "SELECT count(*) FROM events") == [(0,)]
+
+
 def test_without_the_store_nothing_is_acknowledged_and_answers_go_on(
     shop: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,4 +82,4 @@ def test_several_workers_are_added_up(tmp_path: Path, root: Path) -> None:
     )
     found = figures(done.stdout)
     assert found["recsys_events_total{outcome=accepted}"] == 7
-    assert found["recsys_bundle_info{bundle_id=b1}"] == 1  # the first one has ended
+    assert found["recsys_bundle_info{bundle_id=b1}"] == 1

@@ -79,6 +79,11 @@ def test_a_real_server_serves_and_stops(
         status, answer = get(f"{url}/v1/recommend/anna?k=3")
         assert (status, len(answer["items"]), answer["meta"]["variant"]) == (200, 3, "als")
         assert get(f"{url}/v1/recommend/anna?k=0")[0] == 422
+        for _ in range(20):
+            get(f"{url}/v1/recommend/ben")
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
+            figures = response.read().decode()
+        assert 'route="/v1/recommend/{user_id}",status="200"} 21.0' in figures  # of all workers
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) in (0, -signal.SIGTERM)
         with pytest.raises(urllib.error.URLError, match="refused"):
