@@ -1,0 +1,107 @@
+"""Three phases of a recommender, told by experiments whose truth is known: `make story`, or
+
+    python -m benchmarks.story [--small]    writes docs/results/story.json and docs/results/story.png
+
+What is simulated, and what it can tell, stands in docs/story.md.
+"""
+
+import argparse
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import polars as pl
+
+from benchmarks.machine import describe
+from benchmarks.story import compare, phases, replay, shop
+from recsys.simulator.clicks import ClickModel
+
+RESULTS = shop.TOP / "docs/results/story.json"
+PUBLISHED = {"uplift_in_ctr": [0.23, 0.41, 0.47], "availability": 0.999}
+COMPARED = ["random", "popular", "collaborative", "content", "with_content", "als_recent", "complete"]
+STEPS = {
+    "collaborative": ("als", False),
+    "+ fallback": ("als", True),
+    "+ content": ("with_content", True),
+}
+
+
+def main() -> None:
+    """Play, measure, write, draw."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--small", action="store_true", help="a tenth of the shop, to see that it works")
+    small = options.parse_args().small
+    pl.Config.set_tbl_rows(20)
+    with tempfile.TemporaryDirectory() as name:
+        found = tell(Path(name), small)
+    print(json.dumps(found, indent=1))
+    if not small:
+        RESULTS.write_text(json.dumps({"machine": describe(), **found}, indent=1) + "\n")
+        draw(found)
+
+
+def tell(folder: Path, small: bool) -> dict[str, Any]:
+    """All of it."""
+    world_config = shop.SMALL if small else shop.FULL
+    changes: dict[str, Any] = {"variants": {**phases.VARIANTS, "content": content_alone()}}
+    if small:
+        changes |= {
+            "gate": {"baseline": "random", "floors": []},
+            "evaluate": {"max_users": 300, "bootstrap": 200, "baselines": ["random", "popular", "als", "als_recent"]},
+            "datasets.files.thresholds": {"min_interactions": 1000},
+        }
+    _, releases = shop.build(world_config, folder / "shop", changes)
+    days, visits = (2, 150) if small else (12, 2500)
+    told = []
+    for number, phase in enumerate(phases.PHASES):
+        more = 1 if small or number < 2 else 2  # a small step needs more visits to be seen
+        playing = phases.play(
+            phase, world_config, releases, folder / f"phase-{number}", days, visits * more, ClickModel()
+        )
+        told.append(asyncio.run(playing))
+        print(phases.show(told), flush=True)
+    asked = asyncio.run(compare.answers(releases, folder / "compare", world_config, 200 if small else 3000, COMPARED))
+    knn = compare.item_knn(releases, world_config, asked["visits"])
+    return {
+        "published": PUBLISHED,
+        "phases": [each.row() for each in told],
+        "staircase": phases.staircase(told),
+        **compare.table(world_config, asked, knn, best="complete"),
+        "replay": {} if small else replay.run(folder / "replay", STEPS),
+    }
+
+
+def content_alone() -> dict[str, Any]:
+    """Only the content model."""
+    return {"sources": [phases.CONTENT], "rules": phases.RULES}
+
+
+def draw(found: dict[str, Any]) -> None:
+    """The staircase beside the published one, and the model made worse."""
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
+    stairs = found["staircase"]
+    places = range(1, len(stairs) + 1)
+    left.bar(places, [row["over_random"] * 100 for row in stairs], color="#3567a6", label="here, simulated")
+    published = [value * 100 for value in PUBLISHED["uplift_in_ctr"]]  # type: ignore[attr-defined]
+    left.plot(places, published, "o--", color="#b42318", label="published case")
+    left.set_xticks(places, [each["phase"].replace(" for", "\nfor").replace(", ", ",\n") for each in found["phases"]])
+    left.set(ylabel="CTR over random, %", title="Three phases, each an A/B test")
+    left.legend(frameon=False)
+    curve = found["made_worse"]["curve"]
+    qualities = [float(quality) * 100 for quality in curve]
+    right.plot(qualities, [row["uplift"] * 100 for row in curve.values()], "o-", color="#3567a6")
+    right.set(
+        xlabel="places that keep the model's item, %", ylabel="CTR over random, %", title="If the model were worse"
+    )
+    figure.tight_layout()
+    figure.savefig(RESULTS.with_suffix(".png"), dpi=110)
+
+
+if __name__ == "__main__":
+    main()
