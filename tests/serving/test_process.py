@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.apps import until
 from tests.servers import serving
 
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -81,9 +82,8 @@ def test_a_real_server_serves_and_stops(
         assert get(f"{url}/v1/recommend/anna?k=0")[0] == 422
         for _ in range(20):
             get(f"{url}/v1/recommend/ben")
-        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
-            figures = response.read().decode()
-        assert 'route="/v1/recommend/{user_id}",status="200"} 21.0' in figures  # of all workers
+        counted = 'route="/v1/recommend/{user_id}",status="200"} 21.0'  # by all workers, after the answer was sent
+        until(lambda: counted in urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode())
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) in (0, -signal.SIGTERM)
         with pytest.raises(urllib.error.URLError, match="refused"):
