@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import perf_counter
 
 import numpy as np
@@ -13,7 +13,7 @@ from recsys.contracts import Query, Shape
 from recsys.experiments.config import Arm
 from recsys.filters import Filters
 from recsys.recommender import Recommender
-from recsys.running import Guard
+from recsys.running import Guard, Run
 from serving import exploring, queries
 from serving.errors import ApiError
 from serving.fresh import NOBODY, NOTHING, Fresh, Known
@@ -53,6 +53,7 @@ class Engine:
         self._shown = Shown(served)
         self._asking = Asking(served, self._position, self.event_weights, Filters(served.catalogue))
         self._house = house
+        self._guard = guard
         if house is not None:
             house.shape(served)  # compiles the rules before the first request
 
@@ -84,17 +85,21 @@ class Engine:
             query = replace(query, exclude=np.concatenate([query.exclude, self._asking.rows(shown)]))
         rules_version, shape = self._wishes(asked.surface, asked.options.diversity)
         found = chosen.recommend(query, shape)
-        propensities = None
+        run = Run(deadline, self._guard)
+        propensities: list[float] | None = None
         if arm is not None and arm.explore is not None:
-            found, propensities = exploring.explored(chosen, query, shape, found, arm.explore, request_id)
-        items = self._shown.items(found, query, len(shown), asked.options.explain)
+            explore = partial(exploring.explored, chosen, query, shape, found, arm.explore, request_id)
+            plain: tuple[recommender.Answer, list[float] | None] = (found, None)
+            found, propensities = run.attempt("exploring", explore, plain, optional=False)
+        items = self._shown.items(found, query, len(shown))
+        if asked.options.explain:
+            run.attempt("reasons", partial(self._shown.explain, items, found, query), None)
         if propensities is not None:
             for item, propensity in zip(items, propensities, strict=True):
                 item.propensity = propensity
         meta = self._meta(found, query, rules_version, started)
-        if known.failed:
-            meta.failed.append("store")
-            meta.degraded = True
+        meta.failed += [*run.failed, *(["store"] if known.failed else [])]
+        meta.degraded = bool(meta.failed)
         return Answer(request_id=request_id, items=items, meta=meta, warnings=warnings, next_cursor=None)
 
     def similar(self, asked: SimilarRequest, request_id: str, deadline: float = float("inf")) -> Answer:
@@ -111,7 +116,7 @@ class Engine:
         query, warnings = self._asking.query(plain, NOBODY, deadline)
         rules_version, shape = self._wishes(None, None)
         found = self._recommenders[self.bundle.manifest.default_variant].similar(row, query, shape)
-        items = self._shown.items(found, query, 0, explained=False)
+        items = self._shown.items(found, query, 0)
         meta = self._meta(found, query, rules_version, started)
         return Answer(request_id=request_id, items=items, meta=meta, warnings=warnings, next_cursor=None)
 

@@ -20,7 +20,7 @@ class Shown:
         self._bundle = bundle
         self._item = lru_cache(REMEMBERED)(self._read)
 
-    def items(self, answer: Answer, query: Query, before: int, explained: bool) -> list[Item]:
+    def items(self, answer: Answer, query: Query, before: int) -> list[Item]:
         """The items of the answer; `before` of them were shown on the pages before."""
         calibration, n_known = self._bundle.calibration, len(query.history)
         items = []
@@ -40,10 +40,12 @@ class Shown:
                     reasons=[],
                 )
             )
-        if explained:
-            for item, why in zip(items, explain.slots(self._bundle, answer.variant, query, answer.slots), strict=True):
-                item.reasons = self._reasons(why)
         return items
+
+    def explain(self, items: list[Item], answer: Answer, query: Query) -> None:
+        """Give the items of the answer their reasons."""
+        for item, why in zip(items, explain.slots(self._bundle, answer.variant, query, answer.slots), strict=True):
+            item.reasons = self._reasons(why)
 
     def _reasons(self, why: Why) -> list[Reason]:
         if not why.parts:

@@ -102,6 +102,15 @@ def test_a_store_that_fails(shop: TestClient, monkeypatch: pytest.MonkeyPatch) -
         time.sleep(0.02)  # the breakers try after a second
 
 
+def test_reasons_that_fail(shop: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {"options": {"explain": True}}
+    assert all(item["reasons"] for item in ask(shop, wanted)["items"])
+    monkeypatch.setattr("recsys.explain.slots", broken)
+    answer = ask(shop, wanted)
+    assert (answer["meta"]["failed"], answer["meta"]["fallback_reason"]) == (["reasons"], None)
+    assert not any(item["reasons"] for item in answer["items"])
+
+
 def test_no_time(start: Any, bundle_folder: Path) -> None:
     with start(Settings(bundle=bundle_folder, deadline_ms=1e-6)) as client:
         meta = ask(until_ready(client))["meta"]
