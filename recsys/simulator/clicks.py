@@ -3,9 +3,10 @@
 A cascade: place 1 is looked at for sure, every next one with probability `patience`. An item that is looked at is
 clicked with a probability between `least` and `most`, by its appeal in [0, 1]:
 
-    appeal = (fit_share * rank of the item in the mood + (1 - fit_share) * rank of its demand today) ** choosiness
+    appeal = rank ** choosiness
 
-Ranks are shares of the catalogue, so only the order counts. Every earlier showing without a click takes `fatigue`.
+The rank is the share of the catalogue that a visit of this mood, on this day, would look at less often on its own: the
+planted taste, season and trend, of which only the order counts. Every earlier showing without a click takes `fatigue`.
 
 Source: Craswell, Zoeter, Taylor, Ramsey, "An experimental comparison of click position-bias models", WSDM 2008; ours
 goes on after a click, as people do in a shop.
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.datasets.shop_world.items import Floats, Ints
-from recsys.datasets.shop_world.world import FOCUS, World
+from recsys.datasets.shop_world.world import World
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,6 @@ class ClickModel:
 
     least: float = 0.03
     most: float = 0.12
-    fit_share: float = 0.75
     choosiness: float = 3.0
     patience: float = 0.9
     fatigue: float = 0.85
@@ -45,23 +45,14 @@ class Appeal:
     """Appeal of every item in every mood on one day; (n_tastes, n_items) float64 in [0, 1]."""
 
     def __init__(self, world: World, model: ClickModel) -> None:
-        self._model = model
-        self._items = world.items
-        fit = np.log(world.pull) - np.log(world.items.popularity)  # the mood alone: demand comes on its own
-        self._fit = _ranks(fit / FOCUS)
+        self._world, self._choosiness = world, model.choosiness
         self._day: int | None = None
-        self._today = self._fit
+        self._today: Floats = np.empty((0, 0))
 
     def on(self, day: int) -> Floats:
         """The table of a day of the log (days may pass its end); the last day asked for is kept."""
         if day != self._day:
-            demand = _ranks((self._items.popularity * self._items.pace(day))[None])
-            share = self._model.fit_share
-            self._today = (share * self._fit + (1 - share) * demand) ** self._model.choosiness
-            self._day = day
+            looked_at = self._world.pull * self._world.items.pace(day)
+            ranks = looked_at.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable") / looked_at.shape[1]
+            self._today, self._day = np.asarray(ranks**self._choosiness), day
         return self._today
-
-
-def _ranks(values: Floats) -> Floats:
-    """Share of the row that is smaller, in [0, 1)."""
-    return np.asarray(values.argsort(axis=1).argsort(axis=1) / values.shape[1])

@@ -40,7 +40,7 @@ def test_the_same_item_is_clicked_less_further_down(shop: World) -> None:
 
 
 def test_the_mood_decides(shop: World) -> None:
-    model = ClickModel(fit_share=1.0, patience=1.0)
+    model = ClickModel(patience=1.0)
     shoppers, appeal = Shoppers(shop, seed=1, clicks=model), Appeal(shop, model).on(20)
     for visit in visits(shop, 20):
         best, worst = int(appeal[visit.mood].argmax()), int(appeal[visit.mood].argmin())
