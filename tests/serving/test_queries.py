@@ -1,7 +1,7 @@
 """From a request to a query: who is known, what was sent, and which moment counts."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from serving import queries
 from serving.fresh import NOBODY, Known
 from serving.queries import Asking
 from serving.schemas import RecommendRequest, SessionEvent
+from serving.stores.protocol import Event
 from tests import bundles
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -93,3 +94,38 @@ def test_both_histories_are_one_in_the_order_of_time(shop: Bundle) -> None:
     assert history.times[-2:].tolist() == [NOW.timestamp()] * 2  # no time and a time in the future are now
     assert history.times.tolist() == sorted(history.times)
     assert (history.rows.dtype, history.weights.dtype, history.times.dtype) == (np.int32, np.float32, np.float64)
+
+
+def stored(item_id: str, moment: datetime, event: str = "view") -> Event:
+    return Event(
+        f"{item_id} {moment}", "anna", None, item_id, event, None, moment.timestamp(), None, moment.timestamp()
+    )
+
+
+def test_what_the_store_heard_since_is_added_and_what_the_bundle_holds_is_not_doubled(shop: Bundle) -> None:
+    first = bundles.START  # anna's first event in the bundle: kitchen-0
+    events = [
+        stored("kitchen-0", first),
+        stored("kitchen-8", first + timedelta(minutes=30)),  # came too late for the bundle
+        stored("kitchen-0", first + timedelta(minutes=31)),  # the same item once more
+        stored("nothing", NOW),
+        stored("kitchen-9", NOW, "cart"),
+    ]
+    query, warnings = ask(shop, RecommendRequest(user_id="anna"), Known(events, version=3))
+    assert query.history.rows.tolist() == [0, 8, 0, 1, 2, 3, bundles.SOLD_OUT, 9]
+    assert query.history.weights.tolist() == [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0]
+    assert query.now == NOW.timestamp()
+    assert warnings == []
+
+
+def test_what_the_bundle_holds_of_a_forgotten_user_is_not_used(shop: Bundle) -> None:
+    query, _ = ask(shop, RecommendRequest(user_id="anna"), Known([stored("kitchen-9", NOW)], 1, forgotten=True))
+    assert query.history.rows.tolist() == [9]
+
+
+def test_segments_are_those_of_the_report(shop: Bundle) -> None:
+    found = {
+        user_id: queries.segment(ask(shop, RecommendRequest(user_id=user_id))[0].history)
+        for user_id in ("nobody", "both", "anna")
+    }
+    assert found == {"nobody": "cold_user", "both": "few", "anna": "warm"}
