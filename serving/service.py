@@ -64,7 +64,7 @@ class Service:
             answer.meta.experiment = Experiment(
                 name=given.experiment, variant=given.arm, propensity=given.probability, unit=given.unit
             )
-        if deadline == AT_ONCE:
+        if deadline == AT_ONCE and answer.meta.fallback_reason == "deadline":  # and not one that was kept
             answer.meta.fallback_reason = "shed"
         if answer.meta.shortfall is None:
             ids = [*shown, *(item.item_id for item in answer.items)]
@@ -104,7 +104,7 @@ class Service:
         """Items like an item; see `Engine.similar`."""
         deadline = self._deadline(perf_counter())
         answer = self.engine().similar(asked, request_id, deadline)
-        if deadline == AT_ONCE:
+        if deadline == AT_ONCE and answer.meta.fallback_reason == "deadline":
             answer.meta.fallback_reason = "shed"
         metrics.answered(answer)
         return answer
