@@ -1,0 +1,76 @@
+"""Online Retail with repeat purchases: what was bought before may be recommended, and counts when it is bought again.
+
+    python -m benchmarks.allow_repeat    writes benchmarks/results/allow_repeat.json
+
+The models are trained in a clone of the last commit with `datasets.online_retail.split.allow_repeat: true` and nothing
+else changed: same windows, same settings, which were tuned for first purchases. Other targets, so the figures do not
+compare with those of first purchases.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import polars as pl
+import yaml
+
+from benchmarks.machine import describe
+from recsys import assemble, bundle, params, splits
+from recsys.evaluation import asking, results, sample, segments
+from recsys.evaluation.intervals import Bootstrap
+from recsys.recommender import Recommender
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "benchmarks" / "results" / "allow_repeat.json"
+DATASET, AT = "online_retail", 10
+MODELS, VARIANTS = ("als", "als_long"), ("popular", "als", "als_recent")
+
+
+def main() -> None:
+    """Clone, switch, train, ask."""
+    machine = describe()
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        _run(Path(folder), "git", "clone", "--quiet", str(ROOT), str(clone))
+        settings = yaml.safe_load((clone / "params.yaml").read_text(encoding="utf-8"))
+        settings["dataset"] = DATASET
+        settings["datasets"][DATASET]["split"]["allow_repeat"] = True
+        (clone / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+        _run(clone, sys.executable, "-m", "dvc", "repro", *(f"index@{model}" for model in MODELS))
+        table, facts = measure(clone)
+    rows = table.filter(pl.col("segment").is_in(["all", "warm"]), metric=f"ndcg@{AT}").drop("metric", "baseline")
+    content = {"machine": machine, "dataset": DATASET, "window": facts.windows["test"].model_dump()}
+    OUT.write_text(json.dumps({**content, f"ndcg@{AT}": rows.to_dicts()}, indent=1) + "\n", encoding="utf-8")
+    print(rows)
+
+
+def measure(clone: Path) -> tuple[pl.DataFrame, splits.Facts]:
+    """The table of `recsys/evaluation/results.py` for the variants that need no other model."""
+    whole, data = params.load(clone / "params.yaml"), splits.load(clone / "data/split")
+    kept = {"variants": {name: whole.variants[name] for name in VARIANTS}}
+    settings = whole.model_copy(update={**kept, "models": {name: whole.models[name] for name in MODELS}})
+    bundle.write(
+        assemble.parts(data, "test", clone / "models/test", clone / "indexes/test", settings),
+        settings,
+        {},
+        clone / "bundle",
+    )
+    loaded = bundle.load(clone / "bundle")
+    asked = sample.draw(data, "test", loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
+    parts = [segments.everyone(asked), segments.warm(asked, settings.evaluate.warm_events)]
+    lists = {name: asking.lists(Recommender(loaded, name), data, asked, parts, AT, settings.seed) for name in VARIANTS}
+    bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
+    return results.measure(lists, asked, parts, [AT], ["popular"], bootstrap), data.facts
+
+
+def _run(folder: Path, *command: str) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder)}
+    subprocess.run(command, cwd=folder, env=environment, check=True)
+
+
+if __name__ == "__main__":
+    main()
