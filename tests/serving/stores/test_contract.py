@@ -55,6 +55,9 @@ async def test_the_version_changes_with_every_event_of_the_user_and_of_no_other(
         seen.add((await store.history(ANNA, None, 10))[0])
     assert len(seen) == 4
     assert all(0 <= version < 2**63 for version in seen)
+    newest = await store.history(ANNA, None, 1)
+    await store.add_events([event("3", timestamp=NOON + 6)])
+    assert (await store.history(ANNA, None, 1))[0] != newest[0]
     before = await store.history(ANNA, None, 10)
     await store.add_events([event("x", BEN), event("0")])
     assert await store.history(ANNA, None, 10) == before
@@ -80,6 +83,14 @@ async def test_a_guest_who_logs_in_brings_the_history(store: Store) -> None:
     assert await ids(store, ANNA) == await ids(store, None, COOKIE) == ["g", "u", "later"]
     assert await store.merge(COOKIE, ANNA) == 0
     assert (await store.forget(ANNA))["exposures"] == 1
+
+
+async def test_a_merge_misses_no_event_that_is_written_beside_it(store: Store, url: str, opened: Opened) -> None:
+    second = await opened(url)
+    for number in range(30):
+        guest = [event(f"{number}-{part}", None, anonymous_id=f"guest {number}") for part in range(3)]
+        await asyncio.gather(*(store.add_events([one]) for one in guest), second.merge(f"guest {number}", ANNA))
+    assert len(await ids(store, ANNA)) == 90
 
 
 async def test_a_cookie_of_two_people_gives_each_only_what_is_theirs(store: Store) -> None:
