@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from deploy import lock
-from serving import cache  # noqa: F401 (its figures)
 from serving.app import create_app
 from serving.settings import PREFIX, Settings
 
@@ -153,8 +152,11 @@ def test_the_alerts_ask_for_figures_that_the_api_has() -> None:
         for metric in prometheus_client.REGISTRY.collect()
         for sample in (metric.name, f"{metric.name}_total", f"{metric.name}_bucket")
     }
-    asked = set(re.findall(r"\brecsys_\w+", (DEPLOY / "prometheus" / "alerts.yml").read_text()))
-    assert asked <= made
+    alerts = (DEPLOY / "prometheus" / "alerts.yml").read_text()
+    assert set(re.findall(r"\brecsys_\w+", alerts)) <= made
+    source = "".join(path.read_text() for path in (ROOT / "serving").rglob("*.py"))
+    for outcome in set(re.findall(r'outcome="(\w+)"', alerts)):
+        assert f'.labels("{outcome}")' in source
 
 
 def test_every_alert_is_explained() -> None:
