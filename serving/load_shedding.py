@@ -67,12 +67,13 @@ class LoadShedding:
         if scope["type"] != "http" or scope["path"] in NEVER_REFUSED:
             await self.app(scope, receive, send)
             return
-        if self._load.refuses:
-            answer = errors.response(503, "too much to do just now; try again", scope["state"]["request_id"])
-            await answer(scope, receive, send)
-            return
         self._load.requests += 1
         try:
-            await self.app(scope, receive, send)
+            await asyncio.sleep(0)  # all who have arrived are counted before the first of them is answered
+            if self._load.refuses:
+                answer = errors.response(503, "too much to do just now; try again", scope["state"]["request_id"])
+                await answer(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
         finally:
             self._load.requests -= 1

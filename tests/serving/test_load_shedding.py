@@ -71,13 +71,28 @@ def get(load: Load, path: str) -> tuple[int, dict[bytes, bytes], bytes]:
 @pytest.mark.parametrize("path", ["/v1/recommend", "/v1/events"])
 def test_a_refusal_says_when_to_come_back(path: str) -> None:
     load = Load(shed_requests=1, shed_s=0.1)
-    load.requests = 10
+    load.requests = 9  # and this one
     assert get(load, path)[0] == 200
-    load.requests = 11
+    load.requests = 10
     status, headers, body = get(load, path)
     assert (status, headers[b"retry-after"]) == (503, b"1")
     assert b"too much to do just now" in body
-    assert load.requests == 11
+    assert load.requests == 10
+
+
+def test_who_arrives_together_is_counted_before_the_first_is_answered() -> None:
+    load = Load(shed_requests=2, shed_s=0.1)
+    found = []
+
+    async def look(*_: Any) -> None:
+        found.append((load.requests, load.sheds))
+
+    async def arrive() -> None:
+        scope = {"type": "http", "path": "/v1/recommend", "state": {"request_id": "id"}}
+        await asyncio.gather(*(LoadShedding(look, load)(scope, None, None) for _ in range(4)))  # type: ignore[arg-type]
+
+    asyncio.run(arrive())
+    assert found == [(4, True), (3, True), (2, False), (1, False)]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
