@@ -15,11 +15,12 @@ from recsys.filters import Filters
 from recsys.recommender import Recommender
 from recsys.running import Guard, Run
 from serving import exploring, queries
+from serving.about import About, VariantAbout
 from serving.errors import ApiError
 from serving.fresh import NOBODY, NOTHING, Fresh, Known
 from serving.house_rules import House
 from serving.queries import Asking
-from serving.schemas import About, Answer, Meta, RecommendRequest, SimilarRequest, VariantAbout, WhoAsks
+from serving.schemas import Answer, Meta, RecommendRequest, SimilarRequest, WhoAsks
 from serving.shown import Shown
 from serving.stores.protocol import Item as StoredItem
 
@@ -148,7 +149,7 @@ class Engine:
 
     def segment(self, asked: WhoAsks, known: Known) -> str:
         """The segment of whoever asks, as in the answer's meta."""
-        query, _ = self._asking.query(RecommendRequest.model_construct(**dict(asked)), known, float("inf"))
+        query, _ = self._asking.query(asked.widened(), known, float("inf"))
         return queries.segment(query.history)
 
     def knows(self, item_id: str) -> bool:

@@ -1,7 +1,7 @@
 """Requests for recommendations and their answers. Descriptions and examples are what the page at /docs shows."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -70,6 +70,10 @@ class WhoAsks(Asked):
     variant: Annotated[Variant | None, Field(description="a variant of the bundle; absent for the default one")] = None
     options: Annotated[Options, Field(description="settings of this request")] = Options()
 
+    def widened(self, **more: Any) -> "RecommendRequest":
+        """As a request for recommendations; unchecked, because it was checked, and may want more than a page."""
+        return _PLAIN.model_copy(update={**dict(self), **more})
+
 
 class RecommendRequest(WhoAsks):
     """Who asks, what the client knows of them, which items are allowed, and how many are wanted."""
@@ -92,6 +96,9 @@ class RecommendRequest(WhoAsks):
         list[Identifier] | None,
         Field(min_length=1, max_length=MAX_LIST_LENGTH, description="only these items may be in the answer"),
     ] = None
+
+
+_PLAIN = RecommendRequest()  # pydantic's own model_construct takes 1 ms to find defaults
 
 
 class RankRequest(WhoAsks):
@@ -207,42 +214,3 @@ class BatchAnswer(BaseModel):
     """One answer for each request, in their order; their ids are that of the batch, with the position behind it."""
 
     answers: list[Answer]
-
-
-class Health(BaseModel):
-    """The process is alive."""
-
-    status: Literal["alive"] = "alive"
-
-
-class Ready(BaseModel):
-    """A bundle is loaded and the store was reached."""
-
-    status: Literal["ready"] = "ready"
-    bundle_id: str
-    store: Annotated[Literal["reached", "out of reach"], Field(description="whether the store answers now")]
-    refused: Annotated[str | None, Field(description="why the current release is not the bundle that is served")]
-
-
-class VariantAbout(BaseModel):
-    """A mix of sources that can be asked for."""
-
-    sources: Annotated[dict[str, float], Field(description="each source and its share of the places")]
-    ranker: str | None
-    rules: list[str]
-
-
-class About(BaseModel):
-    """What is served."""
-
-    api: Annotated[str, Field(description="version of this software")]
-    bundle_id: str
-    dataset: str
-    trained_until: datetime
-    counts: Annotated[dict[str, int], Field(description="items, users and interactions in the bundle")]
-    default_variant: str
-    variants: dict[str, VariantAbout]
-    models: Annotated[dict[str, dict[str, Any]], Field(description="dim, metric, encoder and index of each model")]
-    allow_repeat: Annotated[bool, Field(description="true when an item of the history may be recommended again")]
-    event_weights: Annotated[dict[str, float], Field(description="what an event tells of the user's taste; 0: seen")]
-    metrics: Annotated[dict[str, Any], Field(description="the offline evaluation that this bundle was released with")]

@@ -11,13 +11,14 @@ from typing import Any
 
 from recsys.experiments.config import Unit
 from serving import cursors, events, identities, metrics
+from serving.about import Ready
 from serving.background import Background
 from serving.engine import Engine
 from serving.errors import ApiError
 from serving.experiments import Picked
 from serving.fresh import NOBODY, Known
 from serving.kept import Kept
-from serving.schemas import Answer, BatchAnswer, Experiment, RankRequest, Ready, RecommendRequest, SimilarRequest
+from serving.schemas import Answer, BatchAnswer, Experiment, RankRequest, RecommendRequest, SimilarRequest
 from serving.settings import Settings
 from serving.stores.protocol import Exposed, Exposure, Store, StoreError
 
@@ -79,8 +80,7 @@ class Service:
 
     async def rank(self, asked: RankRequest, request_id: str) -> Answer:
         """All candidates that may be shown, in order."""
-        wider = RecommendRequest.model_construct(**dict(asked), k=len(set(asked.candidates)))  # more than a page
-        answer = await self.recommend(wider, request_id)
+        answer = await self.recommend(asked.widened(k=len(set(asked.candidates))), request_id)
         answer.next_cursor = None
         return answer
 

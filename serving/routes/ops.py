@@ -5,9 +5,9 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from serving import metrics
+from serving.about import Health, Ready
 from serving.errors import documented
 from serving.routes import service_of
-from serving.schemas import Health, Ready
 
 router = APIRouter(tags=["probes"])
 

@@ -5,18 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Path, Query, Request
 
 from serving import examples
+from serving.about import About
 from serving.errors import documented
 from serving.fields import Identifier, K, Variant
 from serving.routes import id_of, service_of
-from serving.schemas import (
-    About,
-    Answer,
-    BatchAnswer,
-    BatchRequest,
-    RankRequest,
-    RecommendRequest,
-    SimilarRequest,
-)
+from serving.schemas import Answer, BatchAnswer, BatchRequest, RankRequest, RecommendRequest, SimilarRequest
 
 router = APIRouter(prefix="/v1", tags=["recommend"])
 

@@ -1,0 +1,45 @@
+"""What the API says of itself."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Ready(BaseModel):
+    """A bundle is loaded and the store was reached."""
+
+    status: Literal["ready"] = "ready"
+    bundle_id: str
+    store: Annotated[Literal["reached", "out of reach"], Field(description="whether the store answers now")]
+    refused: Annotated[str | None, Field(description="why the current release is not the bundle that is served")]
+
+
+class VariantAbout(BaseModel):
+    """A mix of sources that can be asked for."""
+
+    sources: Annotated[dict[str, float], Field(description="each source and its share of the places")]
+    ranker: str | None
+    rules: list[str]
+
+
+class About(BaseModel):
+    """What is served."""
+
+    api: Annotated[str, Field(description="version of this software")]
+    bundle_id: str
+    dataset: str
+    trained_until: datetime
+    counts: Annotated[dict[str, int], Field(description="items, users and interactions in the bundle")]
+    default_variant: str
+    variants: dict[str, VariantAbout]
+    models: Annotated[dict[str, dict[str, Any]], Field(description="dim, metric, encoder and index of each model")]
+    allow_repeat: Annotated[bool, Field(description="true when an item of the history may be recommended again")]
+    event_weights: Annotated[dict[str, float], Field(description="what an event tells of the user's taste; 0: seen")]
+    metrics: Annotated[dict[str, Any], Field(description="the offline evaluation that this bundle was released with")]
