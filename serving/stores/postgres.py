@@ -149,7 +149,7 @@ class PostgresStore:
 
     async def _transaction(self, jobs: list[Job]) -> list[Any]:
         async def commit(connection: "AsyncConnection[Any]") -> list[Any]:
-            async with connection.transaction():
+            async with connection.pipeline(), connection.transaction():
                 await connection.execute(ALONE if any(job.alone for job in jobs) else BESIDE)
                 return [await _run_write(connection, job.write()) for job in jobs]
 
