@@ -24,7 +24,7 @@ def running(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
         url = f"unix://{socket}"
         with redis.Redis.from_url(url) as client:
             deadline = time.monotonic() + 30
-            while not socket.exists() or not client.ping():
+            while not _answers(client):
                 assert process.poll() is None, (folder / "redis.log").read_text()
                 assert time.monotonic() < deadline, "redis-server does not answer"
                 time.sleep(0.01)
@@ -32,3 +32,11 @@ def running(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     finally:
         process.kill()
         process.wait()
+
+
+def _answers(client: redis.Redis) -> bool:
+    """The socket is there a moment before somebody listens at it."""
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
