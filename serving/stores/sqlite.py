@@ -31,7 +31,7 @@ def errors(path: str) -> Iterator[None]:
     except (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError):
         raise
     except (apsw.Error, OSError) as error:
-        raise StoreError(f"{path}: {type(error).__name__}: {error}; nothing was stored by this call") from error
+        raise StoreError(f"{path}: {type(error).__name__}: {error}; nothing is acknowledged of this call") from error
 
 
 def connect(path: str, *, create: bool = False, wait_s: float = WRITE_WAIT_S) -> apsw.Connection:
