@@ -29,10 +29,10 @@ class Recorder:
 
     def __init__(self, features: RankingFeatures) -> None:
         self.features = features
-        self.seen: tuple[Query, IntArray, FloatArray] | None = None
+        self.seen: tuple[IntArray, FloatArray] | None = None
 
     def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
-        self.seen = (query, rows, self.features.of(query, rows))
+        self.seen = (rows, self.features.of(query, rows))
         return np.zeros(len(rows), dtype=np.float32)
 
 
@@ -86,7 +86,7 @@ def _cases(
             asking.answer(recommender, split, sample.fold, user, k, seed, known)
             if recorder.seen is None:
                 continue
-            query, rows, features = recorder.seen
+            rows, features = recorder.seen
             wanted = np.isin(rows, targets)
             keep = np.ones(len(rows), dtype=np.bool_)
             if known is not None and not kept_out[at]:

@@ -32,9 +32,7 @@ K = 10  # what the lists are judged by: NDCG@K
 STEPS = 5  # so many numbers of trees are judged, up to all; LightGBM's own early stopping ended far too early
 
 
-def fit(
-    log: pl.DataFrame, models: Sequence[str], config: RankerParams, seed: int, threads: int
-) -> tuple[str, Description]:
+def fit(log: pl.DataFrame, models: Sequence[str], config: RankerParams, seed: int) -> tuple[str, Description]:
     """The trees in LightGBM's text format, and `ranker.json`.
 
     Raises:
@@ -52,7 +50,7 @@ def fit(
     formula = max(choices, key=lambda name: worth.get(name, 0.0))
 
     learning, judging = (_with_hits(log, few & part, most) for part in (~held_out, held_out))
-    booster = _boost(learning, senses, config, seed, threads)
+    booster = _boost(learning, senses, config, seed)
     table, steps = _table(judging, senses), [max(1, config.rounds * step // STEPS) for step in range(1, STEPS + 1)]
     grown = {n: ndcg(np.asarray(booster.predict(table, num_iteration=n)), judging) for n in steps}
     n_trees = max(grown, key=lambda n: float(grown[n].mean()))
@@ -112,7 +110,7 @@ def _with_hits(log: pl.DataFrame, chosen: BoolArray, most: int) -> pl.DataFrame:
     return rows
 
 
-def _boost(rows: pl.DataFrame, senses: dict[str, int], config: RankerParams, seed: int, threads: int) -> lgb.Booster:
+def _boost(rows: pl.DataFrame, senses: dict[str, int], config: RankerParams, seed: int) -> lgb.Booster:
     settings = {
         "objective": "lambdarank",
         "num_leaves": config.num_leaves,
@@ -125,7 +123,7 @@ def _boost(rows: pl.DataFrame, senses: dict[str, int], config: RankerParams, see
         "extra_trees": True,
         "monotone_constraints": list(senses.values()),
         "seed": seed,
-        "num_threads": threads,
+        "num_threads": 1,  # so few rows: a second thread waits more than it works
         "deterministic": True,
         "force_row_wise": True,
         "verbosity": -1,

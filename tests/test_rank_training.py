@@ -28,7 +28,7 @@ def test_the_order_of_a_case_is_worth_what_the_metric_says() -> None:
 
 
 def test_trees_find_a_taste_that_no_single_feature_shows(log: pl.DataFrame) -> None:
-    _, found = rank_training.fit(log, ["als"], CONFIG, seed=1, threads=1)
+    _, found = rank_training.fit(log, ["als"], CONFIG, seed=1)
     random = np.random.default_rng(0).random(log.height)
     few = log.filter(pl.col("liked") <= 10, pl.col("held_out"))
     by_chance = rank_training.ndcg(random[: few.height], few).mean()
@@ -39,15 +39,15 @@ def test_trees_find_a_taste_that_no_single_feature_shows(log: pl.DataFrame) -> N
 
 
 def test_the_formula_is_the_one_that_orders_the_lists_of_those_who_are_known_well(log: pl.DataFrame) -> None:
-    assert rank_training.fit(log, ["als"], CONFIG, seed=1, threads=1)[1].formula == "als_score"
+    assert rank_training.fit(log, ["als"], CONFIG, seed=1)[1].formula == "als_score"
     swapped = log.rename({"als_score": "als_times_recent", "als_times_recent": "als_score"})
-    assert rank_training.fit(swapped, ["als"], CONFIG, seed=1, threads=1)[1].formula == "als_times_recent"
+    assert rank_training.fit(swapped, ["als"], CONFIG, seed=1)[1].formula == "als_times_recent"
 
 
 def test_the_same_log_gives_the_same_bytes(log: pl.DataFrame) -> None:
-    first, again = (rank_training.fit(log, ["als"], CONFIG, seed=1, threads=1) for _ in range(2))
+    first, again = (rank_training.fit(log, ["als"], CONFIG, seed=1) for _ in range(2))
     assert first == again
-    assert rank_training.fit(log, ["als"], CONFIG, seed=2, threads=1)[0] != first[0]
+    assert rank_training.fit(log, ["als"], CONFIG, seed=2)[0] != first[0]
 
 
 def test_trees_that_only_guess_are_not_used(log: pl.DataFrame) -> None:
@@ -59,7 +59,7 @@ def test_trees_that_only_guess_are_not_used(log: pl.DataFrame) -> None:
         for name in ranking_features.names(["als"])
         if name != "liked"
     )
-    assert rank_training.fit(held, ["als"], CONFIG, seed=1, threads=1)[1].trees_up_to == -1
+    assert rank_training.fit(held, ["als"], CONFIG, seed=1)[1].trees_up_to == -1
 
 
 def test_no_hit_is_one_line(log: pl.DataFrame) -> None:
@@ -67,7 +67,7 @@ def test_no_hit_is_one_line(log: pl.DataFrame) -> None:
     with pytest.raises(
         DataError, match=r"^the log of candidates has no hit for users who told 1 to 10 likes \(\d+ cases"
     ):
-        rank_training.fit(nobody, ["als"], CONFIG, seed=1, threads=1)
+        rank_training.fit(nobody, ["als"], CONFIG, seed=1)
 
 
 def test_gains_decide_up_to_where_the_trees_are_used() -> None:
@@ -80,4 +80,4 @@ def test_gains_decide_up_to_where_the_trees_are_used() -> None:
 def test_whoever_told_nothing_teaches_nothing(log: pl.DataFrame) -> None:
     nothing = log.with_columns(liked=pl.when(pl.col("liked") <= 10).then(0).otherwise("liked").cast(pl.Float32))
     with pytest.raises(DataError, match=r"no hit for users who told 1 to 10"):
-        rank_training.fit(nothing, ["als"], CONFIG, seed=1, threads=1)
+        rank_training.fit(nothing, ["als"], CONFIG, seed=1)

@@ -26,7 +26,7 @@ def main(
         raise DataError(f"{candidates}: no such file; run `dvc repro candidates@{ranker}`")
     config = settings.rankers[ranker]
     models = settings.variants[config.variant].models
-    trees, about = rank_training.fit(pl.read_parquet(candidates), models, config, settings.seed, settings.threads)
+    trees, about = rank_training.fit(pl.read_parquet(candidates), models, config, settings.seed)
     learned_ranker.write(trees, about, out)
     print(f"{out}: trees up to {about.trees_up_to} liked items, else {about.formula}; held-out NDCG {about.figures}")
 

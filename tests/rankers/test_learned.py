@@ -22,7 +22,7 @@ ROWS = np.arange(bundles.N_ITEMS, dtype=np.int32)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    trees, about = rank_training.fit(planted(), ["als"], CONFIG, seed=1, threads=1)
+    trees, about = rank_training.fit(planted(), ["als"], CONFIG, seed=1)
     out = tmp_path_factory.mktemp("trained") / "learned"
     learned_ranker.write(trees, about.model_copy(update={"trees_up_to": 3}), out)
     return out
