@@ -28,6 +28,7 @@ START_SECONDS = 60.0
 K = 5
 WIDTH = 100
 STRANGER = "somebody new"
+SHOWN_METRICS = ("recall", "ndcg", "coverage", "new_share")
 EVENT = "purchase"
 
 
@@ -164,15 +165,13 @@ def show(answer: dict[str, Any]) -> None:
 
 
 def show_metrics(metrics: dict[str, Any], default_variant: str) -> None:
-    """What the gate said, and a table of all variants at the first list length."""
+    """What the gate said, and a line for each variant with the figures that people look at first."""
     variants = metrics["variants"]
-    overall = [name for name in variants[default_variant] if "." not in name]
-    at = overall[0].partition("@")[2]
+    at = next(name for name in variants[default_variant] if "." not in name).partition("@")[2]
     print(textwrap.fill(metrics["gate"], WIDTH, initial_indent="     ", subsequent_indent="     "))
-    print(" " * 25 + "".join(f"{name:>12.11}" for name in variants))
-    for name in overall:
-        if name.endswith(f"@{at}"):
-            print(f"     {name:<20}" + "".join(f"{figures[name]:>12.4f}" for figures in variants.values()))
+    print(" " * 25 + "".join(f"{f'{name}@{at}':>14}" for name in SHOWN_METRICS))
+    for variant, figures in variants.items():
+        print(f"     {variant:<20.19}" + "".join(f"{figures[f'{name}@{at}']:>14.4f}" for name in SHOWN_METRICS))
 
 
 def expect(condition: bool, otherwise: str) -> None:
