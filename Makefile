@@ -37,6 +37,9 @@ notebooks: setup ## run the notebooks on the outputs of the last `dvc repro`; re
 results: setup ## run every data set from scratch and write the results table of the README
 	python -m benchmarks.results
 
+story: setup ## three phases of a simulated shop, each an A/B test through the API; writes docs/results/story.json
+	python -m benchmarks.story
+
 lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/pip install $$(grep '^torch==' requirements.lock) --editable '.[train,serve,dev]'
@@ -47,4 +50,4 @@ lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 clean: ## delete everything the pipeline made (not releases/, not .venv)
 	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp
 
-.PHONY: help setup demo test lint serve notebooks results lock clean
+.PHONY: help setup demo test lint serve notebooks results story lock clean

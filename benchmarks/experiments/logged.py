@@ -70,8 +70,10 @@ def logged() -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def units_of(exposures: pl.DataFrame, attributed: pl.DataFrame) -> pl.DataFrame:
+    """One row a unit, all in one arm."""
     return join.by_unit(exposures.with_columns(arm=pl.lit("a")), attributed)
 
 
 def with_arms(units: pl.DataFrame, chance: np.random.Generator) -> pl.DataFrame:
+    """The units drawn into two arms anew."""
     return units.with_columns(arm=pl.Series(np.array(["a", "b"])[chance.integers(0, 2, units.height)]))
