@@ -32,8 +32,8 @@ def settings(request: pytest.FixtureRequest, bundle_folder: Path, tmp_path: Path
     rules = tmp_path / "rules.yaml"
     rules.write_text("block: {}\n")
     return Settings(
-        bundle=bundle_folder, store_url=new_store(tmp_path), cache_url=url, rules=rules, deadline_ms=60_000,
-        store_ms=60_000,
+        bundle=bundle_folder, store_url=new_store(tmp_path), cache_url=url, cache_seconds=3600, rules=rules,
+        deadline_ms=60_000, store_ms=60_000,
     )  # fmt: skip
 
 
