@@ -1,5 +1,8 @@
 """A ranker finds what was planted in a log, the same bytes every time, and says when there is nothing to learn."""
 
+import subprocess
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -81,3 +84,10 @@ def test_whoever_told_nothing_teaches_nothing(log: pl.DataFrame) -> None:
     nothing = log.with_columns(liked=pl.when(pl.col("liked") <= 10).then(0).otherwise("liked").cast(pl.Float32))
     with pytest.raises(DataError, match=r"no hit for users who told 1 to 10"):
         rank_training.fit(nothing, ["als"], CONFIG, seed=1)
+
+
+def test_lightgbm_and_faiss_never_meet_in_one_process() -> None:
+    code = "import {}, sys; print(sorted({{'lightgbm', 'faiss'}} & set(sys.modules)))"
+    for module, alone in {"recsys.stages.rank": "lightgbm", "recsys.stages.candidates": "faiss"}.items():
+        done = subprocess.run([sys.executable, "-c", code.format(module)], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == str([alone])
