@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
 from serving.settings import Settings
@@ -48,6 +49,15 @@ def test_a_forgotten_user_is_found_in_no_file_and_no_answer(start: Start, bundle
         assert kinds(second, user_id="ben") == {"garden"}
         assert first.delete("/v1/users/anna").status_code == 200  # and once more
         assert first.delete("/v1/users/somebody/else").json()["deleted"]["events"] == 0
+
+
+def test_the_worker_that_forgets_does_so_at_once(
+    start: Start, bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.freshness.POLL_SECONDS", 60)
+    with start(Settings(bundle=bundle_folder, store_url=new_store(tmp_path))) as client:
+        until_ready(client).delete("/v1/users/anna")
+        assert client.post("/v1/recommend", json={"user_id": "anna"}).json()["meta"]["fallback_reason"] == "no_history"
 
 
 def stored(folder: Path) -> bytes:
