@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib as mpl
 import polars as pl
+import yaml
 
 from benchmarks.machine import describe
 from benchmarks.story import compare, phases, replay, shop
@@ -21,11 +22,12 @@ from recsys.simulator.clicks import ClickModel
 
 RESULTS = shop.TOP / "docs/results/story.json"
 PUBLISHED = {"uplift_in_ctr": [0.23, 0.41, 0.47], "availability": 0.999}
-COMPARED = ["random", "popular", "collaborative", "content", "with_content", "als_recent", "complete"]
+COMPARED = ["random", "popular", "collaborative", "content", "als_recent", "learned", "complete"]
 STEPS = {
     "collaborative": ("als", False),
     "+ fallback": ("als", True),
-    "+ content": ("with_content", True),
+    "content": ("content", True),
+    "+ trees": ("learned", True),
 }
 
 
@@ -46,7 +48,8 @@ def main() -> None:
 def tell(folder: Path, small: bool) -> dict[str, Any]:
     """All of it."""
     world_config = shop.SMALL if small else shop.FULL
-    changes: dict[str, Any] = {"variants": {**phases.VARIANTS, "content": content_alone()}}
+    learned = yaml.safe_load((shop.TOP / "params.yaml").read_text())["variants"]["learned"]
+    changes: dict[str, Any] = {"variants": phases.variants(learned)}
     if small:
         changes |= {
             "gate": {"baseline": "random", "floors": []},
@@ -54,7 +57,7 @@ def tell(folder: Path, small: bool) -> dict[str, Any]:
             "datasets.files.thresholds": {"min_interactions": 1000},
         }
     _, releases = shop.build(world_config, folder / "shop", changes)
-    days, visits = (2, 150) if small else (12, 2500)
+    days, visits = (2, 150) if small else (10, 2500)
     told = []
     for number, phase in enumerate(phases.PHASES):
         more = 1 if small or number < 2 else 2  # a small step needs more visits to be seen
@@ -69,14 +72,9 @@ def tell(folder: Path, small: bool) -> dict[str, Any]:
         "published": PUBLISHED,
         "phases": [each.row() for each in told],
         "staircase": phases.staircase(told),
-        **compare.table(world_config, asked, knn, best="complete"),
-        "replay": {} if small else replay.run(folder / "replay", STEPS),
+        **compare.table(world_config, asked, knn, best="learned"),
+        "replay": {} if small else replay.run(folder / "replay", STEPS, changes),
     }
-
-
-def content_alone() -> dict[str, Any]:
-    """Only the content model."""
-    return {"sources": [phases.CONTENT], "rules": phases.RULES}
 
 
 def draw(found: dict[str, Any]) -> None:

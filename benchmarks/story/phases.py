@@ -1,8 +1,8 @@
 """Three A/B tests, one after the other, on the same simulated shop, through the real API and the real readout.
 
 1. random against collaborative filtering; where it has nothing to say, a place stays empty
-2. + content for items and users that nobody met yet; empty places stay empty
-3. + recency, fallback and a share for new items, while a part fails now and then
+2. + content, recency and popularity, ordered by trees for users of whom little is known; empty places stay empty
+3. + fallback and a share for new items, while a part fails now and then
 """
 
 import json
@@ -35,22 +35,16 @@ from serving.settings import Settings
 
 RULES = [{"name": "seen"}, {"name": "available"}]
 ALS, CONTENT = ({"source": "nearest", "config": {"model": model}} for model in ("als", "content"))
-VARIANTS: dict[str, Any] = {
-    "collaborative": {"sources": [ALS], "rules": RULES},
-    "with_content": {
-        "sources": [{**ALS, "share": 0.7}, {**CONTENT, "share": 0.3}],
-        "rules": RULES,
-        "new_item_share": 0.05,
-    },
-    "complete": {
-        "sources": [{"source": "nearest", "config": {"model": "als_long"}}],
-        "candidates": 1000,
-        "ranker": {"name": "recency", "config": {"smoothing": 20}},
-        "rules": RULES,
-        "new_item_share": 0.05,
-    },
-}
-FAULT_SHARE = 0.03
+FAULT_SHARE = 0.1
+
+
+def variants(learned: dict[str, Any]) -> dict[str, Any]:
+    """What the phases need besides the variants of params.yaml; learned: the one of that name."""
+    return {
+        "collaborative": {"sources": [ALS], "rules": RULES},
+        "content": {"sources": [CONTENT], "rules": RULES},
+        "complete": {**learned, "new_item_share": 0.02},
+    }
 
 
 @dataclass(frozen=True)
@@ -66,8 +60,8 @@ class Phase:
 
 PHASES = (
     Phase("collaborative filtering", "random", "collaborative", ("treatment",)),
-    Phase("content for the cold", "collaborative", "with_content", ("control", "treatment")),
-    Phase("fallback, recency, new items", "with_content", "complete", ("control",), faults=True),
+    Phase("content for the cold", "collaborative", "learned", ("control", "treatment")),
+    Phase("fallback, new items", "learned", "complete", ("control",), faults=True),
 )
 
 

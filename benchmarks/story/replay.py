@@ -8,7 +8,6 @@ Source: Li, Chu, Langford, Wang, "Unbiased offline evaluation of contextual-band
 algorithms", WSDM 2011, for the idea of replay.
 """
 
-import json
 import os
 import subprocess
 from dataclasses import dataclass
@@ -58,7 +57,7 @@ def prepare(ratings: pl.DataFrame) -> tuple[pl.DataFrame, list[Held]]:
     return learned, held
 
 
-def train(ratings: pl.DataFrame, items: pl.DataFrame, folder: Path) -> Bundle:
+def train(ratings: pl.DataFrame, items: pl.DataFrame, folder: Path, changes: dict[str, Any]) -> Bundle:
     """`dvc repro` on what may be learned, as the data set `files`."""
     subprocess.run(["git", "clone", "--quiet", shop.TOP, folder], check=True)
     (folder / "replay").mkdir()
@@ -71,6 +70,7 @@ def train(ratings: pl.DataFrame, items: pl.DataFrame, folder: Path) -> Bundle:
     adapter = {name: {"path": f"replay/{name}.parquet"} for name in ("interactions", "items")}
     params["datasets"]["files"] = {**params["datasets"]["movielens"], "adapter": adapter}
     params["dataset"] = "files"
+    params["variants"] |= changes["variants"]
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     (folder / "dvc.lock").unlink(missing_ok=True)
     subprocess.run(["dvc", "repro", "--quiet"], cwd=folder, check=True)
@@ -132,7 +132,7 @@ def paired(values: np.ndarray[Any, Any], base: np.ndarray[Any, Any]) -> dict[str
     return {"uplift": float(ratio - 1), "low": float(ratio - 1 - 1.96 * error), "high": float(ratio - 1 + 1.96 * error)}
 
 
-def run(folder: Path, steps: dict[str, tuple[str, bool]]) -> dict[str, Any]:
+def run(folder: Path, steps: dict[str, tuple[str, bool]], changes: dict[str, Any]) -> dict[str, Any]:
     """steps: name -> (variant, with fallback). {} with a reason where the data is missing."""
     source = Path(os.environ.get("RECSYS_DATA_DIR", shop.TOP.parent / "shared/data")) / "ml-latest-small"
     if not source.is_dir():
@@ -147,7 +147,7 @@ def run(folder: Path, steps: dict[str, tuple[str, bool]]) -> dict[str, Any]:
         item_id=pl.col("movieId").cast(pl.String), title="title", categories=pl.col("genres").str.split("|")
     )
     learned, held = prepare(ratings)
-    loaded = train(learned, items, folder)
+    loaded = train(learned, items, folder, changes)
     base = np.array([each.liked.mean() for each in held])  # what any order gets on average
     found = {name: paired(rates(loaded, held, by_variant(*step)), base) for name, step in steps.items()}
     found["like rate of the film, not personal"] = paired(rates(loaded, held, like_rate(learned)), base)
@@ -160,10 +160,3 @@ def run(folder: Path, steps: dict[str, tuple[str, bool]]) -> dict[str, Any]:
         "like_rate_of_random": round(float(base.mean()), 4),
         "steps": found,
     }
-
-
-if __name__ == "__main__":
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as name:
-        print(json.dumps(run(Path(name) / "replay", {"als": ("als", False), "als, fallback": ("als", True)}), indent=1))
