@@ -15,6 +15,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from benchmarks.serving.traffic import Traffic, summary
 TOP = Path(__file__).parents[2]
 RESULTS = TOP / "benchmarks/results/serving_load.json"
 ROUNDS, ROUND_SECONDS, CONNECTIONS = 3, 8, 16
+VARIANTS = ("default", "als", "popular")
 STEP_SECONDS, RATES = 10.0, [50, 100, 200, 300, 400, 500, 600, 800, 1000, 1300, 1600, 2000]
 SLOW_P99_MS, ENOUGH = 250.0, 0.999
 
@@ -95,48 +97,64 @@ def saturation(rows: list[dict[str, Any]]) -> float | None:
 
 
 def throughput(folder: Path, environment: dict[str, str], workers: int) -> dict[str, Any]:
-    """Requests a second of the API and of hello, both running, asked in turns."""
+    """Requests a second of the API, by variant, and of hello: all run, asked in turns."""
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed; on Debian: apt-get install wrk")
-    script = folder / "recommend.lua"
-    bodies = [body for path, body in islice(shop.requests(1, event_share=0), 2000) if path == "/v1/recommend"]
-    lines = ",\n".join(f"[=[{json.dumps(body)}]=]" for body in bodies)
-    script.write_text(
-        f"local bodies = {{{lines}}}\nlocal at = 0\nwrk.method = 'POST'\nwrk.path = '/v1/recommend'\n"
-        "wrk.headers['content-type'] = 'application/json'\n"
-        f"request = function() at = at % {len(bodies)} + 1; return wrk.format(nil, nil, nil, bodies[at]) end\n"
-    )
-    rates: dict[str, list[float]] = {"api": [], "hello": []}
-    p50s, p99s = [], []
-    environment = {**environment, "RECSYS_MAX_IN_FLIGHT": "1000"}
+    asked = {variant: _script(folder, variant) for variant in VARIANTS}
+    found: dict[str, list[Done]] = {}
+    environment = {**environment, "RECSYS_SHED_REQUESTS": "1000"}
     with (
         running("serving", folder, workers, **environment) as api,
         running("benchmarks.serving.hello:create_app", folder, workers) as hello,
     ):
         for _ in range(ROUNDS):
-            rate, p50, p99 = wrk(api.port, ["-s", str(script)])
-            rates["api"].append(rate)
-            p50s.append(p50)
-            p99s.append(p99)
-            rates["hello"].append(wrk(hello.port, [])[0])
-    ours, bare = statistics.median(rates["api"]), statistics.median(rates["hello"])
+            found.setdefault("hello", []).append(wrk(hello.port, []))
+            for variant, script in asked.items():
+                found.setdefault(variant, []).append(wrk(api.port, ["-s", str(script)]))
+    bare = statistics.median(done.per_second for done in found["hello"])
     return {
-        "api_per_second": rates["api"],
-        "hello_per_second": rates["hello"],
-        "share_of_hello": round(ours / bare, 3),
-        "api_p50_ms": p50s,
-        "api_p99_ms": p99s,
+        name: {
+            "per_second": [round(done.per_second) for done in runs],
+            "share_of_hello": round(statistics.median(done.per_second for done in runs) / bare, 3),
+            "p50_ms": statistics.median(done.p50_ms for done in runs),
+            "p99_ms": statistics.median(done.p99_ms for done in runs),
+        }
+        for name, runs in found.items()
     }
 
 
-def wrk(port: int, options: list[str]) -> tuple[float, float, float]:
-    """Requests a second, median and 99th percentile in ms; an answer that is no success is an error."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{ROUND_SECONDS}s", "--latency", *options]
+def _script(folder: Path, variant: str) -> Path:
+    """What wrk sends: requests of all kinds of users for one variant, `default` names none."""
+    more = {} if variant == "default" else {"variant": variant}
+    bodies = [{**body, **more} for _, body in islice(shop.requests(1, event_share=0), 2000)]
+    lines = ",\n".join(f"[=[{json.dumps(body)}]=]" for body in bodies)
+    script = folder / f"{variant}.lua"
+    script.write_text(
+        f"local bodies = {{{lines}}}\nlocal at = 0\nwrk.method = 'POST'\nwrk.path = '/v1/recommend'\n"
+        "wrk.headers['content-type'] = 'application/json'\n"
+        f"request = function() at = at % {len(bodies)} + 1; return wrk.format(nil, nil, nil, bodies[at]) end\n"
+    )
+    return script
+
+
+@dataclass(frozen=True)
+class Done:
+    """One run of wrk; only successes are in it."""
+
+    requests: int
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+def wrk(port: int, options: list[str], connections: int = CONNECTIONS) -> Done:
+    """As fast as so many connections go; an answer that is no success is an error."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{ROUND_SECONDS}s", "--latency", *options]
     done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in done:
         raise SystemExit(f"answers that are no success:\n{done}")
-    rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", done)[0])
-    return rate, _ms(done, "50%"), _ms(done, "99%")
+    requests = int(re.findall(r"(\d+) requests in", done)[0])
+    return Done(requests, float(re.findall(r"Requests/sec:\s+([\d.]+)", done)[0]), _ms(done, "50%"), _ms(done, "99%"))
 
 
 def _ms(text: str, percentile: str) -> float:
