@@ -29,11 +29,6 @@ STEPS = {
     "content": ("content", True),
     "+ trees": ("learned", True),
 }
-    "collaborative": ("als", False),
-    "+ fallback": ("als", True),
-    "content": ("content", True),
-    "+ trees": ("learned", True),
-}
 
 
 def main() -> None:
