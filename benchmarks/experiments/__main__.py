@@ -16,6 +16,7 @@ import time
 
 from benchmarks.experiments.checked import off_policy_, sample_ratio, speed
 from benchmarks.experiments.logged import TOP, make_log
+from benchmarks.experiments.open_bandit import open_bandit
 from benchmarks.experiments.trials import a_a, a_b
 from benchmarks.machine import describe
 
@@ -40,6 +41,7 @@ PARTS = {
     "a_b": a_b,
     "sample_ratio": sample_ratio,
     "off_policy": off_policy_,
+    "open_bandit": open_bandit,
     "speed": speed,
 }
 
