@@ -52,7 +52,22 @@ def measure(dataset: str) -> dict[str, Any]:
         "metrics": everyone.filter(pl.col("metric").is_in(list(SHOWN))).select(
             "variant", "metric", "value", "low", "high", "difference", "difference_low", "difference_high"
         ).to_dicts(),
+        "candidates": manifest["metrics"].get("candidates"),
+        "segments": segments(table),
     }  # fmt: skip
+
+
+def segments(table: pl.DataFrame) -> dict[str, Any]:
+    """NDCG@10 of every variant in every segment, and its lift over each baseline as shares of the baseline's NDCG."""
+    found: dict[str, Any] = {}
+    for row in table.filter(metric="ndcg@10").iter_rows(named=True):
+        here = found.setdefault(row["segment"], {}).setdefault(row["variant"], {"ndcg@10": row["value"], "lift": {}})
+        if row["difference"] is not None and (base := row["value"] - row["difference"]) > 0:
+            here["lift"][row["baseline"]] = {
+                name: round(row[column] / base, 4)
+                for name, column in (("mean", "difference"), ("low", "difference_low"), ("high", "difference_high"))
+            }
+    return found
 
 
 def table() -> str:
