@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from serving import examples
+from serving import examples, security
 from serving.schemas import Answer
 
 
@@ -89,3 +89,16 @@ def test_the_page_needs_nothing_from_another_host(client: TestClient) -> None:
     for path in loaded:
         assert path.startswith("/")
         assert client.get(path).status_code == 200
+
+
+def test_the_document_names_keys_scopes_and_refusals(document: dict[str, Any]) -> None:
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            statuses = {"401", "403", "429"} | ({"413"} if "requestBody" in operation else set())
+            if path in security.OPEN:
+                assert "security" not in operation
+                assert not statuses & operation["responses"].keys()
+            else:
+                assert operation["security"] == [{"key": [security.scope_of(path).value]}]
+                assert statuses <= operation["responses"].keys()

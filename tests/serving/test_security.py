@@ -15,7 +15,6 @@ from fastapi.testclient import TestClient
 
 from recsys.errors import ParamsError
 from serving import errors, keys, security
-from serving.app import create_app
 from serving.keys import Scope
 from serving.limits import BodyLimit, RateLimit
 from serving.request_ids import RequestIds
@@ -241,17 +240,3 @@ def test_a_key_made_by_the_command_opens_the_door(root: Path, tmp_path: Path, ru
     assert client.post("/v1/events", headers=headers).status_code == 200
     assert client.put("/v1/items", headers=headers).status_code == 403
     assert key not in file.read_text()
-
-
-def test_the_document_names_keys_scopes_and_refusals() -> None:
-    document = create_app(Settings()).openapi()
-    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
-    for path, methods in document["paths"].items():
-        for operation in methods.values():
-            statuses = {"401", "403", "429"} | ({"413"} if "requestBody" in operation else set())
-            if path in security.OPEN:
-                assert "security" not in operation
-                assert not statuses & operation["responses"].keys()
-            else:
-                assert operation["security"] == [{"key": [security.scope_of(path).value]}]
-                assert statuses <= operation["responses"].keys()
