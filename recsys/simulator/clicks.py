@@ -30,7 +30,7 @@ class ClickModel:
     most: float = 0.12
     choosiness: float = 3.0
     patience: float = 0.9
-    fatigue: float = 0.85
+    fatigue: float = 0.95
 
     def examined(self, n_places: int) -> Floats:
         """(n_places,) probability that each place is looked at."""

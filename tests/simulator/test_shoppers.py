@@ -53,7 +53,7 @@ def test_what_was_shown_often_is_clicked_less(shop: World) -> None:
     shoppers, visit = Shoppers(shop, seed=1), visits(shop, 1)[0]
     before = shoppers.probabilities(visit, [3])[0]
     shoppers.react(visit, [3])
-    assert shoppers.probabilities(visit, [3])[0] == pytest.approx(before * 0.85)
+    assert shoppers.probabilities(visit, [3])[0] == pytest.approx(before * 0.95)
 
 
 def test_an_empty_place_is_never_clicked(shop: World) -> None:
