@@ -15,6 +15,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,7 +25,7 @@ import matplotlib as mpl
 
 from benchmarks.machine import describe
 from benchmarks.serving import shop
-from benchmarks.serving.server import Server, running
+from benchmarks.serving.server import Server, exposures_counted, running
 from benchmarks.serving.traffic import Traffic, summary
 
 TOP = Path(__file__).parents[2]
@@ -51,6 +52,9 @@ def main() -> None:
             found["ten_times_expected"] = {"rate": asked.expected * 10, "workers": 2} | asyncio.run(
                 traffic(server, asked.expected * 10, asked.seconds)
             )
+            time.sleep(2)  # for the exposures of the last answers
+            written, dropped = exposures_counted(server.port)
+            found["ten_times_expected"]["exposures"] = {"written": written, "dropped": dropped}
         found["steps"] = {str(workers): steps(folder, environment, workers) for workers in (1, 2)}
     found["saturation_per_second"] = {workers: saturation(rows) for workers, rows in found["steps"].items()}
     RESULTS.write_text(json.dumps({"machine": machine, "shop": shop.SIZE, **found}, indent=1) + "\n")

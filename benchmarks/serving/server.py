@@ -1,6 +1,7 @@
 """Real server processes for the benchmarks: started, measured from the outside, stopped."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -50,6 +51,13 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of one process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def exposures_counted(port: int) -> tuple[int, int]:
+    """Exposures written and dropped, as /metrics says."""
+    page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+    found = dict(re.findall(r'recsys_exposures_total\{outcome="(\w+)"\} ([\d.]+)', page))
+    return int(float(found.get("written", 0))), int(float(found.get("dropped", 0)))
 
 
 @contextmanager

@@ -123,12 +123,35 @@ def summary(replies: list[Reply], k: int = 10) -> dict[str, Any]:
         "ms": {name: round(float(np.percentile(ms, at)), 2) for name, at in PERCENTILES.items()},
         "recommend": {
             "answered": len(answered),
+            "mean_ms": split(answered),
             "useful": sum(len(reply.body["items"]) == k for reply in answered),
             "degraded": sum(meta["degraded"] for meta in metas),
             "fallback_reasons": dict(Counter(str(meta["fallback_reason"]) for meta in metas)),
             "bundles": dict(Counter(meta["bundle_id"] for meta in metas)),
         },
     }
+
+
+def split(answered: list[Reply]) -> dict[str, float]:
+    """Where the time of an answer goes: the model's steps, the store, the rest of the API, and all that lies outside.
+
+    outside: network, waiting for a free worker, and the client itself.
+    """
+    if not answered:
+        return {}
+    parts = {"model": 0.0, "store": 0.0, "api": 0.0, "outside": 0.0}
+    for reply in answered:
+        timings = reply.body["meta"]["timings_ms"]
+        store, total = timings.get("store", 0.0), timings["total"]
+        model = sum(ms for name, ms in timings.items() if name not in ("store", "total"))
+        for name, ms in (
+            ("model", model),
+            ("store", store),
+            ("api", total - model - store),
+            ("outside", reply.ms - total),
+        ):
+            parts[name] += ms / len(answered)
+    return {name: round(ms, 3) for name, ms in parts.items()}
 
 
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99, "max": 100}

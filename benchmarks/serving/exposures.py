@@ -1,0 +1,75 @@
+"""Kill -9 of the whole API at a random moment, again and again: is every exposure that it called written in the store?
+
+    python -m benchmarks.serving.exposures [--kills 20]    writes benchmarks/results/serving_exposures.json
+
+An exposure is acknowledged when `recsys_exposures_total{outcome="written"}` counts it. The answers of the last moment
+before a kill may not be in the store: an answer never waits for its exposure. How many those are is counted too.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from benchmarks.machine import describe
+from benchmarks.serving import shop
+from benchmarks.serving.load import prepared
+from benchmarks.serving.server import Server, exposures_counted, running
+from benchmarks.serving.traffic import Traffic
+
+RESULTS = Path(__file__).parents[1] / "results/serving_exposures.json"
+RATE = 200.0
+
+
+def main() -> None:
+    """Measure and write."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--kills", type=int, default=20)
+    kills = options.parse_args().kills
+    machine = describe()
+    rounds = [once(seed) for seed in range(kills)]
+    found = {
+        "kills": kills,
+        "rate": RATE,
+        "workers": 2,
+        "acknowledged": sum(each["acknowledged"] for each in rounds),
+        "acknowledged_and_lost": sum(max(0, each["acknowledged"] - each["stored"]) for each in rounds),
+        "answered": sum(each["answered"] for each in rounds),
+        "stored": sum(each["stored"] for each in rounds),
+        "dropped": sum(each["dropped"] for each in rounds),
+    }
+    RESULTS.write_text(json.dumps({"machine": machine, **found, "rounds": rounds}, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+def once(seed: int) -> dict[str, Any]:
+    """One life of the API."""
+    with tempfile.TemporaryDirectory() as name:
+        environment = {"RECSYS_RELEASES": str(shop.releases()), **prepared(Path(name))}
+        with running("serving", Path(name), 2, **environment) as server:
+            answered, written, dropped = asyncio.run(_until_killed(server, random.Random(seed)))
+        file = environment["RECSYS_STORE_URL"].removeprefix("sqlite:///")
+        stored = next(apsw.Connection(file).execute("SELECT count(*) FROM exposures"))[0]
+    return {"answered": answered, "acknowledged": written, "stored": stored, "dropped": dropped}
+
+
+async def _until_killed(server: Server, chance: random.Random) -> tuple[int, int, int]:
+    traffic = Traffic(server.port, shop.requests(seed=chance.randrange(1000), event_share=0))
+    running_traffic = asyncio.create_task(traffic.run(RATE, 8))
+    await asyncio.sleep(chance.uniform(1, 5))
+    written, dropped = await asyncio.to_thread(exposures_counted, server.port)
+    for pid in [*server.workers(), server.process.pid]:
+        subprocess.run(["kill", "-9", str(pid)], check=False)
+    running_traffic.cancel()
+    answered = sum(reply.status == 200 for reply in traffic.replies)
+    return answered, written, dropped
+
+
+if __name__ == "__main__":
+    main()
