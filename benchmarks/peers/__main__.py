@@ -1,15 +1,16 @@
 """Our ALS beside EASE, RecTools and LensKit on the same split, scored by the same code.
 
-    python -m benchmarks.peers WORKSPACE    where `dvc repro` has run; writes benchmarks/results/peers_<data set>.json
+    python -m benchmarks.peers WORKSPACE               where `dvc repro` has run
+    python -m benchmarks.peers WORKSPACE sasrec_peers  only this one again; the others' lists are those of the last run
 
-Each peer has an environment of its own under build/peers, made on first use: RecTools installs a second distribution
-that is imported as `implicit`. Peers are tuned on the validation window by the grids in their files, ours has the
-settings of params.yaml, which were found on the same window. Users are those of the test window with a history.
+Writes benchmarks/results/peers_<data set>.json. Each peer has an environment of its own under build/peers, made on
+first use: RecTools installs a second distribution that is imported as `implicit`. Peers are tuned on the validation
+window by the grids in their files, ours has the settings of params.yaml, which were found on the same window. Users are
+those of the test window with a history.
 """
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -28,26 +29,33 @@ from recsys.recommender import Recommender
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "peers"
 RESULTS = HERE.parent / "results"
-ENVIRONMENTS = {"rectools_peers": ["rectools==0.19.0"], "lenskit_peers": ["torch==2.13.0", "lenskit==2025.8.1"]}
-PEERS = ["ease", "rectools_als", "rectools_item_knn", "lenskit_als", "lenskit_item_knn"]
+ENVIRONMENTS: dict[str, list[str]] = {
+    "ease": [],
+    "rectools_peers": ["rectools==0.19.0"],
+    "lenskit_peers": ["torch==2.13.0", "lenskit==2025.8.1"],
+    "sasrec_peers": ["torch==2.13.0", "rectools[torch]==0.19.0"],
+}
+PEERS = ["ease", "rectools_als", "rectools_item_knn", "rectools_sasrec", "lenskit_als", "lenskit_item_knn"]
 BASELINE = "als"
 VARIANTS = [BASELINE, "popular", "random"]
 
 
-def main(workspace: Path) -> None:
-    """Export, run every peer, score everything."""
+def main(workspace: Path, scripts: list[str]) -> None:
+    """Export, run the peers, score everything."""
     settings = params.load(workspace / "params.yaml")
     split = splits.load(workspace / "data/split")
     folder = BUILD / settings.dataset
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     drawn = {fold: draw(split, fold, settings) for fold in ("valid", "test")}
     for fold, mine in drawn.items():
         export(split, fold, mine, folder / f"{fold}.npz")
-    run(sys.executable, "ease", folder)
-    for script, packages in ENVIRONMENTS.items():
-        run(environment(script, packages), script, folder)
-    asked = drawn["test"]
+    for script in scripts:
+        run(environment(script, ENVIRONMENTS[script]) if ENVIRONMENTS[script] else sys.executable, script, folder)
+    compare(workspace, split, settings, drawn["test"], folder)
+
+
+def compare(workspace: Path, split: splits.Split, settings: params.Params, asked: sample.Sample, folder: Path) -> None:
+    """Score the peers' lists and ours; write and print the table."""
     lists = {name: np.load(folder / f"{name}.npy") for name in PEERS}
     lists |= own_lists(workspace, split, asked, settings)
     table = score(lists, asked, settings)
@@ -102,6 +110,7 @@ def export(split: splits.Split, fold: splits.ScoredFold, mine: sample.Sample, pa
         users=events["user_row"].to_numpy(),
         items=events["item_row"].to_numpy(),
         weights=events["weight"].to_numpy(),
+        times=events["timestamp"].dt.epoch("s").to_numpy(),
         asked=mine.users,
         seen_starts=mine.histories.indptr,
         seen_rows=mine.histories.rows,
@@ -174,4 +183,4 @@ def run(python: str, script: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:] or list(ENVIRONMENTS))

@@ -22,11 +22,14 @@ K = 20
 
 @dataclass(frozen=True)
 class Fold:
-    """users, items, weights: (n_events,) the fit set, weight > 0; asked: (m,) users; targets: their rows."""
+    """users, items, weights, times: (n_events,) the fit set, weight > 0, UTC seconds; asked: (m,) users; targets: their
+    rows.
+    """
 
     users: np.ndarray
     items: np.ndarray
     weights: np.ndarray
+    times: np.ndarray
     asked: np.ndarray
     targets: list[set[int]]
     seen: list[set[int]]
@@ -54,7 +57,7 @@ def read(folder: Path, fold: str) -> Fold:
         for name in ("target", "seen")
     )
     n_users, n_items = arrays["shape"].tolist()
-    events = (arrays["users"], arrays["items"], arrays["weights"])
+    events = (arrays["users"], arrays["items"], arrays["weights"], arrays["times"])
     return Fold(*events, arrays["asked"], targets, seen, n_users, n_items)
 
 
