@@ -1,7 +1,7 @@
 """How many units an experiment needs and how long that takes, from what was logged before.
 
 The variance of a metric between units is taken from a log of the same kind; the answer is the usual one for two means
-(power at a level, two-sided), by tea-tasting.
+(power at a level, two-sided), by tea-tasting; with the normal distribution, whose power can be solved for at any size.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def plan(units: pl.DataFrame, experiment: Experiment, units_per_day: float) -> P
     smallest = min(arm.weight for name, arm in arms.items() if name != experiment.control)
     ratio = smallest / arms[experiment.control].weight
     test = effects.metrics(with_history)[metric]
-    with tt.config_context(alpha=experiment.alpha, power=experiment.power, ratio=ratio):
+    with tt.config_context(alpha=experiment.alpha, power=experiment.power, ratio=ratio, use_t=False):
         test = type(test)(**{**_settings(test), "rel_effect_size": experiment.minimum_effect})
         solved = test.solve_power(units, "n_obs")
     pair = float(solved[0].n_obs)
@@ -62,7 +62,7 @@ def plan(units: pl.DataFrame, experiment: Experiment, units_per_day: float) -> P
 def detectable(units: pl.DataFrame, experiment: Experiment, n_units: int) -> float:
     """The smallest relative effect on the primary metric that so many units find with the wanted power."""
     test = effects.metrics(units["events_before"].n_unique() > 1)[experiment.primary]
-    with tt.config_context(alpha=experiment.alpha, power=experiment.power):
+    with tt.config_context(alpha=experiment.alpha, power=experiment.power, use_t=False):
         test = type(test)(**{**_settings(test), "n_obs": n_units})
         return abs(float(test.solve_power(units, "rel_effect_size")[0].rel_effect_size))
 

@@ -150,6 +150,14 @@ def test_a_plan_has_the_power_it_promises() -> None:
     assert planning.detectable(log, wanted, plan.units) == pytest.approx(0.15, rel=0.05)
 
 
+@pytest.mark.parametrize("effect", [0.002, 0.01, 0.5])
+def test_a_plan_can_be_made_for_any_effect(effect: float) -> None:
+    """The power of a t-test cannot be worked out for very many units; a plan for a small effect needs very many."""
+    log, wanted = shop(400, 1), Experiment.model_validate({"arms": HALVES, "minimum_effect": effect})
+    units = planning.plan(log, wanted, units_per_day=100).units
+    assert planning.detectable(log, wanted, units) == pytest.approx(effect, rel=0.05)
+
+
 def test_a_plan_needs_a_log() -> None:
     empty = shop(100, 1).with_columns(revenue=pl.lit(0.0))
     with pytest.raises(DataError, match="'revenue': the log has no such events"):
