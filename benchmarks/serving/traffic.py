@@ -65,7 +65,7 @@ class Traffic:
         self.replies.append(Reply(due, path, status, (time.perf_counter() - start - due) * 1e3, answer))
 
     async def _ask(self, path: str, body: dict[str, Any], again: bool = True) -> tuple[int, dict[str, Any]]:
-        reused = bool(self._idle)
+        reused = bool(self._idle) and again
         if reused:
             reader, writer = self._idle.pop()
         elif self._open >= MAX_CONNECTIONS:
