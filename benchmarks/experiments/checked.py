@@ -17,7 +17,7 @@ from recsys.simulator.shoppers import Shoppers
 from serving.experiments import Assigner, Following
 
 
-def sample_ratio(n_units: int = 200_000, clean: int = 5000, defects: int = 100) -> dict[str, Any]:
+def sample_ratio(n_units: int = 200_000, clean: int = 20_000, defects: int = 100) -> dict[str, Any]:
     """How often each check raises its alarm, with and without a loss of 1 % of one arm's answers."""
     chance = np.random.default_rng(3)
     false = sum(_ratio_alarm(chance.binomial(n_units, 0.5), n_units) for _ in range(clean))

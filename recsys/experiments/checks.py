@@ -10,7 +10,7 @@ from recsys.experiments.assignment import arm_of, bucket
 from recsys.experiments.config import Experiment
 from recsys.experiments.join import BY_REQUEST
 
-SRM_ALPHA = 0.001  # a rarer split is taken for a defect; clean experiments are accused once in 1,000
+SRM_ALPHA = 0.0005  # a rarer split is taken for a defect; clean experiments are accused once in 2,000
 MIN_JOIN_RATE = 0.5
 MAX_DUPLICATES, MAX_ORPHANS, MAX_SKEWED, MAX_MOVED = 0.01, 0.01, 0.01, 0.001
 BOT_REQUESTS_PER_DAY = 500
