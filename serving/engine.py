@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import repeat
 from time import perf_counter
 
 import numpy as np
@@ -14,7 +15,7 @@ from recsys.experiments.config import Arm
 from recsys.filters import Filters
 from recsys.recommender import Recommender
 from recsys.running import Guard, Run
-from serving import exploring, queries
+from serving import exploring, interleaving, queries
 from serving.about import About, VariantAbout
 from serving.errors import ApiError
 from serving.fresh import NOBODY, NOTHING, Fresh, Known
@@ -88,16 +89,21 @@ class Engine:
         found = chosen.recommend(query, shape)
         run = Run(deadline, self._guard)
         propensities: list[float] | None = None
+        teams: list[str] | None = None
         if arm is not None and arm.explore is not None:
             explore = partial(exploring.explored, chosen, query, shape, found, arm.explore, request_id)
-            plain: tuple[recommender.Answer, list[float] | None] = (found, None)
-            found, propensities = run.attempt("exploring", explore, plain, optional=False)
+            explored: tuple[recommender.Answer, list[float] | None] = (found, None)
+            found, propensities = run.attempt("exploring", explore, explored, optional=False)
+        elif arm is not None and arm.interleave is not None:
+            second = self._recommenders[arm.interleave]
+            deal = partial(interleaving.interleaved, second, query, shape, found, request_id)
+            dealt: tuple[recommender.Answer, list[str] | None] = (found, None)
+            found, teams = run.attempt("interleaving", deal, dealt, optional=False)
         items = self._shown.items(found, query, len(shown))
         if asked.options.explain:
             run.attempt("reasons", partial(self._shown.explain, items, found, query), None)
-        if propensities is not None:
-            for item, propensity in zip(items, propensities, strict=True):
-                item.propensity = propensity
+        for item, propensity, team in zip(items, propensities or repeat(None), teams or repeat(None), strict=False):
+            item.propensity, item.team = propensity, team
         meta = self._meta(found, query, rules_version, started)
         meta.failed += [*run.failed, *(["store"] if known.failed else [])]
         meta.degraded = bool(meta.failed)

@@ -83,6 +83,7 @@ ANSWER: dict[str, Any] = {
             "title": "Blue kettle",
             "categories": ["kitchen"],
             "propensity": None,
+            "team": None,
             "reasons": [],
         }
     ],

@@ -161,6 +161,7 @@ class Item(BaseModel):
     propensity: Annotated[
         float | None, Field(description="the probability of this item in this place; null where nothing explores")
     ] = None
+    team: Annotated[str | None, Field(description="which of two interleaved variants put it here: a or b")] = None
     reasons: Annotated[list[Reason], Field(description="the largest share first; empty without options.explain")]
 
 

@@ -181,7 +181,8 @@ class Service:
         if picked is None:
             return engine, None
         other = self._background.other_bundles.engines.get(picked.arm.bundle) if picked.arm.bundle else engine
-        if other is None or not other.serves(picked.arm.variant):
+        wanted = [variant for variant in (picked.arm.variant, picked.arm.interleave) if variant is not None]
+        if other is None or not all(other.serves(variant) for variant in wanted):
             metrics.FLAG_FAILURES.labels(picked.assignment.experiment).inc()
             return engine, None
         return other, picked
@@ -237,6 +238,7 @@ class Service:
                     "fallback": meta.fallback,
                     "fallback_reason": meta.fallback_reason,
                     "degraded": meta.degraded,
+                    "teams": [item.team for item in answer.items if item.team is not None],
                     "latency_ms": meta.timings_ms["total"],
                 },
             )

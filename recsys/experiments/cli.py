@@ -38,6 +38,24 @@ def readout(
 
 @app.command()
 @reports_errors
+def interleaving(
+    name: Name, config: Config = Path("experiments.yaml"), store: Store = "sqlite:///store/events.sqlite"
+) -> None:
+    """Which of two interleaved variants the clicks prefer, for every arm with `interleave`."""
+    from recsys.experiments import log, run
+
+    experiment = run.find(config, name)
+    for arm, found in run.preferences(experiment, log.read(store, name, experiment)).items():
+        a, b = experiment.arms[arm].variant, experiment.arms[arm].interleave
+        which = f"{b} is preferred" if found.low > 0 else f"{a} is preferred" if found.high < 0 else "not decided"
+        print(
+            f"{arm}: {which}. From -1 (all clicks on picks of {a}) to 1 ({b}): {found.score:+.3f}, interval "
+            f"{found.low:+.3f} to {found.high:+.3f}, p {found.p_value:.3f}, {found.units:,} units with a click"
+        )
+
+
+@app.command()
+@reports_errors
 def plan(name: Name, config: Config = Path("experiments.yaml"), store: Store = "sqlite:///store/events.sqlite") -> None:
     """How many units and days it takes to find the effect worth finding, from what was logged so far."""
     from recsys.experiments import run

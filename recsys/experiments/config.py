@@ -37,12 +37,22 @@ class Explore(Section):
 
 
 class Arm(Section):
-    """One arm: a variant of the bundle that is served, or of another released bundle, and its part of the traffic."""
+    """One arm: a variant of the bundle that is served, or of another released bundle, and its part of the traffic.
+
+    interleave: a second variant whose list is dealt into this one's (`recsys/experiments/interleaving.py`).
+    """
 
     variant: str
     weight: float = Field(gt=0, le=1)
     bundle: str | None = None
     explore: Explore | None = None
+    interleave: str | None = None
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Self:
+        if self.explore is not None and self.interleave is not None:
+            raise ValueError("an arm explores or interleaves, not both")
+        return self
 
 
 class Targeting(Section):

@@ -28,6 +28,7 @@ EXPOSURES: dict[str, Any] = {
     "segment": pl.String,
     "timestamp": pl.Datetime("us", "UTC"),
     "items": pl.List(pl.String),
+    "teams": pl.List(pl.String),
     "fallback": pl.Boolean,
     "latency_ms": pl.Float64,
 }
@@ -76,18 +77,8 @@ def _exposure(row: tuple[Any, ...]) -> tuple[Any, ...]:
     request_id, unit, timestamp, surface, segment, items, context = row
     about = json.loads(context)
     shown = [item["item_id"] for item in json.loads(items)]
-    arm = about.get("arm")
-    return (
-        request_id,
-        unit,
-        arm,
-        surface,
-        segment,
-        timestamp,
-        shown,
-        bool(about.get("fallback")),
-        about.get("latency_ms"),
-    )
+    told = (about.get("teams") or [], bool(about.get("fallback")), about.get("latency_ms"))
+    return request_id, unit, about.get("arm"), surface, segment, timestamp, shown, *told
 
 
 def _events(rows: list[tuple[Any, ...]]) -> pl.DataFrame:

@@ -4,10 +4,12 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from recsys.errors import DataError, ParamsError
 from recsys.experiments import checks, config, join, log, planning, readout
 from recsys.experiments.config import Experiment
+from recsys.experiments.interleaving import Preference, preference
 from recsys.experiments.join import Rule
 from recsys.experiments.planning import Plan
 from recsys.experiments.readout import Readout
@@ -49,6 +51,16 @@ def of(name: str, experiment: Experiment, found: log.Log) -> Readout:
     except DataError:
         planned = detectable = None
     return readout.read(name, experiment, once, found_checks, planned, detectable, len(robots), str(rule))
+
+
+def preferences(experiment: Experiment, found: log.Log) -> dict[str, Preference]:
+    """Every arm that interleaves -> whose picks were clicked: its variant's (a) or that of `interleave` (b)."""
+    clicks = join.attribute(found.exposures, found.events, Rule(experiment.attribution_hours)).filter(event="click")
+    picks = found.exposures.filter(pl.col("teams").list.len() > 0).select("request_id", "unit", "arm", "items", "teams")
+    picks = picks.explode("items", "teams").rename({"items": "item_id", "teams": "team"})
+    clicked = clicks.select("request_id", "item_id").unique().join(picks, on=["request_id", "item_id"])
+    arms = [name for name, arm in experiment.arms.items() if arm.interleave is not None]
+    return {name: preference(clicked.filter(arm=name).select("unit", "team"), experiment.alpha) for name in arms}
 
 
 def plan(name: str, experiment: Experiment, url: str) -> Plan:

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from recsys import releases
 from recsys.errors import ParamsError
-from recsys.experiments import log
+from recsys.experiments import log, run
 from recsys.experiments.config import Experiment
 from serving.app import create_app
 from serving.experiments import Assigner, Buckets, Following
@@ -91,6 +91,26 @@ def test_an_exploring_arm_says_how_likely_each_item_was(folder: Path) -> None:
         for item in answer["items"]:
             own = 1.0 if item["rank"] <= 3 else 0.5
             assert item["propensity"] == pytest.approx(0.25 if item["source"] == "explore" else own)
+
+
+def test_an_interleaved_list_says_whose_pick_each_item_is_and_clicks_decide(folder: Path) -> None:
+    arms = {"control": HALVES["control"], "both": {"variant": "als", "weight": 0.5, "interleave": "popular"}}
+    users = {f"user-{number}": "both" for number in range(40)}
+    write(folder, home={"arms": arms, "forced": users})
+    with app(folder) as client:
+        until_ready(client)
+        for user in users:
+            session = [{"item_id": "kitchen-0"}, {"item_id": "kitchen-1"}]
+            answer = ask(client, user_id=user, k=6, session=session)
+            teams = Counter(item["team"] for item in answer["items"])
+            assert teams == {"a": 3, "b": 3}
+            assert len({item["item_id"] for item in answer["items"]}) == 6
+            picked = next(item["item_id"] for item in answer["items"] if item["team"] == "b")
+            click = {"event_id": user, "user_id": user, "item_id": picked, "event": "click"}
+            assert client.post("/v1/events", json={**click, "request_id": answer["request_id"]}).status_code == 200
+    experiment = Experiment.model_validate({"arms": arms, "forced": users})
+    found = run.preferences(experiment, log.read(f"sqlite:///{folder}/store.sqlite", "home", experiment))
+    assert (found["both"].score, found["both"].units) == (1.0, 40)
 
 
 def test_an_arm_may_be_another_released_bundle(folder: Path) -> None:
