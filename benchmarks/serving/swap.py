@@ -78,7 +78,7 @@ async def measure(port: int, second: Path, home: Path, ids: dict[str, str]) -> d
 def renamed(source: Path, out: Path) -> Path:
     """A bundle that differs in the names of its items and in nothing else."""
     shutil.copytree(source, out)
-    frame = pl.read_parquet(out / "catalogue.parquet").with_columns(pl.lit(MARK) + pl.col("item_id"))
+    frame = pl.read_parquet(out / "catalogue.parquet").with_columns(item_id=pl.lit(MARK) + pl.col("item_id"))
     shutil.rmtree(out / "items")
     catalogue.write(frame, out)
     content = json.loads((out / bundle.MANIFEST).read_text())

@@ -57,7 +57,7 @@ def tell(folder: Path, small: bool) -> dict[str, Any]:
             "datasets.files.thresholds": {"min_interactions": 1000},
         }
     _, releases = shop.build(world_config, folder / "shop", changes)
-    days, visits = (2, 150) if small else (10, 2500)
+    days, visits = (2, 150) if small else (6, 2500)
     told = []
     for number, phase in enumerate(phases.PHASES):
         more = 1 if small or number < 2 else 2  # a small step needs more visits to be seen

@@ -35,7 +35,9 @@ class Counts:
 
 @dataclass(frozen=True)
 class Days:
-    """How the days go: how many visits, how long the lists, and for which arms the shop shows no fallback."""
+    """How the days go: how many visits, how long the lists, and which arms have no plan B: no fallback, and no list at
+    all when a part fails.
+    """
 
     visits: int
     k: int = 10
@@ -76,7 +78,10 @@ class Simulation:
         experiment = answer["meta"]["experiment"]
         arm = experiment["variant"] if experiment else answer["meta"]["variant"]
         bare = arm in days.bare_arms
-        rows = [-1 if bare and item["fallback"] else self._rows[item["item_id"]] for item in answer["items"]]
+        failed = bare and answer["meta"]["degraded"]  # without a plan B there would be no list at all
+        rows = [
+            -1 if failed or (bare and item["fallback"]) else self._rows[item["item_id"]] for item in answer["items"]
+        ]
         rows += [-1] * (days.k - len(rows))
         self.counts.add(arm, complete=-1 not in rows, error=False)
         for deed in self._shoppers.react(visit, rows):
