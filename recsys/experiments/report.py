@@ -71,7 +71,7 @@ def page(readout: Readout) -> str:
 <p>Intervals are between units (delta method, adjusted by earlier behaviour where it is known). The interval and
 p-value called anytime hold however often one looks; the others hold for one look at the planned size.
 Holm corrects for looking at many metrics.</p>
-<p>{escape(" ".join(_also(readout)))}</p><h2>Can the log be trusted?</h2>
+<p>{escape("; ".join(line.strip() for line in _also(readout)))}.</p><h2>Can the log be trusted?</h2>
 <table><tr><th>check<th>found<th>wanted<th>{checks}</table>
 <p>{escape(readout.attribution)}. {readout.left_out} units left out as machines.</p><h2>Segments</h2>
 <p>Looking for a segment that won is a search: take what is found here to the next experiment.</p>{segments}</html>"""
@@ -119,7 +119,9 @@ def _also(readout: Readout) -> list[str]:
         for arm, (low, high) in readout.bootstrap.items()
     ]
     if readout.detectable is not None:
-        lines.append(f"  so many units find a change of {readout.detectable:.1%} in {readout.primary}, if there is one")
+        lines.append(
+            f"  so many units find a change of {readout.detectable:.1%} in {readout.primary}, should there be one"
+        )
     return lines
 
 
