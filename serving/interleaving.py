@@ -4,7 +4,7 @@ import zlib
 from dataclasses import replace
 
 from recsys.contracts import Query, Shape
-from recsys.experiments.interleaving import team_draft
+from recsys.experiments.team_draft import team_draft
 from recsys.recommender import Answer, Recommender
 
 

@@ -28,7 +28,7 @@ PATIENT = {"RECSYS_DEADLINE_MS": "60000", "RECSYS_STORE_MS": "60000"}
 def main() -> None:
     """Run and write."""
     options = argparse.ArgumentParser()
-    options.add_argument("--examples", type=int, default=150, help="of each operation in each phase")
+    options.add_argument("--examples", type=int, default=240, help="of each operation in each phase")
     examples = options.parse_args().examples
     machine, (key, line) = describe(), keys.new("conformance", Scope)
     with tempfile.TemporaryDirectory() as name:

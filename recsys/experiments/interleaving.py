@@ -1,42 +1,17 @@
-"""Two variants in one list: who picked the clicked items? Needs far less traffic than an A/B test.
+"""Two variants in one list (`team_draft.py`): who picked the clicked items? Needs far less traffic than an A/B test.
 
-Team-draft: in every round a coin says which variant picks first; each picks its best item that is not shown yet.
 The credit of a unit is the share of its clicks that went to picks of B, less those to A; the test is over units.
 
 Source: Radlinski, Kurup, Joachims, "How does clickthrough data reflect retrieval quality?", CIKM 2008.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from scipy.stats import ttest_1samp
 
-A, B = "a", "b"
-
-
-def team_draft(first: Sequence[str], second: Sequence[str], k: int, seed: int) -> list[tuple[str, str]]:
-    """k pairs (item, team) from two lists, best first; fewer when both lists end before.
-
-    >>> team_draft(["x", "y", "z"], ["x", "q", "r"], 4, seed=3)
-    [('x', 'a'), ('q', 'b'), ('y', 'a'), ('r', 'b')]
-    """
-    coin = np.random.default_rng(seed)
-    left = {A: list(reversed(first)), B: list(reversed(second))}
-    shown: list[tuple[str, str]] = []
-    taken: set[str] = set()
-    while len(shown) < k and (left[A] or left[B]):
-        for team in (A, B) if coin.random() < 0.5 else (B, A):
-            while left[team]:
-                item = left[team].pop()
-                if item not in taken:
-                    taken.add(item)
-                    shown.append((item, team))
-                    break
-            if len(shown) == k:
-                break
-    return shown
+from recsys.experiments.team_draft import B
 
 
 @dataclass(frozen=True)

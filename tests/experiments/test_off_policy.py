@@ -7,6 +7,7 @@ import pytest
 from recsys.errors import DataError
 from recsys.experiments import interleaving, off_policy
 from recsys.experiments.off_policy import Log
+from recsys.experiments.team_draft import team_draft
 
 
 def bandit(n: int, seed: int) -> tuple[Log, float]:
@@ -54,7 +55,7 @@ def test_without_support_there_is_no_estimate() -> None:
 
 def test_team_draft_is_fair_and_finds_the_better_one() -> None:
     lists = ([str(item) for item in range(10)], [str(item) for item in range(5, 15)])
-    shown = [interleaving.team_draft(*lists, 6, seed) for seed in range(2000)]
+    shown = [team_draft(*lists, 6, seed) for seed in range(2000)]
     assert all(len({item for item, _ in each}) == 6 for each in shown)
     first = np.mean([each[0][1] == "a" for each in shown])
     assert first == pytest.approx(0.5, abs=0.05)
