@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,9 +24,11 @@ import yaml
 
 from benchmarks.story import in_process, shop
 from benchmarks.story.in_process import Clock
-from benchmarks.story.simulate import Days, Simulation
+from benchmarks.story.simulate import Counts, Days, Simulation
+from recsys.breaker import Limits
 from recsys.contracts import Candidates, Query
 from recsys.datasets.shop_world import log as shop_log
+from recsys.datasets.shop_world.world import World
 from recsys.experiments import config, log, run
 from recsys.experiments.readout import Readout
 from recsys.simulator.clicks import ClickModel
@@ -106,14 +109,24 @@ async def play(
     world = shop.world(world_config, shop.SEED)
     shoppers, clock = Shoppers(world, shop.SEED, clicks), Clock(shop.opening(world_config))
     settings = Settings(releases=releases, store_url=store, experiments=file, deadline_ms=10_000, store_ms=10_000)
+    # breakers count real seconds, in which a simulation sees hundreds of visits: they stay closed here
+    patient = patch("serving.background.Limits", partial(Limits, failures=Limits.window + 1))
+    with patient:
+        told = await _play(phase, settings, clock, shoppers, world, days, visits)
+    experiment = config.load(file)[0].experiments[name]
+    found = run.of(name, experiment, log.read(store, name, experiment, until=later(clock)))
+    return Told(phase.name, found, told.availability(), sum(told.errors.values()))
+
+
+async def _play(
+    phase: Phase, settings: Settings, clock: Clock, shoppers: Shoppers, world: World, days: int, visits: int
+) -> Counts:
     async with in_process.running(settings, clock) as api:
         simulation = Simulation(api, clock, shoppers, shop_log.items(world, shop.SEED))
         with _faults() if phase.faults else _sound() as strike:
             for day in range(shop.OPENING_DAY, shop.OPENING_DAY + days):
                 await simulation.day(day, Days(visits, bare_arms=frozenset(phase.bare)), strike)
-    experiment = config.load(file)[0].experiments[name]
-    found = run.of(name, experiment, log.read(store, name, experiment, until=later(clock)))
-    return Told(phase.name, found, simulation.counts.availability(), sum(simulation.counts.errors.values()))
+    return simulation.counts
 
 
 def later(clock: Clock) -> datetime:

@@ -13,6 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import polars as pl
@@ -134,16 +135,19 @@ def paired(values: np.ndarray[Any, Any], base: np.ndarray[Any, Any]) -> dict[str
 
 def run(folder: Path, steps: dict[str, tuple[str, bool]], changes: dict[str, Any]) -> dict[str, Any]:
     """steps: name -> (variant, with fallback). {} with a reason where the data is missing."""
-    source = Path(os.environ.get("RECSYS_DATA_DIR", shop.TOP.parent / "shared/data")) / "ml-latest-small"
-    if not source.is_dir():
-        return {"left_out": f"{source.name} is not here: set RECSYS_DATA_DIR to the folder that holds it"}
-    ratings = pl.read_csv(source / "ratings.csv").select(
+    archive = Path(os.environ.get("RECSYS_DATA_DIR", shop.TOP.parent / "shared/data")) / "ml-latest-small"
+    archive = archive / "ml-latest-small.zip"
+    if not archive.is_file():
+        return {"left_out": f"{archive.name} is not here: set RECSYS_DATA_DIR to the folder of ml-latest-small"}
+    with ZipFile(archive) as opened:
+        read = {name: opened.read(f"ml-latest-small/{name}.csv") for name in ("ratings", "movies")}
+    ratings = pl.read_csv(read["ratings"]).select(
         user_id=pl.col("userId").cast(pl.String),
         item_id=pl.col("movieId").cast(pl.String),
         value="rating",
         timestamp=pl.from_epoch("timestamp", "s").dt.cast_time_unit("us").dt.replace_time_zone("UTC"),
     )
-    items = pl.read_csv(source / "movies.csv").select(
+    items = pl.read_csv(read["movies"]).select(
         item_id=pl.col("movieId").cast(pl.String), title="title", categories=pl.col("genres").str.split("|")
     )
     learned, held = prepare(ratings)
