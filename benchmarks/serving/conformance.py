@@ -28,14 +28,12 @@ PATIENT = {"RECSYS_DEADLINE_MS": "60000", "RECSYS_STORE_MS": "60000"}
 def main() -> None:
     """Run and write."""
     options = argparse.ArgumentParser()
-    options.add_argument("--examples", type=int, default=240, help="of each operation in each phase")
+    options.add_argument("--examples", type=int, default=400, help="of each operation in each phase")
     examples = options.parse_args().examples
     machine, (key, line) = describe(), keys.new("conformance", Scope)
     with tempfile.TemporaryDirectory() as name:
         environment = {"RECSYS_RELEASES": str(shop.releases()), **prepared(Path(name)), **PATIENT}
-        with running(
-            "serving", Path(name), 1, RECSYS_OPEN_METRICS="true", **environment, RECSYS_API_KEYS=line
-        ) as server:
+        with running("serving", Path(name), 1, **environment, RECSYS_API_KEYS=line) as server:
             command = ["schemathesis", "run", f"http://127.0.0.1:{server.port}/openapi.json", "--checks", "all"]
             command += ["--max-examples", str(examples), "--seed", "1", "--no-color"]
             done = subprocess.run(
