@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from threadpoolctl import threadpool_limits
 
 from recsys import assemble, bundle, candidate_log, params, splits
 from recsys.errors import reports_errors
@@ -30,7 +31,8 @@ def main(
     """Ask for every case, write what was there to rank."""
     settings = params.load(params_file)
     data, config = splits.load(split), settings.rankers[ranker]
-    with tempfile.TemporaryDirectory() as folder:
+    # one thread: several add up in another order, and the log would not be the same bytes on another machine
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
         bundle.write(assemble.parts(data, fold, models, indexes, settings), settings, {}, Path(folder) / "bundle")
         loaded = bundle.load(Path(folder) / "bundle")
         asked = sample.draw(data, fold, loaded.catalogue.popularity, config.max_users, settings.seed)
