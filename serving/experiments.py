@@ -30,6 +30,7 @@ from recsys.experiments import config
 from recsys.experiments.assignment import Assignment, Subject, assign_one
 from recsys.experiments.config import Arm
 from serving import metrics
+from serving.watch import stamp
 
 log = logging.getLogger(__name__)
 
@@ -99,16 +100,16 @@ class Following:
 
     def __init__(self, path: Path) -> None:
         """Raises ParamsError: the file is there and wrong."""
-        self._path, self._stamp = path, _stamp(path)
+        self._path, self._seen = path, stamp(path)
         self.experiments, self.version = config.load(path)
         self.reason: str | None = None
 
     def reload(self) -> None:
         """Take over a changed file; the old experiments go on beside a wrong one, and `reason` says why."""
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
+        found = stamp(self._path)
+        if found == self._seen:
             return
-        self._stamp = stamp
+        self._seen = found
         try:
             self.experiments, self.version = config.load(self._path)
             self.reason = None
@@ -166,11 +167,3 @@ def _provider(named: str) -> AbstractProvider:
             f"RECSYS_FLAG_PROVIDER {named!r}: made a {type(made).__name__}, wanted an OpenFeature provider"
         )
     return made
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size

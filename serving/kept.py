@@ -34,9 +34,9 @@ class Kept:
         deadline: float,
         picked: Picked | None,
     ) -> Answer:
-        """See `Engine.recommend`. Exploration is drawn anew for each request, so its answers are not kept."""
+        """See `Engine.recommend`. What an arm draws anew for each request is not kept."""
         arm = picked.arm if picked else None
-        if self._cache is None or known.failed or (arm is not None and arm.explore is not None):
+        if self._cache is None or known.failed or (arm is not None and arm.drawn):
             return engine.recommend(asked, request_id, known, shown, deadline, arm)
         question = self._question(engine, asked, known, picked)  # before the answer: it may be newer, never older
         computed = False

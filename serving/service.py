@@ -70,12 +70,12 @@ class Service:
         if answer.meta.shortfall is None:
             ids = [*shown, *(item.item_id for item in answer.items)]
             answer.next_cursor = cursors.encode(ids, self._settings.secret)
-        self._expose(asked, answer)
+        answer.meta.timings_ms["store"] = round(read_ms, 3)
+        answer.meta.timings_ms["total"] = round((perf_counter() - started) * 1e3, 3)
+        self._expose(asked, answer)  # with the whole time: an experiment may watch it
         metrics.answered(answer)
         if self._background.shadow is not None:
             self._background.shadow.compare(asked, known, shown, answer)
-        answer.meta.timings_ms["store"] = round(read_ms, 3)
-        answer.meta.timings_ms["total"] = round((perf_counter() - started) * 1e3, 3)
         return answer
 
     async def rank(self, asked: RankRequest, request_id: str) -> Answer:

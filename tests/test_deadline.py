@@ -11,9 +11,10 @@ from recsys.breaker import Breakers, Limits
 from recsys.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, NO_ROWS, FloatArray, Query
 from recsys.index import Index
-from recsys.recommender import Answer, Recommender
+from recsys.recommender import Recommender
 from recsys.sources import nearest
 from tests import bundles
+from tests.asked import query, rows_of, sources_of
 
 NOW = bundles.NOW.timestamp()
 ANNA = set(bundles.HISTORIES["anna"])
@@ -22,18 +23,6 @@ ANNA = set(bundles.HISTORIES["anna"])
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return bundle.load(bundles.write(tmp_path_factory.mktemp("deadline") / "bundle"))
-
-
-def query(shop: Bundle, user_id: str, k: int = 5, **more: Any) -> Query:
-    return Query(shop.histories.of(user_id), k, NOW, user_id, **more)
-
-
-def sources_of(answer: Answer) -> set[str]:
-    return {slot.source for slot in answer.slots}
-
-
-def rows_of(answer: Answer) -> set[int]:
-    return {slot.row for slot in answer.slots}
 
 
 # ---- the deadline

@@ -10,12 +10,13 @@ from recsys import bundle, house
 from recsys.bundle import Bundle
 from recsys.contracts import BoolArray, FloatArray, IntArray, Query, Slot
 from recsys.index import Index
-from recsys.recommender import Answer, Recommender
+from recsys.recommender import Recommender
 from recsys.rules.available import Available
 from recsys.rules.seen import Seen
 from recsys.sources.popular import Popular
 from recsys.sources.random import Random
 from tests import bundles
+from tests.asked import query, rows_of, sources_of
 
 NOW = bundles.NOW.timestamp()
 ANNA = set(bundles.HISTORIES["anna"])
@@ -24,18 +25,6 @@ ANNA = set(bundles.HISTORIES["anna"])
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return bundle.load(bundles.write(tmp_path_factory.mktemp("ladder") / "bundle"))
-
-
-def query(shop: Bundle, user_id: str, k: int = 5, **more: Any) -> Query:
-    return Query(shop.histories.of(user_id), k, NOW, user_id, **more)
-
-
-def sources_of(answer: Answer) -> set[str]:
-    return {slot.source for slot in answer.slots}
-
-
-def rows_of(answer: Answer) -> set[int]:
-    return {slot.row for slot in answer.slots}
 
 
 def broken(*_: Any) -> Any:

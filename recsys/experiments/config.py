@@ -48,6 +48,11 @@ class Arm(Section):
     explore: Explore | None = None
     interleave: str | None = None
 
+    @property
+    def drawn(self) -> bool:
+        """Whether its answers are drawn anew for every request."""
+        return self.explore is not None or self.interleave is not None
+
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Self:
         if self.explore is not None and self.interleave is not None:

@@ -113,6 +113,37 @@ def test_an_interleaved_list_says_whose_pick_each_item_is_and_clicks_decide(fold
     assert (found["both"].score, found["both"].units) == (1.0, 40)
 
 
+@pytest.mark.parametrize(
+    ("drawing", "marks"),
+    [
+        ({"explore": {"epsilon": 0.5, "places": 1, "pool": 4, "max_share": 1.0}}, 2),
+        ({"interleave": "popular"}, 2),
+    ],
+    ids=["explore", "interleave"],
+)
+def test_an_arm_that_draws_is_drawn_anew_beside_a_cache(folder: Path, drawing: dict[str, Any], marks: int) -> None:
+    """Kept, every request would fall the same way, and the control, the same variant, would be given its lists."""
+    arms = {"control": HALVES["control"], "drawn": {"variant": "als", "weight": 0.5, **drawing}}
+    write(folder, home={"arms": arms, "forced": {"anna": "drawn", "ben": "control"}})
+    with app(folder, cache_url="memory") as client:
+        until_ready(client)
+        answers = [ask(client, user_id="anna") for _ in range(40)]
+        assert not any("cache" in answer["meta"]["timings_ms"] for answer in answers)
+        assert len({tuple(item["item_id"] for item in answer["items"]) for answer in answers}) >= marks
+        plain = [ask(client, user_id="ben") for _ in range(3)]
+        assert {(item["propensity"], item["team"]) for answer in plain for item in answer["items"]} == {(None, None)}
+
+
+def test_the_log_holds_the_whole_time_of_an_answer(folder: Path) -> None:
+    write(folder, home={"arms": HALVES})
+    with app(folder) as client:
+        until_ready(client)
+        told = {answer["request_id"]: answer["meta"]["timings_ms"] for answer in [ask(client, user_id="anna")]}
+    found = log.read(f"sqlite:///{folder}/store.sqlite", "home", Experiment.model_validate({"arms": HALVES}))
+    logged = dict(found.exposures.select("request_id", "latency_ms").iter_rows())
+    assert logged == {request_id: timings["total"] for request_id, timings in told.items()}
+
+
 def test_an_arm_may_be_another_released_bundle(folder: Path) -> None:
     home = folder / "releases"
     old = releases.promote(bundles.write(folder / "old", allow_repeat=True), home)
