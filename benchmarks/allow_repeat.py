@@ -18,10 +18,12 @@ import polars as pl
 import yaml
 
 from benchmarks.machine import describe
-from recsys import assemble, bundle, params, splits
-from recsys.evaluation import asking, results, sample, segments
+from recsys import params
+from recsys.bundle import bundle, from_split
+from recsys.data import split
+from recsys.evaluation import answers, results, sample, segments
 from recsys.evaluation.intervals import Bootstrap
-from recsys.recommender import Recommender
+from recsys.recommend.recommender import Recommender
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "allow_repeat.json"
@@ -47,13 +49,13 @@ def main() -> None:
     print(rows)
 
 
-def measure(clone: Path) -> tuple[pl.DataFrame, splits.Facts]:
+def measure(clone: Path) -> tuple[pl.DataFrame, split.Facts]:
     """The table of `recsys/evaluation/results.py` for the variants that need no other model."""
-    whole, data = params.load(clone / "params.yaml"), splits.load(clone / "data/split")
+    whole, data = params.load(clone / "params.yaml"), split.load(clone / "data/split")
     kept = {"variants": {name: whole.variants[name] for name in VARIANTS}}
     settings = whole.model_copy(update={**kept, "models": {name: whole.models[name] for name in MODELS}})
     bundle.write(
-        assemble.parts(data, "test", clone / "models/test", clone / "indexes/test", settings),
+        from_split.parts(data, "test", clone / "models/test", clone / "indexes/test", settings),
         settings,
         {},
         clone / "bundle",
@@ -61,7 +63,7 @@ def measure(clone: Path) -> tuple[pl.DataFrame, splits.Facts]:
     loaded = bundle.load(clone / "bundle")
     asked = sample.draw(data, "test", loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
     parts = [segments.everyone(asked), segments.warm(asked, settings.evaluate.warm_events)]
-    lists = {name: asking.lists(Recommender(loaded, name), data, asked, parts, AT, settings.seed) for name in VARIANTS}
+    lists = {name: answers.lists(Recommender(loaded, name), data, asked, parts, AT, settings.seed) for name in VARIANTS}
     bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
     return results.measure(lists, asked, parts, [AT], ["popular"], bootstrap), data.facts
 

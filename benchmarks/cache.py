@@ -25,11 +25,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from benchmarks.machine import describe
 from benchmarks.rules import make
 from recsys.params import VariantParams
-from serving.background import Background
-from serving.engine import Engine
-from serving.fresh import Known
-from serving.kept import Kept
-from serving.schemas import RecommendRequest
+from serving.api.schemas import RecommendRequest
+from serving.engine.engine import Engine
+from serving.engine.overlay import Known
+from serving.live.background import Background
+from serving.service.answer_cache import Kept
 from serving.settings import Settings
 
 RESULTS = Path(__file__).parent / "results" / "cache.json"

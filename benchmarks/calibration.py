@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import describe
-from recsys import assemble, bundle, calibration, explain, params, splits
-from recsys.bundle import Bundle
+from recsys import params
+from recsys.bundle import bundle, calibration, from_split
+from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
-from recsys.evaluation import calibrating, reliability, sample
-from recsys.recommender import Recommender
+from recsys.data import split
+from recsys.evaluation import fit_calibration, reliability, sample
+from recsys.recommend import explanations
+from recsys.recommend.recommender import Recommender
 
 RESULTS = Path(__file__).parent / "results"
 K, ANSWERS = 10, 300
@@ -28,19 +31,19 @@ K, ANSWERS = 10, 300
 
 def main(workspace: Path) -> None:
     """Ask the test window again, compare, time."""
-    settings, data = params.load(workspace / "params.yaml"), splits.load(workspace / "data/split")
+    settings, data = params.load(workspace / "params.yaml"), split.load(workspace / "data/split")
     machine, measured = describe(), workspace / "metrics" / calibration.FILE
     rankers = workspace / "rankers/test" if settings.rankers else None
     with tempfile.TemporaryDirectory() as folder:
         models, indexes = workspace / "models/test", workspace / "indexes/test"
-        parts = assemble.parts(data, "test", models, indexes, settings, measured, rankers)
+        parts = from_split.parts(data, "test", models, indexes, settings, measured, rankers)
         bundle.write(parts, settings, {}, Path(folder) / "bundle")
         loaded = bundle.load(Path(folder) / "bundle")
         asked = sample.draw(data, "test", loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
         content = {
             "machine": machine,
             "users": len(asked.users),
-            "horizon_days": calibrating.horizon_days(data),
+            "horizon_days": fit_calibration.horizon_days(data),
             "variants": {name: worth(loaded, data, asked, settings, name) for name in settings.variants},
             "cost": cost(loaded, asked),
         }
@@ -49,18 +52,20 @@ def main(workspace: Path) -> None:
     print(json.dumps({key: content[key] for key in ("variants", "cost")}, indent=1))
 
 
-def worth(loaded: Bundle, data: splits.Split, asked: sample.Sample, settings: params.Params, name: str) -> Any:
+def worth(loaded: Bundle, data: split.Split, asked: sample.Sample, settings: params.Params, name: str) -> Any:
     """ECE and Brier score of raw scores, of one number for all, and of confidences."""
     assert loaded.calibration
-    wanted = calibrating.as_long_as_valid(data, asked, settings.data.split)
-    slots = calibrating.ask(Recommender(loaded, name), data, asked, wanted, max(settings.evaluate.at), settings.seed)
+    wanted = fit_calibration.as_long_as_valid(data, asked, settings.data.split)
+    slots = fit_calibration.ask(
+        Recommender(loaded, name), data, asked, wanted, max(settings.evaluate.at), settings.seed
+    )
     curves, hit = loaded.calibration.curves[name].values(), slots["wanted"].to_numpy()
     raw = slots["score"].to_numpy()
     constant = sum(curve.wanted for curve in curves) / sum(curve.slots for curve in curves)
     return {
         "before": reliability.figures((raw - raw.min()) / max(np.ptp(raw), 1e-12), hit),
         "constant": reliability.figures(np.full(len(hit), constant), hit),
-        "after": reliability.figures(calibrating.confidences(loaded.calibration, name, slots), hit),
+        "after": reliability.figures(fit_calibration.confidences(loaded.calibration, name, slots), hit),
     }
 
 
@@ -80,7 +85,7 @@ def cost(loaded: Bundle, asked: sample.Sample) -> dict[str, float]:
     spent["confidence_of_an_answer"] = perf_counter() - start
     start = perf_counter()
     for query, slots in zip(queries, answers, strict=True):
-        explain.slots(loaded, recommender.variant, query, slots)
+        explanations.slots(loaded, recommender.variant, query, slots)
     spent["reasons_of_an_answer"] = perf_counter() - start
     return {f"{name}_us": round(seconds / len(queries) * 1e6, 1) for name, seconds in spent.items()}
 

@@ -15,7 +15,9 @@ from time import perf_counter
 import polars as pl
 
 from benchmarks.machine import describe
-from recsys import bundle, extensions, new_items, params, splits
+from recsys import extensions, params
+from recsys.bundle import bundle, item_upsert
+from recsys.data import split
 
 RESULTS = Path(__file__).parent / "results"
 MODELS = ("als", "content")
@@ -43,7 +45,7 @@ def main(workspace: Path) -> None:
 def upsert(workspace: Path) -> dict[str, dict[int, float]]:
     """Milliseconds for so many items at once, new ones and known ones whose content changed, the least of five."""
     loaded = bundle.load(workspace / "bundle")
-    items = loaded.catalogue.frame.select(list(new_items.SAID)).head(max(ITEMS))
+    items = loaded.catalogue.frame.select(list(item_upsert.SAID)).head(max(ITEMS))
     kinds = {
         "new": items.with_columns(item_id=pl.concat_str(pl.lit("new-"), pl.col("item_id"))),
         "changed": items.with_columns(title=pl.concat_str(pl.col("title"), pl.lit(" again"))),
@@ -55,7 +57,7 @@ def _fastest(loaded: bundle.Bundle, items: pl.DataFrame) -> float:
     took = []
     for _ in range(TURNS):
         start = perf_counter()
-        new_items.upsert(loaded, items)
+        item_upsert.upsert(loaded, items)
         took.append(perf_counter() - start)
     return round(1e3 * min(took), 1)
 
@@ -69,7 +71,7 @@ def _in_a_process(model: str, workspace: Path) -> float:
 def fit(workspace: Path, name: str) -> float:
     """Seconds of one fit on everything before the test window."""
     settings = params.load(workspace / "params.yaml")
-    data = splits.load(workspace / "data/split").training("test", settings.seed, settings.threads)
+    data = split.load(workspace / "data/split").training("test", settings.seed, settings.threads)
     module = extensions.load("models", name)
     config = module.Config(**settings.model(name))
     start = perf_counter()

@@ -21,15 +21,16 @@ import torch
 from scipy.sparse import csr_matrix
 
 from benchmarks.machine import describe
-from recsys import extensions, features, params, splits
+from recsys import extensions, item_features, params
+from recsys.bundle.embeddings import encoder_of
 from recsys.contracts import Embeddings, FloatArray, History, IntArray, TrainingData
-from recsys.embeddings import encoder_of
+from recsys.data import split as splits
+from recsys.data.split import ScoredFold, Split
 from recsys.evaluation import metrics
 from recsys.evaluation.metrics import Ragged
-from recsys.histories import epoch_seconds
 from recsys.models._content.neighbours import means
 from recsys.params import Params
-from recsys.splits import ScoredFold, Split
+from recsys.time_units import epoch_seconds
 
 RESULTS = Path(__file__).parent / "results"
 FOLDS = 5
@@ -164,9 +165,9 @@ def _content(data: TrainingData, what: str) -> csr_matrix:
     return plain
 
 
-def _features(data: TrainingData, items: pl.DataFrame) -> tuple[features.Content, int]:
+def _features(data: TrainingData, items: pl.DataFrame) -> tuple[item_features.Content, int]:
     known = _popularity(data) > 0
-    learned = features.fit(items.filter(known), static=False)
+    learned = item_features.fit(items.filter(known), static=False)
     return learned.of(items), learned.n_terms
 
 

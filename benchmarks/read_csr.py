@@ -3,8 +3,8 @@
     python -m benchmarks.read_csr               5 million events, 5 rounds
     python -m benchmarks.read_csr 100000        another size
 
-Three ways take turns, and their matrices are checked to be equal: `recsys.matrix.read_csr`, which numbers ids as the
-split stage does; pandas; and polars with `rank("dense")`, the obvious way in polars and a slow one.
+Three ways take turns, and their matrices are checked to be equal: `recsys.data.matrix.read_csr`, which numbers ids as
+the split stage does; pandas; and polars with `rank("dense")`, the obvious way in polars and a slow one.
 """
 
 import json
@@ -21,7 +21,7 @@ import polars as pl
 from scipy.sparse import csr_matrix
 
 from benchmarks.machine import describe
-from recsys.matrix import csr, read_csr
+from recsys.data.matrix import csr, read_csr
 
 RESULTS = Path(__file__).parent / "results" / "read_csr.json"
 ROUNDS = 5
@@ -37,7 +37,7 @@ def write_events(path: Path, n: int) -> None:
 
 
 def ours(path: Path) -> csr_matrix:
-    """`recsys.matrix.read_csr`."""
+    """`recsys.data.matrix.read_csr`."""
     return read_csr(path)[0]
 
 

@@ -16,12 +16,14 @@ import numpy as np
 import polars as pl
 
 from benchmarks.machine import describe
-from recsys import catalogue, params, splits
+from recsys import params
+from recsys.bundle import catalogue
+from recsys.bundle.embeddings import encoder_of
 from recsys.contracts import History
-from recsys.embeddings import encoder_of
+from recsys.data import split as splits
 from recsys.evaluation import metrics, sample
-from recsys.histories import epoch_seconds
 from recsys.models import als
+from recsys.time_units import epoch_seconds
 
 RESULTS = Path(__file__).parent / "results"
 GRID = itertools.product((2.0, 5.0, 10.0), (5.0, 10.0, 20.0), (60.0, 180.0, 365.0, 3650.0))

@@ -22,13 +22,15 @@ import numpy as np
 import polars as pl
 
 from benchmarks.machine import describe
-from recsys import bundle, embeddings, index, params, shaping
-from recsys.bundle import Bundle
+from recsys import params
+from recsys.bundle import bundle, embeddings, index
+from recsys.bundle.bundle import Bundle
+from recsys.business_rules import slate
+from recsys.business_rules.diversity import likeness, mmr
+from recsys.business_rules.schema import Rules
 from recsys.contracts import Embeddings, Query
-from recsys.diversity import likeness, mmr
-from recsys.filters import Filters
-from recsys.house_rules import Rules
-from recsys.recommender import Recommender
+from recsys.filters.masks import Filters
+from recsys.recommend.recommender import Recommender
 
 RESULTS = Path(__file__).parent / "results" / "rules.json"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -103,14 +105,14 @@ def median_ms(ask: Callable[[int], object], times: int = 200) -> float:
 def measure(opened: Bundle) -> dict[str, float]:
     """Parts alone, then whole answers of ten."""
     filters = Filters(opened.catalogue)
-    shape = shaping.compiled(RULES, opened)[0].at(NOW.timestamp())
-    tight = shaping.compiled(TIGHT, opened)[0]
-    nothing = shaping.compiled(Rules(), opened)[0]
+    shape = slate.compiled(RULES, opened)[0].at(NOW.timestamp())
+    tight = slate.compiled(TIGHT, opened)[0]
+    nothing = slate.compiled(Rules(), opened)[0]
     vectors, hundred = opened.models["als"].embeddings.vectors, np.arange(100, dtype=np.int32)
     als = Recommender(opened, "als")
     known = [opened.histories.of(f"u{at}") for at in range(USERS)]
 
-    def ask(only: str | None = None, wishes: shaping.HouseShape | None = None, k: int = 10) -> Callable[[int], object]:
+    def ask(only: str | None = None, wishes: slate.HouseShape | None = None, k: int = 10) -> Callable[[int], object]:
         def answer(at: int) -> object:
             mask = None if only is None else filters.mask(only)
             return als.recommend(Query(known[at % USERS], k, NOW.timestamp(), "u", only=mask), wishes)
@@ -123,7 +125,7 @@ def measure(opened: Bundle) -> dict[str, float]:
         "filter that asks for stock, kept": median_ms(lambda at: filters.mask(STOCK)),
         "mmr, 10 of 100": median_ms(lambda at: mmr(likeness(hundred, vectors, shape.groups), 10, 0.3)),
         "mmr, 100 of 100": median_ms(lambda at: mmr(likeness(hundred, vectors, shape.groups), 100, 0.3)),
-        "rules compiled": median_ms(lambda at: shaping.compiled(RULES, opened), 5),
+        "rules compiled": median_ms(lambda at: slate.compiled(RULES, opened), 5),
         "answer": median_ms(ask()),
         "answer, filter that lets 1 in 125 pass": median_ms(ask(STATIC)),
         "answer, filter that lets 9 in 10 pass": median_ms(ask(LARGE)),

@@ -22,7 +22,8 @@ from scipy.sparse import save_npz
 
 from benchmarks.machine import describe
 from benchmarks.synthetic import shop
-from recsys import params, splits
+from recsys import params
+from recsys.data import split
 from recsys.models import als
 
 RESULTS = Path(__file__).parent / "results" / "train_overhead.json"
@@ -74,7 +75,7 @@ def main(events: int) -> None:
         folder = Path(name)
         settings = prepare(folder, events)
         config = als.Config.model_validate(settings.model("als"))
-        training = splits.load(folder / "split").training("test", settings.seed, settings.threads)
+        training = split.load(folder / "split").training("test", settings.seed, settings.threads)
         matrix = als.confidence(training, config.half_life_days)
         save_npz(folder / "matrix.npz", matrix, compressed=False)
         options = config.model_dump(include={"factors", "iterations", "alpha", "regularization"})

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from recsys import params as settings
-from recsys import releases
-from recsys.bundle import MANIFEST, SIGNATURE, read_manifest
+from recsys.bundle import releases
+from recsys.bundle.bundle import MANIFEST, SIGNATURE, read_manifest
 from recsys.errors import ParamsError, reports_errors
-from recsys.experiments import cli as experiments
+from recsys.experiments.analysis import cli
 
 app = typer.Typer(
     help="Tune models, choose a data set, promote and roll back releases, serve. The pipeline itself is `dvc repro`.",
@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 release_app = typer.Typer(help="What is served: list, show, promote, roll back.", no_args_is_help=True)
 app.add_typer(release_app, name="releases")
-app.add_typer(experiments.app, name="experiment")
+app.add_typer(cli.app, name="experiment")
 
 ParamsFile = Annotated[Path, typer.Option("--params", help="the settings file")]
 PublicKey = Annotated[
@@ -54,7 +54,7 @@ def tune(
     params: ParamsFile = settings.PARAMS_FILE,
 ) -> None:
     """Search a model's settings on the validation window and print the lines for params.yaml."""
-    from recsys.tune import tune as search
+    from recsys.evaluation.tuning import tune as search
 
     search(model, split, settings.load(params), trials, out)
 
@@ -76,9 +76,9 @@ def export(
     ] = "sqlite:///store/events.sqlite",
 ) -> None:
     """Write the best items of all users; run it again after it was stopped, and it goes on from there."""
-    from recsys.bundle import load
-    from recsys.export import lists, open_target
-    from recsys.recommender import Recommender
+    from recsys.bundle.bundle import load
+    from recsys.export.lists import lists, open_target
+    from recsys.recommend.recommender import Recommender
 
     recommender = Recommender(load(bundle or releases.current(folder)), variant)
     wanted = lists(recommender, k, rules, store)
@@ -144,7 +144,7 @@ def rollback(folder: Releases = Path("releases"), public_key: PublicKey = None) 
 @reports_errors
 def keygen(key: Annotated[Path, typer.Argument(help="where to write the private key")] = Path("signing.pem")) -> None:
     """Make a key pair for signed releases."""
-    from recsys import signing
+    from recsys.bundle import signing
 
     public = signing.keygen(key)
     print(f"private key: {key}; keep it away from the servers\nRECSYS_PUBLIC_KEY={public}")
@@ -157,7 +157,7 @@ def sign(
     key: Annotated[Path, typer.Option(help="the private key, from `recsys releases keygen`")] = Path("signing.pem"),
 ) -> None:
     """Sign a bundle; servers with the public key accept it."""
-    from recsys import signing
+    from recsys.bundle import signing
 
     public = signing.sign(bundle / MANIFEST, bundle / SIGNATURE, key)
     print(f"{bundle / SIGNATURE}: fits RECSYS_PUBLIC_KEY={public}")

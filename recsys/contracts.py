@@ -19,6 +19,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 SECONDS_PER_DAY = 86_400.0
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
+NEW = "new"  # the source of new items, see `recsys/sources/new.py`
 PIN = "pin"  # the source of a slot that the house gave its place
 
 

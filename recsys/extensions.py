@@ -9,7 +9,7 @@ from recsys.errors import ParamsError
 from recsys.params import parse
 
 if TYPE_CHECKING:
-    from recsys.bundle import Bundle
+    from recsys.bundle.bundle import Bundle
 
 
 def names(kind: str) -> list[str]:

@@ -1,9 +1,14 @@
-"""Outputs that are either complete or absent: written aside, then renamed."""
+"""Outputs that are either complete or absent: written aside, then renamed. Arrays are memory-mapped, never
+unpickled.
+"""
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 
 @contextmanager
@@ -23,3 +28,14 @@ def write_text(path: Path, content: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside.write_text(content, encoding="utf-8")
     aside.replace(path)
+
+
+def read_array(path: Path) -> Any:
+    """The array in a file; its pages are shared by all processes of a machine. An empty one has none and is read."""
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except ValueError:
+        array = np.load(path, allow_pickle=False)
+        if array.size:
+            raise
+        return array

@@ -4,6 +4,7 @@ Nothing overrides anything: `models.<m>` holds what is the same for every data s
 was tuned for that one, and a key that stands in both is refused. The same goes for `variants`.
 """
 
+from collections.abc import Collection, Container, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -11,7 +12,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from recsys.errors import ParamsError
-from recsys.params_names import check_names
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -25,7 +25,7 @@ class Section(BaseModel):
 
 
 class SplitParams(Section):
-    """How time is cut; see `recsys/splits.py` for both protocols."""
+    """How time is cut; see `recsys/data/split.py` for both protocols."""
 
     protocol: Literal["global_time", "per_user_holdout"]
     valid_share: float = Field(gt=0, lt=0.5)
@@ -91,7 +91,7 @@ class VariantParams(Section):
     """A named mix of sources, an optional ranker, and rules.
 
     candidates: the least that is asked of each source; new_item_share: the share of slots that the source `new` fills;
-    min_confidence: below it, of the best slot, the answer is what is popular (`recsys/calibration.py`).
+    min_confidence: below it, of the best slot, the answer is what is popular (`recsys/bundle/calibration.py`).
     """
 
     sources: list[SourceShare] = Field(min_length=1)
@@ -202,7 +202,7 @@ def load(path: Path = PARAMS_FILE) -> Params:
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     params = parse(Params, content, str(path))
-    check_names(params, path)
+    _check_names(params, path)
     variants = dict(params.variants)
     for name, tuned in params.data.variants.items():
         merged = variants[name].model_dump(exclude_unset=True) | tuned
@@ -226,3 +226,49 @@ def parse(model: type[M], content: Any, where: str) -> M:
             known = ", ".join(sorted(model.model_fields)) if len(first["loc"]) == 1 else "the documented keys"
             raise ParamsError(f"{where}: unknown key {key!r}; known here: {known}") from None
         raise ParamsError(f"{where}: {key}: {first['msg']}, found {shown}") from None
+
+
+def _check_names(params: Params, path: Path) -> None:
+    """Refuse a name of what is not there.
+
+    Raises:
+        ParamsError: "params.yaml: dataset names 'shop', wanted one of `datasets`: synthetic, movielens, ..."
+    """
+    variants, baselines = params.variants, params.evaluate.baselines
+    names: list[tuple[str, str, str, Collection[str]]] = [("dataset", params.dataset, "`datasets`", params.datasets)]
+    shared = {name: variant.model_fields_set for name, variant in variants.items()}
+    for dataset, section in params.datasets.items():
+        at = f"datasets.{dataset}"
+        _check_tuned(f"{path}: {at}", "models", section.models, params.models)
+        _check_tuned(f"{path}: {at}", "variants", section.variants, shared)
+        names += [(f"{at}.release_candidates", name, "`variants`", variants) for name in section.release_candidates]
+        # the gate compares a later candidate with the earlier ones
+        names += [
+            (f"{at}.release_candidates", name, "evaluate.baselines", baselines)
+            for name in section.release_candidates[:-1]
+        ]
+        names += [
+            (f"{at}.split.target_events", event, f"{at}.event_weights", section.event_weights)
+            for event in section.split.target_events
+        ]
+    names += [
+        (f"rankers.{name}.variant", ranker.variant, "`variants`", variants) for name, ranker in params.rankers.items()
+    ]
+    names += [("evaluate.baselines", name, "`variants`", variants) for name in baselines]
+    names += [("gate.baseline", params.gate.baseline, "evaluate.baselines", baselines)]
+    names += [
+        (f"gate.floors.{at}.baseline", floor.baseline, "evaluate.baselines", baselines)
+        for at, floor in enumerate(params.gate.floors)
+    ]
+    for key, name, what, known in names:
+        if name not in known:
+            raise ParamsError(f"{path}: {key} names {name!r}, wanted one of {what}: {', '.join(known)}")
+
+
+def _check_tuned(at: str, kind: str, tuned: dict[str, dict[str, Any]], shared: Mapping[str, Container[str]]) -> None:
+    """What a data set says of its models or variants is of known ones, and of keys that are not shared."""
+    for name, settings in tuned.items():
+        if name not in shared:
+            raise ParamsError(f"{at}.{kind}.{name}: no such {kind[:-1]} in `{kind}`: add {kind}.{name}")
+        if both := sorted(key for key in settings if key in shared[name]):
+            raise ParamsError(f"{at}.{kind}.{name}: {both[0]!r} stands there and in {kind}.{name}: keep one")

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
 from recsys.errors import reports_errors
-from serving.house_rules import House
+from serving.engine.business_rules import House
 from serving.settings import Settings
 
 

@@ -9,13 +9,14 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from serving import errors, security
-from serving.background import Background
-from serving.load_shedding import LoadShedding
+from serving.api import errors
+from serving.live.background import Background
 from serving.metrics import Measured
-from serving.request_ids import RequestIds
-from serving.routes import feeding, ops, recommend
-from serving.service import Service
+from serving.middleware import auth
+from serving.middleware.load_shedding import LoadShedding
+from serving.middleware.request_ids import RequestIds
+from serving.routes import ingest, ops, recommend
+from serving.service.service import Service
 from serving.settings import Settings
 
 
@@ -44,12 +45,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=_function_name,
     )
     app.state.service = service
-    security.protect(app, settings)
+    auth.protect(app, settings)
     app.add_middleware(LoadShedding, load=background.load)
     app.add_middleware(RequestIds)
     app.add_middleware(Measured)
     errors.handle(app)
-    for routes in (recommend, feeding, ops):
+    for routes in (recommend, ingest, ops):
         app.include_router(routes.router)
     return app
 

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from recsys import bundle, releases
-from recsys.bundle import Bundle
+from recsys.bundle import bundle, releases
+from recsys.bundle.bundle import Bundle
 from recsys.errors import RecsysError, reports_errors
 from serving.settings import Settings
 from serving.stores.migrations import migrate

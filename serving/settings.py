@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recsys.errors import ParamsError
-from serving.keys import Key, parse
+from serving.api_keys import Key, parse
 from serving.stores.protocol import DEFAULT_URL
 
 PREFIX = "RECSYS_"
@@ -41,7 +41,7 @@ class Settings(BaseModel):
     environment: Literal["development", "production"] = Field(
         "development", description="production refuses to start without keys or with the secret of development"
     )
-    api_keys: str = Field("", repr=False, description="who may ask: lines or a file of them, see serving/keys.py")
+    api_keys: str = Field("", repr=False, description="who may ask: lines or a file of them, see serving/api_keys.py")
     secret: str = Field(DEVELOPMENT_SECRET, repr=False, min_length=16, description="signs what clients hand back")
     open_metrics: bool = Field(False, description="/metrics without a key, for a scraper inside of the network")
     max_body_bytes: int = Field(5_000_000, ge=1, description="a larger request body is refused")
@@ -78,7 +78,7 @@ class Settings(BaseModel):
         if self.environment != "development":
             if not keys:
                 raise ValueError(
-                    "RECSYS_API_KEYS is empty, anybody could ask; make a key with `python -m serving.keys`"
+                    "RECSYS_API_KEYS is empty, anybody could ask; make a key with `python -m serving.api_keys`"
                 )
             if self.secret == DEVELOPMENT_SECRET:
                 raise ValueError("RECSYS_SECRET is absent: everybody knows its default; set 32 random characters")

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from benchmarks import servers
 from benchmarks.servers import Postgres, program
-from tests import redis_server
+from tests.support import redis_server
 
 # Before a test imports numpy, torch or faiss: each brings its own OpenMP, and two tests run at a time.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -10,11 +10,12 @@ import polars as pl
 from benchmarks.experiments.logged import ARMS, EXPERIMENT, FOLDER
 from benchmarks.story import shop
 from recsys.contracts import Slot
-from recsys.experiments import checks, exploration, off_policy
-from recsys.experiments.assignment import Subject, arm_of, assign_one, bucket
-from recsys.experiments.config import Experiments, Explore
+from recsys.experiments.analysis import checks, off_policy
+from recsys.experiments.online import exploration
+from recsys.experiments.online.assignment import Subject, arm_of, assign_one, bucket
+from recsys.experiments.online.config import Experiments, Explore
 from recsys.simulator.shoppers import Shoppers
-from serving.experiments import Assigner, Following
+from serving.engine.arms import Assigner, Following
 
 
 def sample_ratio(n_units: int = 200_000, clean: int = 20_000, defects: int = 100) -> dict[str, Any]:

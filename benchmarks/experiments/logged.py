@@ -14,8 +14,8 @@ from benchmarks.story import in_process, phases, shop
 from benchmarks.story.in_process import Clock
 from benchmarks.story.simulate import Days, Simulation
 from recsys.datasets.shop_world import log as shop_log
-from recsys.experiments import join, log
-from recsys.experiments.config import Experiment
+from recsys.experiments.analysis import join, log
+from recsys.experiments.online.config import Experiment
 from recsys.simulator.shoppers import Shoppers
 from serving.settings import Settings
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.experiments.logged import FOLDER
-from recsys.experiments import off_policy
+from recsys.experiments.analysis import off_policy
 
 PACKAGES = ["torch==2.13.0", "numpy<2", "pandas<2", "scikit-learn<1.5", "scipy<1.14", "seaborn<0.13"]
 PACKAGES += ["pyyaml", "tqdm", "mypy_extensions"]

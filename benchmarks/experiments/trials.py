@@ -8,7 +8,7 @@ import polars as pl
 from scipy.stats import norm
 
 from benchmarks.experiments.logged import EXPERIMENT, logged, units_of, with_arms
-from recsys.experiments import effects, planning, sequential
+from recsys.experiments.analysis import effects, planning, sequential
 
 LOOKS = 20
 

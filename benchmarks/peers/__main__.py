@@ -21,10 +21,12 @@ import numpy as np
 import polars as pl
 
 from benchmarks.machine import describe
-from recsys import assemble, bundle, params, splits
-from recsys.evaluation import asking, metrics, sample, segments
+from recsys import params
+from recsys.bundle import bundle, from_split
+from recsys.data import split as splits
+from recsys.evaluation import answers, metrics, sample, segments
 from recsys.evaluation.intervals import Bootstrap
-from recsys.recommender import Recommender
+from recsys.recommend.recommender import Recommender
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "peers"
@@ -122,7 +124,7 @@ def export(split: splits.Split, fold: splits.ScoredFold, mine: sample.Sample, pa
 
 def own_lists(workspace: Path, split: splits.Split, asked: sample.Sample, settings: params.Params) -> dict[str, Any]:
     """Our variants through the main path."""
-    parts = assemble.parts(
+    parts = from_split.parts(
         split,
         "test",
         workspace / "models/test",
@@ -136,7 +138,7 @@ def own_lists(workspace: Path, split: splits.Split, asked: sample.Sample, settin
     names = dict.fromkeys([*VARIANTS, *settings.data.release_candidates])
     everyone = [segments.everyone(asked)]
     return {
-        name: asking.lists(Recommender(loaded, name), split, asked, everyone, 20, settings.seed)[segments.PLAIN]
+        name: answers.lists(Recommender(loaded, name), split, asked, everyone, 20, settings.seed)[segments.PLAIN]
         for name in names
     }
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.serving.conformance [--examples 150]    writes benchmarks/results/serving_conformance.json
 
-schemathesis, all checks, all phases. A test runs a few cases of the same (tests/serving/test_contract.py).
+schemathesis, all checks, all phases. A test runs a few cases of the same (tests/serving/api/test_contract.py).
 """
 
 import argparse
@@ -17,8 +17,8 @@ from benchmarks.machine import describe
 from benchmarks.serving import shop
 from benchmarks.serving.load import prepared
 from benchmarks.serving.server import running
-from serving import keys
-from serving.keys import Scope
+from serving import api_keys
+from serving.api_keys import Scope
 
 TOP = Path(__file__).parents[2]
 RESULTS = TOP / "benchmarks/results/serving_conformance.json"
@@ -30,7 +30,7 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--examples", type=int, default=400, help="of each operation in each phase")
     examples = options.parse_args().examples
-    machine, (key, line) = describe(), keys.new("conformance", Scope)
+    machine, (key, line) = describe(), api_keys.new("conformance", Scope)
     with tempfile.TemporaryDirectory() as name:
         environment = {"RECSYS_RELEASES": str(shop.releases()), **prepared(Path(name)), **PATIENT}
         with running("serving", Path(name), 1, **environment, RECSYS_API_KEYS=line) as server:
@@ -38,7 +38,7 @@ def main() -> None:
             command += ["--max-examples", str(examples), "--seed", "1", "--no-color"]
             done = subprocess.run(
                 [*command, "--header", f"Authorization: Bearer {key}"],
-                env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks", "PYTHONPATH": str(TOP)},
+                env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.support.schemathesis_hooks", "PYTHONPATH": str(TOP)},
                 cwd=name,
                 capture_output=True,
                 text=True,

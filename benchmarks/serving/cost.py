@@ -24,11 +24,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from benchmarks.machine import describe
 from benchmarks.serving import shop
+from serving.api.schemas import RecommendRequest
 from serving.app import create_app
-from serving.engine import Engine
-from serving.fresh import Known
-from serving.schemas import RecommendRequest
-from serving.service import Service
+from serving.engine.engine import Engine
+from serving.engine.overlay import Known
+from serving.service.service import Service
 from serving.settings import Settings
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Exposed, Exposure

@@ -60,7 +60,7 @@ def bundle_folder() -> Path:
 
 
 def _ids(folder: str, kind: str) -> list[str]:
-    from recsys import bundle  # after the pipeline: reads what it made
+    from recsys.bundle import bundle  # after the pipeline: reads what it made
 
     loaded = bundle.load(bundle_folder())
     table = loaded.histories.users if kind == "users" else loaded.catalogue.ids

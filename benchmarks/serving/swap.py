@@ -21,7 +21,7 @@ from benchmarks.serving import shop
 from benchmarks.serving.load import prepared
 from benchmarks.serving.server import running
 from benchmarks.serving.traffic import Traffic, summary
-from recsys import bundle, catalogue, releases
+from recsys.bundle import bundle, catalogue, releases
 
 TOP = Path(__file__).parents[2]
 RESULTS = TOP / "benchmarks/results/serving_swap.json"

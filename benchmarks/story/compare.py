@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 
 from benchmarks.story import in_process, shop
 from benchmarks.story.in_process import Clock
-from recsys.datasets.shop_world import log as shop_log
+from recsys.datasets.shop_world import log
 from recsys.simulator.clicks import ClickModel
 from recsys.simulator.shoppers import Shoppers, Visit
 from serving.settings import Settings
@@ -33,7 +33,7 @@ async def answers(releases: Path, folder: Path, world_config: Any, visits: int, 
     subprocess.run([sys.executable, "-m", "serving.stores", "migrate", "--url", store], check=True, cwd=shop.TOP)
     world = shop.world(world_config, shop.SEED)
     shoppers, clock = Shoppers(world, shop.SEED), Clock(shop.opening(world_config))
-    rows = {item_id: row for row, item_id in enumerate(shop_log.items(world, shop.SEED)["item_id"].to_list())}
+    rows = {item_id: row for row, item_id in enumerate(log.items(world, shop.SEED)["item_id"].to_list())}
     asked = list(shoppers.visits(shop.OPENING_DAY, visits))
     found: dict[str, Any] = {}
     settings = Settings(releases=releases, store_url=store, deadline_ms=10_000, store_ms=10_000)
@@ -56,8 +56,8 @@ def item_knn(releases: Path, world_config: Any, visits: list[Visit], neighbours:
 
     Source: Sarwar, Karypis, Konstan, Riedl, "Item-based collaborative filtering recommendation algorithms", WWW 2001.
     """
-    from recsys import bundle
-    from recsys.releases import current
+    from recsys.bundle import bundle
+    from recsys.bundle.releases import current
 
     loaded = bundle.load(current(releases))
     n_items, users = len(loaded.catalogue), len(loaded.histories.users)
@@ -71,7 +71,7 @@ def item_knn(releases: Path, world_config: Any, visits: list[Visit], neighbours:
     for row in similar:
         row[np.argsort(-row)[neighbours:]] = 0
     world = shop.world(world_config, shop.SEED)
-    known = {item_id: row for row, item_id in enumerate(shop_log.items(world, shop.SEED)["item_id"].to_list())}
+    known = {item_id: row for row, item_id in enumerate(log.items(world, shop.SEED)["item_id"].to_list())}
     outside = [known[loaded.catalogue.ids.external_id(row)] for row in range(n_items)]
     popular = np.argsort(-loaded.catalogue.recent, kind="stable")
     lists: Lists = []

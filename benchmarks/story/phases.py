@@ -25,12 +25,13 @@ import yaml
 from benchmarks.story import in_process, shop
 from benchmarks.story.in_process import Clock
 from benchmarks.story.simulate import Counts, Days, Simulation
-from recsys.breaker import Limits
 from recsys.contracts import Candidates, Query
 from recsys.datasets.shop_world import log as shop_log
 from recsys.datasets.shop_world.world import World
-from recsys.experiments import config, log, run
-from recsys.experiments.readout import Readout
+from recsys.experiments.analysis import log, run
+from recsys.experiments.analysis.readout import Readout
+from recsys.experiments.online import config
+from recsys.recommend.circuit_breaker import Limits
 from recsys.simulator.clicks import ClickModel
 from recsys.simulator.shoppers import Shoppers, Visit
 from recsys.sources import nearest
@@ -110,7 +111,7 @@ async def play(
     shoppers, clock = Shoppers(world, shop.SEED, clicks), Clock(shop.opening(world_config))
     settings = Settings(releases=releases, store_url=store, experiments=file, deadline_ms=10_000, store_ms=10_000)
     # breakers count real seconds, in which a simulation sees hundreds of visits: they stay closed here
-    patient = patch("serving.background.Limits", partial(Limits, failures=Limits.window + 1))
+    patient = patch("serving.live.background.Limits", partial(Limits, failures=Limits.window + 1))
     with patient:
         told = await _play(phase, settings, clock, shoppers, world, days, visits)
     experiment = config.load(file)[0].experiments[name]

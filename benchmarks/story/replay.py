@@ -20,10 +20,10 @@ import polars as pl
 import yaml
 
 from benchmarks.story import shop
-from recsys import bundle
-from recsys.bundle import Bundle
+from recsys.bundle import bundle
+from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
-from recsys.recommender import Recommender
+from recsys.recommend.recommender import Recommender
 
 HELD_OUT, SHOWN = 20, 5
 NEW_USER_SHARE, NEW_ITEM_SHARE, LIKE_FROM, SEED = 0.45, 0.15, 4.0, 5

@@ -20,7 +20,7 @@ import polars as pl
 import psycopg
 from pydantic import BaseModel, ConfigDict
 
-from recsys.datasets import RawTables
+from recsys.data.raw_tables import RawTables
 from recsys.errors import DataError, SourceUnreachableError
 
 STORE_URL = "RECSYS_STORE_URL"

@@ -8,9 +8,9 @@
         event: loan                     # if the file has no column for it
       items: {path: books.csv, columns: {item_id: id, categories: subjects}}
 
-A column that already has its canonical name (`recsys/schema.py`) need not be listed. Without `items`, the items are
-those of the interactions. CSV is UTF-8 with a header; ids stay as they are written, `007` is not `7`. After a change of
-the files themselves run `dvc repro --force fetch`: DVC does not watch what lies outside the pipeline.
+A column that already has its canonical name (`recsys/data/schema.py`) need not be listed. Without `items`, the items
+are those of the interactions. CSV is UTF-8 with a header; ids stay as they are written, `007` is not `7`. After a
+change of the files themselves run `dvc repro --force fetch`: DVC does not watch what lies outside the pipeline.
 """
 
 import os
@@ -22,10 +22,10 @@ import dataframely as dy
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from recsys.datasets import RAW, REJECT, RawTables
-from recsys.download import LOCAL_FOLDER
+from recsys.data.download import LOCAL_FOLDER
+from recsys.data.raw_tables import RAW, REJECT, RawTables
+from recsys.data.schema import Interactions, Items
 from recsys.errors import DataError, SourceUnreachableError
-from recsys.schema import Interactions, Items
 
 EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

@@ -17,8 +17,8 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from recsys.datasets import RawTables
-from recsys.download import Place, local_places, obtain, unpack
+from recsys.data.download import Place, local_places, obtain, unpack
+from recsys.data.raw_tables import RawTables
 from recsys.errors import DataError
 
 PUBLISHER = "https://files.grouplens.org/datasets/movielens"

@@ -23,8 +23,8 @@ import fastexcel
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from recsys.datasets import RawTables
-from recsys.download import Place, local_places, obtain
+from recsys.data.download import Place, local_places, obtain
+from recsys.data.raw_tables import RawTables
 from recsys.errors import DataError
 
 PUBLISHER = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys.datasets import RawTables
+from recsys.data.raw_tables import RawTables
 from recsys.datasets.shop_world import log
 from recsys.datasets.shop_world.catalogue import END
 from recsys.datasets.shop_world.config import Config

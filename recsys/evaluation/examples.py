@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.evaluation import asking
+from recsys.data.split import Split
+from recsys.evaluation import answers
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import Segment
-from recsys.recommender import Recommender
-from recsys.splits import Split
+from recsys.recommend.recommender import Recommender
 
 SHOWN = 10
 
@@ -54,7 +54,7 @@ def describe(recommender: Recommender, split: Split, sample: Sample, segment: Se
     user, history = int(sample.users[at]), recommender.bundle.histories.at(int(sample.users[at]))
     targets = sample.targets.rows[sample.targets.indptr[at] : sample.targets.indptr[at + 1]]
     newest = list(dict.fromkeys(history.rows[::-1].tolist()))[:SHOWN]
-    slots = asking.answer(recommender, split, sample.fold, user, SHOWN, seed).slots
+    slots = answers.answer(recommender, split, sample.fold, user, SHOWN, seed).slots
     return Example(
         user_id=split.users["user_id"][user],
         segment=segment.name,

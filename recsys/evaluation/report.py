@@ -8,15 +8,15 @@ import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from recsys.bundle import Manifest
-from recsys.catalogue import FEW_LIKES
+from recsys.bundle.bundle import Manifest
+from recsys.bundle.catalogue import FEW_LIKES
+from recsys.data.split import Facts
 from recsys.evaluation import plots, results
 from recsys.evaluation.examples import Example
 from recsys.evaluation.gate import Decision
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import NEW_USER, Segment
 from recsys.params import Params
-from recsys.splits import Facts
 
 TEMPLATE = "report.html.j2"
 FORMATS = {"coverage": ".1%", "novelty": ".2f", "diversity": ".3f", "popularity_bias": ".2f", "new_share": ".1%"}

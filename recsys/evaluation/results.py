@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recsys.catalogue import FEW_LIKES
+from recsys.bundle.catalogue import FEW_LIKES
 from recsys.contracts import BoolArray, IntArray
 from recsys.evaluation import metrics
 from recsys.evaluation.intervals import Bootstrap

@@ -8,8 +8,8 @@ import polars as pl
 from scipy.sparse import csr_array
 
 from recsys.contracts import SECONDS_PER_DAY, BoolArray, IntArray
+from recsys.data.split import WINDOWS, ScoredFold, Split
 from recsys.evaluation.metrics import Ragged
-from recsys.splits import WINDOWS, ScoredFold, Split
 
 
 @dataclass(frozen=True)

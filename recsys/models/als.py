@@ -16,10 +16,10 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.contracts import Embeddings, TrainingData
+from recsys.data.matrix import csr
 from recsys.encoders.als_fold_in import decayed
-from recsys.histories import epoch_seconds
-from recsys.matrix import csr
 from recsys.params import Section
+from recsys.time_units import epoch_seconds
 
 if TYPE_CHECKING:
     from optuna import Trial

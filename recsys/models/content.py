@@ -17,14 +17,14 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix
 
-from recsys import features
+from recsys import item_features
 from recsys.contracts import Embeddings, FloatArray, IntArray, TrainingData
-from recsys.features import Content, Features
-from recsys.models._content import exam, space
-from recsys.models._content.job import Job, Settings
-from recsys.models._content.launch import run
+from recsys.item_features import Content, Features
+from recsys.models._content import svd_space, validation
 from recsys.models._content.neighbours import means
+from recsys.models._content.torchrun import run
 from recsys.models._content.training import Trained
+from recsys.models._content.training_inputs import Job, Settings
 from recsys.params import Section
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
     Raises:
         DataError: see `_content/space.py`.
     """
-    matrix = space.confidence(data, config.half_life_days)
+    matrix = svd_space.confidence(data, config.half_life_days)
     liked = np.diff(matrix.tocsc().indptr) > 0
-    learned = features.fit(data.catalogue.filter(liked), config.wordllama)
+    learned = item_features.fit(data.catalogue.filter(liked), config.wordllama)
     content = learned.of(data.catalogue)
     print(f"content: {len(learned.words)} words, {len(learned.categories)} categories", file=sys.stderr)
     settings = Settings(
@@ -93,8 +93,8 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
         checkpoint=config.checkpoint,
     )
     if config.epochs:
-        held_out = exam.hold_out(data)
-        learning = space.confidence(replace(data, interactions=held_out.learning), config.half_life_days)
+        held_out = validation.hold_out(data)
+        learning = svd_space.confidence(replace(data, interactions=held_out.learning), config.half_life_days)
         asked, wanted = held_out.questions(learning)
         examined = _job(learning, learned, content, config, data.seed)
         examined = replace(examined, asked=asked, wanted=wanted, hidden=held_out.hidden)
@@ -105,7 +105,7 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
 
 def _job(matrix: csr_matrix, learned: Features, content: Content, config: Config, seed: int) -> Job:
     """What is to be trained, without an exam."""
-    places = space.fit(matrix, config.factors, config.popularity, seed)
+    places = svd_space.fit(matrix, config.factors, config.popularity, seed)
     known, trust = places.users > 0, places.users / (places.users + PRIOR_LIKES)
     typical = np.average(places.told[known], weights=places.users[known])
     nobody = csr_matrix((0, matrix.shape[1]), dtype=np.float32)

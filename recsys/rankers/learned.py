@@ -1,18 +1,19 @@
 """Two orders: trees for users of whom little is known, the best simple formula for the others.
 
-The trees are LightGBM's lambdarank, trained by `recsys/rank_training.py`, which also finds the formula (one column of
-the features, such as the score of `als_long` x the recent share) and up to how many liked items the trees are better.
+The trees are LightGBM's lambdarank, trained by `recsys/learning_to_rank/training.py`, which also finds the formula
+(one column of the features, such as the score of `als_long` x the recent share) and up to how many liked items the
+trees are better.
 """
 
 from pathlib import Path
 
-from recsys.bundle import Bundle
+from recsys.bundle.bundle import Bundle
 from recsys.contracts import FloatArray, IntArray, Query
 from recsys.errors import BundleError
-from recsys.learned_ranker import DESCRIPTION, MODEL, read
 from recsys.params import Section
-from recsys.ranking_features import RankingFeatures, by_formula, n_liked
-from recsys.trees import Trees
+from recsys.rankers._learned.artifact import DESCRIPTION, MODEL, read
+from recsys.rankers._learned.features import RankingFeatures, by_formula, n_liked
+from recsys.rankers._learned.tree_ensemble import Trees
 
 
 class Config(Section):

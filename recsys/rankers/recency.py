@@ -6,8 +6,8 @@ choose it on its validation window, never by default.
 
 import numpy as np
 
-from recsys.bundle import Bundle
-from recsys.catalogue import Catalogue
+from recsys.bundle.bundle import Bundle
+from recsys.bundle.catalogue import Catalogue
 from recsys.contracts import FloatArray, IntArray, Query
 from recsys.params import Section
 

@@ -1,6 +1,6 @@
 """Removes what the catalogue says cannot be had."""
 
-from recsys.bundle import Bundle
+from recsys.bundle.bundle import Bundle
 from recsys.contracts import BoolArray, IntArray, Query
 from recsys.params import Section
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recsys.bundle import Bundle
+from recsys.bundle.bundle import Bundle
 from recsys.contracts import NO_CANDIDATES, BoolArray, Candidates, FloatArray, Query
 from recsys.errors import ParamsError
 from recsys.params import Section

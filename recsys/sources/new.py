@@ -5,8 +5,8 @@ Ranked among all items they would never be shown, so a variant reserves a share 
 
 import numpy as np
 
-from recsys import item_tower
-from recsys.bundle import Bundle
+from recsys.bundle import item_tower
+from recsys.bundle.bundle import Bundle
 from recsys.contracts import NO_CANDIDATES, Candidates, FloatArray, Query
 from recsys.params import Section
 

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from recsys.bundle import Bundle
+from recsys.bundle.bundle import Bundle
 from recsys.contracts import Candidates, Query
 from recsys.params import Section
 

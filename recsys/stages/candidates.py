@@ -11,11 +11,14 @@ from typing import Annotated
 import typer
 from threadpoolctl import threadpool_limits
 
-from recsys import assemble, bundle, candidate_log, params, splits
+from recsys import params
+from recsys.bundle import bundle, from_split
+from recsys.data import split as splits
 from recsys.errors import reports_errors
 from recsys.evaluation import sample
-from recsys.ranking_features import RankingFeatures
-from recsys.recommender import Recommender
+from recsys.learning_to_rank import candidate_log
+from recsys.rankers._learned.features import RankingFeatures
+from recsys.recommend.recommender import Recommender
 
 
 @reports_errors
@@ -33,7 +36,7 @@ def main(
     data, config = splits.load(split), settings.rankers[ranker]
     # one thread: several add up in another order, and the log would not be the same bytes on another machine
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
-        bundle.write(assemble.parts(data, fold, models, indexes, settings), settings, {}, Path(folder) / "bundle")
+        bundle.write(from_split.parts(data, fold, models, indexes, settings), settings, {}, Path(folder) / "bundle")
         loaded = bundle.load(Path(folder) / "bundle")
         asked = sample.draw(data, fold, loaded.catalogue.popularity, config.max_users, settings.seed)
         features = RankingFeatures(loaded, settings.variants[config.variant].models)

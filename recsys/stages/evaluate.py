@@ -21,14 +21,17 @@ from typing import Annotated
 
 import typer
 
-from recsys import assemble, bundle, calibration, params, splits
-from recsys.bundle import Bundle
+from recsys import params
+from recsys.bundle import bundle, calibration, from_split
+from recsys.bundle.bundle import Bundle
+from recsys.data import split as splits
+from recsys.data.split import ScoredFold
 from recsys.errors import reports_errors
 from recsys.evaluation import (
-    asking,
-    calibrating,
+    answers,
     curves,
     examples,
+    fit_calibration,
     gate,
     reliability,
     report,
@@ -38,8 +41,7 @@ from recsys.evaluation import (
 )
 from recsys.evaluation.intervals import Bootstrap
 from recsys.output import replaced, write_text
-from recsys.recommender import Recommender
-from recsys.splits import ScoredFold
+from recsys.recommend.recommender import Recommender
 
 FOLD: ScoredFold = "test"
 
@@ -62,11 +64,11 @@ def main(
         top = Path(temporary)
 
         def loaded_of(fold: ScoredFold, fitted: Path | None = None) -> Bundle:
-            made = assemble.parts(data, fold, models / fold, indexes / fold, settings, fitted, rankers)
+            made = from_split.parts(data, fold, models / fold, indexes / fold, settings, fitted, rankers)
             bundle.write(made, settings, {}, top / fold)
             return bundle.load(top / fold)
 
-        confidence = calibrating.on_valid(loaded_of("valid"), data, settings, longest)
+        confidence = fit_calibration.on_valid(loaded_of("valid"), data, settings, longest)
         confidence.save(top / calibration.FILE)
         loaded = loaded_of(FOLD, top / calibration.FILE)
         asked = sample.draw(data, FOLD, loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
@@ -74,7 +76,7 @@ def main(
         lists = {}
         for name in settings.variants:
             start = perf_counter()
-            lists[name] = asking.lists(Recommender(loaded, name), data, asked, parts, longest, settings.seed)
+            lists[name] = answers.lists(Recommender(loaded, name), data, asked, parts, longest, settings.seed)
             seconds = perf_counter() - start
             print(f"{name}: {len(asked.users)} users answered in {seconds:.1f} s", file=sys.stderr, flush=True)
         bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
@@ -85,7 +87,7 @@ def main(
             examples.describe(default, data, asked, segment, at, settings.seed)
             for segment, at in examples.pick(asked, parts, settings.seed)
         ]
-        trusted = calibrating.on_test(loaded, data, asked, settings, longest)
+        trusted = fit_calibration.on_test(loaded, data, asked, settings, longest)
     gated = results.against(figures, settings.gate.baseline)
     plain = {name: found[segments.PLAIN] for name, found in lists.items()}
     tables = {

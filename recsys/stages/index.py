@@ -9,8 +9,10 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from recsys import embeddings, index, params, splits
+from recsys import params
+from recsys.bundle import embeddings, index
 from recsys.contracts import Embeddings, FloatArray
+from recsys.data import split as splits
 from recsys.errors import reports_errors
 from recsys.output import replaced
 

@@ -12,11 +12,11 @@ from typing import Annotated
 import typer
 
 from recsys import params as settings
-from recsys.data_report import check
+from recsys.data.prepare import prepare
+from recsys.data.report import check
 from recsys.datasets import load_adapter
 from recsys.errors import reports_errors
 from recsys.output import replaced, write_text
-from recsys.prepare import prepare
 
 
 @reports_errors

@@ -9,8 +9,10 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from recsys import learned_ranker, params, rank_training
+from recsys import params
 from recsys.errors import DataError, reports_errors
+from recsys.learning_to_rank import training
+from recsys.rankers._learned import artifact
 
 
 @reports_errors
@@ -26,8 +28,8 @@ def main(
         raise DataError(f"{candidates}: no such file; run `dvc repro candidates@{ranker}`")
     config = settings.rankers[ranker]
     models = settings.variants[config.variant].models
-    trees, about = rank_training.fit(pl.read_parquet(candidates), models, config, settings.seed)
-    learned_ranker.write(trees, about, out)
+    trees, about = training.fit(pl.read_parquet(candidates), models, config, settings.seed)
+    artifact.write(trees, about, out)
     print(f"{out}: trees up to {about.trees_up_to} liked items, else {about.formula}; held-out NDCG {about.figures}")
 
 

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from recsys import assemble, bundle, params, splits
+from recsys import params
+from recsys.bundle import bundle, from_split
+from recsys.data import split as splits
 from recsys.errors import reports_errors
 from recsys.evaluation import gate
 
@@ -24,7 +26,7 @@ def main(
     """Refuse with the reason, or write the bundle."""
     settings = params.load(params_file)
     variant, metrics = gate.check(offline, settings)
-    parts = assemble.parts(splits.load(split), "all", models, indexes, settings, confidence, rankers)
+    parts = from_split.parts(splits.load(split), "all", models, indexes, settings, confidence, rankers)
     manifest = bundle.write(parts, settings, metrics, out, variant)
     for reason in metrics["candidates"].values():
         print(reason)

@@ -6,7 +6,9 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from recsys import output, params, splits, splitting
+from recsys import output, params
+from recsys.data import split as splits
+from recsys.data import split_protocols
 from recsys.errors import DataError, reports_errors
 
 
@@ -21,7 +23,7 @@ def split(
     for name in ("interactions", "items"):
         if not (tables / f"{name}.parquet").is_file():
             raise DataError(f"{tables / name}.parquet: no such file; run `dvc repro prepare`")
-    made = splitting.make(
+    made = split_protocols.make(
         pl.scan_parquet(tables / "interactions.parquet"),
         pl.read_parquet(tables / "items.parquet"),
         settings.data.split,

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from recsys import embeddings, extensions, params, splits
+from recsys import extensions, params
+from recsys.bundle import embeddings
+from recsys.data import split as splits
 from recsys.errors import reports_errors
 from recsys.output import replaced
 

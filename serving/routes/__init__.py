@@ -3,7 +3,7 @@
 from fastapi import Request
 from starlette.convertors import PathConvertor, register_url_convertor
 
-from serving.service import Service
+from serving.service.service import Service
 
 
 class AnyText(PathConvertor):
@@ -22,6 +22,6 @@ def service_of(request: Request) -> Service:
 
 
 def id_of(request: Request) -> str:
-    """The id that `serving/request_ids.py` gave the request."""
+    """The id that `serving/middleware/request_ids.py` gave the request."""
     request_id: str = request.scope["state"]["request_id"]
     return request_id

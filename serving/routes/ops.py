@@ -5,8 +5,8 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from serving import metrics
-from serving.about import Health, Ready
-from serving.errors import documented
+from serving.api.about import Health, Ready
+from serving.api.errors import documented
 from serving.routes import service_of
 
 router = APIRouter(tags=["probes"])

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Query, Request
 
-from serving import examples
-from serving.about import About
-from serving.errors import documented
-from serving.fields import Identifier, K, Variant
+from serving.api import examples
+from serving.api.about import About
+from serving.api.errors import documented
+from serving.api.fields import Identifier, K, Variant
+from serving.api.schemas import Answer, BatchAnswer, BatchRequest, RankRequest, RecommendRequest, SimilarRequest
 from serving.routes import id_of, service_of
-from serving.schemas import Answer, BatchAnswer, BatchRequest, RankRequest, RecommendRequest, SimilarRequest
 
 router = APIRouter(prefix="/v1", tags=["recommend"])
 

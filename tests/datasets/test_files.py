@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from recsys.datasets import RawTables, files
+from recsys.data.raw_tables import RawTables
+from recsys.datasets import files
 from recsys.errors import DataError, ParamsError, SourceUnreachableError
 from recsys.params import parse
 

@@ -10,7 +10,8 @@ from xml.sax.saxutils import escape
 import polars as pl
 import pytest
 
-from recsys.datasets import RawTables, online_retail
+from recsys.data.raw_tables import RawTables
+from recsys.datasets import online_retail
 from recsys.datasets.online_retail import PARQUET, RAW_FILE, ZIP, Config
 from recsys.errors import DataError, SourceUnreachableError
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
-from recsys.data_report import DataReport
-from recsys.datasets import RawTables, movielens, online_retail, synthetic
-from recsys.datasets.shop_world.dirt import KINDS
-from recsys.prepare import prepare
 from tests.test_prepare import outcome, settings
+
+from recsys.data.prepare import prepare
+from recsys.data.raw_tables import RawTables
+from recsys.data.report import DataReport
+from recsys.datasets import movielens, online_retail, synthetic
+from recsys.datasets.shop_world.dirt import KINDS
 
 
 def assert_conserved(report: DataReport, raw: RawTables, out: Path) -> None:

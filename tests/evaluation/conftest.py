@@ -10,7 +10,7 @@ from recsys.evaluation.metrics import Ragged
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import Segment
 from recsys.params import EvaluateParams
-from tests import bundles
+from tests.support import bundles
 
 N_USERS, N_ITEMS, K = 60, 40, 6
 

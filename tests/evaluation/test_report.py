@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.evaluation import asking, curves, examples, gate, plots, reliability, report, results, segments
+from recsys.evaluation import answers, curves, examples, gate, plots, reliability, report, results, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.segments import PLAIN, Question
 from recsys.params import Floor, Params
-from recsys.recommender import Recommender
-from tests import bundles
+from recsys.recommend.recommender import Recommender
 from tests.evaluation import world
+from tests.support import bundles
 
 EVIL = "<script>alert('mug')</script>"
 
@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> world.World:
 def lists(made: world.World, settings: Params) -> dict[str, dict[Question, np.ndarray]]:
     parts = segments.build(made.sample, settings.evaluate)
     return {
-        name: asking.lists(Recommender(made.bundle, name), made.split, made.sample, parts, 6, 1)
+        name: answers.lists(Recommender(made.bundle, name), made.split, made.sample, parts, 6, 1)
         for name in ("random", "popular", "als")
     }
 
@@ -193,7 +193,7 @@ def test_the_examples_are_the_recommenders_answers(made: world.World, settings: 
     for segment, at in picked:
         example = examples.describe(recommender, made.split, made.sample, segment, at, 1)
         user = int(made.sample.users[at])
-        slots = asking.answer(recommender, made.split, "test", user, 10, 1).slots
+        slots = answers.answer(recommender, made.split, "test", user, 10, 1).slots
         wanted = set(made.split.targets("test").filter(user_row=user)["item_row"])
         assert example.user_id == made.split.users["user_id"][user]
         assert [line.found for line in example.recommended] == [slot.row in wanted for slot in slots]

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys import bundle, splitting
-from recsys.bundle import Bundle
+from recsys.bundle import bundle
+from recsys.bundle.bundle import Bundle
 from recsys.contracts import FloatArray
+from recsys.data import split_protocols
+from recsys.data.split import Split
 from recsys.evaluation import sample
 from recsys.evaluation.sample import Sample
-from recsys.splits import Split
-from tests import bundles, test_splitting
+from tests.data import test_split_protocols
+from tests.support import bundles
 
 N_ITEMS, N_USERS = 40, 80
 
@@ -36,8 +38,8 @@ def make(folder: Path, seed: int, vectors: Callable[[int], FloatArray], max_user
     minutes = np.sort(rng.integers(0, 10_000, 1500))
     users = (rng.random(1500) * (40 + minutes / 250)).astype(int)
     events = list(zip(users.tolist(), liked.tolist(), minutes.tolist(), strict=True))
-    items = test_splitting.items(N_ITEMS)
-    split = splitting.make(test_splitting.table(events), items, test_splitting.params(), seed)
+    items = test_split_protocols.items(N_ITEMS)
+    split = split_protocols.make(test_split_protocols.table(events), items, test_split_protocols.params(), seed)
     bundles.model(vectors(N_ITEMS), folder / "model")
     models = {"als": (folder / "model", folder / "model")}
     parts = bundle.Parts(split.fit_rows("test"), split.catalogue, split.users, split.now("test"), models)

@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys import embeddings, item_tower
+from recsys.bundle import embeddings, item_tower
 from recsys.contracts import History
 from recsys.errors import DataError
 from recsys.models import content
 from recsys.models.content import Config
-from tests.tastes import (
+from tests.support.tastes import (
     EMPTY,
     ITEMS_A_TASTE,
     N_ITEMS,
@@ -130,6 +130,6 @@ def test_neither_faiss_nor_implicit_comes_along():
 
 
 def test_the_tower_needs_no_training_library():
-    code = "import recsys.item_tower, recsys.encoders.content, sys, json; print(json.dumps(sorted(sys.modules)))"
+    code = "import recsys.bundle.item_tower, recsys.encoders.content, sys, json; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "scipy", "implicit", "wordllama"} & set(json.loads(done.stdout))

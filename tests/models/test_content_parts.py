@@ -7,16 +7,16 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from recsys import features
+from recsys import item_features
 from recsys.evaluation import metrics
 from recsys.evaluation.metrics import Ragged
-from recsys.models._content import batches, exam, launch, space, training
-from recsys.models._content.adam import Adam
-from recsys.models._content.job import Job, Settings
+from recsys.models._content import batches, svd_space, torchrun, training, validation
+from recsys.models._content.distributed import Team
 from recsys.models._content.neighbours import means
-from recsys.models._content.team import Team
+from recsys.models._content.optimizer import Adam
+from recsys.models._content.training_inputs import Job, Settings
 from recsys.models.content import Config, _job
-from tests import tastes
+from tests.support import tastes
 
 SETTINGS = Settings(
     hidden=16, epochs=2, patience=9, id_dropout=0.5, negatives=30, batch_users=64, seed=7, device="cpu",
@@ -27,9 +27,9 @@ SETTINGS = Settings(
 @pytest.fixture(scope="module")
 def job():
     data = tastes.training()
-    held_out = exam.hold_out(data)
-    matrix = space.confidence(dataclasses.replace(data, interactions=held_out.learning), 100)
-    learned = features.fit(data.catalogue, static=False)
+    held_out = validation.hold_out(data)
+    matrix = svd_space.confidence(dataclasses.replace(data, interactions=held_out.learning), 100)
+    learned = item_features.fit(data.catalogue, static=False)
     config = Config(factors=8, half_life_days=100)
     asked, wanted = held_out.questions(matrix)
     made = _job(matrix, learned, learned.of(data.catalogue), config, 7)
@@ -53,10 +53,10 @@ def test_adam_takes_the_steps_of_torch():
 def test_the_space_is_the_svd_of_its_formula():
     matrix = csr_matrix(np.random.default_rng(3).poisson(0.4, (40, 25)).astype(np.float32))
     matrix = matrix[np.flatnonzero(np.diff(matrix.indptr))]
-    found = space.fit(matrix, 24, 0.3, seed=1)
+    found = svd_space.fit(matrix, 24, 0.3, seed=1)
     dense = matrix.toarray().astype(np.float64)
     likes = dense.sum(axis=0)
-    n = (likes + space.SMOOTHING) / (likes.mean() + space.SMOOTHING)
+    n = (likes + svd_space.SMOOTHING) / (likes.mean() + svd_space.SMOOTHING)
     scaled = dense / np.linalg.norm(dense, axis=1, keepdims=True) / n**0.3
     _, strength, directions = np.linalg.svd(scaled)
     wanted = (directions[:24].T * strength[:24]) @ directions[:24] * np.outer(n**0.3, n**0.3)  # signs are free
@@ -67,7 +67,7 @@ def test_the_space_is_the_svd_of_its_formula():
 
 
 def test_neighbours_are_the_mean_over_the_others_by_cubed_cosine(job):
-    learned = features.fit(tastes.catalogue(), static=False)
+    learned = item_features.fit(tastes.catalogue(), static=False)
     words = learned.of(tastes.catalogue()).words
     full = np.zeros((len(words), len(learned.words)))
     for row in range(len(words)):
@@ -88,12 +88,12 @@ def test_ndcg_is_that_of_the_evaluation():
     owners, rows = np.nonzero(wanted)
     targets = Ragged.of(owners, rows.astype(np.int32), 50)
     theirs = np.nanmean(metrics.ndcg(metrics.hits(lists, targets), targets.lengths))
-    assert np.nanmean(exam.ndcg(scores, csr_matrix(wanted))) == pytest.approx(theirs, abs=1e-9)
+    assert np.nanmean(validation.ndcg(scores, csr_matrix(wanted))) == pytest.approx(theirs, abs=1e-9)
 
 
 def test_the_exam_asks_for_the_last_likes_and_hides_items():
     data = tastes.training()
-    held_out = exam.hold_out(data)
+    held_out = validation.hold_out(data)
     assert held_out.hidden.sum() == round(0.1 * (tastes.N_SOLD + 1))
     assert not held_out.hidden[held_out.learning["item_row"].to_numpy()].any()
     last_known = dict(held_out.learning.group_by("user_row").agg(last=held_out.learning["timestamp"].max()).iter_rows())
@@ -109,7 +109,7 @@ def test_the_exam_asks_for_the_last_likes_and_hides_items():
 def test_random_vectors_score_like_chance_and_good_ones_better(job):
     random = np.random.default_rng(5).normal(size=job.targets.shape).astype(np.float32)
     known = ~job.hidden[:, None]  # items treated as new have no place of their own, only that of alike texts
-    assert exam.score(job, np.where(known, job.targets, job.neighbours)) > 2 * exam.score(job, random) > 0
+    assert validation.score(job, np.where(known, job.targets, job.neighbours)) > 2 * validation.score(job, random) > 0
 
 
 def test_sampled_negatives_estimate_the_whole_softmax(job):
@@ -164,7 +164,7 @@ def test_training_lowers_the_loss_and_moves_the_ids(job):
 
 
 def test_two_processes_learn_what_one_does(job):
-    one, two = (launch.run(job, SETTINGS, "test", processes) for processes in (1, 2))
+    one, two = (torchrun.run(job, SETTINGS, "test", processes) for processes in (1, 2))
     assert two.scores == pytest.approx(one.scores, abs=1e-3)
     assert two.ids == pytest.approx(one.ids, abs=1e-4)
     assert two.content == pytest.approx(one.content, abs=1e-4)

@@ -5,16 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys import bundle, learned_ranker, rank_training
-from recsys.bundle import Bundle
+from recsys.bundle import bundle
+from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, History, Query
 from recsys.errors import BundleError
-from recsys.learned_ranker import Description
+from recsys.learning_to_rank import training
 from recsys.rankers import learned
-from recsys.ranking_features import RankingFeatures
-from recsys.recommender import Recommender
-from tests import bundles
-from tests.ranker_logs import CONFIG, planted
+from recsys.rankers._learned import artifact
+from recsys.rankers._learned.artifact import Description
+from recsys.rankers._learned.features import RankingFeatures
+from recsys.recommend.recommender import Recommender
+from tests.support import bundles
+from tests.support.ranker_logs import CONFIG, planted
 
 NOW = bundles.NOW.timestamp()
 ROWS = np.arange(bundles.N_ITEMS, dtype=np.int32)
@@ -22,9 +24,9 @@ ROWS = np.arange(bundles.N_ITEMS, dtype=np.int32)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    trees, about = rank_training.fit(planted(), ["als"], CONFIG, seed=1)
+    trees, about = training.fit(planted(), ["als"], CONFIG, seed=1)
     out = tmp_path_factory.mktemp("trained") / "learned"
-    learned_ranker.write(trees, about.model_copy(update={"trees_up_to": 3}), out)
+    artifact.write(trees, about.model_copy(update={"trees_up_to": 3}), out)
     return out
 
 
@@ -105,9 +107,9 @@ def test_a_missing_folder_is_refused_when_the_bundle_is_written(tmp_path: Path) 
 def test_a_ranker_of_another_bundle_or_code_is_refused(
     folder: Path, tmp_path: Path, change: dict[str, list[str]], message: str
 ) -> None:
-    about = learned_ranker.read(folder).model_dump() | change
+    about = artifact.read(folder).model_dump() | change
     trees = (folder / "model.txt").read_text()
-    learned_ranker.write(trees, Description.model_validate(about), tmp_path / "other")
+    artifact.write(trees, Description.model_validate(about), tmp_path / "other")
     loaded = bundle.load(bundles.write(tmp_path / "bundle", rankers={"learned": tmp_path / "other"}))
     with pytest.raises(BundleError, match=message):
         learned.build(loaded, learned.Config())

@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 
 from serving.app import create_app
 from serving.settings import Settings
-from tests import bundles
-from tests.apps import Start, new_store, until_ready
+from tests.support import bundles
+from tests.support.apps import Start, new_store, until_ready
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from tests import bundles
+from tests.support import bundles
 
 
 def recommend(client: TestClient, **body: Any) -> dict[str, Any]:

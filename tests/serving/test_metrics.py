@@ -9,7 +9,7 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.apps import until
+from tests.support.apps import until
 
 COUNT = """
 import sys

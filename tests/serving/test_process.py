@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.apps import until
-from tests.servers import serving
+from tests.support.apps import until
+from tests.support.servers import serving
 
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 LOOK = """

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys import bundle
-from recsys.bundle import Bundle
+from recsys.bundle import bundle
+from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, NO_CANDIDATES, Query
 from recsys.errors import ParamsError
 from recsys.sources import nearest
-from tests import bundles
+from tests.support import bundles
 
 VECTOR = np.array([1, 0.5, -2], dtype=np.float32)
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from recsys import bundle, catalogue, new_items
+from recsys.bundle import bundle, catalogue, item_upsert
 from recsys.contracts import EMPTY_HISTORY, NO_CANDIDATES, NO_ROWS, Query
-from recsys.recommender import Recommender
+from recsys.recommend.recommender import Recommender
 from recsys.sources import new
-from tests.tastes import N_ITEMS, N_SOLD, NEW, NOW, TASTES, arriving, fan_of, open_bundle
+from tests.support.tastes import N_ITEMS, N_SOLD, NEW, NOW, TASTES, arriving, fan_of, open_bundle
 
 STRANGER = Query(EMPTY_HISTORY, k=10, now=NOW.timestamp())
 
@@ -58,7 +58,7 @@ def test_what_cannot_be_sold_is_not_proposed(loaded: bundle.Bundle) -> None:
 
 
 def test_an_item_that_was_added_is_proposed_at_once(loaded: bundle.Bundle) -> None:
-    extended = new_items.upsert(loaded, arriving())
+    extended = item_upsert.upsert(loaded, arriving())
     for taste in range(len(TASTES)):
         found = source(extended).propose(fan_of(taste), 2).rows.tolist()
         assert set(found) == {NEW[TASTES[taste]], N_ITEMS + taste}

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys import bundle
+from recsys.bundle import bundle
 from recsys.contracts import EMPTY_HISTORY, IntArray, Query
-from recsys.recommender import Recommender
+from recsys.recommend.recommender import Recommender
 from recsys.sources import popular
-from tests import bundles
+from tests.support import bundles
 
 QUERY = Query(EMPTY_HISTORY, k=10, now=bundles.NOW.timestamp())
 

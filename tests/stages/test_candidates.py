@@ -6,12 +6,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys import assemble, bundle, learned_ranker, params, splits
+from recsys import params
+from recsys.bundle import bundle, from_split
 from recsys.contracts import FloatArray, IntArray, Query
-from recsys.evaluation import asking
-from recsys.held_out import held_out
-from recsys.ranking_features import RankingFeatures
-from recsys.recommender import Recommender
+from recsys.data import split as splits
+from recsys.evaluation import answers
+from recsys.evaluation.held_out_users import held_out
+from recsys.rankers._learned import artifact
+from recsys.rankers._learned.features import RankingFeatures
+from recsys.recommend.recommender import Recommender
 
 FOLD: splits.ScoredFold = "test"
 
@@ -31,7 +34,7 @@ def test_serving_sees_the_features_of_training(
 ) -> None:
     settings = params.load(pipeline / "params.yaml")
     folders = (pipeline / "models" / FOLD, pipeline / "indexes" / FOLD)
-    parts = assemble.parts(split, FOLD, *folders, settings, rankers=pipeline / "rankers" / FOLD)
+    parts = from_split.parts(split, FOLD, *folders, settings, rankers=pipeline / "rankers" / FOLD)
     bundle.write(parts, settings, {}, tmp_path / "bundle")
     recommender = Recommender(bundle.load(tmp_path / "bundle"), "learned")
     served: list[FloatArray] = []
@@ -42,12 +45,12 @@ def test_serving_sees_the_features_of_training(
         return served[-1]
 
     monkeypatch.setattr(RankingFeatures, "of", spy)
-    features = learned_ranker.read(pipeline / "rankers" / FOLD / "learned").features
+    features = artifact.read(pipeline / "rankers" / FOLD / "learned").features
     told = log.filter("told").partition_by("case", maintain_order=True)
     assert len(told) > 20
     for case in told[:20]:
         served.clear()
-        asking.answer(recommender, split, FOLD, case["user"][0], max(settings.evaluate.at), settings.seed)
+        answers.answer(recommender, split, FOLD, case["user"][0], max(settings.evaluate.at), settings.seed)
         logged = case.select(features).to_numpy()
         assert np.array_equal(served[-1], logged, equal_nan=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recsys import bundle, calibration
+from recsys.bundle import bundle, calibration
 from recsys.evaluation import results
 
 RELIABILITY = ("ece", "ece_by_chance", "brier")

@@ -1,8 +1,9 @@
 import subprocess
 import sys
 
-from recsys import splits
 from tests.test_splitting import N_ITEMS, items, random_events, table
+
+from recsys.data import split
 
 
 def run(*arguments):
@@ -20,7 +21,7 @@ def test_the_stage_writes_the_same_bytes_twice_and_says_what_it_made(tmp_path):
         assert f"{N_ITEMS} items" in done.stdout
     for file in (tmp_path / "one").iterdir():
         assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
-    assert splits.load(tmp_path / "one").facts.n_items == N_ITEMS
+    assert split.load(tmp_path / "one").facts.n_items == N_ITEMS
 
 
 def test_a_missing_table_is_one_line_and_leaves_the_old_output(tmp_path):

@@ -6,11 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-
-from recsys import embeddings, splits, splitting
-from recsys.index import Index
-from recsys.stages import index as index_stage
 from tests.test_splitting import items, params, table
+
+from recsys.bundle import embeddings
+from recsys.bundle.index import Index
+from recsys.data import split as splits
+from recsys.data import split_protocols
+from recsys.stages import index
 
 N_ITEMS = 60
 
@@ -22,7 +24,7 @@ def folder(tmp_path_factory):
     events = table(list(zip(users.tolist(), bought.tolist(), draw.integers(50_000, size=3000).tolist(), strict=True)))
     folder = tmp_path_factory.mktemp("stages")
     (folder / "split").mkdir()
-    splits.save(splitting.make(events, items(N_ITEMS), params(), seed=1), folder / "split")
+    splits.save(split_protocols.make(events, items(N_ITEMS), params(), seed=1), folder / "split")
     return folder
 
 
@@ -60,7 +62,7 @@ def test_an_index_of_the_model_answers(folder):
 def test_recall_is_measured_with_vectors_of_users(folder):
     assert train(folder, "model").returncode == 0
     model, split = embeddings.load(folder / "model"), splits.load(folder / "split")
-    asked = index_stage.users(model, split, "test", n=20, seed=1)
+    asked = index.users(model, split, "test", n=20, seed=1)
     assert asked.shape == (20, model.vectors.shape[1])
     assert np.isfinite(asked).all()
     assert asked.any(axis=1).all()

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from recsys.contracts import BoolArray, FloatArray, IntArray
-from recsys.models._content.job import Job, Settings
-from recsys.models._content.team import Team
+from recsys.models._content.distributed import Team
+from recsys.models._content.training_inputs import Job, Settings
 
 USERS_AN_EPOCH = 16_384
 LEAST_SHARE, MOST_SHARE = 0.05, 0.8  # of a history that is pooled

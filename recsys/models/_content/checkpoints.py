@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from recsys.models._content.adam import Adam
+from recsys.models._content.optimizer import Adam
 
 
 @dataclass

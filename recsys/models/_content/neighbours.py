@@ -6,9 +6,9 @@ Cubed, one item of the same words outweighs dozens that share a common one; meas
 import numpy as np
 from scipy.sparse import csr_array
 
+from recsys.bundle.item_tower import POWER, TINY
 from recsys.contracts import FloatArray, IntArray
-from recsys.features import Sparse
-from recsys.item_tower import POWER, TINY
+from recsys.item_features import Sparse
 
 ITEMS_AT_A_TIME = 512
 
@@ -17,7 +17,7 @@ def means(words: Sparse, n_words: int, rows: IntArray, vectors: FloatArray) -> F
     """(n, dim) float32, for every item the mean over the items in `rows`, itself left out; zeros without any.
 
     words: (n, n_words), rows of unit length; rows: (r,) int32; vectors: (n, dim) float32. The same as
-    `recsys/item_tower.py` gives for a single item, by a matrix product.
+    `recsys/bundle/item_tower.py` gives for a single item, by a matrix product.
     """
     matrix = csr_array((words.values, words.columns, words.indptr), shape=(len(words), n_words))
     reference, position = matrix[rows].T.tocsr(), np.full(len(words), -1)

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recsys.contracts import FloatArray, IntArray
-from recsys.features import Sparse
-from recsys.models._content.job import Job
+from recsys.item_features import Sparse
+from recsys.models._content.training_inputs import Job
 
 
 class Tower(nn.Module):

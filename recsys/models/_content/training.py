@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from recsys.contracts import FloatArray
 from recsys.models._content import checkpoints
-from recsys.models._content.adam import Adam
 from recsys.models._content.batches import Batch, draw, epoch
-from recsys.models._content.exam import score
-from recsys.models._content.job import Job, Settings
-from recsys.models._content.team import Team
+from recsys.models._content.distributed import Team
+from recsys.models._content.optimizer import Adam
 from recsys.models._content.tower import Content, Tower, vectors
+from recsys.models._content.training_inputs import Job, Settings
+from recsys.models._content.validation import score
 
 REGRESSION_STEPS, REGRESSION_RATE = 20, 3e-3
 RATE, ANCHOR = 3e-4, 3.0

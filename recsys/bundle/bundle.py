@@ -1,0 +1,243 @@
+"""A bundle: one folder with everything the online path needs, described and hashed by one manifest.
+
+    manifest.json       bundle_id, data set, trained_until, counts, models, variants, metrics, and each file's hash
+    catalogue.parquet   items in row order, with popularity      items/      item ids <-> rows
+    histories/          user id -> what the user did             models/<m>/ vectors, encoder, index
+    rankers/<r>/        rankers that were learned: trees as text, and what was chosen
+    calibration.json    what a score is worth as a probability, if that was measured
+
+No pickle, no clock and no host name in it: the same input gives the same bundle_id anywhere.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from recsys.bundle import calibration, catalogue, embeddings, histories
+from recsys.bundle.calibration import Calibration
+from recsys.bundle.catalogue import Catalogue
+from recsys.bundle.histories import Histories
+from recsys.bundle.index import Index
+from recsys.bundle.similar_items import Similar
+from recsys.contracts import Embeddings, Encoder
+from recsys.errors import BundleError
+from recsys.output import replaced
+from recsys.params import Params, VariantParams, parse
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SIGNATURE = "signature.json"  # of the manifest, see recsys/bundle/signing.py; optional, so no part of the content
+
+
+class File(BaseModel):
+    """One file of the bundle, path relative to the manifest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+class Manifest(BaseModel):
+    """What `manifest.json` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int
+    bundle_id: str
+    dataset: str
+    trained_until: datetime
+    counts: dict[str, int]
+    models: dict[Annotated[str, Field(pattern=r"^[\w-]+$")], dict[str, Any]]  # names of folders
+    variants: dict[str, VariantParams]
+    default_variant: str
+    event_weights: dict[str, float]
+    allow_repeat: bool
+    recent_half_life_days: float
+    metrics: dict[str, Any]
+    files: list[File]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model as the online path needs it."""
+
+    embeddings: Embeddings
+    encoder: Encoder
+    index: Index
+    similar: Similar
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle; nothing in it changes after loading."""
+
+    manifest: Manifest
+    catalogue: Catalogue
+    histories: Histories
+    models: Mapping[str, LoadedModel]
+    calibration: Calibration | None = None
+    rankers: Mapping[str, Path] = field(default_factory=dict)  # folder of each learned ranker
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a bundle is made of: one fold's interactions, its catalogue and users, and the folders of each model.
+
+    interactions, catalogue and users as in `recsys/data/split.py`; `now` is the end of the fold in UTC seconds;
+    `models` maps a model's name to (model folder, index folder); `calibration` is the file of
+    `recsys/bundle/calibration.py`; `rankers` maps a learned ranker's name to its folder.
+    """
+
+    interactions: pl.DataFrame
+    catalogue: pl.DataFrame
+    users: pl.DataFrame
+    now: float
+    models: Mapping[str, tuple[Path, Path]]
+    calibration: Path | None = None
+    rankers: Mapping[str, Path] = field(default_factory=dict)
+
+
+def write(
+    parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path, default_variant: str | None = None
+) -> Manifest:
+    """Write a bundle; what `out` held before stays until the new one is complete.
+
+    default_variant: by default the simplest candidate for a release.
+
+    Raises:
+        BundleError: "models/all/als: no such folder; run `dvc repro`"
+    """
+    with replaced(out) as aside:
+        (aside / "histories").mkdir()
+        counted = catalogue.with_popularity(
+            parts.catalogue, parts.interactions, parts.now, params.data.recent_half_life_days
+        )
+        catalogue.write(counted, aside)
+        histories.write(parts.interactions, parts.users["user_id"], aside / "histories")
+        if parts.calibration is not None:
+            calibration.load(parts.calibration).save(aside / calibration.FILE)
+        described = {name: _add_model(folders, aside / "models" / name) for name, folders in parts.models.items()}
+        for name, folder in parts.rankers.items():
+            _copy(folder, aside / "rankers" / name)
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "dataset": params.dataset,
+            "trained_until": datetime.fromtimestamp(parts.now, tz=UTC).isoformat(),
+            "counts": {
+                "items": counted.height,
+                "users": parts.users.height,
+                "interactions": parts.interactions.height,
+            },
+            "models": described,
+            "variants": {name: variant.model_dump() for name, variant in params.variants.items()},
+            "default_variant": default_variant or params.data.release_candidates[0],
+            "event_weights": params.data.event_weights,
+            "allow_repeat": params.data.split.allow_repeat,
+            "recent_half_life_days": params.data.recent_half_life_days,
+            "metrics": dict(metrics),
+            "files": [_describe(path, aside) for path in sorted(aside.rglob("*")) if path.is_file()],
+        }
+        content["bundle_id"] = _digest(content)
+        manifest = Manifest.model_validate(content)
+        (aside / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return manifest
+
+
+def verify(folder: Path) -> Manifest:
+    """Check the manifest and every file's hash; a link, or a file that the manifest does not list, is not trusted.
+
+    Raises:
+        BundleError: "bundle/catalogue.parquet: sha256 is 1f..., the manifest says 9a...; copy the bundle again"
+    """
+    manifest = read_manifest(folder)
+    if links := [path for path in folder.rglob("*") if path.is_symlink()]:
+        raise BundleError(f"{links[0]}: a link, and a bundle holds plain files; copy it with `cp --dereference`")
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if unlisted := there - {MANIFEST, SIGNATURE} - {file.path for file in manifest.files}:
+        raise BundleError(f"{folder / min(unlisted)}: not named in the manifest; copy the bundle again")
+    for file in manifest.files:
+        path = folder / file.path
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise BundleError(f"{folder}/{MANIFEST}: {file.path!r} points outside of the bundle; refuse this bundle")
+        if not path.is_file():
+            raise BundleError(f"{path}: named in the manifest but missing; copy the bundle again")
+        if (found := _sha256(path)) != file.sha256:
+            raise BundleError(
+                f"{path}: sha256 is {found[:12]}..., the manifest says {file.sha256[:12]}...; copy the bundle again"
+            )
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest and check that it is one this code can read and that its id is the hash of its content.
+
+    Raises:
+        BundleError: "bundle/manifest.json: format 2, this code reads 1; ..."
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: not a readable manifest ({error}); write the bundle with `dvc repro`") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else content
+        raise BundleError(f"{path}: format is {found!r}, this code reads {FORMAT}; write the bundle again")
+    manifest = parse(Manifest, content, str(path))
+    if _digest(content) != manifest.bundle_id:
+        raise BundleError(f"{path}: its content does not match bundle_id {manifest.bundle_id!r}; it was edited by hand")
+    return manifest
+
+
+def load(folder: Path) -> Bundle:
+    """Verify and open a bundle; arrays are memory-mapped.
+
+    Raises:
+        BundleError: see `verify`.
+    """
+    manifest = verify(folder)
+    loaded = {}
+    for name in manifest.models:
+        model = embeddings.load(folder / "models" / name)
+        index = Index.load(folder / "models" / name, model.rows)
+        loaded[name] = LoadedModel(model, embeddings.encoder_of(model), index, Similar(model))
+    confidence = calibration.load(path) if (path := folder / calibration.FILE).is_file() else None
+    rankers = {path.name: path for path in folder.glob("rankers/*")}
+    return Bundle(manifest, catalogue.load(folder), Histories(folder / "histories"), loaded, confidence, rankers)
+
+
+def _add_model(folders: tuple[Path, Path], out: Path) -> dict[str, Any]:
+    for folder in folders:
+        _copy(folder, out)
+    model = embeddings.load(out)
+    index = json.loads((out / "index.json").read_text(encoding="utf-8"))
+    return {"dim": model.vectors.shape[1], "metric": "inner_product", "encoder": model.encoder, "index": index}
+
+
+def _copy(folder: Path, out: Path) -> None:
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: no such folder, a bundle needs it; run `dvc repro`")
+    shutil.copytree(folder, out, dirs_exist_ok=True)
+
+
+def _describe(path: Path, top: Path) -> dict[str, Any]:
+    return {"path": path.relative_to(top).as_posix(), "sha256": _sha256(path), "bytes": path.stat().st_size}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    signed = {key: value for key, value in content.items() if key != "bundle_id"}
+    return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,84 @@
+"""Confidence: the calibrated probability that the user wants an item that is shown.
+
+"Wants" is what the evaluation counts: of a user who comes back and chooses something in the next `horizon_days`, the
+item is among it. Each variant has a curve for every label that its slots bear (its sources, the fallback):
+
+    confidence = 1 / (1 + exp(-(bias + score asinh(s / scale) + rank ln(r) + known ln(1 + n))))
+
+s is the slot's score, r its place in the answer from 1, n the number of events in the history. The curves are fitted on
+the validation window (`recsys/evaluation/fit_calibration.py`) and lie in the bundle as calibration.json.
+Source: Platt, "Probabilistic outputs for support vector machines", 1999.
+"""
+
+import json
+from math import asinh, exp, log, log1p
+from pathlib import Path
+
+from pydantic import Field
+
+from recsys.contracts import Slot
+from recsys.errors import BundleError, ParamsError
+from recsys.params import Section, parse
+
+FILE = "calibration.json"
+LIMIT = 20.0  # of the exponent: never 0 and never 1
+
+
+class Curve(Section):
+    """The numbers of the formula above. slots, wanted: how many it was fitted on, and how many of them were wanted."""
+
+    bias: float
+    score: float = Field(0.0, ge=0)
+    rank: float = Field(0.0, le=0)
+    known: float = 0.0
+    scale: float = Field(1.0, gt=0)
+    slots: int = Field(ge=1)
+    wanted: int = Field(ge=0)
+
+    def at(self, score: float, rank: int, n_known: int) -> float:
+        """The formula, in (0, 1)."""
+        z = self.bias + self.score * asinh(score / self.scale) + self.rank * log(rank) + self.known * log1p(n_known)
+        return 1.0 / (1.0 + exp(-min(max(z, -LIMIT), LIMIT)))
+
+
+class Calibration(Section):
+    """curves: variant -> label -> curve; horizon_days is None where windows are not cut by the clock."""
+
+    horizon_days: float | None
+    curves: dict[str, dict[str, Curve]]
+
+    def confidence(
+        self, variant: str, source: str, fallback: bool, score: float, rank: int, n_known: int
+    ) -> float | None:
+        """Of one slot; rank counts from 1. None where nothing was measured, such as for a pinned item."""
+        curve = self.curves.get(variant, {}).get(label(source, fallback))
+        return None if curve is None else curve.at(score, rank, n_known)
+
+    def of(self, variant: str, slot: Slot, rank: int, n_known: int) -> float | None:
+        """The same, of a slot."""
+        return self.confidence(variant, slot.source, slot.fallback, slot.score, rank, n_known)
+
+    def save(self, path: Path) -> None:
+        """Write calibration.json; the same curves give the same bytes."""
+        path.write_text(json.dumps(self.model_dump(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def label(source: str, fallback: bool) -> str:
+    """What a slot bears: what is popular is wanted less by those for whom nothing better was found, or more.
+
+    >>> label("popular", fallback=True), label("als", fallback=False)
+    ('popular (fallback)', 'als')
+    """
+    return f"{source} (fallback)" if fallback else source
+
+
+def load(path: Path) -> Calibration:
+    """Read what `Calibration.save` wrote.
+
+    Raises:
+        BundleError: "bundle/calibration.json: not a readable calibration (...); run `dvc repro`"
+    """
+    try:
+        return parse(Calibration, json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, ValueError, ParamsError) as error:
+        raise BundleError(f"{path}: not a readable calibration ({error}); run `dvc repro`") from error

@@ -1,0 +1,90 @@
+"""The items as the online path sees them: who is popular, who is new, who may be shown."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.bundle import id_table
+from recsys.contracts import BoolArray, FloatArray, IntArray
+from recsys.time_units import epoch_seconds
+
+FEW_LIKES = 3  # an item that at most so many users liked is new: a collaborative model knows next to nothing of it
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All items in row order.
+
+    popularity: (n_items,) float32 users who liked the item; recent: (n_items,) float32 the same, each user counted half
+    after one half-life since that user's last event; available: (n_items,) bool; first_seen: (n_items,) float64 UTC
+    seconds, NaN where unknown.
+    """
+
+    frame: pl.DataFrame
+    ids: id_table.IdTable
+    popularity: FloatArray
+    recent: FloatArray
+    available: BoolArray
+    first_seen: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.popularity)
+
+    @property
+    def new(self) -> BoolArray:
+        """(n_items,) bool: hardly anybody had the chance to like it yet."""
+        return self.popularity <= FEW_LIKES
+
+    @cached_property
+    def of_category(self) -> dict[str, IntArray]:
+        """Category -> rows (m,) int32, ascending."""
+        pairs = self.frame.select("row", "categories").explode("categories").drop_nulls().unique(maintain_order=True)
+        grouped = pairs.group_by("categories", maintain_order=True).agg("row")
+        return {name: rows.to_numpy() for name, rows in zip(grouped["categories"], grouped["row"], strict=True)}
+
+
+def with_popularity(
+    catalogue: pl.DataFrame, interactions: pl.DataFrame, now: float, half_life_days: float
+) -> pl.DataFrame:
+    """Add the columns popularity and recent, counted over `interactions` (events of weight 0 are no likes)."""
+    moment = pl.lit(now).mul(1e6).cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
+    age = (moment - pl.col("timestamp")) / timedelta(days=half_life_days)
+    counts = (
+        interactions.lazy()
+        .filter(pl.col("weight") > 0)
+        .group_by("user_row", "item_row")
+        .agg(pl.col("timestamp").max())
+        .with_columns(age=age)
+        .group_by("item_row")
+        # integers add up to the same sum in any order, floats do not: keep the bytes reproducible
+        .agg(popularity=pl.len(), recent=(pl.lit(0.5).pow(pl.col("age").clip(0)) * 2**32).cast(pl.Int64).sum())
+        .with_columns(pl.col("recent") / 2**32)
+        .collect()
+    )
+    return catalogue.join(counts, left_on="row", right_on="item_row", how="left", maintain_order="left").with_columns(
+        pl.col("popularity", "recent").fill_null(0).cast(pl.Float32)
+    )
+
+
+def write(catalogue: pl.DataFrame, folder: Path) -> None:
+    """Write `catalogue.parquet` and the id table into a bundle folder."""
+    catalogue.write_parquet(folder / "catalogue.parquet", compression="zstd")
+    id_table.write(catalogue["item_id"], folder / "items")
+
+
+def load(folder: Path) -> Catalogue:
+    """Read what `write` wrote."""
+    frame = pl.read_parquet(folder / "catalogue.parquet")
+    return Catalogue(
+        frame=frame,
+        id_table=id_table.IdTable(folder / "items"),
+        popularity=frame["popularity"].to_numpy(),
+        recent=frame["recent"].to_numpy(),
+        available=frame["available"].to_numpy(),
+        first_seen=epoch_seconds(frame["first_seen"]),
+    )

@@ -1,0 +1,57 @@
+"""Embeddings on disk: plain arrays and one JSON file, so that any process can read a model without its library.
+
+vectors.npy   (n_items, dim) float32        rows.npy       (n_known,) int32
+<array>.npy   the encoder's arrays          encoder.json   {"encoder": name, "params": {...}, "arrays": [names]}
+"""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from recsys.contracts import Embeddings, Encoder
+from recsys.errors import BundleError
+from recsys.output import read_array
+
+
+def save(embeddings: Embeddings, folder: Path) -> None:
+    """Write the folder; what was in it before is overwritten file by file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "vectors.npy", np.ascontiguousarray(embeddings.vectors, dtype=np.float32))
+    np.save(folder / "rows.npy", np.ascontiguousarray(embeddings.rows, dtype=np.int32))
+    for name, array in embeddings.arrays.items():
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(array, dtype=np.float32))
+    description = {
+        "encoder": embeddings.encoder,
+        "params": dict(embeddings.params),
+        "arrays": sorted(embeddings.arrays),
+    }
+    (folder / "encoder.json").write_text(json.dumps(description, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> Embeddings:
+    """Read the folder; arrays are memory-mapped, so that processes on one machine share the pages.
+
+    Raises:
+        BundleError: "models/als/vectors.npy: ... run `dvc repro` again"
+    """
+    try:
+        description = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
+        if odd := [name for name in description["arrays"] if not name.isidentifier()]:
+            raise ValueError(f"encoder.json names the array {odd[0]!r}, wanted a plain name")
+        named = {name: read_array(folder / f"{name}.npy") for name in description["arrays"]}
+        vectors, rows = read_array(folder / "vectors.npy"), read_array(folder / "rows.npy")
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleError(f"{folder}: not a readable model ({error}); run `dvc repro` to write it again") from error
+    return Embeddings(vectors, rows, description["encoder"], description["params"], named)
+
+
+def encoder_of(embeddings: Embeddings) -> Encoder:
+    """Build the encoder that the embeddings name."""
+    try:
+        module = importlib.import_module(f"recsys.encoders.{embeddings.encoder}")
+    except ModuleNotFoundError as error:
+        raise BundleError(f"encoder {embeddings.encoder!r}: no file recsys/encoders/{embeddings.encoder}.py") from error
+    encoder: Encoder = module.build(embeddings.vectors, embeddings.params, embeddings.arrays)
+    return encoder

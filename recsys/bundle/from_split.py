@@ -1,0 +1,35 @@
+"""What a bundle of one fold is made of: the fold's interactions, its catalogue, and the models fitted on it."""
+
+from pathlib import Path
+
+import polars as pl
+
+from recsys.bundle.bundle import Parts
+from recsys.data.split import Fold, Split
+from recsys.params import Params
+
+
+def parts(
+    split: Split,
+    fold: Fold,
+    models: Path,
+    indexes: Path,
+    params: Params,
+    calibration: Path | None = None,
+    rankers: Path | None = None,
+) -> Parts:
+    """Collect the parts for `fold`; `models` and `indexes` hold one folder a model, `rankers` one a learned ranker.
+
+    The catalogue says what is available today. What was available in a past window is not known, so for every fold but
+    `all` each item counts as available.
+    """
+    catalogue = split.catalogue if fold == "all" else split.catalogue.with_columns(available=pl.lit(True))
+    return Parts(
+        interactions=split.fit_rows(fold),
+        catalogue=catalogue,
+        users=split.users,
+        now=split.now(fold),
+        models={name: (models / name, indexes / name) for name in params.models},
+        calibration=calibration,
+        rankers={name: rankers / name for name in params.rankers} if rankers else {},
+    )

@@ -1,0 +1,50 @@
+"""Every user's history as flat arrays: oldest first, memory-mapped, looked up by user id.
+
+users/        ids.py table of the user ids          offsets.npy (n_users + 1,) int64
+rows.npy      (n_events,) int32                     weights.npy (n_events,) float32
+times.npy     (n_events,) float64 UTC seconds
+"""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from recsys.bundle import id_table
+from recsys.contracts import EMPTY_HISTORY, History
+from recsys.output import read_array
+from recsys.time_units import epoch_seconds
+
+
+def write(interactions: pl.DataFrame, user_ids: pl.Series, folder: Path) -> None:
+    """Write the histories of all users in `user_ids` (position = user_row).
+
+    interactions: user_row, item_row, timestamp, weight, sorted by (user_row, timestamp).
+    """
+    id_table.write(user_ids, folder / "users")
+    counts = np.bincount(interactions["user_row"].to_numpy(), minlength=len(user_ids))
+    np.save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+    np.save(folder / "rows.npy", interactions["item_row"].cast(pl.Int32).to_numpy())
+    np.save(folder / "weights.npy", interactions["weight"].cast(pl.Float32).to_numpy())
+    np.save(folder / "times.npy", epoch_seconds(interactions["timestamp"]))
+
+
+class Histories:
+    """Opens what `write` wrote; reading one user's history touches only that user's pages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.users = id_table.IdTable(folder / "users")
+        self._offsets = read_array(folder / "offsets.npy")
+        self._rows = read_array(folder / "rows.npy")
+        self._weights = read_array(folder / "weights.npy")
+        self._times = read_array(folder / "times.npy")
+
+    def of(self, user_id: str) -> History:
+        """A user's history; an unknown user has an empty one."""
+        position = self.users.position(user_id)
+        return EMPTY_HISTORY if position is None else self.at(position)
+
+    def at(self, position: int) -> History:
+        """The history of the user at a position of the table."""
+        part = slice(int(self._offsets[position]), int(self._offsets[position + 1]))
+        return History(self._rows[part], self._weights[part], self._times[part])

@@ -1,0 +1,69 @@
+"""External ids <-> positions in four flat arrays, so that workers share one memory-mapped copy instead of a dict each.
+
+hashes.npy (n,) uint64 ascending     positions.npy (n,) int32, the position behind each hash
+offsets.npy (n + 1,) int64           text.npy (n_bytes,) uint8, all ids in position order, UTF-8
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from recsys.contracts import IntArray
+from recsys.output import read_array
+
+
+def write(ids: Iterable[str], folder: Path) -> None:
+    """Write the table of `ids` (unique, in position order) into `folder`."""
+    encoded = [item.encode() for item in ids]
+    folder.mkdir(parents=True, exist_ok=True)
+    hashes = np.fromiter((_hash(text) for text in encoded), dtype=np.uint64, count=len(encoded))
+    order = np.argsort(hashes, kind="stable")
+    offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
+    np.cumsum([len(text) for text in encoded], out=offsets[1:])
+    np.save(folder / "hashes.npy", hashes[order])
+    np.save(folder / "positions.npy", order.astype(np.int32))
+    np.save(folder / "offsets.npy", offsets)
+    np.save(folder / "text.npy", np.frombuffer(b"".join(encoded), dtype=np.uint8))
+
+
+class IdTable:
+    """Looks ids up both ways; opening it reads nothing but the headers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._hashes = read_array(folder / "hashes.npy")
+        self._positions = read_array(folder / "positions.npy")
+        self._offsets = read_array(folder / "offsets.npy")
+        self._text = read_array(folder / "text.npy")
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def position(self, external_id: str) -> int | None:
+        """The position of an id, or None when the table does not hold it."""
+        text = external_id.encode()
+        wanted = np.uint64(_hash(text))
+        at = int(self._hashes.searchsorted(wanted))
+        while at < len(self._hashes) and self._hashes[at] == wanted:
+            position = int(self._positions[at])
+            if self._bytes(position) == text:
+                return position
+            at += 1
+        return None
+
+    def positions(self, external_ids: Iterable[str]) -> IntArray:
+        """(m,) int32 positions of those ids that the table holds, in the order given."""
+        found = (self.position(external_id) for external_id in external_ids)
+        return np.fromiter((position for position in found if position is not None), dtype=np.int32)
+
+    def external_id(self, position: int) -> str:
+        """The id at a position."""
+        return self._bytes(position).decode()
+
+    def _bytes(self, position: int) -> bytes:
+        return bytes(self._text[self._offsets[position] : self._offsets[position + 1]])
+
+
+def _hash(text: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")

@@ -1,0 +1,156 @@
+"""Nearest items by inner product, through faiss: exact for small catalogues, inverted lists for large ones.
+
+Exact search is the fastest up to about 20,000 items and cannot be wrong. Above, `nprobe` of the lists that
+`recsys/bundle/ivf_lists.py` makes are searched, in fp16; nprobe is raised until recall against exact search passes the
+gate, and the build fails when it cannot.
+
+    index.faiss   the index         index.json   `Report`
+"""
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from recsys.bundle.ivf_lists import padded, partition
+from recsys.contracts import FloatArray, IntArray
+from recsys.errors import BundleError, GateError
+from recsys.params import IndexParams, Section
+
+INDEX, REPORT = "index.faiss", "index.json"
+
+
+class Report(Section):
+    """How the index was built, and the share of the true nearest `recall_at` items that it finds."""
+
+    kind: str
+    n: int
+    dim: int
+    nlist: int
+    nprobe: int
+    recall: float
+    recall_at: int
+
+
+class Index:
+    """Answers in catalogue rows; the index itself counts positions in `rows`."""
+
+    def __init__(self, index: faiss.Index, rows: IntArray, report: Report) -> None:
+        self._index = index
+        self._rows = rows
+        self.report = report
+
+    def search(self, vector: FloatArray, n: int) -> tuple[IntArray, FloatArray]:
+        """The n nearest items of a (dim,) float32 vector, best first: rows (m,) int32 and inner products (m,) float32,
+        m <= n."""
+        n = min(n, len(self._rows))
+        if not n:
+            return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+        scores, positions = self._index.search(_query(vector[None, :], self._index), n, params=self._depth(n))
+        found = positions[0] >= 0  # lists that were not probed leave places empty
+        return self._rows[positions[0][found]], scores[0][found]
+
+    def _depth(self, n: int) -> faiss.SearchParametersIVF | None:
+        """Whoever asks for more than recall was measured at is given as many more lists: the rest lies further out."""
+        if not self.report.nlist:
+            return None
+        wanted = -(-self.report.nprobe * n // self.report.recall_at)
+        depth = faiss.SearchParametersIVF()
+        depth.nprobe = min(max(wanted, self.report.nprobe), self.report.nlist)
+        return depth
+
+    def save(self, folder: Path) -> None:
+        """Write both files into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        faiss.write_index(self._index, str(folder / INDEX))
+        (folder / REPORT).write_text(self.report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, rows: IntArray) -> "Index":
+        """Map what `save` wrote into memory; rows as in the embeddings that it was built of.
+
+        Raises:
+            BundleError: "models/als/index.faiss: ...; run `dvc repro`"
+        """
+        faiss.omp_set_num_threads(
+            1
+        )  # a request is one query: more threads would only fight with those of other workers
+        try:
+            index = faiss.read_index(str(folder / INDEX), faiss.IO_FLAG_MMAP_IFC)
+            report = Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
+        except (RuntimeError, OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise BundleError(
+                f"{folder / INDEX}: not a readable index ({reason}); run `dvc repro` to build it"
+            ) from error
+        if index.ntotal != len(rows):
+            raise BundleError(
+                f"{folder / INDEX}: holds {index.ntotal} items, the model knows {len(rows)}; build it again"
+            )
+        return cls(index, rows, report)
+
+
+def build(
+    vectors: FloatArray,
+    rows: IntArray,
+    params: IndexParams,
+    seed: int,
+    queries: FloatArray | None = None,
+    threads: int = 1,
+) -> Index:
+    """Index the vectors of the known items: vectors (n_items, dim) float32, rows (n_known,) int32.
+
+    queries: (m, dim) vectors of users to measure recall with; without them a sample of the items is asked.
+
+    Raises:
+        GateError: "index: recall@100 is 0.951 with all 400 lists searched, wanted index.min_recall 0.98; ..."
+    """
+    faiss.omp_set_num_threads(threads)
+    known = np.ascontiguousarray(vectors[rows], dtype=np.float32)
+    n, dim = known.shape
+    at = min(params.recall_at, n)
+    exact = faiss.IndexFlatIP(dim)
+    exact.add(known)
+    if n <= params.exact_up_to:
+        return Index(exact, rows, Report(kind="exact", n=n, dim=dim, nlist=0, nprobe=0, recall=1.0, recall_at=at))
+    index = _inverted_lists(known, seed)
+    if queries is None:
+        queries = known[np.random.default_rng(seed).integers(n, size=params.sample)]
+    truth = exact.search(queries, at)[1]
+    index.nprobe = 1
+    while (recall := _recall(index.search(_query(queries, index), at)[1], truth)) < params.min_recall:
+        if index.nprobe == index.nlist:
+            raise GateError(
+                f"index: recall@{at} is {recall:.3f} with all {index.nlist} lists searched, wanted index.min_recall "
+                f"{params.min_recall}; raise index.exact_up_to to {n} or more to search exactly"
+            )
+        index.nprobe = min(index.nprobe + index.nprobe // 4 + 1, index.nlist)
+    report = {"n": n, "dim": dim, "nlist": index.nlist, "nprobe": index.nprobe, "recall": round(recall, 4)}
+    return Index(index, rows, Report(kind="ivf_fp16", recall_at=at, **report))
+
+
+def _inverted_lists(known: FloatArray, seed: int) -> faiss.IndexIVFScalarQuantizer:
+    lists, centres = partition(known, seed)
+    dim = centres.shape[1]
+    coarse = faiss.IndexFlatIP(dim)
+    coarse.add(centres)
+    fp16, inner_product = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexIVFScalarQuantizer(coarse, dim, len(centres), fp16, inner_product)
+    index.by_residual = False
+    index.train(centres)  # fp16 has nothing to learn, faiss wants to be asked
+    items = padded(known, 0.0)
+    index.add_core(len(items), faiss.swig_ptr(items), None, faiss.swig_ptr(lists))
+    return index
+
+
+def _query(vectors: FloatArray, index: faiss.Index) -> FloatArray:
+    """(m, dim) as the index wants them: inverted lists also ask for the length, see `recsys/bundle/ivf_lists.py`."""
+    if vectors.shape[1] == index.d:
+        return np.ascontiguousarray(vectors, dtype=np.float32)
+    return padded(vectors, np.linalg.norm(vectors, axis=1))
+
+
+def _recall(found: npt.NDArray[np.int64], truth: npt.NDArray[np.int64]) -> float:
+    hits = [len(np.intersect1d(mine, wanted)) for mine, wanted in zip(found, truth, strict=True)]
+    return float(np.sum(hits) / truth.size)

@@ -1,0 +1,154 @@
+"""Items that arrive or change after training are searchable at once: features -> tower -> vector -> index, no training.
+
+    changed = new_items.upsert(bundle, items)     # a new bundle in memory; the one given stays as it is
+
+Only models that know content give an arriving item a vector (`recsys/bundle/item_tower.py`); for the others it does
+not exist until the next training. The files of the bundle are not touched.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from recsys.bundle import embeddings, item_tower
+from recsys.bundle.bundle import Bundle, LoadedModel
+from recsys.bundle.catalogue import Catalogue
+from recsys.bundle.id_table import IdTable
+from recsys.bundle.index import Index
+from recsys.bundle.similar_items import Similar
+from recsys.contracts import FloatArray, IntArray
+from recsys.errors import DataError
+from recsys.time_units import epoch_seconds
+
+SAID: dict[str, pl.DataType | type[pl.DataType]] = {
+    "item_id": pl.String,
+    "title": pl.String,
+    "text": pl.String,
+    "categories": pl.List(pl.String),
+    "price": pl.Float64,
+    "available": pl.Boolean,
+    "first_seen": pl.Datetime("us", "UTC"),
+}
+CONTENT = ["title", "text", "categories", "price"]
+NOTHING = {"title": pl.col("item_id"), "text": pl.lit(""), "categories": pl.lit([]), "available": pl.lit(True)}
+
+
+def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
+    """The bundle with these items: what is said of a known one is changed, the others come behind, in their order.
+
+    items: the columns of `SAID`; null keeps what is known. A new item without a title is called by its id; it is
+    available if nothing else is said. A known item whose content changed moves as the content model moves the content.
+
+    Raises:
+        DataError: "items: item_id 'lamp' comes twice: send every item once"
+    """
+    if twice := items.filter(pl.col("item_id").is_duplicated())["item_id"].to_list():
+        raise DataError(f"items: item_id {twice[0]!r} comes twice: send every item once")
+    before = bundle.catalogue
+    places = [before.ids.position(item_id) for item_id in items["item_id"]]
+    known = pl.Series([place is not None for place in places], dtype=pl.Boolean)
+    rows = np.array([place for place in places if place is not None], dtype=np.int32)
+    after = _longer(_changed(before, items.filter(known), rows), items.filter(~known))
+    speak_anew = _content(before, rows).hash_rows() != _content(after, rows).hash_rows()
+    rows = np.append(rows[speak_anew.to_numpy()], np.arange(len(before), len(after), dtype=np.int32))
+    if not len(rows):
+        return replace(bundle, catalogue=after)
+    models = {name: _placed(model, before, after, rows) for name, model in bundle.models.items()}
+    return replace(bundle, catalogue=after, models=models)
+
+
+class MoreIds(IdTable):
+    """A table of ids with some more behind it."""
+
+    def __init__(self, table: IdTable, more: Iterable[str]) -> None:
+        before: list[str] = table._more if isinstance(table, MoreIds) else []
+        self._table: IdTable = table._table if isinstance(table, MoreIds) else table
+        self._more: list[str] = [*before, *more]
+        self._place = {item_id: len(self._table) + at for at, item_id in enumerate(self._more)}
+
+    def __len__(self) -> int:
+        return len(self._table) + len(self._more)
+
+    def position(self, external_id: str) -> int | None:
+        place = self._place.get(external_id)
+        return self._table.position(external_id) if place is None else place
+
+    def external_id(self, position: int) -> str:
+        before = len(self._table)
+        return self._more[position - before] if position >= before else self._table.external_id(position)
+
+
+class Overlaid(Index):
+    """An index, and over it a few items that are compared one by one: new ones, and some in place of its own."""
+
+    def __init__(self, index: Index, vectors: FloatArray, rows: IntArray) -> None:
+        if isinstance(index, Overlaid):  # the newest of each row, so that a thousand changes are one layer
+            vectors, rows = np.concatenate([vectors, index._vectors]), np.concatenate([rows, index._rows])
+            rows, first = np.unique(rows, return_index=True)
+            index, vectors = index._base, vectors[first]
+        self._base: Index = index
+        self._vectors: FloatArray = vectors
+        self._rows: IntArray = rows
+        self._placed = vectors.any(axis=1)  # what says nothing is not found
+        self.report = index.report
+
+    def search(self, vector: FloatArray, n: int) -> tuple[IntArray, FloatArray]:
+        found, scores = self._base.search(vector, n + len(self._rows))
+        keep = np.isin(found, self._rows, invert=True)
+        rows = np.concatenate([found[keep], self._rows[self._placed]])
+        scores = np.concatenate([scores[keep], self._vectors[self._placed] @ vector])
+        best = np.argsort(-scores, kind="stable")[:n]
+        return rows[best], scores[best]
+
+
+def _content(catalogue: Catalogue, rows: IntArray) -> pl.DataFrame:
+    return catalogue.frame[rows].select(CONTENT)
+
+
+def _changed(catalogue: Catalogue, items: pl.DataFrame, rows: IntArray) -> Catalogue:
+    if not len(rows):
+        return catalogue
+    said = items.select(name for name in SAID if name != "item_id").with_columns(row=rows)
+    said = said.cast({name: catalogue.frame.schema[name] for name in said.columns})
+    frame = catalogue.frame.update(said, on="row", maintain_order="left")
+    available, first_seen = frame["available"].to_numpy(), epoch_seconds(frame["first_seen"])
+    return replace(catalogue, frame=frame, available=available, first_seen=first_seen)
+
+
+def _longer(catalogue: Catalogue, items: pl.DataFrame) -> Catalogue:
+    """Nobody has met the new items yet."""
+    if not items.height:
+        return catalogue
+    rows = np.arange(items.height, dtype=np.int32) + np.int32(len(catalogue))
+    nobody = np.zeros(items.height, dtype=np.float32)
+    added = items.with_columns(pl.col(name).fill_null(value) for name, value in NOTHING.items())
+    added = added.with_columns(row=rows, popularity=nobody, recent=nobody).select(catalogue.frame.columns)
+    return Catalogue(
+        frame=pl.concat([catalogue.frame, added.cast(catalogue.frame.schema)]),
+        ids=MoreIds(catalogue.ids, items["item_id"]),
+        popularity=np.append(catalogue.popularity, nobody),
+        recent=np.append(catalogue.recent, nobody),
+        available=np.append(catalogue.available, added["available"].to_numpy()),
+        first_seen=np.append(catalogue.first_seen, epoch_seconds(added["first_seen"])),
+    )
+
+
+def _placed(model: LoadedModel, before: Catalogue, after: Catalogue, rows: IntArray) -> LoadedModel:
+    """The model with what `after` says of these rows; those beyond `before` are new."""
+    old, n_new = model.embeddings, len(after) - len(before)
+    # rows of zeros also where the model cannot place them: histories may hold new items
+    vectors = np.concatenate([old.vectors, np.zeros((n_new, old.vectors.shape[1]), dtype=np.float32)])
+    tower = item_tower.of(old)
+    if tower is None:
+        longer = replace(old, vectors=vectors)
+        return replace(model, embeddings=longer, encoder=embeddings.encoder_of(longer))
+    known = rows[rows < len(before)]
+    vectors[rows] += tower.embed(after.frame[rows])
+    vectors[known] -= tower.embed(before.frame[known])
+    told = np.append(old.arrays["told"], np.full(n_new, tower.told, dtype=np.float32))
+    placed = np.union1d(np.setdiff1d(old.rows, rows), rows[vectors[rows].any(axis=1)])
+    new = replace(old, vectors=vectors, rows=placed, arrays={**old.arrays, "told": told})
+    index = Overlaid(model.index, vectors[rows], rows)
+    return LoadedModel(new, embeddings.encoder_of(new), index, Similar(new))

@@ -1,0 +1,166 @@
+"""The releases of one installation: which bundle is served now, and the way back.
+
+    releases/<bundle_id>/    the bundles that were promoted        releases/state.json    {"stack": [ids], "log": [...]}
+
+The last id of the stack is current. `promote` pushes, `rollback` pops. state.json is replaced in one rename, so a
+reader sees the old state or the new one. With a public key only bundles that its owner signed are promoted or opened.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from recsys.bundle import bundle
+from recsys.bundle.bundle import Bundle
+from recsys.errors import BundleError
+from recsys.params import Section, parse
+
+STATE = "state.json"
+BundleId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # the name of a folder: nothing that leads elsewhere
+
+
+class Entry(Section):
+    """One line of the log."""
+
+    at: datetime
+    action: str
+    bundle_id: BundleId
+
+
+class State(Section):
+    """What `state.json` holds."""
+
+    stack: list[BundleId] = Field(default_factory=list)
+    log: list[Entry] = Field(default_factory=list)
+
+
+def read(folder: Path) -> State:
+    """The state; an installation without releases has an empty one.
+
+    Raises:
+        BundleError: "releases/state.json: not readable (...); restore it from a copy or promote again"
+    """
+    path = folder / STATE
+    if not path.is_file():
+        return State()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: not readable ({error}); restore a copy, or delete it and promote again") from error
+    return parse(State, content, str(path))
+
+
+def current(folder: Path) -> Path:
+    """The folder of the bundle that is served now.
+
+    Raises:
+        BundleError: "releases: nothing was promoted yet; run `recsys releases promote bundle`"
+    """
+    state = read(folder)
+    if not state.stack:
+        raise BundleError(f"{folder}: nothing was promoted yet; run `recsys releases promote bundle`")
+    return folder / state.stack[-1]
+
+
+def verify(folder: Path, public_key: str | None = None) -> str:
+    """Check a bundle's files, and its signature if there is a public key (base64). Returns its id.
+
+    Raises:
+        BundleError: see `bundle.verify` and `signing.check`.
+    """
+    _check_signature(folder, public_key)
+    return bundle.verify(folder).bundle_id
+
+
+def load(folder: Path, public_key: str | None = None) -> Bundle:
+    """Verify and open a bundle.
+
+    Raises:
+        BundleError: see `verify`.
+    """
+    _check_signature(folder, public_key)
+    return bundle.load(folder)
+
+
+def promote(source: Path, folder: Path, public_key: str | None = None) -> str:
+    """Verify a bundle, copy it into the releases, verify the copy, make it current. Returns its id.
+
+    Raises:
+        BundleError: when the bundle or its copy is not what its manifest says; the current release stays.
+    """
+    bundle_id = verify(source, public_key)
+    with _locked(folder):
+        target = folder / bundle_id
+        if not _same(source, target):
+            aside = folder / f"{bundle_id}.partial"
+            shutil.rmtree(aside, ignore_errors=True)
+            shutil.copytree(source, aside)
+            verify(aside, public_key)
+            shutil.rmtree(target, ignore_errors=True)
+            aside.rename(target)
+        state = read(folder)
+        if state.stack[-1:] != [bundle_id]:
+            _write(folder, [*state.stack, bundle_id], state, "promote")
+    return bundle_id
+
+
+def rollback(folder: Path, public_key: str | None = None) -> str:
+    """Make the release before the current one current again. Returns its id.
+
+    Raises:
+        BundleError: "releases: no release before 1f...; promote another bundle"
+    """
+    with _locked(folder):
+        state = read(folder)
+        if len(state.stack) < 2:
+            now = state.stack[-1] if state.stack else "none"
+            raise BundleError(f"{folder}: no release before the current one ({now}); promote another bundle instead")
+        verify(folder / state.stack[-2], public_key)
+        _write(folder, state.stack[:-1], state, "rollback")
+        return state.stack[-2]
+
+
+def _check_signature(folder: Path, public_key: str | None) -> None:
+    if public_key is not None:
+        from recsys.bundle import signing  # here, so that who wants no signatures loads no cryptography
+
+        signing.check(folder / bundle.MANIFEST, folder / bundle.SIGNATURE, public_key)
+
+
+def _same(source: Path, target: Path) -> bool:
+    """Is the release already there, complete, and with the signature that the source has now?"""
+    signatures = [folder / bundle.SIGNATURE for folder in (source, target)]
+    try:
+        bundle.verify(target)
+    except BundleError:
+        return False
+    new, old = (path.read_bytes() if path.is_file() else None for path in signatures)
+    return old == new
+
+
+def _write(folder: Path, stack: list[BundleId], state: State, action: str) -> None:
+    entry = Entry(at=datetime.now(UTC), action=action, bundle_id=stack[-1])
+    content = State(stack=stack, log=[*state.log, entry]).model_dump_json(indent=1)
+    aside = folder / f"{STATE}.partial"
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(content + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(folder / STATE)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One promotion at a time, also from several machines that share a folder which supports locks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

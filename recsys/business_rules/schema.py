@@ -1,0 +1,123 @@
+"""What a shop may write into its file of rules. All of it is optional; an empty file wishes for nothing.
+
+block:      {items: [id], categories: [name], filters: [filter]}        never shown
+cap:        {every_category: 3, categories: {name: 2}, surfaces: [name]}      at most so many in one answer
+boost:      [{filter: filter, factor: 1.5}]                             counts for more in the order
+bury:       [{filter: filter, factor: 0.5}]                             counts for less
+pin:        [{item: id, position: 1, since: time, until: time, surfaces: [name]}]    a fixed place
+diversity:  0.3                                                         0..1, see `recsys/business_rules/diversity.py`
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import AwareDatetime, Field, model_validator
+
+from recsys.errors import FilterError, ParamsError
+from recsys.filters import grammar
+from recsys.params import Section, parse
+
+
+class Block(Section):
+    """Never shown, whoever asks."""
+
+    items: list[str] = Field(default_factory=list)
+    categories: list[str] = Field(default_factory=list)
+    filters: list[str] = Field(default_factory=list)
+
+
+class Cap(Section):
+    """At most so many items of a category in one answer; a category that is named has its own number.
+
+    On all surfaces if none is named; on the page of one category a cap would cut the answer short.
+    """
+
+    every_category: int | None = Field(None, ge=1)
+    categories: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    surfaces: list[str] = Field(default_factory=list)
+
+
+class Boost(Section):
+    """What the filter finds counts `factor` times."""
+
+    filter: str
+    factor: float = Field(gt=1, le=1000)
+
+
+class Bury(Section):
+    """What the filter finds counts `factor` times; 0 puts it last."""
+
+    filter: str
+    factor: float = Field(ge=0, lt=1)
+
+
+class Pin(Section):
+    """The item stands at `position` (from 1) from `since` until before `until`; on all surfaces if none is named."""
+
+    item: str
+    position: int = Field(ge=1, le=1000)
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    surfaces: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.since and self.until and self.since >= self.until:
+            raise ValueError("since must be before until")
+        return self
+
+
+class Rules(Section):
+    """The whole file."""
+
+    block: Block = Block()
+    cap: Cap = Cap()
+    boost: list[Boost] = Field(default_factory=list)
+    bury: list[Bury] = Field(default_factory=list)
+    pin: list[Pin] = Field(default_factory=list)
+    diversity: float = Field(0.0, ge=0, le=1)
+
+    def filters(self) -> list[tuple[str, str]]:
+        """All filters as (where it stands, text)."""
+        named = [(f"block.filters.{at}", text) for at, text in enumerate(self.block.filters)]
+        named += [(f"boost.{at}.filter", rule.filter) for at, rule in enumerate(self.boost)]
+        return named + [(f"bury.{at}.filter", rule.filter) for at, rule in enumerate(self.bury)]
+
+
+def read(text: str, where: Path) -> Rules:
+    """Check a file's text.
+
+    Raises:
+        ParamsError: "rules.yaml: unknown key 'blok'; known here: block, boost, bury, cap, diversity, pin"
+        ParamsError: "rules.yaml: boost.0.filter: '<' at position 7, wanted a number"
+        ParamsError: "rules.yaml: the key 'block' stands there twice, line 12: keep one"
+    """
+    try:
+        content = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
+    rules = parse(Rules, {} if content is None else content, str(where))
+    for place, written in rules.filters():
+        try:
+            tree = grammar.parse(written)
+        except FilterError as error:
+            raise ParamsError(f"{where}: {place}: {str(error).removeprefix('filter: ')}") from None
+        if "available" in grammar.fields(tree):
+            raise ParamsError(
+                f"{where}: {place}: asks for 'available', which changes by the second: "
+                "give the variant the rule `available` instead"
+            )
+    return rules
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML keeps the last of two equal keys: half of a block list would silently be gone."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        keys = [self.construct_object(key) for key, _ in node.value]
+        for at, key in enumerate(keys):
+            if key in keys[:at]:
+                line = node.value[at][0].start_mark.line + 1
+                raise yaml.YAMLError(f"the key {key!r} stands there twice, line {line}: keep one")
+        return super().construct_mapping(node, deep=deep)

@@ -1,0 +1,155 @@
+"""Raw rows to canonical tables: what is good goes on, what is not goes to quarantine with its reason; nothing is lost.
+
+    interactions.parquet, items.parquet   `recsys/data/schema.py`, rows in the order of the raw data
+    quarantine.parquet                    all other rows: kept + quarantined = read, for each table
+
+Rows are read and judged a million at a time, so memory stays far below the size of the data; what only shows when all
+rows are read (duplicates, bots) is found afterwards on hashes and counts.
+"""
+
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import polars.selectors as cs
+
+from recsys.data.raw_tables import RAW, REJECT, RawTables
+from recsys.data.report import DataReport, TableReport, describe
+from recsys.data.schema import Interactions, Items
+from recsys.data.validation import ROW, CheckedItems, canonical_interactions, canonical_items, interaction_rules, judge
+from recsys.errors import DataError
+from recsys.params import DatasetParams
+
+CHUNK_ROWS = 1_000_000
+ROW_GROUP_ROWS = 500_000
+COLUMNS = list(Interactions.columns())
+BAD_ROWS = {ROW: pl.Int64, "reason": pl.String}
+
+
+def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> DataReport:
+    """Write the three tables into the folder `out`, and say what is in them.
+
+    The same rows and settings give the same bytes. Only where `raw.latest` is None does the clock matter, and only for
+    events that had not happened yet when this ran.
+
+    Raises:
+        DataError: "events.csv: no column 'user_id' among ..."; "events.csv: no rows: give ..."
+    """
+    items, bad_items, n_items = _check_items(raw)
+    _write(items.lazy(), out / "items.parquet")
+    parts = out / "parts"
+    parts.mkdir()
+    bad_interactions, n_interactions = _check_interactions(raw, params, items["item_id"], parts)
+    kept = pl.scan_parquet(sorted(parts.iterdir()))
+    copies = _duplicates(kept)
+    kept = _without(kept, copies)
+    bots = _bots(kept, params.thresholds.max_events_per_user_day)
+    kept = _without(kept, bots)
+    bad_interactions = pl.concat([bad_interactions, copies, bots])
+    _write(kept.select(COLUMNS), out / "interactions.parquet")
+    shutil.rmtree(parts)
+    quarantine = pl.concat(
+        [_quarantined("interactions", raw.interactions, bad_interactions), _quarantined("items", raw.items, bad_items)]
+    )
+    _write(quarantine.lazy(), out / "quarantine.parquet")
+    return describe(
+        dataset,
+        TableReport.of(raw.interactions_file, n_interactions, bad_interactions["reason"]),
+        TableReport.of(raw.items_file, n_items, bad_items["reason"]),
+        pl.scan_parquet(out / "interactions.parquet"),
+    )
+
+
+def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+    """Good items, `row` and `reason` of the others, how many there were. The first of equal ids is kept."""
+    table = _collect(canonical_items(raw.items, raw.items_file), raw.items_file)
+    if table.is_empty():
+        raise DataError(f"{raw.items_file}: no rows: give a file with at least one")
+    good, bad = judge(table, CheckedItems)
+    columns = list(Items.columns())
+    copy, again = ~pl.struct(columns).is_first_distinct(), ~pl.col("item_id").is_first_distinct()
+    reason = pl.when(copy).then(pl.lit("duplicate")).when(again).then(pl.lit("repeated_item_id"))
+    good = good.with_columns(reason=reason)
+    bad = pl.concat([_bad_rows(bad), _bad_rows(good.drop_nulls("reason"))])
+    return good.filter(pl.col("reason").is_null()).select(columns), bad, table.height
+
+
+def _check_interactions(
+    raw: RawTables, params: DatasetParams, item_ids: pl.Series, parts: Path
+) -> tuple[pl.DataFrame, int]:
+    """Write the good rows into `parts`, chunk by chunk; `row` and `reason` of the others, and how many there were."""
+    table = canonical_interactions(raw.interactions, params.event_weights, raw.interactions_file)
+    rules = interaction_rules(params.event_weights, item_ids, raw.latest or datetime.now(UTC))
+    bad, n_read = [pl.DataFrame(schema=BAD_ROWS)], 0
+    try:
+        for number, batch in enumerate(table.collect_batches(chunk_size=CHUNK_ROWS)):
+            good, rejected = judge(batch, rules)
+            good.write_parquet(parts / f"{number:06}.parquet", compression="lz4")
+            bad.append(_bad_rows(rejected))
+            n_read += batch.height
+            if batch.height == CHUNK_ROWS:
+                print(f"prepare: {n_read:,} interactions read", file=sys.stderr)
+    except pl.exceptions.PolarsError as error:
+        raise _unreadable(raw.interactions_file, error) from error
+    if not n_read:
+        raise DataError(f"{raw.interactions_file}: no rows: give a file with at least one")
+    return pl.concat(bad), n_read
+
+
+def _duplicates(kept: pl.LazyFrame) -> pl.DataFrame:
+    """Rows equal to an earlier one in all columns. Hashes find the suspects, the values decide."""
+    hashes = kept.select(ROW, hash=pl.struct(COLUMNS).hash()).collect(engine="streaming")
+    suspects = hashes.lazy().filter(pl.col("hash").is_duplicated()).select(ROW)
+    rows = kept.join(suspects, on=ROW, how="semi").sort(ROW).collect(engine="streaming")
+    copies = rows.filter(~pl.struct(COLUMNS).is_first_distinct())
+    return _bad_rows(copies.with_columns(reason=pl.lit("duplicate")))
+
+
+def _bots(kept: pl.LazyFrame, max_events_per_user_day: int | None) -> pl.DataFrame:
+    """All rows of users who on some day (UTC) did more than a person does."""
+    if max_events_per_user_day is None:
+        return pl.DataFrame(schema=BAD_ROWS)
+    busy = (
+        kept.group_by("user_id", pl.col("timestamp").dt.date().alias("day"))
+        .len()
+        .filter(pl.col("len") > max_events_per_user_day)
+        .select("user_id")
+    )
+    rows = kept.join(busy, on="user_id", how="semi").select(ROW).sort(ROW).collect(engine="streaming")
+    return _bad_rows(rows.with_columns(reason=pl.lit("bot_like_user")))
+
+
+def _without(kept: pl.LazyFrame, bad: pl.DataFrame) -> pl.LazyFrame:
+    return kept.join(bad.lazy(), on=ROW, how="anti", maintain_order="left")
+
+
+def _quarantined(name: str, table: pl.LazyFrame, bad: pl.DataFrame) -> pl.DataFrame:
+    """The rejected rows as the raw data has them. Floats are written as text, so that NaN and infinity can be told."""
+    columns = table.collect_schema().names()
+    content = pl.col(RAW) if RAW in columns else pl.struct(pl.exclude(REJECT))
+    numbered = table.select(content.alias(RAW)).with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64))
+    rows = numbered.join(bad.lazy(), on=ROW).collect(engine="streaming").sort(ROW)
+    cells = rows[RAW].struct.unnest().with_columns(cs.float().cast(pl.String), cs.binary().bin.encode("hex"))
+    json = cells.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    return rows.select(pl.lit(name).alias("table"), "reason", ROW, json.alias(RAW))
+
+
+def _bad_rows(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in BAD_ROWS.items())
+
+
+def _write(table: pl.LazyFrame, path: Path) -> None:
+    table.sink_parquet(path, compression="zstd", compression_level=3, row_group_size=ROW_GROUP_ROWS)
+
+
+def _collect(table: pl.LazyFrame, file: Path) -> pl.DataFrame:
+    try:
+        return table.collect(engine="streaming")
+    except pl.exceptions.PolarsError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> DataError:
+    return DataError(f"{file}: cannot be read ({' '.join(str(error).split()):.200}): mend or replace the file")

@@ -1,0 +1,51 @@
+"""What an adapter of a data set gives to `prepare`: raw tables with canonical column names, and any dirt."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+from pydantic import BaseModel
+
+REJECT = "reject"
+RAW = "raw"
+
+
+@dataclass(frozen=True)
+class RawTables:
+    """What an adapter read: canonical column names, but any dtype and any dirt, in a fixed order and no row left out.
+
+    interactions: user_id, item_id, timestamp, event and, if known, value and weight (else that of `event_weights`);
+    items: item_id and, if known, title, text, categories, price, available, first_seen (else a neutral value).
+    Numbers may be text: what is no number rejects its row. Times are Datetime or Date, UTC without a zone, or whole
+    microseconds since 1970. Other dtypes that cannot stand for the canonical one (`recsys/data/schema.py`) are refused.
+
+    Two optional columns in either table: `reject`, str or null, the reason why the adapter itself refuses the row (like
+    `cancelled`); `raw`, a struct with the row as it was found, which quarantine shows instead of the columns above.
+
+    interactions_file and items_file name where the rows stood, for error messages. `latest` is the last moment an event
+    can have happened, UTC; None means the moment at which `prepare` runs.
+    """
+
+    interactions: pl.LazyFrame
+    items: pl.LazyFrame
+    interactions_file: Path
+    items_file: Path
+    latest: datetime | None = None
+
+
+class Adapter(Protocol):
+    """The three names every file in this folder has.
+
+    Config: pydantic model of the section `datasets.<name>.adapter`, frozen and closed to unknown keys.
+    fetch: writes the raw files into the empty folder `out`; the same config and seed give the same bytes. Returns what
+        to note about their origin, ready for JSON, or None if the adapter made the data itself.
+    tables: reads what `fetch` wrote. Both raise DataError with one line when they cannot.
+    """
+
+    Config: type[BaseModel]
+
+    def fetch(self, config: Any, out: Path, seed: int) -> dict[str, Any] | None: ...
+
+    def tables(self, config: Any, raw: Path) -> RawTables: ...

@@ -1,0 +1,52 @@
+"""The canonical tables. Every column of `interactions`, `items` and `quarantine` is named here, once.
+
+`prepare` keeps the rows that pass and quarantines the others under the first rule they break, see
+`recsys/data/validation.py`.
+"""
+
+from datetime import UTC, datetime
+
+import dataframely as dy
+
+MAX_ID_LENGTH = 256
+MAX_TITLE_LENGTH = 1_000
+MAX_TEXT_LENGTH = 100_000
+MAX_CATEGORIES = 100
+# Older than any log: seconds that were read as microseconds land in 1970 and are caught here.
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+
+
+class Interactions(dy.Schema):
+    """One row per event: who did what to which item, and when.
+
+    `value` is a rating, or price x quantity, or null; `weight` is what the event is worth for training, from
+    `event_weights`; 0 means seen but not liked.
+    """
+
+    user_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)
+    item_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)
+    timestamp = dy.Datetime(min=EARLIEST, time_unit="us", time_zone="UTC")
+    event = dy.String()
+    value = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
+    weight = dy.Float32(min=0.0, allow_inf=False, allow_nan=False)
+
+
+class Items(dy.Schema):
+    """One row per item, each id once. `price` is per piece; `first_seen` is when the item could first be had."""
+
+    item_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)
+    title = dy.String(max_length=MAX_TITLE_LENGTH)
+    text = dy.String(max_length=MAX_TEXT_LENGTH)
+    categories = dy.List(dy.String(min_length=1, max_length=MAX_ID_LENGTH), max_length=MAX_CATEGORIES)
+    price = dy.Float64(nullable=True, min=0.0, allow_inf=False, allow_nan=False)
+    available = dy.Bool()
+    first_seen = dy.Datetime(nullable=True, min=EARLIEST, time_unit="us", time_zone="UTC")
+
+
+class Quarantine(dy.Schema):
+    """One row per rejected row: its table, the reason, its position in the raw data (from 0), its content as JSON."""
+
+    table = dy.String()
+    reason = dy.String()
+    row = dy.Int64()
+    raw = dy.String()

@@ -1,0 +1,149 @@
+"""The split data: interactions cut into train, valid and test, with row numbers in place of ids from here on.
+
+    catalogue.parquet     row int32, item_id, title, text, categories, price, available, first_seen; in row order, which
+                          is a seeded shuffle: ties broken by row are broken at random
+    users.parquet         user_row int32, user_id
+    interactions.parquet  user_row, item_row int32, timestamp, event, value, weight float32, fold uint8 (0 train,
+                          1 valid, 2 test), sorted by (user_row, timestamp, item_row)
+    split.json            `Facts`
+
+A fold is named by the window that it is scored on: `valid` is fitted on train, `test` on train and valid, `all` on
+everything (that is what is released). A user's history in a fold is what the fold is fitted on.
+How the cut is made: `recsys/data/split_protocols.py`.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from recsys.contracts import History, IntArray, TrainingData
+from recsys.errors import DataError
+from recsys.params import Section
+from recsys.time_units import epoch_seconds
+
+Fold = Literal["valid", "test", "all"]
+ScoredFold = Literal["valid", "test"]
+WINDOWS = {"train": 0, "valid": 1, "test": 2}
+FITTED_BELOW = {"valid": 1, "test": 2, "all": 3}
+PAIR = ["user_row", "item_row"]
+
+
+class Window(Section):
+    """What a scored fold asks for: target pairs, their users and items, and how many of these are cold."""
+
+    targets: int
+    users: int
+    cold_users: int
+    items: int
+    cold_items: int
+
+
+class Facts(Section):
+    """`split.json`. Times are UTC. `now` is when a fold's fit set ends; `events` counts the rows of each window.
+
+    query_time: at which moment a user is taken to ask: "now", or "last_event" of the own history.
+    """
+
+    protocol: Literal["global_time", "per_user_holdout"]
+    target_events: list[str]
+    allow_repeat: bool
+    now: dict[str, datetime]
+    query_time: Literal["now", "last_event"]
+    n_users: int
+    n_items: int
+    events: dict[str, int]
+    windows: dict[str, Window]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The split data; the columns are in the docstring of the module."""
+
+    interactions: pl.DataFrame
+    catalogue: pl.DataFrame
+    users: pl.DataFrame
+    facts: Facts
+
+    def fit_rows(self, fold: Fold) -> pl.DataFrame:
+        """The interactions that `fold` is fitted on, which are also its users' histories."""
+        return self.interactions.filter(pl.col("fold") < FITTED_BELOW[fold])
+
+    def histories(self, fold: Fold, users: IntArray) -> list[History]:
+        """What these users (user rows) did before the window of `fold`."""
+        fitted = self.fit_rows(fold)
+        n_events = np.bincount(fitted["user_row"].to_numpy(), minlength=self.users.height)
+        ends = np.cumsum(n_events)
+        rows, weights = fitted["item_row"].to_numpy(), fitted["weight"].to_numpy()
+        times = epoch_seconds(fitted["timestamp"])
+        parts = [slice(int(ends[user] - n_events[user]), int(ends[user])) for user in users]
+        return [History(rows[part], weights[part], times[part]) for part in parts]
+
+    def targets(self, fold: ScoredFold) -> pl.DataFrame:
+        """What has to be found: user_row, item_row, each pair once, in this order.
+
+        Only target events count, and an item of the user's history only with `allow_repeat`.
+        """
+        wanted = self.interactions.lazy().filter(
+            pl.col("fold") == WINDOWS[fold], pl.col("event").is_in(self.facts.target_events)
+        )
+        if not self.facts.allow_repeat:
+            wanted = wanted.join(self.fit_rows(fold).lazy(), on=PAIR, how="anti")
+        return wanted.select(PAIR).unique().sort(PAIR).collect()
+
+    def training(self, fold: Fold, seed: int, threads: int) -> TrainingData:
+        """What a model is fitted on in `fold`."""
+        n_users, n_items = self.users.height, self.catalogue.height
+        return TrainingData(self.fit_rows(fold), self.catalogue, n_users, n_items, self.now(fold), seed, threads)
+
+    def now(self, fold: Fold) -> float:
+        """When the fit set of `fold` ends, UTC seconds."""
+        return self.facts.now[fold].timestamp()
+
+    def query_now(self, fold: Fold, history: History) -> float:
+        """The moment at which a user of `fold` asks, UTC seconds."""
+        own_clock = self.facts.query_time == "last_event" and len(history) > 0
+        return float(history.times[-1]) if own_clock else self.now(fold)
+
+    def cold_users(self, fold: Fold) -> IntArray:
+        """(m,) int32 users without a single event in the fit set, ascending."""
+        return _absent(self.fit_rows(fold)["user_row"], self.users.height)
+
+    def cold_items(self, fold: Fold) -> IntArray:
+        """(m,) int32 items without a single event in the fit set, ascending."""
+        return _absent(self.fit_rows(fold)["item_row"], self.catalogue.height)
+
+
+def save(split: Split, folder: Path) -> None:
+    """Write the four files into an existing folder."""
+    split.interactions.write_parquet(folder / "interactions.parquet", compression="lz4")
+    split.catalogue.write_parquet(folder / "catalogue.parquet", compression="zstd")
+    split.users.write_parquet(folder / "users.parquet", compression="zstd")
+    content = split.facts.model_dump(mode="json")
+    (folder / "split.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> Split:
+    """Read what `save` wrote.
+
+    Raises:
+        DataError: "data/split: not a readable split (...); run `dvc repro split`"
+    """
+    try:
+        return Split(
+            interactions=pl.read_parquet(folder / "interactions.parquet"),
+            catalogue=pl.read_parquet(folder / "catalogue.parquet"),
+            users=pl.read_parquet(folder / "users.parquet"),
+            facts=Facts.model_validate_json((folder / "split.json").read_bytes()),
+        )
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{folder}: not a readable split ({reason}); run `dvc repro split`") from error
+
+
+def _absent(rows: pl.Series, n: int) -> IntArray:
+    return np.flatnonzero(np.bincount(rows.to_numpy(), minlength=n) == 0).astype(np.int32)

@@ -1,0 +1,149 @@
+"""How the interactions are cut into train, valid and test.
+
+`global_time` is the rule: three windows on one clock, cut at quantiles of the event times. Nothing after the start of a
+window is known when it is scored, as in production; users and items that arrive later are cold, as in production.
+
+`per_user_holdout` is for data where most users come once and never again (MovieLens: everything rated in one sitting),
+so that after a global cut hardly any user of the test window has a history. Each user's last events are test, the ones
+before valid. No user is cold then, and so that items are, a share of them is held out: all their events are test. The
+price: the model may learn from what other users did later, so figures are not comparable with `global_time`.
+"""
+
+import dataclasses
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from recsys.data.matrix import numbered
+from recsys.data.split import WINDOWS, Facts, ScoredFold, Split, Window
+from recsys.errors import DataError
+from recsys.params import SplitParams
+
+
+def make(interactions: pl.LazyFrame, items: pl.DataFrame, params: SplitParams, seed: int) -> Split:
+    """Split the canonical tables.
+
+    Raises:
+        DataError: "interactions: 1 user(s), wanted at least 2: give more data"
+        DataError: "interactions: item_id 'x' is not in items: run prepare again"
+        DataError: "split: no interaction in valid (...), wanted at least 1: ..."
+        DataError: "split: nothing to find in test: ..."
+    """
+    if items.height < 2:
+        raise DataError(f"items: {items.height} item(s), wanted at least 2: give more data")
+    # the order in which ties are broken, so it must not follow from anything that an item is
+    items = items.sort("item_id")[np.random.default_rng(seed).permutation(items.height)]
+    rows, user_ids = _encode(interactions, items["item_id"])
+    if user_ids.len() < 2:
+        raise DataError(f"interactions: {user_ids.len()} user(s), wanted at least 2: give more data")
+    if params.protocol == "global_time":
+        rows = _global_time(rows, params)
+    else:
+        rows = _per_user_holdout(rows, items.height, params, seed)
+    events = _count(rows)
+    facts = Facts(
+        protocol=params.protocol,
+        target_events=params.target_events,
+        allow_repeat=params.allow_repeat,
+        now=_ends(rows, params.protocol),
+        query_time="now" if params.protocol == "global_time" else "last_event",
+        n_users=user_ids.len(),
+        n_items=items.height,
+        events=events,
+        windows={},
+    )
+    users = pl.DataFrame({"user_row": np.arange(user_ids.len(), dtype=np.int32), "user_id": user_ids})
+    split = Split(rows, _catalogue(items, rows), users, facts)
+    windows = {"valid": _window(split, "valid"), "test": _window(split, "test")}
+    return dataclasses.replace(split, facts=facts.model_copy(update={"windows": windows}))
+
+
+def _encode(interactions: pl.LazyFrame, item_ids: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
+    """Interactions with row numbers, sorted, and the user ids in row order."""
+    columns = ["user_id", "item_id", "timestamp", "event", pl.col("value", "weight").cast(pl.Float32)]
+    rows, (user_ids, known_ids) = numbered(interactions.select(columns), "user_id", "item_id")
+    catalogue = pl.DataFrame({"item_id": item_ids, "row": np.arange(item_ids.len(), dtype=np.int32)})
+    known = known_ids.to_frame().join(catalogue, on="item_id", how="left", maintain_order="left")
+    if known["row"].null_count():
+        unknown = known.filter(pl.col("row").is_null())["item_id"][0]
+        raise DataError(f"interactions: item_id {unknown!r} is not in items: run `dvc repro prepare`")
+    item_rows = known["row"].gather(rows["item_id"])
+    rows = rows.rename({"user_id": "user_row", "item_id": "item_row"}).with_columns(item_row=item_rows)
+    return rows.sort("user_row", "timestamp", "item_row", maintain_order=True), user_ids
+
+
+def _global_time(rows: pl.DataFrame, params: SplitParams) -> pl.DataFrame:
+    """One clock: each window starts at a quantile of the event times."""
+    if params.cold_item_share:
+        raise DataError(
+            f"split.cold_item_share is {params.cold_item_share}, wanted 0 with protocol 'global_time': "
+            "there new items come by themselves"
+        )
+    time = pl.col("timestamp")
+    valid_from = time.quantile(1 - params.test_share - params.valid_share, "higher")
+    test_from = time.quantile(1 - params.test_share, "higher")
+    return rows.with_columns(fold=(time >= valid_from).cast(pl.UInt8) + (time >= test_from).cast(pl.UInt8))
+
+
+def _per_user_holdout(rows: pl.DataFrame, n_items: int, params: SplitParams, seed: int) -> pl.DataFrame:
+    """A clock per user: the last events are test, those before are valid; held-out items are test wherever they are."""
+    # a stream of its own, so that being held out says nothing about the place in the row order
+    drawn = np.random.default_rng([seed, 1]).permutation(n_items)[: round(params.cold_item_share * n_items)]
+    held_out = np.isin(np.arange(n_items), drawn)[rows["item_row"].to_numpy()]
+    kept = ~pl.col("held_out")
+    n_kept, place = kept.sum().over("user_row"), kept.cast(pl.Int32).cum_sum().over("user_row")
+    in_test = place > (n_kept * (1 - params.test_share)).round()
+    in_valid = place > (n_kept * (1 - params.test_share - params.valid_share)).round()
+    fold = pl.when(~kept | in_test).then(2).when(in_valid).then(1).otherwise(0).cast(pl.UInt8)
+    return rows.with_columns(held_out=held_out).with_columns(fold=fold).drop("held_out")
+
+
+def _count(rows: pl.DataFrame) -> dict[str, int]:
+    counts = dict(zip(WINDOWS, np.bincount(rows["fold"].to_numpy(), minlength=3).tolist(), strict=True))
+    for name, count in counts.items():
+        if not count:
+            first, last = rows.select(pl.col("timestamp").min().alias("a"), pl.col("timestamp").max().alias("b")).row(0)
+            raise DataError(
+                f"split: no interaction in {name}, wanted at least 1, of {rows.height} from {first:%Y-%m-%d %H:%M:%S} "
+                f"to {last:%Y-%m-%d %H:%M:%S}: widen split.valid_share or split.test_share, or give more data"
+            )
+    return counts
+
+
+def _ends(rows: pl.DataFrame, protocol: str) -> dict[str, datetime]:
+    """When each fold's fit set ends: where its window starts, or at its last event where windows overlap in time."""
+    if protocol == "global_time":
+        starts = rows.group_by("fold").agg(pl.col("timestamp").min()).sort("fold")["timestamp"]
+        return {"valid": starts[1], "test": starts[2], "all": rows["timestamp"].max()}
+    ends = rows.group_by("fold").agg(pl.col("timestamp").max()).sort("fold")["timestamp"].cum_max()
+    return {"valid": ends[0], "test": ends[1], "all": ends[2]}
+
+
+def _window(split: Split, fold: ScoredFold) -> Window:
+    targets = split.targets(fold)
+    if targets.is_empty():
+        raise DataError(
+            f"split: nothing to find in {fold}: none of its {split.facts.events[fold]} interactions is a target event "
+            f"({', '.join(split.facts.target_events)}) on an item new to its user: check split.target_events and "
+            "split.allow_repeat, or give more data"
+        )
+    users, items = targets["user_row"].unique().to_numpy(), targets["item_row"].unique().to_numpy()
+    return Window(
+        targets=targets.height,
+        users=len(users),
+        cold_users=int(np.isin(users, split.cold_users(fold)).sum()),
+        items=len(items),
+        cold_items=int(np.isin(items, split.cold_items(fold)).sum()),
+    )
+
+
+def _catalogue(items: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Items in row order; an item is first seen at its first event or at the time given, whichever is earlier."""
+    first = rows.group_by("item_row").agg(first_event=pl.col("timestamp").min())
+    return (
+        items.with_columns(row=np.arange(items.height, dtype=np.int32))
+        .join(first, left_on="row", right_on="item_row", how="left", maintain_order="left")
+        .with_columns(first_seen=pl.min_horizontal("first_seen", "first_event"))
+        .select("row", "item_id", "title", "text", "categories", "price", "available", "first_seen")
+    )

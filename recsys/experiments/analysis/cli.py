@@ -1,0 +1,68 @@
+"""`recsys experiment`: plan one, read what came of it."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recsys.errors import reports_errors
+
+app = typer.Typer(help="Online experiments: plan one, read what came of it.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="a name in experiments.yaml")]
+Config = Annotated[Path, typer.Option("--config", envvar="RECSYS_EXPERIMENTS", help="the experiments")]
+Store = Annotated[str, typer.Option(envvar="RECSYS_STORE_URL", help="where the API logs; see docs/stores.md")]
+
+
+@app.command()
+@reports_errors
+def readout(
+    name: Name,
+    config: Config = Path("experiments.yaml"),
+    store: Store = "sqlite:///store/events.sqlite",
+    until: Annotated[datetime | None, typer.Option(help="read as if it were this moment, UTC")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for readout.json and readout.html")] = None,
+) -> None:
+    """Effects with intervals, whether the log can be trusted, and what to do."""
+    from datetime import UTC
+
+    from recsys.experiments.analysis import report, run
+
+    moment = until.replace(tzinfo=UTC) if until else None
+    found = run.read(name, run.find(config, name), store, moment)
+    folder = out or Path("reports/experiments") / name
+    report.write(found, folder)
+    print(f"{report.text(found)}\n\n  {folder / 'readout.html'}")
+
+
+@app.command()
+@reports_errors
+def interleaving(
+    name: Name, config: Config = Path("experiments.yaml"), store: Store = "sqlite:///store/events.sqlite"
+) -> None:
+    """Which of two interleaved variants the clicks prefer, for every arm with `interleave`."""
+    from recsys.experiments.analysis import log, run
+
+    experiment = run.find(config, name)
+    for arm, found in run.preferences(experiment, log.read(store, name, experiment)).items():
+        a, b = experiment.arms[arm].variant, experiment.arms[arm].interleave
+        which = f"{b} is preferred" if found.low > 0 else f"{a} is preferred" if found.high < 0 else "not decided"
+        print(
+            f"{arm}: {which}. From -1 (all clicks on picks of {a}) to 1 ({b}): {found.score:+.3f}, interval "
+            f"{found.low:+.3f} to {found.high:+.3f}, p {found.p_value:.3f}, {found.units:,} units with a click"
+        )
+
+
+@app.command()
+@reports_errors
+def plan(name: Name, config: Config = Path("experiments.yaml"), store: Store = "sqlite:///store/events.sqlite") -> None:
+    """How many units and days it takes to find the effect worth finding, from what was logged so far."""
+    from recsys.experiments.analysis import run
+
+    experiment = run.find(config, name)
+    found = run.plan(name, experiment, store)
+    print(
+        f"experiment {name}: to find a change of {found.detectable:.1%} in {found.metric} with power {found.power:.0%} "
+        f"at level {found.alpha:g}: {found.units:,} units, about {found.days:g} days at today's pace"
+    )

@@ -1,0 +1,139 @@
+"""A readout on the terminal, as JSON, and as one HTML page with plots."""
+
+import json
+from base64 import b64encode
+from dataclasses import asdict
+from html import escape
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib as mpl
+
+from recsys.experiments.analysis.effects import Effect
+from recsys.experiments.analysis.readout import Readout
+from recsys.output import write_text
+
+STYLE = """body{font:15px/1.45 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f23}
+table{border-collapse:collapse;margin:.7rem 0}
+td,th{padding:.25rem .7rem;border-bottom:1px solid #d8dee4;text-align:right}
+td:first-child,th:first-child{text-align:left}.bad{color:#b42318;font-weight:600}.good{color:#146c43;font-weight:600}
+.decision{padding:.7rem 1rem;background:#f3f6f9;border-left:4px solid #3567a6;margin:.7rem 0}img{max-width:100%}"""
+
+
+def text(readout: Readout) -> str:
+    """What the command prints."""
+    lines = [f"experiment {readout.name}: {_units(readout)}", f"attribution: {readout.attribution}", ""]
+    lines += [
+        f"  {'ok  ' if check.passed else 'FAIL'} {check.name}: {check.found:.4g} ({check.limit})"
+        for check in readout.checks
+    ]
+    lines += [
+        "",
+        f"  {'arm':<14}{'metric':<15}{'control':>10}{'arm':>10}{'change':>9}   {'interval':<18}"
+        f"{'p':>7}{'Holm':>7}{'anytime':>9}",
+    ]
+    for effect in readout.effects:
+        lines.append(
+            f"  {effect.arm:<14.13}{effect.metric:<15}{effect.control:>10.4g}{effect.value:>10.4g}"
+            f"{_percent(effect.relative):>9}   {_interval(effect):<18}{effect.p_value:>7.3f}{effect.p_adjusted:>7.3f}"
+            f"{effect.p_anytime:>9.3f}"
+        )
+    lines += ["", *_also(readout)]
+    lines += ["", *(f"  {arm}: {what.upper()}. {why}" for arm, (what, why) in readout.decisions.items())]
+    return "\n".join(lines)
+
+
+def write(readout: Readout, folder: Path) -> None:
+    """`readout.json` and `readout.html`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "readout.json", json.dumps(asdict(readout), indent=1) + "\n")
+    write_text(folder / "readout.html", page(readout))
+
+
+def page(readout: Readout) -> str:
+    """Everything on one page that needs nothing else."""
+    decisions = "".join(
+        f'<p class="decision"><b>{escape(arm)}: {what.upper()}</b><br>{escape(why)}</p>'
+        for arm, (what, why) in readout.decisions.items()
+    )
+    checks = "".join(
+        f"<tr><td>{escape(check.name)}<td>{check.found:.4g}<td>{escape(check.limit)}"
+        f'<td class="{"good" if check.passed else "bad"}">{"ok" if check.passed else "failed"}'
+        for check in readout.checks
+    )
+    segments = "".join(
+        f"<h3>{escape(name)}</h3>{_table(effects)}" for name, effects in readout.segments.items() if effects
+    )
+    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(readout.name)}</title>
+<style>{STYLE}</style><h1>Experiment {escape(readout.name)}</h1><p>{escape(_units(readout))}</p>{decisions}
+<h2>Effects against the control</h2>{_table(readout.effects)}
+<img alt="Relative effects with intervals" src="data:image/png;base64,{_plot(readout.effects)}">
+<p>Intervals are between units (delta method, adjusted by earlier behaviour where it is known). The interval and
+p-value called anytime hold however often one looks; the others hold for one look at the planned size.
+Holm corrects for looking at many metrics.</p>
+<p>{escape("; ".join(line.strip() for line in _also(readout)))}.</p><h2>Can the log be trusted?</h2>
+<table><tr><th>check<th>found<th>wanted<th>{checks}</table>
+<p>{escape(readout.attribution)}. {readout.left_out} units left out as machines.</p><h2>Segments</h2>
+<p>Looking for a segment that won is a search: take what is found here to the next experiment.</p>{segments}</html>"""
+
+
+def _table(effects: list[Effect]) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(effect.arm)}, {effect.metric}<td>{effect.control:.4g}<td>{effect.value:.4g}"
+        f"<td>{_percent(effect.relative)}<td>{_interval(effect)}<td>{effect.p_value:.3f}<td>{effect.p_adjusted:.3f}"
+        f"<td>{effect.p_anytime:.3f}"
+        for effect in effects
+    )
+    heads = ("", "control", "arm", "change", "interval", "p", "Holm", "anytime")
+    return f"<table><tr>{''.join(f'<th>{head}' for head in heads)}{rows}</table>"
+
+
+def _plot(effects: list[Effect]) -> str:
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    shown = [effect for effect in effects if effect.relative is not None]
+    figure, axes = plt.subplots(figsize=(8, 0.8 + 0.5 * max(len(shown), 1)))
+    for place, effect in enumerate(reversed(shown)):
+        scale = abs(effect.control) / 100
+        anytime = [effect.anytime_low / scale, effect.anytime_high / scale]
+        axes.plot(anytime, [place, place], color="#9db4cf", linewidth=2, label="anytime" if not place else None)
+        fixed = [effect.low / scale, effect.high / scale]
+        axes.plot(fixed, [place, place], color="#3567a6", linewidth=5, label="one look" if not place else None)
+        axes.plot(effect.difference / scale, place, "o", color="#1b1f23")
+    axes.set_yticks(range(len(shown)), [f"{effect.arm}, {effect.metric}" for effect in reversed(shown)])
+    axes.axvline(0, color="#b42318", linewidth=1)
+    axes.set_xlabel("change against the control, %")
+    if shown:
+        axes.legend(loc="best", frameon=False)
+    figure.tight_layout()
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    plt.close(figure)
+    return b64encode(buffer.getvalue()).decode()
+
+
+def _also(readout: Readout) -> list[str]:
+    lines = [
+        f"  {arm}: the bootstrap over units gives {readout.primary} {low:+.4g} to {high:+.4g}"
+        for arm, (low, high) in readout.bootstrap.items()
+    ]
+    if readout.detectable is not None:
+        lines.append(
+            f"  so many units find a change of {readout.detectable:.1%} in {readout.primary}, should there be one"
+        )
+    return lines
+
+
+def _units(readout: Readout) -> str:
+    counts = ", ".join(f"{arm} {count:,}" for arm, count in readout.units.items())
+    planned = f" of {readout.planned_units:,} planned" if readout.planned_units else ""
+    return f"{sum(readout.units.values()):,} units{planned} ({counts})"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:+.1%}"
+
+
+def _interval(effect: Effect) -> str:
+    return f"{_percent(effect.relative_low)} to {_percent(effect.relative_high)}"

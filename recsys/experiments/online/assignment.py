@@ -1,0 +1,102 @@
+"""Who gets which arm: a hash, no state, the same answer in every process and on every machine.
+
+The hash and the bucket ranges are those of GrowthBook's SDKs (hash version 2; namespaces use version 1), so a team
+that has GrowthBook gets the same buckets here.
+
+Source: Fowler, Noll, Vo, "FNV-1a", draft-eastlake-fnv; GrowthBook, "Build Your Own SDK", hashing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from recsys.experiments.online.config import Experiment, Experiments, Unit
+
+FNV_PRIME, FNV_START = 0x01000193, 0x811C9DC5
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who asks, as far as assignment wants to know. units: "user", "anonymous", "session" -> id, absent if unknown."""
+
+    units: Mapping[Unit, str]
+    segment: str | None = None
+    surface: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The arm of one experiment; probability is the share of the units that take part which get this arm."""
+
+    experiment: str
+    arm: str
+    unit: str
+    probability: float
+    forced: bool = False
+
+
+def fnv1a32(text: str) -> int:
+    """32-bit FNV-1a over the UTF-16 code units of the text, as JavaScript sees it.
+
+    >>> hex(fnv1a32("foobar"))
+    '0xbf9cf968'
+    """
+    value = FNV_START
+    for unit in text.encode() if text.isascii() else memoryview(text.encode("utf-16-le", "surrogatepass")).cast("H"):
+        value = (value ^ unit) * FNV_PRIME & 0xFFFFFFFF
+    return value
+
+
+def bucket(seed: str, unit: str) -> float:
+    """[0, 1) in steps of 0.0001: where a unit stands in an experiment (hash version 2)."""
+    return (fnv1a32(str(fnv1a32(seed + unit))) % 10_000) / 10_000
+
+
+def place(layer: str, unit: str) -> float:
+    """[0, 1) in steps of 0.001: where a unit stands in a layer (hash version 1)."""
+    return (fnv1a32(f"{unit}__{layer}") % 1_000) / 1_000
+
+
+def arm_of(experiment: Experiment, at: float) -> str | None:
+    """The arm whose range holds this bucket. Each arm's range starts where the weights before it end and is
+    coverage * weight wide, so a higher coverage only adds units.
+    """
+    start = 0.0
+    for name, arm in experiment.arms.items():
+        if start <= at < start + experiment.coverage * arm.weight:
+            return name
+        start += arm.weight
+    return None
+
+
+def assign(experiments: Experiments, subject: Subject, now: datetime) -> list[Assignment]:
+    """At most one assignment for every running experiment, in the order of the file."""
+    found = (assign_one(experiments, name, subject, now) for name in experiments.experiments)
+    return [assignment for assignment in found if assignment is not None]
+
+
+def assign_one(experiments: Experiments, name: str, subject: Subject, now: datetime) -> Assignment | None:
+    """The subject's arm in one experiment, None for whoever takes no part in it."""
+    experiment = experiments.experiments[name]
+    unit = subject.units.get(experiment.unit)
+    if unit is None or not experiment.running(now) or not _targeted(experiment, subject):
+        return None
+    if unit in experiment.forced:
+        return Assignment(name, experiment.forced[unit], unit, 1.0, forced=True)
+    if experiments.holdout and bucket(experiments.holdout_seed, unit) < experiments.holdout:
+        return None
+    space = experiment.namespace
+    if space is not None and not space.start <= place(space.layer, unit) < space.end:
+        return None
+    arm = arm_of(experiment, bucket(experiment.seed or name, unit))
+    return Assignment(name, arm, unit, experiment.arms[arm].weight) if arm is not None else None
+
+
+def _targeted(experiment: Experiment, subject: Subject) -> bool:
+    wanted = experiment.targeting
+    return (
+        (not wanted.segments or subject.segment in wanted.segments)
+        and (not wanted.surfaces or subject.surface in wanted.surfaces)
+        and all(subject.attributes.get(name) in values for name, values in wanted.attributes.items())
+    )

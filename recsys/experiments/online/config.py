@@ -1,0 +1,166 @@
+"""`experiments.yaml`, typed: which experiments run, on whom, and what is read from them at the end.
+
+Wrong anywhere means refused as a whole. The example in `experiments.yaml` explains every key.
+"""
+
+import hashlib
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import AwareDatetime, Field, model_validator
+
+from recsys.errors import ParamsError
+from recsys.params import Section, parse
+
+Name = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Unit = Literal["user", "anonymous", "session"]
+Metric = Literal["ctr", "conversion", "revenue", "fallback_rate", "latency_ms"]
+SUM_TOLERANCE = 1e-6
+
+
+class Explore(Section):
+    """Random items in some places, so that what was never shown can be judged
+    (`recsys/experiments/online/exploration.py`).
+
+    epsilon: the chance of a place to hold a random item; places: how many at the end of the list may; pool: among how
+    many of the next best items it is drawn; max_share: the budget, the largest share of all places shown that may be
+    random on average.
+    """
+
+    epsilon: Share
+    places: int = Field(ge=1)
+    pool: int = Field(50, ge=2)
+    max_share: Share = 0.2
+
+
+class Arm(Section):
+    """One arm: a variant of the bundle that is served, or of another released bundle, and its part of the traffic.
+
+    interleave: a second variant whose list is dealt into this one's (`recsys/experiments/analysis/interleaving.py`).
+    """
+
+    variant: str
+    weight: float = Field(gt=0, le=1)
+    bundle: str | None = None
+    explore: Explore | None = None
+    interleave: str | None = None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether its answers are drawn anew for every request."""
+        return self.explore is not None or self.interleave is not None
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Self:
+        if self.explore is not None and self.interleave is not None:
+            raise ValueError("an arm explores or interleaves, not both")
+        return self
+
+
+class Targeting(Section):
+    """Who takes part. An empty list takes everybody; attributes are those that the request carries."""
+
+    segments: list[str] = Field(default_factory=list)
+    surfaces: list[str] = Field(default_factory=list)
+    attributes: dict[str, list[str]] = Field(default_factory=dict)
+
+
+class Namespace(Section):
+    """The part of a layer that an experiment has for itself, from `start` up to `end`."""
+
+    layer: Name
+    start: Share
+    end: Share
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError("end must be above start")
+        return self
+
+
+class Experiment(Section):
+    """One experiment. The first arm is the control.
+
+    seed: what the buckets are drawn from, by default the name; coverage: the share of the units that take part, which
+    can be raised without moving anybody; forced: unit -> arm, for testing; enabled false is the kill switch: everybody
+    gets the default variant at once.
+    """
+
+    unit: Unit = "user"
+    arms: dict[Name, Arm] = Field(min_length=2)
+    seed: str | None = None
+    coverage: Share = 1.0
+    targeting: Targeting = Targeting()
+    namespace: Namespace | None = None
+    forced: dict[str, str] = Field(default_factory=dict)
+    start: AwareDatetime | None = None
+    end: AwareDatetime | None = None
+    enabled: bool = True
+    primary: Metric = "ctr"
+    guardrails: tuple[Metric, ...] = ("fallback_rate", "latency_ms")
+    attribution_hours: float = Field(24, gt=0)
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    power: float = Field(0.8, gt=0.5, lt=1)
+    minimum_effect: float = Field(0.05, gt=0, description="relative effect worth finding, 0.05 is 5 %")
+
+    @property
+    def control(self) -> str:
+        """The arm that all others are compared with."""
+        return next(iter(self.arms))
+
+    def running(self, now: datetime) -> bool:
+        """Whether the experiment assigns at this moment."""
+        begun = self.start is None or self.start <= now
+        return self.enabled and begun and (self.end is None or now < self.end)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        total = sum(arm.weight for arm in self.arms.values())
+        if abs(total - 1) > SUM_TOLERANCE:
+            raise ValueError(f"the weights of the arms add up to {total:g}, wanted 1")
+        if unknown := sorted(set(self.forced.values()) - self.arms.keys()):
+            raise ValueError(f"forced: {unknown[0]!r} is no arm; there are: {', '.join(self.arms)}")
+        if self.start and self.end and self.end <= self.start:
+            raise ValueError("end must be after start")
+        return self
+
+
+class Experiments(Section):
+    """The whole file. holdout: the share of units that is kept out of every experiment, for good."""
+
+    holdout: Share = 0.0
+    holdout_seed: str = "holdout"
+    experiments: dict[Name, Experiment] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _layers_do_not_overlap(self) -> Self:
+        taken = sorted(
+            (experiment.namespace.layer, experiment.namespace.start, experiment.namespace.end, name)
+            for name, experiment in self.experiments.items()
+            if experiment.namespace is not None
+        )
+        for (layer, _, end, first), (other, start, _, second) in pairwise(taken):
+            if layer == other and start < end:
+                raise ValueError(f"{first!r} and {second!r} overlap in layer {layer!r}: give each its own part")
+        return self
+
+
+def load(path: Path) -> tuple[Experiments, str]:
+    """The file and its version, the hash of its bytes; a file that is not there has no experiments.
+
+    Raises:
+        ParamsError: "experiments.yaml: experiments.home.arms: ..."
+    """
+    if not path.is_file():
+        return Experiments(), "none"
+    content = path.read_bytes()
+    try:
+        read = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    return parse(Experiments, read or {}, str(path)), hashlib.sha256(content).hexdigest()[:12]

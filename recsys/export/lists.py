@@ -1,0 +1,185 @@
+"""The best items of all users, worked out ahead: for callers that cannot ask the API when a page is shown.
+
+One batch of users at a time goes through the same `Recommender` that serves, and into a target that remembers how many
+users it holds: a run that was killed goes on where it stopped. Readers see the old lists until the last user is in,
+then the new ones, in one step. Every row names the bundle and the variant it comes from.
+"""
+
+import glob
+import hashlib
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from recsys.business_rules import schema
+from recsys.business_rules.slate import compiled
+from recsys.contracts import Query, Shape
+from recsys.datasets.events import DEFAULT_URL, SQLITE, Forgotten, snapshot
+from recsys.errors import ParamsError, RecsysError
+from recsys.recommend.recommender import Recommender
+
+BATCH_USERS = 5_000
+SCHEMA = {
+    "user_id": pl.String(), "rank": pl.Int32(), "item_id": pl.String(), "score": pl.Float32(), "source": pl.String(),
+    "bundle_id": pl.String(), "variant": pl.String(),
+}  # fmt: skip
+
+
+class Target(Protocol):
+    """Where the lists of one version go."""
+
+    def begin(self) -> int:
+        """How many users this version already holds."""
+        ...
+
+    def write(self, rows: pl.DataFrame, done: int) -> None:
+        """Add the lists of a batch, whole or not at all; from then on the version holds `done` users."""
+        ...
+
+    def finish(self) -> None:
+        """Show this version to the readers, in one step."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The best `k` items of every user of a bundle, under the rules of the house, without who asked to be forgotten.
+
+    rules: the version of what `shape` was compiled from.
+    """
+
+    recommender: Recommender
+    k: int
+    shape: Shape | None = None
+    rules: str = ""
+    forgotten: Forgotten | None = None
+
+    @property
+    def version(self) -> str:
+        """The same for equal lists only."""
+        without = self.forgotten.version if self.forgotten else 0
+        told = f"{self.recommender.variant} {self.k} {self.rules} {without}"
+        return f"{self.recommender.bundle.manifest.bundle_id}_{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+    def write(self, target: Target, batch_users: int = BATCH_USERS) -> int:
+        """Write all that the target does not hold yet, and show it; returns the number of users of the bundle.
+
+        Raises:
+            RecsysError: "variant 'als': source als failed for user 'u7'; a list without it would stay until ..."
+        """
+        n_users = len(self.recommender.bundle.histories.users)
+        with closing(target):
+            done = begun = target.begin()
+            print(f"export: {n_users:,} users, {done:,} of them are there already", file=sys.stderr)
+            started = time.monotonic()
+            while done < n_users:
+                end = min(done + batch_users, n_users)
+                target.write(pl.DataFrame(self._rows(range(done, end)), SCHEMA, orient="row"), end)
+                done = end
+                rate = (done - begun) / max(time.monotonic() - started, 1e-9)
+                left = f"{(n_users - done) / rate:,.0f} s left"
+                print(f"export: {done:,} users, {done / n_users:.0%}, {rate:,.0f} a second, {left}", file=sys.stderr)
+            target.finish()
+        return n_users
+
+    def _rows(self, users: range) -> Iterator[tuple[str, int, str, float, str, str, str]]:
+        bundle, variant = self.recommender.bundle, self.recommender.variant
+        bundle_id, item_id = bundle.manifest.bundle_id, bundle.catalogue.ids.external_id
+        now = bundle.manifest.trained_until.timestamp()
+        user_ids = pl.Series([bundle.histories.users.external_id(user) for user in users], dtype=pl.String)
+        gone = set(user_ids.filter(self.forgotten.moment(user_ids).is_not_null())) if self.forgotten else ()
+        for user, user_id in zip(users, user_ids, strict=True):
+            if user_id in gone:
+                continue
+            query = Query(history=bundle.histories.at(user), k=self.k, now=now, user_id=user_id)
+            answer = self.recommender.recommend(query, self.shape)
+            if answer.degraded:
+                raise RecsysError(
+                    f"variant {variant!r}: {', '.join(answer.failed)} failed for user {user_id!r}; a list without it "
+                    "would stay until the next export: repair what the log above shows, then run this again"
+                )
+            for rank, slot in enumerate(answer.slots, 1):
+                yield user_id, rank, item_id(slot.row), slot.score, slot.source, bundle_id, variant
+
+
+def lists(recommender: Recommender, k: int, rules: Path, store: str) -> Lists:
+    """With the rules and the forgotten users that the API would know of; without either file there are none.
+
+    Raises:
+        ParamsError: the rules cannot be read.
+        DataError: the store cannot be read.
+    """
+    shape, rules_version, forgotten = None, "", None
+    if rules.is_file():
+        text = rules.read_text(encoding="utf-8")
+        shape = compiled(schema.read(text, rules), recommender.bundle)[0].at(time.time())
+        rules_version = hashlib.sha256(text.encode()).hexdigest()
+    if store != DEFAULT_URL or Path(store.removeprefix(SQLITE)).is_file():
+        with snapshot(store) as select:
+            forgotten = Forgotten(select)
+    return Lists(recommender, k, shape, rules_version, forgotten)
+
+
+class Files:
+    """One file, .parquet or .csv. The batches wait in a folder beside it, which is gone when the file is there."""
+
+    def __init__(self, path: Path, version: str) -> None:
+        self._path = path
+        self._parts = path.with_name(f"{path.name}.{version}.partial")
+
+    def begin(self) -> int:
+        for other in self._path.parent.glob(f"{glob.escape(self._path.name)}.*.partial"):
+            if other != self._parts:  # of an export that was given up
+                shutil.rmtree(other)
+        self._parts.mkdir(parents=True, exist_ok=True)
+        return max((int(part.stem) for part in self._parts.glob("*.parquet")), default=0)
+
+    def write(self, rows: pl.DataFrame, done: int) -> None:
+        part = self._parts / f"{done:012}.parquet"
+        aside = part.with_suffix(".writing")
+        rows.write_parquet(aside)
+        aside.rename(part)
+
+    def finish(self) -> None:
+        parts = sorted(self._parts.glob("*.parquet"))
+        rows = pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame(schema=SCHEMA)
+        aside = self._parts / "whole"
+        rows.sink_csv(aside) if self._path.suffix == ".csv" else rows.sink_parquet(aside)
+        aside.replace(self._path)
+        shutil.rmtree(self._parts)
+
+    def close(self) -> None:
+        pass
+
+
+def open_target(to: str, name: str, version: str) -> Target:
+    """A file, a PostgreSQL database or a Redis, by how the address begins or ends.
+
+    Raises:
+        ParamsError: "'lists.json': an export goes to a file .parquet or .csv, or to postgresql://..., redis://..."
+    """
+    if not re.fullmatch(r"[A-Za-z_][\w-]{0,29}", name, re.ASCII):
+        raise ParamsError(f"--name {name!r}: wanted up to 30 letters, digits, _ or -, the first one a letter or _")
+    if to.startswith("postgresql://"):
+        from recsys.export.postgresql import Table
+
+        return Table(to, name, version)
+    if to.startswith(("redis://", "rediss://", "unix://")):
+        from recsys.export.redis import Keys
+
+        return Keys(to, name, version)
+    if to.endswith((".parquet", ".csv")):
+        return Files(Path(to), version)
+    raise ParamsError(f"{to!r}: an export goes to a file .parquet or .csv, or to postgresql://..., redis://...")

@@ -1,0 +1,87 @@
+"""Filters of a request, as masks over the catalogue: which items may be shown to who asks like this.
+
+    filters = Filters(bundle.catalogue)                                     # one for each bundle that is served
+    query = Query(..., only=filters.mask('category = "garden" and price < 20'))
+
+`recsys/filters/grammar.py` says what a filter may say. An item without a price fails every comparison of prices, so
+`not price < 20` holds for it. A category that no item has matches nothing.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from recsys.bundle.catalogue import Catalogue
+from recsys.contracts import NO_ROWS, BoolArray, IntArray
+from recsys.filters.grammar import And, Comparison, Not, Tree, fields, parse
+
+CACHED = 64  # filters; a mask takes one byte an item
+PRICED = {
+    "=": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
+
+
+class Filters:
+    """Masks for one catalogue. The last ones are kept; stock is read when asked, since it changes under a bundle."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._price = catalogue.frame["price"].to_numpy()  # NaN where unknown
+        self._compiled = lru_cache(maxsize=CACHED)(self._compile)
+
+    def mask(self, text: str) -> BoolArray:
+        """(n_items,) bool, True where the filter lets an item pass; read-only. For `Query.only`.
+
+        Raises:
+            FilterError: "filter: 'prize' at position 1, wanted one of: category, price, available, not, ("
+        """
+        mask, stock = self._compiled(text)
+        return mask if stock is None else mask & self._true(stock)
+
+    def candidates(self, rows: IntArray) -> BoolArray:
+        """(n_items,) bool, True for these rows: the mask of a request that brings its own candidates."""
+        mask = np.zeros(len(self._catalogue), dtype=np.bool_)
+        mask[rows] = True
+        return mask
+
+    def _compile(self, text: str) -> tuple[BoolArray, Tree | None]:
+        """What never changes as a mask, and beside it what asks for stock."""
+        tree = parse(text)
+        parts = tree.parts if isinstance(tree, And) else (tree,)
+        mask = np.ones(len(self._catalogue), dtype=np.bool_)
+        for part in parts:
+            if "available" not in fields(part):
+                mask &= self._true(part)
+        mask.flags.writeable = False  # it is handed out more than once
+        stock = tuple(part for part in parts if "available" in fields(part))
+        return mask, And(stock) if stock else None
+
+    def _true(self, tree: Tree) -> BoolArray:
+        if isinstance(tree, Comparison):
+            return self._compared(tree)
+        if isinstance(tree, Not):
+            return ~self._true(tree.inner)
+        join = np.logical_and if isinstance(tree, And) else np.logical_or
+        mask: BoolArray = join.reduce([self._true(part) for part in tree.parts])
+        return mask
+
+    def _compared(self, test: Comparison) -> BoolArray:
+        if test.field == "category":
+            mask = np.zeros(len(self._catalogue), dtype=np.bool_)
+            for name in test.values:
+                mask[self._catalogue.of_category.get(str(name), NO_ROWS)] = True
+            return ~mask if test.operator == "!=" else mask
+        if test.field == "available":
+            wanted = (test.operator == "=") == test.values[0]
+            return self._catalogue.available.copy() if wanted else ~self._catalogue.available
+        price, bounds = self._price, [float(value) for value in test.values]
+        if test.operator == "between":
+            found: BoolArray = (price >= bounds[0]) & (price <= bounds[1])
+        else:
+            found = PRICED[test.operator](price, bounds[0]) & ~np.isnan(price)
+        return found

@@ -1,0 +1,95 @@
+"""Candidates as the main path serves them, with their features and what became of them: what a ranker learns from.
+
+One row a candidate, the rows of a case together. Columns: case, user (user_row), n_wanted (targets of the user), all
+int32; told bool (False: only the end of a longer history), held_out bool, wanted bool, and a float32 column a feature.
+Cases that are judged keep all candidates: those of held-out users, and those with the whole history told. The others
+keep their hits and a sample of the rest.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from recsys.contracts import BoolArray, FloatArray, IntArray, Query
+from recsys.data.split import Split
+from recsys.evaluation import answers
+from recsys.evaluation.held_out_users import held_out
+from recsys.evaluation.sample import Sample
+from recsys.params import RankerParams
+from recsys.rankers._learned.features import RankingFeatures
+from recsys.recommend.recommender import Recommender
+
+OF_A_CASE = {"user": pl.Int32, "n_wanted": pl.Int32, "told": pl.Boolean, "held_out": pl.Boolean}
+
+
+class Recorder:
+    """A ranker that keeps what it was asked last; in which order it answers does not matter."""
+
+    def __init__(self, features: RankingFeatures) -> None:
+        self.features = features
+        self.seen: tuple[IntArray, FloatArray] | None = None
+
+    def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
+        self.seen = (rows, self.features.of(query, rows))
+        return np.zeros(len(rows), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question: of_a_case as in `OF_A_CASE`; wanted (m,) bool; features (m, n_features) float32."""
+
+    of_a_case: tuple[int, int, bool, bool]
+    wanted: BoolArray
+    features: FloatArray
+
+
+def collect(
+    recommender: Recommender,
+    recorder: Recorder,
+    split: Split,
+    sample: Sample,
+    config: RankerParams,
+    k: int,
+    seed: int,
+) -> pl.DataFrame:
+    """The log of all cases; `recorder` is the recommender's ranker, k the length of the answers asked for."""
+    cases = list(_cases(recommender, recorder, split, sample, config, k, seed))
+    sizes = [len(case.wanted) for case in cases]
+    table = {"case": np.repeat(np.arange(len(cases), dtype=np.int32), sizes)}
+    for place, (name, kind) in enumerate(OF_A_CASE.items()):
+        values = pl.Series([case.of_a_case[place] for case in cases], dtype=kind).to_numpy()
+        table[name] = np.repeat(values, sizes)
+    table["wanted"] = np.concatenate([case.wanted for case in cases])
+    features = np.concatenate([case.features for case in cases])
+    return pl.DataFrame(table | dict(zip(recorder.features.names, features.T, strict=True)))
+
+
+def _cases(
+    recommender: Recommender,
+    recorder: Recorder,
+    split: Split,
+    sample: Sample,
+    config: RankerParams,
+    k: int,
+    seed: int,
+) -> Iterator[Case]:
+    """Every user with the whole history, and those who liked enough also with less of it told, as if they were new."""
+    kept_out = held_out(split.users["user_id"][sample.users])
+    random = np.random.default_rng(seed)
+    for at, user in enumerate(sample.users.tolist()):
+        targets = sample.targets.rows[sample.targets.indptr[at] : sample.targets.indptr[at + 1]]
+        as_new = config.known_items if sample.liked[at] >= max(config.known_items) else []
+        for known in (None, *as_new):
+            recorder.seen = None
+            answers.answer(recommender, split, sample.fold, user, k, seed, known)
+            if recorder.seen is None:
+                continue
+            rows, features = recorder.seen
+            wanted = np.isin(rows, targets)
+            keep = np.ones(len(rows), dtype=np.bool_)
+            if known is not None and not kept_out[at]:
+                keep[random.permutation(np.flatnonzero(~wanted))[config.negatives :]] = False
+            of_a_case = (user, len(targets), known is None, bool(kept_out[at]))
+            yield Case(of_a_case, wanted[keep], features[keep])

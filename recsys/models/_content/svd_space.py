@@ -1,0 +1,87 @@
+"""The space of tastes: a truncated SVD of who liked what, recent likes counting more.
+
+    R = diag(|x_u|)^-1 X diag(n_i)^-p = U S V'     item i = n_i^p * V_i * S^1/2
+
+X holds the confidences of users in items, n_i is their sum over the users, smoothed. In this space a user is the sum of
+the items liked, each times `told`, n_i^-2p: no system to solve, and an item that nobody has met can be placed by its
+content.
+
+Source: Cremonesi, Koren, Turrin, "Performance of recommender algorithms on top-N recommendation tasks", 2010, with the
+item normalisation of Nikolakopoulos et al., "EigenRec", 2019.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.sparse import csr_matrix, diags_array
+from scipy.sparse.linalg import svds
+from threadpoolctl import threadpool_limits
+
+from recsys.contracts import FloatArray, TrainingData
+from recsys.data.matrix import csr
+from recsys.encoders.als_fold_in import decayed
+from recsys.errors import DataError
+from recsys.time_units import epoch_seconds
+
+SMOOTHING = 5.0  # likes: without, n_i^-2p would let an item liked once outweigh a taste
+
+
+@dataclass(frozen=True)
+class Space:
+    """vectors: (n_items, dim) float32, mean squared length 1, zeros for items nobody liked; told: (n_items,) float32,
+    mean 1 over the liked items; users: (n_items,) float32, how many users liked the item."""
+
+    vectors: FloatArray
+    told: FloatArray
+    users: FloatArray
+
+
+def confidence(data: TrainingData, half_life_days: float) -> csr_matrix:
+    """(n_users, n_items) float32: the root of the decayed weights of a user's likes of an item, mean weight 1."""
+    liked = data.interactions.filter(pl.col("weight") > 0)
+    weights = decayed(liked["weight"].to_numpy(), epoch_seconds(liked["timestamp"]), data.now, half_life_days)
+    # what has faded to nothing was liked all the same
+    weights = np.maximum(weights, np.float32(1e-12))
+    shape, mean = (
+        (data.n_users, data.n_items),
+        max(float(liked["weight"].to_numpy().mean()), 1e-12) if len(liked) else 1.0,
+    )
+    return csr(liked["user_row"].to_numpy(), liked["item_row"].to_numpy(), weights / mean, shape).sqrt()
+
+
+def fit(matrix: csr_matrix, factors: int, popularity: float, seed: int) -> Space:
+    """matrix: as of `confidence`; with few users or items the space has fewer numbers than `factors`.
+
+    Raises:
+        DataError: "content: 1 user(s) and 5 item(s) with likes, wanted at least 3 of each: give more data"
+    """
+    users, items = np.flatnonzero(np.diff(matrix.indptr)), np.unique(matrix.indices)
+    if min(len(users), len(items)) < 3:
+        raise DataError(
+            f"content: {len(users)} user(s) and {len(items)} item(s) with likes, wanted at least 3 of each: "
+            "give more data"
+        )
+    known = matrix[users][:, items].astype(np.float64)
+    likes = np.asarray(known.sum(axis=0)).ravel()
+    n = (likes + SMOOTHING) / (likes.mean() + SMOOTHING)
+    lengths = np.sqrt(np.asarray(known.multiply(known).sum(axis=1)).ravel())
+    scaled = diags_array(1 / lengths) @ known @ diags_array(n**-popularity)
+    start = np.random.default_rng(seed).standard_normal(min(known.shape))
+    with threadpool_limits(1, "blas"):  # the same bytes with any number of threads
+        _, strength, directions = svds(scaled, k=min(factors, min(known.shape) - 1), v0=start)
+    vectors = directions.T * np.sqrt(strength) * n[:, None] ** popularity
+    vectors /= np.sqrt((vectors**2).sum(axis=1).mean())
+    told = n ** (-2 * popularity) / (n ** (-2 * popularity)).mean()
+    return Space(
+        *(_spread(values, items, matrix.shape[1]) for values in (vectors, told, np.diff(known.tocsc().indptr)))
+    )
+
+
+def _spread(values: npt.NDArray[Any], items: npt.NDArray[Any], n_items: int) -> FloatArray:
+    """The values at their items, zeros elsewhere."""
+    spread = np.zeros((n_items, *values.shape[1:]), dtype=np.float32)
+    spread[items] = values
+    return spread

@@ -1,0 +1,97 @@
+"""All that the training needs, as plain arrays, so that several processes can be given the same."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from recsys.contracts import BoolArray, FloatArray
+from recsys.item_features import Sparse
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Numbers of the training; see `recsys/models/content.py`."""
+
+    hidden: int
+    epochs: int
+    patience: int
+    id_dropout: float
+    negatives: int
+    batch_users: int
+    seed: int
+    device: str
+    checkpoint: str | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run over n items and m users; dim is the length of the vectors.
+
+    terms: (n, n_terms) and static: (n, ...) float32, content; neighbours: (n, dim) float32, where the items of alike
+    texts lie; targets: (n, dim) float32, where the item itself lies; pull: (n,) float32, how much that counts in the
+    regression, 0 for items to be treated as new; trust: (n,) float32 in [0, 1), how much of an item's vector is its own
+    rather than its content's; told: (n,) float32, see `recsys/encoders/content.py`; events: (m, n) confidences.
+
+    An exam, empty where there is none: asked: (q, n) histories; wanted: (q, n) what they liked next; hidden: (n,) bool,
+    the items treated as new.
+    """
+
+    terms: Sparse
+    n_terms: int
+    static: FloatArray
+    neighbours: FloatArray
+    targets: FloatArray
+    pull: FloatArray
+    trust: FloatArray
+    told: FloatArray
+    events: csr_matrix
+    asked: csr_matrix
+    wanted: csr_matrix
+    hidden: BoolArray
+
+    def save(self, path: Path) -> None:
+        """Write one .npz file."""
+        np.savez(path, allow_pickle=False, **self._arrays())
+
+    @classmethod
+    def load(cls, path: Path) -> "Job":
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        values: dict[str, Any] = {name: array for name, array in arrays.items() if "." not in name}
+        values["n_terms"] = int(values["n_terms"])
+        values["terms"] = Sparse(*(arrays[f"terms.{part}"] for part in ("indptr", "columns", "values")))
+        for name in ("events", "asked", "wanted"):
+            data, indices, indptr, shape = (arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr", "shape"))
+            values[name] = csr_matrix((data, indices, indptr), shape=tuple(shape))
+        return cls(**values)
+
+    def fingerprint(self, settings: Settings) -> str:
+        """Changes with every number that an epoch depends on; when to stop is not among them."""
+        free = ("checkpoint", "epochs", "patience")
+        plain = {name: value for name, value in asdict(settings).items() if name not in free}
+        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+        for name, array in sorted(self._arrays().items()):
+            digest.update(name.encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            parts: tuple[str, ...] = ()
+            if isinstance(value, Sparse):
+                parts = ("indptr", "columns", "values")
+            elif isinstance(value, csr_matrix):
+                parts = ("data", "indices", "indptr", "shape")
+            else:
+                arrays[name] = np.asarray(value)
+            arrays |= {f"{name}.{part}": np.asarray(getattr(value, part)) for part in parts}
+        return arrays

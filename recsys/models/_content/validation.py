@@ -1,0 +1,87 @@
+"""Is it better yet? NDCG@10 of what users liked next: among all items, and of the items treated as new among those."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.sparse import csr_matrix
+
+from recsys.contracts import BoolArray, FloatArray, TrainingData
+from recsys.data.matrix import csr
+from recsys.models._content.batches import pooling
+from recsys.models._content.training_inputs import Job
+
+MIN_LIKES = 5  # of a user who is asked
+SHARE, HIDDEN = 0.1, 0.1  # of a user's likes, of the items
+MAX_USERS = 2000
+USERS_AT_A_TIME = 256
+AT = 10
+GAINS = 1 / np.log2(np.arange(2, AT + 2))
+BEST = np.concatenate([[0.0], np.cumsum(GAINS)])
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """learning: the interactions to learn from; held: user_row, item_row to find; hidden: (n_items,) bool."""
+
+    learning: pl.DataFrame
+    held: pl.DataFrame
+    hidden: BoolArray
+    seed: int
+
+    def questions(self, learning: csr_matrix) -> tuple[csr_matrix, csr_matrix]:
+        """(q, n_items) histories of the users who are asked, from the matrix of what is learned, and what they want."""
+        pairs = self.held["user_row"].to_numpy(), self.held["item_row"].to_numpy()
+        held = csr(*pairs, np.ones(self.held.height), learning.shape)
+        users = np.flatnonzero((np.diff(held.indptr) > 0) & (np.diff(learning.indptr) > 0))
+        if len(users) > MAX_USERS:
+            users = np.sort(np.random.default_rng([self.seed, 3]).choice(users, MAX_USERS, replace=False))
+        return learning[users], held[users]
+
+
+def hold_out(data: TrainingData) -> HeldOut:
+    """Set aside the last tenth of what every user liked, and all events of a tenth of the items."""
+    liked = data.interactions.filter(pl.col("weight") > 0)
+    last = (
+        liked.group_by("user_row", "item_row").agg(pl.col("timestamp").max()).sort("user_row", "timestamp", "item_row")
+    )
+    place = pl.int_range(1, pl.len() + 1).over("user_row") / pl.len().over("user_row")
+    held = last.filter((place > 1 - SHARE) & (pl.len().over("user_row") >= MIN_LIKES)).select("user_row", "item_row")
+    items = last["item_row"].unique().sort().to_numpy()
+    hidden = np.zeros(data.n_items, dtype=np.bool_)
+    hidden[np.random.default_rng([data.seed, 2]).permutation(items)[: round(HIDDEN * len(items))]] = True
+    learning = liked.join(held, on=["user_row", "item_row"], how="anti", maintain_order="left")
+    return HeldOut(learning.filter(~pl.Series(hidden[learning["item_row"].to_numpy()])), held, hidden, data.seed)
+
+
+def score(job: Job, items: FloatArray) -> float:
+    """Geometric mean of both figures, so that neither is bought with the other. items: (n, dim) float32."""
+    new = np.flatnonzero(job.hidden)
+    figures = []
+    for begin in range(0, job.asked.shape[0], USERS_AT_A_TIME):
+        asked, wanted = (part[begin : begin + USERS_AT_A_TIME] for part in (job.asked, job.wanted))
+        scores = pooling(asked, job.told) @ items @ items.T
+        seen = asked.tocoo()
+        scores[seen.row, seen.col] = -np.inf
+        figures.append(np.stack([ndcg(scores, wanted), ndcg(scores[:, new], wanted[:, new])], axis=1))
+    of_users = np.concatenate(figures)
+    means = np.nanmean(of_users[:, ~np.isnan(of_users).all(axis=0)], axis=0)
+    return float(np.prod(means) ** (1 / len(means))) if len(means) else 0.0
+
+
+def ndcg(scores: FloatArray, wanted: csr_matrix) -> npt.NDArray[np.float64]:
+    """(q,) per user, NaN for one who wants nothing; scores: (q, m), wanted: (q, m) non-zero where wanted.
+
+    Of few items a third is listed, for a list of all of them is as good as any.
+    """
+    n_wanted = np.diff(wanted.indptr)
+    at = min(AT, -(-scores.shape[1] // 3))
+    if not at:
+        return np.full(len(scores), np.nan)
+    top = np.argpartition(-scores, at - 1, axis=1)[:, :at]
+    top = np.take_along_axis(top, np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable"), axis=1)
+    gained = np.take_along_axis(wanted.toarray() > 0, top, axis=1) @ GAINS[:at]
+    best = BEST[np.minimum(n_wanted, at)]
+    found: npt.NDArray[np.float64] = np.where(n_wanted > 0, gained / np.maximum(best, 1e-12), np.nan)
+    return found

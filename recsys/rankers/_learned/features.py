@@ -1,0 +1,99 @@
+"""What a learned ranker sees of a candidate, computed by this one function in training and in serving.
+
+Of every model: the score, relative to the best candidate's; its rank, as log(1 + place); the score times the recent
+share of the item's demand; the cosines to the user's newest likes, the best and the mean. Of the item: the recent
+share, and the recent demand in units of the average item's. Of the user: how many items are liked, and how many days
+since the last event. NaN says that it is not known. An item's whole popularity is left out on purpose: with it the
+trees learn the items of one window by heart, which pays off in that window only.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recsys.contracts import SECONDS_PER_DAY, FloatArray, History, IntArray, Query
+
+if TYPE_CHECKING:
+    from recsys.bundle.bundle import Bundle
+
+OF_A_MODEL = {"score": 1, "rank": -1, "times_recent": 1, "nearest": 1, "likeness": 1}
+OF_ITEM_AND_USER = {"recent_share": 1, "recent_demand": 1, "liked": 0, "idle_days": 0}
+NEWEST = 20  # likes that the cosines look at
+SMOOTHING = 20  # users an item needs before its recent share counts fully
+
+
+def names(models: Sequence[str]) -> dict[str, int]:
+    """Every feature in order, with its sense: 1 may only raise a score, -1 only lower it, 0 either.
+
+    >>> list(names(["als"]))[:2]
+    ['als_score', 'als_rank']
+    """
+    return {f"{model}_{name}": sense for model in models for name, sense in OF_A_MODEL.items()} | OF_ITEM_AND_USER
+
+
+class RankingFeatures:
+    """The features of one bundle's items, for the models named."""
+
+    def __init__(self, bundle: "Bundle", models: Sequence[str]) -> None:
+        self.names = tuple(names(models))
+        self._vectors = {model: bundle.models[model].embeddings.vectors for model in models}
+        self._lengths = {model: np.linalg.norm(vectors, axis=1) for model, vectors in self._vectors.items()}
+        demand = bundle.catalogue.recent
+        self._recent_share = demand / (bundle.catalogue.popularity + np.float32(SMOOTHING))
+        self._recent_demand = demand / max(float(demand.mean()), 1e-9)
+
+    def of(self, query: Query, rows: IntArray) -> FloatArray:
+        """Query with its vectors, rows (m,) int32 -> (m, n_features) float32."""
+        share = self._recent_share[rows]
+        likes = liked(query.history)[-NEWEST:]
+        columns: list[FloatArray] = []
+        for model, vectors in self._vectors.items():
+            columns += self._of_model(query.vectors.get(model), vectors, self._lengths[model], rows, likes, share)
+        history = query.history
+        idle = (query.now - history.times[-1]) / SECONDS_PER_DAY if len(history) else np.nan
+        user = [np.full(len(rows), value, dtype=np.float32) for value in (n_liked(history), idle)]
+        return np.column_stack([*columns, share, self._recent_demand[rows], *user]).astype(np.float32)
+
+    @staticmethod
+    def _of_model(
+        vector: FloatArray | None,
+        vectors: FloatArray,
+        lengths: FloatArray,
+        rows: IntArray,
+        likes: IntArray,
+        share: FloatArray,
+    ) -> list[FloatArray]:
+        if vector is None:
+            return [np.full(len(rows), np.nan, dtype=np.float32)] * len(OF_A_MODEL)
+        mine, known = vectors[rows], lengths[rows] > 0
+        score = mine @ vector
+        score[~known] = np.nan
+        score /= max(float(np.nanmax(score, initial=-np.inf)), 1e-9)
+        rank = np.empty(len(rows), dtype=np.float32)
+        rank[np.argsort(-score, kind="stable")] = np.log1p(np.arange(len(rows)))
+        rank[~known] = np.nan
+        best = mean = np.full(len(rows), np.nan, dtype=np.float32)
+        likes = likes[lengths[likes] > 0]
+        if len(likes):
+            unit = (vectors[likes] / lengths[likes, None]).T
+            cosines = mine @ unit / np.where(known, lengths[rows], np.nan)[:, None]
+            best, mean = cosines.max(axis=1), cosines.mean(axis=1)
+        return [score, rank, score.clip(min=0) * share, best, mean]
+
+
+def liked(history: History) -> IntArray:
+    """(n,) int32 rows of the events with weight, oldest first."""
+    return history.rows[history.weights > 0]
+
+
+def n_liked(history: History) -> int:
+    """How many different items the user liked."""
+    return len(np.unique(liked(history)))
+
+
+def by_formula(feature: FloatArray, recent_demand: FloatArray) -> FloatArray:
+    """The order by one feature, (m,) float32: from 0 on; below 0, by demand, what the feature knows nothing about."""
+    unknown = recent_demand / (1 + recent_demand) - 1
+    ordered: FloatArray = np.where(np.isnan(feature), unknown, feature.clip(min=0)).astype(np.float32)
+    return ordered

@@ -1,0 +1,114 @@
+"""One body for every error: {"error": {"code", "message", "field", "request_id"}}."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from serving.api import examples
+from serving.stores.protocol import StoreError
+
+log = logging.getLogger(__name__)
+
+CODES = {413: "too_large", 422: "invalid_request", 429: "too_many_requests", 500: "internal", 503: "not_ready"}
+
+
+class Problem(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str
+    field: str | None
+    request_id: str
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: Problem
+
+
+class ApiError(Exception):
+    """Ends a request with `status` and a message that is safe to show."""
+
+    def __init__(self, status: int, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.field = field
+
+
+def response(status: int, message: str, request_id: str, field: str | None = None) -> JSONResponse:
+    """An error as it goes out."""
+    code = CODES.get(status) or HTTPStatus(status).name.lower()
+    body = ErrorBody(error=Problem(code=code, message=message, field=field, request_id=request_id))
+    return JSONResponse(body.model_dump(), status, headers={"retry-after": "1"} if status == 503 else None)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The part of the OpenAPI document that says which errors a route may end in, each with an example."""
+    return {
+        status: {
+            "model": ErrorBody,
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/json": {"example": examples.ERRORS[status]}},
+        }
+        for status in statuses
+    }
+
+
+def handle(app: FastAPI) -> None:
+    """Give all errors that the app knows of the same body; the rest is caught in
+    `serving/middleware/request_ids.py`.
+    """
+
+    @app.exception_handler(ApiError)
+    async def on_api_error(request: Request, error: ApiError) -> JSONResponse:
+        return response(error.status, error.message, request.state.request_id, error.field)
+
+    @app.exception_handler(StoreError)
+    async def on_store_error(request: Request, error: StoreError) -> JSONResponse:
+        log.error("request %s: %s", request.state.request_id, error)
+        return response(503, "the store keeps nothing now; nothing was taken, send it again", request.state.request_id)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        field, message = _first(error)
+        return response(422, message, request.state.request_id, field)
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400:  # raised by FastAPI for a body that cannot be decoded
+            return response(422, "the body is not valid JSON in UTF-8", request.state.request_id)
+        where = f"{request.method} {request.url.path}: {error.detail}; the routes are listed at /docs"
+        answer = response(error.status_code, where, request.state.request_id)
+        answer.headers.update(error.headers or {})
+        return answer
+
+
+def problem(first: Mapping[str, Any], within: int) -> tuple[str | None, str]:
+    """Field and message of what pydantic found; the first `within` parts of its place are not told."""
+    field = ".".join(str(part) for part in first["loc"][within:]) or None
+    message = f"{field or 'the body'}: {first['msg'].removeprefix('Value error, ')}"
+    if first["type"] == "extra_forbidden":
+        message = f"{field}: no such field"
+    elif first["type"] != "missing":
+        found = repr(first["input"])
+        message += f", found {found if len(found) <= 80 else found[:77] + '...'}"
+    return field, message
+
+
+def _first(error: RequestValidationError) -> tuple[str | None, str]:
+    """Field and message of the first of the problems."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return None, f"the body is not valid JSON: {first['ctx']['error']} at character {first['loc'][-1]}"
+    if isinstance(first["input"], bytes):
+        return None, "the body is not read as JSON without the header content-type: application/json"
+    return problem(first, 2 if first["loc"][1:2] in (("one",), ("many",)) else 1)  # a body that may be a list

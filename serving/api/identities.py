@@ -1,0 +1,26 @@
+"""Who is who, and who wants to be forgotten."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from serving.api.fields import Asked, Identifier
+
+
+class MergeRequest(Asked):
+    """A visitor turned out to be a user."""
+
+    anonymous_id: Identifier
+    user_id: Identifier
+
+
+class Merged(BaseModel):
+    """What came of it."""
+
+    events: Annotated[int, Field(description="events of the visitor that are the user's now")]
+
+
+class Forgotten(BaseModel):
+    """What was deleted."""
+
+    deleted: Annotated[dict[str, int], Field(description="rows by table of the store")]

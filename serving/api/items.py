@@ -1,0 +1,64 @@
+"""What the shop says of its items between two trainings: stock, prices, and items that nobody has seen before."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Discriminator, Field, Tag
+
+from serving.api.fields import Asked, Identifier, Timestamp
+from serving.stores.protocol import Item, Store
+
+MAX_ITEMS = 1000
+
+Text = Annotated[str | None, Field(max_length=20_000, pattern=r"^[^\x00]*$")]
+
+
+class PostedItem(Asked):
+    """An item; what is absent or null stays as it was."""
+
+    item_id: Identifier
+    title: Annotated[Text, Field(description="absent for a new item: its id")] = None
+    text: Annotated[Text, Field(description="a new item is placed among the others by title, text and categories")] = (
+        None
+    )
+    categories: Annotated[list[Identifier] | None, Field(max_length=100, description="the most general first")] = None
+    price: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    available: Annotated[
+        bool | None, Field(description="false: out of stock, not shown; absent for a new item: true")
+    ] = None
+    first_seen: Annotated[Timestamp | None, Field(description="since when it is sold, ISO 8601 with a zone")] = None
+
+
+class ItemsAnswer(BaseModel):
+    """What became of the items; they are durable."""
+
+    upserted: int
+
+
+def _one_or_many(body: Any) -> str:
+    return "many" if isinstance(body, list) else "one"
+
+
+Many = Annotated[list[PostedItem], Field(min_length=1, max_length=MAX_ITEMS)]
+OneOrMany = Annotated[Annotated[PostedItem, Tag("one")] | Annotated[Many, Tag("many")], Discriminator(_one_or_many)]
+
+
+async def upsert(store: Store, posted: list[PostedItem]) -> ItemsAnswer:
+    """Keep the items; every worker serves them a moment later, see `serving/live/store_watcher.py`.
+
+    Raises:
+        StoreError: nothing of this request is acknowledged.
+    """
+    await store.upsert_items([_kept(item) for item in posted])
+    return ItemsAnswer(upserted=len(posted))
+
+
+def _kept(item: PostedItem) -> Item:
+    return Item(
+        item_id=item.item_id,
+        title=item.title,
+        text=item.text,
+        categories=None if item.categories is None else tuple(item.categories),
+        price=item.price,
+        available=item.available,
+        first_seen=item.first_seen.timestamp() if item.first_seen else None,
+    )

@@ -1,0 +1,217 @@
+"""Requests for recommendations and their answers. Descriptions and examples are what the page at /docs shows."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from serving.api import examples
+from serving.api.fields import MAX_LIST_LENGTH, WHOLE, Asked, Identifier, K, Timestamp, Variant
+
+MAX_CURSOR_LENGTH = 65_536
+MAX_BATCH = 100
+MAX_FILTER_LENGTH = 2_000
+
+
+class SessionEvent(Asked):
+    """Something that the client knows its user did."""
+
+    item_id: Identifier
+    event: Annotated[
+        str | None,
+        Field(max_length=64, description="an event of the data set, such as purchase; without it the weight is 1"),
+    ] = None
+    timestamp: Annotated[
+        Timestamp | None, Field(description="ISO 8601 with a zone; without it the event counts as of now")
+    ] = None
+
+
+class Options(Asked):
+    """What can be set for one request."""
+
+    explain: Annotated[bool, Field(description="say of every item which items of the history brought it up")] = False
+    diversity: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="0: best first, 1: as different as can be; absent: as the shop set it"),
+    ] = None
+    seed: Annotated[
+        int, Field(ge=0, lt=2**31), WHOLE, Field(description="the same seed draws the same random items")
+    ] = 0
+
+
+UserId = Annotated[Identifier | None, Field(description="absent for an anonymous visitor")]
+AnonymousId = Annotated[
+    Identifier | None, Field(description="a visitor's id, such as that of a cookie; what it did counts too")
+]
+Session = Annotated[
+    list[SessionEvent],
+    Field(max_length=MAX_LIST_LENGTH, description="oldest first; added to what is known of the user"),
+]
+Excluded = Annotated[
+    list[Identifier], Field(max_length=MAX_LIST_LENGTH, description="items that may not be in the answer")
+]
+Surface = Annotated[
+    str | None, Field(min_length=1, max_length=64, description="where it is shown, such as home or cart; is logged")
+]
+
+
+class WhoAsks(Asked):
+    """Who asks and what the client knows of them: the part that several requests share."""
+
+    user_id: UserId = None
+    anonymous_id: AnonymousId = None
+    session: Session = Field(default_factory=list)
+    session_id: Annotated[Identifier | None, Field(description="for experiments that draw sessions")] = None
+    surface: Surface = None
+    attributes: Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=64)], Identifier],
+        Field(max_length=50, description="what experiments target, such as country"),
+    ] = Field(default_factory=dict)
+    variant: Annotated[Variant | None, Field(description="a variant of the bundle; absent for the default one")] = None
+    options: Annotated[Options, Field(description="settings of this request")] = Options()
+
+    def widened(self, **more: Any) -> "RecommendRequest":
+        """As a request for recommendations; unchecked, because it was checked, and may want more than a page."""
+        return _PLAIN.model_copy(update={**dict(self), **more})
+
+
+class RecommendRequest(WhoAsks):
+    """Who asks, what the client knows of them, which items are allowed, and how many are wanted."""
+
+    categories: Annotated[
+        list[Identifier], Field(max_length=100, description="what a new user chose to see; used while little is known")
+    ] = Field(default_factory=list)
+    k: K = 10
+    cursor: Annotated[
+        Annotated[str, Field(max_length=MAX_CURSOR_LENGTH, json_schema_extra={"format": "recsys-cursor"})] | None,
+        Field(description="`next_cursor` of the page before"),
+    ] = None
+    exclude_ids: Excluded = Field(default_factory=list)
+    filter: Annotated[
+        Annotated[str, Field(min_length=1, max_length=MAX_FILTER_LENGTH, json_schema_extra={"format": "recsys-filter"})]
+        | None,
+        Field(description='such as category = "garden" and price < 20'),
+    ] = None
+    candidates: Annotated[
+        list[Identifier] | None,
+        Field(min_length=1, max_length=MAX_LIST_LENGTH, description="only these items may be in the answer"),
+    ] = None
+
+
+_PLAIN = RecommendRequest()  # pydantic's own model_construct takes 1 ms to find defaults
+
+
+class RankRequest(WhoAsks):
+    """Who asks, and the items to put in order."""
+
+    candidates: Annotated[
+        list[Identifier],
+        Field(min_length=1, max_length=MAX_LIST_LENGTH, description="items to put in order, all that may be shown"),
+    ]
+
+
+class BatchRequest(Asked):
+    """Several requests in one."""
+
+    requests: Annotated[list[RecommendRequest], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class SimilarRequest(Asked):
+    """Which item, and how many like it are wanted."""
+
+    item_id: Identifier
+    k: K = 10
+    exclude_ids: Excluded = Field(default_factory=list)
+
+
+class Reason(BaseModel):
+    """One part of why an item is shown; the shares of its reasons add up to its score."""
+
+    kind: Annotated[
+        str,
+        Field(
+            description="history: an item of the history adds `share` to the score; candidate: the same, to the score "
+            "by which a learned ranker got to choose; else the source, which has a reason of its own"
+        ),
+    ]
+    item_id: Annotated[str | None, Field(description="of the history; null with a share: all others together")]
+    title: str | None
+    share: Annotated[float | None, Field(description="what it adds to the score")]
+    without: Annotated[float | None, Field(description="the score, had the user never met this item")]
+
+
+class Item(BaseModel):
+    """One place of the answer."""
+
+    item_id: str
+    rank: Annotated[int, Field(description="1 is the best")]
+    score: Annotated[float, Field(description="comparable only among items of the same source in this answer")]
+    confidence: Annotated[
+        float | None,
+        Field(description="probability that the user wants it, calibrated on past choices; null: was not measured"),
+    ]
+    source: Annotated[str, Field(description="the stage that put the item here: a model, `popular`, `static`, ...")]
+    fallback: Annotated[bool, Field(description="true when the variant's own sources had no item for this place")]
+    boost: Annotated[
+        float,
+        Field(description="what the shop's rules counted the score by in the order; 1: nothing, see docs/rules.md"),
+    ] = 1.0
+    title: str
+    categories: list[str]
+    propensity: Annotated[
+        float | None, Field(description="the probability of this item in this place; null where nothing explores")
+    ] = None
+    team: Annotated[str | None, Field(description="which of two interleaved variants put it here: a or b")] = None
+    reasons: Annotated[list[Reason], Field(description="the largest share first; empty without options.explain")]
+
+
+class Experiment(BaseModel):
+    """The experiment that chose the variant."""
+
+    name: str
+    variant: str
+    propensity: Annotated[float, Field(description="the probability of this variant for this user")]
+    unit: Annotated[str, Field(description="the id that was drawn: of the user, the visitor or the session")]
+
+
+class Meta(BaseModel):
+    """How the answer came about."""
+
+    variant: str
+    experiment: Annotated[Experiment | None, Field(description="null when no experiment chose the variant")]
+    segment: Annotated[str, Field(description="cold_user: nothing is known, few: hardly anything, warm: enough")]
+    fallback: Annotated[bool, Field(description="true when at least one item came from the fallback")]
+    fallback_reason: Annotated[
+        str | None,
+        Field(
+            description="no_history, history_unknown_to_models, item_unknown_to_models, too_few_candidates, "
+            "low_confidence, deadline, part_failed, shed"
+        ),
+    ]
+    degraded: Annotated[bool, Field(description="true when a part failed and the answer was made without it")]
+    failed: Annotated[list[str], Field(description="the parts that failed")]
+    shortfall: Annotated[str | None, Field(description="why there are fewer than k items; null when there are k")]
+    bundle_id: str
+    model: Annotated[str | None, Field(description="the models that were asked, joined by +; null: none was")]
+    dataset: str
+    trained_until: Annotated[datetime, Field(description="the last moment of the data behind this answer")]
+    rules_version: Annotated[str | None, Field(description="version of the house rules; null: there are none")]
+    timings_ms: Annotated[dict[str, float], Field(description="milliseconds by step, and their `total`")]
+
+
+class Answer(BaseModel):
+    """Items best first, none of them twice, seen or excluded."""
+
+    request_id: Annotated[str, Field(description="send it with the events that follow from this answer")]
+    items: list[Item]
+    meta: Meta
+    warnings: Annotated[list[str], Field(description="what in the request had no effect, and why")]
+    next_cursor: Annotated[str | None, Field(description="send it as `cursor` for the next page; null: there is none")]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ANSWER]})
+
+
+class BatchAnswer(BaseModel):
+    """One answer for each request, in their order; their ids are that of the batch, with the position behind it."""
+
+    answers: list[Answer]

@@ -1,0 +1,94 @@
+"""API keys: `python -m serving.api_keys --name shop --scope recommend` prints a new one, and the line that admits it.
+
+A line reads `name:scope+scope:sha256 of the key in hex`. The key itself is kept nowhere: it is 256 random bits, so that
+its plain hash gives nothing away. RECSYS_API_KEYS holds the lines, parted by white space, or names a file with them.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Scope(StrEnum):
+    """What a key is good for."""
+
+    RECOMMEND = "recommend"
+    EVENTS = "events"
+    ADMIN = "admin"
+
+
+LINE = re.compile(r"(?P<name>[\w.-]+):(?P<scopes>\w+(?:\+\w+)*):(?P<sha256>[0-9a-f]{64})")
+
+
+@dataclass(frozen=True)
+class Key:
+    """Who a key belongs to, and what it is good for."""
+
+    name: str
+    scopes: frozenset[Scope]
+    sha256: str = field(repr=False)
+
+
+def parse(text: str) -> tuple[Key, ...]:
+    """The keys of a file or of the lines themselves; `#` begins a comment in a file.
+
+    Raises:
+        ValueError: "key 2 of RECSYS_API_KEYS is not `name:scope+scope:sha256 in hex`, nor is the value a file"
+    """
+    if not text.strip():
+        return ()
+    if "\n" not in text and len(text) < 4096 and Path(text).is_file():
+        text = re.sub(r"#.*", "", Path(text).read_text(encoding="utf-8"))
+    return tuple(_key(line, number) for number, line in enumerate(text.split(), 1))
+
+
+def find(keys: Iterable[Key], presented: str) -> Key | None:
+    """The key that was presented; every one is compared, in constant time."""
+    digest = hashlib.sha256(presented.encode()).hexdigest()
+    found = None
+    for key in keys:
+        if hmac.compare_digest(key.sha256, digest):
+            found = key
+    return found
+
+
+def new(name: str, scopes: Iterable[Scope]) -> tuple[str, str]:
+    """A new key, and the line that admits it."""
+    key = secrets.token_urlsafe(32)
+    return key, f"{name}:{'+'.join(scopes)}:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _key(line: str, number: int) -> Key:
+    # never quote the line: somebody may have written the key itself into it
+    match = LINE.fullmatch(line)
+    if match is None:
+        raise ValueError(
+            f"key {number} of RECSYS_API_KEYS is not `name:scope+scope:sha256 in hex`, nor is the value a file"
+        )
+    scopes = match["scopes"].split("+")
+    if unknown := sorted(set(scopes) - set(Scope)):
+        raise ValueError(f"key {match['name']!r} of RECSYS_API_KEYS has no scope {unknown[0]!r}; {', '.join(Scope)}")
+    return Key(match["name"], frozenset(map(Scope, scopes)), match["sha256"])
+
+
+def main(
+    name: Annotated[str, typer.Option(help="whose key it is; letters, digits, dot, dash", show_default=False)],
+    scope: Annotated[list[Scope], typer.Option(help="may be given several times", show_default=False)],
+) -> None:
+    """Make a key. Give the first line to the client; add the second to RECSYS_API_KEYS."""
+    key, line = new(name, scope)
+    if LINE.fullmatch(line) is None:
+        raise typer.BadParameter(f"{name!r} is not of letters, digits, dot and dash")
+    print(f"key   {key}\nline  {line}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

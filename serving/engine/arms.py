@@ -1,0 +1,169 @@
+"""Which arm a request gets. OpenFeature is the hook point: our own assigner is one provider, any other plugs in.
+
+RECSYS_FLAG_PROVIDER names another one as `package.module:factory`. It is asked for a string flag with the name of an
+experiment and answers the name of an arm; all else (which variant that is, exploration, exposures, readout) stays.
+Whatever a provider does, the request is answered: when it fails, by the default variant, and the failure is counted.
+"""
+
+import importlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from openfeature import api
+from openfeature.evaluation_context import EvaluationContext
+from openfeature.flag_evaluation import (
+    FlagEvaluationDetails,
+    FlagEvaluationOptions,
+    FlagResolutionDetails,
+    FlagValueType,
+    Reason,
+)
+from openfeature.hook import Hook, HookContext, HookHints
+from openfeature.provider import AbstractProvider, Metadata
+
+from recsys.errors import ParamsError
+from recsys.experiments.online import config
+from recsys.experiments.online.assignment import Assignment, Subject, assign_one
+from recsys.experiments.online.config import Arm
+from serving import metrics
+from serving.file_stamp import stamp
+
+log = logging.getLogger(__name__)
+
+DOMAIN = "recsys"
+NOBODY = ""  # the value of a flag for those who take no part
+NAMED = ("segment", "surface")
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The arm that a request was given, and what it stands for."""
+
+    assignment: Assignment
+    arm: Arm
+
+
+class Buckets(AbstractProvider):
+    """Our own assigner: a hash of the unit, as `experiments.yaml` says. Needs nothing but the context it is given."""
+
+    def __init__(self, following: "Following") -> None:
+        super().__init__()
+        self._following = following
+
+    def get_metadata(self) -> Metadata:
+        """Its name."""
+        return Metadata("buckets")
+
+    def resolve_string_details(
+        self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[str]:
+        """The name of the arm; the default value for those who take no part."""
+        experiments, found = self._following.experiments, None
+        if evaluation_context is not None and evaluation_context.targeting_key:
+            about: dict[str, Any] = dict(evaluation_context.attributes)
+            segment, surface = (about.pop(name, None) for name in NAMED)
+            units = {experiments.experiments[flag_key].unit: evaluation_context.targeting_key}
+            found = assign_one(experiments, flag_key, Subject(units, segment, surface, about), datetime.now(UTC))
+        if found is None:
+            return FlagResolutionDetails(default_value, reason=Reason.DEFAULT)
+        reason = Reason.TARGETING_MATCH if found.forced else Reason.SPLIT
+        return FlagResolutionDetails(found.arm, reason=reason, variant=found.arm)
+
+    def _only_strings(
+        self, flag_key: str, default_value: Any, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[Any]:
+        return FlagResolutionDetails(default_value, reason=Reason.DEFAULT)
+
+    resolve_boolean_details = resolve_integer_details = _only_strings
+    resolve_float_details = resolve_object_details = _only_strings
+
+
+class Exposing(Hook):
+    """After a flag was asked for: notes the arm, which the service writes with the items that were shown."""
+
+    def __init__(self) -> None:
+        self.noted: tuple[str, str, bool] | None = None
+
+    def after(self, hook_context: HookContext, details: FlagEvaluationDetails[FlagValueType], hints: HookHints) -> None:
+        """Keep experiment, arm, and whether it was forced."""
+        if details.value != NOBODY:
+            forced = details.reason == Reason.TARGETING_MATCH
+            self.noted = (hook_context.flag_key, str(details.value), forced)
+
+
+class Following:
+    """`experiments.yaml` as it is now: read again when it changes; a file that is wrong is refused as a whole."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ParamsError: the file is there and wrong."""
+        self._path, self._seen = path, stamp(path)
+        self.experiments, self.version = config.load(path)
+        self.reason: str | None = None
+
+    def reload(self) -> None:
+        """Take over a changed file; the old experiments go on beside a wrong one, and `reason` says why."""
+        found = stamp(self._path)
+        if found == self._seen:
+            return
+        self._seen = found
+        try:
+            self.experiments, self.version = config.load(self._path)
+            self.reason = None
+            log.info("experiments: version %s", self.version)
+        except ParamsError as error:
+            self.reason = str(error)
+            log.error("the experiments stay as they were: %s", error)
+
+
+class Assigner:
+    """Asks the provider for every running experiment, in the order of the file; the first arm is the request's."""
+
+    def __init__(self, following: Following, provider: str = "") -> None:
+        """Raises ParamsError: "RECSYS_FLAG_PROVIDER 'x:y': ..."."""
+        self._following = following
+        api.set_provider(_provider(provider) if provider else Buckets(following), domain=DOMAIN)
+        self._client = api.get_client(DOMAIN)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is any experiment at all."""
+        return bool(self._following.experiments.experiments)
+
+    def pick(self, units: Mapping[config.Unit, str], about: Mapping[str, str]) -> Picked | None:
+        """units: as in `Subject`; about: segment, surface and the attributes of the request."""
+        for name, experiment in self._following.experiments.experiments.items():
+            unit = units.get(experiment.unit)
+            if unit is None or not experiment.running(datetime.now(UTC)):
+                continue
+            exposing = Exposing()
+            details = self._client.get_string_details(
+                name, NOBODY, EvaluationContext(unit, dict(about)), FlagEvaluationOptions(hooks=[exposing])
+            )
+            if details.error_code is not None:
+                metrics.FLAG_FAILURES.labels(name).inc()
+                log.warning("experiment %s: the provider failed (%s)", name, details.error_message)
+            elif exposing.noted is not None:
+                _, arm, forced = exposing.noted
+                if arm in experiment.arms:
+                    weight = 1.0 if forced else experiment.arms[arm].weight
+                    return Picked(Assignment(name, arm, unit, weight, forced), experiment.arms[arm])
+                metrics.FLAG_FAILURES.labels(name).inc()
+                log.warning("experiment %s: the provider answered %r, which is no arm of it", name, arm)
+        return None
+
+
+def _provider(named: str) -> AbstractProvider:
+    module, _, factory = named.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), factory)()
+    except Exception as error:
+        raise ParamsError(f"RECSYS_FLAG_PROVIDER {named!r}: cannot be made ({error}); wanted module:factory") from error
+    if not isinstance(made, AbstractProvider):
+        raise ParamsError(
+            f"RECSYS_FLAG_PROVIDER {named!r}: made a {type(made).__name__}, wanted an OpenFeature provider"
+        )
+    return made

@@ -1,0 +1,129 @@
+"""The shop's rules: one YAML file, followed while the API runs. See docs/rules.md.
+
+    house = House(settings.rules, must_exist="rules" in settings.model_fields_set)    # at start; a bad file is refused
+    house.reload(engine.bundle)                      # every half second, in a thread; quick when nothing changed
+    house.shape(engine.bundle)                       # once before a new bundle is swapped in: it compiles the rules
+    recommender.recommend(query, house.shape(engine.bundle, surface=asked.surface, diversity=asked.options.diversity))
+
+`house.version` goes into the answer and into the keys of caches; read it before the shape, so that no answer by older
+rules is kept under a newer version. `house.reason` says why the file is not what counts.
+"""
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from recsys.bundle.bundle import Bundle
+from recsys.business_rules.schema import Rules, read
+from recsys.business_rules.slate import HouseShape, compiled
+from recsys.errors import ParamsError
+from serving.file_stamp import stamp
+
+log = logging.getLogger(__name__)
+
+BUNDLES = 3  # that compiled rules are kept for: the old, the new, and one in the shadow
+NO_RULES = Rules()
+
+
+@dataclass(frozen=True)
+class _Current:
+    """Rules with their version, and what they were compiled to; one object, so that a change is one assignment."""
+
+    rules: Rules = NO_RULES
+    version: str | None = None
+    shapes: dict[int, HouseShape] = field(default_factory=dict)
+
+
+class House:
+    """The rules that count. A file that cannot be used is refused as a whole, and the rules before it stay.
+
+    reason: why the file is not what counts, or what of it has no effect; None while all is well.
+    """
+
+    def __init__(self, path: Path, must_exist: bool = False) -> None:
+        """Read the rules; no file, no rules.
+
+        Raises:
+            ParamsError: as `recsys/business_rules/schema.py` says. An API that started without its rules might show
+            what they
+                forbid.
+        """
+        self._path = path
+        self._seen = self._tried = stamp(path)
+        self._lock = Lock()
+        self.reason: str | None = None
+        self._current = _read(path) if must_exist or self._seen else _Current()
+
+    @property
+    def version(self) -> str | None:
+        """Hash of the file's text; None while there is no file."""
+        return self._current.version
+
+    def reload(self, bundle: Bundle) -> bool:
+        """Take over a changed file, once it is the same in two calls: the first may have met it half written.
+
+        Returns True when other rules count now. A file that cannot be read, or that names what the catalogue of
+        `bundle` does not have, changes nothing and is reported once.
+        """
+        found = stamp(self._path)
+        settled, self._seen = found == self._seen, found
+        if found == self._tried or not settled:
+            return False
+        self._tried = found
+        try:
+            changed = _read(self._path)
+            shape, missing = compiled(changed.rules, bundle)
+            if missing:
+                raise ParamsError(f"{self._path}: {missing[0]} is not in the catalogue: correct it or take it out")
+        except ParamsError as error:
+            self._report(f"{error}; the rules of version {self.version} stay")
+            return False
+        changed.shapes[id(bundle)] = shape
+        self._current, self.reason = changed, None
+        log.info("%s: rules of version %s count now", self._path, self.version)
+        return True
+
+    def shape(
+        self, bundle: Bundle, surface: str | None = None, diversity: float | None = None, now: float | None = None
+    ) -> HouseShape | None:
+        """What the house wishes of an answer now; None when it wishes for nothing.
+
+        diversity: 0..1 in place of what the file says; now: UTC seconds, for pins. What the rules name and this bundle
+        does not have is passed over and reported: a new bundle is not refused for an item that is gone.
+        """
+        current = self._current
+        if current.rules == NO_RULES and not diversity:
+            return None
+        shape = current.shapes.get(id(bundle))
+        if shape is None or shape.bundle is not bundle:
+            shape = self._compile(current, bundle)
+        return shape.at(time.time() if now is None else now, surface, diversity)
+
+    def _compile(self, current: _Current, bundle: Bundle) -> HouseShape:
+        shape, missing = compiled(current.rules, bundle)
+        if missing:
+            self._report(f"{self._path}: {missing[0]} is not in the catalogue of this bundle: it has no effect")
+        with self._lock:
+            current.shapes.pop(id(bundle), None)
+            current.shapes[id(bundle)] = shape
+            if len(current.shapes) > BUNDLES:
+                current.shapes.pop(next(iter(current.shapes)))
+        return shape
+
+    def _report(self, reason: str) -> None:
+        if reason != self.reason:
+            log.warning(reason)
+        self.reason = reason
+
+
+def _read(path: Path) -> _Current:
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ParamsError(f"{path}: the rules cannot be read ({reason}); name the file in RECSYS_RULES") from error
+    return _Current(read(text, path), hashlib.sha256(content).hexdigest()[:12])

@@ -1,0 +1,25 @@
+"""An arm that explores: random items in some places of an answer that was made as ever."""
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+
+from recsys.contracts import Query, Shape
+from recsys.experiments.online.config import Explore
+from recsys.experiments.online.exploration import explore
+from recsys.recommend.recommender import Answer, Recommender
+
+
+def explored(
+    recommender: Recommender, query: Query, shape: Shape | None, answer: Answer, settings: Explore, request_id: str
+) -> tuple[Answer, list[float]]:
+    """The answer with random items in it, and the probability of each item in its place.
+
+    The pool is what the same recommender would have shown next, under the same rules; the dice are the request's id.
+    """
+    shown = np.array([slot.row for slot in answer.slots], dtype=np.int32)
+    wider = replace(query, k=settings.pool, exclude=np.concatenate([query.exclude, shown]))
+    pool = recommender.recommend(wider, shape).slots
+    found = explore([*answer.slots, *pool], len(answer.slots), settings, zlib.crc32(request_id.encode()))
+    return replace(answer, slots=tuple(found.slots)), found.propensities

@@ -1,0 +1,24 @@
+"""An arm that interleaves: two variants in one list, dealt by team draft; clicks tell whose picks are better."""
+
+import zlib
+from dataclasses import replace
+
+from recsys.contracts import Query, Shape
+from recsys.experiments.online.team_draft import team_draft
+from recsys.recommend.recommender import Answer, Recommender
+
+
+def interleaved(
+    second: Recommender, query: Query, shape: Shape | None, answer: Answer, request_id: str
+) -> tuple[Answer, list[str]]:
+    """The list of the answer and of the second variant in one, and the team of each place: `a` is the answer's own.
+
+    The coin that says who picks first is the request's id.
+    """
+    other = second.recommend(query, shape)
+    slots = {slot.row: slot for slot in (*other.slots, *answer.slots)}
+    first, last = ([str(slot.row) for slot in each.slots] for each in (answer, other))
+    drafted = team_draft(first, last, query.k, zlib.crc32(request_id.encode()))
+    failed = tuple(dict.fromkeys((*answer.failed, *other.failed)))
+    dealt = replace(answer, slots=tuple(slots[int(row)] for row, _ in drafted), failed=failed)
+    return dealt, [team for _, team in drafted]

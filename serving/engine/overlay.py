@@ -1,0 +1,64 @@
+"""What the store says besides the bundle, and what of it one request needs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+
+from recsys.bundle import item_upsert
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import FloatArray
+from serving.stores.protocol import Event, Item
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """Items that were changed or added since the bundle was made, as of `version` of the store, and recent likes.
+
+    likes: item_id -> events, to be added to `Catalogue.recent`. revision: another one whenever more than stock has
+    changed, so that another engine is needed.
+    """
+
+    version: int = 0
+    revision: int = 0
+    items: Mapping[str, Item] = field(default_factory=dict)
+    likes: Mapping[str, float] = field(default_factory=dict)
+
+    def over(self, bundle: Bundle) -> Bundle:
+        """The bundle as it is served now; its array `available` is a copy that may be written to."""
+        served = item_upsert.upsert(bundle, self._frame())
+        available, recent = served.catalogue.available.copy(), self._recent(served)
+        return replace(served, catalogue=replace(served.catalogue, available=available, recent=recent))
+
+    def _frame(self) -> pl.DataFrame:
+        items = self.items.values()
+        columns = {name: [getattr(item, name) for item in items] for name in item_upsert.SAID if name != "first_seen"}
+        seen = [datetime.fromtimestamp(item.first_seen, tz=UTC) if item.first_seen else None for item in items]
+        return pl.DataFrame({**columns, "first_seen": seen}, schema=item_upsert.SAID)
+
+    def _recent(self, bundle: Bundle) -> FloatArray:
+        recent = bundle.catalogue.recent.copy()
+        for item_id, count in self.likes.items():
+            row = bundle.catalogue.ids.position(item_id)
+            if row is not None:
+                recent[row] += np.float32(count)
+        return recent
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the store says of the one who asks: events, oldest first, with the version of that history.
+
+    forgotten: what the bundle still holds of this user may not be used; failed: the store could not be asked.
+    """
+
+    events: Sequence[Event] = ()
+    version: int = 0
+    forgotten: bool = False
+    failed: bool = False
+
+
+NOTHING = Fresh()
+NOBODY = Known()

@@ -1,0 +1,148 @@
+"""From a request to the query that the recommender understands: external ids become rows, times become seconds."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import EMPTY_HISTORY, BoolArray, History, IntArray, Query
+from recsys.errors import FilterError
+from recsys.filters.masks import Filters
+from serving.api.errors import ApiError
+from serving.api.schemas import RecommendRequest, SessionEvent
+from serving.engine.overlay import Known
+from serving.stores.protocol import Event
+
+NEUTRAL_WEIGHT = 1.0
+# what an event tells of a taste where the data set does not say; a dislike is seen, and not liked
+DEFAULT_WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "dislike": 0.0}
+WARM_EVENTS = 5
+
+Position = Callable[[str], int | None]
+Told = tuple[int, float, float]  # row, weight, time
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How requests are read: the rows of one bundle, what its events weigh, and its items by what a filter says."""
+
+    bundle: Bundle
+    position: Position
+    weights: Mapping[str, float]
+    filters: Filters
+
+    def query(self, asked: RecommendRequest, known: Known, deadline: float) -> tuple[Query, list[str]]:
+        """The query, and a warning for everything in the request that has no effect or less than it could.
+
+        The history is what the bundle knows of the user, what the store has heard since, and what the client sent, by
+        time.
+
+        Raises:
+            ApiError: 422, the filter cannot be read.
+        """
+        warnings: list[str] = []
+        history = EMPTY_HISTORY
+        if asked.user_id is not None and not known.forgotten:
+            history = self.bundle.histories.of(asked.user_id)
+        told = self._stored(known.events, history)
+        if asked.session:
+            told += self._sent(asked.session, warnings)
+        if told:
+            history = _joined(history, told)
+        if asked.user_id is not None and not len(history) and not asked.session:
+            warnings.append(f"user_id {asked.user_id!r}: nothing is known of this user")
+        query = Query(
+            history=history,
+            k=asked.k,
+            now=clock(self.bundle, history),
+            user_id=asked.user_id or asked.anonymous_id,
+            exclude=self.rows(asked.exclude_ids),
+            seed=asked.options.seed,
+            only=self._only(asked, warnings),
+            categories=tuple(asked.categories),
+            deadline=deadline,
+        )
+        return query, warnings
+
+    def rows(self, item_ids: Iterable[str]) -> IntArray:
+        """(m,) int32 rows of those ids that the catalogue holds."""
+        found = [row for item_id in item_ids if (row := self.position(item_id)) is not None]
+        return np.array(found, dtype=np.int32)
+
+    def _only(self, asked: RecommendRequest, warnings: list[str]) -> BoolArray | None:
+        """The items that the filter and the candidates of the request both allow; None allows all."""
+        only = None
+        if asked.filter is not None:
+            try:
+                only = self.filters.mask(asked.filter)
+            except FilterError as error:
+                raise ApiError(422, str(error), "filter") from error
+        if asked.candidates is not None:
+            unknown = [item_id for item_id in asked.candidates if self.position(item_id) is None]
+            if unknown:
+                n = len(asked.candidates)
+                warnings.append(f"candidates: {len(unknown)} of {n} are not in the catalogue, such as {unknown[0]!r}")
+            mine = self.filters.candidates(self.rows(asked.candidates))
+            only = mine if only is None else only & mine
+        return only
+
+    def _stored(self, events: Iterable[Event], history: History) -> list[Told]:
+        """Events of the store, but for those that the bundle was made of."""
+        told = []
+        until = self.bundle.manifest.trained_until.timestamp()
+        for event in events:
+            row = self.position(event.item_id)
+            if row is None:
+                continue
+            if event.timestamp <= until and ((history.rows == row) & (history.times == event.timestamp)).any():
+                continue
+            told.append((row, self.weights.get(event.event, NEUTRAL_WEIGHT), event.timestamp))
+        return told
+
+    def _sent(self, session: list[SessionEvent], warnings: list[str]) -> list[Told]:
+        """What the client sent. Times in the future count as now; so do absent ones."""
+        moment = time.time()
+        told = []
+        for place, event in enumerate(session):
+            row = self.position(event.item_id)
+            if row is None:
+                warnings.append(f"session.{place}.item_id {event.item_id!r}: not in the catalogue, ignored")
+                continue
+            if event.event is not None and event.event not in self.weights:
+                choices = ", ".join(self.weights)
+                warnings.append(f"session.{place}.event {event.event!r}: not one of {choices}; counted as weight 1")
+            weight = self.weights.get(event.event or "", NEUTRAL_WEIGHT)
+            told.append((row, weight, min(event.timestamp.timestamp(), moment) if event.timestamp else moment))
+        return told
+
+
+def weights(bundle: Bundle) -> dict[str, float]:
+    """What events weigh: as in the data set, and by default for the usual ones that it does not have."""
+    return {**DEFAULT_WEIGHTS, **bundle.manifest.event_weights}
+
+
+def clock(bundle: Bundle, history: History) -> float:
+    """The moment a query is asked at, UTC seconds: the end of the data, or the user's last event if that is later.
+
+    Not the wall clock: it would let a taste fade by the age of the bundle, and what was measured would not be what is
+    served. A user's own events are what moves time on.
+    """
+    until = bundle.manifest.trained_until.timestamp()
+    return max(until, float(history.times[-1])) if len(history) else until
+
+
+def segment(history: History) -> str:
+    """The segment of the offline report that a user is in."""
+    return "warm" if len(history) >= WARM_EVENTS else "few" if len(history) else "cold_user"
+
+
+def _joined(history: History, told: list[Told]) -> History:
+    """The history with what was told, by time."""
+    rows, weights, times = zip(*told, strict=True)
+    joined_times = np.concatenate([history.times, times])
+    order = np.argsort(joined_times, kind="stable")
+    joined_rows = np.concatenate([history.rows, np.array(rows, dtype=np.int32)])
+    joined_weights = np.concatenate([history.weights, np.array(weights, dtype=np.float32)])
+    return History(joined_rows[order], joined_weights[order], joined_times[order])

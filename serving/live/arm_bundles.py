@@ -1,0 +1,61 @@
+"""Released bundles besides the current one that an arm of an experiment serves: loaded aside, dropped when unused."""
+
+import asyncio
+import logging
+
+from recsys.bundle import releases
+from recsys.errors import RecsysError
+from serving.engine import self_check
+from serving.engine.arms import Following
+from serving.engine.engine import Engine
+from serving.live.store_watcher import Freshness
+from serving.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+
+
+class OtherBundles:
+    """`engines` maps a bundle_id to what answers from it; a bundle that cannot be loaded is not in it."""
+
+    def __init__(self, settings: Settings, following: Following, freshness: Freshness) -> None:
+        self._settings, self._following, self._freshness = settings, following, freshness
+        self._refused: dict[str, str] = {}
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """bundle_id -> engine."""
+        return self._freshness.others
+
+    async def follow(self) -> None:
+        """Follow the experiments' file and what it names. Never returns."""
+        while True:
+            await asyncio.to_thread(self._following.reload)
+            await self.refresh()
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def refresh(self) -> None:
+        """Load what is named and not there or not fresh, drop what is not named any more."""
+        experiments = self._following.experiments.experiments.values()
+        wanted = {arm.bundle for experiment in experiments for arm in experiment.arms.values() if arm.bundle}
+        for bundle_id in self.engines.keys() - wanted:
+            del self.engines[bundle_id]
+        for bundle_id in wanted:
+            engine = self.engines.get(bundle_id)
+            if engine is not None and engine.fresh.revision == self._freshness.now.revision:
+                continue
+            try:
+                self.engines[bundle_id] = await asyncio.to_thread(self._open, bundle_id, engine)
+                self._refused.pop(bundle_id, None)
+            except RecsysError as error:
+                if self._refused.get(bundle_id) != str(error):
+                    log.error("an arm cannot be served: %s", error)
+                self._refused[bundle_id] = str(error)
+
+    def _open(self, bundle_id: str, engine: Engine | None) -> Engine:
+        if engine is not None:
+            return self._freshness.engine(engine.base)
+        bundle = releases.load(self._settings.releases / bundle_id, self._settings.public_key)
+        self_check.check(bundle)
+        return self._freshness.engine(bundle)

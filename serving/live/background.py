@@ -1,0 +1,106 @@
+"""What goes on beside the requests of one worker: follow the releases, the store and the rules, write exposures."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+
+from recsys.bundle.bundle import Bundle
+from recsys.recommend.circuit_breaker import Breakers, Limits
+from serving.engine.arms import Assigner, Following
+from serving.engine.business_rules import House
+from serving.engine.engine import Engine
+from serving.live.arm_bundles import OtherBundles
+from serving.live.exposure_writer import Exposures
+from serving.live.release_watcher import Live
+from serving.live.shadow import Shadow
+from serving.live.store_watcher import Freshness
+from serving.middleware.load_shedding import Load
+from serving.settings import Settings
+from serving.stores import open_store
+from serving.stores.guarded import GuardedStore
+from serving.stores.protocol import StoreError
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+RULES_SECONDS = 0.5
+
+
+class Background:
+    """`store` and `exposures` are None until the store was opened; `reason` says why they are."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ParamsError: the file of the rules or of the experiments cannot be used."""
+        self._settings = settings
+        self.guard = Breakers(Limits(slow_s=settings.deadline_ms / 2e3))
+        self.house = House(settings.rules, must_exist="rules" in settings.model_fields_set)
+        self.freshness = Freshness(self.house, self.guard)
+        self.live = Live(settings, self.freshness.engine)
+        following = Following(settings.experiments)
+        self.assigner = Assigner(following, settings.flag_provider)
+        self.other_bundles = OtherBundles(settings, following, self.freshness)
+        self.load = Load(settings.shed_requests, settings.deadline_ms / 1e3)
+        self.shadow: Shadow | None = None
+        if settings.shadow_bundle is not None:
+            self.shadow = Shadow(settings.shadow_bundle, settings.public_key, self._shadow_engine, self.load)
+        self.store: GuardedStore | None = None
+        self.exposures: Exposures | None = None
+        self.reason = "the store is being opened"
+
+    async def run(self) -> None:
+        """Never returns; what was opened is closed when it is cancelled.
+
+        The store comes first: an item that is sold out is so in the very first answer.
+        """
+        try:
+            await self._open()
+            async with asyncio.TaskGroup() as group:
+                followers = [self.load.watch, self.live.follow, self._follow_store, self._follow_rules]
+                followers.append(self.other_bundles.follow)
+                if self.shadow is not None:
+                    followers.append(self.shadow.run)
+                for follower in followers:
+                    group.create_task(_forever(follower))
+        finally:
+            if self.exposures is not None:
+                await self.exposures.close()
+            if self.store is not None:
+                await self.store.close()
+
+    def _shadow_engine(self, bundle: Bundle) -> Engine:
+        """With breakers of its own: what fails in the shadow says nothing about what is served."""
+        return Engine(bundle, version("recsys"), self.freshness.now, self.house, Breakers())
+
+    async def _follow_rules(self) -> None:
+        while True:
+            await asyncio.sleep(RULES_SECONDS)
+            if self.live.engine is not None:
+                await asyncio.to_thread(self.house.reload, self.live.engine.bundle)
+
+    async def _follow_store(self) -> None:
+        while self.store is None:
+            await asyncio.sleep(RETRY_SECONDS)
+            await self._open()
+        await self.freshness.follow(self.store, self.live)
+
+    async def _open(self) -> None:
+        try:
+            store = GuardedStore(await open_store(self._settings.store_url), self._settings.store_ms / 1e3)
+            await self.freshness.refresh(store, self.live)
+        except StoreError as error:
+            if str(error) != self.reason:
+                log.error("going on without the store: %s", error)
+            self.reason = str(error)
+        else:
+            self.store, self.exposures = store, Exposures(store)
+
+
+async def _forever(follower: Callable[[], Awaitable[None]]) -> None:
+    """What nobody expected in one of them stops neither it nor the others."""
+    while True:
+        try:
+            await follower()
+        except Exception:  # logged with its traceback, and tried again
+            log.exception("%s failed; it begins anew", follower.__qualname__)
+        await asyncio.sleep(RETRY_SECONDS)

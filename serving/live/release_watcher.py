@@ -1,0 +1,98 @@
+"""What this process serves: the current release, loaded aside and swapped in one assignment, or why not.
+
+An `Engine` never changes, and a request keeps the one that it began with: no answer mixes two bundles, and the old
+engine is freed when the last request that holds it ends. Every worker process follows the releases by itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from recsys.bundle import releases
+from recsys.bundle.bundle import Bundle
+from recsys.errors import RecsysError
+from serving import metrics
+from serving.engine import self_check
+from serving.engine.engine import Engine
+from serving.file_stamp import Stamp, stamp
+from serving.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+RETRY_SECONDS = 2.0
+RETRY_SECONDS_AT_MOST = 60.0  # while another bundle serves: each try hashes the refused one again
+
+
+def build_engine(bundle: Bundle) -> Engine:
+    """An engine of this version."""
+    return Engine(bundle, version("recsys"))
+
+
+class Live:
+    """`engine` is what is served, None until there is something; `reason` says why the current release is not it."""
+
+    def __init__(self, settings: Settings, build: Callable[[Bundle], Engine] = build_engine) -> None:
+        self._settings = settings
+        self._build = build
+        self._state = settings.releases / releases.STATE
+        self.engine: Engine | None = None
+        self.reason = "the bundle is being loaded"
+
+    async def follow(self) -> None:
+        """Serve the current release, and each one that becomes current after it. Never returns."""
+        wait = RETRY_SECONDS
+        while True:
+            seen = stamp(self._state)  # before the look, so that what changes meanwhile is noticed afterwards
+            try:
+                await self._look()
+            except RecsysError as error:
+                self._refuse(str(error))
+            except Exception as error:  # noqa: BLE001 (logged with its traceback; the next try may succeed)
+                self._refuse("the bundle cannot be opened; the log says why", error)
+            else:
+                self.reason = ""
+                metrics.REFUSED.set(0)
+                wait = float("inf")
+            changed = await self._changed(seen, wait)
+            wait = RETRY_SECONDS if changed or self.engine is None else min(2 * wait, RETRY_SECONDS_AT_MOST)
+
+    async def _look(self) -> None:
+        """Swap when another bundle is current.
+
+        Raises:
+            BundleError: it is missing, not what its manifest says, not signed, or fails the self-check.
+        """
+        folder = self._settings.bundle or releases.current(self._settings.releases)
+        before = self.engine.bundle.manifest.bundle_id if self.engine else None
+        if folder.name == before:
+            return
+        self.engine = await asyncio.to_thread(self._open, folder)
+        served = self.engine.bundle.manifest
+        metrics.swapped(before, served.bundle_id)
+        log.info("serving bundle %s (%s, trained until %s)", served.bundle_id, served.dataset, served.trained_until)
+
+    def _open(self, folder: Path) -> Engine:
+        bundle = releases.load(folder, self._settings.public_key)
+        self_check.check(bundle)
+        return self._build(bundle)
+
+    async def _changed(self, seen: Stamp | None, wait: float) -> bool:
+        """Wait so many seconds, or until the releases change."""
+        while wait > 0:
+            pause = min(wait, POLL_SECONDS)
+            await asyncio.sleep(pause)
+            wait -= pause
+            if stamp(self._state) != seen:
+                return True
+        return False
+
+    def _refuse(self, reason: str, error: Exception | None = None) -> None:
+        """Log a new reason once, not at every try."""
+        if reason != self.reason:
+            serving = f"bundle {self.engine.bundle.manifest.bundle_id} goes on" if self.engine else "not ready"
+            log.error("%s: %s", serving, reason, exc_info=error)
+        metrics.REFUSED.set(1)
+        self.reason = reason

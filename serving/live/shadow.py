@@ -1,0 +1,102 @@
+"""A second bundle that answers what users asked, a moment after they got their answer; nobody sees what it says.
+
+How far it agrees with what was served, and how long it takes, is counted in the metrics. It has the time that the
+worker has to spare: while there is too much to do, or too many requests wait here, it is left out.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from recsys.bundle import releases
+from recsys.bundle.bundle import Bundle
+from recsys.errors import RecsysError
+from serving import metrics
+from serving.api.errors import ApiError
+from serving.api.schemas import Answer, RecommendRequest
+from serving.engine import self_check
+from serving.engine.engine import Engine
+from serving.engine.overlay import Known
+from serving.live.list_overlap import overlap, rank_biased_overlap
+from serving.middleware.load_shedding import Load
+
+log = logging.getLogger(__name__)
+
+ROOM = 100
+PAUSE_SECONDS = 0.02  # so that the answer is out, and that others come in between
+REBUILD_SECONDS = 60.0  # after which it is told what the store said meanwhile
+
+
+@dataclass(frozen=True)
+class _Served:
+    """One request as it was answered."""
+
+    asked: RecommendRequest
+    known: Known
+    shown: Sequence[str]
+    answer: Answer
+
+
+class Shadow:
+    """`build` gives an engine over the bundle that knows what the store says now."""
+
+    def __init__(self, folder: Path, public_key: str | None, build: Callable[[Bundle], Engine], load: Load) -> None:
+        self._folder = folder
+        self._public_key = public_key
+        self._build = build
+        self._load = load
+        self._waiting: asyncio.Queue[_Served] = asyncio.Queue(ROOM)
+        self._engine: Engine | None = None
+
+    def compare(self, asked: RecommendRequest, known: Known, shown: Sequence[str], answer: Answer) -> None:
+        """Ask the shadow the same later, if there is time; an answer that is degraded is no measure. Never waits."""
+        if self._engine is None or self._load.sheds or self._waiting.full() or answer.meta.degraded:
+            metrics.SHADOW.labels("left_out").inc()
+        else:
+            self._waiting.put_nowait(_Served(asked, known, shown, answer))
+
+    async def run(self) -> None:
+        """Returns only when the bundle cannot be used: users notice nothing."""
+        try:
+            await self._follow(await asyncio.to_thread(self._open))
+        except RecsysError as error:
+            log.error("no shadow: %s", error)
+        except Exception:
+            log.exception("no shadow any more")
+        self._engine = None
+
+    def _open(self) -> Bundle:
+        bundle = releases.load(self._folder, self._public_key)
+        self_check.check(bundle)
+        log.info("bundle %s answers in the shadow", bundle.manifest.bundle_id)
+        return bundle
+
+    async def _follow(self, bundle: Bundle) -> None:
+        built = float("-inf")
+        while True:
+            if perf_counter() - built > REBUILD_SECONDS:
+                self._engine = engine = await asyncio.to_thread(self._build, bundle)
+                built = perf_counter()
+            served = await self._waiting.get()
+            await asyncio.sleep(PAUSE_SECONDS)
+            self._ask(engine, served)
+
+    def _ask(self, engine: Engine, served: _Served) -> None:
+        began = perf_counter()
+        try:
+            answer = engine.recommend(served.asked, served.answer.request_id, served.known, served.shown)
+        except ApiError:  # a variant that it does not have
+            metrics.SHADOW.labels("refused").inc()
+            return
+        except Exception:
+            log.exception("the shadow failed")
+            metrics.SHADOW.labels("failed").inc()
+            return
+        metrics.SHADOW.labels("degraded" if answer.meta.degraded else "answered").inc()
+        metrics.SHADOW_SECONDS.observe(perf_counter() - began)
+        theirs, ours = ([item.item_id for item in found.items] for found in (served.answer, answer))
+        metrics.SHADOW_OVERLAP.observe(overlap(theirs, ours))
+        metrics.SHADOW_RBO.observe(rank_biased_overlap(theirs, ours))

@@ -1,0 +1,117 @@
+"""Keeps what is served up to date with the store: stock, items, forgotten users four times a second, likes by minutes.
+
+Every worker asks the store by itself; nothing is passed between workers.
+"""
+
+import asyncio
+import gc
+import logging
+import time
+from dataclasses import replace
+from importlib.metadata import version
+
+from recsys.bundle.bundle import Bundle
+from recsys.recommend.trace import Guard
+from serving.engine.business_rules import House
+from serving.engine.engine import Engine
+from serving.engine.overlay import Fresh
+from serving.live import recent_likes
+from serving.live.release_watcher import Live
+from serving.stores.protocol import Item, Store, StoreError
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25
+RECENT_SECONDS = 60.0
+
+
+class Freshness:
+    """`now` is what the store said last, `forgotten` the fingerprints of users whose bundle history may not be used."""
+
+    def __init__(self, house: House, guard: Guard) -> None:
+        self._house = house
+        self._guard = guard
+        self.now = Fresh()
+        self.forgotten: frozenset[str] = frozenset()
+        self._forgotten_version = 0
+        self.others: dict[str, Engine] = {}  # of bundles that arms of experiments serve
+        self._newest: Engine | None = None
+        self._counted: tuple[Bundle | None, float] = (None, 0.0)  # for which bundle likes were counted, and when
+
+    def engine(self, bundle: Bundle) -> Engine:
+        """An engine over the bundle that will not miss an item sold out while it is being built."""
+        fresh = self.now
+        engine = Engine(bundle, version("recsys"), fresh, self._house, self._guard)
+        before, self._newest = self._newest, engine
+        if self.now.version != fresh.version:
+            engine.mark(self.now.items.values())
+        if before is None or before.base is not bundle:
+            _spare_the_collector()
+        return engine
+
+    async def follow(self, store: Store, live: Live) -> None:
+        """Never returns. While the store cannot be asked, what it said last goes on."""
+        reachable = True
+        while True:
+            try:
+                await self.refresh(store, live)
+                reachable = True
+            except StoreError as error:
+                if reachable:
+                    log.error("the store cannot be read, what it said last goes on: %s", error)
+                reachable = False
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def refresh(self, store: Store, live: Live) -> None:
+        """Ask once, and serve what is new.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        self._forgotten_version, more = await store.forgotten(self._forgotten_version)
+        self.forgotten |= more
+        version, changed = await store.items_since(self.now.version)
+        if changed:
+            self._take(version, changed, live.engine)
+        serving = live.engine
+        if serving is None:
+            return
+        await self._count(store, serving)
+        if serving.fresh.revision != self.now.revision:
+            fresher = await asyncio.to_thread(self.engine, serving.base)
+            if live.engine is serving:  # or else a new release was swapped in meanwhile: the next time
+                live.engine = fresher
+
+    def _take(self, version: int, changed: list[Item], serving: Engine | None) -> None:
+        before = self.now
+        items = {**before.items, **{item.item_id: item for item in changed}}
+        more = any(_tells_more(item, before.items.get(item.item_id), serving) for item in changed)
+        self.now = Fresh(version, before.revision + more, items, before.likes)
+        for engine in (serving, self._newest, *self.others.values()):
+            if engine is not None:
+                engine.mark(changed)
+
+    async def _count(self, store: Store, serving: Engine) -> None:
+        """Recent likes, once a minute and for every new release."""
+        counted, at = self._counted
+        moment = time.monotonic()
+        if counted is serving.base and moment - at < RECENT_SECONDS:
+            return
+        likes = await recent_likes.likes(store, serving.base, serving.event_weights, time.time())
+        self._counted = (serving.base, moment)
+        if likes != self.now.likes:
+            self.now = Fresh(self.now.version, self.now.revision + 1, self.now.items, likes)
+
+
+def _tells_more(item: Item, before: Item | None, serving: Engine | None) -> bool:
+    """Whether more than its stock has changed; True when in doubt."""
+    if before is None and (serving is None or not serving.knows(item.item_id)):
+        return True
+    return replace(item, available=None) != replace(before or Item(item.item_id), available=None)
+
+
+def _spare_the_collector() -> None:
+    """Looking for garbage among all that was loaded stops the worker for 0.1 s; it is done once, and not again."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,120 @@
+"""Who may ask what: every path belongs to a scope, and what is not listed here belongs to `admin`. Plain ASGI."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as Connection
+
+from serving import api_keys
+from serving.api import errors
+from serving.api_keys import Key, Scope
+from serving.middleware.limits import BodyLimit, RateLimit
+from serving.settings import Settings
+
+log = logging.getLogger(__name__)
+
+OPEN = ("/healthz", "/readyz")
+METRICS = "/metrics"
+SCOPES = {
+    "/v1/about": Scope.RECOMMEND,
+    "/v1/recommend": Scope.RECOMMEND,
+    "/v1/similar": Scope.RECOMMEND,
+    "/v1/rank": Scope.RECOMMEND,
+    "/v1/events": Scope.EVENTS,
+    "/v1/identity/merge": Scope.EVENTS,
+}
+
+
+def scope_of(path: str) -> Scope:
+    """The scope that a path needs; `/v1/recommend:batch` and `/v1/recommend/u1` belong to `/v1/recommend`.
+
+    >>> scope_of("/v1/recommend:batch").value, scope_of("/v1/recommended").value, scope_of("/docs").value
+    ('recommend', 'admin', 'admin')
+    """
+    for start, scope in SCOPES.items():
+        if path == start or path.startswith((start + "/", start + ":")):
+            return scope
+    return Scope.ADMIN
+
+
+class ApiKeys:
+    """401 without a known key, 403 when it lacks the scope; leaves the name of the key in `scope["state"]["client"]`.
+
+    Without any keys, as in development, everybody may do everything.
+    """
+
+    def __init__(self, app: ASGIApp, accepted: Sequence[Key], open_metrics: bool) -> None:
+        self.app = app
+        self._accepted = accepted
+        self._open = {*OPEN, METRICS} if open_metrics else set(OPEN)
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._accepted or scope["path"] in self._open:
+            await self.app(scope, receive, send)
+            return
+        wanted = scope_of(scope["path"])
+        key = api_keys.find(self._accepted, _presented(scope))
+        if key is not None and wanted in key.scopes:
+            scope["state"]["client"] = key.name
+            await self.app(scope, receive, send)
+            return
+        if key is None:
+            answer = errors.response(401, "no known key in the header authorization: Bearer <key>", _id(scope))
+            answer.headers["www-authenticate"] = "Bearer"
+        else:
+            answer = errors.response(403, f"the key of {key.name!r} has not the scope {wanted.value!r}", _id(scope))
+        await answer(scope, receive, send)
+
+
+def protect(app: FastAPI, settings: Settings) -> None:
+    """Add the middlewares that refuse a request before a route sees it, and document what they answer."""
+    accepted = settings.keys
+    if not accepted:
+        log.warning("no API keys are configured: everybody who reaches this server may do everything")
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    if settings.rate_limit:
+        app.add_middleware(RateLimit, rate=settings.rate_limit)
+    app.add_middleware(ApiKeys, accepted=accepted, open_metrics=settings.open_metrics)
+    _document(app)
+
+
+def _document(app: FastAPI) -> None:
+    """Add to the OpenAPI document what the middlewares answer, and the key that each operation needs."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        fresh = app.openapi_schema is None
+        document = describe()
+        if fresh:
+            scheme = {"type": "http", "scheme": "bearer", "description": "A key; not needed where none is configured."}
+            document["components"]["securitySchemes"] = {"key": scheme}
+            for path, methods in document["paths"].items():
+                for operation in methods.values() if path not in OPEN else ():
+                    operation["security"] = [{"key": [scope_of(path).value]}]
+                    statuses = (401, 403, 413, 429) if "requestBody" in operation else (401, 403, 429)
+                    operation["responses"] |= {str(status): _documented(status) for status in statuses}
+        return document
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
+def _documented(status: int) -> dict[str, Any]:
+    described = errors.documented(status)[status]
+    content = described["content"]["application/json"] | {"schema": {"$ref": "#/components/schemas/ErrorBody"}}
+    return {"description": described["description"], "content": {"application/json": content}}
+
+
+def _presented(scope: Connection) -> str:
+    for name, value in scope["headers"]:
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            presented: str = value[7:].decode("latin-1")
+            return presented
+    return ""
+
+
+def _id(scope: Connection) -> str:
+    request_id: str = scope["state"]["request_id"]
+    return request_id

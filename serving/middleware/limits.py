@@ -1,0 +1,99 @@
+"""How much one request may bring and how many a client may send. Plain ASGI: costs about nothing.
+
+The rate is counted in each worker process by itself: a client of a server with four workers gets up to four times as
+much. It protects the process; a limit that must be exact belongs to the gateway.
+"""
+
+import math
+import time
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.api import errors
+
+BURST_SECONDS = 2.0
+
+
+class BodyLimit:
+    """413 for a body above `max_bytes`, before anything reads it."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"")
+        chunked = b"transfer-encoding" in headers
+        if length.isdigit() and int(length) > self._max_bytes:
+            await self._refuse(scope, receive, send)
+        elif not chunked:  # the server itself ends the body after content-length
+            await self.app(scope, receive, send)
+        elif (read := await self._read(receive)) is None:
+            await self._refuse(scope, receive, send)
+        else:
+            await self.app(scope, _replay(read, receive), send)
+
+    async def _read(self, receive: Receive) -> list[Message] | None:
+        """The messages of the whole body, or None when it is too large."""
+        messages, size = [], 0
+        while True:
+            message = await receive()
+            messages.append(message)
+            size += len(message.get("body", b""))
+            if size > self._max_bytes:
+                return None
+            if not message.get("more_body", False):
+                return messages
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"the body is larger than {self._max_bytes:,} bytes; send it in parts"
+        await errors.response(413, message, scope["state"]["request_id"])(scope, receive, send)
+
+
+class RateLimit:
+    """429 with retry-after when a key asks more than `rate` times a second, after a burst of two seconds' worth.
+
+    A token bucket for each key. Requests without a key, such as those of probes, are not counted.
+    """
+
+    def __init__(self, app: ASGIApp, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.app = app
+        self._rate = rate
+        self._size = max(1.0, rate * BURST_SECONDS)
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}  # name of a key: tokens, and when they were counted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("state", {}).get("client")
+        if client is None or (wait := self._wait(client)) == 0:
+            await self.app(scope, receive, send)
+            return
+        message = f"more than {self._rate:g} requests a second of the key {client!r}"
+        answer = errors.response(429, message, scope["state"]["request_id"])
+        answer.headers["retry-after"] = str(math.ceil(wait))
+        await answer(scope, receive, send)
+
+    def _wait(self, client: str) -> float:
+        """Take a token; or the seconds until there is one."""
+        now = self._clock()
+        tokens, counted = self._buckets.get(client, (self._size, now))
+        tokens = min(self._size, tokens + (now - counted) * self._rate)
+        taken = tokens >= 1
+        self._buckets[client] = (tokens - taken, now)
+        return 0.0 if taken else (1 - tokens) / self._rate
+
+
+def _replay(messages: list[Message], receive: Receive) -> Receive:
+    waiting = iter(messages)
+
+    async def replayed() -> Message:
+        for message in waiting:
+            return message
+        return await receive()
+
+    return replayed

@@ -1,0 +1,57 @@
+"""What the shop tells the API: events, items, who is who, and whom to forget. What is acknowledged is durable."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, Request
+
+from serving.api import events, examples, identities, items
+from serving.api.errors import documented
+from serving.api.fields import Identifier
+from serving.routes import service_of
+
+router = APIRouter(prefix="/v1", tags=["events and items"])
+
+
+@router.post(
+    "/events", response_model=events.EventsAnswer, responses=documented(422, 500, 503), summary="What users did"
+)
+async def post_events(
+    posted: Annotated[events.OneOrMany, Body(openapi_examples=examples.EVENTS)], request: Request
+) -> events.EventsAnswer:
+    """One event or up to 1,000: they count in the same user's next answer, in every worker.
+
+    Each is checked by itself: the good ones are kept even if others are refused, and the refused ones are kept apart
+    with the reason.
+    """
+    return await service_of(request).take_events(posted if isinstance(posted, list) else [posted])
+
+
+@router.put("/items", response_model=items.ItemsAnswer, responses=documented(422, 500, 503), summary="Change items")
+async def put_items(
+    posted: Annotated[items.OneOrMany, Body(openapi_examples=examples.ITEMS)], request: Request
+) -> items.ItemsAnswer:
+    """One item or up to 1,000, known or new; what is absent stays. Within a second every worker serves it."""
+    return await items.upsert(service_of(request).store(), posted if isinstance(posted, list) else [posted])
+
+
+@router.post(
+    "/identity/merge", response_model=identities.Merged, responses=documented(422, 500, 503), summary="A guest logs in"
+)
+async def merge_identities(
+    asked: Annotated[identities.MergeRequest, Body(openapi_examples=examples.MERGE)], request: Request
+) -> identities.Merged:
+    """All that the visitor did, before and after, counts as done by the user."""
+    return await service_of(request).merge(asked)
+
+
+@router.delete(
+    "/users/{user_id:text}", response_model=identities.Forgotten, responses=documented(422, 500, 503), summary="Forget"
+)
+async def forget_user(
+    user_id: Annotated[Identifier, Path(examples=["u0000001"])], request: Request
+) -> identities.Forgotten:
+    """Delete the user's events, exposures and identities; what the bundle holds is not used any more.
+
+    The next training leaves the user out. A user nobody knows is forgotten too.
+    """
+    return await service_of(request).forget(user_id)

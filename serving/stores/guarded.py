@@ -1,0 +1,86 @@
+"""A store that is never waited for long: a limit of time for every call, and a breaker for reading and for writing.
+
+While the store is down, answers are made without it at once, and events are refused at once with 503: nothing queues up
+behind it. Followers of the store ask several times a second, so it is mostly they who notice that it is back.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from recsys.recommend.circuit_breaker import Breakers, Limits
+from serving.stores.protocol import Event, Exposure, Item, Rejected, Store, StoreError
+
+T = TypeVar("T")
+
+LIMITS = Limits(window=20, failures=5, cooldown_s=1.0)
+LONG_SECONDS = 5.0  # for what no answer waits for
+
+
+class GuardedStore:
+    """The same `Store`; `answer_s` is what an answer waits for a user's history."""
+
+    def __init__(self, store: Store, answer_s: float, breakers: Breakers | None = None) -> None:
+        self._store = store
+        self._answer_s = answer_s
+        self.breakers = breakers or Breakers(LIMITS)
+        self.fingerprint = store.fingerprint
+
+    async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
+        return await self._read(lambda: self._store.history(user_id, anonymous_id, limit), self._answer_s)
+
+    async def items_since(self, version: int) -> tuple[int, list[Item]]:
+        return await self._read(lambda: self._store.items_since(version))
+
+    async def recent(self, since: float) -> dict[str, dict[str, int]]:
+        return await self._read(lambda: self._store.recent(since))
+
+    async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
+        return await self._read(lambda: self._store.forgotten(since))
+
+    async def ping(self) -> None:
+        await self._read(self._store.ping)
+
+    async def add_events(self, events: Sequence[Event]) -> list[bool]:
+        return await self._write(lambda: self._store.add_events(events))
+
+    async def reject(self, rows: Sequence[Rejected]) -> None:
+        await self._write(lambda: self._store.reject(rows))
+
+    async def add_exposures(self, batch: Sequence[Exposure]) -> None:
+        await self._write(lambda: self._store.add_exposures(batch))
+
+    async def upsert_items(self, items: Sequence[Item]) -> None:
+        await self._write(lambda: self._store.upsert_items(items))
+
+    async def merge(self, anonymous_id: str, user_id: str) -> int:
+        return await self._write(lambda: self._store.merge(anonymous_id, user_id))
+
+    async def forget(self, user_id: str) -> dict[str, int]:
+        """However long it takes: a person waits for it."""
+        return await self._store.forget(user_id)
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def _read(self, ask: Callable[[], Awaitable[T]], seconds: float = LONG_SECONDS) -> T:
+        return await self._ask("reading the store", ask, seconds)
+
+    async def _write(self, ask: Callable[[], Awaitable[T]]) -> T:
+        return await self._ask("writing to the store", ask, LONG_SECONDS)
+
+    async def _ask(self, part: str, ask: Callable[[], Awaitable[T]], seconds: float) -> T:
+        """Raises: StoreError: it failed, took too long, or did so often enough to be left alone for a moment."""
+        if not self.breakers.allows(part):
+            raise StoreError(f"{part} kept failing and is left alone for {LIMITS.cooldown_s:g} s; try again then")
+        try:
+            async with asyncio.timeout(seconds):
+                found = await ask()
+        except TimeoutError:
+            self.breakers.failed(part)
+            raise StoreError(f"{part} took longer than {seconds * 1e3:g} ms; try again") from None
+        except StoreError:
+            self.breakers.failed(part)
+            raise
+        self.breakers.succeeded(part, 0.0)
+        return found

@@ -1,0 +1,109 @@
+"""Confidence is a probability, follows its formula, and is silent where nothing was measured."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.bundle import bundle, calibration
+from recsys.bundle.bundle import Bundle
+from recsys.bundle.calibration import Calibration, Curve
+from recsys.contracts import EMPTY_HISTORY, PIN, Query, Slot
+from recsys.errors import BundleError
+from recsys.recommend.recommender import Recommender
+from tests.support import bundles
+
+ALS = Curve(bias=-2.0, score=0.5, rank=-0.25, known=0.1, scale=0.2, slots=100, wanted=9)
+POPULAR = Curve(bias=-3.0, slots=50, wanted=2)
+MEASURED = Calibration(horizon_days=7.5, curves={"als": {"als": ALS, "popular (fallback)": POPULAR}})
+
+
+def test_the_formula() -> None:
+    z = -2.0 + 0.5 * math.asinh(0.6 / 0.2) - 0.25 * math.log(4) + 0.1 * math.log(1 + 12)
+    found = MEASURED.confidence("als", "als", False, score=0.6, rank=4, n_known=12)
+    assert found == pytest.approx(1 / (1 + math.exp(-z)), rel=1e-12)
+
+
+@given(
+    score=st.floats(-1e30, 1e30), rank=st.integers(1, 10_000), n_known=st.integers(0, 10**9), bias=st.floats(-1e3, 1e3)
+)
+def test_never_0_and_never_1_whatever_the_score(score: float, rank: int, n_known: int, bias: float) -> None:
+    assert 0 < ALS.model_copy(update={"bias": bias}).at(score, rank, n_known) < 1
+
+
+def test_nothing_measured_is_no_number() -> None:
+    assert MEASURED.confidence("als", "pin", False, 1.0, 1, 3) is None
+    assert MEASURED.confidence("als", "popular", False, 1.0, 1, 3) is None  # only as fallback
+    assert MEASURED.confidence("als", "popular", True, 1.0, 1, 3) == pytest.approx(1 / (1 + math.exp(3)))
+    assert MEASURED.confidence("other", "als", False, 1.0, 1, 3) is None
+
+
+def test_a_slot_is_its_numbers() -> None:
+    assert MEASURED.of("als", Slot(4, 0.6, "als"), 3, 5) == ALS.at(0.6, 3, 5)
+    assert MEASURED.of("als", Slot(9, 1.0, PIN), 1, 5) is None
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    loaded = bundle.load(bundles.write(tmp_path_factory.mktemp("calibration") / "bundle"))
+    return replace(loaded, calibration=MEASURED)
+
+
+def careful(shop: Bundle, least: float) -> Bundle:
+    variant = shop.manifest.variants["als"].model_copy(update={"min_confidence": least})
+    return replace(shop, manifest=shop.manifest.model_copy(update={"variants": {"als": variant}}))
+
+
+def test_an_answer_that_its_variant_does_not_trust_is_what_is_popular(shop: Bundle) -> None:
+    query = Query(shop.histories.of("anna"), 5, bundles.NOW.timestamp(), "anna")
+    plain = Recommender(shop, "als").recommend(query)
+    best = MEASURED.of("als", plain.slots[0], 1, len(query.history))
+    assert best is not None
+    assert Recommender(careful(shop, best * 0.99), "als").recommend(query).slots == plain.slots
+    doubted = Recommender(careful(shop, best * 1.01), "als").recommend(query)
+    assert doubted.fallback_reason == "low_confidence"
+    assert not doubted.degraded
+    assert [slot.source for slot in doubted.slots] == ["popular"] * 5
+    assert all(slot.fallback for slot in doubted.slots)
+    assert not {slot.row for slot in doubted.slots} & {*query.history.rows.tolist(), bundles.SOLD_OUT}
+
+
+def test_without_a_measured_confidence_nothing_is_doubted(shop: Bundle) -> None:
+    query = Query(shop.histories.of("anna"), 5, bundles.NOW.timestamp(), "anna")
+    unmeasured = replace(careful(shop, 0.99), calibration=None)
+    assert Recommender(unmeasured, "als").recommend(query).fallback_reason is None
+
+
+def test_whoever_has_no_history_is_told_so_and_not_that_confidence_is_low(shop: Bundle) -> None:
+    query = Query(EMPTY_HISTORY, 5, bundles.NOW.timestamp())
+    assert Recommender(careful(shop, 0.99), "als").recommend(query).fallback_reason == "no_history"
+
+
+def test_a_bundle_carries_it(tmp_path: Path) -> None:
+    MEASURED.save(tmp_path / "measured.json")
+    loaded = bundle.load(bundles.write(tmp_path / "with", calibration=tmp_path / "measured.json"))
+    assert loaded.calibration == MEASURED
+    assert calibration.FILE in [file.path for file in loaded.manifest.files]
+    assert bundle.load(bundles.write(tmp_path / "without")).calibration is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "not a readable calibration"),
+        ('{"horizon_days": 1, "curves": {"als": {"als": {"bias": 0, "rank": 0.1, "slots": 1, "wanted": 0}}}}', "rank"),
+    ],
+)
+def test_an_unreadable_file_is_one_line(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "calibration.json").write_text(text)
+    with pytest.raises(BundleError, match=reason) as error:
+        calibration.load(tmp_path / "calibration.json")
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="run `dvc repro`"):
+        bundles.write(tmp_path / "bundle", calibration=tmp_path / "nothing.json")

@@ -1,0 +1,73 @@
+"""Histories come back as they were written, for users with many events, with none, and unknown ones."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.bundle import histories
+from recsys.bundle.histories import Histories
+from recsys.contracts import EMPTY_HISTORY
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+SCHEMA = {"user_row": pl.Int32, "item_row": pl.Int32, "timestamp": pl.Datetime("us", "UTC"), "weight": pl.Float32}
+
+
+def written(items: list[list[int]], folder: Path) -> Histories:
+    """One list of item rows a user, an event a second, weights 0.5, 1.5, ..."""
+    rows = [
+        (user, item, START + timedelta(seconds=place), place + 0.5)
+        for user, own in enumerate(items)
+        for place, item in enumerate(own)
+    ]
+    users = pl.Series([f"user {number}" for number in range(len(items))], dtype=pl.String)
+    histories.write(pl.DataFrame(rows, schema=SCHEMA, orient="row"), users, folder)
+    return Histories(folder)
+
+
+@given(st.lists(st.lists(st.integers(0, 1000), max_size=8), min_size=1, max_size=12))
+def test_every_user_gets_exactly_the_own_events(
+    tmp_path_factory: pytest.TempPathFactory, items: list[list[int]]
+) -> None:
+    made = written(items, tmp_path_factory.mktemp("histories"))
+    for user, own in enumerate(items):
+        history = made.of(f"user {user}")
+        assert history.rows.tolist() == own
+        assert history.weights.tolist() == [place + 0.5 for place in range(len(own))]
+        assert history.times.tolist() == [START.timestamp() + place for place in range(len(own))]
+        assert made.at(user).rows.tolist() == own
+
+
+def test_an_unknown_user_has_an_empty_history(tmp_path: Path) -> None:
+    assert written([[1, 2]], tmp_path).of("user 7") is EMPTY_HISTORY
+
+
+def test_nobody_did_anything(tmp_path: Path) -> None:
+    made = written([[], []], tmp_path)
+    assert len(made.users) == 2
+    assert len(made.of("user 1")) == 0
+
+
+def test_a_bundle_may_hold_no_users_at_all(tmp_path: Path) -> None:
+    made = written([], tmp_path)
+    assert len(made.users) == 0
+    assert made.of("user 0") is EMPTY_HISTORY
+
+
+def test_dtypes_and_pages_shared_with_other_processes(tmp_path: Path) -> None:
+    history = written([[1, 2], [3]], tmp_path).of("user 0")
+    assert (history.rows.dtype, history.weights.dtype, history.times.dtype) == (np.int32, np.float32, np.float64)
+    owner = history.rows
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    assert isinstance(owner, np.memmap)
+
+
+def test_microseconds_survive(tmp_path: Path) -> None:
+    moment = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
+    seconds = histories.epoch_seconds(pl.Series([moment], dtype=pl.Datetime("us", "UTC")))
+    assert datetime.fromtimestamp(seconds[0], tz=UTC) == moment

@@ -1,0 +1,155 @@
+"""The lists are the main path's, made without knowing the test window; and noise gets what noise deserves."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsys.contracts import EMPTY_HISTORY, History, Query
+from recsys.errors import RecsysError
+from recsys.evaluation import answers, metrics, segments
+from recsys.evaluation.segments import PLAIN, Question
+from recsys.recommend.recommender import Recommender
+from recsys.sources.nearest import Nearest
+from tests.evaluation import world
+
+
+def random_vectors(n_items: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(n_items, 4)).astype(np.float32)
+
+
+def ones(n_items: int) -> np.ndarray:
+    return np.ones((n_items, 3), dtype=np.float32)
+
+
+def plain(made: world.World, variant: str, k: int, seed: int) -> np.ndarray:
+    everyone = [segments.everyone(made.sample)]
+    return answers.lists(Recommender(made.bundle, variant), made.split, made.sample, everyone, k, seed)[PLAIN]
+
+
+@pytest.mark.parametrize("variant", ["als", "popular", "mixed"])
+def test_the_lists_are_what_the_recommender_answers(tmp_path: Path, variant: str) -> None:
+    made = world.make(tmp_path, 1, random_vectors, max_users=15)
+    recommender, lists = Recommender(made.bundle, variant), plain(made, variant, 35, seed=4)
+    assert lists.shape == (15, 35)
+    assert (lists == -1).any(), "a list that is shorter than asked belongs to this test"
+    for at, user in enumerate(made.sample.users.tolist()):
+        user_id = made.split.users["user_id"][user]
+        query = Query(made.bundle.histories.of(user_id), 35, made.split.now("test"), user_id, seed=4)
+        wanted = [slot.row for slot in recommender.recommend(query).slots]
+        assert lists[at].tolist() == wanted + [-1] * (35 - len(wanted))
+
+
+def test_no_query_knows_the_test_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = world.make(tmp_path, 1, random_vectors)
+    seen: list[Query] = []
+    recommend = Recommender.recommend
+
+    def spy(self: Recommender, query: Query) -> Any:
+        seen.append(query)
+        return recommend(self, query)
+
+    monkeypatch.setattr(Recommender, "recommend", spy)
+    plain(made, "popular", 5, seed=4)
+    start = made.split.now("test")
+    assert [query.now for query in seen] == [start] * len(made.sample.users)
+    assert max(query.history.times.max(initial=0) for query in seen) < start
+
+
+def test_a_new_user_is_asked_for_with_the_end_of_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = world.make(tmp_path, 1, random_vectors)
+    parts = [segments.new_user(made.sample, known, 3) for known in (0, 1, 3)]
+    assert 3 < parts[0].users.sum() < len(made.sample.users)
+    asked: list[Query] = []
+    recommend = Recommender.recommend
+
+    def spy(self: Recommender, query: Query) -> Any:
+        asked.append(query)
+        return recommend(self, query)
+
+    monkeypatch.setattr(Recommender, "recommend", spy)
+    lists = answers.lists(Recommender(made.bundle, "als"), made.split, made.sample, parts, 5, seed=4)
+    users = made.sample.users[parts[0].users]
+    assert len(asked) == 3 * len(users)
+    for known, queries in zip((0, 1, 3), np.split(np.array(asked, dtype=object), 3), strict=True):
+        for query, user in zip(queries, users.tolist(), strict=True):
+            whole = made.bundle.histories.at(user)
+            assert len(set(query.history.rows.tolist())) == known
+            assert query.history.rows.tolist() == whole.rows[len(whole) - len(query.history) :].tolist()
+            assert query.now == made.split.query_now("test", whole)
+            assert set(query.exclude.tolist()) == set(whole.rows.tolist()), "the same candidates for every number"
+        rows = lists[Question(known_items=known)]
+        assert (rows[parts[0].users] >= 0).all()
+        assert (rows[~parts[0].users] == -1).all()
+
+
+def test_the_end_of_a_history_counts_different_liked_items() -> None:
+    weights = np.array([1, 1, 0, 1, 1, 1, 0], dtype=np.float32)
+    history = History(np.array([5, 4, 9, 3, 4, 3, 8], dtype=np.int32), weights, np.arange(7.0))
+    told = {known: answers.newest(history, known) for known in (0, 1, 2, 3, 4)}
+    assert told[0] is EMPTY_HISTORY
+    assert told[1].rows.tolist() == [3, 8]
+    assert told[2].rows.tolist() == [4, 3, 8]
+    assert told[3].rows.tolist() == history.rows.tolist()
+    assert told[2].times.tolist() == [4, 5, 6]
+    assert told[4] is history
+
+
+def test_only_arrived_items_answer_where_only_they_are_asked_for(tmp_path: Path) -> None:
+    made = world.make(tmp_path, 1, random_vectors)
+    sample = replace(made.sample, arrived=np.arange(world.N_ITEMS) < 8)
+    part = segments.cold_item_only(sample)
+    counted = part.counted(sample)
+    assert 0 < counted.sum() < len(sample.users), "who wants none of these items must not be asked"
+    lists = answers.lists(Recommender(made.bundle, "als"), made.split, sample, [part], 5, seed=4)
+    for user, row in zip(sample.users.tolist(), lists[part.question], strict=True):
+        allowed = set(range(8)) - set(made.bundle.histories.at(user).rows.tolist())
+        shown = row[row >= 0].tolist()
+        assert set(shown) <= allowed
+        assert len(shown) == (min(5, len(allowed)) if counted[sample.users == user].any() else 0)
+
+
+def test_a_failing_source_stops_the_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = world.make(tmp_path, 1, random_vectors)
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(Nearest, "propose", broken)
+    warm = int(np.flatnonzero(made.sample.histories.lengths)[0])
+    with pytest.raises(
+        RecsysError, match=r"^variant 'als': source als failed for user 'u\d+'; .* run `dvc repro` again"
+    ):
+        answers.answer(Recommender(made.bundle, "als"), made.split, "test", int(made.sample.users[warm]), 5, seed=4)
+
+
+def test_a_constant_score_model_scores_like_random(tmp_path: Path) -> None:
+    """All users get the same list from it, so one split proves nothing: many row orders do, by their mean.
+
+    Had the rows stood in an order that follows popularity, its list would have been the popular one: that has to be far
+    above, or the test could not notice.
+    """
+    recalls: dict[str, list[float]] = {"constant": [], "drawn": [], "popular": []}
+    for seed in range(40):
+        made = world.make(tmp_path, seed, ones, max_users=30)
+        known = made.sample.histories.lengths > 0
+        assert known.sum() > 10
+        lists = {name: plain(made, variant, 5, seed) for name, variant in (("constant", "als"), ("popular", "popular"))}
+        lists["drawn"] = _drawn(made, np.random.default_rng(seed))
+        for name, rows in lists.items():
+            found = metrics.hits(rows, made.sample.targets)
+            recalls[name].append(float(metrics.recall(found, made.sample.targets.lengths)[known].mean()))
+    constant, drawn, popular = (np.array(recalls[name]) for name in ("constant", "drawn", "popular"))
+    error = np.hypot(constant.std(), drawn.std()) / np.sqrt(len(constant))
+    assert abs(constant.mean() - drawn.mean()) < 3 * error
+    assert popular.mean() - drawn.mean() > 6 * error
+
+
+def _drawn(made: world.World, rng: np.random.Generator) -> np.ndarray:
+    """Five items for each user, drawn from those outside of the history."""
+    histories = made.sample.histories
+    seen = np.split(histories.rows, histories.indptr[1:-1])
+    lists = [rng.permutation(np.setdiff1d(range(world.N_ITEMS), rows))[:5] for rows in seen]
+    return np.array(lists, dtype=np.int32)

@@ -1,0 +1,62 @@
+"""Clicks find their answers, and what does not fit is noticed."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from recsys.experiments.analysis import checks, join
+from recsys.experiments.online.config import Experiment
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HALVES = {"a": {"variant": "x", "weight": 0.5}, "b": {"variant": "y", "weight": 0.5}}
+
+
+def test_attribution() -> None:
+    exposures = pl.DataFrame(
+        {
+            "request_id": ["r1", "r2", "r3"],
+            "unit": ["u", "u", "v"],
+            "arm": ["a", "a", "b"],
+            "segment": ["warm"] * 3,
+            "timestamp": [START, START + timedelta(hours=1), START],
+            "items": [["x", "y"], ["x"], ["x"]],
+            "fallback": [False, True, False],
+            "latency_ms": [1.0, 2.0, 3.0],
+        }
+    )
+    rows = [
+        ("1", "u", "click", "x", None, START + timedelta(minutes=1), "r1"),  # named
+        ("2", "u", "click", "x", None, START + timedelta(minutes=2), "r1"),  # the same place again
+        ("3", "u", "purchase", "x", 9.5, START + timedelta(hours=2), None),  # the last answer that showed it
+        ("4", "v", "click", "y", None, START + timedelta(minutes=5), None),  # was never shown to v
+        ("5", "v", "click", "x", None, START + timedelta(hours=30), None),  # too late
+        ("6", "u", "click", "y", None, START + timedelta(minutes=5), "r9"),  # an unknown answer: by window
+        ("3", "u", "purchase", "x", 9.5, START + timedelta(hours=2), None),  # sent twice
+    ]
+    columns = ["event_id", "unit", "event", "item_id", "value", "timestamp", "request_id"]
+    events = pl.DataFrame(rows, schema=columns, orient="row")
+    found = join.attribute(exposures, events, join.Rule(24))
+    assert dict(found.select("event_id", "request_id").iter_rows()) == {"1": "r1", "2": "r1", "3": "r2", "6": "r1"}
+    units = join.by_unit(exposures, found)
+    first = units.row(0, named=True)
+    assert (first["unit"], first["requests"], first["slots"], first["clicks"]) == ("u", 2, 3, 2)
+    assert (first["purchases"], first["revenue"], first["converted"], first["fallbacks"]) == (1, 9.5, 1, 1)
+    assert units.row(1, named=True)["clicks"] == 0
+    named = {check.name: check for check in checks.instrumentation(exposures, events, found)}
+    assert named["clicks on a request never answered"].found == pytest.approx(1 / 3, abs=1e-5)
+    assert not named["clicks on a request never answered"].passed
+
+
+def test_answers_lost_in_one_arm_are_noticed() -> None:
+    """Clicks that name no logged answer: spread over all units they pass, from one arm alone they do not."""
+    experiment = Experiment.model_validate({"arms": HALVES})
+    units = [f"unit-{number}" for number in range(400)]
+    mine = [unit for unit in units if checks.arm_of(experiment, checks.bucket("e", unit)) == "b"]
+    logged = pl.DataFrame({"request_id": ["other"]})
+
+    def clicks(of: list[str]) -> pl.DataFrame:
+        return pl.DataFrame({"event": "click", "unit": of, "request_id": [f"r{at}" for at in range(len(of))]})
+
+    assert checks.lost(logged, clicks(units), "e", experiment).passed
+    assert not checks.lost(logged, clicks(mine), "e", experiment).passed

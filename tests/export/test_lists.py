@@ -1,0 +1,95 @@
+"""What is exported: under the rules of the API, without who is forgotten, never in part; and the command is killed."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recsys.contracts import Query
+from recsys.datasets.events import DEFAULT_URL
+from recsys.errors import RecsysError
+from recsys.export import lists as export
+from recsys.export.lists import Lists
+from recsys.recommend.recommender import Recommender
+from serving.stores import open_store
+from tests.support import bundles
+from tests.support.apps import new_store
+from tests.support.exports import K, expected, read_file, target, two_bundles
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[Recommender]:
+    return two_bundles(tmp_path_factory.mktemp("export"))
+
+
+def test_the_rules_of_the_house_count_and_make_another_version(two: list[Recommender], tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    plain = export.lists(two[0], K, rules, DEFAULT_URL)
+    rules.write_text('block: {items: ["kitchen-4"]}')
+    ruled = export.lists(two[0], K, rules, DEFAULT_URL)
+    assert plain.version == Lists(two[0], K).version != ruled.version
+    found = {}
+    for name, lists in (("plain", plain), ("ruled", ruled)):
+        lists.write(export.open_target(str(tmp_path / f"{name}.csv"), "lists", lists.version))
+        found[name] = {row[2] for row in read_file(tmp_path / f"{name}.csv")}
+    assert "kitchen-4" in found["plain"]
+    assert "kitchen-4" not in found["ruled"]
+
+
+def test_a_forgotten_user_gets_no_list_and_has_none_any_more(two: list[Recommender], tmp_path: Path) -> None:
+    store, out = new_store(tmp_path), tmp_path / "lists.parquet"
+
+    def users() -> set[str]:
+        lists = export.lists(two[0], K, tmp_path / "none", store)
+        lists.write(export.open_target(str(out), "lists", lists.version), batch_users=3)
+        return {row[0] for row in read_file(out)}
+
+    async def forget() -> None:
+        opened = await open_store(store)
+        await opened.forget("anna")
+        await opened.close()
+
+    before = users()
+    asyncio.run(forget())
+    assert users() == before - {"anna"} != before
+    assert b"anna" not in out.read_bytes()
+
+
+def test_a_list_made_without_a_part_is_not_written(two: list[Recommender], tmp_path: Path) -> None:
+    broken = Recommender(two[0].bundle)
+
+    class Raising:
+        def propose(self, query: Query, n: int) -> None:
+            raise ValueError("broken")
+
+    broken._sources["als"] = Raising()  # type: ignore[assignment]
+    with pytest.raises(RecsysError, match="variant 'als': source als failed for user 'anna'; a list without it"):
+        Lists(broken, K).write(target(broken, str(tmp_path / "lists.csv"), "lists"))
+    assert not (tmp_path / "lists.csv").exists()
+
+
+def test_the_command_can_be_killed_and_run_again(two: list[Recommender], tmp_path: Path, root: Path) -> None:
+    """Killed for real, in the middle: batches of one user, and the last one is waited for."""
+    folder = bundles.write(tmp_path / "bundle")
+    out = tmp_path / "lists.parquet"
+    code = "from recsys import export; export.Lists.write.__defaults__ = (1,); " + (
+        "import time; write = export.Files.write; "
+        "export.Files.write = lambda *a: (write(*a), time.sleep(0.2)); from recsys.cli import app; app()"
+    )
+    command = [sys.executable, "-c", code, "export", str(out), "--k", str(K), "--bundle", str(folder)]
+    with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("export: 2 users"):
+                process.send_signal(signal.SIGKILL)
+    assert not out.exists()
+    done = subprocess.run(
+        [sys.executable, "-m", "recsys.cli", *command[3:]], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert "8 users, 0 of them" not in done.stderr
+    assert done.stdout == f"8 users, bundle {two[0].bundle.manifest.bundle_id}, variant als\n"
+    assert read_file(out) == expected(two[0])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "bundle.model", "lists.parquet"]

@@ -1,0 +1,133 @@
+"""The circuit breaker against a model of it, and its states one by one."""
+
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.recommend.circuit_breaker import Breaker, Breakers, Limits
+
+LIMITS = Limits(window=4, failures=2, slow_s=0.1, cooldown_s=10)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> Breaker:
+    return Breaker("source als", LIMITS, clock)
+
+
+def test_it_opens_when_enough_of_the_last_calls_were_bad(breaker: Breaker) -> None:
+    breaker.failed()
+    for _ in range(3):
+        breaker.succeeded(0.01)
+    assert breaker.closed
+    breaker.succeeded(0.01)  # the first failure leaves the window
+    breaker.failed()
+    assert breaker.allows()
+    breaker.failed()
+    assert not breaker.allows()
+
+
+def test_slow_counts_as_bad(breaker: Breaker, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        breaker.succeeded(0.2)
+        breaker.succeeded(0.1)
+        assert breaker.closed
+        breaker.succeeded(0.2)
+    assert not breaker.allows()
+    assert caplog.messages == ["source als is slow; it is left alone and tried every 10 s"]
+
+
+def opened(breaker: Breaker) -> None:
+    breaker.failed()
+    breaker.failed()
+    assert not breaker.closed
+
+
+def test_after_the_cooldown_one_request_tries_and_success_closes(breaker: Breaker, clock: Clock) -> None:
+    opened(breaker)
+    clock.now = 9.9
+    assert not breaker.allows()
+    clock.now = 10
+    assert [breaker.allows() for _ in range(3)] == [True, False, False]
+    breaker.succeeded(0.01)
+    assert breaker.closed
+    breaker.failed()  # what was before is forgotten
+    assert breaker.allows()
+
+
+def test_a_try_that_fails_opens_for_another_cooldown(breaker: Breaker, clock: Clock) -> None:
+    opened(breaker)
+    clock.now = 12
+    assert breaker.allows()
+    clock.now = 13
+    breaker.failed()
+    clock.now = 22.9
+    assert not breaker.allows()
+    clock.now = 23
+    assert breaker.allows()
+
+
+def test_a_try_that_never_comes_back_is_followed_by_another(breaker: Breaker, clock: Clock) -> None:
+    opened(breaker)
+    clock.now = 10
+    assert breaker.allows()
+    clock.now = 19
+    assert not breaker.allows()
+    clock.now = 20
+    assert breaker.allows()
+
+
+def test_parts_have_nothing_to_do_with_each_other(clock: Clock) -> None:
+    breakers = Breakers(LIMITS, clock)
+    breakers.succeeded("ranker", 0)
+    for _ in range(2):
+        breakers.failed("source als")
+    assert breakers.left_alone() == ["source als"]
+    assert breakers.allows("ranker")
+    assert not breakers.allows("source als")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["good", "slow", "bad"]), st.floats(0, 6)), max_size=60))
+def test_whatever_happens(calls: list[tuple[str, float]]) -> None:
+    """Open means: asked at most once in a cooldown. Never open without enough bad calls. A part that is well is asked
+    again after one cooldown at the latest."""
+    clock = Clock()
+    breaker = Breaker("x", LIMITS, clock)
+    outcomes: list[bool] = []  # of the calls since it closed last
+    asked_at: float | None = None
+    for how, pause in calls:
+        clock.now += pause
+        was_closed = breaker.closed
+        if breaker.allows():
+            if not was_closed:
+                assert asked_at is not None
+                assert clock.now >= asked_at + LIMITS.cooldown_s
+            asked_at = clock.now
+            if how == "bad":
+                breaker.failed()
+            else:
+                breaker.succeeded(0.2 if how == "slow" else 0.0)
+            outcomes.append(how != "good")
+            if was_closed:
+                assert breaker.closed == (sum(outcomes[-LIMITS.window :]) < LIMITS.failures)
+            else:
+                assert breaker.closed == (how == "good")
+                outcomes = []
+        else:
+            assert asked_at is not None
+            assert clock.now < asked_at + LIMITS.cooldown_s
+    clock.now += LIMITS.cooldown_s
+    assert breaker.allows()

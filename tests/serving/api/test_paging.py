@@ -1,0 +1,75 @@
+"""Pages repeat nothing, whatever happens between them; a cursor that is not ours is refused."""
+
+import base64
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from serving.api import cursors
+from serving.api.errors import ApiError
+from tests.support import bundles
+
+SECRET = "a secret of tests"
+
+
+def page(client: TestClient, cursor: str | None = None, **body: Any) -> dict[str, Any]:
+    response = client.post("/v1/recommend", json={"user_id": "anna", **body, "cursor": cursor})
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def test_pages_are_the_long_list_in_parts(client: TestClient) -> None:
+    whole = page(client, k=19)
+    first = page(client, k=8)
+    second = page(client, first["next_cursor"], k=8)
+    third = page(client, second["next_cursor"], k=8)
+    parts = [*first["items"], *second["items"], *third["items"]]
+    assert [item["item_id"] for item in parts] == [item["item_id"] for item in whole["items"]]
+    assert [item["rank"] for item in parts] == list(range(1, 20))
+    assert third["next_cursor"] is None
+    assert third["meta"]["shortfall"] == "only 3 of 24 items may be shown here, 8 were asked for"
+
+
+def test_nothing_is_repeated_when_the_order_changes_between_pages(shop: TestClient) -> None:
+    first = page(shop, k=8)
+    shop.post("/v1/events", json={"user_id": "anna", "item_id": "garden-10", "event": "purchase"})
+    second = page(shop, first["next_cursor"], k=8, variant="mixed")
+    shown = [item["item_id"] for item in [*first["items"], *second["items"]]]
+    assert len(shown) == len(set(shown)) == 16
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "%%%", "aGVsbG8=", "ü", base64.b64encode(b"0" * 40).decode()])
+def test_a_cursor_that_is_not_ours(client: TestClient, cursor: str) -> None:
+    response = client.post("/v1/recommend", json={"cursor": cursor})
+    assert (response.status_code, response.json()["error"]["field"]) == (422, "cursor")
+    assert response.json()["error"]["message"].startswith("cursor: not one that this API gave")
+
+
+@given(st.lists(st.sampled_from(bundles.ITEM_IDS) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1)))
+def test_a_cursor_holds_what_was_shown(shown: list[str]) -> None:
+    cursor = cursors.encode(shown, SECRET)
+    assert (cursors.decode(cursor, SECRET) if shown else cursor) == (shown or None)
+
+
+@given(at=st.integers(0, 40), other=st.sampled_from("ABCDwxyz0189-_"))
+def test_an_altered_cursor_is_refused(at: int, other: str) -> None:
+    cursor = cursors.encode(["kitchen-1", "kitchen-2"], SECRET) or ""
+    assume(cursor[at] != other)
+    with pytest.raises(ApiError, match="not one that this API gave"):
+        cursors.decode(cursor[:at] + other + cursor[at + 1 :], SECRET)
+
+
+def test_a_cursor_of_another_secret_is_refused() -> None:
+    foreign = cursors.encode(["kitchen-1"], "another secret")
+    with pytest.raises(ApiError, match="not one that this API gave"):
+        cursors.decode(foreign, SECRET)
+
+
+def test_pages_end_somewhere() -> None:
+    assert cursors.encode([f"item-{at}" for at in range(cursors.MAX_SHOWN + 1)], SECRET) is None
+    assert cursors.encode([f"item-{at}" for at in range(cursors.MAX_SHOWN)], SECRET) is not None
+    assert cursors.encode(["x" * 256] * cursors.MAX_SHOWN, SECRET) is None  # no request can be so long

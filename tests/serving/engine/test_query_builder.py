@@ -1,0 +1,131 @@
+"""From a request to a query: who is known, what was sent, and which moment counts."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.bundle import bundle
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import Query
+from recsys.filters.masks import Filters
+from serving.api.schemas import RecommendRequest, SessionEvent
+from serving.engine import query_builder
+from serving.engine.overlay import NOBODY, Known
+from serving.engine.query_builder import Asking
+from serving.stores.protocol import Event
+from tests.support import bundles
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+def ask(shop: Bundle, asked: RecommendRequest, known: Known = NOBODY) -> tuple[Query, list[str]]:
+    asking = Asking(shop, shop.catalogue.ids.position, query_builder.weights(shop), Filters(shop.catalogue))
+    return asking.query(asked, known, float("inf"))
+
+
+@pytest.fixture(scope="module")
+def shop(bundle_folder: Path) -> Bundle:
+    return bundle.load(bundle_folder)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", NOW.timestamp)
+
+
+def test_the_clock_stands_at_the_end_of_the_data_until_the_user_moves_it(shop: Bundle) -> None:
+    end = bundles.NOW.timestamp()
+    assert ask(shop, RecommendRequest(user_id="anna"))[0].now == end
+    old = SessionEvent(item_id="kitchen-9", timestamp=datetime(2023, 1, 1, tzinfo=UTC))
+    assert ask(shop, RecommendRequest(user_id="anna", session=[old]))[0].now == end
+    fresh = SessionEvent(item_id="kitchen-9")
+    assert ask(shop, RecommendRequest(user_id="anna", session=[fresh]))[0].now == NOW.timestamp()
+
+
+def test_a_known_user_has_the_history_of_the_bundle(shop: Bundle) -> None:
+    query, warnings = ask(shop, RecommendRequest(user_id="anna", k=7, exclude_ids=["kitchen-9", "nothing"]))
+    assert query.history.rows.tolist() == bundles.HISTORIES["anna"]
+    assert (query.user_id, query.k, query.now) == ("anna", 7, bundles.NOW.timestamp())
+    assert query.exclude.tolist() == [9]
+    assert warnings == []
+
+
+def test_a_stranger_has_none(shop: Bundle) -> None:
+    query, warnings = ask(shop, RecommendRequest(user_id="nobody"))
+    assert len(query.history) == 0
+    assert warnings == ["user_id 'nobody': nothing is known of this user"]
+    assert ask(shop, RecommendRequest())[1] == []
+    assert ask(shop, RecommendRequest(user_id="nobody", session=[SessionEvent(item_id="kitchen-1")]))[1] == []
+
+
+def test_events_weigh_what_they_weigh_in_the_data(shop: Bundle) -> None:
+    sent = [
+        SessionEvent(item_id="kitchen-1"),
+        SessionEvent(item_id="kitchen-2", event="purchase"),
+        SessionEvent(item_id="kitchen-3", event="rating"),
+        SessionEvent(item_id="kitchen-4", event="wave"),
+    ]
+    query, warnings = ask(shop, RecommendRequest(session=sent))
+    assert query.history.weights.tolist() == [1.0, 5.0, 0.0, 1.0]
+    choices = "view, click, cart, purchase, dislike, rating"
+    assert warnings == [f"session.3.event 'wave': not one of {choices}; counted as weight 1"]
+
+
+def test_unknown_items_are_ignored_with_a_warning(shop: Bundle) -> None:
+    sent = [SessionEvent(item_id="nothing"), SessionEvent(item_id="garden-10")]
+    query, warnings = ask(shop, RecommendRequest(session=sent))
+    assert query.history.rows.tolist() == [10]
+    assert warnings == ["session.0.item_id 'nothing': not in the catalogue, ignored"]
+
+
+def test_both_histories_are_one_in_the_order_of_time(shop: Bundle) -> None:
+    long_ago, between = datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, 0, 30, tzinfo=UTC)
+    sent = [
+        SessionEvent(item_id="garden-15"),
+        SessionEvent(item_id="garden-16", timestamp=between),
+        SessionEvent(item_id="garden-17", timestamp=long_ago),
+        SessionEvent(item_id="garden-18", timestamp=datetime(2030, 1, 1, tzinfo=UTC)),
+    ]
+    history = ask(shop, RecommendRequest(user_id="anna", session=sent))[0].history
+    assert history.rows.tolist() == [17, 0, 16, 1, 2, 3, bundles.SOLD_OUT, 15, 18]
+    assert history.times[-2:].tolist() == [NOW.timestamp()] * 2  # no time and a time in the future are now
+    assert history.times.tolist() == sorted(history.times)
+    assert (history.rows.dtype, history.weights.dtype, history.times.dtype) == (np.int32, np.float32, np.float64)
+
+
+def stored(item_id: str, moment: datetime, event: str = "view") -> Event:
+    return Event(
+        f"{item_id} {moment}", "anna", None, item_id, event, None, moment.timestamp(), None, moment.timestamp()
+    )
+
+
+def test_what_the_store_heard_since_is_added_and_what_the_bundle_holds_is_not_doubled(shop: Bundle) -> None:
+    first = bundles.START  # anna's first event in the bundle: kitchen-0
+    events = [
+        stored("kitchen-0", first),
+        stored("kitchen-8", first + timedelta(minutes=30)),  # came too late for the bundle
+        stored("kitchen-0", first + timedelta(minutes=31)),  # the same item once more
+        stored("nothing", NOW),
+        stored("kitchen-9", NOW, "cart"),
+    ]
+    query, warnings = ask(shop, RecommendRequest(user_id="anna"), Known(events, version=3))
+    assert query.history.rows.tolist() == [0, 8, 0, 1, 2, 3, bundles.SOLD_OUT, 9]
+    assert query.history.weights.tolist() == [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0]
+    assert query.now == NOW.timestamp()
+    assert warnings == []
+
+
+def test_what_the_bundle_holds_of_a_forgotten_user_is_not_used(shop: Bundle) -> None:
+    query, _ = ask(shop, RecommendRequest(user_id="anna"), Known([stored("kitchen-9", NOW)], 1, forgotten=True))
+    assert query.history.rows.tolist() == [9]
+
+
+def test_segments_are_those_of_the_report(shop: Bundle) -> None:
+    found = {
+        user_id: query_builder.segment(ask(shop, RecommendRequest(user_id=user_id))[0].history)
+        for user_id in ("nobody", "both", "anna")
+    }
+    assert found == {"nobody": "cold_user", "both": "few", "anna": "warm"}

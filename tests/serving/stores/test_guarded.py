@@ -1,0 +1,138 @@
+"""A store that fails or hangs costs little, and is back as soon as it answers."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys.recommend.circuit_breaker import Breakers, Limits
+from serving.stores import open_store
+from serving.stores.guarded import GuardedStore
+from serving.stores.migrations import migrate
+from serving.stores.protocol import Event, Store, StoreError
+
+EVENT = Event("e1", "anna", None, "kitchen-1", "view", None, 1.0, None, 1.0)
+
+
+class Flaky:
+    """Passes everything on to a real store, but waits or fails first when told to."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.calls = 0
+        self.trouble: Callable[[], Any] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if name in ("fingerprint", "close"):
+            return found
+
+        async def asked(*args: Any) -> Any:
+            self.calls += 1
+            if self.trouble is not None:
+                await self.trouble()
+            return await found(*args)
+
+        return asked
+
+
+async def fails() -> None:
+    raise StoreError("no space left on the disk")
+
+
+async def hangs() -> None:
+    await asyncio.sleep(1.0)  # then it would answer
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'events.sqlite'}"
+    migrate(url)
+    return url
+
+
+def with_store(url: str, story: Callable[[Flaky, GuardedStore, list[float]], Any]) -> None:
+    async def tell() -> None:
+        flaky, now = Flaky(await open_store(url)), [0.0]
+        guarded = GuardedStore(flaky, 0.05, Breakers(Limits(window=4, failures=2, cooldown_s=1.0), lambda: now[0]))
+        try:
+            await story(flaky, guarded, now)
+        finally:
+            await guarded.close()
+
+    asyncio.run(tell())
+
+
+@pytest.mark.parametrize(("trouble", "says"), [(fails, "no space left"), (hangs, "took longer than 50 ms")])
+def test_reading_is_left_alone_while_it_fails_and_asked_again_after(
+    url: str, trouble: Callable[[], Any], says: str
+) -> None:
+    async def story(flaky: Flaky, guarded: GuardedStore, now: list[float]) -> None:
+        await guarded.add_events([EVENT])
+        assert (await guarded.history("anna", None, 10))[1] == [EVENT]
+        flaky.trouble, before = trouble, flaky.calls
+        for _ in range(2):
+            with pytest.raises(StoreError, match=says):
+                await guarded.history("anna", None, 10)
+        for _ in range(5):
+            with pytest.raises(StoreError, match="reading the store kept failing and is left alone for 1 s"):
+                await guarded.history("anna", None, 10)
+        assert flaky.calls == before + 2
+        flaky.trouble, now[0] = None, 1.0
+        assert (await guarded.history("anna", None, 10))[1] == [EVENT]
+        assert guarded.breakers.left_alone() == []
+
+    with_store(url, story)
+
+
+def test_writing_that_fails_does_not_stop_reading(url: str) -> None:
+    """As with a full disk. Nothing is acknowledged, and nothing waits."""
+
+    async def story(flaky: Flaky, guarded: GuardedStore, now: list[float]) -> None:
+        flaky.trouble = fails
+        for says in ("no space left", "no space left", "writing to the store kept failing"):
+            with pytest.raises(StoreError, match=says):
+                await guarded.add_events([EVENT])
+        flaky.trouble = None
+        assert await guarded.history("anna", None, 10) == (0, [])
+        with pytest.raises(StoreError, match="writing to the store kept failing"):
+            await guarded.add_exposures([])
+        now[0] = 1.0
+        assert await guarded.add_events([EVENT]) == [True]
+
+    with_store(url, story)
+
+
+def test_what_the_caller_did_wrong_is_not_held_against_the_store(url: str) -> None:
+    async def story(flaky: Flaky, guarded: GuardedStore, now: list[float]) -> None:
+        async def refuses() -> None:
+            raise ValueError("a text that no store can hold")
+
+        flaky.trouble = refuses
+        for _ in range(5):
+            with pytest.raises(ValueError, match="no store can hold"):
+                await guarded.add_events([EVENT])
+        flaky.trouble = None
+        assert await guarded.add_events([EVENT]) == [True]
+
+    with_store(url, story)
+
+
+def test_it_can_do_all_that_a_store_can(url: str) -> None:
+    async def story(flaky: Flaky, guarded: GuardedStore, now: list[float]) -> None:
+        store: Store = guarded
+        assert store.fingerprint("anna") == flaky.fingerprint("anna")
+        methods = {name for name in vars(Store) if not name.startswith("_")}
+        assert methods <= set(dir(guarded))
+        await store.ping()
+        await store.reject([])
+        await store.upsert_items([])
+        assert await store.items_since(0) == (0, [])
+        assert await store.recent(0.0) == {}
+        assert (await store.forgotten())[1] == frozenset()
+        assert await store.merge("cookie", "anna") == 0
+        assert sum((await store.forget("anna")).values()) >= 0
+
+    with_store(url, story)
