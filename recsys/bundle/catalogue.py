@@ -82,7 +82,7 @@ def load(folder: Path) -> Catalogue:
     frame = pl.read_parquet(folder / "catalogue.parquet")
     return Catalogue(
         frame=frame,
-        id_table=id_table.IdTable(folder / "items"),
+        ids=id_table.IdTable(folder / "items"),
         popularity=frame["popularity"].to_numpy(),
         recent=frame["recent"].to_numpy(),
         available=frame["available"].to_numpy(),
