@@ -63,7 +63,10 @@ def measure(clone: Path) -> tuple[pl.DataFrame, split.Facts]:
     loaded = bundle.load(clone / "bundle")
     asked = sample.draw(data, "test", loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
     parts = [segments.everyone(asked), segments.warm(asked, settings.evaluate.warm_events)]
-    lists = {name: answers.lists(Recommender(loaded, name), data, asked, parts, AT, settings.seed) for name in VARIANTS}
+    lists = {
+        name: answers.recommend_all(Recommender(loaded, name), data, asked, parts, AT, settings.seed)
+        for name in VARIANTS
+    }
     bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
     return results.measure(lists, asked, parts, [AT], ["popular"], bootstrap), data.facts
 

@@ -27,9 +27,9 @@ from benchmarks.rules import make
 from recsys.params import VariantParams
 from serving.api.schemas import RecommendRequest
 from serving.engine.engine import Engine
-from serving.engine.overlay import Known
+from serving.engine.overlay import UserState
 from serving.live.background import Background
-from serving.service.answer_cache import Kept
+from serving.service.answer_cache import AnswerCache
 from serving.settings import Settings
 
 RESULTS = Path(__file__).parent / "results" / "cache.json"
@@ -45,13 +45,13 @@ VARIANTS = {
 
 async def measure(settings: Settings, engine: Engine, variant: str) -> float:
     """Microseconds of CPU by call, of the best of three rounds; the same 100 users again and again."""
-    kept = Kept(settings, Background(settings))
+    kept = AnswerCache(settings, Background(settings))
     asked = [RecommendRequest(user_id=f"u{user}", k=K, variant=variant) for user in range(100)]
     rounds = []
     for _ in range(4):  # the first one fills the cache
         started = time.process_time()
         for number in range(CALLS):
-            await kept.recommend(engine, asked[number % len(asked)], "0", Known(), (), float("inf"), None)
+            await kept.recommend(engine, asked[number % len(asked)], "0", UserState(), (), float("inf"), None)
         rounds.append((time.process_time() - started) / CALLS * 1e6)
     await kept.close()
     return round(min(rounds[1:]), 1)

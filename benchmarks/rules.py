@@ -112,7 +112,9 @@ def measure(opened: Bundle) -> dict[str, float]:
     als = Recommender(opened, "als")
     known = [opened.histories.of(f"u{at}") for at in range(USERS)]
 
-    def ask(only: str | None = None, wishes: slate.HouseShape | None = None, k: int = 10) -> Callable[[int], object]:
+    def ask(
+        only: str | None = None, wishes: slate.CompiledSlateRules | None = None, k: int = 10
+    ) -> Callable[[int], object]:
         def answer(at: int) -> object:
             mask = None if only is None else filters.mask(only)
             return als.recommend(Query(known[at % USERS], k, NOW.timestamp(), "u", only=mask), wishes)

@@ -112,7 +112,7 @@ class Rule(Protocol):
     def keep(self, query: Query, rows: IntArray) -> BoolArray: ...
 
 
-class Shape(Protocol):
+class SlateRules(Protocol):
     """What the house wants on top of a variant: blocks, boosts, pins, caps, diversity. Comes with the query.
 
     keep: as a `Rule`. adjust: scores (m,) float32 of these rows, higher is better -> the same, boosted or buried; the

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
 from recsys.errors import reports_errors
-from serving.engine.business_rules import House
+from serving.engine.business_rules import BusinessRulesFile
 from serving.settings import Settings
 
 
@@ -23,7 +23,7 @@ def main(
 ) -> None:
     """Serve the current release of RECSYS_RELEASES (default: releases), or the bundle in the folder RECSYS_BUNDLE."""
     settings = Settings.from_environment()  # what is refused is one line here, before there are workers
-    House(settings.rules, must_exist="rules" in settings.model_fields_set)
+    BusinessRulesFile(settings.rules, must_exist="rules" in settings.model_fields_set)
     with _shared_metrics() if workers > 1 else nullcontext():
         uvicorn.run(
             "serving.app:create_app", factory=True, host=host, port=port, workers=workers, log_config=_logging()

@@ -15,7 +15,7 @@ from recsys.experiments.online import exploration
 from recsys.experiments.online.assignment import Subject, arm_of, assign_one, bucket
 from recsys.experiments.online.config import Experiments, Explore
 from recsys.simulator.shoppers import Shoppers
-from serving.engine.arms import Assigner, Following
+from serving.engine.arms import ArmAssigner, ExperimentsFile
 
 
 def sample_ratio(n_units: int = 200_000, clean: int = 20_000, defects: int = 100) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def speed(n: int = 20_000) -> dict[str, Any]:
     file = FOLDER / "speed.yaml"
     FOLDER.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"experiments": {"home": {"arms": ARMS}}}))
-    assigner, now = Assigner(Following(file)), datetime.now(UTC)
+    assigner, now = ArmAssigner(ExperimentsFile(file)), datetime.now(UTC)
     plain, hooked = [], []
     for _ in range(5):
         started = time.process_time()
@@ -117,7 +117,7 @@ def speed(n: int = 20_000) -> dict[str, Any]:
         plain.append((time.process_time() - started) / n * 1e6)
         started = time.process_time()
         for number in range(n):
-            assigner.pick({"user": f"u{number:07d}"}, {"segment": "warm"})
+            assigner.assign({"user": f"u{number:07d}"}, {"segment": "warm"})
         hooked.append((time.process_time() - started) / n * 1e6)
     return {
         "assignment_us": round(float(np.median(plain)), 2),

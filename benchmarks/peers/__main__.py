@@ -138,7 +138,9 @@ def own_lists(workspace: Path, split: splits.Split, asked: sample.Sample, settin
     names = dict.fromkeys([*VARIANTS, *settings.data.release_candidates])
     everyone = [segments.everyone(asked)]
     return {
-        name: answers.lists(Recommender(loaded, name), split, asked, everyone, 20, settings.seed)[segments.PLAIN]
+        name: answers.recommend_all(Recommender(loaded, name), split, asked, everyone, 20, settings.seed)[
+            segments.PLAIN
+        ]
         for name in names
     }
 

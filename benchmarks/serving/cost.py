@@ -27,7 +27,7 @@ from benchmarks.serving import shop
 from serving.api.schemas import RecommendRequest
 from serving.app import create_app
 from serving.engine.engine import Engine
-from serving.engine.overlay import Known
+from serving.engine.overlay import UserState
 from serving.service.service import Service
 from serving.settings import Settings
 from serving.stores.migrations import migrate
@@ -117,7 +117,7 @@ def raw(service: Service) -> App:
         body = json.loads((await receive())["body"])
         version, told = await store.history(body["user_id"], None, 200)
         asked = plain.model_copy(update=body)
-        query, _ = engine._asking.query(asked, Known(told, version), float("inf"))
+        query, _ = engine._asking.query(asked, UserState(told, version), float("inf"))
         found = recommender.recommend(query, house.shape(engine.bundle))
         items = []
         for rank, slot in enumerate(found.slots, 1):

@@ -28,7 +28,7 @@ UNCAPPED = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
-class HouseShape:
+class CompiledSlateRules:
     """See `Shape`.
 
     allowed: (n_items,) bool, None where nothing is blocked; factors: (n_items,) float32, None where nothing is boosted
@@ -45,7 +45,7 @@ class HouseShape:
     placed: tuple[tuple[int, Pin], ...] = ()
     diversity: float = 0.0
 
-    def at(self, now: float, surface: str | None = None, diversity: float | None = None) -> "HouseShape":
+    def at(self, now: float, surface: str | None = None, diversity: float | None = None) -> "CompiledSlateRules":
         """What of it counts at a moment (UTC seconds) on a surface, with the diversity that a request asked for."""
         placed = tuple((row, pin) for row, pin in self.placed if _stands(pin, now, surface))
         caps = self.caps if not self.capped_on or surface in self.capped_on else None
@@ -135,7 +135,7 @@ class HouseShape:
         return replace(slot, boost=float(self.factors[slot.row]))
 
 
-def compiled(rules: Rules, bundle: Bundle) -> tuple[HouseShape, list[str]]:
+def compiled(rules: Rules, bundle: Bundle) -> tuple[CompiledSlateRules, list[str]]:
     """The shape, and what the rules name that the catalogue does not have, as "block.items: 'lamp'"."""
     catalogue, filters = bundle.catalogue, Filters(bundle.catalogue)
     groups = Groups(catalogue.of_category, len(catalogue))
@@ -157,7 +157,7 @@ def compiled(rules: Rules, bundle: Bundle) -> tuple[HouseShape, list[str]]:
         caps = np.array([rules.cap.categories.get(name, most) for name in groups.names], dtype=np.int32)
     pins = tuple((row, pin) for row, pin in placed if row is not None)
     capped_on = tuple(rules.cap.surfaces)
-    made = HouseShape(bundle, groups, allowed, factors, caps, capped_on, pins, rules.diversity)
+    made = CompiledSlateRules(bundle, groups, allowed, factors, caps, capped_on, pins, rules.diversity)
     return made, _missing(rules, catalogue)
 
 

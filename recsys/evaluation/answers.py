@@ -6,11 +6,11 @@ from recsys.contracts import EMPTY_HISTORY, NO_ROWS, History, IntArray, Query
 from recsys.data.split import ScoredFold, Split
 from recsys.errors import RecsysError
 from recsys.evaluation.sample import Sample
-from recsys.evaluation.segments import Question, Segment
-from recsys.recommend.recommender import Answer, Recommender
+from recsys.evaluation.segments import QueryMode, Segment
+from recsys.recommend.recommender import Recommender, Slate
 
 
-def answer(
+def recommend_offline(
     recommender: Recommender,
     split: Split,
     fold: ScoredFold,
@@ -19,10 +19,10 @@ def answer(
     seed: int,
     known_items: int | None = None,
     exclude: IntArray = NO_ROWS,
-) -> Answer:
+) -> Slate:
     """What the main path answers the user in row `user` at the end of the fold's fit set.
 
-    known_items: as in `Question`. The moment of asking and the items that may not be shown are those of the whole
+    known_items: as in `QueryMode`. The moment of asking and the items that may not be shown are those of the whole
     history, so that every number of known items has the same candidates and the same targets.
 
     Raises:
@@ -54,9 +54,9 @@ def newest(history: History, known_items: int) -> History:
     return History(history.rows[start:], history.weights[start:], history.times[start:])
 
 
-def lists(
+def recommend_all(
     recommender: Recommender, split: Split, sample: Sample, segments: list[Segment], k: int, seed: int
-) -> dict[Question, IntArray]:
+) -> dict[QueryMode, IntArray]:
     """Every question of the segments -> (n_users, k) int32 item rows, best first, -1 where the answer is shorter.
 
     Users who count in no segment of a question are not asked it: a row of -1.
@@ -68,7 +68,7 @@ def lists(
         rows = np.full((len(sample.users), k), -1, dtype=np.int32)
         for at in np.flatnonzero(np.any(asked, axis=0)).tolist():
             user, known = int(sample.users[at]), question.known_items
-            slots = answer(recommender, split, sample.fold, user, k, seed, known, exclude).slots
+            slots = recommend_offline(recommender, split, sample.fold, user, k, seed, known, exclude).slots
             rows[at, : len(slots)] = [slot.row for slot in slots]
         found[question] = rows
     return found

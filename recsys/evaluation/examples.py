@@ -54,7 +54,7 @@ def describe(recommender: Recommender, split: Split, sample: Sample, segment: Se
     user, history = int(sample.users[at]), recommender.bundle.histories.at(int(sample.users[at]))
     targets = sample.targets.rows[sample.targets.indptr[at] : sample.targets.indptr[at + 1]]
     newest = list(dict.fromkeys(history.rows[::-1].tolist()))[:SHOWN]
-    slots = answers.answer(recommender, split, sample.fold, user, SHOWN, seed).slots
+    slots = answers.recommend_offline(recommender, split, sample.fold, user, SHOWN, seed).slots
     return Example(
         user_id=split.users["user_id"][user],
         segment=segment.name,

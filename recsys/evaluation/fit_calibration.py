@@ -15,7 +15,7 @@ from recsys.bundle.calibration import Calibration, Curve, label
 from recsys.contracts import SECONDS_PER_DAY, BoolArray
 from recsys.data.split import WINDOWS, Split
 from recsys.evaluation import answers, metrics, sample
-from recsys.evaluation.held_out_users import held_out
+from recsys.evaluation.held_out_users import ranker_holdout_users
 from recsys.evaluation.metrics import Ragged
 from recsys.evaluation.sample import Sample
 from recsys.params import Params, SplitParams
@@ -45,7 +45,7 @@ def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibratio
     A learned ranker knows what two thirds of them wanted, so its variant is asked for the others only.
     """
     asked = sample.draw(split, "valid", bundle.catalogue.popularity, params.evaluate.max_users, params.seed)
-    others = held_out(split.users["user_id"][asked.users])[asked.targets.owners]
+    others = ranker_holdout_users(split.users["user_id"][asked.users])[asked.targets.owners]
     slots = {}
     for name, variant in params.variants.items():
         learned = variant.ranker is not None and variant.ranker.name in params.rankers
@@ -76,7 +76,7 @@ def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k
     table = []
     for at in np.flatnonzero(wanted.lengths).tolist():
         user = int(asked.users[at])
-        slots = answers.answer(recommender, split, asked.fold, user, k, seed).slots
+        slots = answers.recommend_offline(recommender, split, asked.fold, user, k, seed).slots
         rows = np.array([[slot.row for slot in slots]], dtype=np.int32)
         mine = Ragged.of(np.zeros(wanted.lengths[at], dtype=np.int64), _of(wanted, at), 1)
         found, known = metrics.hits(rows, mine)[0].tolist(), len(recommender.bundle.histories.at(user))

@@ -8,10 +8,10 @@ import numpy as np
 from recsys.contracts import BoolArray
 
 
-def held_out(user_ids: Iterable[str]) -> BoolArray:
+def ranker_holdout_users(user_ids: Iterable[str]) -> BoolArray:
     """(n_users,) bool: True for the users kept out, the same ones in every window, run and data set.
 
-    >>> held_out(["anna", "ben", "cleo"]).tolist()
+    >>> ranker_holdout_users(["anna", "ben", "cleo"]).tolist()
     [True, True, False]
     """
     return np.array([zlib.crc32(f"held out {user_id}".encode()) % 3 == 0 for user_id in user_ids], dtype=np.bool_)

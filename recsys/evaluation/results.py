@@ -18,7 +18,7 @@ from recsys.evaluation import metrics
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.metrics import Ragged, Values
 from recsys.evaluation.sample import Sample
-from recsys.evaluation.segments import Question, Segment
+from recsys.evaluation.segments import QueryMode, Segment
 
 ACCURACY = {"recall": metrics.recall, "ndcg": metrics.ndcg, "hit_rate": metrics.hit_rate, "mrr": metrics.mrr}
 METRICS = (*ACCURACY, "coverage", "novelty", "diversity", "popularity_bias", "new_share")
@@ -33,7 +33,7 @@ SCHEMA = pl.Schema(
 )
 
 PerUser = dict[str, Values]  # metric -> (n_users,) float64
-Lists = Mapping[str, Mapping[Question, IntArray]]  # variant -> question -> (n_users, k) int32 item rows
+Lists = Mapping[str, Mapping[QueryMode, IntArray]]  # variant -> question -> (n_users, k) int32 item rows
 
 
 def measure(

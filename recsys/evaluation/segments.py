@@ -16,7 +16,7 @@ NEW_USER = "new_user_"
 
 
 @dataclass(frozen=True)
-class Question:
+class QueryMode:
     """How the main path is asked; by default with all that is known of the user, for any item.
 
     known_items: only the end of the history with this many liked items; arrived_only: only items whose first event is
@@ -27,7 +27,7 @@ class Question:
     arrived_only: bool = False
 
 
-PLAIN = Question()
+PLAIN = QueryMode()
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Segment:
     meaning: str
     users: BoolArray
     targets: BoolArray
-    question: Question = PLAIN
+    question: QueryMode = PLAIN
 
     def counted(self, sample: Sample) -> BoolArray:
         """(n_users,) bool: who counts and has something to find."""
@@ -82,7 +82,7 @@ def new_user(sample: Sample, known_items: int, least: int) -> Segment:
     ones, because a new user's few events are recent: the first ones would measure how well old news is forgotten.
     """
     name, meaning = f"{NEW_USER}{known_items}", f"{least} liked items or more, but only the last {known_items} are told"
-    return _of_users(sample, name, meaning, sample.liked >= least, Question(known_items=known_items))
+    return _of_users(sample, name, meaning, sample.liked >= least, QueryMode(known_items=known_items))
 
 
 def cold_item(sample: Sample) -> Segment:
@@ -92,7 +92,7 @@ def cold_item(sample: Sample) -> Segment:
 
 def cold_item_only(sample: Sample) -> Segment:
     """As `cold_item`, but ranked among these items only."""
-    question = Question(arrived_only=True)
+    question = QueryMode(arrived_only=True)
     return _of_cold_items(sample, "cold_item_only", "the same, ranked among these items only", question)
 
 
@@ -122,10 +122,10 @@ def _makers(settings: EvaluateParams) -> dict[str, Callable[[Sample], Segment]]:
     }
 
 
-def _of_users(sample: Sample, name: str, meaning: str, users: BoolArray, question: Question = PLAIN) -> Segment:
+def _of_users(sample: Sample, name: str, meaning: str, users: BoolArray, question: QueryMode = PLAIN) -> Segment:
     return Segment(name, meaning, users, np.ones(len(sample.targets.rows), dtype=np.bool_), question)
 
 
-def _of_cold_items(sample: Sample, name: str, meaning: str, question: Question) -> Segment:
+def _of_cold_items(sample: Sample, name: str, meaning: str, question: QueryMode) -> Segment:
     everyone = np.ones(len(sample.users), dtype=np.bool_)
     return Segment(name, meaning, everyone, sample.arrived[sample.targets.rows], question)

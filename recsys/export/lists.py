@@ -21,7 +21,7 @@ import polars as pl
 
 from recsys.business_rules import schema
 from recsys.business_rules.slate import compiled
-from recsys.contracts import Query, Shape
+from recsys.contracts import Query, SlateRules
 from recsys.datasets.events import DEFAULT_URL, SQLITE, Forgotten, snapshot
 from recsys.errors import ParamsError, RecsysError
 from recsys.recommend.recommender import Recommender
@@ -62,7 +62,7 @@ class Lists:
 
     recommender: Recommender
     k: int
-    shape: Shape | None = None
+    shape: SlateRules | None = None
     rules: str = ""
     forgotten: Forgotten | None = None
 

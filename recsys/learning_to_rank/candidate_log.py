@@ -15,7 +15,7 @@ import polars as pl
 from recsys.contracts import BoolArray, FloatArray, IntArray, Query
 from recsys.data.split import Split
 from recsys.evaluation import answers
-from recsys.evaluation.held_out_users import held_out
+from recsys.evaluation.held_out_users import ranker_holdout_users
 from recsys.evaluation.sample import Sample
 from recsys.params import RankerParams
 from recsys.rankers._learned.features import RankingFeatures
@@ -76,14 +76,14 @@ def _cases(
     seed: int,
 ) -> Iterator[Case]:
     """Every user with the whole history, and those who liked enough also with less of it told, as if they were new."""
-    kept_out = held_out(split.users["user_id"][sample.users])
+    kept_out = ranker_holdout_users(split.users["user_id"][sample.users])
     random = np.random.default_rng(seed)
     for at, user in enumerate(sample.users.tolist()):
         targets = sample.targets.rows[sample.targets.indptr[at] : sample.targets.indptr[at + 1]]
         as_new = config.known_items if sample.liked[at] >= max(config.known_items) else []
         for known in (None, *as_new):
             recorder.seen = None
-            answers.answer(recommender, split, sample.fold, user, k, seed, known)
+            answers.recommend_offline(recommender, split, sample.fold, user, k, seed, known)
             if recorder.seen is None:
                 continue
             rows, features = recorder.seen

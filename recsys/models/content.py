@@ -24,7 +24,7 @@ from recsys.models._content import svd_space, validation
 from recsys.models._content.neighbours import means
 from recsys.models._content.torchrun import run
 from recsys.models._content.training import Trained
-from recsys.models._content.training_inputs import Job, Settings
+from recsys.models._content.training_inputs import Settings, TrainingInputs
 from recsys.params import Section
 
 if TYPE_CHECKING:
@@ -103,13 +103,13 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
     return _embeddings(job, run(job, settings, "fit", config.processes), learned, content, config.half_life_days)
 
 
-def _job(matrix: csr_matrix, learned: Features, content: Content, config: Config, seed: int) -> Job:
+def _job(matrix: csr_matrix, learned: Features, content: Content, config: Config, seed: int) -> TrainingInputs:
     """What is to be trained, without an exam."""
     places = svd_space.fit(matrix, config.factors, config.popularity, seed)
     known, trust = places.users > 0, places.users / (places.users + PRIOR_LIKES)
     typical = np.average(places.told[known], weights=places.users[known])
     nobody = csr_matrix((0, matrix.shape[1]), dtype=np.float32)
-    return Job(
+    return TrainingInputs(
         terms=content.terms,
         n_terms=learned.n_terms,
         static=content.static,
@@ -131,7 +131,9 @@ def _most_liked(users: FloatArray) -> IntArray:
     return np.sort(order).astype(np.int32)
 
 
-def _embeddings(job: Job, trained: Trained, learned: Features, content: Content, half_life_days: float) -> Embeddings:
+def _embeddings(
+    job: TrainingInputs, trained: Trained, learned: Features, content: Content, half_life_days: float
+) -> Embeddings:
     known = job.trust > 0
     vectors = np.where(content.told[:, None], trained.content, 0) + trained.ids
     vectors[~known & ~content.told] = 0

@@ -1,6 +1,6 @@
 """Two ways to make one list of several sources: deal the slots by share, or let a ranker order all candidates.
 
-On top of either, `reserve` keeps a share of the slots for new items.
+On top of either, `reserve_new_items` keeps a share of the slots for new items.
 """
 
 import zlib
@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recsys.contracts import Candidates, Query, Ranker, Shape, Slot
+from recsys.contracts import Candidates, Query, Ranker, SlateRules, Slot
 
-PAGE = 10  # places: `reserve` treats a longer list as several of this length
+PAGE = 10  # places: `reserve_new_items` treats a longer list as several of this length
 
 
-def mix(proposals: Mapping[str, Candidates], shares: Mapping[str, float], k: int) -> list[Slot]:
+def interleave_by_share(proposals: Mapping[str, Candidates], shares: Mapping[str, float], k: int) -> list[Slot]:
     """Deal k slots so that every prefix of the list holds each source's share as closely as whole slots allow.
 
     Each slot goes to the source that is furthest behind its share, which gives its best item not yet shown. Rank fusion
@@ -45,7 +45,9 @@ def mix(proposals: Mapping[str, Candidates], shares: Mapping[str, float], k: int
     return slots
 
 
-def adjusted(query: Query, proposals: Mapping[str, Candidates], shape: Shape | None) -> Mapping[str, Candidates]:
+def apply_boosts(
+    query: Query, proposals: Mapping[str, Candidates], shape: SlateRules | None
+) -> Mapping[str, Candidates]:
     """The proposals in the order that the house wants; the scores stay those of the source."""
     if shape is None:
         return proposals
@@ -61,7 +63,7 @@ def adjusted(query: Query, proposals: Mapping[str, Candidates], shape: Shape | N
 
 
 def ranked(
-    query: Query, proposals: Mapping[str, Candidates], ranker: Ranker, depth: int, shape: Shape | None = None
+    query: Query, proposals: Mapping[str, Candidates], ranker: Ranker, depth: int, shape: SlateRules | None = None
 ) -> list[Slot]:
     """The best `depth` of all candidates in the ranker's order; a slot names the first source that proposed its item.
 
@@ -86,7 +88,7 @@ def ranked(
     return [Slot(int(rows[at]), float(final[at]), labels[int(source)]) for at, source in zip(best, first, strict=True)]
 
 
-def reserve(slots: list[Slot], new: Candidates, label: str, share: float, query: Query) -> list[Slot]:
+def reserve_new_items(slots: list[Slot], new: Candidates, label: str, share: float, query: Query) -> list[Slot]:
     """Give that share of the k places to the best new items, at the end of every ten, where they cost least.
 
     A share of ten places is rarely whole: what is left over adds up from ten to ten, and what it begins with is a hash

@@ -11,11 +11,11 @@ import numpy as np
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, BoolArray, Candidates, IntArray, Query, Rule
-from recsys.recommend.guarded_slate import House
-from recsys.recommend.trace import Run
+from recsys.recommend.guarded_slate import GuardedSlateRules
+from recsys.recommend.trace import RequestTrace
 
 
-class Allowing:
+class Eligibility:
     """The rules of one variant, by name."""
 
     def __init__(self, bundle: Bundle, rules: Mapping[str, Rule]) -> None:
@@ -25,23 +25,23 @@ class Allowing:
         rows = np.arange(len(bundle.catalogue), dtype=np.int32)
         everything, nothing = np.ones(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)
         self._said = {
-            part: Run().attempt(part, partial(_ask, rule, anybody, rows, everything), nothing)
+            part: RequestTrace().call_or_default(part, partial(_ask, rule, anybody, rows, everything), nothing)
             for part, rule in self._rules.items()
         }
 
-    def keep(self, query: Query, rows: IntArray, house: House | None, run: Run) -> BoolArray:
+    def keep(self, query: Query, rows: IntArray, house: GuardedSlateRules | None, run: RequestTrace) -> BoolArray:
         """rows: (m,) int32; returns (m,) bool, True where nobody forbids."""
         kept: BoolArray = np.isin(rows, query.exclude, invert=True)
         if query.only is not None:
             kept &= query.only[rows]
         for part, rule in self._rules.items():
-            still = run.attempt(part, partial(_ask, rule, query, rows, kept), None, optional=False)
+            still = run.call_or_default(part, partial(_ask, rule, query, rows, kept), None, optional=False)
             # what is available changes while the bundle is served, and this array is where
             kept = kept & self._said[part][rows] & self._available[rows] if still is None else still
         return kept if house is None else kept & house.keep(query, rows)
 
-    def among(
-        self, query: Query, proposals: Mapping[str, Candidates], house: House | None, run: Run
+    def filter(
+        self, query: Query, proposals: Mapping[str, Candidates], house: GuardedSlateRules | None, run: RequestTrace
     ) -> dict[str, Candidates]:
         """What may be shown of all proposals."""
         allowed = {}

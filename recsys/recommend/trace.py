@@ -22,7 +22,7 @@ class Step:
 
 
 class Guard(Protocol):
-    """Keeps a part that keeps failing out of the way. A part is named as in `Answer.failed`: "source als", "ranker"."""
+    """Keeps a part that keeps failing out of the way. A part is named as in `Slate.failed`: "source als", "ranker"."""
 
     def allows(self, part: str) -> bool:
         """False while the part is to be left alone."""
@@ -38,7 +38,7 @@ class Guard(Protocol):
 
 
 @dataclass
-class Run:
+class RequestTrace:
     """One request: `clock` is the moment the current step began, `deadline` when no optional part may begin any more.
 
     Moments are those of `time.perf_counter()`. `failed` names the parts that raised, that the guard left alone, or that
@@ -52,7 +52,7 @@ class Run:
     late: bool = False
     clock: float = field(default_factory=perf_counter)
 
-    def attempt(self, part: str, ask: Callable[[], T], otherwise: T, optional: bool = True) -> T:
+    def call_or_default(self, part: str, ask: Callable[[], T], otherwise: T, optional: bool = True) -> T:
         """Ask a part; `otherwise` stands in for one that raises or may not begin.
 
         One that is not optional, such as a rule, is asked after the deadline too, and may be slow.

@@ -76,7 +76,7 @@ def main(
         lists = {}
         for name in settings.variants:
             start = perf_counter()
-            lists[name] = answers.lists(Recommender(loaded, name), data, asked, parts, longest, settings.seed)
+            lists[name] = answers.recommend_all(Recommender(loaded, name), data, asked, parts, longest, settings.seed)
             seconds = perf_counter() - start
             print(f"{name}: {len(asked.users)} users answered in {seconds:.1f} s", file=sys.stderr, flush=True)
         bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)

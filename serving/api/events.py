@@ -8,13 +8,13 @@ from uuid import uuid4
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
 
 from serving.api.errors import problem
-from serving.api.fields import Asked, Identifier, Timestamp
+from serving.api.fields import Identifier, RequestModel, Timestamp
 from serving.stores.protocol import Event, Rejected, Store
 
 MAX_EVENTS = 1000
 
 
-class PostedEvent(Asked):
+class PostedEvent(RequestModel):
     """Something that a user or a visitor did."""
 
     event_id: Annotated[

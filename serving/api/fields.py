@@ -33,7 +33,7 @@ def _no_number(value: Any) -> Any:
 Timestamp = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(strict=False)]
 
 
-class Asked(BaseModel):
+class RequestModel(BaseModel):
     """Base of all requests: unknown fields and values of another type are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

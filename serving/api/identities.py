@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from serving.api.fields import Asked, Identifier
+from serving.api.fields import Identifier, RequestModel
 
 
-class MergeRequest(Asked):
+class MergeRequest(RequestModel):
     """A visitor turned out to be a user."""
 
     anonymous_id: Identifier

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from serving.api.fields import Asked, Identifier, Timestamp
+from serving.api.fields import Identifier, RequestModel, Timestamp
 from serving.stores.protocol import Item, Store
 
 MAX_ITEMS = 1000
@@ -12,7 +12,7 @@ MAX_ITEMS = 1000
 Text = Annotated[str | None, Field(max_length=20_000, pattern=r"^[^\x00]*$")]
 
 
-class PostedItem(Asked):
+class PostedItem(RequestModel):
     """An item; what is absent or null stays as it was."""
 
     item_id: Identifier

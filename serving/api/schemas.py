@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.api import examples
-from serving.api.fields import MAX_LIST_LENGTH, WHOLE, Asked, Identifier, K, Timestamp, Variant
+from serving.api.fields import MAX_LIST_LENGTH, WHOLE, Identifier, K, RequestModel, Timestamp, Variant
 
 MAX_CURSOR_LENGTH = 65_536
 MAX_BATCH = 100
 MAX_FILTER_LENGTH = 2_000
 
 
-class SessionEvent(Asked):
+class SessionEvent(RequestModel):
     """Something that the client knows its user did."""
 
     item_id: Identifier
@@ -26,7 +26,7 @@ class SessionEvent(Asked):
     ] = None
 
 
-class Options(Asked):
+class Options(RequestModel):
     """What can be set for one request."""
 
     explain: Annotated[bool, Field(description="say of every item which items of the history brought it up")] = False
@@ -55,7 +55,7 @@ Surface = Annotated[
 ]
 
 
-class WhoAsks(Asked):
+class WhoAsks(RequestModel):
     """Who asks and what the client knows of them: the part that several requests share."""
 
     user_id: UserId = None
@@ -110,13 +110,13 @@ class RankRequest(WhoAsks):
     ]
 
 
-class BatchRequest(Asked):
+class BatchRequest(RequestModel):
     """Several requests in one."""
 
     requests: Annotated[list[RecommendRequest], Field(min_length=1, max_length=MAX_BATCH)]
 
 
-class SimilarRequest(Asked):
+class SimilarRequest(RequestModel):
     """Which item, and how many like it are wanted."""
 
     item_id: Identifier

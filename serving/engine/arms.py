@@ -47,12 +47,12 @@ class Picked:
     arm: Arm
 
 
-class Buckets(AbstractProvider):
+class HashBucketProvider(AbstractProvider):
     """Our own assigner: a hash of the unit, as `experiments.yaml` says. Needs nothing but the context it is given."""
 
-    def __init__(self, following: "Following") -> None:
+    def __init__(self, experiments_file: "ExperimentsFile") -> None:
         super().__init__()
-        self._following = following
+        self._following = experiments_file
 
     def get_metadata(self) -> Metadata:
         """Its name."""
@@ -82,7 +82,7 @@ class Buckets(AbstractProvider):
     resolve_float_details = resolve_object_details = _only_strings
 
 
-class Exposing(Hook):
+class ExposureHook(Hook):
     """After a flag was asked for: notes the arm, which the service writes with the items that were shown."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Exposing(Hook):
             self.noted = (hook_context.flag_key, str(details.value), forced)
 
 
-class Following:
+class ExperimentsFile:
     """`experiments.yaml` as it is now: read again when it changes; a file that is wrong is refused as a whole."""
 
     def __init__(self, path: Path) -> None:
@@ -119,13 +119,13 @@ class Following:
             log.error("the experiments stay as they were: %s", error)
 
 
-class Assigner:
+class ArmAssigner:
     """Asks the provider for every running experiment, in the order of the file; the first arm is the request's."""
 
-    def __init__(self, following: Following, provider: str = "") -> None:
+    def __init__(self, experiments_file: ExperimentsFile, provider: str = "") -> None:
         """Raises ParamsError: "RECSYS_FLAG_PROVIDER 'x:y': ..."."""
-        self._following = following
-        api.set_provider(_provider(provider) if provider else Buckets(following), domain=DOMAIN)
+        self._following = experiments_file
+        api.set_provider(_provider(provider) if provider else HashBucketProvider(experiments_file), domain=DOMAIN)
         self._client = api.get_client(DOMAIN)
 
     @property
@@ -133,13 +133,13 @@ class Assigner:
         """Whether there is any experiment at all."""
         return bool(self._following.experiments.experiments)
 
-    def pick(self, units: Mapping[config.Unit, str], about: Mapping[str, str]) -> Picked | None:
+    def assign(self, units: Mapping[config.Unit, str], about: Mapping[str, str]) -> Picked | None:
         """units: as in `Subject`; about: segment, surface and the attributes of the request."""
         for name, experiment in self._following.experiments.experiments.items():
             unit = units.get(experiment.unit)
             if unit is None or not experiment.running(datetime.now(UTC)):
                 continue
-            exposing = Exposing()
+            exposing = ExposureHook()
             details = self._client.get_string_details(
                 name, NOBODY, EvaluationContext(unit, dict(about)), FlagEvaluationOptions(hooks=[exposing])
             )

@@ -18,7 +18,7 @@ from threading import Lock
 
 from recsys.bundle.bundle import Bundle
 from recsys.business_rules.schema import Rules, read
-from recsys.business_rules.slate import HouseShape, compiled
+from recsys.business_rules.slate import CompiledSlateRules, compiled
 from recsys.errors import ParamsError
 from serving.file_stamp import stamp
 
@@ -34,10 +34,10 @@ class _Current:
 
     rules: Rules = NO_RULES
     version: str | None = None
-    shapes: dict[int, HouseShape] = field(default_factory=dict)
+    shapes: dict[int, CompiledSlateRules] = field(default_factory=dict)
 
 
-class House:
+class BusinessRulesFile:
     """The rules that count. A file that cannot be used is refused as a whole, and the rules before it stay.
 
     reason: why the file is not what counts, or what of it has no effect; None while all is well.
@@ -88,7 +88,7 @@ class House:
 
     def shape(
         self, bundle: Bundle, surface: str | None = None, diversity: float | None = None, now: float | None = None
-    ) -> HouseShape | None:
+    ) -> CompiledSlateRules | None:
         """What the house wishes of an answer now; None when it wishes for nothing.
 
         diversity: 0..1 in place of what the file says; now: UTC seconds, for pins. What the rules name and this bundle
@@ -102,7 +102,7 @@ class House:
             shape = self._compile(current, bundle)
         return shape.at(time.time() if now is None else now, surface, diversity)
 
-    def _compile(self, current: _Current, bundle: Bundle) -> HouseShape:
+    def _compile(self, current: _Current, bundle: Bundle) -> CompiledSlateRules:
         shape, missing = compiled(current.rules, bundle)
         if missing:
             self._report(f"{self._path}: {missing[0]} is not in the catalogue of this bundle: it has no effect")

@@ -9,20 +9,20 @@ from time import perf_counter
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import Query, Shape
+from recsys.contracts import Query, SlateRules
 from recsys.experiments.online.config import Arm
 from recsys.filters.masks import Filters
 from recsys.recommend import recommender
 from recsys.recommend.recommender import Recommender
-from recsys.recommend.trace import Guard, Run
+from recsys.recommend.trace import Guard, RequestTrace
 from serving.api.about import About, VariantAbout
 from serving.api.errors import ApiError
 from serving.api.schemas import Answer, Meta, RecommendRequest, SimilarRequest, WhoAsks
 from serving.engine import exploration, interleaving, query_builder
-from serving.engine.business_rules import House
-from serving.engine.overlay import NOBODY, NOTHING, Fresh, Known
-from serving.engine.presenter import Shown
-from serving.engine.query_builder import Asking
+from serving.engine.business_rules import BusinessRulesFile
+from serving.engine.overlay import NOBODY, NOTHING, StoreOverlay, UserState
+from serving.engine.presenter import Presenter
+from serving.engine.query_builder import QueryBuilder
 from serving.stores.protocol import Item as StoredItem
 
 REMEMBERED = 50_000  # ids; looking one up takes about 5 us, remembering it 0.1 us
@@ -39,8 +39,8 @@ class Engine:
         self,
         bundle: Bundle,
         api_version: str,
-        fresh: Fresh = NOTHING,
-        house: House | None = None,
+        fresh: StoreOverlay = NOTHING,
+        house: BusinessRulesFile | None = None,
         guard: Guard | None = None,
     ) -> None:
         self.base = bundle
@@ -52,8 +52,8 @@ class Engine:
             name: Recommender(served, name, guard) for name in bundle.manifest.variants
         }
         self._position = lru_cache(REMEMBERED)(served.catalogue.ids.position)
-        self._shown = Shown(served)
-        self._asking = Asking(served, self._position, self.event_weights, Filters(served.catalogue))
+        self._shown = Presenter(served)
+        self._asking = QueryBuilder(served, self._position, self.event_weights, Filters(served.catalogue))
         self._house = house
         self._guard = guard
         if house is not None:
@@ -63,7 +63,7 @@ class Engine:
         self,
         asked: RecommendRequest,
         request_id: str,
-        known: Known = NOBODY,
+        known: UserState = NOBODY,
         shown: Sequence[str] = (),
         deadline: float = float("inf"),
         arm: Arm | None = None,
@@ -87,21 +87,21 @@ class Engine:
             query = replace(query, exclude=np.concatenate([query.exclude, self._asking.rows(shown)]))
         rules_version, shape = self._wishes(asked.surface, asked.options.diversity)
         found = chosen.recommend(query, shape)
-        run = Run(deadline, self._guard)
+        run = RequestTrace(deadline, self._guard)
         propensities: list[float] | None = None
         teams: list[str] | None = None
         if arm is not None and arm.explore is not None:
             explore = partial(exploration.explored, chosen, query, shape, found, arm.explore, request_id)
-            explored: tuple[recommender.Answer, list[float] | None] = (found, None)
-            found, propensities = run.attempt("exploring", explore, explored, optional=False)
+            explored: tuple[recommender.Slate, list[float] | None] = (found, None)
+            found, propensities = run.call_or_default("exploring", explore, explored, optional=False)
         elif arm is not None and arm.interleave is not None:
             second = self._recommenders[arm.interleave]
             deal = partial(interleaving.interleaved, second, query, shape, found, request_id)
-            dealt: tuple[recommender.Answer, list[str] | None] = (found, None)
-            found, teams = run.attempt("interleaving", deal, dealt, optional=False)
+            dealt: tuple[recommender.Slate, list[str] | None] = (found, None)
+            found, teams = run.call_or_default("interleaving", deal, dealt, optional=False)
         items = self._shown.items(found, query, len(shown))
         if asked.options.explain:
-            run.attempt("reasons", partial(self._shown.explain, items, found, query), None)
+            run.call_or_default("reasons", partial(self._shown.explain, items, found, query), None)
         for item, propensity, team in zip(items, propensities or repeat(None), teams or repeat(None), strict=False):
             item.propensity, item.team = propensity, team
         meta = self._meta(found, query, rules_version, started)
@@ -153,7 +153,7 @@ class Engine:
         """Whether the bundle has this variant."""
         return variant in self._recommenders
 
-    def segment(self, asked: WhoAsks, known: Known) -> str:
+    def segment(self, asked: WhoAsks, known: UserState) -> str:
         """The segment of whoever asks, as in the answer's meta."""
         query, _ = self._asking.query(asked.widened(), known, float("inf"))
         return query_builder.segment(query.history)
@@ -169,14 +169,14 @@ class Engine:
             if row is not None and item.available is not None:
                 self.bundle.catalogue.available[row] = item.available
 
-    def _wishes(self, surface: str | None, diversity: float | None) -> tuple[str | None, Shape | None]:
+    def _wishes(self, surface: str | None, diversity: float | None) -> tuple[str | None, SlateRules | None]:
         """What the house wants of an answer, and the version of its rules: read before them, never newer than they."""
         if self._house is None:
             return None, None
         version = self._house.version
         return version, self._house.shape(self.bundle, surface, diversity)
 
-    def _meta(self, found: recommender.Answer, query: Query, rules_version: str | None, started: float) -> Meta:
+    def _meta(self, found: recommender.Slate, query: Query, rules_version: str | None, started: float) -> Meta:
         manifest = self.bundle.manifest
         timings: dict[str, float] = {}
         for step in found.trace:

@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from recsys.contracts import Query, Shape
+from recsys.contracts import Query, SlateRules
 from recsys.experiments.online.config import Explore
 from recsys.experiments.online.exploration import explore
-from recsys.recommend.recommender import Answer, Recommender
+from recsys.recommend.recommender import Recommender, Slate
 
 
 def explored(
-    recommender: Recommender, query: Query, shape: Shape | None, answer: Answer, settings: Explore, request_id: str
-) -> tuple[Answer, list[float]]:
+    recommender: Recommender, query: Query, shape: SlateRules | None, answer: Slate, settings: Explore, request_id: str
+) -> tuple[Slate, list[float]]:
     """The answer with random items in it, and the probability of each item in its place.
 
     The pool is what the same recommender would have shown next, under the same rules; the dice are the request's id.

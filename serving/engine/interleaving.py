@@ -3,14 +3,14 @@
 import zlib
 from dataclasses import replace
 
-from recsys.contracts import Query, Shape
+from recsys.contracts import Query, SlateRules
 from recsys.experiments.online.team_draft import team_draft
-from recsys.recommend.recommender import Answer, Recommender
+from recsys.recommend.recommender import Recommender, Slate
 
 
 def interleaved(
-    second: Recommender, query: Query, shape: Shape | None, answer: Answer, request_id: str
-) -> tuple[Answer, list[str]]:
+    second: Recommender, query: Query, shape: SlateRules | None, answer: Slate, request_id: str
+) -> tuple[Slate, list[str]]:
     """The list of the answer and of the second variant in one, and the team of each place: `a` is the answer's own.
 
     The coin that says who picks first is the request's id.

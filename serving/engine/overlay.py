@@ -14,7 +14,7 @@ from serving.stores.protocol import Event, Item
 
 
 @dataclass(frozen=True)
-class Fresh:
+class StoreOverlay:
     """Items that were changed or added since the bundle was made, as of `version` of the store, and recent likes.
 
     likes: item_id -> events, to be added to `Catalogue.recent`. revision: another one whenever more than stock has
@@ -48,7 +48,7 @@ class Fresh:
 
 
 @dataclass(frozen=True)
-class Known:
+class UserState:
     """What the store says of the one who asks: events, oldest first, with the version of that history.
 
     forgotten: what the bundle still holds of this user may not be used; failed: the store could not be asked.
@@ -60,5 +60,5 @@ class Known:
     failed: bool = False
 
 
-NOTHING = Fresh()
-NOBODY = Known()
+NOTHING = StoreOverlay()
+NOBODY = UserState()

@@ -6,21 +6,21 @@ from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
 from recsys.recommend import explanations
 from recsys.recommend.explanations import Why
-from recsys.recommend.recommender import Answer
+from recsys.recommend.recommender import Slate
 from serving.api.schemas import Item, Reason
 
 REMEMBERED = 50_000  # items; reading one from the catalogue takes about 10 us, remembering it 0.1 us
 PARTS = 20  # reasons of one item; what else the history adds is summed up in one more
 
 
-class Shown:
+class Presenter:
     """What the items of one bundle look like."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._item = lru_cache(REMEMBERED)(self._read)
 
-    def items(self, answer: Answer, query: Query, before: int) -> list[Item]:
+    def items(self, answer: Slate, query: Query, before: int) -> list[Item]:
         """The items of the answer; `before` of them were shown on the pages before."""
         calibration, n_known = self._bundle.calibration, len(query.history)
         items = []
@@ -42,7 +42,7 @@ class Shown:
             )
         return items
 
-    def explain(self, items: list[Item], answer: Answer, query: Query) -> None:
+    def explain(self, items: list[Item], answer: Slate, query: Query) -> None:
         """Give the items of the answer their reasons."""
         for item, why in zip(items, explanations.slots(self._bundle, answer.variant, query, answer.slots), strict=True):
             item.reasons = self._reasons(why)

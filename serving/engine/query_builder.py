@@ -12,7 +12,7 @@ from recsys.errors import FilterError
 from recsys.filters.masks import Filters
 from serving.api.errors import ApiError
 from serving.api.schemas import RecommendRequest, SessionEvent
-from serving.engine.overlay import Known
+from serving.engine.overlay import UserState
 from serving.stores.protocol import Event
 
 NEUTRAL_WEIGHT = 1.0
@@ -21,11 +21,11 @@ DEFAULT_WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "dis
 WARM_EVENTS = 5
 
 Position = Callable[[str], int | None]
-Told = tuple[int, float, float]  # row, weight, time
+HistoryEvent = tuple[int, float, float]  # row, weight, time
 
 
 @dataclass(frozen=True)
-class Asking:
+class QueryBuilder:
     """How requests are read: the rows of one bundle, what its events weigh, and its items by what a filter says."""
 
     bundle: Bundle
@@ -33,7 +33,7 @@ class Asking:
     weights: Mapping[str, float]
     filters: Filters
 
-    def query(self, asked: RecommendRequest, known: Known, deadline: float) -> tuple[Query, list[str]]:
+    def query(self, asked: RecommendRequest, known: UserState, deadline: float) -> tuple[Query, list[str]]:
         """The query, and a warning for everything in the request that has no effect or less than it could.
 
         The history is what the bundle knows of the user, what the store has heard since, and what the client sent, by
@@ -88,7 +88,7 @@ class Asking:
             only = mine if only is None else only & mine
         return only
 
-    def _stored(self, events: Iterable[Event], history: History) -> list[Told]:
+    def _stored(self, events: Iterable[Event], history: History) -> list[HistoryEvent]:
         """Events of the store, but for those that the bundle was made of."""
         told = []
         until = self.bundle.manifest.trained_until.timestamp()
@@ -101,7 +101,7 @@ class Asking:
             told.append((row, self.weights.get(event.event, NEUTRAL_WEIGHT), event.timestamp))
         return told
 
-    def _sent(self, session: list[SessionEvent], warnings: list[str]) -> list[Told]:
+    def _sent(self, session: list[SessionEvent], warnings: list[str]) -> list[HistoryEvent]:
         """What the client sent. Times in the future count as now; so do absent ones."""
         moment = time.time()
         told = []
@@ -138,7 +138,7 @@ def segment(history: History) -> str:
     return "warm" if len(history) >= WARM_EVENTS else "few" if len(history) else "cold_user"
 
 
-def _joined(history: History, told: list[Told]) -> History:
+def _joined(history: History, told: list[HistoryEvent]) -> History:
     """The history with what was told, by time."""
     rows, weights, times = zip(*told, strict=True)
     joined_times = np.concatenate([history.times, times])

@@ -5,7 +5,7 @@ import math
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, Query
 from recsys.errors import BundleError
-from recsys.recommend.recommender import Answer, Recommender
+from recsys.recommend.recommender import Recommender, Slate
 
 LENGTH = 10
 USERS = 10
@@ -41,7 +41,7 @@ def check(bundle: Bundle) -> None:
     _expect(bundle, Recommender(bundle).similar(row, Query(EMPTY_HISTORY, k, now)), asked, min(k, n_available - 1))
 
 
-def _expect(bundle: Bundle, answer: Answer, asked: str, least: int) -> None:
+def _expect(bundle: Bundle, answer: Slate, asked: str, least: int) -> None:
     if answer.failed or len(answer.slots) < least:
         failed = f" (failed: {', '.join(answer.failed)})" if answer.failed else ""
         found = f"{asked} with {len(answer.slots)} items, at least {least} were wanted{failed}"

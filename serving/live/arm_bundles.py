@@ -6,9 +6,9 @@ import logging
 from recsys.bundle import releases
 from recsys.errors import RecsysError
 from serving.engine import self_check
-from serving.engine.arms import Following
+from serving.engine.arms import ExperimentsFile
 from serving.engine.engine import Engine
-from serving.live.store_watcher import Freshness
+from serving.live.store_watcher import StoreWatcher
 from serving.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -19,8 +19,8 @@ POLL_SECONDS = 0.5
 class OtherBundles:
     """`engines` maps a bundle_id to what answers from it; a bundle that cannot be loaded is not in it."""
 
-    def __init__(self, settings: Settings, following: Following, freshness: Freshness) -> None:
-        self._settings, self._following, self._freshness = settings, following, freshness
+    def __init__(self, settings: Settings, experiments_file: ExperimentsFile, freshness: StoreWatcher) -> None:
+        self._settings, self._following, self._freshness = settings, experiments_file, freshness
         self._refused: dict[str, str] = {}
 
     @property

@@ -7,14 +7,14 @@ from importlib.metadata import version
 
 from recsys.bundle.bundle import Bundle
 from recsys.recommend.circuit_breaker import Breakers, Limits
-from serving.engine.arms import Assigner, Following
-from serving.engine.business_rules import House
+from serving.engine.arms import ArmAssigner, ExperimentsFile
+from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.engine import Engine
 from serving.live.arm_bundles import OtherBundles
 from serving.live.exposure_writer import Exposures
-from serving.live.release_watcher import Live
+from serving.live.release_watcher import ReleaseWatcher
 from serving.live.shadow import Shadow
-from serving.live.store_watcher import Freshness
+from serving.live.store_watcher import StoreWatcher
 from serving.middleware.load_shedding import Load
 from serving.settings import Settings
 from serving.stores import open_store
@@ -34,12 +34,12 @@ class Background:
         """Raises ParamsError: the file of the rules or of the experiments cannot be used."""
         self._settings = settings
         self.guard = Breakers(Limits(slow_s=settings.deadline_ms / 2e3))
-        self.house = House(settings.rules, must_exist="rules" in settings.model_fields_set)
-        self.freshness = Freshness(self.house, self.guard)
-        self.live = Live(settings, self.freshness.engine)
-        following = Following(settings.experiments)
-        self.assigner = Assigner(following, settings.flag_provider)
-        self.other_bundles = OtherBundles(settings, following, self.freshness)
+        self.house = BusinessRulesFile(settings.rules, must_exist="rules" in settings.model_fields_set)
+        self.freshness = StoreWatcher(self.house, self.guard)
+        self.live = ReleaseWatcher(settings, self.freshness.engine)
+        experiments_file = ExperimentsFile(settings.experiments)
+        self.assigner = ArmAssigner(experiments_file, settings.flag_provider)
+        self.other_bundles = OtherBundles(settings, experiments_file, self.freshness)
         self.load = Load(settings.shed_requests, settings.deadline_ms / 1e3)
         self.shadow: Shadow | None = None
         if settings.shadow_bundle is not None:

@@ -31,7 +31,7 @@ def build_engine(bundle: Bundle) -> Engine:
     return Engine(bundle, version("recsys"))
 
 
-class Live:
+class ReleaseWatcher:
     """`engine` is what is served, None until there is something; `reason` says why the current release is not it."""
 
     def __init__(self, settings: Settings, build: Callable[[Bundle], Engine] = build_engine) -> None:

@@ -19,7 +19,7 @@ from serving.api.errors import ApiError
 from serving.api.schemas import Answer, RecommendRequest
 from serving.engine import self_check
 from serving.engine.engine import Engine
-from serving.engine.overlay import Known
+from serving.engine.overlay import UserState
 from serving.live.list_overlap import overlap, rank_biased_overlap
 from serving.middleware.load_shedding import Load
 
@@ -35,7 +35,7 @@ class _Served:
     """One request as it was answered."""
 
     asked: RecommendRequest
-    known: Known
+    known: UserState
     shown: Sequence[str]
     answer: Answer
 
@@ -51,7 +51,7 @@ class Shadow:
         self._waiting: asyncio.Queue[_Served] = asyncio.Queue(ROOM)
         self._engine: Engine | None = None
 
-    def compare(self, asked: RecommendRequest, known: Known, shown: Sequence[str], answer: Answer) -> None:
+    def compare(self, asked: RecommendRequest, known: UserState, shown: Sequence[str], answer: Answer) -> None:
         """Ask the shadow the same later, if there is time; an answer that is degraded is no measure. Never waits."""
         if self._engine is None or self._load.sheds or self._waiting.full() or answer.meta.degraded:
             metrics.SHADOW.labels("left_out").inc()

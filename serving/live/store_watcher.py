@@ -12,11 +12,11 @@ from importlib.metadata import version
 
 from recsys.bundle.bundle import Bundle
 from recsys.recommend.trace import Guard
-from serving.engine.business_rules import House
+from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.engine import Engine
-from serving.engine.overlay import Fresh
+from serving.engine.overlay import StoreOverlay
 from serving.live import recent_likes
-from serving.live.release_watcher import Live
+from serving.live.release_watcher import ReleaseWatcher
 from serving.stores.protocol import Item, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -25,13 +25,13 @@ POLL_SECONDS = 0.25
 RECENT_SECONDS = 60.0
 
 
-class Freshness:
+class StoreWatcher:
     """`now` is what the store said last, `forgotten` the fingerprints of users whose bundle history may not be used."""
 
-    def __init__(self, house: House, guard: Guard) -> None:
+    def __init__(self, house: BusinessRulesFile, guard: Guard) -> None:
         self._house = house
         self._guard = guard
-        self.now = Fresh()
+        self.now = StoreOverlay()
         self.forgotten: frozenset[str] = frozenset()
         self._forgotten_version = 0
         self.others: dict[str, Engine] = {}  # of bundles that arms of experiments serve
@@ -49,7 +49,7 @@ class Freshness:
             _spare_the_collector()
         return engine
 
-    async def follow(self, store: Store, live: Live) -> None:
+    async def follow(self, store: Store, live: ReleaseWatcher) -> None:
         """Never returns. While the store cannot be asked, what it said last goes on."""
         reachable = True
         while True:
@@ -62,7 +62,7 @@ class Freshness:
                 reachable = False
             await asyncio.sleep(POLL_SECONDS)
 
-    async def refresh(self, store: Store, live: Live) -> None:
+    async def refresh(self, store: Store, live: ReleaseWatcher) -> None:
         """Ask once, and serve what is new.
 
         Raises:
@@ -86,7 +86,7 @@ class Freshness:
         before = self.now
         items = {**before.items, **{item.item_id: item for item in changed}}
         more = any(_tells_more(item, before.items.get(item.item_id), serving) for item in changed)
-        self.now = Fresh(version, before.revision + more, items, before.likes)
+        self.now = StoreOverlay(version, before.revision + more, items, before.likes)
         for engine in (serving, self._newest, *self.others.values()):
             if engine is not None:
                 engine.mark(changed)
@@ -100,7 +100,7 @@ class Freshness:
         likes = await recent_likes.likes(store, serving.base, serving.event_weights, time.time())
         self._counted = (serving.base, moment)
         if likes != self.now.likes:
-            self.now = Fresh(self.now.version, self.now.revision + 1, self.now.items, likes)
+            self.now = StoreOverlay(self.now.version, self.now.revision + 1, self.now.items, likes)
 
 
 def _tells_more(item: Item, before: Item | None, serving: Engine | None) -> bool:

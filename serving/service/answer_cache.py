@@ -6,16 +6,16 @@ from time import perf_counter
 from serving.api.schemas import Answer, RecommendRequest
 from serving.engine.arms import Picked
 from serving.engine.engine import Engine
-from serving.engine.overlay import Known
+from serving.engine.overlay import UserState
 from serving.live.background import Background
-from serving.service.cache import Asked, Cache, open_cache
+from serving.service.cache import Cache, CacheKey, open_cache
 from serving.settings import Settings
 
 NOT_IN_THE_ANSWER = {"session_id", "attributes"}  # experiments read them, and the arm is in the key
 COMPUTED = "0" * 32  # stands for the request_id that each answer gets for itself
 
 
-class Kept:
+class AnswerCache:
     """One per worker process. Without `RECSYS_CACHE_URL` every answer is computed."""
 
     def __init__(self, settings: Settings, background: Background) -> None:
@@ -29,7 +29,7 @@ class Kept:
         engine: Engine,
         asked: RecommendRequest,
         request_id: str,
-        known: Known,
+        known: UserState,
         shown: Sequence[str],
         deadline: float,
         picked: Picked | None,
@@ -63,8 +63,8 @@ class Kept:
         if self._cache is not None:
             await self._cache.close()
 
-    def _question(self, engine: Engine, asked: RecommendRequest, known: Known, picked: Picked | None) -> Asked:
-        return Asked(
+    def _question(self, engine: Engine, asked: RecommendRequest, known: UserState, picked: Picked | None) -> CacheKey:
+        return CacheKey(
             owner=asked.user_id or asked.anonymous_id or "",
             bundle_id=engine.bundle.manifest.bundle_id,
             rules=self._background.house.version or "",

@@ -34,7 +34,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Asked:
+class CacheKey:
     """Everything that an answer depends on; `owner` is the user or the visitor, `history` and `items` are versions."""
 
     owner: str
@@ -74,7 +74,7 @@ class Cache(Generic[M]):
         self._running: dict[str, asyncio.Task[M]] = {}
         self._writing: set[asyncio.Task[None]] = set()
 
-    async def answer(self, asked: Asked, compute: Callable[[], Awaitable[M]]) -> M:
+    async def answer(self, asked: CacheKey, compute: Callable[[], Awaitable[M]]) -> M:
         """The kept answer, or a computed one; of all that ask for the same at the same time only one computes."""
         key = asked.key
         task = self._running.get(key)

@@ -17,9 +17,9 @@ from serving.api.errors import ApiError
 from serving.api.schemas import Answer, BatchAnswer, Experiment, RankRequest, RecommendRequest, SimilarRequest
 from serving.engine.arms import Picked
 from serving.engine.engine import Engine
-from serving.engine.overlay import NOBODY, Known
+from serving.engine.overlay import NOBODY, UserState
 from serving.live.background import Background
-from serving.service.answer_cache import Kept
+from serving.service.answer_cache import AnswerCache
 from serving.settings import Settings
 from serving.stores.protocol import Exposed, Exposure, Store, StoreError
 
@@ -34,7 +34,7 @@ class Service:
     def __init__(self, settings: Settings, background: Background) -> None:
         self._settings = settings
         self._background = background
-        self._kept = Kept(settings, background)
+        self._kept = AnswerCache(settings, background)
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -165,7 +165,7 @@ class Service:
             raise ApiError(503, self._background.reason)
         return self._background.store
 
-    def _pick(self, asked: RecommendRequest, engine: Engine, known: Known) -> tuple[Engine, Picked | None]:
+    def _pick(self, asked: RecommendRequest, engine: Engine, known: UserState) -> tuple[Engine, Picked | None]:
         """The arm of whoever asks, and what serves it. One that cannot be served is none, and is counted."""
         ids: dict[Unit, str | None] = {
             "user": asked.user_id,
@@ -178,7 +178,7 @@ class Service:
         about = {**asked.attributes, "segment": engine.segment(asked, known)}
         if asked.surface is not None:
             about["surface"] = asked.surface
-        picked = self._background.assigner.pick(units, about)
+        picked = self._background.assigner.assign(units, about)
         if picked is None:
             return engine, None
         other = self._background.other_bundles.engines.get(picked.arm.bundle) if picked.arm.bundle else engine
@@ -192,22 +192,22 @@ class Service:
         """When no optional part may begin any more; with too much to do, that is now."""
         return AT_ONCE if self._background.load.sheds else started + self._settings.deadline_ms / 1e3
 
-    async def _known(self, user_id: str | None, anonymous_id: str | None) -> Known:
+    async def _known(self, user_id: str | None, anonymous_id: str | None) -> UserState:
         """What the store knows of the one who asks, or that it could not be asked in time."""
         store = self._background.store
         if store is None:
-            return Known(failed=True)
+            return UserState(failed=True)
         if user_id is None and anonymous_id is None:
             return NOBODY
         forgotten = self._background.freshness.forgotten
         lost = bool(forgotten) and user_id is not None and store.fingerprint(user_id) in forgotten
         if self._background.load.sheds:
-            return Known(forgotten=lost, failed=True)
+            return UserState(forgotten=lost, failed=True)
         try:
             version, told = await store.history(user_id, anonymous_id, self._settings.history_events)
         except StoreError:
-            return Known(forgotten=lost, failed=True)
-        return Known(told, version, lost)
+            return UserState(forgotten=lost, failed=True)
+        return UserState(told, version, lost)
 
     def _expose(self, asked: RecommendRequest, answer: Answer) -> None:
         """Put down who was shown what. Somebody without any id is a visitor for one request."""

@@ -14,9 +14,9 @@ from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.business_rules import slate
 from recsys.business_rules.schema import Rules
-from recsys.business_rules.slate import HouseShape
+from recsys.business_rules.slate import CompiledSlateRules
 from recsys.contracts import EMPTY_HISTORY, PIN, Query
-from recsys.recommend.recommender import Answer, Recommender
+from recsys.recommend.recommender import Recommender, Slate
 from tests.support import bundles
 
 NOW = bundles.NOW.timestamp()
@@ -27,18 +27,18 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return bundle.load(bundles.write(tmp_path_factory.mktemp("shaping") / "bundle"))
 
 
-def shape(shop: Bundle, **content: Any) -> HouseShape:
+def shape(shop: Bundle, **content: Any) -> CompiledSlateRules:
     made, missing = slate.compiled(Rules.model_validate(content), shop)
     assert missing == []
     return made
 
 
-def ask(shop: Bundle, wishes: HouseShape, user_id: str = "anna", k: int = 6, variant: str = "als") -> Answer:
+def ask(shop: Bundle, wishes: CompiledSlateRules, user_id: str = "anna", k: int = 6, variant: str = "als") -> Slate:
     history = shop.histories.of(user_id)
     return Recommender(shop, variant).recommend(Query(history, k, NOW, user_id), wishes)
 
 
-def rows_of(answer: Answer) -> list[int]:
+def rows_of(answer: Slate) -> list[int]:
     return [slot.row for slot in answer.slots]
 
 

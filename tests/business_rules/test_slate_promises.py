@@ -18,7 +18,7 @@ from recsys.business_rules.schema import Rules
 from recsys.contracts import PIN, History, Query
 from recsys.filters.masks import Filters
 from recsys.params import VariantParams
-from recsys.recommend.recommender import Answer, Recommender
+from recsys.recommend.recommender import Recommender, Slate
 from tests.support import bundles
 
 NOW = bundles.NOW.timestamp()
@@ -170,7 +170,7 @@ def capped(shop: Shop, wishes: Rules, shown: list[int]) -> set[str]:
     return {name for name, limit in most.items() if limit is not None and counts[name] == limit}
 
 
-def check_pins(answer: Answer, wishes: Rules, allowed: set[int], surface: str | None) -> None:
+def check_pins(answer: Slate, wishes: Rules, allowed: set[int], surface: str | None) -> None:
     placed = [
         (pin.position, bundles.ITEM_IDS.index(pin.item))
         for pin in sorted(wishes.pin, key=lambda pin: pin.position)

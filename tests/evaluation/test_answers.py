@@ -10,7 +10,7 @@ import pytest
 from recsys.contracts import EMPTY_HISTORY, History, Query
 from recsys.errors import RecsysError
 from recsys.evaluation import answers, metrics, segments
-from recsys.evaluation.segments import PLAIN, Question
+from recsys.evaluation.segments import PLAIN, QueryMode
 from recsys.recommend.recommender import Recommender
 from recsys.sources.nearest import Nearest
 from tests.evaluation import world
@@ -26,7 +26,7 @@ def ones(n_items: int) -> np.ndarray:
 
 def plain(made: world.World, variant: str, k: int, seed: int) -> np.ndarray:
     everyone = [segments.everyone(made.sample)]
-    return answers.lists(Recommender(made.bundle, variant), made.split, made.sample, everyone, k, seed)[PLAIN]
+    return answers.recommend_all(Recommender(made.bundle, variant), made.split, made.sample, everyone, k, seed)[PLAIN]
 
 
 @pytest.mark.parametrize("variant", ["als", "popular", "mixed"])
@@ -70,7 +70,7 @@ def test_a_new_user_is_asked_for_with_the_end_of_the_history(tmp_path: Path, mon
         return recommend(self, query)
 
     monkeypatch.setattr(Recommender, "recommend", spy)
-    lists = answers.lists(Recommender(made.bundle, "als"), made.split, made.sample, parts, 5, seed=4)
+    lists = answers.recommend_all(Recommender(made.bundle, "als"), made.split, made.sample, parts, 5, seed=4)
     users = made.sample.users[parts[0].users]
     assert len(asked) == 3 * len(users)
     for known, queries in zip((0, 1, 3), np.split(np.array(asked, dtype=object), 3), strict=True):
@@ -80,7 +80,7 @@ def test_a_new_user_is_asked_for_with_the_end_of_the_history(tmp_path: Path, mon
             assert query.history.rows.tolist() == whole.rows[len(whole) - len(query.history) :].tolist()
             assert query.now == made.split.query_now("test", whole)
             assert set(query.exclude.tolist()) == set(whole.rows.tolist()), "the same candidates for every number"
-        rows = lists[Question(known_items=known)]
+        rows = lists[QueryMode(known_items=known)]
         assert (rows[parts[0].users] >= 0).all()
         assert (rows[~parts[0].users] == -1).all()
 
@@ -103,7 +103,7 @@ def test_only_arrived_items_answer_where_only_they_are_asked_for(tmp_path: Path)
     part = segments.cold_item_only(sample)
     counted = part.counted(sample)
     assert 0 < counted.sum() < len(sample.users), "who wants none of these items must not be asked"
-    lists = answers.lists(Recommender(made.bundle, "als"), made.split, sample, [part], 5, seed=4)
+    lists = answers.recommend_all(Recommender(made.bundle, "als"), made.split, sample, [part], 5, seed=4)
     for user, row in zip(sample.users.tolist(), lists[part.question], strict=True):
         allowed = set(range(8)) - set(made.bundle.histories.at(user).rows.tolist())
         shown = row[row >= 0].tolist()
@@ -122,7 +122,9 @@ def test_a_failing_source_stops_the_evaluation(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(
         RecsysError, match=r"^variant 'als': source als failed for user 'u\d+'; .* run `dvc repro` again"
     ):
-        answers.answer(Recommender(made.bundle, "als"), made.split, "test", int(made.sample.users[warm]), 5, seed=4)
+        answers.recommend_offline(
+            Recommender(made.bundle, "als"), made.split, "test", int(made.sample.users[warm]), 5, seed=4
+        )
 
 
 def test_a_constant_score_model_scores_like_random(tmp_path: Path) -> None:

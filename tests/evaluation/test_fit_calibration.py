@@ -10,7 +10,7 @@ from recsys.bundle.calibration import Calibration
 from recsys.data import split_protocols
 from recsys.data.split import Split
 from recsys.evaluation import fit_calibration, reliability, sample
-from recsys.evaluation.held_out_users import held_out
+from recsys.evaluation.held_out_users import ranker_holdout_users
 from recsys.evaluation.metrics import Ragged
 from recsys.recommend.recommender import Recommender
 from tests.data import test_split_protocols
@@ -149,7 +149,7 @@ def test_what_a_ranker_learned_from_is_not_asked(tmp_path: Path) -> None:
     settings = bundles.settings()
     settings = settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update={"max_users": 1000})})
     asking_users = made.split.targets("valid")["user_row"].unique().to_numpy()
-    others = asking_users[held_out(made.split.users["user_id"][asking_users])]
+    others = asking_users[ranker_holdout_users(made.split.users["user_id"][asking_users])]
     plain = fit_calibration.on_valid(made.bundle, made.split, settings, K).curves
     learned = settings.model_copy(update={"rankers": {"recency": None}})
     kept_out = fit_calibration.on_valid(made.bundle, made.split, learned, K).curves

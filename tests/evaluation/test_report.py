@@ -10,7 +10,7 @@ import pytest
 
 from recsys.evaluation import answers, curves, examples, gate, plots, reliability, report, results, segments
 from recsys.evaluation.intervals import Bootstrap
-from recsys.evaluation.segments import PLAIN, Question
+from recsys.evaluation.segments import PLAIN, QueryMode
 from recsys.params import Floor, Params
 from recsys.recommend.recommender import Recommender
 from tests.evaluation import world
@@ -37,16 +37,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> world.World:
 
 
 @pytest.fixture(scope="module")
-def lists(made: world.World, settings: Params) -> dict[str, dict[Question, np.ndarray]]:
+def lists(made: world.World, settings: Params) -> dict[str, dict[QueryMode, np.ndarray]]:
     parts = segments.build(made.sample, settings.evaluate)
     return {
-        name: answers.lists(Recommender(made.bundle, name), made.split, made.sample, parts, 6, 1)
+        name: answers.recommend_all(Recommender(made.bundle, name), made.split, made.sample, parts, 6, 1)
         for name in ("random", "popular", "als")
     }
 
 
 @pytest.fixture(scope="module")
-def every(made: world.World, settings: Params, lists: dict[str, dict[Question, np.ndarray]]) -> pl.DataFrame:
+def every(made: world.World, settings: Params, lists: dict[str, dict[QueryMode, np.ndarray]]) -> pl.DataFrame:
     parts = segments.build(made.sample, settings.evaluate)
     return results.measure(lists, made.sample, parts, [3, 6], ["popular", "als"], Bootstrap(200, 0.95, 1))
 
@@ -58,7 +58,7 @@ def figures(every: pl.DataFrame) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def tables(
-    made: world.World, lists: dict[str, dict[Question, np.ndarray]], figures: pl.DataFrame
+    made: world.World, lists: dict[str, dict[QueryMode, np.ndarray]], figures: pl.DataFrame
 ) -> dict[str, pl.DataFrame]:
     plain = {name: found[PLAIN] for name, found in lists.items()}
     return {
@@ -193,7 +193,7 @@ def test_the_examples_are_the_recommenders_answers(made: world.World, settings: 
     for segment, at in picked:
         example = examples.describe(recommender, made.split, made.sample, segment, at, 1)
         user = int(made.sample.users[at])
-        slots = answers.answer(recommender, made.split, "test", user, 10, 1).slots
+        slots = answers.recommend_offline(recommender, made.split, "test", user, 10, 1).slots
         wanted = set(made.split.targets("test").filter(user_row=user)["item_row"])
         assert example.user_id == made.split.users["user_id"][user]
         assert [line.found for line in example.recommended] == [slot.row in wanted for slot in slots]

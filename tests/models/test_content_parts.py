@@ -11,10 +11,10 @@ from recsys import item_features
 from recsys.evaluation import metrics
 from recsys.evaluation.metrics import Ragged
 from recsys.models._content import batches, svd_space, torchrun, training, validation
-from recsys.models._content.distributed import Team
+from recsys.models._content.distributed import ProcessGroup
 from recsys.models._content.neighbours import means
 from recsys.models._content.optimizer import Adam
-from recsys.models._content.training_inputs import Job, Settings
+from recsys.models._content.training_inputs import Settings, TrainingInputs
 from recsys.models.content import Config, _job
 from tests.support import tastes
 
@@ -125,7 +125,7 @@ def test_sampled_negatives_estimate_the_whole_softmax(job):
 
 def estimate(job, settings, users, number):
     """How many negatives were drawn, and the estimate of the sum over all items of exp(length of the item's vector)."""
-    batch = batches.draw(job, settings, users, number, Team())
+    batch = batches.draw(job, settings, users, number, ProcessGroup())
     corrections = np.where(np.isinf(batch.corrections), np.nan, batch.corrections)
     per_item = np.exp(np.nanmean(corrections, axis=0))
     values = np.exp(np.linalg.norm(job.targets[batch.rows[batch.negatives]], axis=1))
@@ -134,7 +134,7 @@ def estimate(job, settings, users, number):
 
 def test_a_batch_pools_one_part_of_a_history_and_asks_for_the_other(job):
     users = np.arange(40, dtype=np.int32)
-    batch = batches.draw(job, SETTINGS, users, 1, Team())
+    batch = batches.draw(job, SETTINGS, users, 1, ProcessGroup())
     assert batch.weights.sum() == pytest.approx(1, abs=1e-6)
     for user in users:
         pooled = set(batch.rows[np.flatnonzero(batch.histories[user])].tolist())
@@ -148,15 +148,15 @@ def test_a_batch_pools_one_part_of_a_history_and_asks_for_the_other(job):
 def test_losses_of_the_shares_add_up_to_that_of_the_batch(job):
     model = training.Model(job, SETTINGS)
     users = np.arange(60, dtype=np.int32)
-    parts = [batches.draw(job, SETTINGS, users, 1, Team(rank, size)) for rank, size in ((0, 1), (0, 2), (1, 2))]
+    parts = [batches.draw(job, SETTINGS, users, 1, ProcessGroup(rank, size)) for rank, size in ((0, 1), (0, 2), (1, 2))]
     whole, one, two = (float(training._loss(model, job, part, "cpu").detach()) for part in parts)
     assert one + two == pytest.approx(whole, rel=1e-5)
     assert min(one, two) > 0.2 * whole
 
 
 def test_training_lowers_the_loss_and_moves_the_ids(job):
-    before = training.train(job, dataclasses.replace(SETTINGS, epochs=0), Team(), "test")
-    after = training.train(job, dataclasses.replace(SETTINGS, epochs=5), Team(), "test")
+    before = training.train(job, dataclasses.replace(SETTINGS, epochs=0), ProcessGroup(), "test")
+    after = training.train(job, dataclasses.replace(SETTINGS, epochs=5), ProcessGroup(), "test")
     assert len(before.scores) == 1
     assert len(after.scores) == 6
     assert not np.allclose(before.ids, after.ids)
@@ -173,15 +173,15 @@ def test_two_processes_learn_what_one_does(job):
 
 def test_a_job_is_the_same_after_a_file(job, tmp_path):
     job.save(tmp_path / "job.npz")
-    assert Job.load(tmp_path / "job.npz").fingerprint(SETTINGS) == job.fingerprint(SETTINGS)
+    assert TrainingInputs.load(tmp_path / "job.npz").fingerprint(SETTINGS) == job.fingerprint(SETTINGS)
 
 
 def test_a_stopped_training_goes_on_where_it_was(job, tmp_path, capsys):
-    alone = training.train(job, SETTINGS, Team(), "test")
+    alone = training.train(job, SETTINGS, ProcessGroup(), "test")
     folder = dataclasses.replace(SETTINGS, checkpoint=str(tmp_path))
-    training.train(job, dataclasses.replace(folder, epochs=1), Team(), "test")
+    training.train(job, dataclasses.replace(folder, epochs=1), ProcessGroup(), "test")
     capsys.readouterr()
-    went_on = training.train(job, folder, Team(), "test")
+    went_on = training.train(job, folder, ProcessGroup(), "test")
     assert capsys.readouterr().err.count("epoch") == 1  # the first one came from the file
     assert went_on.scores == alone.scores
     assert went_on.ids.tobytes() == alone.ids.tobytes()
@@ -189,15 +189,15 @@ def test_a_stopped_training_goes_on_where_it_was(job, tmp_path, capsys):
 
 def test_a_checkpoint_of_other_data_is_left_alone(job, tmp_path, capsys):
     folder = dataclasses.replace(SETTINGS, checkpoint=str(tmp_path))
-    training.train(job, dataclasses.replace(folder, seed=8), Team(), "test")
+    training.train(job, dataclasses.replace(folder, seed=8), ProcessGroup(), "test")
     capsys.readouterr()
-    training.train(job, folder, Team(), "test")
+    training.train(job, folder, ProcessGroup(), "test")
     assert capsys.readouterr().err.count("epoch") == 2
 
 
 def test_it_stops_when_the_exam_gets_no_better(job, monkeypatch):
     scores = iter([0.3, 0.4, 0.39, 0.38, 0.9])
     monkeypatch.setattr(training, "score", lambda *_: next(scores))
-    found = training.train(job, dataclasses.replace(SETTINGS, epochs=9, patience=2), Team(), "test")
+    found = training.train(job, dataclasses.replace(SETTINGS, epochs=9, patience=2), ProcessGroup(), "test")
     assert found.scores == [0.3, 0.4, 0.39, 0.38]
     assert found.best_epochs == 1

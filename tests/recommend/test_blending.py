@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.contracts import EMPTY_HISTORY, NO_CANDIDATES, Candidates, FloatArray, IntArray, Query, Slot
-from recsys.recommend.blending import mix, ranked, reserve
+from recsys.recommend.blending import interleave_by_share, ranked, reserve_new_items
 
 QUERY = Query(EMPTY_HISTORY, k=4, now=0.0)
 
@@ -26,7 +26,7 @@ def shares(draw: st.DrawFn) -> dict[str, float]:
 def test_every_prefix_holds_each_source_s_share(wanted: dict[str, float], k: int) -> None:
     """No slot could move from one source to another and bring both closer to their shares."""
     proposals = {name: candidates(list(range(place * 100, place * 100 + k))) for place, name in enumerate(wanted)}
-    labels = [slot.source for slot in mix(proposals, wanted, k)]
+    labels = [slot.source for slot in interleave_by_share(proposals, wanted, k)]
     assert len(labels) == k
     for end in range(1, k + 1):
         given_to = {name: labels[:end].count(name) for name in wanted}
@@ -39,7 +39,7 @@ def test_every_prefix_holds_each_source_s_share(wanted: dict[str, float], k: int
 def test_two_sources_are_never_a_whole_slot_off(percent: int, k: int) -> None:
     wanted = {"a": percent / 100, "b": 1 - percent / 100}
     proposals = {"a": candidates(list(range(k))), "b": candidates(list(range(100, 100 + k)))}
-    labels = [slot.source for slot in mix(proposals, wanted, k)]
+    labels = [slot.source for slot in interleave_by_share(proposals, wanted, k)]
     for end in range(1, k + 1):
         assert abs(labels[:end].count("a") - wanted["a"] * end) < 1
 
@@ -50,7 +50,7 @@ def test_two_sources_are_never_a_whole_slot_off(percent: int, k: int) -> None:
 )
 def test_nothing_twice_nothing_lost_and_each_source_in_its_order(proposed: dict[str, list[int]], k: int) -> None:
     proposals = {name: candidates(rows) for name, rows in proposed.items()}
-    slots = mix(proposals, dict.fromkeys(proposed, 1 / len(proposed)), k)
+    slots = interleave_by_share(proposals, dict.fromkeys(proposed, 1 / len(proposed)), k)
     rows = [slot.row for slot in slots]
     union = {row for rows_of_one in proposed.values() for row in rows_of_one}
     assert len(rows) == len(set(rows)) == min(k, len(union))
@@ -60,7 +60,9 @@ def test_nothing_twice_nothing_lost_and_each_source_in_its_order(proposed: dict[
 
 
 def test_what_an_exhausted_source_leaves_goes_to_the_others() -> None:
-    slots = mix({"short": candidates([1]), "long": candidates([2, 3, 4, 5])}, {"short": 0.75, "long": 0.25}, 5)
+    slots = interleave_by_share(
+        {"short": candidates([1]), "long": candidates([2, 3, 4, 5])}, {"short": 0.75, "long": 0.25}, 5
+    )
     assert [(slot.row, slot.source) for slot in slots] == [
         (1, "short"),
         (2, "long"),
@@ -71,18 +73,18 @@ def test_what_an_exhausted_source_leaves_goes_to_the_others() -> None:
 
 
 def test_a_shared_item_counts_for_the_source_whose_turn_it_was() -> None:
-    slots = mix({"a": candidates([7, 8]), "b": candidates([7, 9])}, {"a": 0.5, "b": 0.5}, 4)
+    slots = interleave_by_share({"a": candidates([7, 8]), "b": candidates([7, 9])}, {"a": 0.5, "b": 0.5}, 4)
     assert [(slot.row, slot.source) for slot in slots] == [(7, "a"), (9, "b"), (8, "a")]
 
 
 def test_slots_carry_the_score_of_their_source() -> None:
-    slots = mix({"a": candidates([7], [0.25]), "b": candidates([8], [-3.0])}, {"a": 0.5, "b": 0.5}, 2)
+    slots = interleave_by_share({"a": candidates([7], [0.25]), "b": candidates([8], [-3.0])}, {"a": 0.5, "b": 0.5}, 2)
     assert [slot.score for slot in slots] == [0.25, -3.0]
 
 
 def test_nothing_proposed_gives_no_slots() -> None:
-    assert mix({"a": NO_CANDIDATES}, {"a": 1.0}, 3) == []
-    assert mix({"a": NO_CANDIDATES, "b": candidates([1])}, {"a": 0.9, "b": 0.1}, 3)[0].source == "b"
+    assert interleave_by_share({"a": NO_CANDIDATES}, {"a": 1.0}, 3) == []
+    assert interleave_by_share({"a": NO_CANDIDATES, "b": candidates([1])}, {"a": 0.9, "b": 0.1}, 3)[0].source == "b"
 
 
 class BySum:
@@ -118,7 +120,7 @@ def test_new_items_get_their_share_of_many_queries(percent: int, k: int) -> None
     old = [Slot(row, 1.0, "a") for row in range(k)]
     places = []
     for user in range(400):
-        answer = reserve(old, new, "new", share, Query(EMPTY_HISTORY, k=k, now=0.0, user_id=str(user)))
+        answer = reserve_new_items(old, new, "new", share, Query(EMPTY_HISTORY, k=k, now=0.0, user_id=str(user)))
         assert len({slot.row for slot in answer[:k]}) == k
         places.append(sum(slot.source == "new" for slot in answer[:k]))
     assert set(places) <= {int(share * k), int(share * k) + 1}
@@ -127,7 +129,7 @@ def test_new_items_get_their_share_of_many_queries(percent: int, k: int) -> None
 
 def test_new_items_come_last_and_not_twice() -> None:
     old = [Slot(row, 1.0, "a") for row in (1, 2, 3, 4, 5)]
-    answer = reserve(old, candidates([2, 9]), "new", 0.5, Query(EMPTY_HISTORY, k=4, now=0.0))
+    answer = reserve_new_items(old, candidates([2, 9]), "new", 0.5, Query(EMPTY_HISTORY, k=4, now=0.0))
     assert [slot.row for slot in answer] == [1, 3, 2, 9, 4, 5]
 
 
@@ -136,15 +138,15 @@ def test_every_ten_places_hold_their_share_of_new_items_at_the_end(share: float,
     """So the first ten of a list of twenty are worth as much as a list of ten."""
     old, new = [Slot(row, 1.0, "a") for row in range(100)], candidates(list(range(200, 300)))
     query = Query(EMPTY_HISTORY, k=k, now=0.0, user_id=user)
-    fresh = [slot.source == "new" for slot in reserve(old, new, "new", share, query)[:k]]
+    fresh = [slot.source == "new" for slot in reserve_new_items(old, new, "new", share, query)[:k]]
     for end in [*range(10, k, 10), k]:
         assert abs(sum(fresh[:end]) - share * end) < 1 + 1e-9
         assert fresh[(end - 1) // 10 * 10 : end] == sorted(fresh[(end - 1) // 10 * 10 : end])
-    short = reserve(old, new, "new", share, Query(EMPTY_HISTORY, k=10, now=0.0, user_id=user))[:10]
+    short = reserve_new_items(old, new, "new", share, Query(EMPTY_HISTORY, k=10, now=0.0, user_id=user))[:10]
     if k >= 10:
-        assert short == reserve(old, new, "new", share, query)[:10]
+        assert short == reserve_new_items(old, new, "new", share, query)[:10]
 
 
 def test_without_new_items_nothing_changes() -> None:
     old = [Slot(row, 1.0, "a") for row in (1, 2, 3)]
-    assert reserve(old, NO_CANDIDATES, "new", 0.5, Query(EMPTY_HISTORY, k=3, now=0.0)) == old
+    assert reserve_new_items(old, NO_CANDIDATES, "new", 0.5, Query(EMPTY_HISTORY, k=3, now=0.0)) == old

@@ -9,7 +9,7 @@ from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, History, Query
 from recsys.errors import ParamsError
-from recsys.recommend.recommender import Answer, Recommender
+from recsys.recommend.recommender import Recommender, Slate
 from tests.support import bundles
 
 NOW = bundles.NOW.timestamp()
@@ -26,13 +26,13 @@ def recommenders(shop: Bundle) -> dict[str, Recommender]:
     return {name: Recommender(shop, name) for name in shop.manifest.variants}
 
 
-def ask(recommender: Recommender, user_id: str, k: int = 5, exclude: list[int] | None = None) -> Answer:
+def ask(recommender: Recommender, user_id: str, k: int = 5, exclude: list[int] | None = None) -> Slate:
     history = recommender.bundle.histories.of(user_id)
     rows = np.array(exclude or [], dtype=np.int32)
     return recommender.recommend(Query(history, k, NOW, user_id, exclude=rows))
 
 
-def rows_of(answer: Answer) -> list[int]:
+def rows_of(answer: Slate) -> list[int]:
     return [slot.row for slot in answer.slots]
 
 
@@ -116,7 +116,7 @@ def test_repeats_are_allowed_where_the_data_set_says_so(tmp_path_factory: pytest
 
 def test_the_trace_says_what_each_step_kept_and_removed(recommenders: dict[str, Recommender]) -> None:
     trace = {step.name: step for step in ask(recommenders["als"], "anna").trace}
-    assert list(trace) == ["encode", "source als", "rules", "mix"]
+    assert list(trace) == ["encode", "source als", "rules", "interleave_by_share"]
     assert (trace["source als"].kept, trace["rules"].kept, trace["rules"].removed) == (22, 17, 5)
     assert all(step.ms >= 0 for step in trace.values())
 

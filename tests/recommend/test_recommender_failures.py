@@ -16,7 +16,7 @@ from recsys.bundle.bundle import Bundle, LoadedModel
 from recsys.contracts import EMPTY_HISTORY, NO_ROWS, Candidates, History, Query
 from recsys.data import split_protocols
 from recsys.rankers.recency import Recency
-from recsys.recommend.recommender import Answer, Recommender
+from recsys.recommend.recommender import Recommender, Slate
 from recsys.rules.available import Available
 from recsys.rules.seen import Seen
 from recsys.sources.popular import Popular
@@ -36,13 +36,13 @@ def recommenders(shop: Bundle) -> dict[str, Recommender]:
     return {name: Recommender(shop, name) for name in shop.manifest.variants}
 
 
-def ask(recommender: Recommender, user_id: str, k: int = 5, exclude: list[int] | None = None) -> Answer:
+def ask(recommender: Recommender, user_id: str, k: int = 5, exclude: list[int] | None = None) -> Slate:
     history = recommender.bundle.histories.of(user_id)
     rows = np.array(exclude or [], dtype=np.int32)
     return recommender.recommend(Query(history, k, NOW, user_id, exclude=rows))
 
 
-def rows_of(answer: Answer) -> list[int]:
+def rows_of(answer: Slate) -> list[int]:
     return [slot.row for slot in answer.slots]
 
 

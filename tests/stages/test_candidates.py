@@ -11,7 +11,7 @@ from recsys.bundle import bundle, from_split
 from recsys.contracts import FloatArray, IntArray, Query
 from recsys.data import split as splits
 from recsys.evaluation import answers
-from recsys.evaluation.held_out_users import held_out
+from recsys.evaluation.held_out_users import ranker_holdout_users
 from recsys.rankers._learned import artifact
 from recsys.rankers._learned.features import RankingFeatures
 from recsys.recommend.recommender import Recommender
@@ -50,16 +50,16 @@ def test_serving_sees_the_features_of_training(
     assert len(told) > 20
     for case in told[:20]:
         served.clear()
-        answers.answer(recommender, split, FOLD, case["user"][0], max(settings.evaluate.at), settings.seed)
+        answers.recommend_offline(recommender, split, FOLD, case["user"][0], max(settings.evaluate.at), settings.seed)
         logged = case.select(features).to_numpy()
         assert np.array_equal(served[-1], logged, equal_nan=True)
 
 
 def test_judged_cases_are_whole_and_the_others_keep_their_hits(log: pl.DataFrame, split: splits.Split) -> None:
     names = split.users["user_id"][log["user"].to_numpy()]
-    assert held_out(names).tolist() == log["held_out"].to_list()
+    assert ranker_holdout_users(names).tolist() == log["ranker_holdout_users"].to_list()
     cases = log.group_by("case").agg(pl.col("told", "held_out").first(), pl.col("wanted").sum(), candidates=pl.len())
-    assert 0 < cases["held_out"].mean() < 1
+    assert 0 < cases["ranker_holdout_users"].mean() < 1
     sampled = cases.filter(~pl.col("told"), ~pl.col("held_out"))
     whole = cases.filter(pl.col("told") | pl.col("held_out"))
     assert (sampled["candidates"] <= sampled["wanted"] + 30).all()

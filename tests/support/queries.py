@@ -4,7 +4,7 @@ from typing import Any
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
-from recsys.recommend.recommender import Answer
+from recsys.recommend.recommender import Slate
 from tests.support import bundles
 
 
@@ -13,11 +13,11 @@ def query(shop: Bundle, user_id: str, k: int = 5, **more: Any) -> Query:
     return Query(shop.histories.of(user_id), k, bundles.NOW.timestamp(), user_id, **more)
 
 
-def sources_of(answer: Answer) -> set[str]:
+def sources_of(answer: Slate) -> set[str]:
     """Who filled the places."""
     return {slot.source for slot in answer.slots}
 
 
-def rows_of(answer: Answer) -> set[int]:
+def rows_of(answer: Slate) -> set[int]:
     """The items shown."""
     return {slot.row for slot in answer.slots}

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from recsys.contracts import BoolArray, FloatArray, IntArray
-from recsys.models._content.distributed import Team
-from recsys.models._content.training_inputs import Job, Settings
+from recsys.models._content.distributed import ProcessGroup
+from recsys.models._content.training_inputs import Settings, TrainingInputs
 
 USERS_AN_EPOCH = 16_384
 LEAST_SHARE, MOST_SHARE = 0.05, 0.8  # of a history that is pooled
@@ -43,7 +43,7 @@ class Batch:
     weights: FloatArray
 
 
-def epoch(job: Job, settings: Settings, number: int) -> Iterator[IntArray]:
+def epoch(job: TrainingInputs, settings: Settings, number: int) -> Iterator[IntArray]:
     """Users with at least two likes in random order, `batch_users` at a time."""
     users = np.flatnonzero(np.diff(job.events.indptr) > 1)
     users = np.random.default_rng([settings.seed, number]).permutation(users)[:USERS_AN_EPOCH]
@@ -52,7 +52,7 @@ def epoch(job: Job, settings: Settings, number: int) -> Iterator[IntArray]:
             yield batch.astype(np.int32)
 
 
-def draw(job: Job, settings: Settings, users: IntArray, number: int, team: Team) -> Batch:
+def draw(job: TrainingInputs, settings: Settings, users: IntArray, number: int, team: ProcessGroup) -> Batch:
     """The batch of these users in epoch `number`, a member's share of it."""
     random = np.random.default_rng([settings.seed, number, int(users[0])])
     liked = job.events[users]
@@ -111,7 +111,7 @@ def pooling(known: csr_matrix, told: FloatArray) -> csr_matrix:
     return csr_matrix((values.astype(np.float32), known.indices, known.indptr), shape=known.shape)
 
 
-def _inclusion(job: Job, negatives: int) -> npt.NDArray[np.float64]:
+def _inclusion(job: TrainingInputs, negatives: int) -> npt.NDArray[np.float64]:
     """(n,) probability to be drawn, in proportion to the root of an item's popularity; 0 for unknown items."""
     popularity = np.sqrt(np.bincount(job.events.indices, minlength=len(job.told)).astype(np.float64))
     probability: npt.NDArray[np.float64] = np.minimum(1.0, negatives * popularity / popularity.sum())

@@ -11,7 +11,7 @@ from torch import nn
 from recsys.contracts import IntArray
 
 
-class Team:
+class ProcessGroup:
     """One member's view; by default a team of one."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:

@@ -10,17 +10,17 @@ from pathlib import Path
 import torch.distributed as dist
 from safetensors.numpy import load_file, save_file
 
-from recsys.models._content.distributed import Team
+from recsys.models._content.distributed import ProcessGroup
 from recsys.models._content.training import Trained, train
-from recsys.models._content.training_inputs import Job, Settings
+from recsys.models._content.training_inputs import Settings, TrainingInputs
 
 JOB, SETTINGS, RESULT = "job.npz", "settings.json", "result.safetensors"
 
 
-def run(job: Job, settings: Settings, name: str, processes: int) -> Trained:
+def run(job: TrainingInputs, settings: Settings, name: str, processes: int) -> Trained:
     """Train on a job; `name` is that of its checkpoint and its progress."""
     if processes == 1:
-        return train(job, settings, Team(), name)
+        return train(job, settings, ProcessGroup(), name)
     with tempfile.TemporaryDirectory(prefix="content-") as made:
         folder = Path(made)
         job.save(folder / JOB)
@@ -38,8 +38,8 @@ def _member(folder: Path) -> None:
     name = content.pop("name")
     settings = Settings(**content)
     dist.init_process_group("nccl" if settings.device.startswith("cuda") else "gloo")
-    team = Team(dist.get_rank(), dist.get_world_size())
-    trained = train(Job.load(folder / JOB), settings, team, name)
+    team = ProcessGroup(dist.get_rank(), dist.get_world_size())
+    trained = train(TrainingInputs.load(folder / JOB), settings, team, name)
     if team.leads:
         save_file({**trained.weights, "ids": trained.ids, "content": trained.content}, folder / RESULT)
         (folder / SETTINGS).write_text(json.dumps({"scores": trained.scores}), encoding="utf-8")

@@ -7,13 +7,13 @@ from torch.nn import functional
 
 from recsys.contracts import FloatArray, IntArray
 from recsys.item_features import Sparse
-from recsys.models._content.training_inputs import Job
+from recsys.models._content.training_inputs import TrainingInputs
 
 
 class Tower(nn.Module):
     """gain * (where the items of alike texts lie) + W2 relu(W1 content + b1) + b2, starting as the first part alone."""
 
-    def __init__(self, job: Job, hidden: int, seed: int) -> None:
+    def __init__(self, job: TrainingInputs, hidden: int, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
 
@@ -41,7 +41,7 @@ class Tower(nn.Module):
 class Content:
     """The content of some items of a job, as tensors on a device."""
 
-    def __init__(self, job: Job, rows: IntArray, device: str) -> None:
+    def __init__(self, job: TrainingInputs, rows: IntArray, device: str) -> None:
         terms: Sparse = job.terms.take(rows)
         self.columns = torch.from_numpy(terms.columns.astype(np.int64)).to(device)
         self.offsets = torch.from_numpy(terms.indptr[:-1].astype(np.int64)).to(device)
@@ -51,7 +51,7 @@ class Content:
 
 
 @torch.no_grad()
-def vectors(tower: Tower, job: Job, device: str, at_a_time: int = 65_536) -> FloatArray:
+def vectors(tower: Tower, job: TrainingInputs, device: str, at_a_time: int = 65_536) -> FloatArray:
     """(n, dim) float32: the vectors that all items of the job get from their content alone."""
     rows = np.arange(len(job.terms), dtype=np.int32)
     parts = [

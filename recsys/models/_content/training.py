@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from recsys.contracts import FloatArray
 from recsys.models._content import checkpoints
 from recsys.models._content.batches import Batch, draw, epoch
-from recsys.models._content.distributed import Team
+from recsys.models._content.distributed import ProcessGroup
 from recsys.models._content.optimizer import Adam
 from recsys.models._content.tower import Content, Tower, vectors
-from recsys.models._content.training_inputs import Job, Settings
+from recsys.models._content.training_inputs import Settings, TrainingInputs
 from recsys.models._content.validation import score
 
 REGRESSION_STEPS, REGRESSION_RATE = 20, 3e-3
@@ -50,14 +50,14 @@ class Trained:
 class Model(nn.Module):
     """The tower, the ids of the items with a history, and the softmax's temperature."""
 
-    def __init__(self, job: Job, settings: Settings) -> None:
+    def __init__(self, job: TrainingInputs, settings: Settings) -> None:
         super().__init__()
         self.tower = Tower(job, settings.hidden, settings.seed)
         self.ids = nn.Parameter(torch.zeros(job.targets.shape))
         self.scale = nn.Parameter(torch.log(torch.tensor(3.0)))
 
 
-def train(job: Job, settings: Settings, team: Team, name: str) -> Trained:
+def train(job: TrainingInputs, settings: Settings, team: ProcessGroup, name: str) -> Trained:
     """Train on one job, as one member of a team of processes; each member returns the same."""
     # the products are small: a second thread gains little, and loses a lot on a busy machine; more `processes` gain
     torch.set_num_threads(1)
@@ -88,7 +88,7 @@ def train(job: Job, settings: Settings, team: Team, name: str) -> Trained:
     return Trained(weights, model.ids.detach().cpu().numpy(), vectors(model.tower, job, settings.device), state.scores)
 
 
-def _regress(model: Model, job: Job, team: Team, device: str) -> None:
+def _regress(model: Model, job: TrainingInputs, team: ProcessGroup, device: str) -> None:
     """Move the tower's vectors to where the buyers of the known items have put these."""
     known = np.flatnonzero(job.pull > 0).astype(np.int32)
     mine = team.share(known)
@@ -109,13 +109,13 @@ def _distance(vectors: Tensor, targets: Tensor, pull: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _start_ids(model: Model, job: Job, device: str) -> None:
+def _start_ids(model: Model, job: TrainingInputs, device: str) -> None:
     """An item's own part: where its buyers put it less where its content does, the more the more buyers there are."""
     own = job.trust[:, None] * (job.targets - vectors(model.tower, job, device))
     model.ids.copy_(torch.from_numpy(own))
 
 
-def _loss(model: Model, job: Job, batch: Batch, device: str) -> Tensor:
+def _loss(model: Model, job: TrainingInputs, batch: Batch, device: str) -> Tensor:
     """Mean over the batch's users of the cross-entropy of what they liked, and the anchor: this member's share."""
 
     def there(array: npt.NDArray[Any]) -> Tensor:
@@ -134,16 +134,16 @@ def _loss(model: Model, job: Job, batch: Batch, device: str) -> Tensor:
     return loss
 
 
-def _examine(model: Model, job: Job, settings: Settings) -> float:
+def _examine(model: Model, job: TrainingInputs, settings: Settings) -> float:
     if not job.asked.shape[0]:
         return 0.0
     content = vectors(model.tower, job, settings.device)
     return score(job, content + model.ids.detach().cpu().numpy())
 
 
-def _stopped(scores: list[float], patience: int, job: Job) -> bool:
+def _stopped(scores: list[float], patience: int, job: TrainingInputs) -> bool:
     return bool(job.asked.shape[0]) and len(scores) - 1 - int(np.argmax(scores)) >= patience
 
 
-def _told(scores: list[float], job: Job) -> str:
+def _told(scores: list[float], job: TrainingInputs) -> str:
     return f"NDCG {scores[-1] / scores[0]:.3f} of the start's" if job.asked.shape[0] and scores[0] else "no exam"

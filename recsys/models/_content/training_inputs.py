@@ -30,7 +30,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingInputs:
     """One training run over n items and m users; dim is the length of the vectors.
 
     terms: (n, n_terms) and static: (n, ...) float32, content; neighbours: (n, dim) float32, where the items of alike
@@ -60,7 +60,7 @@ class Job:
         np.savez(path, allow_pickle=False, **self._arrays())
 
     @classmethod
-    def load(cls, path: Path) -> "Job":
+    def load(cls, path: Path) -> "TrainingInputs":
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
             arrays = dict(stored)

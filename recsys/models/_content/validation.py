@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from recsys.contracts import BoolArray, FloatArray, TrainingData
 from recsys.data.matrix import csr
 from recsys.models._content.batches import pooling
-from recsys.models._content.training_inputs import Job
+from recsys.models._content.training_inputs import TrainingInputs
 
 MIN_LIKES = 5  # of a user who is asked
 SHARE, HIDDEN = 0.1, 0.1  # of a user's likes, of the items
@@ -55,7 +55,7 @@ def hold_out(data: TrainingData) -> HeldOut:
     return HeldOut(learning.filter(~pl.Series(hidden[learning["item_row"].to_numpy()])), held, hidden, data.seed)
 
 
-def score(job: Job, items: FloatArray) -> float:
+def score(job: TrainingInputs, items: FloatArray) -> float:
     """Geometric mean of both figures, so that neither is bought with the other. items: (n, dim) float32."""
     new = np.flatnonzero(job.hidden)
     figures = []

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from recsys.bundle import bundle
 from serving.api.schemas import RecommendRequest
 from serving.engine.engine import Engine
-from serving.engine.overlay import Fresh
+from serving.engine.overlay import StoreOverlay
 from serving.settings import Settings
 from serving.stores.protocol import Item
 from tests.support import bundles
@@ -88,7 +88,7 @@ def test_stock_alone_needs_no_other_engine(shop: TestClient) -> None:
 def test_the_bundle_itself_stays_as_it_was(bundle_folder: Path) -> None:
     loaded = bundle.load(bundle_folder)
     sold_out = {"kitchen-4": Item("kitchen-4", available=False)}
-    for fresh in (Fresh(), Fresh(items=sold_out)):
+    for fresh in (StoreOverlay(), StoreOverlay(items=sold_out)):
         engine = Engine(loaded, "0", fresh)
         engine.mark([Item("kitchen-5", available=False)])
         ids = {item.item_id for item in engine.recommend(RecommendRequest(user_id="anna", k=20), "id").items}

@@ -15,7 +15,7 @@ from recsys.errors import ParamsError
 from recsys.experiments.analysis import log, run
 from recsys.experiments.online.config import Experiment
 from serving.app import create_app
-from serving.engine.arms import Assigner, Buckets, Following
+from serving.engine.arms import ArmAssigner, ExperimentsFile, HashBucketProvider
 from serving.settings import Settings
 from serving.stores import migrations
 from tests.support import bundles
@@ -172,28 +172,28 @@ def test_an_arm_that_cannot_be_served_is_the_default(folder: Path) -> None:
 
 def test_a_wrong_file_is_refused_as_a_whole_and_the_old_one_goes_on(folder: Path) -> None:
     path = write(folder, home={"arms": HALVES, "enabled": False})
-    following = Following(path)
-    version = following.version
+    experiments_file = ExperimentsFile(path)
+    version = experiments_file.version
     path.write_text("experiments: {home: {arms: {a: {variant: als, weight: 1.0}}}}\n")
-    following.reload()
-    assert following.version == version
-    assert "experiments.home.arms" in str(following.reason)
+    experiments_file.reload()
+    assert experiments_file.version == version
+    assert "experiments.home.arms" in str(experiments_file.reason)
     write(folder, home={"arms": HALVES})
-    following.reload()
-    assert following.reason is None
-    assert following.experiments.experiments["home"].enabled
+    experiments_file.reload()
+    assert experiments_file.reason is None
+    assert experiments_file.experiments.experiments["home"].enabled
     path.write_text("experiments: {home: }\n")
     with pytest.raises(ParamsError, match=r"experiments\.yaml"):
-        Following(path)
+        ExperimentsFile(path)
 
 
-class Broken(Buckets):
+class Broken(HashBucketProvider):
     """A provider that fails, or answers nonsense."""
 
     answer: str | None = None
 
     def __init__(self) -> None:
-        super().__init__(Following(Path("none.yaml")))
+        super().__init__(ExperimentsFile(Path("none.yaml")))
 
     def resolve_string_details(self, *_: Any, **__: Any) -> FlagResolutionDetails[str]:
         if self.answer is None:
@@ -220,8 +220,8 @@ def test_a_provider_that_fails_gives_the_default(folder: Path, provider: str) ->
 
 
 def test_a_provider_is_named_by_module_and_factory(folder: Path) -> None:
-    following = Following(write(folder, home={"arms": HALVES}))
+    experiments_file = ExperimentsFile(write(folder, home={"arms": HALVES}))
     with pytest.raises(ParamsError, match="wanted module:factory"):
-        Assigner(following, "no.such.module:thing")
+        ArmAssigner(experiments_file, "no.such.module:thing")
     with pytest.raises(ParamsError, match="wanted an OpenFeature provider"):
-        Assigner(following, "builtins:dict")
+        ArmAssigner(experiments_file, "builtins:dict")

@@ -12,7 +12,7 @@ from recsys.bundle.bundle import Bundle
 from recsys.contracts import PIN, Query
 from recsys.errors import ParamsError
 from recsys.recommend.recommender import Recommender
-from serving.engine.business_rules import House
+from serving.engine.business_rules import BusinessRulesFile
 from tests.support import bundles
 
 NOW = bundles.NOW.timestamp()
@@ -35,18 +35,18 @@ def write(path: Path, text: str) -> None:
     os.replace(aside, path)
 
 
-def shown(house: House, shop: Bundle, **asked: object) -> list[tuple[int, str]]:
+def shown(house: BusinessRulesFile, shop: Bundle, **asked: object) -> list[tuple[int, str]]:
     query = Query(shop.histories.of("anna"), 3, NOW, "anna")
     answer = Recommender(shop, "als").recommend(query, house.shape(shop, **asked))  # type: ignore[arg-type]
     return [(slot.row, slot.source) for slot in answer.slots]
 
 
-def settle(house: House, shop: Bundle) -> bool:
+def settle(house: BusinessRulesFile, shop: Bundle) -> bool:
     return any([house.reload(shop), house.reload(shop)])
 
 
 def test_no_file_is_no_rules_and_costs_nothing(path: Path, shop: Bundle) -> None:
-    house = House(path)
+    house = BusinessRulesFile(path)
     assert house.shape(shop) is None
     assert (house.version, house.reason) == (None, None)
     assert not settle(house, shop)
@@ -54,19 +54,19 @@ def test_no_file_is_no_rules_and_costs_nothing(path: Path, shop: Bundle) -> None
 
 def test_a_file_that_was_named_must_be_there(path: Path) -> None:
     with pytest.raises(ParamsError, match=r"rules.yaml: the rules cannot be read \(No such file or directory\); name"):
-        House(path, must_exist=True)
+        BusinessRulesFile(path, must_exist=True)
 
 
 @pytest.mark.parametrize("content", [b"blok: 1", b"block: {items: [a", b"\xff\xfe"])
 def test_the_api_does_not_start_with_a_bad_file(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(ParamsError, match=r"rules\.yaml: "):
-        House(path)
+        BusinessRulesFile(path)
 
 
 def test_a_change_counts_once_it_has_settled(path: Path, shop: Bundle) -> None:
     write(path, 'block: {items: ["kitchen-4"]}')
-    house = House(path)
+    house = BusinessRulesFile(path)
     before, version = shown(house, shop), house.version
     assert (4, "als") not in before
     write(path, f'block: {{items: ["{bundles.ITEM_IDS[before[0][0]]}"]}}')
@@ -80,7 +80,7 @@ def test_a_change_counts_once_it_has_settled(path: Path, shop: Bundle) -> None:
 
 def test_a_file_that_is_still_written_waits(path: Path, shop: Bundle) -> None:
     write(path, 'block: {items: ["kitchen-4"]}')
-    house = House(path)
+    house = BusinessRulesFile(path)
     version = house.version
     for text in ("", "block:", 'block: {items: ["kitchen-4"'):
         write(path, text)
@@ -91,7 +91,7 @@ def test_a_file_that_is_still_written_waits(path: Path, shop: Bundle) -> None:
 def test_a_file_that_comes_later_counts_and_one_that_goes_does_not_take_the_rules_along(
     path: Path, shop: Bundle
 ) -> None:
-    house = House(path)
+    house = BusinessRulesFile(path)
     write(path, 'pin: [{item: "garden-15", position: 1}]')
     assert settle(house, shop)
     assert shown(house, shop)[0] == (15, PIN)
@@ -114,7 +114,7 @@ def test_a_bad_file_is_refused_as_a_whole_and_reported_once(
     path: Path, shop: Bundle, caplog: pytest.LogCaptureFixture, text: str, reason: str
 ) -> None:
     write(path, 'pin: [{item: "garden-15", position: 1}]')
-    house = House(path)
+    house = BusinessRulesFile(path)
     version, before = house.version, shown(house, shop)
     write(path, 'pin: [{item: "garden-16", position: 1}]\n' + text)
     with caplog.at_level(logging.WARNING, logger="serving.engine.business_rules"):
@@ -133,14 +133,14 @@ def test_a_bad_file_is_refused_as_a_whole_and_reported_once(
 
 def test_a_new_bundle_is_not_refused_for_an_item_that_is_gone(path: Path, shop: Bundle) -> None:
     write(path, 'block: {items: ["lamp", "kitchen-9"]}')
-    house = House(path)
+    house = BusinessRulesFile(path)
     assert 9 not in [row for row, _ in shown(house, shop)]
     assert house.reason == f"{path}: block.items: 'lamp' is not in the catalogue of this bundle: it has no effect"
 
 
 def test_rules_are_compiled_once_for_each_bundle(path: Path, shop: Bundle) -> None:
     write(path, 'block: {items: ["kitchen-4"]}')
-    house = House(path)
+    house = BusinessRulesFile(path)
     others = [replace(shop) for _ in range(5)]
     for served in (shop, others[0]):
         assert house.shape(served) is house.shape(served)
@@ -152,7 +152,7 @@ def test_rules_are_compiled_once_for_each_bundle(path: Path, shop: Bundle) -> No
 
 def test_what_a_request_asks_for(path: Path, shop: Bundle) -> None:
     write(path, "{}")
-    house = House(path)
+    house = BusinessRulesFile(path)
     assert house.shape(shop) is None
     assert house.shape(shop, diversity=0.0) is None
     mixed = house.shape(shop, diversity=0.7)

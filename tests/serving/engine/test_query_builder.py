@@ -13,16 +13,16 @@ from recsys.contracts import Query
 from recsys.filters.masks import Filters
 from serving.api.schemas import RecommendRequest, SessionEvent
 from serving.engine import query_builder
-from serving.engine.overlay import NOBODY, Known
-from serving.engine.query_builder import Asking
+from serving.engine.overlay import NOBODY, UserState
+from serving.engine.query_builder import QueryBuilder
 from serving.stores.protocol import Event
 from tests.support import bundles
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
 
-def ask(shop: Bundle, asked: RecommendRequest, known: Known = NOBODY) -> tuple[Query, list[str]]:
-    asking = Asking(shop, shop.catalogue.ids.position, query_builder.weights(shop), Filters(shop.catalogue))
+def ask(shop: Bundle, asked: RecommendRequest, known: UserState = NOBODY) -> tuple[Query, list[str]]:
+    asking = QueryBuilder(shop, shop.catalogue.ids.position, query_builder.weights(shop), Filters(shop.catalogue))
     return asking.query(asked, known, float("inf"))
 
 
@@ -111,7 +111,7 @@ def test_what_the_store_heard_since_is_added_and_what_the_bundle_holds_is_not_do
         stored("nothing", NOW),
         stored("kitchen-9", NOW, "cart"),
     ]
-    query, warnings = ask(shop, RecommendRequest(user_id="anna"), Known(events, version=3))
+    query, warnings = ask(shop, RecommendRequest(user_id="anna"), UserState(events, version=3))
     assert query.history.rows.tolist() == [0, 8, 0, 1, 2, 3, bundles.SOLD_OUT, 9]
     assert query.history.weights.tolist() == [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0]
     assert query.now == NOW.timestamp()
@@ -119,7 +119,7 @@ def test_what_the_store_heard_since_is_added_and_what_the_bundle_holds_is_not_do
 
 
 def test_what_the_bundle_holds_of_a_forgotten_user_is_not_used(shop: Bundle) -> None:
-    query, _ = ask(shop, RecommendRequest(user_id="anna"), Known([stored("kitchen-9", NOW)], 1, forgotten=True))
+    query, _ = ask(shop, RecommendRequest(user_id="anna"), UserState([stored("kitchen-9", NOW)], 1, forgotten=True))
     assert query.history.rows.tolist() == [9]
 
 

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
-from serving.engine.overlay import Fresh
+from serving.engine.overlay import StoreOverlay
 from serving.live import recent_likes, store_watcher
 from serving.stores.protocol import Event
 from serving.stores.sqlite import SqliteStore
@@ -68,7 +68,7 @@ async def test_what_the_bundle_was_made_of_does_not_count_twice(tmp_path: Path, 
 
 
 def test_likes_are_added_to_what_the_bundle_counts(loaded: Bundle) -> None:
-    served = Fresh(likes={"garden-15": 100.0, "no such item": 5.0}).over(loaded)
+    served = StoreOverlay(likes={"garden-15": 100.0, "no such item": 5.0}).over(loaded)
     row = bundles.ITEM_IDS.index("garden-15")
     assert served.catalogue.recent[row] == loaded.catalogue.recent[row] + 100
     assert (served.catalogue.recent != loaded.catalogue.recent).sum() == 1

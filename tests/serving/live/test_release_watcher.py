@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from recsys.bundle import bundle, releases, signing
 from recsys.bundle.bundle import MANIFEST, SIGNATURE
 from serving.live import release_watcher
-from serving.live.release_watcher import Live
+from serving.live.release_watcher import ReleaseWatcher
 from serving.settings import Settings
 from tests.support import bundles
 
@@ -111,8 +111,8 @@ def test_an_error_nobody_expected_is_logged_and_not_shown(
 
 
 @asynccontextmanager
-async def following(settings: Settings) -> AsyncIterator[Live]:
-    served = Live(settings)
+async def following(settings: Settings) -> AsyncIterator[ReleaseWatcher]:
+    served = ReleaseWatcher(settings)
     task = asyncio.create_task(served.follow())
     yield served
     task.cancel()
@@ -120,13 +120,13 @@ async def following(settings: Settings) -> AsyncIterator[Live]:
         await task
 
 
-async def serves(served: Live, bundle_id: str) -> None:
+async def serves(served: ReleaseWatcher, bundle_id: str) -> None:
     async with asyncio.timeout(20):
         while served.engine is None or served.engine.bundle.manifest.bundle_id != bundle_id or served.reason:
             await asyncio.sleep(0.005)
 
 
-async def says(served: Live, text: str) -> None:
+async def says(served: ReleaseWatcher, text: str) -> None:
     async with asyncio.timeout(20):
         while text not in served.reason:
             await asyncio.sleep(0.005)
@@ -223,7 +223,7 @@ def test_tries_become_rarer_while_another_bundle_serves(
 ) -> None:
     waits: list[float] = []
 
-    async def wait(_: Live, __: Any, seconds: float) -> bool:
+    async def wait(_: ReleaseWatcher, __: Any, seconds: float) -> bool:
         waits.append(seconds)
         if len(waits) == 1:  # the first bundle serves
             second = releases.promote(other_folder, tmp_path)
@@ -232,9 +232,9 @@ def test_tries_become_rarer_while_another_bundle_serves(
             raise asyncio.CancelledError
         return len(waits) == 1
 
-    monkeypatch.setattr(Live, "_changed", wait)
+    monkeypatch.setattr(ReleaseWatcher, "_changed", wait)
     monkeypatch.setattr(release_watcher, "RETRY_SECONDS", 2.0)
     releases.promote(bundle_folder, tmp_path)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(Live(Settings(releases=tmp_path)).follow())
+        asyncio.run(ReleaseWatcher(Settings(releases=tmp_path)).follow())
     assert waits == [float("inf"), 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60]

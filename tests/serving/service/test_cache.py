@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from serving.service import cache
-from serving.service.cache import ANSWERS, Asked, Cache, Memory, Shared, open_cache
+from serving.service.cache import ANSWERS, Cache, CacheKey, Memory, Shared, open_cache
 from tests.support import redis_server
 
 
@@ -21,7 +21,7 @@ class Listed(BaseModel):
     degraded: bool = False
 
 
-ASKED = Asked("anna", "b1", "r1", "exp", "als", history="7", items="3", request='{"k": 5}')
+ASKED = CacheKey("anna", "b1", "r1", "exp", "als", history="7", items="3", request='{"k": 5}')
 
 
 class Computing:
@@ -79,7 +79,7 @@ def test_the_second_answer_is_the_first_one(url: str) -> None:
     using(url, work)
 
 
-@pytest.mark.parametrize("field", [field.name for field in fields(Asked)])
+@pytest.mark.parametrize("field", [field.name for field in fields(CacheKey)])
 def test_whatever_an_answer_depends_on_makes_another_key(url: str, field: str) -> None:
     changed = replace(ASKED, **{field: "other"})
 
