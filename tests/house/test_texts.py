@@ -67,8 +67,8 @@ def test_nothing_names_a_machine_or_a_package_index() -> None:
 
 
 def test_files_stay_short() -> None:
-    long = {str(path): n for path in tracked(".py") if (n := len((ROOT / path).read_text().splitlines())) > 250}
-    assert not long, f"over 250 lines, cut them by concept: {long}"
+    long = {str(path): n for path in tracked(".py") if (n := len((ROOT / path).read_text().splitlines())) > 300}
+    assert not long, f"over 300 lines, cut them by concept: {long}"
 
 
 def test_ci_runs_what_the_readme_says() -> None:
