@@ -22,7 +22,8 @@ def interleave_by_share(proposals: Mapping[str, Candidates], shares: Mapping[str
     >>> import numpy as np
     >>> def proposals(*rows):
     ...     return Candidates(np.array(rows, dtype=np.int32), np.zeros(len(rows), dtype=np.float32))
-    >>> slots = mix({"als": proposals(1, 2, 3, 4), "new": proposals(2, 9)}, {"als": 0.75, "new": 0.25}, 4)
+    >>> found = {"als": proposals(1, 2, 3, 4), "new": proposals(2, 9)}
+    >>> slots = interleave_by_share(found, {"als": 0.75, "new": 0.25}, 4)
     >>> [(slot.row, slot.source) for slot in slots]
     [(1, 'als'), (2, 'als'), (9, 'new'), (3, 'als')]
     """
@@ -97,7 +98,7 @@ def reserve_new_items(slots: list[Slot], new: Candidates, label: str, share: flo
     >>> from recsys.contracts import EMPTY_HISTORY
     >>> old = [Slot(row, 1.0, "als") for row in range(20)]
     >>> new = Candidates(np.array([3, 77, 88], dtype=np.int32), np.zeros(3, dtype=np.float32))
-    >>> [slot.row for slot in reserve(old, new, "new", 0.2, Query(EMPTY_HISTORY, k=12, now=0))][:12]
+    >>> [slot.row for slot in reserve_new_items(old, new, "new", 0.2, Query(EMPTY_HISTORY, k=12, now=0))][:12]
     [0, 1, 2, 4, 5, 6, 7, 8, 3, 77, 9, 10]
     """
     begun = zlib.crc32(f"{query.user_id} {len(query.history)} {query.seed}".encode()) / 2**32

@@ -116,7 +116,7 @@ def test_repeats_are_allowed_where_the_data_set_says_so(tmp_path_factory: pytest
 
 def test_the_trace_says_what_each_step_kept_and_removed(recommenders: dict[str, Recommender]) -> None:
     trace = {step.name: step for step in ask(recommenders["als"], "anna").trace}
-    assert list(trace) == ["encode", "source als", "rules", "interleave_by_share"]
+    assert list(trace) == ["encode", "source als", "rules", "mix"]
     assert (trace["source als"].kept, trace["rules"].kept, trace["rules"].removed) == (22, 17, 5)
     assert all(step.ms >= 0 for step in trace.values())
 

@@ -209,7 +209,7 @@ def nonsense() -> Broken:
 
 
 @pytest.mark.parametrize(
-    "provider", ["tests.serving.test_experiments:Broken", "tests.serving.test_experiments:nonsense"]
+    "provider", ["tests.serving.engine.test_arms:Broken", "tests.serving.engine.test_arms:nonsense"]
 )
 def test_a_provider_that_fails_gives_the_default(folder: Path, provider: str) -> None:
     write(folder, home={"arms": HALVES})
