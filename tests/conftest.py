@@ -12,8 +12,8 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from benchmarks import servers
-from benchmarks.servers import Postgres, program
+from benchmarks.stores import servers
+from benchmarks.stores.servers import Postgres, program
 from tests.support import redis_server
 
 # Before a test imports numpy, torch or faiss: each brings its own OpenMP, and two tests run at a time.

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -100,14 +100,17 @@ def main(
     page = report.page(settings, data.facts, loaded.manifest, decision, asked, parts, figures, tables, reliable, shown)
     with replaced(metrics / "offline") as folder:
         for name in settings.variants:
-            flat = results.flat(gated, name, settings.evaluate.at) | reliable[name]
-            write_text(folder / f"{name}.json", json.dumps(flat, indent=1) + "\n")
+            _write_json(folder / f"{name}.json", results.flat(gated, name, settings.evaluate.at) | reliable[name])
     write_text(metrics / "intervals.csv", figures.write_csv())
     for name, table in tables.items():
         write_text(metrics / f"{name}.csv", table.write_csv())
     confidence.save(metrics / calibration.FILE)
     write_text(report_file, page)
     print(report.table(metrics / "intervals.csv"))
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import redis
 
-from benchmarks.servers import Postgres
+from benchmarks.stores.servers import Postgres
 from recsys.errors import ParamsError, RecsysError
 from recsys.export import lists
 from recsys.export.lists import Lists

@@ -1,7 +1,9 @@
 """What the documents say is true: commands exist, links resolve, named files are there, nothing points outside."""
 
+import ast
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -66,9 +68,33 @@ def test_nothing_names_a_machine_or_a_package_index() -> None:
     assert not found, "\n".join(found)
 
 
-def test_files_stay_short() -> None:
+ROOMS = ("recsys", "serving", "tests", "benchmarks")
+
+
+def test_a_folder_holds_at_most_15_python_files() -> None:
+    """`__init__.py` does not count."""
+    counts = Counter(
+        str(path.parent) for path in tracked(".py") if path.name != "__init__.py" and path.parts[0] in ROOMS
+    )
+    full = {folder: count for folder, count in counts.items() if count > 15}
+    assert not full, f"over 15 Python files, make folders by what they are about: {full}"
+
+
+def test_a_file_has_at_most_300_lines() -> None:
     long = {str(path): n for path in tracked(".py") if (n := len((ROOT / path).read_text().splitlines())) > 300}
     assert not long, f"over 300 lines, cut them by concept: {long}"
+
+
+def test_a_function_has_at_most_60_lines() -> None:
+    """From `def` to its last line. Complexity is ruff's to limit (C901, `pyproject.toml`)."""
+    long = {}
+    for path in tracked(".py"):
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+                lines = node.end_lineno - node.lineno + 1
+                if lines > 60:
+                    long[f"{path}: {node.name}"] = lines
+    assert not long, f"over 60 lines, take steps out into functions: {long}"
 
 
 def test_ci_runs_what_the_readme_says() -> None:

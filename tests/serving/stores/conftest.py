@@ -9,7 +9,7 @@ import apsw
 import psycopg
 import pytest
 
-from benchmarks.servers import Postgres
+from benchmarks.stores.servers import Postgres
 from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import SQLITE, Store

@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from benchmarks.servers import Postgres
+from benchmarks.stores.servers import Postgres
 from serving.stores import open_store, sqlite
 from serving.stores.migrations import migrate
 from serving.stores.protocol import SQLITE, Store, StoreError

@@ -1,7 +1,7 @@
 """How many events a second the stores make durable, and how long a look-up takes: benchmarks/results/store.json
 
-    python -m benchmarks.store            10 seconds each
-    python -m benchmarks.store 3          another time
+    python -m benchmarks.stores.throughput            10 seconds each
+    python -m benchmarks.stores.throughput 3          another time
 
 Each writer sends the next event when the one before is acknowledged. The processes share one database.
 """
@@ -21,13 +21,13 @@ from statistics import median, quantiles
 from typing import Any
 from uuid import uuid4
 
-from benchmarks import servers
 from benchmarks.machine import describe
+from benchmarks.stores import servers
 from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Event
 
-RESULTS = Path(__file__).parent / "results" / "store.json"
+RESULTS = Path(__file__).parents[1] / "results" / "store.json"
 WRITERS = 32
 USERS, ITEMS = 2_000, 5_000
 LOOKS = 5_000

@@ -1,7 +1,7 @@
 """Is an acknowledged event ever lost? Writers are killed with -9 at a random moment: benchmarks/results/store_kill.json
 
-    python -m benchmarks.store_kill         100 kills on each store
-    python -m benchmarks.store_kill 10      another number
+    python -m benchmarks.stores.kill         100 kills on each store
+    python -m benchmarks.stores.kill 10      another number
 
 A writer process sends events, 16 at a time, and reports on its output each event that it is about to send and each that
 was acknowledged. After the kill the store must hold every acknowledged event. Then every event is sent again, as by a
@@ -25,13 +25,13 @@ from typing import Any
 import apsw
 import psycopg
 
-from benchmarks import servers
 from benchmarks.machine import describe
+from benchmarks.stores import servers
 from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import SQLITE, Event, StoreError
 
-RESULTS = Path(__file__).parent / "results" / "store_kill.json"
+RESULTS = Path(__file__).parents[1] / "results" / "store_kill.json"
 SENDERS = 16
 NOW = 1_700_000_000.0
 
@@ -64,7 +64,7 @@ def kill_one(
     url: str, name: str, wait_s: float, server: servers.Postgres | None, report: Path
 ) -> tuple[set[str], set[str]]:
     """Kill a writer, and stop `server`, `wait_s` after the first acknowledgement: (sent, acknowledged)."""
-    command = [sys.executable, "-m", "benchmarks.store_kill", "--write", url, name]
+    command = [sys.executable, "-m", "benchmarks.stores.kill", "--write", url, name]
     with report.open("wb") as output, subprocess.Popen(command, stdout=output) as process:
         while b"=" not in report.read_bytes():
             if process.poll() is not None:

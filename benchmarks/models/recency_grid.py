@@ -1,6 +1,6 @@
 """Settings of `als_long`: which ALS is best under the ranker `recency`, on the validation window.
 
-    python -m benchmarks.recency_grid WORKSPACE    where `dvc repro split` has run; writes
+    python -m benchmarks.models.recency_grid WORKSPACE    where `dvc repro split` has run; writes
                                                    benchmarks/results/recency_grid_<data set>.json
 
 Every setting is fitted on the train window; scores of all unseen items times the recency ratio are ranked for the users
@@ -25,7 +25,7 @@ from recsys.evaluation import metrics, sample
 from recsys.models import als
 from recsys.time_units import epoch_seconds
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 GRID = itertools.product((2.0, 5.0, 10.0), (5.0, 10.0, 20.0), (60.0, 180.0, 365.0, 3650.0))
 FACTORS, ITERATIONS, SMOOTHING = 64, 15, 20.0
 

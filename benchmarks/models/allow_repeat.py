@@ -1,6 +1,6 @@
 """Online Retail with repeat purchases: what was bought before may be recommended, and counts when it is bought again.
 
-    python -m benchmarks.allow_repeat    writes benchmarks/results/allow_repeat.json
+    python -m benchmarks.models.allow_repeat    writes benchmarks/results/allow_repeat.json
 
 The models are trained in a clone of the last commit with `datasets.online_retail.split.allow_repeat: true` and nothing
 else changed: same windows, same settings, which were tuned for first purchases. Other targets, so the figures do not
@@ -25,7 +25,7 @@ from recsys.evaluation import answers, results, sample, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.recommend.recommender import Recommender
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "benchmarks" / "results" / "allow_repeat.json"
 DATASET, AT = "online_retail", 10
 MODELS, VARIANTS = ("als", "als_long"), ("popular", "als", "als_recent")

@@ -1,6 +1,6 @@
 """What the content model costs: training beside ALS on the same data, and adding or changing items in a loaded bundle.
 
-    python -m benchmarks.content_cost WORKSPACE    where `dvc repro` has run; writes
+    python -m benchmarks.models.content_cost WORKSPACE    where `dvc repro` has run; writes
                                                    benchmarks/results/content_cost_<data set>.json
 
 Each fit runs in a process of its own, after its imports, in turns with the other model: the least of five counts.
@@ -19,7 +19,7 @@ from recsys import extensions, params
 from recsys.bundle import bundle, item_upsert
 from recsys.data import split
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 MODELS = ("als", "content")
 TURNS = 5
 ITEMS = (1, 100, 1000)
@@ -63,7 +63,7 @@ def _fastest(loaded: bundle.Bundle, items: pl.DataFrame) -> float:
 
 
 def _in_a_process(model: str, workspace: Path) -> float:
-    command = [sys.executable, "-m", "benchmarks.content_cost", str(workspace), model]
+    command = [sys.executable, "-m", "benchmarks.models.content_cost", str(workspace), model]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return float(done.stdout)
 

@@ -1,7 +1,7 @@
 """From 5 million events in Parquet, with ids of text, to a CSR matrix: benchmarks/results/read_csr.json
 
-    python -m benchmarks.read_csr               5 million events, 5 rounds
-    python -m benchmarks.read_csr 100000        another size
+    python -m benchmarks.data.read_csr               5 million events, 5 rounds
+    python -m benchmarks.data.read_csr 100000        another size
 
 Three ways take turns, and their matrices are checked to be equal: `recsys.data.matrix.read_csr`, which numbers ids as
 the split stage does; pandas; and polars with `rank("dense")`, the obvious way in polars and a slow one.
@@ -23,7 +23,7 @@ from scipy.sparse import csr_matrix
 from benchmarks.machine import describe
 from recsys.data.matrix import csr, read_csr
 
-RESULTS = Path(__file__).parent / "results" / "read_csr.json"
+RESULTS = Path(__file__).parents[1] / "results" / "read_csr.json"
 ROUNDS = 5
 
 

@@ -1,7 +1,7 @@
 """How long the made-up shop takes to draw, and how much memory: benchmarks/results/synthetic.json
 
-    python -m benchmarks.synthetic                 200 thousand, 2 million and 20 million events
-    python -m benchmarks.synthetic 50000           other sizes
+    python -m benchmarks.data.synthetic            200 thousand, 2 million and 20 million events
+    python -m benchmarks.data.synthetic 50000      other sizes
 
 Each size runs in a process of its own, so that its peak memory is its own.
 """
@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.machine import describe
 from recsys.datasets import synthetic
 
-RESULTS = Path(__file__).parent / "results" / "synthetic.json"
+RESULTS = Path(__file__).parents[1] / "results" / "synthetic.json"
 SIZES = (200_000, 2_000_000, 20_000_000)
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
 

@@ -1,6 +1,6 @@
 """What calibration is worth and costs, and what reasons cost, where `dvc repro` has run.
 
-    python -m benchmarks.calibration WORKSPACE...    writes benchmarks/results/calibration_<data set>.json
+    python -m benchmarks.models.calibration WORKSPACE...    writes benchmarks/results/calibration_<data set>.json
 
 "before" takes the raw scores of a variant for probabilities, scaled from 0 to 1 over all its slots of the test window;
 "constant" says of every slot what share of the validation window's slots was wanted.
@@ -25,7 +25,7 @@ from recsys.evaluation import fit_calibration, reliability, sample
 from recsys.recommend import explanations
 from recsys.recommend.recommender import Recommender
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 K, ANSWERS = 10, 300
 
 

@@ -1,6 +1,6 @@
 """What a kept answer costs beside a computed one: benchmarks/results/cache.json
 
-    python -m benchmarks.cache
+    python -m benchmarks.serving.cache
 
 The bundle of benchmarks/rules.py, 10,000 items; the variants `als` and `als_recent`, which orders with the ranker
 `recency`. CPU of this process by call, in microseconds, without the web server and the store; Redis runs beside, on a
@@ -32,7 +32,7 @@ from serving.live.background import Background
 from serving.service.answer_cache import AnswerCache
 from serving.settings import Settings
 
-RESULTS = Path(__file__).parent / "results" / "cache.json"
+RESULTS = Path(__file__).parents[1] / "results" / "cache.json"
 CALLS = 3_000
 K = 20
 RULES: list[dict[str, Any]] = [{"name": "seen"}, {"name": "available"}]

@@ -1,6 +1,6 @@
 """Ways to recommend items that nobody met yet: NDCG@10 among new items only, for users who liked something before.
 
-    python -m benchmarks.new_items WORKSPACE    where `dvc repro split` has run; writes
+    python -m benchmarks.models.new_items WORKSPACE    where `dvc repro split` has run; writes
                                                 benchmarks/results/new_items_<data set>.json
 
 With a split by time the new items are those whose first event lies in the window, valid and test apart. Otherwise they
@@ -32,7 +32,7 @@ from recsys.models._content.neighbours import means
 from recsys.params import Params
 from recsys.time_units import epoch_seconds
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 FOLDS = 5
 RIDGE = 10.0
 HIDDEN, EPOCHS, BATCH, RATE = 128, 30, 256, 1e-3

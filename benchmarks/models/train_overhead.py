@@ -1,7 +1,7 @@
 """What the train stage costs beside the bare fit of implicit that is in it: benchmarks/results/train_overhead.json
 
-    python -m benchmarks.train_overhead              2 million events, 5 rounds
-    python -m benchmarks.train_overhead 200000       another size
+    python -m benchmarks.models.train_overhead              2 million events, 5 rounds
+    python -m benchmarks.models.train_overhead 200000       another size
 
 The stage (read the split, fit, write the model) and the bare fit (read a ready matrix, fit, write nothing) take turns,
 each in a process of its own, with the same factors, iterations and threads. Two ratios: stage over bare process, and
@@ -20,13 +20,13 @@ from statistics import median
 import yaml
 from scipy.sparse import save_npz
 
+from benchmarks.data.synthetic import shop
 from benchmarks.machine import describe
-from benchmarks.synthetic import shop
 from recsys import params
 from recsys.data import split
 from recsys.models import als
 
-RESULTS = Path(__file__).parent / "results" / "train_overhead.json"
+RESULTS = Path(__file__).parents[1] / "results" / "train_overhead.json"
 ROUNDS = 5
 BARE = """
 import json, sys, time
