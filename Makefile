@@ -24,8 +24,9 @@ demo: setup ## run the pipeline, release the bundle, ask the API a few questions
 test: setup ## run all tests
 	pytest -n 2
 
-lint: setup ## ruff, mypy and the import contracts
+lint: setup ## ruff, mypy, the import contracts, and every file compiles
 	ruff check . && ruff format --check . && mypy && lint-imports --no-logo
+	python -W error -m compileall -q -f recsys serving benchmarks deploy docs tests
 
 serve: setup ## serve the current release
 	python -m serving.stores migrate
@@ -34,15 +35,22 @@ serve: setup ## serve the current release
 notebooks: setup ## run the notebooks on the outputs of the last `dvc repro`; results in reports/
 	jupyter execute --output='../reports/{notebook_name}' notebooks/*.ipynb
 
+docs: setup ## build the site of the documents in build/site; strict, and nothing is loaded from the web
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	@echo "look at it: python -m http.server --bind 127.0.0.1 --directory build/site"
+
 results: setup ## run every data set from scratch and write the results table of the README
 	python -m benchmarks.results
 
 story: setup ## three phases of a simulated shop, each an A/B test through the API; writes docs/results/story.json
 	python -m benchmarks.story
 
+image: ## build the image of the API
+	docker build --file deploy/Dockerfile --tag recsys-api .
+
 lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install $$(grep '^torch==' requirements.lock) --editable '.[train,serve,dev]'
+	build/lock/bin/pip install $$(grep '^torch==' requirements.lock) --editable '.[train,serve,dev,docs]'
 	{ head -1 requirements.lock; build/lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > build/requirements.lock
 	mv build/requirements.lock requirements.lock
 	build/lock/bin/python -m deploy.lock
@@ -50,4 +58,4 @@ lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 clean: ## delete everything the pipeline made (not releases/, not .venv)
 	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp
 
-.PHONY: help setup demo test lint serve notebooks results story lock clean
+.PHONY: help setup demo test lint serve notebooks docs results story image lock clean

@@ -48,8 +48,7 @@ class BusinessRulesFile:
 
         Raises:
             ParamsError: as `recsys/business_rules/schema.py` says. An API that started without its rules might show
-            what they
-                forbid.
+                what they forbid.
         """
         self._path = path
         self._seen = self._tried = stamp(path)
