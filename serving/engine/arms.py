@@ -27,7 +27,7 @@ from openfeature.provider import AbstractProvider, Metadata
 
 from recsys.errors import ParamsError
 from recsys.experiments.online import config
-from recsys.experiments.online.assignment import Assignment, Subject, assign_one
+from recsys.experiments.online.assignment import Assignment, Subject, assign_one, to_arm
 from recsys.experiments.online.config import Arm
 from serving import metrics
 from serving.file_stamp import stamp
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 DOMAIN = "recsys"
 NOBODY = ""  # the value of a flag for those who take no part
 NAMED = ("segment", "surface")
+FORCED = "forced"  # metadata of an answer: the unit was put in this arm by hand, so no statistic may count it
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class HashBucketProvider(AbstractProvider):
         if found is None:
             return FlagResolutionDetails(default_value, reason=Reason.DEFAULT)
         reason = Reason.TARGETING_MATCH if found.forced else Reason.SPLIT
-        return FlagResolutionDetails(found.arm, reason=reason, variant=found.arm)
+        return FlagResolutionDetails(found.arm, reason=reason, variant=found.arm, flag_metadata={FORCED: found.forced})
 
     def _only_strings(
         self, flag_key: str, default_value: Any, evaluation_context: EvaluationContext | None = None
@@ -91,7 +92,7 @@ class ExposureHook(Hook):
     def after(self, hook_context: HookContext, details: FlagEvaluationDetails[FlagValueType], hints: HookHints) -> None:
         """Keep experiment, arm, and whether it was forced."""
         if details.value != NOBODY:
-            forced = details.reason == Reason.TARGETING_MATCH
+            forced = bool(details.flag_metadata.get(FORCED))  # not by the reason: flagd calls every split a match
             self.noted = (hook_context.flag_key, str(details.value), forced)
 
 
@@ -149,8 +150,7 @@ class ArmAssigner:
             elif exposing.noted is not None:
                 _, arm, forced = exposing.noted
                 if arm in experiment.arms:
-                    weight = 1.0 if forced else experiment.arms[arm].weight
-                    return Picked(Assignment(name, arm, unit, weight, forced), experiment.arms[arm])
+                    return Picked(to_arm(name, experiment, arm, unit, forced), experiment.arms[arm])
                 metrics.FLAG_FAILURES.labels(name).inc()
                 log.warning("experiment %s: the provider answered %r, which is no arm of it", name, arm)
         return None

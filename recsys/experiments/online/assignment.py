@@ -27,7 +27,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The arm of one experiment; probability is the share of the units that take part which get this arm."""
+    """The arm of one experiment. probability: the arm's weight; 1 for a unit that was put there by hand (forced)."""
 
     experiment: str
     arm: str
@@ -70,10 +70,9 @@ def arm_of(experiment: Experiment, at: float) -> str | None:
     return None
 
 
-def assign(experiments: Experiments, subject: Subject, now: datetime) -> list[Assignment]:
-    """At most one assignment for every running experiment, in the order of the file."""
-    found = (assign_one(experiments, name, subject, now) for name in experiments.experiments)
-    return [assignment for assignment in found if assignment is not None]
+def to_arm(name: str, experiment: Experiment, arm: str, unit: str, forced: bool = False) -> Assignment:
+    """The assignment of a unit to an arm, whoever chose it: the one place where its probability is worked out."""
+    return Assignment(name, arm, unit, 1.0 if forced else experiment.arms[arm].weight, forced)
 
 
 def assign_one(experiments: Experiments, name: str, subject: Subject, now: datetime) -> Assignment | None:
@@ -83,14 +82,14 @@ def assign_one(experiments: Experiments, name: str, subject: Subject, now: datet
     if unit is None or not experiment.running(now) or not _targeted(experiment, subject):
         return None
     if unit in experiment.forced:
-        return Assignment(name, experiment.forced[unit], unit, 1.0, forced=True)
+        return to_arm(name, experiment, experiment.forced[unit], unit, forced=True)
     if experiments.holdout and bucket(experiments.holdout_seed, unit) < experiments.holdout:
         return None
     space = experiment.namespace
     if space is not None and not space.start <= place(space.layer, unit) < space.end:
         return None
     arm = arm_of(experiment, bucket(experiment.seed or name, unit))
-    return Assignment(name, arm, unit, experiment.arms[arm].weight) if arm is not None else None
+    return to_arm(name, experiment, arm, unit) if arm is not None else None
 
 
 def _targeted(experiment: Experiment, subject: Subject) -> bool:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from growthbook import core
 
-from recsys.experiments.online.assignment import Subject, arm_of, assign, bucket, place
+from recsys.experiments.online.assignment import Assignment, Subject, arm_of, assign_one, bucket, place
 from recsys.experiments.online.config import Arm, Experiment, Experiments, Explore, Namespace, Targeting
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -17,6 +17,12 @@ ALPHABET = string.printable + "äöüßéñ中文字🐢🎉é"
 def experiment(**changes: object) -> Experiment:
     content = {"arms": {"a": Arm(variant="als", weight=0.5), "b": Arm(variant="popular", weight=0.5)}, **changes}
     return Experiment.model_validate(content)
+
+
+def assign(config: Experiments, subject: Subject, now: datetime) -> list[Assignment]:
+    """Every assignment of the subject, in the order of the file."""
+    found = (assign_one(config, name, subject, now) for name in config.experiments)
+    return [assignment for assignment in found if assignment is not None]
 
 
 def user(name: str, **about: object) -> Subject:
