@@ -1,4 +1,4 @@
-"""What filters and house rules cost: benchmarks/results/rules.json
+"""What filters and business rules cost: benchmarks/results/rules.json
 
     python -m benchmarks.rules
 

@@ -20,7 +20,7 @@ BoolArray = npt.NDArray[np.bool_]
 SECONDS_PER_DAY = 86_400.0
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 NEW = "new"  # the source of new items, see `recsys/sources/new.py`
-PIN = "pin"  # the source of a slot that the house gave its place
+PIN = "pin"  # the source of a slot whose place a business rule fixed
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ NO_CANDIDATES = Candidates(NO_ROWS, np.empty(0, dtype=np.float32))
 class Slot:
     """One place of the answer: which item, its score, and the source that put it there.
 
-    boost: what the house counted the score by when it ordered the items, 1 for most; the score itself is the model's.
+    boost: the factor of the business rules on the score in the order, 1 for most; the score itself is the model's.
     """
 
     row: int
@@ -107,17 +107,20 @@ class Ranker(Protocol):
 
 
 class Rule(Protocol):
-    """Removes or caps, never adds. rows: (m,) int32 in the order of the answer; returns (m,) bool, True where kept."""
+    """Removes, never adds. rows: (m,) int32, candidates of all sources, so a row may come twice; each is judged alone.
+
+    Returns (m,) bool, True where kept.
+    """
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray: ...
 
 
 class SlateRules(Protocol):
-    """What the house wants on top of a variant: blocks, boosts, pins, caps, diversity. Comes with the query.
+    """The shop's business rules on top of a variant: blocks, boosts, pins, caps, diversity. They come with the query.
 
     keep: as a `Rule`. adjust: scores (m,) float32 of these rows, higher is better -> the same, boosted or buried; the
-    very same array where nothing is. pins: (p,) int32 rows that want a fixed place; what the rules allow of them comes
-    back to `arrange` as slots of the source `PIN`. depth: how many ordered slots `arrange` wants for an answer of k.
+    very same array where nothing is. pins: (p,) int32 rows with a fixed place; what may be shown of them comes back
+    to `arrange` as slots of the source `PIN`. depth: how many ordered slots `arrange` needs for an answer of k.
     room: which of these rows, best first, may join the slots under the caps: at most n places in `rows`, ascending.
     arrange: ordered slots -> the answer, best first; it may leave out and reorder slots, not add any.
     """

@@ -3,7 +3,7 @@
     python -m benchmarks.serving.cost [--bundle FOLDER]
     writes benchmarks/results/serving_cost.json
 
-The job: read what the store heard of the user, query, recommend under the rules of the house, put down the exposure.
+The job: read what the store heard of the user, query, recommend under the business rules, put down the exposure.
 The raw app does it with `json` and nothing else: no validation, documentation, keys, limits, metrics, cursors, timings.
 Both take turns; CPU is that of the thread with the event loop. The writer of exposures works for both.
 """
@@ -104,7 +104,7 @@ def people(engine: Engine) -> tuple[list[str], list[str]]:
 def raw(service: Service) -> App:
     """The same job by hand."""
     background, engine = service._background, service.engine()
-    store, exposures, house = background.store, background.exposures, background.house
+    store, exposures, rules = background.store, background.exposures, background.rules
     assert store is not None
     assert exposures is not None
     plain = RecommendRequest()
@@ -118,7 +118,7 @@ def raw(service: Service) -> App:
         version, told = await store.history(body["user_id"], None, 200)
         asked = plain.model_copy(update=body)
         query, _ = engine._asking.query(asked, UserState(told, version), float("inf"))
-        found = recommender.recommend(query, house.shape(engine.bundle))
+        found = recommender.recommend(query, rules.for_bundle(engine.bundle))
         items = []
         for rank, slot in enumerate(found.slots, 1):
             item_id, title, categories = engine._shown._item(slot.row)

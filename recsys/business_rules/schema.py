@@ -1,4 +1,4 @@
-"""What a shop may write into its file of rules. All of it is optional; an empty file wishes for nothing.
+"""What a shop may write into its file of rules. All of it is optional; an empty file changes nothing.
 
 block:      {items: [id], categories: [name], filters: [filter]}        never shown
 cap:        {every_category: 3, categories: {name: 2}, surfaces: [name]}      at most so many in one answer
@@ -39,14 +39,14 @@ class Cap(Section):
 
 
 class Boost(Section):
-    """What the filter finds counts `factor` times."""
+    """The items of the filter count `factor` times."""
 
     filter: str
     factor: float = Field(gt=1, le=1000)
 
 
 class Bury(Section):
-    """What the filter finds counts `factor` times; 0 puts it last."""
+    """The items of the filter count `factor` times; 0 puts them last."""
 
     filter: str
     factor: float = Field(ge=0, lt=1)

@@ -1,7 +1,7 @@
-"""The house's wishes, compiled for one bundle: a `Shape` of `recsys/contracts.py`.
+"""The business rules, compiled for one bundle: a `SlateRules` of `recsys/contracts.py`.
 
-    shape, missing = shaping.compiled(rules, bundle)
-    Recommender(bundle).recommend(query, shape.at(time.time(), surface="home", diversity=0.3))
+    rules, missing = slate.compiled(schema.read(text, path), bundle)
+    Recommender(bundle).recommend(query, rules.at(time.time(), surface="home", diversity=0.3))
 
 Who forbids, wins: a blocked item is not pinned, and a pin counts for the caps like any item.
 """
@@ -29,7 +29,7 @@ UNCAPPED = np.iinfo(np.int32).max
 
 @dataclass(frozen=True)
 class CompiledSlateRules:
-    """See `Shape`.
+    """See `SlateRules` in `recsys/contracts.py`.
 
     allowed: (n_items,) bool, None where nothing is blocked; factors: (n_items,) float32, None where nothing is boosted
     or buried; caps: (n_categories,) int32 by the codes of `groups`, None without caps; capped_on: the surfaces with
@@ -46,7 +46,7 @@ class CompiledSlateRules:
     diversity: float = 0.0
 
     def at(self, now: float, surface: str | None = None, diversity: float | None = None) -> "CompiledSlateRules":
-        """What of it counts at a moment (UTC seconds) on a surface, with the diversity that a request asked for."""
+        """Select what counts at a moment (UTC seconds) on a surface, with the diversity that a request asked for."""
         placed = tuple((row, pin) for row, pin in self.placed if _stands(pin, now, surface))
         caps = self.caps if not self.capped_on or surface in self.capped_on else None
         if placed == self.placed and caps is self.caps and diversity is None:
@@ -136,7 +136,7 @@ class CompiledSlateRules:
 
 
 def compiled(rules: Rules, bundle: Bundle) -> tuple[CompiledSlateRules, list[str]]:
-    """The shape, and what the rules name that the catalogue does not have, as "block.items: 'lamp'"."""
+    """Compile the rules; also list what they name that the catalogue does not have, as "block.items: 'lamp'"."""
     catalogue, filters = bundle.catalogue, Filters(bundle.catalogue)
     groups = Groups(catalogue.of_category, len(catalogue))
     placed = [(catalogue.ids.position(pin.item), pin) for pin in sorted(rules.pin, key=lambda pin: pin.position)]
@@ -149,8 +149,8 @@ def compiled(rules: Rules, bundle: Bundle) -> tuple[CompiledSlateRules, list[str
             allowed &= ~filters.mask(text)
     if rules.boost or rules.bury:
         factors = np.ones(len(catalogue), dtype=np.float32)
-        wishes: list[Boost | Bury] = [*rules.boost, *rules.bury]
-        for rule in wishes:
+        weighted: list[Boost | Bury] = [*rules.boost, *rules.bury]
+        for rule in weighted:
             factors[filters.mask(rule.filter)] *= np.float32(rule.factor)
     if rules.cap.every_category or rules.cap.categories:
         most = rules.cap.every_category or UNCAPPED

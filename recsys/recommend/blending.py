@@ -22,22 +22,23 @@ def interleave_by_share(proposals: Mapping[str, Candidates], shares: Mapping[str
     >>> import numpy as np
     >>> def proposals(*rows):
     ...     return Candidates(np.array(rows, dtype=np.int32), np.zeros(len(rows), dtype=np.float32))
-    >>> found = {"als": proposals(1, 2, 3, 4), "new": proposals(2, 9)}
-    >>> slots = interleave_by_share(found, {"als": 0.75, "new": 0.25}, 4)
+    >>> both = {"als": proposals(1, 2, 3, 4), "new": proposals(2, 9)}
+    >>> slots = interleave_by_share(both, {"als": 0.75, "new": 0.25}, 4)
     >>> [(slot.row, slot.source) for slot in slots]
     [(1, 'als'), (2, 'als'), (9, 'new'), (3, 'als')]
     """
     left = {
-        label: iter(zip(found.rows.tolist(), found.scores.tolist(), strict=True)) for label, found in proposals.items()
+        label: iter(zip(proposal.rows.tolist(), proposal.scores.tolist(), strict=True))
+        for label, proposal in proposals.items()
     }
     given = dict.fromkeys(left, 0)
-    shown: set[int] = set()
+    taken: set[int] = set()
     slots: list[Slot] = []
     while left and len(slots) < k:
         label = min(left, key=lambda name: (given[name] + 0.5) / shares[name])
         for row, score in left[label]:
-            if row not in shown:
-                shown.add(row)
+            if row not in taken:
+                taken.add(row)
                 slots.append(Slot(row, score, label))
                 given[label] += 1
                 break
@@ -47,44 +48,44 @@ def interleave_by_share(proposals: Mapping[str, Candidates], shares: Mapping[str
 
 
 def apply_boosts(
-    query: Query, proposals: Mapping[str, Candidates], shape: SlateRules | None
+    query: Query, proposals: Mapping[str, Candidates], rules: SlateRules | None
 ) -> Mapping[str, Candidates]:
-    """The proposals in the order that the house wants; the scores stay those of the source."""
-    if shape is None:
+    """Reorder the proposals by what the business rules boost and bury; the scores stay those of the source."""
+    if rules is None:
         return proposals
-    found = {}
-    for label, before in proposals.items():
-        scores = shape.adjust(query, before.rows, before.scores)
-        if scores is before.scores:
-            found[label] = before
+    boosted = {}
+    for label, proposal in proposals.items():
+        scores = rules.adjust(query, proposal.rows, proposal.scores)
+        if scores is proposal.scores:
+            boosted[label] = proposal
         else:
             best = np.argsort(-scores, kind="stable")
-            found[label] = Candidates(before.rows[best], before.scores[best])
-    return found
+            boosted[label] = Candidates(proposal.rows[best], proposal.scores[best])
+    return boosted
 
 
 def ranked(
-    query: Query, proposals: Mapping[str, Candidates], ranker: Ranker, depth: int, shape: SlateRules | None = None
+    query: Query, proposals: Mapping[str, Candidates], ranker: Ranker, depth: int, rules: SlateRules | None = None
 ) -> list[Slot]:
     """The best `depth` of all candidates in the ranker's order; a slot names the first source that proposed its item.
 
     Raises:
         ValueError: the ranker scored an item as NaN or inf.
     """
-    rows = np.unique(np.concatenate([found.rows for found in proposals.values()]))
+    rows = np.unique(np.concatenate([proposal.rows for proposal in proposals.values()]))
     if not len(rows):
         return []
     scores = np.full((len(proposals), len(rows)), np.nan, dtype=np.float32)
-    for at, found in enumerate(proposals.values()):
-        scores[at, np.searchsorted(rows, found.rows)] = found.scores
+    for at, proposal in enumerate(proposals.values()):
+        scores[at, np.searchsorted(rows, proposal.rows)] = proposal.scores
     final = ranker.rank(query, rows, scores)
     if not np.isfinite(final).all():
         raise ValueError(
             f"the ranker scored {np.count_nonzero(~np.isfinite(final))} of {len(rows)} items as NaN or inf"
         )
-    wanted = final if shape is None else shape.adjust(query, rows, final)
+    boosted = final if rules is None else rules.adjust(query, rows, final)
     labels = list(proposals)
-    best = np.argsort(-wanted, kind="stable")[:depth]
+    best = np.argsort(-boosted, kind="stable")[:depth]
     first = (~np.isnan(scores[:, best])).argmax(axis=0)
     return [Slot(int(rows[at]), float(final[at]), labels[int(source)]) for at, source in zip(best, first, strict=True)]
 

@@ -1,11 +1,12 @@
-"""A circuit breaker: a part that keeps failing, or keeps being slow, is left alone for a while.
+"""A circuit breaker: a part that keeps failing, or keeps being slow, is not called for a while.
 
-    closed     the part is asked
+    closed     the part is called
     open       it is not, for `cooldown_s` seconds
     half-open  then one request tries it: if that goes well the breaker closes, else it opens again
 
-A Python thread cannot be interrupted, so the request that meets a slow part waits for it. The breaker sees to it that
-few requests do: once open, one in `cooldown_s` seconds.
+Own code, because pybreaker and circuitbreaker open after failures in a row; here slow calls count too, and what counts
+are the last `window` calls. A Python thread cannot be interrupted, so the request that meets a slow part waits for it.
+The breaker sees to it that few requests do: once open, one in `cooldown_s` seconds.
 """
 
 import logging
@@ -27,27 +28,29 @@ class Limits:
     cooldown_s: float = 2.0
 
 
-class Breaker:
-    """The state of one part. `clock` counts seconds and never goes back."""
+NEVER_OPENS = Limits(window=1, failures=2)
+
+
+class CircuitBreaker:
+    """The state of one part, such as "source als". `clock` counts seconds and never goes back.
+
+    closed: True while every request may call the part. A plain attribute, because every call of a part reads it.
+    """
 
     def __init__(self, part: str, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
-        self._part = part
+        self.part = part
+        self.closed = True
         self._limits = limits
         self._clock = clock
         self._bad: deque[bool] = deque(maxlen=limits.window)
-        self._open_until: float | None = None
-
-    @property
-    def closed(self) -> bool:
-        """True while every request may ask the part."""
-        return self._open_until is None
+        self._open_until = 0.0
 
     def allows(self) -> bool:
-        """May this request ask the part? Once the part has cooled down, one request may; the next waits as long again.
+        """May this request call the part? Once the part has cooled down, one request may; the next waits as long again.
 
         The request that may try need not come back: another one tries after the next pause.
         """
-        if self._open_until is None:
+        if self.closed:
             return True
         now = self._clock()
         if now < self._open_until:
@@ -56,54 +59,40 @@ class Breaker:
         return True
 
     def succeeded(self, seconds: float) -> None:
-        """The part answered; slowly counts as badly."""
-        self._note(seconds > self._limits.slow_s, "is slow")
+        """Note that the part answered; slowly counts as badly."""
+        if seconds > self._limits.slow_s:
+            self._note_bad("is slow")
+        elif self.closed:
+            self._bad.append(False)
+        else:
+            self.closed = True
+            self._bad.clear()
+            log.warning("%s answers again", self.part)
 
     def failed(self) -> None:
-        """The part raised."""
-        self._note(True, "fails")
+        """Note that the part raised."""
+        self._note_bad("fails")
 
-    def _note(self, bad: bool, how: str) -> None:
-        if self._open_until is not None:
-            if bad:
-                self._open_until = self._clock() + self._limits.cooldown_s
-            else:
-                self._open_until = None
-                self._bad.clear()
-                log.warning("%s answers again", self._part)
-            return
-        self._bad.append(bad)
-        if bad and sum(self._bad) >= self._limits.failures:
+    def _note_bad(self, how: str) -> None:
+        self._bad.append(True)
+        if self.closed and sum(self._bad) >= self._limits.failures:
+            self.closed = False
+            log.error("%s %s; it is left alone and tried every %g s", self.part, how, self._limits.cooldown_s)
+        if not self.closed:
             self._open_until = self._clock() + self._limits.cooldown_s
-            log.error("%s %s; it is left alone and tried every %g s", self._part, how, self._limits.cooldown_s)
 
 
-class Breakers:
-    """One breaker for each part that was ever asked; what `Recommender` takes as its guard."""
+class CircuitBreakers:
+    """One breaker for each part, shared by all that call the part; by default none of them ever opens."""
 
-    def __init__(self, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limits = limits or Limits()
+    def __init__(self, limits: Limits = NEVER_OPENS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
         self._clock = clock
-        self._parts: dict[str, Breaker] = {}
+        self._of: dict[str, CircuitBreaker] = {}
 
-    def allows(self, part: str) -> bool:
-        """False while the part is left alone."""
-        return self._of(part).allows()
-
-    def succeeded(self, part: str, seconds: float) -> None:
-        """The part answered, and took so long."""
-        self._of(part).succeeded(seconds)
-
-    def failed(self, part: str) -> None:
-        """The part raised."""
-        self._of(part).failed()
-
-    def left_alone(self) -> list[str]:
-        """The parts that not every request may ask now."""
-        return sorted(part for part, breaker in self._parts.items() if not breaker.closed)
-
-    def _of(self, part: str) -> Breaker:
-        found = self._parts.get(part)
-        if found is None:
-            found = self._parts[part] = Breaker(part, self._limits, self._clock)
-        return found
+    def of(self, part: str) -> CircuitBreaker:
+        """The breaker of a part. Look it up once, when what calls the part is built."""
+        breaker = self._of.get(part)
+        if breaker is None:
+            breaker = self._of[part] = CircuitBreaker(part, self._limits, self._clock)
+        return breaker

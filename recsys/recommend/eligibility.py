@@ -1,7 +1,7 @@
-"""What may be shown: the variant's rules, what the caller excludes or allows, and what the house blocks.
+"""What may be shown: the variant's rules, what the caller excludes or allows, and what the business rules block.
 
-A rule that cannot be asked must not let a forbidden item pass, and the answer must not be empty for it. So each rule is
-asked about every item once, when the bundle is loaded; what it said then counts while it fails.
+A rule that fails must not let a forbidden item pass, and the answer must not be empty for it. So each rule is asked
+about every item once, when the bundle is loaded; what it said then counts while it fails.
 """
 
 from collections.abc import Mapping
@@ -11,46 +11,50 @@ import numpy as np
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, BoolArray, Candidates, IntArray, Query, Rule
-from recsys.recommend.guarded_slate import GuardedSlateRules
+from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers
+from recsys.recommend.request import Request
 from recsys.recommend.trace import RequestTrace
 
 
 class Eligibility:
     """The rules of one variant, by name."""
 
-    def __init__(self, bundle: Bundle, rules: Mapping[str, Rule]) -> None:
-        self._rules = {f"rule {name}": rule for name, rule in rules.items()}
+    def __init__(self, bundle: Bundle, rules: Mapping[str, Rule], breakers: CircuitBreakers) -> None:
         self._available = bundle.catalogue.available
         anybody = Query(EMPTY_HISTORY, k=1, now=bundle.manifest.trained_until.timestamp())
         rows = np.arange(len(bundle.catalogue), dtype=np.int32)
         everything, nothing = np.ones(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)
-        self._said = {
-            part: RequestTrace().call_or_default(part, partial(_ask, rule, anybody, rows, everything), nothing)
-            for part, rule in self._rules.items()
-        }
+        self._rules: list[tuple[Rule, CircuitBreaker, BoolArray]] = []  # the last: what counts while the rule fails
+        ask_anyway = CircuitBreakers()  # a rule that fails in the bundle served now may be well in this one
+        for part, rule in ((f"rule {name}", rule) for name, rule in rules.items()):
+            ask = partial(_ask, rule, anybody, rows, everything)
+            at_load = RequestTrace().call_or_default(ask_anyway.of(part), ask, nothing)
+            self._rules.append((rule, breakers.of(part), at_load))
 
-    def keep(self, query: Query, rows: IntArray, house: GuardedSlateRules | None, run: RequestTrace) -> BoolArray:
+    def mask(self, request: Request, rows: IntArray) -> BoolArray:
         """rows: (m,) int32; returns (m,) bool, True where nobody forbids."""
+        query = request.query
         kept: BoolArray = np.isin(rows, query.exclude, invert=True)
         if query.only is not None:
             kept &= query.only[rows]
-        for part, rule in self._rules.items():
-            still = run.call_or_default(part, partial(_ask, rule, query, rows, kept), None, optional=False)
+        for rule, breaker, at_load in self._rules:
+            ask = partial(_ask, rule, query, rows, kept)
+            still = request.trace.call_or_default(breaker, ask, None, optional=False)
             # what is available changes while the bundle is served, and this array is where
-            kept = kept & self._said[part][rows] & self._available[rows] if still is None else still
-        return kept if house is None else kept & house.keep(query, rows)
+            kept = kept & at_load[rows] & self._available[rows] if still is None else still
+        return kept if request.rules is None else kept & request.rules.keep(query, rows)
 
-    def filter(
-        self, query: Query, proposals: Mapping[str, Candidates], house: GuardedSlateRules | None, run: RequestTrace
-    ) -> dict[str, Candidates]:
-        """What may be shown of all proposals."""
+    def filter(self, request: Request, proposals: Mapping[str, Candidates]) -> dict[str, Candidates]:
+        """What may be shown of all proposals; the rules are asked once about the rows of all of them."""
+        kept = self.mask(request, np.concatenate([proposal.rows for proposal in proposals.values()]))
         allowed = {}
-        before = after = 0
-        for label, found in proposals.items():
-            kept = self.keep(query, found.rows, house, run)
-            allowed[label] = Candidates(found.rows[kept], found.scores[kept])
-            before, after = before + len(kept), after + int(kept.sum())
-        run.step("rules", after, before - after)
+        start = 0
+        for label, proposal in proposals.items():
+            mine = kept[start : start + len(proposal.rows)]
+            allowed[label] = Candidates(proposal.rows[mine], proposal.scores[mine])
+            start += len(proposal.rows)
+        n_kept = int(np.count_nonzero(kept))
+        request.trace.step("rules", n_kept, len(kept) - n_kept)
         return allowed
 
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from recsys import extensions
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import NO_CANDIDATES, Candidates, Query, Slot, Source
+from recsys.contracts import NO_CANDIDATES, Candidates, Slot, Source
 from recsys.recommend.blending import apply_boosts
+from recsys.recommend.circuit_breaker import CircuitBreakers
 from recsys.recommend.eligibility import Eligibility
-from recsys.recommend.guarded_slate import GuardedSlateRules
-from recsys.recommend.trace import RequestTrace
+from recsys.recommend.request import Request
 
 FALLBACK = "popular"
 LAST_RESORT = "static"
@@ -22,39 +22,33 @@ LAST_RESORT = "static"
 class Fallback:
     """Fills up an answer, under the same rules as all else."""
 
-    def __init__(self, bundle: Bundle, allowing: Eligibility) -> None:
-        self._allowing = allowing
+    def __init__(self, bundle: Bundle, eligibility: Eligibility, breakers: CircuitBreakers) -> None:
+        self._eligibility = eligibility
         self._popular: Source = extensions.build("sources", FALLBACK, bundle, {})
+        self._breaker = breakers.of(f"source {FALLBACK}")
         rows = np.argsort(-bundle.catalogue.popularity, kind="stable").astype(np.int32)
         self._static = Candidates(rows, np.zeros(len(rows), dtype=np.float32))
 
-    def fill(
-        self,
-        query: Query,
-        slots: list[Slot],
-        wanted: int,
-        house: GuardedSlateRules | None,
-        run: RequestTrace,
-        capped: bool = False,
-    ) -> list[Slot]:
+    def fill(self, request: Request, slots: list[Slot], wanted: int, *, capped: bool = False) -> list[Slot]:
         """The slots and behind them others, until there are as many as wanted or nothing is left that may be shown."""
-        ask = partial(self._popular.propose, query, len(self._static.rows))
-        popular = run.call_or_default(f"source {FALLBACK}", ask, NO_CANDIDATES, optional=False)
-        popular = apply_boosts(query, {FALLBACK: popular}, house)[FALLBACK]
+        query, rules, trace = request.query, request.rules, request.trace
+        propose = partial(self._popular.propose, query, len(self._static.rows))
+        popular = trace.call_or_default(self._breaker, propose, NO_CANDIDATES, optional=False)
+        popular = apply_boosts(query, {FALLBACK: popular}, rules)[FALLBACK]
         filled = list(slots)
-        for label, found in ((FALLBACK, popular), (LAST_RESORT, self._static)):
+        for label, rung in ((FALLBACK, popular), (LAST_RESORT, self._static)):
             if len(filled) >= wanted:
                 break
-            taken = np.fromiter((slot.row for slot in filled), dtype=np.int32, count=len(filled))
-            free = np.isin(found.rows, taken, invert=True)
-            chosen = np.flatnonzero(free & self._allowing.keep(query, found.rows, house, run))
-            if house is not None and capped:
-                chosen = chosen[house.room(filled, found.rows[chosen], wanted - len(filled))]
+            taken = np.array([slot.row for slot in filled], dtype=np.int32)
+            free = np.isin(rung.rows, taken, invert=True)
+            chosen = np.flatnonzero(free & self._eligibility.mask(request, rung.rows))
+            if rules is not None and capped:
+                chosen = chosen[rules.room(filled, rung.rows[chosen], wanted - len(filled))]
             chosen = chosen[: wanted - len(filled)]
-            filled += [Slot(int(found.rows[at]), float(found.scores[at]), label, fallback=True) for at in chosen]
-        run.step("fallback", len(filled), 0)
+            filled += [Slot(int(rung.rows[at]), float(rung.scores[at]), label, fallback=True) for at in chosen]
+        trace.step("fallback", len(filled), 0)
         return filled
 
-    def allowed(self, query: Query, house: GuardedSlateRules | None, run: RequestTrace) -> int:
-        """How many items of all may be shown."""
-        return int(self._allowing.keep(query, self._static.rows, house, run).sum())
+    def n_allowed(self, request: Request) -> int:
+        """How many items of the whole catalogue may be shown."""
+        return int(self._eligibility.mask(request, self._static.rows).sum())

@@ -1,65 +1,77 @@
-"""The house's wishes, asked so that one that fails costs its effect and never the answer; what is blocked stays so."""
+"""The shop's business rules, called so that one that fails costs its effect and never the answer; blocks stay."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.contracts import NO_ROWS, BoolArray, FloatArray, IntArray, Query, SlateRules, Slot
+from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers
 from recsys.recommend.trace import RequestTrace
 
 ASK_AGAIN_SECONDS = 1.0
 
+T = TypeVar("T")
+
 
 @dataclass
 class LastKnownBlocklist:
-    """What the house last allowed of all items, (n_items,) bool: none until it has answered once."""
+    """What the rules last allowed of all items, (n_items,) bool, and when: nothing until they answered once."""
 
     allowed: BoolArray
     asked: float = float("-inf")
 
 
-class GuardedSlateRules:
-    """A `SlateRules` for one request that does not raise, whatever the one it asks does."""
+class SlateRulesGuard:
+    """What one recommender keeps from request to request to guard its business rules: breakers, and the blocklist."""
 
-    def __init__(self, shape: SlateRules, run: RequestTrace, memory: LastKnownBlocklist) -> None:
-        self._shape = shape
-        self._run = run
-        self._memory = memory
+    def __init__(self, n_items: int, breakers: CircuitBreakers) -> None:
+        self.block, self.boost, self.pin, self.cap = (
+            breakers.of(f"business rules {kind}") for kind in ("block", "boost", "pin", "cap")
+        )
+        self.blocklist = LastKnownBlocklist(np.zeros(n_items, dtype=np.bool_))
+
+
+class GuardedSlateRules:
+    """A `SlateRules` for one request that does not raise, whatever the one behind it does."""
+
+    def __init__(self, rules: SlateRules, trace: RequestTrace, guard: SlateRulesGuard) -> None:
+        self._rules = rules
+        self._trace = trace
+        self._guard = guard
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray:
-        """What the house allows; while it cannot be asked, what it allowed within the second before that."""
-        if perf_counter() - self._memory.asked > ASK_AGAIN_SECONDS:
-            every = np.arange(len(self._memory.allowed), dtype=np.int32)
-            self._memory.allowed = self._keep(query, every, self._memory.allowed)
-            self._memory.asked = perf_counter()
-        return self._keep(query, rows, self._memory.allowed[rows])
+        """Ask what is not blocked; while the rules fail, what they allowed within the second before that counts."""
+        last = self._guard.blocklist
+        if perf_counter() - last.asked > ASK_AGAIN_SECONDS:
+            every = np.arange(len(last.allowed), dtype=np.int32)
+            last.allowed = self._call(self._guard.block, partial(self._rules.keep, query, every), last.allowed)
+            last.asked = perf_counter()
+        return self._call(self._guard.block, partial(self._rules.keep, query, rows), last.allowed[rows])
 
     def adjust(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
-        """Scores with what the house boosts and buries."""
-        ask = partial(self._shape.adjust, query, rows, scores)
-        return self._run.call_or_default("house boost", ask, scores, optional=False)
+        """Boost and bury scores."""
+        return self._call(self._guard.boost, partial(self._rules.adjust, query, rows, scores), scores)
 
     def pins(self, query: Query) -> IntArray:
-        """Rows that want a fixed place."""
-        return self._run.call_or_default("house pin", partial(self._shape.pins, query), NO_ROWS, optional=False)
+        """List the rows that have a fixed place."""
+        return self._call(self._guard.pin, partial(self._rules.pins, query), NO_ROWS)
 
     def depth(self, k: int) -> int:
-        """How many ordered slots `arrange` wants."""
-        return self._run.call_or_default("house cap", partial(self._shape.depth, k), k, optional=False)
+        """Say how many ordered slots `arrange` needs."""
+        return self._call(self._guard.cap, partial(self._rules.depth, k), k)
 
     def room(self, slots: list[Slot], rows: IntArray, n: int) -> npt.NDArray[np.intp]:
-        """Which rows may join the slots under the caps."""
-        ask = partial(self._shape.room, slots, rows, n)
-        return self._run.call_or_default("house cap", ask, np.arange(len(rows)), optional=False)
+        """Choose the rows that may join the slots under the caps."""
+        return self._call(self._guard.cap, partial(self._rules.room, slots, rows, n), np.arange(len(rows)))
 
     def arrange(self, query: Query, slots: list[Slot]) -> list[Slot]:
-        """Ordered slots -> the answer."""
-        return self._run.call_or_default("house cap", partial(self._shape.arrange, query, slots), slots, optional=False)
+        """Turn ordered slots into the answer."""
+        return self._call(self._guard.cap, partial(self._rules.arrange, query, slots), slots)
 
-    def _keep(self, query: Query, rows: IntArray, otherwise: BoolArray) -> BoolArray:
-        return self._run.call_or_default(
-            "house block", partial(self._shape.keep, query, rows), otherwise, optional=False
-        )
+    def _call(self, breaker: CircuitBreaker, call: Callable[[], T], default: T) -> T:
+        return self._trace.call_or_default(breaker, call, default, optional=False)

@@ -195,7 +195,7 @@ class Meta(BaseModel):
     model: Annotated[str | None, Field(description="the models that were asked, joined by +; null: none was")]
     dataset: str
     trained_until: Annotated[datetime, Field(description="the last moment of the data behind this answer")]
-    rules_version: Annotated[str | None, Field(description="version of the house rules; null: there are none")]
+    rules_version: Annotated[str | None, Field(description="version of the business rules; null: there are none")]
     timings_ms: Annotated[dict[str, float], Field(description="milliseconds by step, and their `total`")]
 
 

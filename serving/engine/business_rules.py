@@ -1,12 +1,12 @@
 """The shop's rules: one YAML file, followed while the API runs. See docs/rules.md.
 
-    house = House(settings.rules, must_exist="rules" in settings.model_fields_set)    # at start; a bad file is refused
-    house.reload(engine.bundle)                      # every half second, in a thread; quick when nothing changed
-    house.shape(engine.bundle)                       # once before a new bundle is swapped in: it compiles the rules
-    recommender.recommend(query, house.shape(engine.bundle, surface=asked.surface, diversity=asked.options.diversity))
+    file = BusinessRulesFile(settings.rules, must_exist=True)    # at start; a bad file is refused
+    file.reload(bundle)                 # every half second, in a thread; quick when nothing changed
+    file.for_bundle(bundle)             # once before a new bundle is swapped in: it compiles the rules
+    recommender.recommend(query, file.for_bundle(bundle, surface="home", diversity=0.3))
 
-`house.version` goes into the answer and into the keys of caches; read it before the shape, so that no answer by older
-rules is kept under a newer version. `house.reason` says why the file is not what counts.
+`file.version` goes into the answer and into the keys of caches; read it before the rules, so that no answer by older
+rules is kept under a newer version. `file.reason` says why the file is not what counts.
 """
 
 import hashlib
@@ -30,11 +30,11 @@ NO_RULES = Rules()
 
 @dataclass(frozen=True)
 class _Current:
-    """Rules with their version, and what they were compiled to; one object, so that a change is one assignment."""
+    """Rules with their version, compiled for bundles by their id(); one object: a change is one assignment."""
 
     rules: Rules = NO_RULES
     version: str | None = None
-    shapes: dict[int, CompiledSlateRules] = field(default_factory=dict)
+    compiled: dict[int, CompiledSlateRules] = field(default_factory=dict)
 
 
 class BusinessRulesFile:
@@ -67,28 +67,28 @@ class BusinessRulesFile:
         Returns True when other rules count now. A file that cannot be read, or that names what the catalogue of
         `bundle` does not have, changes nothing and is reported once.
         """
-        found = stamp(self._path)
-        settled, self._seen = found == self._seen, found
-        if found == self._tried or not settled:
+        now = stamp(self._path)
+        settled, self._seen = now == self._seen, now
+        if now == self._tried or not settled:
             return False
-        self._tried = found
+        self._tried = now
         try:
             changed = _read(self._path)
-            shape, missing = compiled(changed.rules, bundle)
+            rules, missing = compiled(changed.rules, bundle)
             if missing:
                 raise ParamsError(f"{self._path}: {missing[0]} is not in the catalogue: correct it or take it out")
         except ParamsError as error:
             self._report(f"{error}; the rules of version {self.version} stay")
             return False
-        changed.shapes[id(bundle)] = shape
+        changed.compiled[id(bundle)] = rules
         self._current, self.reason = changed, None
         log.info("%s: rules of version %s count now", self._path, self.version)
         return True
 
-    def shape(
+    def for_bundle(
         self, bundle: Bundle, surface: str | None = None, diversity: float | None = None, now: float | None = None
     ) -> CompiledSlateRules | None:
-        """What the house wishes of an answer now; None when it wishes for nothing.
+        """The rules for an answer from this bundle now; None when there are none.
 
         diversity: 0..1 in place of what the file says; now: UTC seconds, for pins. What the rules name and this bundle
         does not have is passed over and reported: a new bundle is not refused for an item that is gone.
@@ -96,21 +96,21 @@ class BusinessRulesFile:
         current = self._current
         if current.rules == NO_RULES and not diversity:
             return None
-        shape = current.shapes.get(id(bundle))
-        if shape is None or shape.bundle is not bundle:
-            shape = self._compile(current, bundle)
-        return shape.at(time.time() if now is None else now, surface, diversity)
+        rules = current.compiled.get(id(bundle))
+        if rules is None or rules.bundle is not bundle:
+            rules = self._compile(current, bundle)
+        return rules.at(time.time() if now is None else now, surface, diversity)
 
     def _compile(self, current: _Current, bundle: Bundle) -> CompiledSlateRules:
-        shape, missing = compiled(current.rules, bundle)
+        rules, missing = compiled(current.rules, bundle)
         if missing:
             self._report(f"{self._path}: {missing[0]} is not in the catalogue of this bundle: it has no effect")
         with self._lock:
-            current.shapes.pop(id(bundle), None)
-            current.shapes[id(bundle)] = shape
-            if len(current.shapes) > BUNDLES:
-                current.shapes.pop(next(iter(current.shapes)))
-        return shape
+            current.compiled.pop(id(bundle), None)
+            current.compiled[id(bundle)] = rules
+            if len(current.compiled) > BUNDLES:
+                current.compiled.pop(next(iter(current.compiled)))
+        return rules
 
     def _report(self, reason: str) -> None:
         if reason != self.reason:

@@ -13,8 +13,9 @@ from recsys.contracts import Query, SlateRules
 from recsys.experiments.online.config import Arm
 from recsys.filters.masks import Filters
 from recsys.recommend import recommender
+from recsys.recommend.circuit_breaker import CircuitBreakers
 from recsys.recommend.recommender import Recommender
-from recsys.recommend.trace import Guard, RequestTrace
+from recsys.recommend.trace import RequestTrace
 from serving.api.about import About, VariantAbout
 from serving.api.errors import ApiError
 from serving.api.schemas import Answer, Meta, RecommendRequest, SimilarRequest, WhoAsks
@@ -40,24 +41,27 @@ class Engine:
         bundle: Bundle,
         api_version: str,
         fresh: StoreOverlay = NOTHING,
-        house: BusinessRulesFile | None = None,
-        guard: Guard | None = None,
+        rules: BusinessRulesFile | None = None,
+        breakers: CircuitBreakers | None = None,
     ) -> None:
         self.base = bundle
         self.bundle = served = fresh.over(bundle)
         self.fresh = fresh
         self.event_weights = query_builder.weights(bundle)
         self._api_version = api_version
+        breakers = breakers or CircuitBreakers()
         self._recommenders: Mapping[str, Recommender] = {
-            name: Recommender(served, name, guard) for name in bundle.manifest.variants
+            name: Recommender(served, name, breakers) for name in bundle.manifest.variants
         }
         self._position = lru_cache(REMEMBERED)(served.catalogue.ids.position)
         self._shown = Presenter(served)
         self._asking = QueryBuilder(served, self._position, self.event_weights, Filters(served.catalogue))
-        self._house = house
-        self._guard = guard
-        if house is not None:
-            house.shape(served)  # compiles the rules before the first request
+        self._rules = rules
+        self._exploring, self._interleaving, self._reasons = (
+            breakers.of(part) for part in ("exploring", "interleaving", "reasons")
+        )
+        if rules is not None:
+            rules.for_bundle(served)  # before the first request
 
     def recommend(
         self,
@@ -85,23 +89,23 @@ class Engine:
         query, warnings = self._asking.query(asked, known, deadline)
         if shown:
             query = replace(query, exclude=np.concatenate([query.exclude, self._asking.rows(shown)]))
-        rules_version, shape = self._wishes(asked.surface, asked.options.diversity)
-        found = chosen.recommend(query, shape)
-        run = RequestTrace(deadline, self._guard)
+        rules_version, rules = self._rules_for(asked.surface, asked.options.diversity)
+        found = chosen.recommend(query, rules)
+        run = RequestTrace(deadline)
         propensities: list[float] | None = None
         teams: list[str] | None = None
         if arm is not None and arm.explore is not None:
-            explore = partial(exploration.explored, chosen, query, shape, found, arm.explore, request_id)
+            explore = partial(exploration.explored, chosen, query, rules, found, arm.explore, request_id)
             explored: tuple[recommender.Slate, list[float] | None] = (found, None)
-            found, propensities = run.call_or_default("exploring", explore, explored, optional=False)
+            found, propensities = run.call_or_default(self._exploring, explore, explored, optional=False)
         elif arm is not None and arm.interleave is not None:
             second = self._recommenders[arm.interleave]
-            deal = partial(interleaving.interleaved, second, query, shape, found, request_id)
+            deal = partial(interleaving.interleaved, second, query, rules, found, request_id)
             dealt: tuple[recommender.Slate, list[str] | None] = (found, None)
-            found, teams = run.call_or_default("interleaving", deal, dealt, optional=False)
+            found, teams = run.call_or_default(self._interleaving, deal, dealt, optional=False)
         items = self._shown.items(found, query, len(shown))
         if asked.options.explain:
-            run.call_or_default("reasons", partial(self._shown.explain, items, found, query), None)
+            run.call_or_default(self._reasons, partial(self._shown.explain, items, found, query), None)
         for item, propensity, team in zip(items, propensities or repeat(None), teams or repeat(None), strict=False):
             item.propensity, item.team = propensity, team
         meta = self._meta(found, query, rules_version, started)
@@ -121,8 +125,8 @@ class Engine:
             raise ApiError(404, f"item_id: {asked.item_id!r} is not in the catalogue", "item_id")
         plain = RecommendRequest(k=asked.k, exclude_ids=asked.exclude_ids)
         query, warnings = self._asking.query(plain, NOBODY, deadline)
-        rules_version, shape = self._wishes(None, None)
-        found = self._recommenders[self.bundle.manifest.default_variant].similar(row, query, shape)
+        rules_version, rules = self._rules_for(None, None)
+        found = self._recommenders[self.bundle.manifest.default_variant].similar(row, query, rules)
         items = self._shown.items(found, query, 0)
         meta = self._meta(found, query, rules_version, started)
         return Answer(request_id=request_id, items=items, meta=meta, warnings=warnings, next_cursor=None)
@@ -169,12 +173,12 @@ class Engine:
             if row is not None and item.available is not None:
                 self.bundle.catalogue.available[row] = item.available
 
-    def _wishes(self, surface: str | None, diversity: float | None) -> tuple[str | None, SlateRules | None]:
-        """What the house wants of an answer, and the version of its rules: read before them, never newer than they."""
-        if self._house is None:
+    def _rules_for(self, surface: str | None, diversity: float | None) -> tuple[str | None, SlateRules | None]:
+        """The business rules for an answer, and their version: read before them, so it is never newer than they."""
+        if self._rules is None:
             return None, None
-        version = self._house.version
-        return version, self._house.shape(self.bundle, surface, diversity)
+        version = self._rules.version
+        return version, self._rules.for_bundle(self.bundle, surface, diversity)
 
     def _meta(self, found: recommender.Slate, query: Query, rules_version: str | None, started: float) -> Meta:
         manifest = self.bundle.manifest

@@ -12,7 +12,7 @@ from recsys.recommend.recommender import Recommender, Slate
 
 
 def explored(
-    recommender: Recommender, query: Query, shape: SlateRules | None, answer: Slate, settings: Explore, request_id: str
+    recommender: Recommender, query: Query, rules: SlateRules | None, answer: Slate, settings: Explore, request_id: str
 ) -> tuple[Slate, list[float]]:
     """The answer with random items in it, and the probability of each item in its place.
 
@@ -20,6 +20,6 @@ def explored(
     """
     shown = np.array([slot.row for slot in answer.slots], dtype=np.int32)
     wider = replace(query, k=settings.pool, exclude=np.concatenate([query.exclude, shown]))
-    pool = recommender.recommend(wider, shape).slots
+    pool = recommender.recommend(wider, rules).slots
     found = explore([*answer.slots, *pool], len(answer.slots), settings, zlib.crc32(request_id.encode()))
     return replace(answer, slots=tuple(found.slots)), found.propensities

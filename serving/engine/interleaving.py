@@ -9,13 +9,13 @@ from recsys.recommend.recommender import Recommender, Slate
 
 
 def interleaved(
-    second: Recommender, query: Query, shape: SlateRules | None, answer: Slate, request_id: str
+    second: Recommender, query: Query, rules: SlateRules | None, answer: Slate, request_id: str
 ) -> tuple[Slate, list[str]]:
     """The list of the answer and of the second variant in one, and the team of each place: `a` is the answer's own.
 
     The coin that says who picks first is the request's id.
     """
-    other = second.recommend(query, shape)
+    other = second.recommend(query, rules)
     slots = {slot.row: slot for slot in (*other.slots, *answer.slots)}
     first, last = ([str(slot.row) for slot in each.slots] for each in (answer, other))
     drafted = team_draft(first, last, query.k, zlib.crc32(request_id.encode()))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
 from recsys.bundle.bundle import Bundle
-from recsys.recommend.circuit_breaker import Breakers, Limits
+from recsys.recommend.circuit_breaker import CircuitBreakers, Limits
 from serving.engine.arms import ArmAssigner, ExperimentsFile
 from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.engine import Engine
@@ -33,9 +33,9 @@ class Background:
     def __init__(self, settings: Settings) -> None:
         """Raises ParamsError: the file of the rules or of the experiments cannot be used."""
         self._settings = settings
-        self.guard = Breakers(Limits(slow_s=settings.deadline_ms / 2e3))
-        self.house = BusinessRulesFile(settings.rules, must_exist="rules" in settings.model_fields_set)
-        self.freshness = StoreWatcher(self.house, self.guard)
+        self.breakers = CircuitBreakers(Limits(slow_s=settings.deadline_ms / 2e3))
+        self.rules = BusinessRulesFile(settings.rules, must_exist="rules" in settings.model_fields_set)
+        self.freshness = StoreWatcher(self.rules, self.breakers)
         self.live = ReleaseWatcher(settings, self.freshness.engine)
         experiments_file = ExperimentsFile(settings.experiments)
         self.assigner = ArmAssigner(experiments_file, settings.flag_provider)
@@ -70,13 +70,13 @@ class Background:
 
     def _shadow_engine(self, bundle: Bundle) -> Engine:
         """With breakers of its own: what fails in the shadow says nothing about what is served."""
-        return Engine(bundle, version("recsys"), self.freshness.now, self.house, Breakers())
+        return Engine(bundle, version("recsys"), self.freshness.now, self.rules, CircuitBreakers(Limits()))
 
     async def _follow_rules(self) -> None:
         while True:
             await asyncio.sleep(RULES_SECONDS)
             if self.live.engine is not None:
-                await asyncio.to_thread(self.house.reload, self.live.engine.bundle)
+                await asyncio.to_thread(self.rules.reload, self.live.engine.bundle)
 
     async def _follow_store(self) -> None:
         while self.store is None:

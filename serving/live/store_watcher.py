@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.metadata import version
 
 from recsys.bundle.bundle import Bundle
-from recsys.recommend.trace import Guard
+from recsys.recommend.circuit_breaker import CircuitBreakers
 from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.engine import Engine
 from serving.engine.overlay import StoreOverlay
@@ -28,9 +28,9 @@ RECENT_SECONDS = 60.0
 class StoreWatcher:
     """`now` is what the store said last, `forgotten` the fingerprints of users whose bundle history may not be used."""
 
-    def __init__(self, house: BusinessRulesFile, guard: Guard) -> None:
-        self._house = house
-        self._guard = guard
+    def __init__(self, rules: BusinessRulesFile, breakers: CircuitBreakers) -> None:
+        self._rules = rules
+        self._breakers = breakers
         self.now = StoreOverlay()
         self.forgotten: frozenset[str] = frozenset()
         self._forgotten_version = 0
@@ -41,7 +41,7 @@ class StoreWatcher:
     def engine(self, bundle: Bundle) -> Engine:
         """An engine over the bundle that will not miss an item sold out while it is being built."""
         fresh = self.now
-        engine = Engine(bundle, version("recsys"), fresh, self._house, self._guard)
+        engine = Engine(bundle, version("recsys"), fresh, self._rules, self._breakers)
         before, self._newest = self._newest, engine
         if self.now.version != fresh.version:
             engine.mark(self.now.items.values())

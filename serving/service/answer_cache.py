@@ -67,7 +67,7 @@ class AnswerCache:
         return CacheKey(
             owner=asked.user_id or asked.anonymous_id or "",
             bundle_id=engine.bundle.manifest.bundle_id,
-            rules=self._background.house.version or "",
+            rules=self._background.rules.version or "",
             experiment=picked.assignment.experiment if picked else "",
             variant=asked.variant or (picked.arm.variant if picked else ""),
             history=f"{known.version} {known.forgotten}",

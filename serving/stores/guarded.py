@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from recsys.recommend.circuit_breaker import Breakers, Limits
+from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers, Limits
 from serving.stores.protocol import Event, Exposure, Item, Rejected, Store, StoreError
 
 T = TypeVar("T")
@@ -20,10 +20,11 @@ LONG_SECONDS = 5.0  # for what no answer waits for
 class GuardedStore:
     """The same `Store`; `answer_s` is what an answer waits for a user's history."""
 
-    def __init__(self, store: Store, answer_s: float, breakers: Breakers | None = None) -> None:
+    def __init__(self, store: Store, answer_s: float, breakers: CircuitBreakers | None = None) -> None:
         self._store = store
         self._answer_s = answer_s
-        self.breakers = breakers or Breakers(LIMITS)
+        breakers = breakers or CircuitBreakers(LIMITS)
+        self.reading, self.writing = breakers.of("reading the store"), breakers.of("writing to the store")
         self.fingerprint = store.fingerprint
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
@@ -64,23 +65,24 @@ class GuardedStore:
         await self._store.close()
 
     async def _read(self, ask: Callable[[], Awaitable[T]], seconds: float = LONG_SECONDS) -> T:
-        return await self._ask("reading the store", ask, seconds)
+        return await self._ask(self.reading, ask, seconds)
 
     async def _write(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await self._ask("writing to the store", ask, LONG_SECONDS)
+        return await self._ask(self.writing, ask, LONG_SECONDS)
 
-    async def _ask(self, part: str, ask: Callable[[], Awaitable[T]], seconds: float) -> T:
+    async def _ask(self, breaker: CircuitBreaker, ask: Callable[[], Awaitable[T]], seconds: float) -> T:
         """Raises: StoreError: it failed, took too long, or did so often enough to be left alone for a moment."""
-        if not self.breakers.allows(part):
+        part = breaker.part
+        if not breaker.allows():
             raise StoreError(f"{part} kept failing and is left alone for {LIMITS.cooldown_s:g} s; try again then")
         try:
             async with asyncio.timeout(seconds):
                 found = await ask()
         except TimeoutError:
-            self.breakers.failed(part)
+            breaker.failed()
             raise StoreError(f"{part} took longer than {seconds * 1e3:g} ms; try again") from None
         except StoreError:
-            self.breakers.failed(part)
+            breaker.failed()
             raise
-        self.breakers.succeeded(part, 0.0)
+        breaker.succeeded(0.0)
         return found

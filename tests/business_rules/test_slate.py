@@ -1,4 +1,4 @@
-"""What the house wishes, one wish at a time; `tests/business_rules/test_slate_promises.py` holds what all of them
+"""What business rules do, one at a time; `tests/business_rules/test_slate_promises.py` holds what all of them
 keep together.
 """
 
@@ -138,7 +138,7 @@ def test_a_cap_on_every_category_leaves_a_shortfall_that_says_so(shop: Bundle) -
     # three of the kitchen, one with tools and the odd one of the garden, two that have no category
     assert len(answer.slots) == 7
     assert answer.shortfall == (
-        "only 7 of 24 items may be shown here, 20 were asked for; the caps of the house leave out 16 more"
+        "only 7 of 24 items may be shown here, 20 were asked for; the caps of the business rules leave out 16 more"
     )
 
 

@@ -1,4 +1,4 @@
-"""Whatever a request asks and the house wishes: exactly k items or a shortfall, and nothing forbidden, ever."""
+"""Whatever a request asks and the business rules say: exactly k items or a shortfall, and nothing forbidden, ever."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -156,7 +156,9 @@ def test_exactly_k_items_or_a_shortfall_and_nothing_forbidden(
         left = allowed - set(shown)
         assert all(full & set(shop.items[row]["categories"]) for row in left)
         stated = f"only {len(shown)} of 24 items may be shown here, {k} were asked for"
-        assert answer.shortfall == stated + (f"; the caps of the house leave out {len(left)} more" if left else "")
+        assert answer.shortfall == stated + (
+            f"; the caps of the business rules leave out {len(left)} more" if left else ""
+        )
     else:
         assert answer.shortfall is None
     check_pins(answer, wishes, allowed, surface)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.recommend.circuit_breaker import Breaker, Breakers, Limits
+from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers, Limits
 
 LIMITS = Limits(window=4, failures=2, slow_s=0.1, cooldown_s=10)
 
@@ -24,11 +24,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
-    return Breaker("source als", LIMITS, clock)
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker("source als", LIMITS, clock)
 
 
-def test_it_opens_when_enough_of_the_last_calls_were_bad(breaker: Breaker) -> None:
+def test_it_opens_when_enough_of_the_last_calls_were_bad(breaker: CircuitBreaker) -> None:
     breaker.failed()
     for _ in range(3):
         breaker.succeeded(0.01)
@@ -40,7 +40,7 @@ def test_it_opens_when_enough_of_the_last_calls_were_bad(breaker: Breaker) -> No
     assert not breaker.allows()
 
 
-def test_slow_counts_as_bad(breaker: Breaker, caplog: pytest.LogCaptureFixture) -> None:
+def test_slow_counts_as_bad(breaker: CircuitBreaker, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         breaker.succeeded(0.2)
         breaker.succeeded(0.1)
@@ -50,13 +50,13 @@ def test_slow_counts_as_bad(breaker: Breaker, caplog: pytest.LogCaptureFixture) 
     assert caplog.messages == ["source als is slow; it is left alone and tried every 10 s"]
 
 
-def opened(breaker: Breaker) -> None:
+def opened(breaker: CircuitBreaker) -> None:
     breaker.failed()
     breaker.failed()
     assert not breaker.closed
 
 
-def test_after_the_cooldown_one_request_tries_and_success_closes(breaker: Breaker, clock: Clock) -> None:
+def test_after_the_cooldown_one_request_tries_and_success_closes(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now = 9.9
     assert not breaker.allows()
@@ -68,7 +68,7 @@ def test_after_the_cooldown_one_request_tries_and_success_closes(breaker: Breake
     assert breaker.allows()
 
 
-def test_a_try_that_fails_opens_for_another_cooldown(breaker: Breaker, clock: Clock) -> None:
+def test_a_try_that_fails_opens_for_another_cooldown(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now = 12
     assert breaker.allows()
@@ -80,7 +80,7 @@ def test_a_try_that_fails_opens_for_another_cooldown(breaker: Breaker, clock: Cl
     assert breaker.allows()
 
 
-def test_a_try_that_never_comes_back_is_followed_by_another(breaker: Breaker, clock: Clock) -> None:
+def test_a_try_that_never_comes_back_is_followed_by_another(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now = 10
     assert breaker.allows()
@@ -91,13 +91,21 @@ def test_a_try_that_never_comes_back_is_followed_by_another(breaker: Breaker, cl
 
 
 def test_parts_have_nothing_to_do_with_each_other(clock: Clock) -> None:
-    breakers = Breakers(LIMITS, clock)
-    breakers.succeeded("ranker", 0)
+    breakers = CircuitBreakers(LIMITS, clock)
+    breakers.of("ranker").succeeded(0)
     for _ in range(2):
-        breakers.failed("source als")
-    assert breakers.left_alone() == ["source als"]
-    assert breakers.allows("ranker")
-    assert not breakers.allows("source als")
+        breakers.of("source als").failed()
+    assert breakers.of("ranker").allows()
+    assert not breakers.of("source als").allows()
+
+
+def test_by_default_nothing_is_left_alone() -> None:
+    """Offline every part is called, however slow it is: the same input gives the same lists."""
+    breaker = CircuitBreakers().of("source als")
+    for _ in range(100):
+        breaker.failed()
+        breaker.succeeded(1e9)
+    assert breaker.allows()
 
 
 @given(st.lists(st.tuples(st.sampled_from(["good", "slow", "bad"]), st.floats(0, 6)), max_size=60))
@@ -105,7 +113,7 @@ def test_whatever_happens(calls: list[tuple[str, float]]) -> None:
     """Open means: asked at most once in a cooldown. Never open without enough bad calls. A part that is well is asked
     again after one cooldown at the latest."""
     clock = Clock()
-    breaker = Breaker("x", LIMITS, clock)
+    breaker = CircuitBreaker("x", LIMITS, clock)
     outcomes: list[bool] = []  # of the calls since it closed last
     asked_at: float | None = None
     for how, pause in calls:

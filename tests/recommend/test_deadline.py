@@ -10,7 +10,7 @@ from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.bundle.index import Index
 from recsys.contracts import EMPTY_HISTORY, NO_ROWS, FloatArray, Query
-from recsys.recommend.circuit_breaker import Breakers, Limits
+from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers, Limits
 from recsys.recommend.recommender import Recommender
 from recsys.sources import nearest
 from tests.support import bundles
@@ -86,8 +86,8 @@ def test_nothing_is_asked_again_for_more_after_the_deadline(shop: Bundle, monkey
 
 def test_a_broken_source_is_left_alone_and_comes_back(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    guard = Breakers(Limits(window=4, failures=2, cooldown_s=2.0), lambda: now[0])
-    recommender = Recommender(shop, "als", guard)
+    breakers = CircuitBreakers(Limits(window=4, failures=2, cooldown_s=2.0), lambda: now[0])
+    recommender = Recommender(shop, "als", breakers)
     calls = []
 
     def fail(*_: Any) -> Any:
@@ -101,20 +101,20 @@ def test_a_broken_source_is_left_alone_and_comes_back(shop: Bundle, monkeypatch:
             assert (answer.failed, answer.fallback_reason) == (("source als",), "part_failed")
             assert len(answer.slots) == 5
         assert len(calls) == 2  # the other eight did not ask
-        assert guard.left_alone() == ["source als"]
+        assert not breakers.of("source als").closed
         now[0] = 2.0
         recommender.recommend(query(shop, "anna"))
         assert len(calls) == 3
     now[0] = 4.0
     answer = recommender.recommend(query(shop, "anna"))
     assert (answer.failed, sources_of(answer)) == ((), {"als"})
-    assert guard.left_alone() == []
+    assert breakers.of("source als").closed
 
 
 def test_a_slow_source_is_left_alone_too(shop: Bundle) -> None:
     """But no rule: it is obeyed, however long it takes."""
-    guard = Breakers(Limits(window=4, failures=2, slow_s=0.0), lambda: 0.0)
-    recommender = Recommender(shop, "popular", guard)
+    breakers = CircuitBreakers(Limits(window=4, failures=2, slow_s=0.0), lambda: 0.0)
+    recommender = Recommender(shop, "popular", breakers)
     for _ in range(2):
         assert not recommender.recommend(query(shop, "anna")).degraded
     answer = recommender.recommend(query(shop, "anna"))
@@ -124,15 +124,13 @@ def test_a_slow_source_is_left_alone_too(shop: Bundle) -> None:
 
 
 def test_a_stranger_is_answered_by_the_rungs_when_everything_is_left_alone(shop: Bundle) -> None:
-    class Never:
-        def allows(self, part: str) -> bool:
-            return False
+    class AllOpen(CircuitBreakers):
+        def of(self, part: str) -> CircuitBreaker:
+            breaker = CircuitBreaker(part, Limits(failures=1, cooldown_s=float("inf")))
+            breaker.failed()
+            return breaker
 
-        def succeeded(self, part: str, seconds: float) -> None: ...
-
-        def failed(self, part: str) -> None: ...
-
-    answer = Recommender(shop, "mixed", Never()).recommend(Query(EMPTY_HISTORY, 5, NOW, exclude=NO_ROWS))
+    answer = Recommender(shop, "mixed", AllOpen()).recommend(Query(EMPTY_HISTORY, 5, NOW, exclude=NO_ROWS))
     assert sources_of(answer) == {"static"}
     assert len(answer.slots) == 5
     assert bundles.SOLD_OUT not in rows_of(answer)

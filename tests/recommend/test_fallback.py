@@ -1,4 +1,4 @@
-"""Every rung of the ladder, by breaking what is above it: sources, rules, wishes of the house."""
+"""Every rung of the ladder, by breaking what is above it: sources, rules, business rules."""
 
 import dataclasses
 from typing import Any
@@ -108,7 +108,7 @@ def test_a_rule_that_answers_nonsense_counts_as_failed(shop: Bundle, monkeypatch
     assert bundles.SOLD_OUT not in rows_of(answer)
 
 
-# ---- the house's wishes that fail
+# ---- business rules that fail
 
 
 class Shop:
@@ -146,39 +146,39 @@ class Shop:
         return list({slot.row: slot for slot in slots}.values())
 
 
-WISHES = {"adjust": "boost", "pins": "pin", "depth": "cap", "arrange": "cap", "room": "cap", "keep": "block"}
+KINDS = {"adjust": "boost", "pins": "pin", "depth": "cap", "arrange": "cap", "room": "cap", "keep": "block"}
 
 
-@pytest.mark.parametrize(("method", "wish"), WISHES.items())
+@pytest.mark.parametrize(("method", "kind"), KINDS.items())
 @pytest.mark.parametrize("user_id", ["anna", "a stranger"])
-def test_a_wish_that_fails_costs_its_effect_alone(shop: Bundle, method: str, wish: str, user_id: str) -> None:
-    wishes, recommender = Shop(), Recommender(shop, "als")
-    before = recommender.recommend(query(shop, user_id, k=10), wishes)
+def test_a_business_rule_that_fails_costs_its_effect_alone(shop: Bundle, method: str, kind: str, user_id: str) -> None:
+    rules, recommender = Shop(), Recommender(shop, "als")
+    before = recommender.recommend(query(shop, user_id, k=10), rules)
     assert 5 not in rows_of(before)
     assert 6 in rows_of(before)
-    wishes.broken = {method}
-    answer = recommender.recommend(query(shop, user_id, k=10), wishes)
-    assert answer.failed in ((f"house {wish}",), ())  # `room` is asked for fallbacks only
+    rules.broken = {method}
+    answer = recommender.recommend(query(shop, user_id, k=10), rules)
+    assert answer.failed in ((f"business rules {kind}",), ())  # `room` is asked for fallbacks only
     assert len(answer.slots) == 10
     assert 5 not in rows_of(answer)
 
 
-def test_a_house_that_could_never_be_asked_what_it_blocks_lets_nothing_pass(shop: Bundle) -> None:
-    wishes = Shop()
-    wishes.broken = {"keep"}
-    answer = Recommender(shop, "als").recommend(query(shop, "anna"), wishes)
+def test_business_rules_that_never_said_what_they_block_let_nothing_pass(shop: Bundle) -> None:
+    rules = Shop()
+    rules.broken = {"keep"}
+    answer = Recommender(shop, "als").recommend(query(shop, "anna"), rules)
     assert answer.slots == ()
-    assert "house block" in answer.failed
+    assert "business rules block" in answer.failed
 
 
-def test_a_block_that_changes_counts_within_a_second_even_if_the_house_then_fails(
+def test_a_block_that_changes_counts_within_a_second_even_if_the_rules_then_fail(
     shop: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guarded_slate, "ASK_AGAIN_SECONDS", 0.0)
-    wishes, recommender = Shop(), Recommender(shop, "als")
-    wishes.keep = lambda _, rows: rows != 7  # type: ignore[method-assign]
-    recommender.recommend(query(shop, "anna"), wishes)
-    wishes.keep = broken  # type: ignore[method-assign]
-    rows = rows_of(recommender.recommend(query(shop, "anna", k=17), wishes))
+    rules, recommender = Shop(), Recommender(shop, "als")
+    rules.keep = lambda _, rows: rows != 7  # type: ignore[method-assign]
+    recommender.recommend(query(shop, "anna"), rules)
+    rules.keep = broken  # type: ignore[method-assign]
+    rows = rows_of(recommender.recommend(query(shop, "anna", k=17), rules))
     assert 7 not in rows
     assert 5 in rows

@@ -35,21 +35,21 @@ def write(path: Path, text: str) -> None:
     os.replace(aside, path)
 
 
-def shown(house: BusinessRulesFile, shop: Bundle, **asked: object) -> list[tuple[int, str]]:
+def shown(business_rules: BusinessRulesFile, shop: Bundle, **asked: object) -> list[tuple[int, str]]:
     query = Query(shop.histories.of("anna"), 3, NOW, "anna")
-    answer = Recommender(shop, "als").recommend(query, house.shape(shop, **asked))  # type: ignore[arg-type]
+    answer = Recommender(shop, "als").recommend(query, business_rules.for_bundle(shop, **asked))  # type: ignore[arg-type]
     return [(slot.row, slot.source) for slot in answer.slots]
 
 
-def settle(house: BusinessRulesFile, shop: Bundle) -> bool:
-    return any([house.reload(shop), house.reload(shop)])
+def settle(business_rules: BusinessRulesFile, shop: Bundle) -> bool:
+    return any([business_rules.reload(shop), business_rules.reload(shop)])
 
 
 def test_no_file_is_no_rules_and_costs_nothing(path: Path, shop: Bundle) -> None:
-    house = BusinessRulesFile(path)
-    assert house.shape(shop) is None
-    assert (house.version, house.reason) == (None, None)
-    assert not settle(house, shop)
+    business_rules = BusinessRulesFile(path)
+    assert business_rules.for_bundle(shop) is None
+    assert (business_rules.version, business_rules.reason) == (None, None)
+    assert not settle(business_rules, shop)
 
 
 def test_a_file_that_was_named_must_be_there(path: Path) -> None:
@@ -66,39 +66,39 @@ def test_the_api_does_not_start_with_a_bad_file(path: Path, content: bytes) -> N
 
 def test_a_change_counts_once_it_has_settled(path: Path, shop: Bundle) -> None:
     write(path, 'block: {items: ["kitchen-4"]}')
-    house = BusinessRulesFile(path)
-    before, version = shown(house, shop), house.version
+    business_rules = BusinessRulesFile(path)
+    before, version = shown(business_rules, shop), business_rules.version
     assert (4, "als") not in before
     write(path, f'block: {{items: ["{bundles.ITEM_IDS[before[0][0]]}"]}}')
-    assert not house.reload(shop)  # it may be half written
-    assert shown(house, shop) == before
-    assert house.reload(shop)
-    assert before[0] not in shown(house, shop)
-    assert house.version not in (version, None)
-    assert not house.reload(shop)
+    assert not business_rules.reload(shop)  # it may be half written
+    assert shown(business_rules, shop) == before
+    assert business_rules.reload(shop)
+    assert before[0] not in shown(business_rules, shop)
+    assert business_rules.version not in (version, None)
+    assert not business_rules.reload(shop)
 
 
 def test_a_file_that_is_still_written_waits(path: Path, shop: Bundle) -> None:
     write(path, 'block: {items: ["kitchen-4"]}')
-    house = BusinessRulesFile(path)
-    version = house.version
+    business_rules = BusinessRulesFile(path)
+    version = business_rules.version
     for text in ("", "block:", 'block: {items: ["kitchen-4"'):
         write(path, text)
-        assert not house.reload(shop)
-    assert (house.version, house.reason) == (version, None)
+        assert not business_rules.reload(shop)
+    assert (business_rules.version, business_rules.reason) == (version, None)
 
 
 def test_a_file_that_comes_later_counts_and_one_that_goes_does_not_take_the_rules_along(
     path: Path, shop: Bundle
 ) -> None:
-    house = BusinessRulesFile(path)
+    business_rules = BusinessRulesFile(path)
     write(path, 'pin: [{item: "garden-15", position: 1}]')
-    assert settle(house, shop)
-    assert shown(house, shop)[0] == (15, PIN)
+    assert settle(business_rules, shop)
+    assert shown(business_rules, shop)[0] == (15, PIN)
     path.unlink()
-    assert not settle(house, shop)
-    assert shown(house, shop)[0] == (15, PIN)
-    assert "No such file" in str(house.reason)
+    assert not settle(business_rules, shop)
+    assert shown(business_rules, shop)[0] == (15, PIN)
+    assert "No such file" in str(business_rules.reason)
 
 
 @pytest.mark.parametrize(
@@ -114,52 +114,54 @@ def test_a_bad_file_is_refused_as_a_whole_and_reported_once(
     path: Path, shop: Bundle, caplog: pytest.LogCaptureFixture, text: str, reason: str
 ) -> None:
     write(path, 'pin: [{item: "garden-15", position: 1}]')
-    house = BusinessRulesFile(path)
-    version, before = house.version, shown(house, shop)
+    business_rules = BusinessRulesFile(path)
+    version, before = business_rules.version, shown(business_rules, shop)
     write(path, 'pin: [{item: "garden-16", position: 1}]\n' + text)
     with caplog.at_level(logging.WARNING, logger="serving.engine.business_rules"):
         for _ in range(4):
-            assert not house.reload(shop)
-    assert shown(house, shop) == before
-    assert house.version == version
-    assert house.reason is not None
-    assert reason in house.reason
-    assert house.reason.endswith(f"; the rules of version {version} stay")
-    assert [record.getMessage() for record in caplog.records] == [house.reason]
+            assert not business_rules.reload(shop)
+    assert shown(business_rules, shop) == before
+    assert business_rules.version == version
+    assert business_rules.reason is not None
+    assert reason in business_rules.reason
+    assert business_rules.reason.endswith(f"; the rules of version {version} stay")
+    assert [record.getMessage() for record in caplog.records] == [business_rules.reason]
     write(path, 'pin: [{item: "garden-16", position: 1}]')
-    assert settle(house, shop)
-    assert (shown(house, shop)[0], house.reason) == ((16, PIN), None)
+    assert settle(business_rules, shop)
+    assert (shown(business_rules, shop)[0], business_rules.reason) == ((16, PIN), None)
 
 
 def test_a_new_bundle_is_not_refused_for_an_item_that_is_gone(path: Path, shop: Bundle) -> None:
     write(path, 'block: {items: ["lamp", "kitchen-9"]}')
-    house = BusinessRulesFile(path)
-    assert 9 not in [row for row, _ in shown(house, shop)]
-    assert house.reason == f"{path}: block.items: 'lamp' is not in the catalogue of this bundle: it has no effect"
+    business_rules = BusinessRulesFile(path)
+    assert 9 not in [row for row, _ in shown(business_rules, shop)]
+    assert (
+        business_rules.reason == f"{path}: block.items: 'lamp' is not in the catalogue of this bundle: it has no effect"
+    )
 
 
 def test_rules_are_compiled_once_for_each_bundle(path: Path, shop: Bundle) -> None:
     write(path, 'block: {items: ["kitchen-4"]}')
-    house = BusinessRulesFile(path)
+    business_rules = BusinessRulesFile(path)
     others = [replace(shop) for _ in range(5)]
     for served in (shop, others[0]):
-        assert house.shape(served) is house.shape(served)
-        assert house.shape(served).bundle is served  # type: ignore[union-attr]
+        assert business_rules.for_bundle(served) is business_rules.for_bundle(served)
+        assert business_rules.for_bundle(served).bundle is served  # type: ignore[union-attr]
     for other in others:
-        house.shape(other)
-    assert len(house._current.shapes) == 3
+        business_rules.for_bundle(other)
+    assert len(business_rules._current.compiled) == 3
 
 
 def test_what_a_request_asks_for(path: Path, shop: Bundle) -> None:
     write(path, "{}")
-    house = BusinessRulesFile(path)
-    assert house.shape(shop) is None
-    assert house.shape(shop, diversity=0.0) is None
-    mixed = house.shape(shop, diversity=0.7)
+    business_rules = BusinessRulesFile(path)
+    assert business_rules.for_bundle(shop) is None
+    assert business_rules.for_bundle(shop, diversity=0.0) is None
+    mixed = business_rules.for_bundle(shop, diversity=0.7)
     assert mixed is not None
     assert mixed.diversity == 0.7
     write(path, 'pin: [{item: "garden-15", position: 1, until: 2020-01-01T00:00:00Z, surfaces: [home]}]')
-    assert settle(house, shop)
-    assert shown(house, shop, surface="home", now=0.0)[0] == (15, PIN)
-    assert shown(house, shop, surface="home")[0] != (15, PIN)
-    assert shown(house, shop, surface="basket", now=0.0)[0] != (15, PIN)
+    assert settle(business_rules, shop)
+    assert shown(business_rules, shop, surface="home", now=0.0)[0] == (15, PIN)
+    assert shown(business_rules, shop, surface="home")[0] != (15, PIN)
+    assert shown(business_rules, shop, surface="basket", now=0.0)[0] != (15, PIN)

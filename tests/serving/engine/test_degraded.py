@@ -55,7 +55,7 @@ def test_a_source_that_raises(shop: TestClient, monkeypatch: pytest.MonkeyPatch)
     for _ in range(10):
         meta = ask(shop)["meta"]
         assert (meta["degraded"], meta["failed"], meta["fallback_reason"]) == (True, ["source als"], "part_failed")
-    assert background(shop).guard.left_alone() == ["source als"]
+    assert not background(shop).breakers.of("source als").closed
     monkeypatch.setattr(Popular, "propose", broken)
     assert {item["source"] for item in ask(shop)["items"]} == {"static"}
 
