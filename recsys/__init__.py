@@ -1,0 +1,44 @@
+"""An end-to-end recommender: raw events in, an evaluated bundle out.
+
+Importing it selects the AVX2 code of every numeric library on x86-64 Linux, whatever the environment says. Left alone,
+they choose code by the model of the CPU, and the same input gives other bytes on another machine. They read these
+variables once, when they are loaded: import recsys before numpy. Why, and what it costs:
+docs/decisions/0013-one-set-of-cpu-kernels.md.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+KERNELS = {
+    "OPENBLAS_CORETYPE": "Haswell",  # numpy's, scipy's and implicit's linear algebra
+    "MKL_CBWR": "COMPATIBLE",  # torch's
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    "FAISS_SIMD_LEVEL": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",  # torch
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # torch
+}
+
+
+def select_kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
+    """Set the variables of `KERNELS`, for this process and its children; on other systems change nothing.
+
+    Raises:
+        ImportError: "numpy was imported before recsys and has chosen its CPU kernels: import recsys first ..."
+        SystemExit: "recsys needs a CPU with AVX2, and ... names none: ..."
+    """
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        return
+    with cpuinfo.open() as lines:
+        flags = next((line.split() for line in lines if line.startswith("flags")), ["avx2"])
+    if "avx2" not in flags:
+        sys.exit(f"recsys needs a CPU with AVX2, and {cpuinfo} names none: use a machine from 2013 or later")
+    if "numpy" in sys.modules and any(os.environ.get(name) != value for name, value in KERNELS.items()):
+        raise ImportError(
+            "numpy was imported before recsys and has chosen its CPU kernels: import recsys first, "
+            f"or set in the environment: {' '.join(f'{name}={value!r}' for name, value in KERNELS.items())}"
+        )
+    os.environ.update(KERNELS)
+
+
+select_kernels()

@@ -1,5 +1,7 @@
 """What tests share: the real data if it is here, and one small finished run of the whole pipeline."""
 
+import recsys  # noqa: F401  # isort: skip  # first: it selects the CPU kernels before numpy is loaded
+
 import os
 import shutil
 import subprocess

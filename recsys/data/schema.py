@@ -4,16 +4,9 @@
 `recsys/data/validation.py`.
 """
 
-from datetime import UTC, datetime
-
 import dataframely as dy
 
-MAX_ID_LENGTH = 256
-MAX_TITLE_LENGTH = 1_000
-MAX_TEXT_LENGTH = 100_000
-MAX_CATEGORIES = 100
-# Older than any log: seconds that were read as microseconds land in 1970 and are caught here.
-EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+from recsys.field_limits import EARLIEST, MAX_CATEGORIES, MAX_ID_LENGTH, MAX_TEXT_LENGTH, MAX_TITLE_LENGTH
 
 
 class Interactions(dy.Schema):

@@ -9,7 +9,6 @@ import apsw
 import polars as pl
 import psycopg
 import pytest
-from tests.test_prepare import settings
 
 from recsys.data.prepare import prepare
 from recsys.data.raw_tables import RawTables
@@ -18,6 +17,7 @@ from recsys.errors import DataError, SourceUnreachableError
 from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Event, Item, Store
+from tests.data.test_prepare import settings
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WEIGHTS = {"view": 1.0, "purchase": 5.0}

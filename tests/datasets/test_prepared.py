@@ -4,13 +4,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.test_prepare import outcome, settings
 
 from recsys.data.prepare import prepare
 from recsys.data.raw_tables import RawTables
 from recsys.data.report import DataReport
 from recsys.datasets import movielens, online_retail, synthetic
 from recsys.datasets.shop_world.dirt import KINDS
+from tests.data.test_prepare import outcome, settings
 
 
 def assert_conserved(report: DataReport, raw: RawTables, out: Path) -> None:

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import yaml
-from tests.test_splitting import items, params, table
 
 from recsys import params as settings
 from recsys.bundle.embeddings import encoder_of
@@ -14,6 +13,7 @@ from recsys.data import split_protocols
 from recsys.errors import DataError, ParamsError
 from recsys.evaluation import tuning
 from recsys.models import als
+from tests.data.test_split_protocols import items, params, table
 
 N_ITEMS = 40
 N_USERS = 60

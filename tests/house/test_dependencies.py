@@ -11,7 +11,8 @@ from packaging.utils import canonicalize_name
 from deploy import lock
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 
 
 def pins() -> dict[str, str]:
@@ -44,3 +45,10 @@ def test_serving_needs_no_training_library() -> None:
 
 def test_torch_is_pinned_without_a_build_tag() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", pins()["torch"])
+
+
+def test_the_api_sees_nine_rooms_of_the_library_at_most() -> None:
+    contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
+    (rooms,) = [contract["ignore_imports"] for contract in contracts if contract.get("forbidden_modules") == ["recsys"]]
+    assert len(rooms) <= 9
+    assert all(re.fullmatch(r"serving\.\*\* -> recsys\.[a-z_.]+(\.\*)?", room) for room in rooms)

@@ -23,3 +23,9 @@ def test_it_is_committed_without_outputs(path: Path) -> None:
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     assert cells
     assert all(not cell.outputs and cell.execution_count is None for cell in cells), "clear the outputs before a commit"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_selects_the_kernels_first(path: Path) -> None:
+    first = next(cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    assert first.source.startswith("import recsys "), "numpy reads the variables of recsys.KERNELS when it is loaded"

@@ -1,9 +1,8 @@
 import subprocess
 import sys
 
-from tests.test_splitting import N_ITEMS, items, random_events, table
-
 from recsys.data import split
+from tests.data.test_split_protocols import N_ITEMS, items, random_events, table
 
 
 def run(*arguments):

@@ -6,13 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from tests.test_splitting import items, params, table
 
 from recsys.bundle import embeddings
 from recsys.bundle.index import Index
 from recsys.data import split as splits
 from recsys.data import split_protocols
 from recsys.stages import index
+from tests.data.test_split_protocols import items, params, table
 
 N_ITEMS = 60
 

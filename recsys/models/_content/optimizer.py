@@ -1,5 +1,7 @@
 """Adam, in the lines that are needed: `torch.optim` imports the compiler of torch first, longer than a small fit takes.
 
+Its root is `.rsqrt_().reciprocal_()`: torch hands `sqrt` to MKL, which gives other bytes on CPUs of another maker.
+
 Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
 """
 
@@ -30,5 +32,5 @@ class Adam:
             first, second = self.state[f"{name}.first"], self.state[f"{name}.second"]
             first.lerp_(parameter.grad, 1 - BETA_1)
             second.mul_(BETA_2).addcmul_(parameter.grad, parameter.grad, value=1 - BETA_2)
-            spread = (second / (1 - BETA_2**steps)).sqrt_().add_(EPSILON)
+            spread = (second / (1 - BETA_2**steps)).rsqrt_().reciprocal_().add_(EPSILON)
             parameter.addcdiv_(first, spread, value=-self._rate / (1 - BETA_1**steps))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from recsys.contracts import FloatArray
 from recsys.errors import BundleError
+from recsys.rankers._learned.tree_shap import TreeShap, leaves
 
 MAX_LEAVES = 8  # bits of a byte
 CHUNK = 128  # rows at a time, so that everything stays in the processor's cache
@@ -33,7 +34,11 @@ class Trees:
         try:
             head, *trees = path.read_text(encoding="utf-8").split("\nend of trees")[0].split("\nTree=")
             self.features = _fields(head)["feature_names"].split()
-            self._read([_fields(tree) for tree in trees])
+            fields = [_fields(tree) for tree in trees]
+            self._read(fields)
+            self.shap = TreeShap(
+                [leaf for tree in fields for leaf in leaves(tree, _nan_is_left(tree))], len(self.features)
+            )
         except (OSError, ValueError, KeyError, IndexError) as error:
             raise BundleError(f"{path}: not a readable model ({error!r}); run `dvc repro` again") from error
 
@@ -64,16 +69,16 @@ class Trees:
             leaf_values = [float(value) for value in fields["leaf_value"].split()]
             order = [0]
             if n_leaves > 1:
-                feature, kind, lefts, rights = (
+                feature, lefts, rights = (
                     [int(number) for number in fields[name].split()]
-                    for name in ("split_feature", "decision_type", "left_child", "right_child")
+                    for name in ("split_feature", "left_child", "right_child")
                 )
+                nan_is_left = _nan_is_left(fields)
                 thresholds = [float(number) for number in fields["threshold"].split()]
                 order = _leaves(0, lefts, rights)
                 for node, threshold in enumerate(thresholds):
                     gone = sum(1 << order.index(leaf) for leaf in _leaves(lefts[node], lefts, rights))
-                    nan_is_left = bool(kind[node] & DEFAULT_LEFT) if kind[node] & MISSING_IS_NAN else threshold >= 0
-                    tests.setdefault(feature[node], []).append((threshold, tree, 255 - gone, nan_is_left))
+                    tests.setdefault(feature[node], []).append((threshold, tree, 255 - gone, nan_is_left[node]))
             for possible in range(1, 256):
                 lowest = (possible & -possible).bit_length() - 1
                 values[tree, possible] = leaf_values[order[min(lowest, n_leaves - 1)]]
@@ -84,6 +89,16 @@ class Trees:
 
 def _fields(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def _nan_is_left(fields: dict[str, str]) -> list[bool]:
+    """For every test of a tree: does NaN go left?"""
+    return [
+        bool(int(kind) & DEFAULT_LEFT) if int(kind) & MISSING_IS_NAN else float(threshold) >= 0
+        for kind, threshold in zip(
+            fields.get("decision_type", "").split(), fields.get("threshold", "").split(), strict=True
+        )
+    ]
 
 
 def _leaves(node: int, lefts: list[int], rights: list[int]) -> list[int]:

@@ -1,0 +1,157 @@
+"""One table of limits for every field, online and offline: what the API accepts, training keeps.
+
+Each `*_fault` names what is wrong with one value, or returns None; the expression of the same name with an s says the
+same of a whole column. Online the name stands in the message, offline it ends the reason of a quarantined row:
+`user_id` with `too_long` is quarantined as `user_id_too_long`.
+
+An id is a text of 1 to 256 characters in Unicode normal form C, without white space at its ends, without control
+characters and without characters that nobody can see, so that no two different ids look the same. A name (a surface, a
+category) is one line of 1 to 256 characters. Lengths count characters, not bytes.
+"""
+
+import math
+import re
+from datetime import UTC, datetime
+from unicodedata import is_normalized
+
+import polars as pl
+
+MAX_ID_LENGTH = 256
+MAX_TITLE_LENGTH = 1_000
+MAX_TEXT_LENGTH = 100_000
+MAX_CATEGORIES = 100
+# Older than any log: seconds that were read as microseconds land in 1970. A century ahead of most shops, and far enough
+# from the ends of the calendar that a change of zone, a float of seconds and integer nanoseconds all hold it.
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+# More than any price in any currency, and exact to a cent in a float64.
+MAX_NUMBER = 1e12
+PURCHASE, RETURN = "purchase", "return"
+
+SAYS = {
+    "empty": "wanted at least 1 character",
+    "too_long": "too long",
+    "control_character": "a control character, which no text needs; send it without",
+    "padded": "white space at an end; send it without",
+    "invisible": "a character that nobody can see, such as a no-break space; send it without",
+    "not_normal": "not in Unicode normal form C; send it normalised",
+    "nan": "not a number",
+    "infinite": "not a finite number",
+    "too_large": f"larger than {MAX_NUMBER:g}",
+    "negative": "below zero",
+    "before_1990": f"before {EARLIEST:%Y-%m-%d}",
+    "after_2100": f"not before {LATEST:%Y-%m-%d}",
+}
+
+# Escapes that both Python's `re` and polars read.
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+_CONTROL_BUT_LINES = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
+# Default_Ignorable_Code_Point of Unicode, marks of annotation, and all white space but U+0020.
+_INVISIBLE = (
+    r"\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800"
+    r"\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_find_control = re.compile(f"[{_CONTROL}\ud800-\udfff]").search
+_find_control_but_lines = re.compile(f"[{_CONTROL_BUT_LINES}\ud800-\udfff]").search
+_find_invisible = re.compile(f"[{_INVISIBLE}]").search
+
+
+def id_fault(value: str) -> str | None:
+    """Say what keeps a text from being an id."""
+    if value.isascii() and value.isprintable() and 0 < len(value) <= MAX_ID_LENGTH and value.strip() == value:
+        return None
+    if fault := name_fault(value):
+        return fault
+    if value.strip(" ") != value:
+        return "padded"
+    if _find_invisible(value):
+        return "invisible"
+    return None if is_normalized("NFC", value) else "not_normal"
+
+
+def name_fault(value: str) -> str | None:
+    """Say what keeps a text from being a name: one line, not empty, as long as an id at most."""
+    return text_fault(value, MAX_ID_LENGTH) if value else "empty"
+
+
+def text_fault(value: str, max_length: int, *, lines: bool = False) -> str | None:
+    """Say what is wrong with a text that may be empty; lines: tabs and line breaks may be in it."""
+    if len(value) > max_length:
+        return "too_long"
+    return "control_character" if (_find_control_but_lines if lines else _find_control)(value) else None
+
+
+def number_fault(value: float, *, negative: bool = True) -> str | None:
+    """Say what is wrong with a number; negative: it may be below zero."""
+    if math.isnan(value):
+        return "nan"
+    if math.isinf(value):
+        return "infinite"
+    if value < 0 and not negative:
+        return "negative"
+    return "too_large" if abs(value) > MAX_NUMBER else None
+
+
+def time_fault(moment: datetime) -> str | None:
+    """Say what is wrong with a time, given with its zone: it is within EARLIEST <= time < LATEST."""
+    if moment < EARLIEST:
+        return "before_1990"
+    return "after_2100" if moment >= LATEST else None
+
+
+def id_faults(column: str) -> pl.Expr:
+    """`id_fault` of every text of a column; null where nothing is wrong, and where there is no text."""
+    text = pl.col(column)
+    return pl.coalesce(
+        name_faults(column),
+        _when(text.str.strip_chars(" ") != text, "padded"),
+        _when(text.str.contains(f"[{_INVISIBLE}]"), "invisible"),
+        _when(text.str.normalize("NFC") != text, "not_normal"),
+    )
+
+
+def name_faults(column: str) -> pl.Expr:
+    """`name_fault` of every text of a column."""
+    return pl.coalesce(_when(pl.col(column) == "", "empty"), text_faults(column, MAX_ID_LENGTH))
+
+
+def text_faults(column: str, max_length: int, *, lines: bool = False) -> pl.Expr:
+    """`text_fault` of every text of a column."""
+    control = _CONTROL_BUT_LINES if lines else _CONTROL
+    return pl.coalesce(
+        _when(pl.col(column).str.len_chars() > max_length, "too_long"),
+        _when(pl.col(column).str.contains(f"[{control}]"), "control_character"),
+    )
+
+
+def number_faults(column: str, *, negative: bool = True) -> pl.Expr:
+    """`number_fault` of every number of a column."""
+    number = pl.col(column)
+    return pl.coalesce(
+        _when(number.is_nan(), "nan"),
+        _when(number.is_infinite(), "infinite"),
+        _when(pl.lit(not negative) & (number < 0), "negative"),
+        _when(number.abs() > MAX_NUMBER, "too_large"),
+    )
+
+
+def time_faults(column: str) -> pl.Expr:
+    """`time_fault` of every Datetime in UTC of a column."""
+    moment = pl.col(column)
+    return pl.coalesce(_when(moment < EARLIEST, "before_1990"), _when(moment >= LATEST, "after_2100"))
+
+
+def read_returns(events: pl.LazyFrame) -> pl.LazyFrame:
+    """Read a purchase below zero, as older logs hold them, as the return it was; `value`: the amount given back.
+
+    events: with the columns `event` (text) and `value` (number or null).
+    """
+    given_back = ((pl.col("event") == PURCHASE) & (pl.col("value") < 0)).fill_null(False)
+    return events.with_columns(
+        event=pl.when(given_back).then(pl.lit(RETURN)).otherwise("event"),
+        value=pl.when(given_back).then(-pl.col("value")).otherwise("value"),
+    )
+
+
+def _when(wrong: pl.Expr, fault: str) -> pl.Expr:
+    return pl.when(wrong).then(pl.lit(fault))
