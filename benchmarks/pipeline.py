@@ -12,16 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 
 TOP = Path(__file__).parents[1]
-RESULTS = TOP / "benchmarks/results/pipeline.json"
 REPEATS = 5
 
 
 def main() -> None:
     """Measure and write."""
-    machine = describe()
+    origin = provenance.describe()
     with tempfile.TemporaryDirectory() as folder:
         first, second = clone(Path(folder) / "first"), clone(Path(folder) / "second")
         timed(first, "make setup")
@@ -31,7 +30,6 @@ def main() -> None:
         nothing = [timed(second, repro) for _ in range(REPEATS)]
         tests = timed(first, "make test")
         found = {
-            "machine": machine,
             "make_demo_seconds": demo,
             "make_test_seconds": tests,
             "repro_with_nothing_to_do_seconds": nothing,
@@ -39,8 +37,7 @@ def main() -> None:
             "same_dvc_lock": same(first / "dvc.lock", second / "dvc.lock"),
             "same_manifest": same(first / "bundle/manifest.json", second / "bundle/manifest.json"),
         }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    provenance.write("pipeline", origin, found)
     print(json.dumps(found, indent=1))
 
 

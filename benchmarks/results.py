@@ -18,10 +18,9 @@ from typing import Any
 
 import polars as pl
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "docs" / "results"
+ROOT = provenance.TOP
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results: written by make results -->", "<!-- end of results -->"
 TITLES = {"synthetic": "Synthetic shop", "movielens": "MovieLens latest-small", "online_retail": "Online Retail"}
@@ -43,7 +42,6 @@ def measure(dataset: str) -> dict[str, Any]:
     everyone = table.filter(pl.col("segment") == "all", pl.col("baseline") == "popular")
     return {
         "dataset": dataset,
-        "machine": describe(),
         "pipeline_seconds": seconds,
         "protocol": protocol,
         "counts": manifest["counts"],
@@ -77,7 +75,7 @@ def table() -> str:
         "|---|---|---:|---:|---:|---:|",
     ]
     for dataset, title in TITLES.items():
-        path = RESULTS / f"{dataset}.json"
+        path = provenance.DOCS / f"{dataset}.json"
         if path.is_file():
             lines += _rows(title, json.loads(path.read_text(encoding="utf-8")))
     return "\n".join(lines)
@@ -122,11 +120,10 @@ def main(arguments: list[str]) -> None:
     """Measure what is asked for, then write the table."""
     if unknown := set(arguments) - TITLES.keys() - {"--table"}:
         sys.exit(f"error: unknown data set {sorted(unknown)[0]!r}, wanted some of {', '.join(TITLES)}")
-    RESULTS.mkdir(parents=True, exist_ok=True)
     for dataset in [] if "--table" in arguments else arguments or list(TITLES):
-        text = json.dumps(measure(dataset), indent=1) + "\n"
-        (RESULTS / f"{dataset}.json").write_text(text, encoding="utf-8")
-        print(f"{dataset}: written to {RESULTS.relative_to(ROOT)}/{dataset}.json", file=sys.stderr)
+        origin = provenance.describe()
+        provenance.write(dataset, origin, measure(dataset), provenance.DOCS)
+        print(f"{dataset}: written to docs/results/{dataset}.json", file=sys.stderr)
     write_table()
 
 

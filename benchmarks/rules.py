@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -21,7 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 import polars as pl
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from recsys import params
 from recsys.bundle import bundle, embeddings, index
 from recsys.bundle.bundle import Bundle
@@ -32,7 +31,6 @@ from recsys.contracts import Embeddings, Query
 from recsys.filters.masks import Filters
 from recsys.recommend.recommender import Recommender
 
-RESULTS = Path(__file__).parent / "results" / "rules.json"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 DIM, USERS, EVENTS = 64, 500, 40
 STATIC = 'category = "c7" and price < 20'
@@ -140,12 +138,12 @@ def measure(opened: Bundle) -> dict[str, float]:
 
 def main() -> None:
     """Measure both sizes and write the file."""
-    found: dict[str, Any] = {"machine": describe(), "unit": "ms of CPU, median of calls"}
+    origin, found = provenance.describe(), {"unit": "ms of CPU, median of calls"}
     for n_items in (10_000, 100_000):
         with tempfile.TemporaryDirectory() as folder:
             found[f"{n_items} items"] = measure(make(n_items, Path(folder)))
             print(n_items, json.dumps(found[f"{n_items} items"], indent=1))
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    provenance.write("rules", origin, found)
 
 
 if __name__ == "__main__":

@@ -17,22 +17,20 @@ from typing import Any
 
 import yaml
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 
 TOP = Path(__file__).parents[1]
-RESULTS = TOP / "benchmarks/results/scale.json"
 SIZES = {200_000: (6_000, 2_000), 2_000_000: (60_000, 10_000), 20_000_000: (600_000, 50_000)}
 
 
 def main(sizes: list[int]) -> None:
     """Measure the sizes and print one line each."""
-    measured = {}
+    origin, measured = provenance.describe(), {}
     for events in sizes:
         measured[events] = measure(events)
         total = measured[events]["total"]
         print(f"{events:,} events: {total['seconds']:.0f} s, {total['peak_gib']:.2f} GiB", flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": describe(), "sizes": measured}, indent=1) + "\n")
+    provenance.write("scale", origin, {"sizes": measured})
 
 
 def measure(events: int) -> dict[str, Any]:

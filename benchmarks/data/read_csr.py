@@ -7,7 +7,6 @@ Three ways take turns, and their matrices are checked to be equal: `recsys.data.
 the split stage does; pandas; and polars with `rank("dense")`, the obvious way in polars and a slow one.
 """
 
-import json
 import sys
 import tempfile
 import time
@@ -20,10 +19,9 @@ import pandas as pd
 import polars as pl
 from scipy.sparse import csr_matrix
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from recsys.data.matrix import csr, read_csr
 
-RESULTS = Path(__file__).parents[1] / "results" / "read_csr.json"
 ROUNDS = 5
 
 
@@ -62,7 +60,7 @@ WAYS: dict[str, Callable[[Path], csr_matrix]] = {"recsys": ours, "pandas": with_
 
 def main(n: int) -> None:
     """Let the ways take turns and write the results."""
-    machine = describe()
+    origin = provenance.describe()
     seconds: dict[str, list[float]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "events.parquet"
@@ -79,8 +77,7 @@ def main(n: int) -> None:
     faster = {name: round(typical[name] / typical["recsys"], 2) for name in ("pandas", "polars_rank")}
     versions = {"pandas": pd.__version__, "parquet_engine": pd.io.parquet.get_engine("auto").__class__.__name__}
     figures = {"events": n, "seconds": seconds, "median": typical, "times_faster": faster}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine, **versions, **figures}, indent=1) + "\n", encoding="utf-8")
+    provenance.write("read_csr", origin, {**versions, **figures})
     print(f"{n:,} events: {typical}; faster by {faster}")
 
 

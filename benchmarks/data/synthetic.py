@@ -6,7 +6,6 @@
 Each size runs in a process of its own, so that its peak memory is its own.
 """
 
-import json
 import multiprocessing
 import resource
 import sys
@@ -16,10 +15,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from recsys.datasets import synthetic
 
-RESULTS = Path(__file__).parents[1] / "results" / "synthetic.json"
 SIZES = (200_000, 2_000_000, 20_000_000)
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
 
@@ -56,12 +54,11 @@ def measure(events: int) -> dict[str, Any]:
 
 def main(sizes: list[int]) -> None:
     """Measure every size and write the results."""
-    machine = describe()
+    origin = provenance.describe()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context, max_tasks_per_child=1) as processes:
         runs = list(processes.map(measure, sizes))
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine, "runs": runs}, indent=2) + "\n", encoding="utf-8")
+    provenance.write("synthetic", origin, {"runs": runs})
     for run in runs:
         print(f"{run['events']:>12,} events  {run['seconds']:>7.2f} s  {run['peak_memory_mib']:>6,} MiB at most")
 

@@ -1,6 +1,6 @@
 """Do experiments tell the truth? Everything that the readout promises, against shops whose truth is known.
 
-python -m benchmarks.experiments [PART ...]    writes benchmarks/results/experiments.json
+python -m benchmarks.experiments [PART ...]    writes benchmarks/results/experiments_<part>.json
 
 log            one large log through the real API: shoppers with repeat visits, one variant for all
 a_a            1,000 re-randomisations of its units: false alarms, beside a z-test over requests; 20 looks at each
@@ -14,25 +14,21 @@ import json
 import sys
 import time
 
+from benchmarks import provenance
 from benchmarks.experiments.checked import off_policy_, sample_ratio, speed
-from benchmarks.experiments.logged import TOP, make_log
+from benchmarks.experiments.logged import make_log
 from benchmarks.experiments.open_bandit import open_bandit
 from benchmarks.experiments.trials import a_a, a_b
-from benchmarks.machine import describe
-
-RESULTS = TOP / "benchmarks/results/experiments.json"
 
 
 def main(parts: list[str]) -> None:
-    """Measure and write; parts that are not asked for stay as they were."""
-    found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    found["machine"] = describe()
+    """Measure and write, each part a file of its own."""
     for part in parts:
-        started = time.perf_counter()
-        found[part] = PARTS[part]()
-        found[part]["seconds"] = round(time.perf_counter() - started, 1)
-        print(part, json.dumps(found[part], indent=1), flush=True)
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        origin, started = provenance.describe(), time.perf_counter()
+        found = PARTS[part]()
+        found["seconds"] = round(time.perf_counter() - started, 1)
+        print(part, json.dumps(found, indent=1), flush=True)
+        provenance.write(f"experiments_{part}", origin, found)
 
 
 PARTS = {

@@ -7,7 +7,6 @@ else changed: same windows, same settings, which were tuned for first purchases.
 compare with those of first purchases.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 import polars as pl
 import yaml
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from recsys import params
 from recsys.bundle import bundle, from_split
 from recsys.data import split
@@ -26,14 +25,13 @@ from recsys.evaluation.intervals import Bootstrap
 from recsys.recommend.recommender import Recommender
 
 ROOT = Path(__file__).resolve().parents[2]
-OUT = ROOT / "benchmarks" / "results" / "allow_repeat.json"
 DATASET, AT = "online_retail", 10
 MODELS, VARIANTS = ("als", "als_long"), ("popular", "als", "als_recent")
 
 
 def main() -> None:
     """Clone, switch, train, ask."""
-    machine = describe()
+    origin = provenance.describe()
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         _run(Path(folder), "git", "clone", "--quiet", str(ROOT), str(clone))
@@ -44,8 +42,8 @@ def main() -> None:
         _run(clone, sys.executable, "-m", "dvc", "repro", *(f"index@{model}" for model in MODELS))
         table, facts = measure(clone)
     rows = table.filter(pl.col("segment").is_in(["all", "warm"]), metric=f"ndcg@{AT}").drop("metric", "baseline")
-    content = {"machine": machine, "dataset": DATASET, "window": facts.windows["test"].model_dump()}
-    OUT.write_text(json.dumps({**content, f"ndcg@{AT}": rows.to_dicts()}, indent=1) + "\n", encoding="utf-8")
+    content = {"dataset": DATASET, "window": facts.windows["test"].model_dump()}
+    provenance.write("allow_repeat", origin, {**content, f"ndcg@{AT}": rows.to_dicts()})
     print(rows)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from recsys import params
 from recsys.bundle import bundle, calibration, from_split
 from recsys.bundle.bundle import Bundle
@@ -25,14 +25,13 @@ from recsys.evaluation import fit_calibration, reliability, sample
 from recsys.recommend import explanations
 from recsys.recommend.recommender import Recommender
 
-RESULTS = Path(__file__).parents[1] / "results"
 K, ANSWERS = 10, 300
 
 
 def main(workspace: Path) -> None:
     """Ask the test window again, compare, time."""
     settings, data = params.load(workspace / "params.yaml"), split.load(workspace / "data/split")
-    machine, measured = describe(), workspace / "metrics" / calibration.FILE
+    origin, measured = provenance.describe(), workspace / "metrics" / calibration.FILE
     rankers = workspace / "rankers/test" if settings.rankers else None
     with tempfile.TemporaryDirectory() as folder:
         models, indexes = workspace / "models/test", workspace / "indexes/test"
@@ -41,14 +40,12 @@ def main(workspace: Path) -> None:
         loaded = bundle.load(Path(folder) / "bundle")
         asked = sample.draw(data, "test", loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
         content = {
-            "machine": machine,
             "users": len(asked.users),
             "horizon_days": fit_calibration.horizon_days(data),
             "variants": {name: worth(loaded, data, asked, settings, name) for name in settings.variants},
             "cost": cost(loaded, asked),
         }
-    out = RESULTS / f"calibration_{settings.dataset}.json"
-    out.write_text(json.dumps(content, indent=1) + "\n")
+    provenance.write(f"calibration_{settings.dataset}", origin, content)
     print(json.dumps({key: content[key] for key in ("variants", "cost")}, indent=1))
 
 

@@ -14,12 +14,11 @@ from time import perf_counter
 
 import polars as pl
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from recsys import extensions, params
 from recsys.bundle import bundle, item_upsert
 from recsys.data import split
 
-RESULTS = Path(__file__).parents[1] / "results"
 MODELS = ("als", "content")
 TURNS = 5
 ITEMS = (1, 100, 1000)
@@ -27,19 +26,17 @@ ITEMS = (1, 100, 1000)
 
 def main(workspace: Path) -> None:
     """Measure and write."""
-    machine = describe()
+    origin = provenance.describe()
     settings = params.load(workspace / "params.yaml")
     fits = [{name: _in_a_process(name, workspace) for name in MODELS} for _ in range(TURNS)]
     seconds = {name: round(min(turn[name] for turn in fits), 3) for name in MODELS}
     found = {
-        "machine": machine,
         "fit_seconds": seconds,
         "content_over_als": round(seconds["content"] / seconds["als"], 2),
         "upsert_ms": upsert(workspace),
     }
-    print(json.dumps({key: value for key, value in found.items() if key != "machine"}))
-    out = RESULTS / f"content_cost_{settings.dataset}.json"
-    out.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found))
+    provenance.write(f"content_cost_{settings.dataset}", origin, found)
 
 
 def upsert(workspace: Path) -> dict[str, dict[int, float]]:

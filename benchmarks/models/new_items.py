@@ -7,7 +7,6 @@ With a split by time the new items are those whose first event lies in the windo
 are a fifth of all items, held out with all their events, five times; the mean of the five folds is reported.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ import polars as pl
 import torch
 from scipy.sparse import csr_matrix
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from recsys import extensions, item_features, params
 from recsys.bundle.embeddings import encoder_of
 from recsys.contracts import Embeddings, FloatArray, History, IntArray, TrainingData
@@ -32,7 +31,6 @@ from recsys.models._content.neighbours import means
 from recsys.params import Params
 from recsys.time_units import epoch_seconds
 
-RESULTS = Path(__file__).parents[1] / "results"
 FOLDS = 5
 RIDGE = 10.0
 HIDDEN, EPOCHS, BATCH, RATE = 128, 30, 256, 1e-3
@@ -66,7 +64,7 @@ class Case:
 def main(workspace: Path) -> None:
     """Measure every way on every case, print a line each, write all."""
     settings, split = params.load(workspace / "params.yaml"), splits.load(workspace / "data/split")
-    machine = describe()
+    origin = provenance.describe()
     figures: dict[str, dict[str, dict[str, list[float]]]] = {}
     for window, case in cases(split, settings.seed):
         table = figures.setdefault(window, {})
@@ -84,8 +82,7 @@ def main(workspace: Path) -> None:
         }
         for window, table in figures.items()
     }
-    out = RESULTS / f"new_items_{settings.dataset}.json"
-    out.write_text(json.dumps({"machine": machine, "windows": means_of}, indent=1) + "\n")
+    provenance.write(f"new_items_{settings.dataset}", origin, {"windows": means_of})
 
 
 def cases(split: Split, seed: int) -> Iterator[tuple[str, Case]]:

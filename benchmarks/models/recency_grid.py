@@ -8,14 +8,13 @@ of the validation window who have a history. The test window is not looked at.
 """
 
 import itertools
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from recsys import params
 from recsys.bundle import catalogue
 from recsys.bundle.embeddings import encoder_of
@@ -25,14 +24,13 @@ from recsys.evaluation import metrics, sample
 from recsys.models import als
 from recsys.time_units import epoch_seconds
 
-RESULTS = Path(__file__).parents[1] / "results"
 GRID = itertools.product((2.0, 5.0, 10.0), (5.0, 10.0, 20.0), (60.0, 180.0, 365.0, 3650.0))
 FACTORS, ITERATIONS, SMOOTHING = 64, 15, 20.0
 
 
 def main(workspace: Path) -> None:
     """Fit the grid, print a line each, write all."""
-    settings = params.load(workspace / "params.yaml")
+    origin, settings = provenance.describe(), params.load(workspace / "params.yaml")
     split = splits.load(workspace / "data/split")
     fitted, now = split.fit_rows("valid"), split.now("valid")
     counted = catalogue.with_popularity(split.catalogue, fitted, now, settings.data.recent_half_life_days)
@@ -57,8 +55,7 @@ def main(workspace: Path) -> None:
         print(f"{setting} ndcg@10 alone {alone:.4f}, times recency {timely:.4f}", flush=True)
     best = max(measured, key=lambda one: float(str(one["times_recency"])))
     print(f"best: {best}")
-    out = RESULTS / f"recency_grid_{settings.dataset}.json"
-    out.write_text(json.dumps({"machine": describe(), "best": best, "grid": measured}, indent=1) + "\n")
+    provenance.write(f"recency_grid_{settings.dataset}", origin, {"best": best, "grid": measured})
 
 
 def score(

@@ -20,13 +20,12 @@ from statistics import median
 import yaml
 from scipy.sparse import save_npz
 
+from benchmarks import provenance
 from benchmarks.data.synthetic import shop
-from benchmarks.machine import describe
 from recsys import params
 from recsys.data import split
 from recsys.models import als
 
-RESULTS = Path(__file__).parents[1] / "results" / "train_overhead.json"
 ROUNDS = 5
 BARE = """
 import json, sys, time
@@ -69,7 +68,7 @@ def prepare(folder: Path, events: int) -> params.Params:
 
 def main(events: int) -> None:
     """Let both take turns and write the results."""
-    machine = describe()
+    origin = provenance.describe()
     seconds: dict[str, list[float]] = {"stage": [], "bare_process": [], "bare_fit": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -88,9 +87,7 @@ def main(events: int) -> None:
     typical = {name: round(median(rounds), 2) for name, rounds in seconds.items()}
     ratios = {name: round(typical["stage"] / typical[name], 3) for name in ("bare_process", "bare_fit")}
     figures = {"events": events, "pairs": matrix.nnz, "options": options, "seconds": seconds, "median": typical}
-    content = {"machine": machine, **figures, "stage_over": ratios}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    provenance.write("train_overhead", origin, {**figures, "stage_over": ratios})
     print(f"{events:,} events: {typical}; stage over {ratios}")
 
 

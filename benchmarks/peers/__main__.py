@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from recsys import params
 from recsys.bundle import bundle, from_split
 from recsys.data import split as splits
@@ -30,7 +30,6 @@ from recsys.recommend.recommender import Recommender
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "peers"
-RESULTS = HERE.parent / "results"
 ENVIRONMENTS: dict[str, list[str]] = {
     "ease": [],
     "rectools_peers": ["rectools==0.19.0"],
@@ -44,7 +43,7 @@ VARIANTS = [BASELINE, "popular", "random"]
 
 def main(workspace: Path, scripts: list[str]) -> None:
     """Export, run the peers, score everything."""
-    settings = params.load(workspace / "params.yaml")
+    origin, settings = provenance.describe(), params.load(workspace / "params.yaml")
     split = splits.load(workspace / "data/split")
     folder = BUILD / settings.dataset
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,28 +52,25 @@ def main(workspace: Path, scripts: list[str]) -> None:
         export(split, fold, mine, folder / f"{fold}.npz")
     for script in scripts:
         run(environment(script, ENVIRONMENTS[script]) if ENVIRONMENTS[script] else sys.executable, script, folder)
-    compare(workspace, split, settings, drawn["test"], folder)
+    content = compare(workspace, split, settings, drawn["test"], folder)
+    provenance.write(f"peers_{settings.dataset}", origin, content)
+    for name, row in content["table"].items():
+        print(f"{name:20} ndcg@10 {row['ndcg@10']:.4f}  difference {row['difference']:+.4f} {row['interval']}")
 
 
-def compare(workspace: Path, split: splits.Split, settings: params.Params, asked: sample.Sample, folder: Path) -> None:
-    """Score the peers' lists and ours; write and print the table."""
+def compare(
+    workspace: Path, split: splits.Split, settings: params.Params, asked: sample.Sample, folder: Path
+) -> dict[str, Any]:
+    """Score the peers' lists and ours."""
     lists = {name: np.load(folder / f"{name}.npy") for name in PEERS}
     lists |= own_lists(workspace, split, asked, settings)
-    table = score(lists, asked, settings)
-    tuned = {name: json.loads((folder / f"{name}.json").read_text()) for name in PEERS}
-    out = RESULTS / f"peers_{settings.dataset}.json"
-    out.parent.mkdir(exist_ok=True)
-    content = {
-        "machine": describe(),
+    return {
         "users": len(asked.users),
         "als": settings.model("als"),
-        "table": table,
-        "peers": tuned,
+        "table": score(lists, asked, settings),
+        "peers": {name: json.loads((folder / f"{name}.json").read_text()) for name in PEERS},
         "note": "difference is against our als, paired over users, with a 95 % interval",
     }
-    out.write_text(json.dumps(content, indent=1) + "\n")
-    for name, row in table.items():
-        print(f"{name:20} ndcg@10 {row['ndcg@10']:.4f}  difference {row['difference']:+.4f} {row['interval']}")
 
 
 def draw(split: splits.Split, fold: splits.ScoredFold, settings: params.Params) -> sample.Sample:

@@ -22,7 +22,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from benchmarks.rules import make
 from recsys.params import VariantParams
 from serving.api.schemas import RecommendRequest
@@ -32,7 +32,6 @@ from serving.live.background import Background
 from serving.service.answer_cache import AnswerCache
 from serving.settings import Settings
 
-RESULTS = Path(__file__).parents[1] / "results" / "cache.json"
 CALLS = 3_000
 K = 20
 RULES: list[dict[str, Any]] = [{"name": "seen"}, {"name": "available"}]
@@ -59,7 +58,7 @@ async def measure(settings: Settings, engine: Engine, variant: str) -> float:
 
 def main() -> None:
     """Measure and write the results."""
-    machine = describe()
+    origin = provenance.describe()
     folder = Path(tempfile.mkdtemp(prefix="cache-"))
     socket = folder / "redis"
     server = subprocess.Popen(
@@ -83,7 +82,7 @@ def main() -> None:
         server.terminate()
         server.wait()
         shutil.rmtree(folder)
-    RESULTS.write_text(json.dumps({"machine": machine, "cpu_us": found, "calls": CALLS, "k": K}, indent=1) + "\n")
+    provenance.write("cache", origin, {"cpu_us": found, "calls": CALLS, "k": K})
     print(json.dumps(found, indent=1))
 
 

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from benchmarks.serving import shop
 from benchmarks.serving.load import prepared
 from benchmarks.serving.server import running
@@ -21,7 +21,6 @@ from serving import api_keys
 from serving.api_keys import Scope
 
 TOP = Path(__file__).parents[2]
-RESULTS = TOP / "benchmarks/results/serving_conformance.json"
 PATIENT = {"RECSYS_DEADLINE_MS": "60000", "RECSYS_STORE_MS": "60000"}
 
 
@@ -30,7 +29,7 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--examples", type=int, default=400, help="of each operation in each phase")
     examples = options.parse_args().examples
-    machine, (key, line) = describe(), api_keys.new("conformance", Scope)
+    origin, (key, line) = provenance.describe(), api_keys.new("conformance", Scope)
     with tempfile.TemporaryDirectory() as name:
         environment = {"RECSYS_RELEASES": str(shop.releases()), **prepared(Path(name)), **PATIENT}
         with running("serving", Path(name), 1, **environment, RECSYS_API_KEYS=line) as server:
@@ -52,7 +51,7 @@ def main() -> None:
         "traceback_in_the_log": traceback,
         "summary": done.stdout.splitlines()[-25:],
     }
-    RESULTS.write_text(json.dumps({"machine": machine, **found}, indent=1) + "\n")
+    provenance.write("serving_conformance", origin, found)
     print(json.dumps(found, indent=1))
 
 

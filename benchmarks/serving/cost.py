@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from starlette.types import Message, Receive, Scope, Send
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from benchmarks.serving import shop
 from serving.api.schemas import RecommendRequest
 from serving.app import create_app
@@ -33,7 +33,6 @@ from serving.settings import Settings
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Exposed, Exposure
 
-RESULTS = Path(__file__).parents[2] / "benchmarks/results/serving_cost.json"
 RULES = "cap: {every_category: 5}\nboost:\n  - {filter: 'price < 20', factor: 1.2}\n"
 CALLS, ROUNDS, USERS = 200, 25, 200
 HEADERS = [(b"content-type", b"application/json"), (b"host", b"localhost")]
@@ -46,9 +45,9 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--bundle", type=Path, help="instead of the shop of 10,000 items")
     folder = options.parse_args().bundle or shop.bundle_folder()
-    machine = describe()
+    origin = provenance.describe()
     found = asyncio.run(measured(folder))
-    RESULTS.write_text(json.dumps({"machine": machine, **found}, indent=1) + "\n")
+    provenance.write("serving_cost", origin, found)
     print(json.dumps(found, indent=1))
 
 

@@ -13,12 +13,11 @@ from typing import Any
 
 import apsw
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from benchmarks.serving import shop
 from benchmarks.serving.load import prepared, wrk
 from benchmarks.serving.server import running
 
-RESULTS = Path(__file__).parents[1] / "results/serving_events.json"
 CONNECTIONS, ROUNDS = 32, 3
 SCRIPT = """
 local batch, number = %d, 0
@@ -39,11 +38,11 @@ end
 
 def main() -> None:
     """Measure and write."""
-    machine, found = describe(), {}
+    origin, found = provenance.describe(), {}
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as name:
             found[str(workers)] = measure(Path(name), workers)
-    RESULTS.write_text(json.dumps({"machine": machine, "workers": found}, indent=1) + "\n")
+    provenance.write("serving_events", origin, {"workers": found})
     print(json.dumps(found, indent=1))
 
 

@@ -17,13 +17,12 @@ from typing import Any
 
 import apsw
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from benchmarks.serving import shop
 from benchmarks.serving.load import prepared
 from benchmarks.serving.server import Server, exposures_counted, running
 from benchmarks.serving.traffic import Traffic
 
-RESULTS = Path(__file__).parents[1] / "results/serving_exposures.json"
 RATE = 200.0
 
 
@@ -32,7 +31,7 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--kills", type=int, default=20)
     kills = options.parse_args().kills
-    machine = describe()
+    origin = provenance.describe()
     rounds = [once(seed) for seed in range(kills)]
     found = {
         "kills": kills,
@@ -44,7 +43,7 @@ def main() -> None:
         "stored": sum(each["stored"] for each in rounds),
         "dropped": sum(each["dropped"] for each in rounds),
     }
-    RESULTS.write_text(json.dumps({"machine": machine, **found, "rounds": rounds}, indent=1) + "\n")
+    provenance.write("serving_exposures", origin, {**found, "rounds": rounds})
     print(json.dumps(found, indent=1))
 
 

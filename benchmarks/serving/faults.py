@@ -23,14 +23,13 @@ from typing import Any
 
 import apsw
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from benchmarks.serving import shop
 from benchmarks.serving.place import Place, clean, pg_ctl, prepare, start_redis
 from benchmarks.serving.server import Server, running
 from benchmarks.serving.traffic import Reply, Traffic, recovered_after, summary
 
 TOP = Path(__file__).parents[2]
-RESULTS = TOP / "benchmarks/results/serving_faults.json"
 RATE, SOUND, BROKEN, AFTER = 200.0, 8.0, 10.0, 12.0
 APP = "benchmarks.serving.faulty:create_app"
 
@@ -138,14 +137,14 @@ FAULTS: dict[str, Fault] = {
 
 def main(names: list[str]) -> None:
     """Measure and write."""
-    machine, found = describe(), {}
+    origin, found = provenance.describe(), {}
     for name in names:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             os.chmod(folder, 0o755)
             found[name] = measure(name, Place(Path(folder)))
         print(name, json.dumps(found[name]), flush=True)
     about = {"rate": RATE, "seconds": {"sound": SOUND, "broken": BROKEN, "after": AFTER}, "workers": 2}
-    RESULTS.write_text(json.dumps({"machine": machine, "load": about, "faults": found}, indent=1) + "\n")
+    provenance.write("serving_faults", origin, {"load": about, "faults": found})
 
 
 def measure(name: str, place: Place) -> dict[str, Any]:

@@ -23,13 +23,12 @@ from typing import Any
 
 import matplotlib as mpl
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from benchmarks.serving import shop
 from benchmarks.serving.server import Server, exposures_counted, running
 from benchmarks.serving.traffic import Traffic, summary
 
 TOP = Path(__file__).parents[2]
-RESULTS = TOP / "benchmarks/results/serving_load.json"
 ROUNDS, ROUND_SECONDS, CONNECTIONS = 3, 8, 16
 VARIANTS = ("default", "als", "popular")
 STEP_SECONDS, RATES = 10.0, [50, 100, 200, 300, 400, 500, 600, 800, 1000, 1300, 1600, 2000]
@@ -42,7 +41,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=300, help="how long ten times the expected rate lasts")
     options.add_argument("--expected", type=float, default=20, help="requests a second that are expected")
     asked = options.parse_args()
-    machine, found = describe(), {}
+    origin, found = provenance.describe(), {}
     environment = {"RECSYS_RELEASES": str(shop.releases())}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -57,7 +56,7 @@ def main() -> None:
             found["ten_times_expected"]["exposures"] = {"written": written, "dropped": dropped}
         found["steps"] = {str(workers): steps(folder, environment, workers) for workers in (1, 2)}
     found["saturation_per_second"] = {workers: saturation(rows) for workers, rows in found["steps"].items()}
-    RESULTS.write_text(json.dumps({"machine": machine, "shop": shop.SIZE, **found}, indent=1) + "\n")
+    provenance.write("serving_load", origin, {"shop": shop.SIZE, **found})
     draw(found["steps"])
     print(json.dumps(found, indent=1))
 
@@ -182,7 +181,7 @@ def draw(found: dict[str, list[dict[str, Any]]]) -> None:
     axes.legend()
     axes.grid(alpha=0.3)
     figure.tight_layout()
-    figure.savefig(RESULTS.with_suffix(".png"), dpi=110)
+    figure.savefig(provenance.RESULTS / "serving_load.png", dpi=110)
 
 
 if __name__ == "__main__":

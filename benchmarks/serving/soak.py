@@ -13,13 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from benchmarks.serving import shop
 from benchmarks.serving.load import prepared
 from benchmarks.serving.server import Server, running
 from benchmarks.serving.traffic import Traffic, summary
 
-RESULTS = Path(__file__).parents[1] / "results/serving_soak.json"
 RATE = 100.0
 
 
@@ -28,12 +27,12 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--minutes", type=float, default=10)
     seconds = options.parse_args().minutes * 60
-    machine = describe()
+    origin = provenance.describe()
     with tempfile.TemporaryDirectory() as name:
         environment = {"RECSYS_RELEASES": str(shop.releases()), **prepared(Path(name))}
         with running("serving", Path(name), 2, **environment) as server:
             found = asyncio.run(measure(server, seconds))
-    RESULTS.write_text(json.dumps({"machine": machine, "workers": 2, "rate": RATE, **found}, indent=1) + "\n")
+    provenance.write("serving_soak", origin, {"workers": 2, "rate": RATE, **found})
     print(json.dumps(found, indent=1))
 
 

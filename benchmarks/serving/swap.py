@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from benchmarks.serving import shop
 from benchmarks.serving.load import prepared
 from benchmarks.serving.server import running
@@ -24,14 +24,13 @@ from benchmarks.serving.traffic import Traffic, summary
 from recsys.bundle import bundle, catalogue, releases
 
 TOP = Path(__file__).parents[2]
-RESULTS = TOP / "benchmarks/results/serving_swap.json"
 RATE, SECONDS, EVERY = 200.0, 60.0, 10.0
 MARK = "second-"
 
 
 def main() -> None:
     """Measure and write."""
-    machine = describe()
+    origin = provenance.describe()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         first = shop.bundle_folder()
@@ -41,7 +40,7 @@ def main() -> None:
         environment = {"RECSYS_RELEASES": str(home), **prepared(folder)}
         with running("serving", folder, 2, **environment) as server:
             found = asyncio.run(measure(server.port, second, home, ids))
-    RESULTS.write_text(json.dumps({"machine": machine, "workers": 2, "rate": RATE, **found}, indent=1) + "\n")
+    provenance.write("serving_swap", origin, {"workers": 2, "rate": RATE, **found})
     print(json.dumps(found, indent=1))
 
 

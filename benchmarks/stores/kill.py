@@ -25,13 +25,12 @@ from typing import Any
 import apsw
 import psycopg
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from benchmarks.stores import servers
 from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import SQLITE, Event, StoreError
 
-RESULTS = Path(__file__).parents[1] / "results" / "store_kill.json"
 SENDERS = 16
 NOW = 1_700_000_000.0
 
@@ -124,15 +123,14 @@ def main() -> None:
     if sys.argv[1:2] == ["--write"]:
         asyncio.run(write(*sys.argv[2:4]))
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    machine = describe()
+    origin = provenance.describe()
     with tempfile.TemporaryDirectory() as temporary, servers.postgres() as server:
         folder = Path(temporary)
         results = {
-            "machine": machine,
             "sqlite": kill(f"{SQLITE}{folder}/events.sqlite", kills, folder),
             "postgresql": kill(server.new_database(), kills, folder, server),
         }
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    provenance.write("store_kill", origin, results)
     print(json.dumps(results, indent=1))
 
 

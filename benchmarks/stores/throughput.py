@@ -21,13 +21,12 @@ from statistics import median, quantiles
 from typing import Any
 from uuid import uuid4
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from benchmarks.stores import servers
 from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Event
 
-RESULTS = Path(__file__).parents[1] / "results" / "store.json"
 WRITERS = 32
 USERS, ITEMS = 2_000, 5_000
 LOOKS = 5_000
@@ -115,17 +114,16 @@ def sync_ms(folder: Path) -> float:
 def main() -> None:
     """Measure both and write the file."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
-    machine = describe()
+    origin = provenance.describe()
     with tempfile.TemporaryDirectory() as folder, servers.postgres() as server:
         results = {
-            "machine": machine,
             "fdatasync_ms": round(sync_ms(Path(folder)), 3),
             "writers": WRITERS,
             "seconds": seconds,
             "sqlite": measure(lambda: f"sqlite:///{folder}/{uuid4().hex}.sqlite", seconds),
             "postgresql": measure(server.new_database, seconds),
         }
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    provenance.write("store", origin, results)
     print(json.dumps(results, indent=1))
 
 

@@ -16,11 +16,10 @@ import matplotlib as mpl
 import polars as pl
 import yaml
 
-from benchmarks.machine import describe
+from benchmarks import provenance
 from benchmarks.story import compare, phases, replay, shop
 from recsys.simulator.clicks import ClickModel
 
-RESULTS = shop.TOP / "docs/results/story.json"
 PUBLISHED = {"uplift_in_ctr": [0.23, 0.41, 0.47], "availability": 0.999}
 COMPARED = ["random", "popular", "collaborative", "content", "als_recent", "learned", "complete"]
 STEPS = {
@@ -37,11 +36,12 @@ def main() -> None:
     options.add_argument("--small", action="store_true", help="a tenth of the shop, to see that it works")
     small = options.parse_args().small
     pl.Config.set_tbl_rows(20)
+    origin = provenance.describe()
     with tempfile.TemporaryDirectory() as name:
         found = tell(Path(name), small)
     print(json.dumps(found, indent=1))
     if not small:
-        RESULTS.write_text(json.dumps({"machine": describe(), **found}, indent=1) + "\n")
+        provenance.write("story", origin, found, provenance.DOCS)
         draw(found)
 
 
@@ -98,7 +98,7 @@ def draw(found: dict[str, Any]) -> None:
         xlabel="places that keep the model's item, %", ylabel="CTR over random, %", title="If the model were worse"
     )
     figure.tight_layout()
-    figure.savefig(RESULTS.with_suffix(".png"), dpi=110)
+    figure.savefig(provenance.DOCS / "story.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,41 @@
+"""Every results file says where its figures come from."""
+
+import json
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from benchmarks import provenance
+
+FILES = sorted([*provenance.RESULTS.iterdir(), *provenance.DOCS.iterdir()])
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.suffix == ".json"], ids=lambda path: path.name)
+def test_a_results_file_carries_commit_kernel_processor_and_command(path: Path) -> None:
+    origin = json.loads(path.read_text())["provenance"]
+    assert re.fullmatch(r"[0-9a-f]{40}", origin["commit"]), "measure again with everything committed"
+    assert origin["cpu"]
+    assert origin["kernel"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", origin["date"])
+    assert origin["cores"] >= 1
+    module = re.match(r"python -m (benchmarks[\w.]*)", origin["command"])
+    assert module, f"{path.name}: the command is {origin['command']!r}"
+    assert find_spec(module[1])
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.suffix != ".json"], ids=lambda path: path.name)
+def test_a_picture_lies_beside_the_figures_it_shows(path: Path) -> None:
+    assert path.with_suffix(".json") in FILES
+
+
+def test_what_is_written_says_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["a program", "5000", "/somewhere/else/shop"])
+    provenance.write("some", provenance.describe(), {"answers_per_s": 3}, tmp_path)
+    written = json.loads((tmp_path / "some.json").read_text())
+    assert written["answers_per_s"] == 3
+    assert written["provenance"]["command"].endswith(" 5000 shop")
+    assert "openblas" in written["provenance"]["kernel"]
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", written["provenance"]["commit"])
