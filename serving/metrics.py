@@ -23,6 +23,7 @@ ANSWERS = Counter(
 )
 FAILED = Counter("recsys_failed_parts", "Answers made without a part, by part", ["part"])
 EVENTS = Counter("recsys_events", "Events: accepted, duplicate, rejected, or refused because of the store", ["outcome"])
+UNKNOWN_ITEMS = Counter("recsys_events_unknown_items", "Items of accepted events that nobody described, by request")
 FLAG_FAILURES = Counter("recsys_flag_failures", "Arms that could not be had or served, by experiment", ["experiment"])
 # of several workers the one that spoke last: a sum would go on counting workers that have ended
 BUNDLE = Gauge("recsys_bundle_info", "1 for the bundle that is served", ["bundle_id"], multiprocess_mode="mostrecent")

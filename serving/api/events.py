@@ -1,14 +1,25 @@
 """What users did: each event is checked by itself, kept before it is acknowledged, and counted once."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from uuid import uuid4
 
-from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
-from serving.api.errors import problem
-from serving.api.fields import Identifier, RequestModel, Timestamp
+from recsys.field_limits import PURCHASE, RETURN
+from serving.api.errors import ApiError, problem
+from serving.api.fields import Identifier, Label, Number, RequestModel, Timestamp
 from serving.stores.protocol import Event, Rejected, Store
 
 MAX_EVENTS = 1000
@@ -23,14 +34,23 @@ class PostedEvent(RequestModel):
     user_id: Annotated[Identifier | None, Field(description="this or anonymous_id says who it was")] = None
     anonymous_id: Annotated[Identifier | None, Field(description="a visitor's id, such as that of a cookie")] = None
     item_id: Identifier
-    event: Annotated[
-        str, Field(max_length=64, description="view, click, cart, purchase, dislike, or one of the data set")
-    ]
-    value: Annotated[float | None, Field(allow_inf_nan=False, description="such as a price or a rating")] = None
+    event: Annotated[Label, Field(description="view, click, cart, purchase, dislike, return, or one of the data set")]
+    value: Annotated[
+        Number | None, Field(description="such as a price or a rating; of a return the amount given back, not negative")
+    ] = None
     timestamp: Annotated[
-        Timestamp | None, Field(description="ISO 8601 with a zone; absent or in the future: the moment of arrival")
+        Timestamp | None,
+        Field(description="ISO 8601 with a zone, from 1990 to 2099; absent or in the future: the moment of arrival"),
     ] = None
     request_id: Annotated[Identifier | None, Field(description="of the answer that this event follows from")] = None
+
+    @field_validator("value", mode="after")
+    @classmethod
+    def _nothing_given_back(cls, value: float | None, info: ValidationInfo) -> float | None:
+        event = info.data.get("event")
+        if value is not None and value < 0 and event in (PURCHASE, RETURN):
+            raise ValueError(f"a {event} below zero; send the event {RETURN!r} with the amount given back, above zero")
+        return value
 
     @model_validator(mode="after")
     def _somebody(self) -> "PostedEvent":
@@ -52,23 +72,73 @@ class EventsAnswer(BaseModel):
     accepted: Annotated[int, Field(description="events that are kept")]
     duplicates: Annotated[int, Field(description="events whose event_id was there before")]
     rejected: list[RejectedEvent]
+    unknown_items: Annotated[
+        list[str], Field(description="items of accepted events that nobody has described; absent where there are none")
+    ] = []
 
 
-def _one_or_many(body: Any) -> str:
-    return "many" if isinstance(body, list) else "one"
-
-
-# what is no event stays as it came: it is refused by itself, with the reason
+# What is no event stays as it came: it is refused by itself, with the reason. It looks like one if it has a field of an
+# event and, as every event, no object and no list in it.
+_LIKE_AN_EVENT = {
+    "type": "object",
+    "title": "An event that is refused by itself",
+    "anyOf": [{"required": [name]} for name in PostedEvent.model_fields],
+    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+}
 _Wide = Field(union_mode="left_to_right")
-One = Annotated[PostedEvent | dict[str, Any], _Wide]
-Many = Annotated[list[Annotated[PostedEvent | Any, _Wide]], Field(max_length=MAX_EVENTS)]
-OneOrMany = Annotated[Annotated[One, Tag("one")] | Annotated[Many, Tag("many")], Discriminator(_one_or_many)]
+One = Annotated[PostedEvent | Annotated[dict[str, Any], WithJsonSchema(_LIKE_AN_EVENT)], _Wide]
+Many = Annotated[
+    list[Annotated[PostedEvent | Any, _Wide]],
+    Field(min_length=1, max_length=MAX_EVENTS, json_schema_extra={"contains": _LIKE_AN_EVENT}),
+]
 
 
-async def accept(store: Store, posted: list[Any], weights: Mapping[str, float]) -> EventsAnswer:
+class Envelope(RequestModel):
+    """Several events, as some clients wrap them."""
+
+    events: Many
+
+
+def _shape(body: Any) -> str:
+    if isinstance(body, list):
+        return "many"
+    return "envelope" if isinstance(body, Envelope) or (isinstance(body, dict) and "events" in body) else "one"
+
+
+Posted = Annotated[
+    Annotated[One, Tag("one")] | Annotated[Many, Tag("many")] | Annotated[Envelope, Tag("envelope")],
+    Discriminator(_shape),
+]
+
+
+def listed(body: Any) -> list[Any]:
+    """What was posted, whatever its shape, as a list.
+
+    Raises:
+        ApiError: 422 "the body: no event in it; item_id: Field required": not one element looks like an event
+    """
+    found: list[Any] = body.events if isinstance(body, Envelope) else body if isinstance(body, list) else [body]
+    if not any(isinstance(each, PostedEvent) or _looks_like_an_event(each) for each in found):
+        raise ApiError(422, f"the body: no event in it; {_why(found[0])}")
+    return found
+
+
+def _looks_like_an_event(body: Any) -> bool:
+    """As `_LIKE_AN_EVENT` says."""
+    return (
+        isinstance(body, dict)
+        and not body.keys().isdisjoint(PostedEvent.model_fields)
+        and not any(isinstance(value, dict | list) for value in body.values())
+    )
+
+
+async def accept(
+    store: Store, posted: list[Any], weights: Mapping[str, float], knows: Callable[[str], bool]
+) -> EventsAnswer:
     """Keep the good events, and the bad ones with the reason; one bad event does not stop the others.
 
-    posted: each a PostedEvent, or whatever else was sent.
+    posted: each a PostedEvent, or whatever else was sent. knows: whether an item is described; events of others are
+    kept too, since a live source may be ahead of the catalogue.
 
     Raises:
         StoreError: nothing of this request is acknowledged.
@@ -78,7 +148,11 @@ async def accept(store: Store, posted: list[Any], weights: Mapping[str, float]) 
         await store.reject(bad)
     new = await store.add_events(good) if good else []
     rejected = [RejectedEvent(index=row.index, reason=row.reason) for row in bad]
-    return EventsAnswer(accepted=sum(new), duplicates=len(new) - sum(new), rejected=rejected)
+    answer = EventsAnswer(accepted=sum(new), duplicates=len(new) - sum(new), rejected=rejected)
+    items = {event.item_id for event, is_new in zip(good, new, strict=False) if is_new}
+    if unknown := sorted(item_id for item_id in items if not knows(item_id)):
+        answer.unknown_items = unknown
+    return answer
 
 
 def check(posted: list[Any], weights: Mapping[str, float], now: float) -> tuple[list[Event], list[Rejected]]:

@@ -1,17 +1,47 @@
-"""Fields that several requests share, with their limits."""
+"""Fields that several requests share, with the limits of `recsys/field_limits.py`."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+from recsys import field_limits as limits
 
 MAX_K = 100
-MAX_ID_LENGTH = 256
 MAX_LIST_LENGTH = 1000
+MAX_LABEL_LENGTH = 64
 
-# a NUL cannot be kept by PostgreSQL, and no id needs one
-Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]*$")]
-# the format says where texts come from that fit: of this API, or of its documentation
-Variant = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, json_schema_extra={"format": "recsys-variant"})]
+
+def _without(fault_of: Callable[[Any], str | None]) -> AfterValidator:
+    """Refuse a value with what the table of limits says is wrong with it."""
+
+    def check(value: Any) -> Any:
+        if fault := fault_of(value):
+            raise ValueError(limits.SAYS[fault])
+        return value
+
+    return AfterValidator(check)
+
+
+def _text(max_length: int, *, lines: bool = False) -> AfterValidator:
+    return _without(lambda value: limits.text_fault(value, max_length, lines=lines))
+
+
+# the formats say where texts come from that fit: of this API, or of its documentation
+_ID_LENGTH = Field(min_length=1, max_length=limits.MAX_ID_LENGTH)
+Identifier = Annotated[str, _ID_LENGTH, _without(limits.id_fault), Field(json_schema_extra={"format": "recsys-id"})]
+Variant = Annotated[str, _ID_LENGTH, Field(json_schema_extra={"format": "recsys-variant"})]
+# what may be erased: earlier versions took ids that are refused now
+StoredId = Annotated[str, Field(min_length=1, max_length=limits.MAX_ID_LENGTH, pattern=r"^[^\x00]*$")]
+
+ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+_ONE_LINE = Field(json_schema_extra={"pattern": ONE_LINE})
+_LINES = Field(json_schema_extra={"pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"})
+Name = Annotated[str, _ID_LENGTH, _text(limits.MAX_ID_LENGTH), _ONE_LINE]
+Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_LENGTH), _text(MAX_LABEL_LENGTH), _ONE_LINE]
+Title = Annotated[str, Field(max_length=limits.MAX_TITLE_LENGTH), _text(limits.MAX_TITLE_LENGTH), _ONE_LINE]
+Text = Annotated[str, Field(max_length=limits.MAX_TEXT_LENGTH), _text(limits.MAX_TEXT_LENGTH, lines=True), _LINES]
+Number = Annotated[float, Field(ge=-limits.MAX_NUMBER, le=limits.MAX_NUMBER, allow_inf_nan=False)]
 
 
 def _whole(value: Any) -> Any:
@@ -30,7 +60,7 @@ def _no_number(value: Any) -> Any:
     return value
 
 
-Timestamp = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(strict=False)]
+Timestamp = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(strict=False), _without(limits.time_fault)]
 
 
 class RequestModel(BaseModel):

@@ -4,28 +4,31 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from serving.api.fields import Identifier, RequestModel, Timestamp
+from recsys.field_limits import MAX_CATEGORIES, MAX_NUMBER
+from serving.api.fields import Identifier, Name, RequestModel, Text, Timestamp, Title
 from serving.stores.protocol import Item, Store
 
 MAX_ITEMS = 1000
-
-Text = Annotated[str | None, Field(max_length=20_000, pattern=r"^[^\x00]*$")]
 
 
 class PostedItem(RequestModel):
     """An item; what is absent or null stays as it was."""
 
     item_id: Identifier
-    title: Annotated[Text, Field(description="absent for a new item: its id")] = None
-    text: Annotated[Text, Field(description="a new item is placed among the others by title, text and categories")] = (
+    title: Annotated[Title | None, Field(description="one line; absent for a new item: its id")] = None
+    text: Annotated[
+        Text | None, Field(description="a new item is placed among the others by title, text and categories")
+    ] = None
+    categories: Annotated[list[Name] | None, Field(max_length=MAX_CATEGORIES, description="the most general first")] = (
         None
     )
-    categories: Annotated[list[Identifier] | None, Field(max_length=100, description="the most general first")] = None
-    price: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    price: Annotated[float | None, Field(ge=0, le=MAX_NUMBER, allow_inf_nan=False)] = None
     available: Annotated[
         bool | None, Field(description="false: out of stock, not shown; absent for a new item: true")
     ] = None
-    first_seen: Annotated[Timestamp | None, Field(description="since when it is sold, ISO 8601 with a zone")] = None
+    first_seen: Annotated[
+        Timestamp | None, Field(description="since when it is sold, ISO 8601 with a zone, from 1990 to 2099")
+    ] = None
 
 
 class ItemsAnswer(BaseModel):

@@ -6,7 +6,20 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.api import examples
-from serving.api.fields import MAX_LIST_LENGTH, WHOLE, Identifier, K, RequestModel, Timestamp, Variant
+from serving.api.fields import (
+    MAX_LABEL_LENGTH,
+    MAX_LIST_LENGTH,
+    ONE_LINE,
+    WHOLE,
+    Identifier,
+    K,
+    Label,
+    Name,
+    RequestModel,
+    Text,
+    Timestamp,
+    Variant,
+)
 
 MAX_CURSOR_LENGTH = 65_536
 MAX_BATCH = 100
@@ -18,8 +31,7 @@ class SessionEvent(RequestModel):
 
     item_id: Identifier
     event: Annotated[
-        str | None,
-        Field(max_length=64, description="an event of the data set, such as purchase; without it the weight is 1"),
+        Label | None, Field(description="an event of the data set, such as purchase; without it the weight is 1")
     ] = None
     timestamp: Annotated[
         Timestamp | None, Field(description="ISO 8601 with a zone; without it the event counts as of now")
@@ -50,9 +62,7 @@ Session = Annotated[
 Excluded = Annotated[
     list[Identifier], Field(max_length=MAX_LIST_LENGTH, description="items that may not be in the answer")
 ]
-Surface = Annotated[
-    str | None, Field(min_length=1, max_length=64, description="where it is shown, such as home or cart; is logged")
-]
+Surface = Annotated[Label | None, Field(description="where it is shown, such as home or cart; is logged")]
 
 
 class WhoAsks(RequestModel):
@@ -64,8 +74,12 @@ class WhoAsks(RequestModel):
     session_id: Annotated[Identifier | None, Field(description="for experiments that draw sessions")] = None
     surface: Surface = None
     attributes: Annotated[
-        dict[Annotated[str, Field(min_length=1, max_length=64)], Identifier],
-        Field(max_length=50, description="what experiments target, such as country"),
+        dict[Label, Name],
+        Field(
+            max_length=50,
+            description="what experiments target, such as country",
+            json_schema_extra={"propertyNames": {"minLength": 1, "maxLength": MAX_LABEL_LENGTH, "pattern": ONE_LINE}},
+        ),
     ] = Field(default_factory=dict)
     variant: Annotated[Variant | None, Field(description="a variant of the bundle; absent for the default one")] = None
     options: Annotated[Options, Field(description="settings of this request")] = Options()
@@ -79,7 +93,7 @@ class RecommendRequest(WhoAsks):
     """Who asks, what the client knows of them, which items are allowed, and how many are wanted."""
 
     categories: Annotated[
-        list[Identifier], Field(max_length=100, description="what a new user chose to see; used while little is known")
+        list[Name], Field(max_length=100, description="what a new user chose to see; used while little is known")
     ] = Field(default_factory=list)
     k: K = 10
     cursor: Annotated[
@@ -88,7 +102,9 @@ class RecommendRequest(WhoAsks):
     ] = None
     exclude_ids: Excluded = Field(default_factory=list)
     filter: Annotated[
-        Annotated[str, Field(min_length=1, max_length=MAX_FILTER_LENGTH, json_schema_extra={"format": "recsys-filter"})]
+        Annotated[
+            Text, Field(min_length=1, max_length=MAX_FILTER_LENGTH, json_schema_extra={"format": "recsys-filter"})
+        ]
         | None,
         Field(description='such as category = "garden" and price < 20'),
     ] = None

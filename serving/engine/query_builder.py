@@ -16,8 +16,8 @@ from serving.engine.overlay import UserState
 from serving.stores.protocol import Event
 
 NEUTRAL_WEIGHT = 1.0
-# what an event tells of a taste where the data set does not say; a dislike is seen, and not liked
-DEFAULT_WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "dislike": 0.0}
+# what an event says of a taste where the data set does not; a dislike or a return is seen, and not liked
+DEFAULT_WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "dislike": 0.0, "return": 0.0}
 WARM_EVENTS = 5
 
 Position = Callable[[str], int | None]

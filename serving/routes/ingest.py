@@ -6,24 +6,28 @@ from fastapi import APIRouter, Body, Path, Request
 
 from serving.api import events, examples, identities, items
 from serving.api.errors import documented
-from serving.api.fields import Identifier
+from serving.api.fields import StoredId
 from serving.routes import service_of
 
 router = APIRouter(prefix="/v1", tags=["events and items"])
 
 
 @router.post(
-    "/events", response_model=events.EventsAnswer, responses=documented(422, 500, 503), summary="What users did"
+    "/events",
+    response_model=events.EventsAnswer,
+    response_model_exclude_unset=True,
+    responses=documented(422, 500, 503),
+    summary="What users did",
 )
 async def post_events(
-    posted: Annotated[events.OneOrMany, Body(openapi_examples=examples.EVENTS)], request: Request
+    posted: Annotated[events.Posted, Body(openapi_examples=examples.EVENTS)], request: Request
 ) -> events.EventsAnswer:
     """One event or up to 1,000: they count in the same user's next answer, in every worker.
 
     Each is checked by itself: the good ones are kept even if others are refused, and the refused ones are kept apart
-    with the reason.
+    with the reason. An event on an item that nobody has described is kept, and the item is named in `unknown_items`.
     """
-    return await service_of(request).take_events(posted if isinstance(posted, list) else [posted])
+    return await service_of(request).take_events(events.listed(posted))
 
 
 @router.put("/items", response_model=items.ItemsAnswer, responses=documented(422, 500, 503), summary="Change items")
@@ -48,7 +52,7 @@ async def merge_identities(
     "/users/{user_id:text}", response_model=identities.Forgotten, responses=documented(422, 500, 503), summary="Forget"
 )
 async def forget_user(
-    user_id: Annotated[Identifier, Path(examples=["u0000001"])], request: Request
+    user_id: Annotated[StoredId, Path(examples=["u0000001"])], request: Request
 ) -> identities.Forgotten:
     """Delete the user's events, exposures and identities; what the bundle holds is not used any more.
 

@@ -116,15 +116,16 @@ class Service:
         Raises:
             ApiError: 503, nothing was kept.
         """
-        weights = self.engine().event_weights
+        engine = self.engine()
         try:
-            answer = await events.accept(self.store(), posted, weights)
+            answer = await events.accept(self.store(), posted, engine.event_weights, engine.knows)
         except (ApiError, StoreError):
             metrics.EVENTS.labels("unavailable").inc(len(posted))
             raise
         metrics.EVENTS.labels("accepted").inc(answer.accepted)
         metrics.EVENTS.labels("duplicate").inc(answer.duplicates)
         metrics.EVENTS.labels("rejected").inc(len(answer.rejected))
+        metrics.UNKNOWN_ITEMS.inc(len(answer.unknown_items))
         return answer
 
     async def merge(self, asked: identities.MergeRequest) -> identities.Merged:

@@ -4,10 +4,12 @@ SCHEMATHESIS_HOOKS=tests.support.schemathesis_hooks schemathesis run http://127.
 """
 
 import os
+from datetime import UTC, datetime, timedelta
 
 import schemathesis
 from hypothesis import strategies as st
 
+from recsys.field_limits import EARLIEST, LATEST, id_fault
 from serving.api import cursors
 from serving.settings import DEVELOPMENT_SECRET
 
@@ -24,6 +26,12 @@ _filters = st.recursive(
 )
 _shown = st.lists(st.text("abc-19", min_size=1, max_size=8), min_size=1, max_size=20)
 
+_ids = st.text(min_size=1, max_size=12).filter(lambda text: id_fault(text) is None)
+_naive = [moment.replace(tzinfo=None) for moment in (EARLIEST, LATEST - timedelta(days=1))]
+_times = st.datetimes(*_naive, timezones=st.just(UTC)).map(datetime.isoformat)
+
+schemathesis.openapi.format("recsys-id", _ids)
+schemathesis.openapi.format("date-time", _times)
 schemathesis.openapi.format("recsys-variant", st.sampled_from(VARIANTS))
 schemathesis.openapi.format("recsys-filter", _filters)
 schemathesis.openapi.format("recsys-cursor", _shown.map(lambda ids: str(cursors.encode(ids, SECRET))))

@@ -108,7 +108,7 @@ def test_the_future_is_now(shop: TestClient, tmp_path: Path) -> None:
             {"user_id": "u", "item_id": "", "event": "view"},
             "item_id: String should have at least 1 character, found ''",
         ),
-        ({"user_id": "u\0", "item_id": "a", "event": "view"}, "user_id: String should match pattern"),
+        ({"user_id": "u\0", "item_id": "a", "event": "view"}, "user_id: a control character, which no text needs"),
         (bought("a", timestamp="2024-03-01T12:00:00"), "timestamp: Input should have timezone info, found '2024"),
         (bought("a", value="9"), "value: Input should be a valid number, found '9'"),
         (bought("a", price=9), "price: no such field"),
@@ -133,7 +133,6 @@ def test_what_is_rejected_is_kept_with_the_reason(shop: TestClient, tmp_path: Pa
 
 
 def test_limits_of_a_batch(client: TestClient) -> None:
-    assert post(client, [])["accepted"] == 0
     assert post(client, [bought("a", "nobody")] * 1000)["accepted"] == 1000
     error = client.post("/v1/events", json=[bought("a")] * 1001).json()["error"]
     assert (error["code"], error["field"]) == ("invalid_request", None)

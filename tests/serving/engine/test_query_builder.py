@@ -70,7 +70,7 @@ def test_events_weigh_what_they_weigh_in_the_data(shop: Bundle) -> None:
     ]
     query, warnings = ask(shop, RecommendRequest(session=sent))
     assert query.history.weights.tolist() == [1.0, 5.0, 0.0, 1.0]
-    choices = "view, click, cart, purchase, dislike, rating"
+    choices = "view, click, cart, purchase, dislike, return, rating"
     assert warnings == [f"session.3.event 'wave': not one of {choices}; counted as weight 1"]
 
 
