@@ -37,6 +37,22 @@ class FilterError(RecsysError):
     """The text of a filter cannot be read."""
 
 
+def quoted(value: object, limit: int = 60) -> str:
+    """A value of somebody else's for a message: in quotes, escaped, cut at `limit`; a list or mapping by its size."""
+    if isinstance(value, dict | list | tuple):
+        return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
+    text = value if isinstance(value, str) else str(value)
+    cut = text if len(text) <= limit else text[: limit - 3] + "..."
+    return repr(cut) if isinstance(value, str) else one_line(cut)
+
+
+def one_line(text: str, limit: int = 400) -> str:
+    """A text of somebody else's for a message: one line without control characters, cut at `limit`."""
+    words = " ".join(text[: limit + 1].split())
+    escaped = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
+    return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
+
+
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Turn a RecsysError into one line on stderr and exit code 1; anything else keeps its traceback."""
 

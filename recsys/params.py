@@ -8,10 +8,11 @@ from collections.abc import Collection, Container, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from recsys.errors import ParamsError
+from recsys import yaml_files
+from recsys.errors import ParamsError, one_line, quoted
+from recsys.yaml_files import YamlFile
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -21,7 +22,7 @@ M = TypeVar("M", bound=BaseModel)
 class Section(BaseModel):
     """A section of the file: read-only, and closed to keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SplitParams(Section):
@@ -195,13 +196,10 @@ def load(path: Path = PARAMS_FILE) -> Params:
     Raises:
         ParamsError: "params.yaml: datasets.shop.split.protocol is 'random', wanted 'global_time' or ..."
     """
-    if not path.is_file():
+    if not path.exists():
         raise ParamsError(f"{path}: no such file; run from the top of the repository or give --params")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    params = parse(Params, content, str(path))
+    file = yaml_files.read(path)
+    params = parse(Params, file.content, str(path), file)
     _check_names(params, path)
     variants = dict(params.variants)
     for name, tuned in params.data.variants.items():
@@ -210,22 +208,25 @@ def load(path: Path = PARAMS_FILE) -> Params:
     return params.model_copy(update={"variants": variants})
 
 
-SectionT = Any
+def parse(model: type[M], content: Any, where: str, file: YamlFile | None = None) -> M:
+    """Validate `content` as `model`; the first problem becomes one line that starts with `where`.
 
-
-def parse(model: type[M], content: Any, where: str) -> M:
-    """Validate `content` as `model`; the first problem becomes one line that starts with `where`."""
+    file: what `content` was read from, whole; the message then names the line.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        found = repr(first["input"])
-        shown = found if len(found) <= 80 else found[:77] + "..."
+        at = where if file is None else file.at(first["loc"])
+        key = ".".join(one_line(str(part), 60) for part in first["loc"]) or "the file"
         if first["type"] == "extra_forbidden":
-            known = ", ".join(sorted(model.model_fields)) if len(first["loc"]) == 1 else "the documented keys"
-            raise ParamsError(f"{where}: unknown key {key!r}; known here: {known}") from None
-        raise ParamsError(f"{where}: {key}: {first['msg']}, found {shown}") from None
+            allowed = ", ".join(sorted(model.model_fields)) if len(first["loc"]) == 1 else "the documented keys"
+            raise ParamsError(f"{at}: unknown key '{key}'; known here: {allowed}") from None
+        found = "" if first["type"] == "missing" else f", found {quoted(first['input'])}"
+        cure = (
+            ": put it in quotes" if first["type"] == "string_type" and isinstance(first["input"], int | float) else ""
+        )
+        raise ParamsError(f"{at}: {key}: {one_line(first['msg'])}{found}{cure}") from None
 
 
 def _check_names(params: Params, path: Path) -> None:

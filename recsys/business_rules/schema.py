@@ -1,4 +1,4 @@
-"""What a shop may write into its file of rules. All of it is optional; an empty file changes nothing.
+"""What a shop may write into its file of rules. All of it is optional; `{}` sets nothing, an empty file is refused.
 
 block:      {items: [id], categories: [name], filters: [filter]}        never shown
 cap:        {every_category: 3, categories: {name: 2}, surfaces: [name]}      at most so many in one answer
@@ -8,12 +8,13 @@ pin:        [{item: id, position: 1, since: time, until: time, surfaces: [name]}
 diversity:  0.3                                                         0..1, see `recsys/business_rules/diversity.py`
 """
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
 from pydantic import AwareDatetime, Field, model_validator
 
+from recsys import yaml_files
 from recsys.errors import FilterError, ParamsError
 from recsys.filters import grammar
 from recsys.params import Section, parse
@@ -85,39 +86,31 @@ class Rules(Section):
         return named + [(f"bury.{at}.filter", rule.filter) for at, rule in enumerate(self.bury)]
 
 
-def read(text: str, where: Path) -> Rules:
-    """Check a file's text.
+def load(path: Path) -> tuple[Rules, str]:
+    """The rules of a file and their version, the SHA-256 of its bytes in hex.
 
     Raises:
-        ParamsError: "rules.yaml: unknown key 'blok'; known here: block, boost, bury, cap, diversity, pin"
-        ParamsError: "rules.yaml: boost.0.filter: '<' at position 7, wanted a number"
-        ParamsError: "rules.yaml: the key 'block' stands there twice, line 12: keep one"
+        ParamsError: "rules.yaml: line 2: unknown key 'blok'; known here: block, boost, bury, cap, diversity, pin"
+        ParamsError: "rules.yaml: line 4: boost.0.filter: '<' at position 7, wanted a number"
+        ParamsError: "rules.yaml: line 12: the key 'block' stands there twice, first in line 3: keep one"
     """
-    try:
-        content = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
-    rules = parse(Rules, {} if content is None else content, str(where))
+    content = yaml_files.read_bytes(path)
+    return read(content, path), hashlib.sha256(content).hexdigest()
+
+
+def read(content: bytes, where: Path) -> Rules:
+    """Check the bytes of a file of rules; raises what `load` says."""
+    file = yaml_files.parse(content, str(where))
+    rules = parse(Rules, file.content, str(where), file)
     for place, written in rules.filters():
+        at = file.at(tuple(int(part) if part.isdigit() else part for part in place.split(".")))
         try:
             tree = grammar.parse(written)
         except FilterError as error:
-            raise ParamsError(f"{where}: {place}: {str(error).removeprefix('filter: ')}") from None
+            raise ParamsError(f"{at}: {place}: {str(error).removeprefix('filter: ')}") from None
         if "available" in grammar.fields(tree):
             raise ParamsError(
-                f"{where}: {place}: asks for 'available', which changes by the second: "
+                f"{at}: {place}: asks for 'available', which changes by the second: "
                 "give the variant the rule `available` instead"
             )
     return rules
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML keeps the last of two equal keys: half of a block list would silently be gone."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        keys = [self.construct_object(key) for key, _ in node.value]
-        for at, key in enumerate(keys):
-            if key in keys[:at]:
-                line = node.value[at][0].start_mark.line + 1
-                raise yaml.YAMLError(f"the key {key!r} stands there twice, line {line}: keep one")
-        return super().construct_mapping(node, deep=deep)

@@ -123,9 +123,8 @@ def lists(recommender: Recommender, k: int, rules: Path, store: str) -> Lists:
     """
     shape, rules_version, forgotten = None, "", None
     if rules.is_file():
-        text = rules.read_text(encoding="utf-8")
-        shape = compiled(schema.read(text, rules), recommender.bundle)[0].at(time.time())
-        rules_version = hashlib.sha256(text.encode()).hexdigest()
+        written, rules_version = schema.load(rules)
+        shape = compiled(written, recommender.bundle)[0].at(time.time())
     if store != DEFAULT_URL or Path(store.removeprefix(SQLITE)).is_file():
         with snapshot(store) as select:
             forgotten = Forgotten(select)

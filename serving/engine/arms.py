@@ -101,17 +101,24 @@ class ExperimentsFile:
 
     def __init__(self, path: Path) -> None:
         """Raises ParamsError: the file is there and wrong."""
-        self._path, self._seen = path, stamp(path)
+        self._path = path
+        self._seen = self._tried = stamp(path)
         self.experiments, self.version = config.load(path)
         self.reason: str | None = None
 
     def reload(self) -> None:
-        """Take over a changed file; the old experiments go on beside a wrong one, and `reason` says why."""
-        found = stamp(self._path)
-        if found == self._seen:
+        """Take over a changed file, once it is the same in two calls: the first may have met it half written.
+
+        The old experiments go on beside a wrong file and without a file, and `reason` says why.
+        """
+        now = stamp(self._path)
+        settled, self._seen = now == self._seen, now
+        if now == self._tried or not settled:
             return
-        self._seen = found
+        self._tried = now
         try:
+            if now is None:
+                raise ParamsError(f"{self._path}: no such file: `experiments: {{}}` in it says that there are none")
             self.experiments, self.version = config.load(self._path)
             self.reason = None
             log.info("experiments: version %s", self.version)

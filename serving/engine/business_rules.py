@@ -9,7 +9,6 @@
 rules is kept under a newer version. `file.reason` says why the file is not what counts.
 """
 
-import hashlib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from pathlib import Path
 from threading import Lock
 
 from recsys.bundle.bundle import Bundle
-from recsys.business_rules.schema import Rules, read
+from recsys.business_rules.schema import Rules, load
 from recsys.business_rules.slate import CompiledSlateRules, compiled
 from recsys.errors import ParamsError
 from serving.file_stamp import stamp
@@ -58,7 +57,7 @@ class BusinessRulesFile:
 
     @property
     def version(self) -> str | None:
-        """Hash of the file's text; None while there is no file."""
+        """Hash of the file's bytes; None while there is no file."""
         return self._current.version
 
     def reload(self, bundle: Bundle) -> bool:
@@ -120,9 +119,7 @@ class BusinessRulesFile:
 
 def _read(path: Path) -> _Current:
     try:
-        content = path.read_bytes()
-        text = content.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ParamsError(f"{path}: the rules cannot be read ({reason}); name the file in RECSYS_RULES") from error
-    return _Current(read(text, path), hashlib.sha256(content).hexdigest()[:12])
+        rules, version = load(path)
+    except ParamsError as error:
+        raise ParamsError(f"{error}; RECSYS_RULES names the file") from error
+    return _Current(rules, version[:12])

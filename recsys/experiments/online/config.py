@@ -9,17 +9,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
-from recsys.errors import ParamsError
+from recsys import yaml_files
 from recsys.params import Section, parse
 
 Name = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Unit = Literal["user", "anonymous", "session"]
 Metric = Literal["ctr", "conversion", "revenue", "fallback_rate", "latency_ms"]
-SUM_TOLERANCE = 1e-6
+SUM_TOLERANCE = 1e-3  # thirds may be written as 0.333
 
 
 class Explore(Section):
@@ -118,11 +117,16 @@ class Experiment(Section):
         begun = self.start is None or self.start <= now
         return self.enabled and begun and (self.end is None or now < self.end)
 
+    @field_validator("arms")
+    @classmethod
+    def _weights_add_up_to_one(cls, arms: dict[str, Arm]) -> dict[str, Arm]:
+        total = sum(arm.weight for arm in arms.values())
+        if round(abs(total - 1), 9) > SUM_TOLERANCE:
+            raise ValueError(f"the weights of the arms add up to {total:g}, wanted 1")
+        return {name: arm.model_copy(update={"weight": arm.weight / total}) for name, arm in arms.items()}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        total = sum(arm.weight for arm in self.arms.values())
-        if abs(total - 1) > SUM_TOLERANCE:
-            raise ValueError(f"the weights of the arms add up to {total:g}, wanted 1")
         if unknown := sorted(set(self.forced.values()) - self.arms.keys()):
             raise ValueError(f"forced: {unknown[0]!r} is no arm; there are: {', '.join(self.arms)}")
         if self.start and self.end and self.end <= self.start:
@@ -156,11 +160,8 @@ def load(path: Path) -> tuple[Experiments, str]:
     Raises:
         ParamsError: "experiments.yaml: experiments.home.arms: ..."
     """
-    if not path.is_file():
+    if not path.exists():
         return Experiments(), "none"
-    content = path.read_bytes()
-    try:
-        read = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    return parse(Experiments, read or {}, str(path)), hashlib.sha256(content).hexdigest()[:12]
+    content = yaml_files.read_bytes(path)
+    file = yaml_files.parse(content, str(path))
+    return parse(Experiments, file.content, str(path), file), hashlib.sha256(content).hexdigest()[:12]

@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
-from tests.experiments.test_statistics import EXPERIMENT, shop
-
 from recsys.experiments.analysis import checks, readout, report
 from recsys.experiments.analysis.readout import Readout
+from tests.experiments.analysis.test_statistics import EXPERIMENT, shop
 
 
 def made(passed: bool = True) -> Readout:

@@ -3,12 +3,14 @@
 import random
 import string
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from growthbook import core
 
+from recsys.errors import ParamsError
 from recsys.experiments.online.assignment import Assignment, Subject, arm_of, assign_one, bucket, place
-from recsys.experiments.online.config import Arm, Experiment, Experiments, Explore, Namespace, Targeting
+from recsys.experiments.online.config import Arm, Experiment, Experiments, Explore, Namespace, Targeting, load
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ALPHABET = string.printable + "äöüßéñ中文字🐢🎉é"
@@ -116,6 +118,34 @@ def test_arms_get_their_weights() -> None:
 def test_what_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         experiment(**changes)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        (0.3333333, 0.3333333, 0.3333333),
+        (0.333, 0.333, 0.333),
+        (0.33, 0.33, 0.3395),
+        (0.334, 0.333, 0.334),
+        (0.1, 0.2, 0.7),
+    ],
+)
+def test_weights_that_nearly_add_up_to_one_are_normalised(weights: tuple[float, ...], tmp_path: Path) -> None:
+    arms = ", ".join(f"arm{at}: {{variant: als, weight: {weight}}}" for at, weight in enumerate(weights))
+    path = tmp_path / "experiments.yaml"
+    path.write_text(f"experiments: {{home: {{arms: {{{arms}}}}}}}")
+    read = [arm.weight for arm in load(path)[0].experiments["home"].arms.values()]
+    assert sum(read) == pytest.approx(1, abs=1e-12)
+    assert read == pytest.approx([weight / sum(weights) for weight in weights], abs=1e-12)
+
+
+@pytest.mark.parametrize("weights", [(0.33, 0.33, 0.33), (0.5, 0.5, 0.1), (0.5, 0.4, 0.05), (0.334, 0.334, 0.334)])
+def test_other_weights_are_refused_when_the_file_is_read(weights: tuple[float, ...], tmp_path: Path) -> None:
+    arms = "\n".join(f"      arm{at}: {{variant: als, weight: {weight}}}" for at, weight in enumerate(weights))
+    path = tmp_path / "experiments.yaml"
+    path.write_text(f"experiments:\n  home:\n    arms:\n{arms}\n")
+    with pytest.raises(ParamsError, match=rf"line 3: experiments.home.arms: .*add up to {sum(weights):g}, wanted 1"):
+        load(path)
 
 
 def test_overlapping_parts_of_a_layer_are_refused() -> None:

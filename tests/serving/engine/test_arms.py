@@ -170,21 +170,48 @@ def test_an_arm_that_cannot_be_served_is_the_default(folder: Path) -> None:
         assert 'recsys_flag_failures_total{experiment="home"}' in client.get("/metrics").text
 
 
-def test_a_wrong_file_is_refused_as_a_whole_and_the_old_one_goes_on(folder: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["", "# gone\n", "experiments:\n", "experiments: {home: {arms: {a: {variant: als, weight: 1.0}}}}\n",
+     "experiments: {}\nexperiments: {}\n", "a: &a [x]\nb: [*a, *a]\n", None],
+)  # fmt: skip
+def test_a_wrong_or_emptied_file_is_refused_as_a_whole_and_the_old_one_goes_on(folder: Path, text: str | None) -> None:
     path = write(folder, home={"arms": HALVES, "enabled": False})
     experiments_file = ExperimentsFile(path)
     version = experiments_file.version
-    path.write_text("experiments: {home: {arms: {a: {variant: als, weight: 1.0}}}}\n")
-    experiments_file.reload()
+    path.unlink() if text is None else path.write_text(text)
+    settle(experiments_file)
     assert experiments_file.version == version
-    assert "experiments.home.arms" in str(experiments_file.reason)
+    assert experiments_file.reason is not None
+    assert str(path) in experiments_file.reason
     write(folder, home={"arms": HALVES})
-    experiments_file.reload()
+    settle(experiments_file)
     assert experiments_file.reason is None
     assert experiments_file.experiments.experiments["home"].enabled
+
+
+def test_a_file_that_is_still_written_waits(folder: Path) -> None:
+    path = write(folder, home={"arms": HALVES})
+    experiments_file = ExperimentsFile(path)
+    version = experiments_file.version
+    for text in ("experiments: {}\n", "experiments: {}\nholdout: 0.5\n", "experiments: {}\nholdout: 0.25\n"):
+        path.write_text(text)
+        experiments_file.reload()
+        assert experiments_file.version == version
+    experiments_file.reload()
+    assert experiments_file.experiments.holdout == 0.25
+
+
+def test_the_api_does_not_start_with_a_wrong_file(folder: Path) -> None:
+    path = write(folder)
     path.write_text("experiments: {home: }\n")
-    with pytest.raises(ParamsError, match=r"experiments\.yaml"):
+    with pytest.raises(ParamsError, match=r"experiments\.yaml: line 1: experiments\.home: "):
         ExperimentsFile(path)
+
+
+def settle(experiments_file: ExperimentsFile) -> None:
+    for _ in range(2):
+        experiments_file.reload()
 
 
 class Broken(HashBucketProvider):
