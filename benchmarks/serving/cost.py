@@ -116,11 +116,11 @@ def raw(service: Service) -> App:
         body = json.loads((await receive())["body"])
         version, told = await store.history(body["user_id"], None, 200)
         asked = plain.model_copy(update=body)
-        query, _ = engine._asking.query(asked, UserState(told, version), float("inf"))
+        query, _ = engine._queries.query(asked, UserState(told, version), float("inf"))
         found = recommender.recommend(query, rules.for_bundle(engine.bundle))
         items = []
         for rank, slot in enumerate(found.slots, 1):
-            item_id, title, categories = engine._shown._item(slot.row)
+            item_id, title, categories = engine._presenter._item(slot.row)
             items.append({"item_id": item_id, "rank": rank, "score": slot.score, "source": slot.source,
                           "title": title, "categories": categories})  # fmt: skip
         request_id, bundle_id = uuid4().hex, engine.bundle.manifest.bundle_id

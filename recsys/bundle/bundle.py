@@ -62,6 +62,7 @@ class Manifest(BaseModel):
     default_variant: str
     event_weights: dict[str, float]
     allow_repeat: bool
+    warm_events: int = 5  # of a user in the segment `warm`; the default is for bundles that do not say it
     recent_half_life_days: float
     metrics: dict[str, Any]
     files: list[File]
@@ -143,6 +144,7 @@ def write(
             "default_variant": default_variant or params.data.release_candidates[0],
             "event_weights": params.data.event_weights,
             "allow_repeat": params.data.split.allow_repeat,
+            "warm_events": params.evaluate.warm_events,
             "recent_half_life_days": params.data.recent_half_life_days,
             "metrics": dict(metrics),
             "files": [_describe(path, aside) for path in sorted(aside.rglob("*")) if path.is_file()],

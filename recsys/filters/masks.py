@@ -27,21 +27,25 @@ PRICED = {
 
 
 class Filters:
-    """Masks for one catalogue. The last ones are kept; stock is read when asked, since it changes under a bundle."""
+    """Masks for one catalogue. The last ones are kept, but for the part of them that asks for stock."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._price = catalogue.frame["price"].to_numpy()  # NaN where unknown
         self._compiled = lru_cache(maxsize=CACHED)(self._compile)
 
-    def mask(self, text: str) -> BoolArray:
+    def mask(self, text: str, available: BoolArray | None = None) -> BoolArray:
         """(n_items,) bool, True where the filter lets an item pass; read-only. For `Query.only`.
+
+        available: (n_items,) bool, what is in stock now; by default as the catalogue says.
 
         Raises:
             FilterError: "filter: 'prize' at position 1, wanted one of: category, price, available, not, ("
         """
         mask, stock = self._compiled(text)
-        return mask if stock is None else mask & self._true(stock)
+        if stock is None:
+            return mask
+        return mask & self._true(stock, self._catalogue.available if available is None else available)
 
     def candidates(self, rows: IntArray) -> BoolArray:
         """(n_items,) bool, True for these rows: the mask of a request that brings its own candidates."""
@@ -56,21 +60,21 @@ class Filters:
         mask = np.ones(len(self._catalogue), dtype=np.bool_)
         for part in parts:
             if "available" not in fields(part):
-                mask &= self._true(part)
+                mask &= self._true(part, self._catalogue.available)
         mask.flags.writeable = False  # it is handed out more than once
         stock = tuple(part for part in parts if "available" in fields(part))
         return mask, And(stock) if stock else None
 
-    def _true(self, tree: Tree) -> BoolArray:
+    def _true(self, tree: Tree, available: BoolArray) -> BoolArray:
         if isinstance(tree, Comparison):
-            return self._compared(tree)
+            return self._compared(tree, available)
         if isinstance(tree, Not):
-            return ~self._true(tree.inner)
+            return ~self._true(tree.inner, available)
         join = np.logical_and if isinstance(tree, And) else np.logical_or
-        mask: BoolArray = join.reduce([self._true(part) for part in tree.parts])
+        mask: BoolArray = join.reduce([self._true(part, available) for part in tree.parts])
         return mask
 
-    def _compared(self, test: Comparison) -> BoolArray:
+    def _compared(self, test: Comparison, available: BoolArray) -> BoolArray:
         if test.field == "category":
             mask = np.zeros(len(self._catalogue), dtype=np.bool_)
             for name in test.values:
@@ -78,7 +82,7 @@ class Filters:
             return ~mask if test.operator == "!=" else mask
         if test.field == "available":
             wanted = (test.operator == "=") == test.values[0]
-            return self._catalogue.available.copy() if wanted else ~self._catalogue.available
+            return available if wanted else ~available
         price, bounds = self._price, [float(value) for value in test.values]
         if test.operator == "between":
             found: BoolArray = (price >= bounds[0]) & (price <= bounds[1])

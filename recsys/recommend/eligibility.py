@@ -40,8 +40,10 @@ class Eligibility:
         for rule, breaker, at_load in self._rules:
             ask = partial(_ask, rule, query, rows, kept)
             still = request.trace.call_or_default(breaker, ask, None, optional=False)
-            # what is available changes while the bundle is served, and this array is where
-            kept = kept & at_load[rows] & self._available[rows] if still is None else still
+            if still is None:  # stock has changed since the bundle was loaded
+                available = self._available if query.available is None else query.available
+                still = kept & at_load[rows] & available[rows]
+            kept = still
         return kept if request.rules is None else kept & request.rules.keep(query, rows)
 
     def filter(self, request: Request, proposals: Mapping[str, Candidates]) -> dict[str, Candidates]:

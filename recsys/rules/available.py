@@ -1,4 +1,4 @@
-"""Removes what the catalogue says cannot be had."""
+"""Removes what is not in stock."""
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import BoolArray, IntArray, Query
@@ -10,13 +10,14 @@ class Config(Section):
 
 
 class Available:
-    """Reads the catalogue's `available` column."""
+    """Reads `Query.available`, or without it the catalogue's column of that name."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._available = bundle.catalogue.available
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray:
-        return self._available[rows]
+        available = self._available if query.available is None else query.available
+        return available[rows]
 
 
 def build(bundle: Bundle, config: Config) -> Available:

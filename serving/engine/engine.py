@@ -1,26 +1,22 @@
 """One bundle that answers requests: every variant ready, rows turned back into ids and titles."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import repeat
 from time import perf_counter
-
-import numpy as np
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query, SlateRules
 from recsys.experiments.online.config import Arm
 from recsys.filters.masks import Filters
-from recsys.recommend import recommender
 from recsys.recommend.circuit_breaker import CircuitBreakers
-from recsys.recommend.recommender import Recommender
+from recsys.recommend.recommender import Recommender, Slate
 from recsys.recommend.trace import RequestTrace
 from serving.api.about import About, VariantAbout
 from serving.api.errors import ApiError
-from serving.api.schemas import Answer, Meta, RecommendRequest, SimilarRequest, WhoAsks
+from serving.api.schemas import Meta, RecommendRequest, SimilarRequest, WhoAsks
 from serving.engine import exploration, interleaving, query_builder
 from serving.engine.business_rules import BusinessRulesFile
+from serving.engine.draft import Draft
 from serving.engine.overlay import NOBODY, NOTHING, StoreOverlay, UserState
 from serving.engine.presenter import Presenter
 from serving.engine.query_builder import QueryBuilder
@@ -30,106 +26,104 @@ REMEMBERED = 50_000  # ids; looking one up takes about 5 us, remembering it 0.1 
 
 
 class Engine:
-    """Answers from one bundle and what the store said on top of it.
+    """Answers from one bundle and what the store adds to it.
 
-    Nothing in it changes after it is built, so it can be swapped for another; but `mark` writes what is available, so
-    that an item sold out disappears at once from a catalogue of any size.
+    Nothing in it changes after it is built, so it can be swapped for another; but for its own array of what is in
+    stock, which `mark` writes, so that an item sold out disappears at once from a catalogue of any size.
     """
 
     def __init__(
         self,
         bundle: Bundle,
         api_version: str,
-        fresh: StoreOverlay = NOTHING,
+        overlay: StoreOverlay = NOTHING,
         rules: BusinessRulesFile | None = None,
         breakers: CircuitBreakers | None = None,
     ) -> None:
         self.base = bundle
-        self.bundle = served = fresh.over(bundle)
-        self.fresh = fresh
+        self.bundle = served = overlay.over(bundle)
+        self.overlay = overlay
         self.event_weights = query_builder.weights(bundle)
         self._api_version = api_version
         breakers = breakers or CircuitBreakers()
         self._recommenders: Mapping[str, Recommender] = {
             name: Recommender(served, name, breakers) for name in bundle.manifest.variants
         }
+        self._available = served.catalogue.available.copy()
         self._position = lru_cache(REMEMBERED)(served.catalogue.ids.position)
-        self._shown = Presenter(served)
-        self._asking = QueryBuilder(served, self._position, self.event_weights, Filters(served.catalogue))
+        self._presenter = Presenter(served)
+        self._queries = QueryBuilder(
+            served, self._position, self.event_weights, Filters(served.catalogue), self._available
+        )
         self._rules = rules
         self._exploring, self._interleaving, self._reasons = (
             breakers.of(part) for part in ("exploring", "interleaving", "reasons")
         )
         if rules is not None:
-            rules.for_bundle(served)  # before the first request
+            rules.for_bundle(served)  # compiled before the first request
 
     def recommend(
         self,
-        asked: RecommendRequest,
+        request: RecommendRequest,
         request_id: str,
-        known: UserState = NOBODY,
-        shown: Sequence[str] = (),
+        user: UserState = NOBODY,
+        shown_ids: Sequence[str] = (),
         deadline: float = float("inf"),
         arm: Arm | None = None,
-    ) -> Answer:
-        """Exactly k items, or the shortfall says why there are fewer; none of those `shown` on the pages before.
+    ) -> Draft:
+        """Exactly k items, or the shortfall says why there are fewer; none of `shown_ids`, those of the pages before.
 
-        arm: of the experiment that the request takes part in; its variant counts where the request names none.
+        arm: of the experiment that the request takes part in; its variant counts where the request names none, and
+        what it draws at random depends on request_id alone.
 
         Raises:
             ApiError: 422 "variant: 'a' is not in the bundle; it has: als, popular, random"
             ApiError: 422 "filter: 'prize' at position 1, wanted one of: category, price, available, not, ("
         """
         started = perf_counter()
-        name = asked.variant or (arm.variant if arm else self.bundle.manifest.default_variant)
-        chosen = self._recommenders.get(name)
-        if chosen is None:
+        name = request.variant or (arm.variant if arm else self.bundle.manifest.default_variant)
+        recommender = self._recommenders.get(name)
+        if recommender is None:
             choices = ", ".join(sorted(self._recommenders))
             raise ApiError(422, f"variant: {name!r} is not in the bundle; it has: {choices}", "variant")
-        query, warnings = self._asking.query(asked, known, deadline)
-        if shown:
-            query = replace(query, exclude=np.concatenate([query.exclude, self._asking.rows(shown)]))
-        rules_version, rules = self._rules_for(asked.surface, asked.options.diversity)
-        found = chosen.recommend(query, rules)
-        run = RequestTrace(deadline)
+        query, warnings = self._queries.query(request, user, deadline, shown_ids)
+        rules_version, rules = self._rules_for(request.surface, request.options.diversity)
+        slate, trace = recommender.recommend(query, rules), RequestTrace(deadline)
         propensities: list[float] | None = None
         teams: list[str] | None = None
         if arm is not None and arm.explore is not None:
-            explore = partial(exploration.explored, chosen, query, rules, found, arm.explore, request_id)
-            explored: tuple[recommender.Slate, list[float] | None] = (found, None)
-            found, propensities = run.call_or_default(self._exploring, explore, explored, optional=False)
+            explore = partial(exploration.explored, recommender, query, rules, slate, arm.explore, request_id)
+            as_it_is: tuple[Slate, list[float] | None] = (slate, None)
+            slate, propensities = trace.call_or_default(self._exploring, explore, as_it_is, optional=False)
         elif arm is not None and arm.interleave is not None:
             second = self._recommenders[arm.interleave]
-            deal = partial(interleaving.interleaved, second, query, rules, found, request_id)
-            dealt: tuple[recommender.Slate, list[str] | None] = (found, None)
-            found, teams = run.call_or_default(self._interleaving, deal, dealt, optional=False)
-        items = self._shown.items(found, query, len(shown))
-        if asked.options.explain:
-            run.call_or_default(self._reasons, partial(self._shown.explain, items, found, query), None)
-        for item, propensity, team in zip(items, propensities or repeat(None), teams or repeat(None), strict=False):
-            item.propensity, item.team = propensity, team
-        meta = self._meta(found, query, rules_version, started)
-        meta.failed += [*run.failed, *(["store"] if known.failed else [])]
-        meta.degraded = bool(meta.failed)
-        return Answer(request_id=request_id, items=items, meta=meta, warnings=warnings, next_cursor=None)
+            deal = partial(interleaving.interleaved, second, query, rules, slate, request_id)
+            undealt: tuple[Slate, list[str] | None] = (slate, None)
+            slate, teams = trace.call_or_default(self._interleaving, deal, undealt, optional=False)
+        items = self._presenter.items(slate, query, len(shown_ids), propensities, teams)
+        if request.options.explain:
+            trace.call_or_default(self._reasons, partial(self._presenter.explain, items, slate, query), None)
+        failed = [*slate.failed, *trace.failed, *(["store"] if user.failed else [])]
+        meta = self._meta(slate, query, failed, rules_version, started)
+        return Draft(items=items, meta=meta, warnings=warnings)
 
-    def similar(self, asked: SimilarRequest, request_id: str, deadline: float = float("inf")) -> Answer:
+    def similar(self, request: SimilarRequest, deadline: float = float("inf")) -> Draft:
         """The items nearest to one item, under the rules of the default variant.
 
         Raises:
             ApiError: 404 "item_id: 'x' is not in the catalogue"
         """
         started = perf_counter()
-        row = self._position(asked.item_id)
+        row = self._position(request.item_id)
         if row is None:
-            raise ApiError(404, f"item_id: {asked.item_id!r} is not in the catalogue", "item_id")
-        plain = RecommendRequest(k=asked.k, exclude_ids=asked.exclude_ids)
-        query, warnings = self._asking.query(plain, NOBODY, deadline)
+            raise ApiError(404, f"item_id: {request.item_id!r} is not in the catalogue", "item_id")
+        plain = RecommendRequest(k=request.k, exclude_ids=request.exclude_ids)
+        query, warnings = self._queries.query(plain, NOBODY, deadline)
         rules_version, rules = self._rules_for(None, None)
-        found = self._recommenders[self.bundle.manifest.default_variant].similar(row, query, rules)
-        items = self._shown.items(found, query, 0)
-        meta = self._meta(found, query, rules_version, started)
-        return Answer(request_id=request_id, items=items, meta=meta, warnings=warnings, next_cursor=None)
+        slate = self._recommenders[self.bundle.manifest.default_variant].similar(row, query, rules)
+        items = self._presenter.items(slate, query)
+        meta = self._meta(slate, query, list(slate.failed), rules_version, started)
+        return Draft(items=items, meta=meta, warnings=warnings)
 
     def about(self) -> About:
         """What is served."""
@@ -157,21 +151,21 @@ class Engine:
         """Whether the bundle has this variant."""
         return variant in self._recommenders
 
-    def segment(self, asked: WhoAsks, known: UserState) -> str:
+    def segment(self, request: WhoAsks, user: UserState) -> str:
         """The segment of whoever asks, as in the answer's meta."""
-        query, _ = self._asking.query(asked.widened(), known, float("inf"))
-        return query_builder.segment(query.history)
+        query, _ = self._queries.query(request.widened(), user, float("inf"))
+        return self._queries.segment(query.history)
 
     def knows(self, item_id: str) -> bool:
         """Whether the item can be shown at all."""
         return self._position(item_id) is not None
 
     def mark(self, items: Iterable[StoredItem]) -> None:
-        """Take over which of these are available; all else that is said of an item needs another engine."""
+        """Take over which of these are in stock; all else that is said of an item needs another engine."""
         for item in items:
             row = self._position(item.item_id)
             if row is not None and item.available is not None:
-                self.bundle.catalogue.available[row] = item.available
+                self._available[row] = item.available
 
     def _rules_for(self, surface: str | None, diversity: float | None) -> tuple[str | None, SlateRules | None]:
         """The business rules for an answer, and their version: read before them, so it is never newer than they."""
@@ -180,26 +174,26 @@ class Engine:
         version = self._rules.version
         return version, self._rules.for_bundle(self.bundle, surface, diversity)
 
-    def _meta(self, found: recommender.Slate, query: Query, rules_version: str | None, started: float) -> Meta:
+    def _meta(self, slate: Slate, query: Query, failed: list[str], rules_version: str | None, started: float) -> Meta:
         manifest = self.bundle.manifest
         timings: dict[str, float] = {}
-        for step in found.trace:
+        for step in slate.trace:
             timings[step.name] = timings.get(step.name, 0.0) + step.ms
-        asked = "+".join(name for name in self.bundle.models if f"source {name}" in timings)
+        models = [name for name in self.bundle.models if f"source {name}" in timings]
         timings["total"] = (perf_counter() - started) * 1e3
         return Meta(
-            variant=found.variant,
+            variant=slate.variant,
             experiment=None,
-            segment=query_builder.segment(query.history),
-            fallback=any(slot.fallback for slot in found.slots),
-            fallback_reason=found.fallback_reason,
-            degraded=found.degraded,
-            failed=list(found.failed),
-            shortfall=found.shortfall,
+            segment=self._queries.segment(query.history),
+            fallback=bool([slot for slot in slate.slots if slot.fallback]),
+            fallback_reason=slate.fallback_reason,
+            degraded=bool(failed),
+            failed=failed,
+            shortfall=slate.shortfall,
             bundle_id=manifest.bundle_id,
-            model=asked or None,
+            model="+".join(models) or None,
             dataset=manifest.dataset,
             trained_until=manifest.trained_until,
             rules_version=rules_version,
-            timings_ms={name: round(ms, 3) for name, ms in timings.items()},
+            timings_ms=timings,
         )

@@ -1,4 +1,4 @@
-"""What the store says besides the bundle, and what of it one request needs."""
+"""What the store adds to a bundle, and what it holds of the user who asks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,10 +27,9 @@ class StoreOverlay:
     likes: Mapping[str, float] = field(default_factory=dict)
 
     def over(self, bundle: Bundle) -> Bundle:
-        """The bundle as it is served now; its array `available` is a copy that may be written to."""
+        """The bundle with these items and recent likes."""
         served = item_upsert.upsert(bundle, self._frame())
-        available, recent = served.catalogue.available.copy(), self._recent(served)
-        return replace(served, catalogue=replace(served.catalogue, available=available, recent=recent))
+        return replace(served, catalogue=replace(served.catalogue, recent=self._recent(served)))
 
     def _frame(self) -> pl.DataFrame:
         items = self.items.values()
@@ -49,7 +48,7 @@ class StoreOverlay:
 
 @dataclass(frozen=True)
 class UserState:
-    """What the store says of the one who asks: events, oldest first, with the version of that history.
+    """The store's events of the user who asks, oldest first, with the version of that history.
 
     forgotten: what the bundle still holds of this user may not be used; failed: the store could not be asked.
     """

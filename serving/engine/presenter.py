@@ -1,5 +1,6 @@
 """From the recommender's slots to what a client sees: ids, titles, confidence and reasons."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from recsys.bundle.bundle import Bundle
@@ -20,31 +21,41 @@ class Presenter:
         self._bundle = bundle
         self._item = lru_cache(REMEMBERED)(self._read)
 
-    def items(self, answer: Slate, query: Query, before: int) -> list[Item]:
-        """The items of the answer; `before` of them were shown on the pages before."""
-        calibration, n_known = self._bundle.calibration, len(query.history)
+    def items(
+        self,
+        slate: Slate,
+        query: Query,
+        before: int = 0,
+        propensities: Sequence[float] | None = None,
+        teams: Sequence[str] | None = None,
+    ) -> list[Item]:
+        """The items of the slate; `before` of them were shown on the pages before, the rest is what an arm drew."""
+        calibration, n_events = self._bundle.calibration, len(query.history)
         items = []
-        for rank, slot in enumerate(answer.slots, start=before + 1):
+        for place, slot in enumerate(slate.slots):
             item_id, title, categories = self._item(slot.row)
+            rank = before + place + 1
             items.append(
                 Item(
                     item_id=item_id,
                     rank=rank,
                     score=slot.score,
-                    confidence=calibration.of(answer.variant, slot, rank, n_known) if calibration else None,
+                    confidence=calibration.of(slate.variant, slot, rank, n_events) if calibration else None,
                     source=slot.source,
                     fallback=slot.fallback,
                     boost=slot.boost,
                     title=title,
                     categories=categories,
+                    propensity=None if propensities is None else propensities[place],
+                    team=None if teams is None else teams[place],
                     reasons=[],
                 )
             )
         return items
 
-    def explain(self, items: list[Item], answer: Slate, query: Query) -> None:
-        """Give the items of the answer their reasons."""
-        for item, why in zip(items, explanations.slots(self._bundle, answer.variant, query, answer.slots), strict=True):
+    def explain(self, items: list[Item], slate: Slate, query: Query) -> None:
+        """Give the items of the slate their reasons."""
+        for item, why in zip(items, explanations.slots(self._bundle, slate.variant, query, slate.slots), strict=True):
             item.reasons = self._reasons(why)
 
     def _reasons(self, why: Why) -> list[Reason]:

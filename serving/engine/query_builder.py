@@ -1,7 +1,7 @@
 """From a request to the query that the recommender understands: external ids become rows, times become seconds."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,6 @@ from serving.stores.protocol import Event
 NEUTRAL_WEIGHT = 1.0
 # what an event says of a taste where the data set does not; a dislike or a return is seen, and not liked
 DEFAULT_WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "dislike": 0.0, "return": 0.0}
-WARM_EVENTS = 5
 
 Position = Callable[[str], int | None]
 HistoryEvent = tuple[int, float, float]  # row, weight, time
@@ -26,71 +25,82 @@ HistoryEvent = tuple[int, float, float]  # row, weight, time
 
 @dataclass(frozen=True)
 class QueryBuilder:
-    """How requests are read: the rows of one bundle, what its events weigh, and its items by what a filter says."""
+    """Builds the queries of one bundle: `position` gives an item's row, `weights` what an event weighs.
+
+    available: (n_items,) bool, what is in stock; it changes while the bundle is served.
+    """
 
     bundle: Bundle
     position: Position
     weights: Mapping[str, float]
     filters: Filters
+    available: BoolArray
 
-    def query(self, asked: RecommendRequest, known: UserState, deadline: float) -> tuple[Query, list[str]]:
+    def query(
+        self, request: RecommendRequest, user: UserState, deadline: float, shown_ids: Sequence[str] = ()
+    ) -> tuple[Query, list[str]]:
         """The query, and a warning for everything in the request that has no effect or less than it could.
 
-        The history is what the bundle knows of the user, what the store has heard since, and what the client sent, by
-        time.
+        The history is what the bundle holds of the user, what the store holds since, and what the client sent, by
+        time. The items of `shown_ids`, those of the pages before, are excluded.
 
         Raises:
             ApiError: 422, the filter cannot be read.
         """
         warnings: list[str] = []
         history = EMPTY_HISTORY
-        if asked.user_id is not None and not known.forgotten:
-            history = self.bundle.histories.of(asked.user_id)
-        told = self._stored(known.events, history)
-        if asked.session:
-            told += self._sent(asked.session, warnings)
-        if told:
-            history = _joined(history, told)
-        if asked.user_id is not None and not len(history) and not asked.session:
-            warnings.append(f"user_id {asked.user_id!r}: nothing is known of this user")
+        if request.user_id is not None and not user.forgotten:
+            history = self.bundle.histories.of(request.user_id)
+        events = self._stored(user.events, history)
+        if request.session:
+            events += self._sent(request.session, warnings)
+        if events:
+            history = _joined(history, events)
+        if request.user_id is not None and not len(history) and not request.session:
+            warnings.append(f"user_id {request.user_id!r}: nothing is known of this user")
         query = Query(
             history=history,
-            k=asked.k,
+            k=request.k,
             now=clock(self.bundle, history),
-            user_id=asked.user_id or asked.anonymous_id,
-            exclude=self.rows(asked.exclude_ids),
-            seed=asked.options.seed,
-            only=self._only(asked, warnings),
-            categories=tuple(asked.categories),
+            user_id=request.user_id or request.anonymous_id,
+            exclude=self.rows([*request.exclude_ids, *shown_ids]),
+            seed=request.options.seed,
+            only=self._only(request, warnings),
+            categories=tuple(request.categories),
             deadline=deadline,
+            available=self.available,
         )
         return query, warnings
 
+    def segment(self, history: History) -> str:
+        """The segment of the offline report that a user with this history is in."""
+        n_events, warm_events = len(history), self.bundle.manifest.warm_events
+        return "warm" if n_events >= warm_events else "few" if n_events else "cold_user"
+
     def rows(self, item_ids: Iterable[str]) -> IntArray:
         """(m,) int32 rows of those ids that the catalogue holds."""
-        found = [row for item_id in item_ids if (row := self.position(item_id)) is not None]
-        return np.array(found, dtype=np.int32)
+        return np.array([row for row in map(self.position, item_ids) if row is not None], dtype=np.int32)
 
-    def _only(self, asked: RecommendRequest, warnings: list[str]) -> BoolArray | None:
+    def _only(self, request: RecommendRequest, warnings: list[str]) -> BoolArray | None:
         """The items that the filter and the candidates of the request both allow; None allows all."""
         only = None
-        if asked.filter is not None:
+        if request.filter is not None:
             try:
-                only = self.filters.mask(asked.filter)
+                only = self.filters.mask(request.filter, self.available)
             except FilterError as error:
                 raise ApiError(422, str(error), "filter") from error
-        if asked.candidates is not None:
-            unknown = [item_id for item_id in asked.candidates if self.position(item_id) is None]
+        if request.candidates is not None:
+            unknown = [item_id for item_id in request.candidates if self.position(item_id) is None]
             if unknown:
-                n = len(asked.candidates)
+                n = len(request.candidates)
                 warnings.append(f"candidates: {len(unknown)} of {n} are not in the catalogue, such as {unknown[0]!r}")
-            mine = self.filters.candidates(self.rows(asked.candidates))
+            mine = self.filters.candidates(self.rows(request.candidates))
             only = mine if only is None else only & mine
         return only
 
     def _stored(self, events: Iterable[Event], history: History) -> list[HistoryEvent]:
         """Events of the store, but for those that the bundle was made of."""
-        told = []
+        new = []
         until = self.bundle.manifest.trained_until.timestamp()
         for event in events:
             row = self.position(event.item_id)
@@ -98,13 +108,13 @@ class QueryBuilder:
                 continue
             if event.timestamp <= until and ((history.rows == row) & (history.times == event.timestamp)).any():
                 continue
-            told.append((row, self.weights.get(event.event, NEUTRAL_WEIGHT), event.timestamp))
-        return told
+            new.append((row, self.weights.get(event.event, NEUTRAL_WEIGHT), event.timestamp))
+        return new
 
     def _sent(self, session: list[SessionEvent], warnings: list[str]) -> list[HistoryEvent]:
-        """What the client sent. Times in the future count as now; so do absent ones."""
+        """Events that the client sent. Times in the future count as now; so do absent ones."""
         moment = time.time()
-        told = []
+        events = []
         for place, event in enumerate(session):
             row = self.position(event.item_id)
             if row is None:
@@ -114,8 +124,8 @@ class QueryBuilder:
                 choices = ", ".join(self.weights)
                 warnings.append(f"session.{place}.event {event.event!r}: not one of {choices}; counted as weight 1")
             weight = self.weights.get(event.event or "", NEUTRAL_WEIGHT)
-            told.append((row, weight, min(event.timestamp.timestamp(), moment) if event.timestamp else moment))
-        return told
+            events.append((row, weight, min(event.timestamp.timestamp(), moment) if event.timestamp else moment))
+        return events
 
 
 def weights(bundle: Bundle) -> dict[str, float]:
@@ -133,14 +143,9 @@ def clock(bundle: Bundle, history: History) -> float:
     return max(until, float(history.times[-1])) if len(history) else until
 
 
-def segment(history: History) -> str:
-    """The segment of the offline report that a user is in."""
-    return "warm" if len(history) >= WARM_EVENTS else "few" if len(history) else "cold_user"
-
-
-def _joined(history: History, told: list[HistoryEvent]) -> History:
-    """The history with what was told, by time."""
-    rows, weights, times = zip(*told, strict=True)
+def _joined(history: History, events: list[HistoryEvent]) -> History:
+    """The history with these events, by time."""
+    rows, weights, times = zip(*events, strict=True)
     joined_times = np.concatenate([history.times, times])
     order = np.argsort(joined_times, kind="stable")
     joined_rows = np.concatenate([history.rows, np.array(rows, dtype=np.int32)])

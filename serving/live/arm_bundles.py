@@ -43,7 +43,7 @@ class OtherBundles:
             del self.engines[bundle_id]
         for bundle_id in wanted:
             engine = self.engines.get(bundle_id)
-            if engine is not None and engine.fresh.revision == self._freshness.now.revision:
+            if engine is not None and engine.overlay.revision == self._freshness.now.revision:
                 continue
             try:
                 self.engines[bundle_id] = await asyncio.to_thread(self._open, bundle_id, engine)

@@ -40,10 +40,10 @@ class StoreWatcher:
 
     def engine(self, bundle: Bundle) -> Engine:
         """An engine over the bundle that will not miss an item sold out while it is being built."""
-        fresh = self.now
-        engine = Engine(bundle, version("recsys"), fresh, self._rules, self._breakers)
+        overlay = self.now
+        engine = Engine(bundle, version("recsys"), overlay, self._rules, self._breakers)
         before, self._newest = self._newest, engine
-        if self.now.version != fresh.version:
+        if self.now.version != overlay.version:
             engine.mark(self.now.items.values())
         if before is None or before.base is not bundle:
             _spare_the_collector()
@@ -77,7 +77,7 @@ class StoreWatcher:
         if serving is None:
             return
         await self._count(store, serving)
-        if serving.fresh.revision != self.now.revision:
+        if serving.overlay.revision != self.now.revision:
             fresher = await asyncio.to_thread(self.engine, serving.base)
             if live.engine is serving:  # or else a new release was swapped in meanwhile: the next time
                 live.engine = fresher

@@ -1,10 +1,9 @@
-"""The job of one request, from top to bottom: what the store knows -> the engine -> the exposure is put down.
+"""The job of one request, from top to bottom: what the store holds -> the engine -> the answer -> its exposure.
 
 One `Service` per worker process. Without the store the answer is made of the bundle alone, and says so.
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
@@ -14,18 +13,17 @@ from serving import metrics
 from serving.api import cursors, events, identities
 from serving.api.about import Ready
 from serving.api.errors import ApiError
-from serving.api.schemas import Answer, BatchAnswer, Experiment, RankRequest, RecommendRequest, SimilarRequest
+from serving.api.schemas import Answer, BatchAnswer, RankRequest, RecommendRequest, SimilarRequest
 from serving.engine.arms import Picked
 from serving.engine.engine import Engine
 from serving.engine.overlay import NOBODY, UserState
 from serving.live.background import Background
+from serving.service import finish
 from serving.service.answer_cache import AnswerCache
 from serving.settings import Settings
-from serving.stores.protocol import Exposed, Exposure, Store, StoreError
+from serving.stores.protocol import Store, StoreError
 
 AT_ONCE = float("-inf")  # a deadline that has passed: nothing but what costs next to nothing
-STORE = "store"
-FULL_PROPENSITY = 1.0  # no experiment: the variant was certain
 
 
 class Service:
@@ -34,11 +32,11 @@ class Service:
     def __init__(self, settings: Settings, background: Background) -> None:
         self._settings = settings
         self._background = background
-        self._kept = AnswerCache(settings, background)
+        self._answers = AnswerCache(settings, background)
 
     async def close(self) -> None:
         """Let go of connections."""
-        await self._kept.close()
+        await self._answers.close()
 
     def engine(self) -> Engine:
         """What is served now. A request asks once and keeps it, so that no answer mixes two bundles.
@@ -51,39 +49,35 @@ class Service:
             raise ApiError(503, "no bundle is loaded yet; /readyz says why")
         return engine
 
-    async def recommend(self, asked: RecommendRequest, request_id: str) -> Answer:
-        """Items for whoever asks; see `Engine.recommend`."""
+    async def recommend(self, request: RecommendRequest, request_id: str, *, paged: bool = True) -> Answer:
+        """Items for whoever asks; see `Engine.recommend`. An answer that is paged leads to the next page."""
         started = perf_counter()
         engine = self.engine()
-        shown = cursors.decode(asked.cursor, self._settings.secret)
-        known = await self._known(asked.user_id, asked.anonymous_id)
-        read_ms = (perf_counter() - started) * 1e3
+        shown_ids = cursors.decode(request.cursor, self._settings.secret)
+        user = await self._user_state(request.user_id, request.anonymous_id)
+        user_read = perf_counter()
         deadline = self._deadline(started)
-        engine, picked = self._pick(asked, engine, known)
-        answer = await self._kept.recommend(engine, asked, request_id, known, shown, deadline, picked)
-        if picked is not None:
-            given = picked.assignment
-            answer.meta.experiment = Experiment(
-                name=given.experiment, variant=given.arm, propensity=given.probability, unit=given.unit
-            )
-        if deadline == AT_ONCE and answer.meta.fallback_reason == "deadline":  # and not one that was kept
-            answer.meta.fallback_reason = "shed"
-        if answer.meta.shortfall is None:
-            ids = [*shown, *(item.item_id for item in answer.items)]
-            answer.next_cursor = cursors.encode(ids, self._settings.secret)
-        answer.meta.timings_ms["store"] = round(read_ms, 3)
-        answer.meta.timings_ms["total"] = round((perf_counter() - started) * 1e3, 3)
-        self._expose(asked, answer)  # with the whole time: an experiment may watch it
+        engine, picked = self._pick(request, engine, user)
+        drafting = perf_counter()
+        draft, kept = await self._answers.recommend(engine, request, request_id, user, shown_ids, deadline, picked)
+        ended = perf_counter()
+        timings = {"cache": (ended - drafting) * 1e3} if kept else draft.meta.timings_ms
+        timings = {**timings, "store": (user_read - started) * 1e3, "total": (ended - started) * 1e3}
+        cursor = None
+        if paged and draft.meta.shortfall is None:
+            cursor = cursors.encode([*shown_ids, *[item.item_id for item in draft.items]], self._settings.secret)
+        assignment, shed = picked.assignment if picked else None, deadline == AT_ONCE
+        answer = finish.finished(draft, request_id, timings, assignment, shed, cursor)
+        if self._background.exposures is not None and answer.items:
+            self._background.exposures.put(finish.exposure(request, answer))
         metrics.answered(answer)
         if self._background.shadow is not None:
-            self._background.shadow.compare(asked, known, shown, answer)
+            self._background.shadow.compare(request, user, shown_ids, answer)
         return answer
 
-    async def rank(self, asked: RankRequest, request_id: str) -> Answer:
+    async def rank(self, request: RankRequest, request_id: str) -> Answer:
         """All candidates that may be shown, in order."""
-        answer = await self.recommend(asked.widened(k=len(set(asked.candidates))), request_id)
-        answer.next_cursor = None
-        return answer
+        return await self.recommend(request.widened(k=len(set(request.candidates))), request_id, paged=False)
 
     async def batch(self, requests: Sequence[RecommendRequest], request_id: str) -> BatchAnswer:
         """One answer for each.
@@ -92,21 +86,20 @@ class Service:
             ApiError: 422 "requests.3: variant: ..."
         """
         answers = []
-        for place, asked in enumerate(requests):
+        for place, request in enumerate(requests):
             try:
-                answers.append(await self.recommend(asked, f"{request_id}-{place}"))
+                answers.append(await self.recommend(request, f"{request_id}-{place}"))
             except ApiError as error:
                 field = f"requests.{place}.{error.field}" if error.field else None
                 raise ApiError(error.status, f"requests.{place}: {error.message}", field) from error
             await asyncio.sleep(0)  # a batch may not hold up others
         return BatchAnswer(answers=answers)
 
-    def similar(self, asked: SimilarRequest, request_id: str) -> Answer:
+    def similar(self, request: SimilarRequest, request_id: str) -> Answer:
         """Items like an item; see `Engine.similar`."""
         deadline = self._deadline(perf_counter())
-        answer = self.engine().similar(asked, request_id, deadline)
-        if deadline == AT_ONCE and answer.meta.fallback_reason == "deadline":
-            answer.meta.fallback_reason = "shed"
+        draft = self.engine().similar(request, deadline)
+        answer = finish.finished(draft, request_id, draft.meta.timings_ms, shed=deadline == AT_ONCE)
         metrics.answered(answer)
         return answer
 
@@ -128,16 +121,16 @@ class Service:
         metrics.UNKNOWN_ITEMS.inc(len(answer.unknown_items))
         return answer
 
-    async def merge(self, asked: identities.MergeRequest) -> identities.Merged:
+    async def merge(self, request: identities.MergeRequest) -> identities.Merged:
         """A visitor turned out to be a user."""
-        return identities.Merged(events=await self.store().merge(asked.anonymous_id, asked.user_id))
+        return identities.Merged(events=await self.store().merge(request.anonymous_id, request.user_id))
 
     async def forget(self, user_id: str) -> identities.Forgotten:
         """Delete what the store holds of the user, and use what the bundle holds no more."""
         store = self.store()
         deleted = await store.forget(user_id)
         self._background.freshness.forgotten |= {store.fingerprint(user_id)}
-        await self._kept.forget(user_id)
+        await self._answers.forget(user_id)
         return identities.Forgotten(deleted=deleted)
 
     async def ready(self) -> Ready:
@@ -166,25 +159,25 @@ class Service:
             raise ApiError(503, self._background.reason)
         return self._background.store
 
-    def _pick(self, asked: RecommendRequest, engine: Engine, known: UserState) -> tuple[Engine, Picked | None]:
+    def _pick(self, request: RecommendRequest, engine: Engine, user: UserState) -> tuple[Engine, Picked | None]:
         """The arm of whoever asks, and what serves it. One that cannot be served is none, and is counted."""
         ids: dict[Unit, str | None] = {
-            "user": asked.user_id,
-            "anonymous": asked.anonymous_id,
-            "session": asked.session_id,
+            "user": request.user_id,
+            "anonymous": request.anonymous_id,
+            "session": request.session_id,
         }
         units = {kind: value for kind, value in ids.items() if value is not None}
-        if asked.variant is not None or not units or not self._background.assigner.busy:
+        if request.variant is not None or not units or not self._background.assigner.busy:
             return engine, None
-        about = {**asked.attributes, "segment": engine.segment(asked, known)}
-        if asked.surface is not None:
-            about["surface"] = asked.surface
+        about = {**request.attributes, "segment": engine.segment(request, user)}
+        if request.surface is not None:
+            about["surface"] = request.surface
         picked = self._background.assigner.assign(units, about)
         if picked is None:
             return engine, None
         other = self._background.other_bundles.engines.get(picked.arm.bundle) if picked.arm.bundle else engine
-        wanted = [variant for variant in (picked.arm.variant, picked.arm.interleave) if variant is not None]
-        if other is None or not all(other.serves(variant) for variant in wanted):
+        variants = [variant for variant in (picked.arm.variant, picked.arm.interleave) if variant is not None]
+        if other is None or not all(other.serves(variant) for variant in variants):
             metrics.FLAG_FAILURES.labels(picked.assignment.experiment).inc()
             return engine, None
         return other, picked
@@ -193,8 +186,8 @@ class Service:
         """When no optional part may begin any more; with too much to do, that is now."""
         return AT_ONCE if self._background.load.sheds else started + self._settings.deadline_ms / 1e3
 
-    async def _known(self, user_id: str | None, anonymous_id: str | None) -> UserState:
-        """What the store knows of the one who asks, or that it could not be asked in time."""
+    async def _user_state(self, user_id: str | None, anonymous_id: str | None) -> UserState:
+        """What the store holds of the one who asks, or that it could not be asked in time."""
         store = self._background.store
         if store is None:
             return UserState(failed=True)
@@ -205,43 +198,7 @@ class Service:
         if self._background.load.sheds:
             return UserState(forgotten=lost, failed=True)
         try:
-            version, told = await store.history(user_id, anonymous_id, self._settings.history_events)
+            version, stored = await store.history(user_id, anonymous_id, self._settings.history_events)
         except StoreError:
             return UserState(forgotten=lost, failed=True)
-        return UserState(told, version, lost)
-
-    def _expose(self, asked: RecommendRequest, answer: Answer) -> None:
-        """Put down who was shown what. Somebody without any id is a visitor for one request."""
-        exposures = self._background.exposures
-        if exposures is None or not answer.items:
-            return
-        meta = answer.meta
-        nobody = asked.user_id is None and asked.anonymous_id is None
-        exposures.put(
-            Exposure(
-                request_id=answer.request_id,
-                timestamp=time.time(),
-                unit=meta.experiment.unit
-                if meta.experiment
-                else asked.user_id or asked.anonymous_id or answer.request_id,
-                user_id=asked.user_id,
-                anonymous_id=answer.request_id if nobody else asked.anonymous_id,
-                experiment=meta.experiment.name if meta.experiment else None,
-                variant=meta.variant,
-                bundle_id=meta.bundle_id,
-                surface=asked.surface,
-                segment=meta.segment,
-                propensity=meta.experiment.propensity if meta.experiment else FULL_PROPENSITY,
-                items=[
-                    Exposed(item.item_id, item.rank, item.score, item.source, item.propensity) for item in answer.items
-                ],
-                context={
-                    "arm": meta.experiment.variant if meta.experiment else None,
-                    "fallback": meta.fallback,
-                    "fallback_reason": meta.fallback_reason,
-                    "degraded": meta.degraded,
-                    "teams": [item.team for item in answer.items if item.team is not None],
-                    "latency_ms": meta.timings_ms["total"],
-                },
-            )
-        )
+        return UserState(stored, version, lost)

@@ -90,6 +90,14 @@ def test_a_manifest_edited_by_hand_is_refused(folder: Path) -> None:
         bundle.load(folder)
 
 
+def test_a_bundle_of_the_version_before_loads(folder: Path) -> None:
+    assert bundle.read_manifest(folder).warm_events == 5
+    edit(folder, lambda content: content.update(warm_events=7))
+    assert bundle.load(folder).manifest.warm_events == 7
+    edit(folder, lambda content: content.pop("warm_events"))
+    assert bundle.load(folder).manifest.warm_events == 5
+
+
 @pytest.mark.parametrize("found", [2, "1", None])
 def test_an_unknown_format_is_refused_with_what_can_be_read(folder: Path, found: Any) -> None:
     edit(folder, lambda content: content.update(format=found))

@@ -129,9 +129,12 @@ def test_and_binds_closer_than_or(catalogue: Catalogue, text: str, rows: list[in
 def test_stock_is_read_when_asked(catalogue: Catalogue) -> None:
     filters = Filters(stocked(catalogue, [{"categories": ["garden"], "price": 1.0, "available": True}]))
     text = 'category = "garden" and available = true'
+    assert filters.mask(text).tolist() == [True]  # as the catalogue says
+    stock = np.zeros(1, dtype=np.bool_)
     for available in (False, True, False):
-        filters._catalogue.available[0] = available
-        assert filters.mask(text).tolist() == [available]
+        stock[0] = available
+        assert filters.mask(text, stock).tolist() == [available]
+        assert filters.mask(text.replace("true", "false"), stock).tolist() == [not available]
 
 
 def test_a_mask_that_is_handed_out_again_cannot_be_written_to(catalogue: Catalogue) -> None:

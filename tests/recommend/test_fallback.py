@@ -1,6 +1,5 @@
 """Every rung of the ladder, by breaking what is above it: sources, rules, business rules."""
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -82,12 +81,11 @@ def test_a_rule_that_fails_forbids_what_it_forbade_when_the_bundle_was_loaded(
 
 
 def test_what_sells_out_while_the_rule_fails_is_not_shown(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    catalogue = dataclasses.replace(shop.catalogue, available=shop.catalogue.available.copy())
-    recommender = Recommender(dataclasses.replace(shop, catalogue=catalogue), "als")
+    recommender, available = Recommender(shop, "als"), shop.catalogue.available.copy()
     monkeypatch.setattr(Available, "keep", broken)
-    best = recommender.recommend(query(shop, "anna")).slots[0].row
-    catalogue.available[best] = False
-    assert best not in rows_of(recommender.recommend(query(shop, "anna", k=16)))
+    best = recommender.recommend(query(shop, "anna", available=available)).slots[0].row
+    available[best] = False
+    assert best not in rows_of(recommender.recommend(query(shop, "anna", k=16, available=available)))
 
 
 def test_when_seen_fails_items_repeat_and_nothing_forbidden_leaks(

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from recsys.bundle import bundle
-from serving.api.schemas import RecommendRequest
+from serving.api.schemas import RecommendRequest, SimilarRequest
 from serving.engine.engine import Engine
 from serving.engine.overlay import StoreOverlay
 from serving.settings import Settings
@@ -91,8 +91,21 @@ def test_the_bundle_itself_stays_as_it_was(bundle_folder: Path) -> None:
     for fresh in (StoreOverlay(), StoreOverlay(items=sold_out)):
         engine = Engine(loaded, "0", fresh)
         engine.mark([Item("kitchen-5", available=False)])
-        ids = {item.item_id for item in engine.recommend(RecommendRequest(user_id="anna", k=20), "id").items}
-        assert not {*fresh.items, "kitchen-5"} & ids
+        for variant in bundles.VARIANTS:
+            request = RecommendRequest(user_id="anna", k=20, variant=variant)
+            ids = {item.item_id for item in engine.recommend(request, "id").items}
+            assert not {*fresh.items, "kitchen-5"} & ids
+        sold_out_items = RecommendRequest(filter="available = false")
+        assert (
+            engine.recommend(sold_out_items, "id").meta.shortfall
+            == "only 0 of 24 items may be shown here, 10 were asked for"
+        )
+        assert "kitchen-5" not in {
+            item.item_id for item in engine.similar(SimilarRequest(item_id="kitchen-6", k=20)).items
+        }
+        engine.mark([Item("kitchen-5", available=True)])
+        only = RecommendRequest(filter='available = true and category = "kitchen"', k=20)
+        assert "kitchen-5" in {item.item_id for item in engine.recommend(only, "id").items}
     assert loaded.catalogue.available.sum() == bundles.N_ITEMS - 1
 
 

@@ -1,6 +1,7 @@
 """From a request to a query: who is known, what was sent, and which moment counts."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,8 +23,13 @@ NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
 
 def ask(shop: Bundle, asked: RecommendRequest, known: UserState = NOBODY) -> tuple[Query, list[str]]:
-    asking = QueryBuilder(shop, shop.catalogue.ids.position, query_builder.weights(shop), Filters(shop.catalogue))
-    return asking.query(asked, known, float("inf"))
+    return builder(shop).query(asked, known, float("inf"))
+
+
+def builder(shop: Bundle) -> QueryBuilder:
+    catalogue = shop.catalogue
+    weights, filters = query_builder.weights(shop), Filters(catalogue)
+    return QueryBuilder(shop, catalogue.ids.position, weights, filters, catalogue.available)
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +129,10 @@ def test_what_the_bundle_holds_of_a_forgotten_user_is_not_used(shop: Bundle) -> 
     assert query.history.rows.tolist() == [9]
 
 
-def test_segments_are_those_of_the_report(shop: Bundle) -> None:
-    found = {
-        user_id: query_builder.segment(ask(shop, RecommendRequest(user_id=user_id))[0].history)
-        for user_id in ("nobody", "both", "anna")
-    }
-    assert found == {"nobody": "cold_user", "both": "few", "anna": "warm"}
+@pytest.mark.parametrize(("warm_events", "both"), [(5, "few"), (3, "warm")])
+def test_segments_are_those_of_the_report_that_the_bundle_was_released_with(
+    shop: Bundle, warm_events: int, both: str
+) -> None:
+    shop = replace(shop, manifest=shop.manifest.model_copy(update={"warm_events": warm_events}))
+    found = {user_id: builder(shop).segment(shop.histories.of(user_id)) for user_id in ("nobody", "both", "anna")}
+    assert found == {"nobody": "cold_user", "both": both, "anna": "warm"}

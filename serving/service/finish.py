@@ -1,0 +1,72 @@
+"""Where the engine's draft becomes the answer to one request, and what is kept of the answer in the exposure log."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from recsys.experiments.online.assignment import Assignment
+from serving.api.schemas import Answer, Experiment, RecommendRequest
+from serving.engine.draft import Draft
+from serving.stores.protocol import Exposed, Exposure
+
+FULL_PROPENSITY = 1.0  # no experiment: the variant was certain
+
+
+def finished(
+    draft: Draft,
+    request_id: str,
+    timings: Mapping[str, float],
+    assignment: Assignment | None = None,
+    shed: bool = False,
+    next_cursor: str | None = None,
+) -> Answer:
+    """The answer to one request.
+
+    timings: milliseconds by step; assignment: the experiment that chose the variant; shed: the deadline had passed
+    before the request began, because there was too much to do.
+    """
+    changes: dict[str, Any] = {"timings_ms": {step: round(ms, 3) for step, ms in timings.items()}}
+    if assignment is not None:
+        changes["experiment"] = Experiment(
+            name=assignment.experiment,
+            variant=assignment.arm,
+            propensity=assignment.probability,
+            unit=assignment.unit,
+        )
+    if shed and draft.meta.fallback_reason == "deadline":
+        changes["fallback_reason"] = "shed"
+    return Answer(
+        request_id=request_id,
+        items=draft.items,
+        meta=draft.meta.model_copy(update=changes),
+        warnings=draft.warnings,
+        next_cursor=next_cursor,
+    )
+
+
+def exposure(request: RecommendRequest, answer: Answer) -> Exposure:
+    """Who was shown what. Somebody without any id is a visitor for one request."""
+    meta, experiment = answer.meta, answer.meta.experiment
+    nobody = request.user_id is None and request.anonymous_id is None
+    return Exposure(
+        request_id=answer.request_id,
+        timestamp=time.time(),
+        unit=experiment.unit if experiment else request.user_id or request.anonymous_id or answer.request_id,
+        user_id=request.user_id,
+        anonymous_id=answer.request_id if nobody else request.anonymous_id,
+        experiment=experiment.name if experiment else None,
+        variant=meta.variant,
+        bundle_id=meta.bundle_id,
+        surface=request.surface,
+        segment=meta.segment,
+        propensity=experiment.propensity if experiment else FULL_PROPENSITY,
+        items=[Exposed(item.item_id, item.rank, item.score, item.source, item.propensity) for item in answer.items],
+        context={
+            "arm": experiment.variant if experiment else None,
+            "fallback": meta.fallback,
+            "fallback_reason": meta.fallback_reason,
+            "degraded": meta.degraded,
+            "teams": [item.team for item in answer.items if item.team is not None],
+            "latency_ms": meta.timings_ms["total"],
+        },
+    )
