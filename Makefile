@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/installed ## create .venv and install the pinned dependencies (again only when the pins change)
 
@@ -42,6 +42,12 @@ docs: setup ## build the site of the documents in build/site; strict, and nothin
 results: setup ## run every data set from scratch and write the results table of the README
 	python -m benchmarks.results
 
+figures: setup ## write the figures of README and docs from the results files
+	python -m benchmarks.figures
+
+check-figures: setup ## how many commits have touched the code that each results file measures since
+	python -m benchmarks.figures.check
+
 story: setup ## three phases of a simulated shop, each an A/B test through the API; writes docs/results/story.json
 	python -m benchmarks.story
 
@@ -58,4 +64,4 @@ lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 clean: ## delete everything the pipeline made (not releases/, not .venv)
 	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp
 
-.PHONY: help setup demo test lint serve notebooks docs results story image lock clean
+.PHONY: help setup demo test lint serve notebooks docs results figures check-figures story image lock clean

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks import provenance
 
+MEASURES = ("recsys", "serving", "dvc.yaml", "params.yaml")
 TOP = Path(__file__).parents[1]
 REPEATS = 5
 

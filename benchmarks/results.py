@@ -2,7 +2,6 @@
 
     python -m benchmarks.results                  every data set, then the table
     python -m benchmarks.results movielens        one of them
-    python -m benchmarks.results --table          only write the table again from docs/results/*.json
 
 What is measured is the last commit. Real data come from the publisher, or from the folder RECSYS_DATA_DIR.
 """
@@ -19,12 +18,11 @@ from typing import Any
 import polars as pl
 
 from benchmarks import provenance
+from benchmarks.figures import documents
+from benchmarks.figures.training import SHOWN, TITLES
 
+MEASURES = ("recsys/stages", "dvc.yaml", "params.yaml")
 ROOT = provenance.TOP
-README = ROOT / "README.md"
-BEGIN, END = "<!-- results: written by make results -->", "<!-- end of results -->"
-TITLES = {"synthetic": "Synthetic shop", "movielens": "MovieLens latest-small", "online_retail": "Online Retail"}
-SHOWN = {"ndcg@10": "NDCG@10", "recall@20": "recall@20", "coverage@10": "coverage@10"}
 
 
 def measure(dataset: str) -> dict[str, Any]:
@@ -68,63 +66,20 @@ def segments(table: pl.DataFrame) -> dict[str, Any]:
     return found
 
 
-def table() -> str:
-    """Markdown, one row for each data set and variant; the released variant in bold."""
-    lines = [
-        f"| data | variant | {' | '.join(SHOWN.values())} | better than popular, NDCG@10 |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
-    for dataset, title in TITLES.items():
-        path = provenance.DOCS / f"{dataset}.json"
-        if path.is_file():
-            lines += _rows(title, json.loads(path.read_text(encoding="utf-8")))
-    return "\n".join(lines)
-
-
-def write_table() -> None:
-    """Put the table between the two markers of the README."""
-    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
-    aside = README.with_name("README.md.partial")
-    aside.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}", encoding="utf-8")
-    aside.replace(README)
-
-
-def _rows(title: str, result: dict[str, Any]) -> list[str]:
-    found = {(row["variant"], row["metric"]): row for row in result["metrics"]}
-    rows = []
-    for variant in dict.fromkeys(row["variant"] for row in result["metrics"]):
-        name = f"**{variant}**" if variant == result["default_variant"] else variant
-        cells = [_cell(found[variant, metric]) for metric in SHOWN]
-        rows.append(f"| {title} | {name} | {' | '.join(cells)} | {_difference(found[variant, 'ndcg@10'])} |")
-        title = ""
-    return rows
-
-
-def _cell(row: dict[str, Any]) -> str:
-    interval = "" if row["low"] is None else f" ({row['low']:.3f} to {row['high']:.3f})"
-    return f"{row['value']:.3f}{interval}"
-
-
-def _difference(row: dict[str, Any]) -> str:
-    if row["difference_low"] is None:
-        return ""
-    return f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
-
-
 def _run(folder: Path, *command: str) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, check=True)
 
 
 def main(arguments: list[str]) -> None:
-    """Measure what is asked for, then write the table."""
-    if unknown := set(arguments) - TITLES.keys() - {"--table"}:
+    """Measure the named data sets, or all, then write the figures of the documents."""
+    if unknown := set(arguments) - TITLES.keys():
         sys.exit(f"error: unknown data set {sorted(unknown)[0]!r}, wanted some of {', '.join(TITLES)}")
-    for dataset in [] if "--table" in arguments else arguments or list(TITLES):
+    for dataset in arguments or list(TITLES):
         origin = provenance.describe()
         provenance.write(dataset, origin, measure(dataset), provenance.DOCS)
         print(f"{dataset}: written to docs/results/{dataset}.json", file=sys.stderr)
-    write_table()
+    documents.write()
 
 
 if __name__ == "__main__":

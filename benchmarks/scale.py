@@ -19,6 +19,7 @@ import yaml
 
 from benchmarks import provenance
 
+MEASURES = ("recsys/stages", "dvc.yaml", "params.yaml")
 TOP = Path(__file__).parents[1]
 SIZES = {200_000: (6_000, 2_000), 2_000_000: (60_000, 10_000), 20_000_000: (600_000, 50_000)}
 

@@ -1,4 +1,4 @@
-"""How long the made-up shop takes to draw, and how much memory: benchmarks/results/synthetic.json
+"""How long the made-up shop takes to draw, and how much memory: benchmarks/results/synthetic_drawing.json
 
     python -m benchmarks.data.synthetic            200 thousand, 2 million and 20 million events
     python -m benchmarks.data.synthetic 50000      other sizes
@@ -58,7 +58,7 @@ def main(sizes: list[int]) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context, max_tasks_per_child=1) as processes:
         runs = list(processes.map(measure, sizes))
-    provenance.write("synthetic", origin, {"runs": runs})
+    provenance.write("synthetic_drawing", origin, {"runs": runs})
     for run in runs:
         print(f"{run['events']:>12,} events  {run['seconds']:>7.2f} s  {run['peak_memory_mib']:>6,} MiB at most")
 

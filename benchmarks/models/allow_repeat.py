@@ -24,6 +24,7 @@ from recsys.evaluation import answers, results, sample, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.recommend.recommender import Recommender
 
+MEASURES = ("recsys/stages", "dvc.yaml", "params.yaml")
 ROOT = Path(__file__).resolve().parents[2]
 DATASET, AT = "online_retail", 10
 MODELS, VARIANTS = ("als", "als_long"), ("popular", "als", "als_recent")

@@ -25,6 +25,7 @@ from recsys.evaluation import fit_calibration, reliability, sample
 from recsys.recommend import explanations
 from recsys.recommend.recommender import Recommender
 
+MEASURES = ("recsys/stages", "dvc.yaml", "params.yaml")
 K, ANSWERS = 10, 300
 
 

@@ -28,6 +28,7 @@ from recsys.evaluation import answers, metrics, sample, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.recommend.recommender import Recommender
 
+MEASURES = ("recsys/stages", "dvc.yaml", "params.yaml")
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "peers"
 ENVIRONMENTS: dict[str, list[str]] = {

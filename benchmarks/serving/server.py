@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+MEASURES = ("serving/__main__.py", "serving/app.py")
 TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 60.0
 

@@ -13,6 +13,7 @@ from recsys.datasets.shop_world import catalogue, log
 from recsys.datasets.shop_world.config import Config
 from recsys.datasets.shop_world.world import World, world
 
+MEASURES = ("recsys/stages", "dvc.yaml", "params.yaml")
 TOP = Path(__file__).parents[2]
 SEED = 11
 OPENING_DAY = 120  # the shop has a log of so many days; the simulation goes on from there

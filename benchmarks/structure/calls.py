@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks import provenance
 from benchmarks.structure.revision import extracted
 
+MEASURES = ("serving/app.py",)
 COUNT = Path(__file__).with_name("count_calls.py")
 
 

@@ -9,8 +9,8 @@ from benchmarks.provenance import TOP
 
 
 def extracted(commit: str, folder: Path) -> Path:
-    """`folder`, with the Python code of the commit in it."""
-    archive = subprocess.run(["git", "archive", commit, "recsys", "serving"], cwd=TOP, check=True, capture_output=True)
+    """`folder`, with the files of the commit in it."""
+    archive = subprocess.run(["git", "archive", commit], cwd=TOP, check=True, capture_output=True)
     with tarfile.open(fileobj=BytesIO(archive.stdout)) as opened:
         opened.extractall(folder, filter="data")
     return folder

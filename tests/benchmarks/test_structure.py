@@ -1,12 +1,13 @@
 """The scripts that measure the shape of the code, on what is here."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from benchmarks import provenance
-from benchmarks.structure import calls
+from benchmarks.structure import calls, import_graph
 
 
 def test_calls_of_a_recommendation_an_event_and_an_item(
@@ -28,3 +29,25 @@ def test_calls_of_a_recommendation_an_event_and_an_item(
 def test_calls_without_a_bundle_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="run `make demo`"):
         calls.main(tmp_path, before=None)
+
+
+def test_an_import_against_the_layers_is_counted() -> None:
+    layer = import_graph.layers(provenance.TOP)
+    arrows = import_graph.module_arrows(provenance.TOP)
+    assert import_graph.upward(arrows, layer) == 0
+    assert import_graph.upward(arrows | {("recsys.bundle.bundle", "recsys.recommend.recommender")}, layer) == 1
+
+
+def test_a_cycle_of_rooms_is_counted() -> None:
+    arrows = {("recsys.a.x", "recsys.b.y"), ("recsys.b.z", "recsys.c"), ("serving.app", "recsys.a.x")}
+    alone = {(name, name) for pair in arrows for name in pair}
+    assert import_graph.counts(arrows | alone)["library"] == {"rooms": 4, "arrows": 3, "cycles": 0}
+    closed = arrows | alone | {("recsys.c", "recsys.a.w")}
+    assert import_graph.counts(closed)["library"] == {"rooms": 4, "arrows": 4, "cycles": 1}
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz draws the picture")
+def test_the_picture_holds_every_room() -> None:
+    arrows = import_graph.module_arrows(provenance.TOP)
+    picture = import_graph.drawn(arrows, import_graph.layers(provenance.TOP)).decode()
+    assert all(f">{room}</text>" in picture for room in ("recommend", "bundle", "contracts", "serving"))

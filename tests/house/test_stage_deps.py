@@ -1,83 +1,22 @@
 """DVC does not follow imports: every file of recsys that a stage imports must be among the stage's `deps`.
 
-The closure is read from the source with `ast`. A call such as `extensions.load("models", name)` imports a file by name:
-then the whole folder is in the closure, or the one file that the stage is about (`${key}`, `${dataset}`).
+Of a folder from which a stage imports by name (`benchmarks/structure/imports.py`) the whole folder is needed, or the
+one file that the stage is about (`${key}`, `${dataset}`).
 """
 
-import ast
-import re
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from benchmarks.structure import imports
+
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = {path.name for path in (ROOT / "recsys").iterdir() if path.is_dir() and (path / "__init__.py").is_file()}
 
 
-def file_of(module: str) -> Path | None:
-    base = ROOT.joinpath(*module.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
-
-
-def has_code(path: Path) -> bool:
-    return any(not isinstance(node, ast.Expr) for node in ast.parse(path.read_text()).body)
-
-
-def imported_modules(path: Path) -> Iterator[str]:
-    for node in runtime_nodes(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those under `if TYPE_CHECKING:`."""
-    for node in ast.iter_child_nodes(tree):
-        if not (isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING"):
-            yield node
-            yield from runtime_nodes(node)
-
-
-def folders_loaded_by_name(path: Path) -> set[str]:
-    """Folders of recsys from which the file imports by a name that is known at run time only."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and node.args:
-            first = node.args[0]
-            text = first.values[0] if isinstance(first, ast.JoinedStr) and first.values else first
-            value = getattr(text, "value", None)
-            called = ast.unparse(node.func)
-            if called.endswith("import_module") and (match := re.match(r"recsys\.(\w+)\.", str(value))):
-                found.add(match[1])
-            if called in ("extensions.load", "extensions.build") and value in FOLDERS:
-                found.add(str(value))
-    return found
-
-
-@cache
 def closure(path: Path) -> tuple[frozenset[Path], frozenset[str]]:
-    """The recsys files that running `path` imports, itself included, and the folders it imports from by name."""
-    files, folders, todo = set(), set(), [path]
-    while todo:
-        current = todo.pop()
-        if current in files:
-            continue
-        files.add(current)
-        folders |= folders_loaded_by_name(current)
-        for module in imported_modules(current):
-            parts = module.split(".")
-            if parts[0] == "recsys":
-                todo += [f for n in range(1, len(parts) + 1) if (f := file_of(".".join(parts[:n])))]
-    return frozenset(f for f in files if f.name != "__init__.py" or has_code(f)), frozenset(folders)
+    return imports.closure(ROOT, path, ("recsys",))
 
 
 def stages() -> dict[str, dict[str, Any]]:
@@ -95,7 +34,7 @@ def uncovered(stage: dict[str, Any]) -> set[str]:
     own = {"datasets": params["datasets"], "models": params["models"]}
     missing = set()
     for command in commands(stage):
-        entry = file_of(command.split()[2])
+        entry = imports.file_of(ROOT, command.split()[2])
         assert entry, f"{command}: no such module"
         files, folders = closure(entry)
         files = set(files)
@@ -126,7 +65,7 @@ def test_deps_name_only_what_is_imported(name: str) -> None:
     stage = stages()[name]
     files: set[Path] = set()
     for command in commands(stage):
-        entry = file_of(command.split()[2])
+        entry = imports.file_of(ROOT, command.split()[2])
         assert entry
         own, folders = closure(entry)
         files |= own

@@ -34,12 +34,12 @@ def documents() -> list[Path]:
 
 
 def targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
 
 
 @pytest.mark.parametrize("path", documents(), ids=str)
 def test_every_make_command_is_a_target(path: Path) -> None:
-    named = set(re.findall(r"(?:`|^\s*|&& )make ([a-z]+)", (ROOT / path).read_text(), re.M))
+    named = set(re.findall(r"(?:`|^\s*|&& )make ([a-z-]+)", (ROOT / path).read_text(), re.M))
     assert named <= targets(), f"{path}: the Makefile has no target {sorted(named - targets())}"
 
 
