@@ -7,7 +7,7 @@ number of candidates asked of a source. Times are UTC seconds since 1970 (float)
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -148,16 +148,13 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """Of what the user did, what does the score of each of n items consist?
+    """What each item of the user's history adds to the scores of n items.
 
-    rows: (m,) int32, the items of the history that count. shares: (n, m) float64, what each adds to the score: a row's
-    sum is the item's score. without: (n, m) float64, the item's score if the user had never met the one in that column;
-    NaN where nothing of the history would be left.
+    rows: (m,) int32, the items of the history that count. shares: (n, m) float64; a row's sum is the item's score.
     """
 
     rows: IntArray
     shares: npt.NDArray[np.float64]
-    without: npt.NDArray[np.float64]
 
 
 @runtime_checkable
@@ -165,6 +162,38 @@ class Explains(Protocol):
     """An encoder that can also say why: vectors (n, dim) float32 of items -> their parts, None where it has no say."""
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None: ...
+
+
+class Term(NamedTuple):
+    """One term of a ranker's score: the amount that `feature` adds.
+
+    model: whose view of the user's history the feature is made of, None for a feature of the item or the user. way: how
+    the amount is carried on to the items of the history: by their shares in the model's `score`, to the `nearest` one,
+    or by their `likeness` to the item.
+    """
+
+    feature: str
+    amount: float
+    model: str | None = None
+    way: Literal["score", "nearest", "likeness"] = "score"
+
+
+class RankedWhy(NamedTuple):
+    """Why an item got its score: the terms add up to it. factors: their product is the score, if it is a product."""
+
+    terms: list[Term]
+    factors: dict[str, float]
+
+
+@runtime_checkable
+class ExplainsRanking(Protocol):
+    """A ranker that can also say why. labels: of the sources, the lines of `scores`; at: the places in `rows` to
+    explain. Returns one `RankedWhy` for each of them.
+    """
+
+    def explain(
+        self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
+    ) -> list[RankedWhy]: ...
 
 
 @dataclass(frozen=True)

@@ -74,16 +74,16 @@ def cost(loaded: Bundle, asked: sample.Sample) -> dict[str, float]:
     queries = [Query(loaded.histories.at(user), K, now) for user in asked.users[:ANSWERS].tolist()]
     spent = {}
     start = perf_counter()
-    answers = [recommender.recommend(query).slots for query in queries]
+    answers = [recommender.recommend(query) for query in queries]
     spent["answer"] = perf_counter() - start
     start = perf_counter()
-    for query, slots in zip(queries, answers, strict=True):
-        for rank, slot in enumerate(slots, 1):
+    for query, slate in zip(queries, answers, strict=True):
+        for rank, slot in enumerate(slate.slots, 1):
             loaded.calibration.of(recommender.variant, slot, rank, len(query.history))
     spent["confidence_of_an_answer"] = perf_counter() - start
     start = perf_counter()
-    for query, slots in zip(queries, answers, strict=True):
-        explanations.slots(loaded, recommender.variant, query, slots)
+    for slate in answers:
+        explanations.explain({recommender.variant: recommender}, slate)
     spent["reasons_of_an_answer"] = perf_counter() - start
     return {f"{name}_us": round(seconds / len(queries) * 1e6, 1) for name, seconds in spent.items()}
 

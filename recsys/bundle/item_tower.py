@@ -6,13 +6,16 @@ Works on the files of a fitted content model, so an item that arrives today can 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from recsys.contracts import Embeddings, FloatArray
 from recsys.item_features import Features, Sparse
+
+if TYPE_CHECKING:
+    from recsys.bundle.bundle import LoadedModel
 
 POWER = 3
 TINY = np.float32(1e-9)
@@ -50,6 +53,11 @@ class ItemTower:
         weights = self._reference.dot(asked)[:, 0] ** POWER
         mean: FloatArray = weights @ self._reference_vectors / (weights.sum() + TINY)
         return mean
+
+
+def content_model(models: Mapping[str, "LoadedModel"]) -> str | None:
+    """The name of the first model that knows content, None if there is none."""
+    return next((name for name, model in models.items() if knows_content(model.embeddings)), None)
 
 
 def knows_content(embeddings: Embeddings) -> bool:

@@ -34,23 +34,13 @@ class AlsFoldIn:
         return vector
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None:
-        """Shares are s_ij c_j of section 5 of the paper: item i and j alike in the eyes of this user, times confidence.
-
-        Without j the user's own idea of alikeness is another one; the inverse without one term of the sum is that of
-        Sherman and Morrison, 1950.
-        """
+        """Shares are s_ij c_j of section 5 of the paper: how alike i and j are to this user, times the confidence."""
         rows, items, confidence = self._liked(history, now)
         if not len(items):
             return None
         system = self._gram + (items.T * (confidence - 1)) @ items
         solved = np.linalg.solve(system, items.T)  # (dim, m)
-        alike = vectors @ solved
-        shares, mine = alike * confidence, items @ (solved @ confidence)  # mine: the scores of the history's items
-        itself = np.einsum("md,dm->m", items, solved)
-        left = shares.sum(axis=1, keepdims=True) - shares
-        weight = (confidence - 1) / (1 - (confidence - 1) * itself)
-        without = left + alike * weight * (mine - confidence * itself)
-        return Parts(rows, shares, without if len(rows) > 1 else np.full_like(without, np.nan))
+        return Parts(rows, (vectors @ solved) * confidence)
 
     def _liked(self, history: History, now: float) -> tuple[IntArray, Doubles, Doubles]:
         """Known and liked items, each once: rows (m,) int32, vectors (m, dim), confidences (m,), both float64."""

@@ -33,17 +33,13 @@ class Pooled:
         return vector
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None:
-        """The terms of the sum; without one of them the others count more, as |c| is less."""
+        """The terms of the sum."""
         rows, items, confidence = self._liked(history, now)
         if not items.any():
             return None
         terms = (vectors @ items.T) * (confidence * self._told[rows])
-        norm = np.linalg.norm(confidence)
-        rest = np.sqrt(np.maximum(norm**2 - confidence**2, 0))
         has_vector = items.any(axis=1)
-        last = has_vector & (has_vector.sum() == 1)
-        without = (terms.sum(axis=1, keepdims=True) - terms) / np.where(last | (rest == 0), np.nan, rest)
-        return Parts(rows[has_vector], terms[:, has_vector] / norm, without[:, has_vector])
+        return Parts(rows[has_vector], terms[:, has_vector] / np.linalg.norm(confidence))
 
     def _liked(self, history: History, now: float) -> tuple[IntArray, Doubles, Doubles]:
         """What was liked, each item once: rows (m,) int32, vectors (m, dim), c (m,), both float64."""

@@ -6,14 +6,19 @@ trees are better.
 """
 
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
 
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import FloatArray, IntArray, Query
+from recsys.contracts import FloatArray, IntArray, Query, RankedWhy, Term
 from recsys.errors import BundleError
 from recsys.params import Section
 from recsys.rankers._learned.artifact import DESCRIPTION, MODEL, read
-from recsys.rankers._learned.features import RankingFeatures, by_formula, n_liked
+from recsys.rankers._learned.features import RankingFeatures, by_formula, n_liked, split
 from recsys.rankers._learned.tree_ensemble import Trees
+
+WAYS: dict[str, Literal["nearest", "likeness"]] = {"nearest": "nearest", "likeness": "likeness"}
 
 
 class Config(Section):
@@ -39,6 +44,37 @@ class Learned:
         if 0 < n_liked(query.history) <= self._trees_up_to:
             return self._trees.predict(found)
         return by_formula(found[:, self._formula], found[:, self._features.names.index("recent_demand")])
+
+    def explain(
+        self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
+    ) -> list[RankedWhy]:
+        """SHAP values of the trees, or the factors of the formula."""
+        features = self._features.of(query, rows)
+        if 0 < n_liked(query.history) <= self._trees_up_to:
+            base = Term("base", self._trees.shap.base)
+            return [
+                RankedWhy([base, *map(self._term, self._features.names, contributions)], {})
+                for contributions in self._trees.shap.contributions(features[at]).tolist()
+            ]
+        final = self.rank(query, rows, scores)
+        name = self._features.names[self._formula]
+        model, kind = split(name)
+        reasons = []
+        for place in at.tolist():
+            if np.isnan(features[place, self._formula]):
+                reasons.append(RankedWhy([Term("recent_demand", float(final[place]))], {}))
+                continue
+            factors = {}
+            if kind == "times_recent":
+                values = dict(zip(self._features.names, features[place].tolist(), strict=True))
+                factors = {f"{model}_score": max(values[f"{model}_score"], 0.0), "recent_share": values["recent_share"]}
+            reasons.append(RankedWhy([self._term(name, float(final[place]))], factors))
+        return reasons
+
+    @staticmethod
+    def _term(feature: str, amount: float) -> Term:
+        model, kind = split(feature)
+        return Term(feature, amount, model, WAYS.get(kind, "score"))
 
 
 def build(bundle: Bundle, config: Config) -> Learned:

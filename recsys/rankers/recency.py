@@ -8,7 +8,7 @@ import numpy as np
 
 from recsys.bundle.bundle import Bundle
 from recsys.bundle.catalogue import Catalogue
-from recsys.contracts import FloatArray, IntArray, Query
+from recsys.contracts import FloatArray, IntArray, Query, RankedWhy, Term
 from recsys.params import Section
 
 
@@ -27,6 +27,19 @@ class Recency:
     def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
         best: FloatArray = np.fmax.reduce(scores, axis=0).clip(min=0)
         return best * self._factor[rows]
+
+    def explain(
+        self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
+    ) -> list[RankedWhy]:
+        """The score of the best source, carried on to the history, times the factor."""
+        reasons = []
+        for place in at.tolist():
+            column = np.nan_to_num(scores[:, place], nan=-np.inf)
+            label, recent = labels[int(column.argmax())], float(self._factor[rows[place]])
+            score = max(float(column.max()), 0.0)
+            factors = {label: score, "recent_share": recent}
+            reasons.append(RankedWhy([Term(f"{label}_score", score * recent, label)], factors))
+        return reasons
 
 
 def factor(catalogue: Catalogue, smoothing: float) -> FloatArray:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recsys.contracts import Candidates, Query, Ranker, SlateRules, Slot
+from recsys.contracts import Candidates, FloatArray, IntArray, Query, Ranker, SlateRules, Slot
 
 PAGE = 10  # places: `reserve_new_items` treats a longer list as several of this length
 
@@ -72,12 +72,9 @@ def ranked(
     Raises:
         ValueError: the ranker scored an item as NaN or inf.
     """
-    rows = np.unique(np.concatenate([proposal.rows for proposal in proposals.values()]))
+    rows, scores = united(proposals)
     if not len(rows):
         return []
-    scores = np.full((len(proposals), len(rows)), np.nan, dtype=np.float32)
-    for at, proposal in enumerate(proposals.values()):
-        scores[at, np.searchsorted(rows, proposal.rows)] = proposal.scores
     final = ranker.rank(query, rows, scores)
     if not np.isfinite(final).all():
         raise ValueError(
@@ -88,6 +85,15 @@ def ranked(
     best = np.argsort(-boosted, kind="stable")[:depth]
     first = (~np.isnan(scores[:, best])).argmax(axis=0)
     return [Slot(int(rows[at]), float(final[at]), labels[int(source)]) for at, source in zip(best, first, strict=True)]
+
+
+def united(proposals: Mapping[str, Candidates]) -> tuple[IntArray, FloatArray]:
+    """All candidates once: rows (m,) int32 ascending, scores (n_sources, m) float32, NaN where not proposed."""
+    rows = np.unique(np.concatenate([proposal.rows for proposal in proposals.values()]))
+    scores = np.full((len(proposals), len(rows)), np.nan, dtype=np.float32)
+    for at, proposal in enumerate(proposals.values()):
+        scores[at, np.searchsorted(rows, proposal.rows)] = proposal.scores
+    return rows, scores
 
 
 def reserve_new_items(slots: list[Slot], new: Candidates, label: str, share: float, query: Query) -> list[Slot]:

@@ -1,84 +1,206 @@
-"""Why an item is shown, faithfully: what each item of the user's own history adds to its score.
+"""Why each item of a list is shown: what adds up to its score, and what the score would be without an item.
 
-    for why in explain.slots(bundle, "als", query, answer.slots): ...
+    for reasons in explanations.explain({"als": recommender}, slate): ...
 
-Two things are claimed of a slot that a model proposed, and both hold exactly: the shares add up to the model's score,
-and had the user never met an item of the history, the score would be `without`. The two differ: without it the others
-count for more. What a ranker made of the score is said by `factor`. Other slots have a kind, and no parts.
-Source: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, section 5.
+The `contribution`s of a slot's reasons add up to the score that ordered the list. They come from the ranker, if the
+variant has one, else from the model that proposed the item, and are carried on to the items of the user's history as
+far as they are made of it. `without` is another number: the slot's score in a second call with the item out of the
+history. All else that the user did then counts for more, so it is not the score less the contribution.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import isnan
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import Explains, Query, Slot
-from recsys.rankers import recency
+from recsys.bundle.item_tower import content_model
+from recsys.contracts import (
+    NEW,
+    Explains,
+    ExplainsRanking,
+    FloatArray,
+    History,
+    IntArray,
+    Parts,
+    Query,
+    RankedWhy,
+    SlateRules,
+    Slot,
+    Term,
+)
+from recsys.encoders.als_fold_in import Doubles
+from recsys.rankers._learned.features import NEWEST, liked
+from recsys.recommend.blending import united
+from recsys.recommend.recommender import RANKER, Recommender, Slate
 
-HISTORY = "history"
+HISTORY, FEATURE, EXPLORATION = "history", "feature", "exploration"
+MAX_WITHOUT = 10  # second calls for one list: the items of the history that contribute most to it
 
 
-class Contribution(NamedTuple):
-    """An item of the history: its row, what it adds to the score, and the score without it.
+@dataclass(frozen=True)
+class Reason:
+    """One part of a slot's score.
 
-    without is None where the model would have nothing left to go by.
+    kind: "history", an item of the user's history in `row`; "feature", a feature of the ranker; or the source that put
+    the item there for a reason of its own ("popular", "new", "pin", "exploration", ...). without: the slot's score in a
+    second call without the item, None where there was none or where it would not have been a candidate.
     """
 
-    row: int
-    share: float
-    without: float | None
+    kind: str
+    contribution: float
+    row: int | None = None
+    feature: str | None = None
+    without: float | None = None
 
 
 @dataclass(frozen=True)
 class Why:
-    """kind: "history", or the source that had its own reason: "popular", "static", "new", "pin", "random".
+    """The reasons of one slot, the largest contribution first. factors: their product is the score, if it is one."""
 
-    score: of the model that proposed the item, the sum of all shares; parts: the largest share first, none unless kind
-    is "history". factor: what the variant's ranker multiplied the score with, 1 without a ranker, None for a learned
-    ranker, which does not multiply: then the parts say why the item was a candidate.
-    """
-
-    kind: str
-    score: float | None = None
-    factor: float | None = None
-    parts: tuple[Contribution, ...] = ()
+    reasons: tuple[Reason, ...]
+    factors: Mapping[str, float]
 
 
-def slots(bundle: Bundle, variant: str, query: Query, shown: Sequence[Slot]) -> list[Why]:
-    """A reason for each slot of an answer of `variant` to `query`."""
-    found = [Why(slot.source) for slot in shown]
-    for name, model in bundle.models.items():
-        mine = [at for at, slot in enumerate(shown) if slot.source == name]
-        if not mine or not isinstance(model.encoder, Explains):
-            continue
-        rows = np.array([shown[at].row for at in mine], dtype=np.int32)
-        parts = model.encoder.explain(query.history, query.now, model.embeddings.vectors[rows])
-        if parts is None:
-            continue
-        for at, shares, without in zip(mine, parts.shares, parts.without, strict=True):
-            order = np.argsort(-shares, kind="stable")
-            found[at] = Why(
-                kind=HISTORY,
-                score=float(shares.sum()),
-                factor=_factor(bundle, variant, shown[at].row),
-                parts=tuple(
-                    Contribution(row, share, None if isnan(rest) else rest)
-                    for row, share, rest in zip(
-                        parts.rows[order].tolist(), shares[order].tolist(), without[order].tolist(), strict=True
-                    )
-                ),
-            )
-    return found
+def explain(recommenders: Mapping[str, Recommender], slate: Slate, rules: SlateRules | None = None) -> list[Why]:
+    """The reasons of each slot of an answer to `slate.query` under these business rules."""
+    if slate.drafted_from:
+        known = {
+            slot: why
+            for part in slate.drafted_from
+            for slot, why in zip(part.slots, explain(recommenders, part, rules), strict=True)
+        }
+        return [known.get(slot, Why((Reason(EXPLORATION, slot.score),), {})) for slot in slate.slots]
+    recommender = recommenders[slate.variant]
+    whys = _contributions(recommender, slate)
+    return _with_second_calls(recommender, slate, rules, whys)
 
 
-def _factor(bundle: Bundle, variant: str, row: int) -> float | None:
-    ranker = bundle.manifest.variants[variant].ranker
-    if ranker is None:
-        return 1.0
-    if ranker.name != "recency":
-        return None
-    return float(recency.factor(bundle.catalogue, ranker.config["smoothing"])[row])
+def _contributions(recommender: Recommender, slate: Slate) -> list[Why]:
+    whys = [Why((Reason(slot.source, slot.score),), {}) for slot in slate.slots]
+    own = [at for at, slot in enumerate(slate.slots) if slot.source in slate.candidates and not slot.fallback]
+    ranked = [at for at in own if slate.slots[at].source != NEW]
+    ranker = recommender.ranker
+    if ranker is None or RANKER in slate.failed:
+        explained = {at: RankedWhy([_own_score(recommender.bundle, slate.slots[at])], {}) for at in own}
+    else:
+        explained = {
+            at: RankedWhy([_own_score(recommender.bundle, slate.slots[at])], {}) for at in own if at not in ranked
+        }
+        if ranked and isinstance(ranker, ExplainsRanking):
+            proposals = {label: each for label, each in slate.candidates.items() if label != NEW}
+            rows, scores = united(proposals)
+            places = np.searchsorted(rows, [slate.slots[at].row for at in ranked]).astype(np.int32)
+            reasons = ranker.explain(slate.query, rows, scores, list(proposals), places)
+            explained |= dict(zip(ranked, reasons, strict=True))
+    carry = _Carry(recommender.bundle, slate.query)
+    for at, (terms, factors) in explained.items():
+        slot = slate.slots[at]
+        amounts: dict[tuple[str, int | None, str | None], float] = {}
+        for term in terms:
+            for row, amount in carry.on(term, slot.row):
+                key = (HISTORY, row, None) if row is not None else _of_no_item(term, slot)
+                amounts[key] = amounts.get(key, 0.0) + amount
+        found = [Reason(kind, amount, row, feature) for (kind, row, feature), amount in amounts.items() if amount]
+        found = found or [Reason(slot.source, slot.score)]
+        whys[at] = Why(tuple(sorted(found, key=lambda reason: -abs(reason.contribution))), factors)
+    return whys
+
+
+def _own_score(bundle: Bundle, slot: Slot) -> Term:
+    """The score of a source that is a model's, or else of the source itself."""
+    model = content_model(bundle.models) if slot.source == NEW else slot.source
+    return Term(slot.source, slot.score, model if model in bundle.models else None)
+
+
+def _of_no_item(term: Term, slot: Slot) -> tuple[str, None, str | None]:
+    return (slot.source, None, None) if term.feature == slot.source else (FEATURE, None, term.feature)
+
+
+class _Carry:
+    """Carries the terms of a score on to the items of one user's history."""
+
+    def __init__(self, bundle: Bundle, query: Query) -> None:
+        self._bundle = bundle
+        self._query = query
+        self._parts: dict[tuple[str, int], Parts | None] = {}
+
+    def on(self, term: Term, row: int) -> list[tuple[int | None, float]]:
+        """The rows of the history, or None for no item of it, and the part of the term's amount that each gets."""
+        model = self._bundle.models.get(term.model) if term.model else None
+        if model is None:
+            return [(None, term.amount)]
+        if term.way == "score":
+            rows, weights = self._shares(term.model or "", row)
+        else:
+            rows, weights = _cosines(model.embeddings.vectors, liked(self._query.history)[-NEWEST:], row)
+            if term.way == "nearest" and len(rows):
+                rows, weights = rows[[weights.argmax()]], np.ones(1)
+        if not len(rows) or not weights.any():
+            return [(None, term.amount)]
+        # shares that nearly cancel out would be blown up by the division
+        total, size = float(weights.sum()), float(np.abs(weights).sum())
+        weights = weights / total if abs(total) > size / 10 else np.abs(weights) / size
+        return list(zip(rows.tolist(), (term.amount * weights).tolist(), strict=True))
+
+    def _shares(self, name: str, row: int) -> tuple[IntArray, Doubles]:
+        if (name, row) not in self._parts:
+            model, query = self._bundle.models[name], self._query
+            encoder = model.encoder
+            vectors = model.embeddings.vectors[[row]]
+            parts = encoder.explain(query.history, query.now, vectors) if isinstance(encoder, Explains) else None
+            self._parts[name, row] = parts
+        parts = self._parts[name, row]
+        return (np.empty(0, dtype=np.int32), np.empty(0)) if parts is None else (parts.rows, parts.shares[0])
+
+
+def _cosines(vectors: FloatArray, likes: IntArray, row: int) -> tuple[IntArray, Doubles]:
+    """The liked items that the model knows, and how alike each is to the item in `row`."""
+    lengths = np.linalg.norm(vectors[likes], axis=1)
+    likes, lengths = likes[lengths > 0], lengths[lengths > 0]
+    return likes, (vectors[likes] @ vectors[row]).astype(np.float64) / lengths
+
+
+def _with_second_calls(recommender: Recommender, slate: Slate, rules: SlateRules | None, whys: list[Why]) -> list[Why]:
+    total: dict[int, float] = {}
+    for why in whys:
+        for reason in why.reasons:
+            if reason.row is not None:
+                total[reason.row] = total.get(reason.row, 0.0) + abs(reason.contribution)
+    without: dict[tuple[int, int], float] = {}
+    for row in sorted(total, key=lambda row: (-total[row], row))[:MAX_WITHOUT]:
+        query = replace(slate.query, history=_left_out(slate.query.history, row), vectors={})
+        second = recommender.recommend(query, rules)
+        for at, score in enumerate(_scores_of(slate.slots, recommender, second)):
+            if score is not None:
+                without[at, row] = score
+    return [
+        replace(
+            why,
+            reasons=tuple(
+                reason if reason.row is None else replace(reason, without=without.get((at, reason.row)))
+                for reason in why.reasons
+            ),
+        )
+        for at, why in enumerate(whys)
+    ]
+
+
+def _scores_of(slots: Sequence[Slot], recommender: Recommender, slate: Slate) -> list[float | None]:
+    """The scores that these slots have in another answer, None where they are no candidates there."""
+    by_label = {
+        label: dict(zip(each.rows.tolist(), each.scores.tolist(), strict=True))
+        for label, each in slate.candidates.items()
+    }
+    if recommender.ranker is None or RANKER in slate.failed:
+        return [by_label.get(slot.source, {}).get(slot.row) for slot in slots]
+    rows, scores = united({label: each for label, each in slate.candidates.items() if label != NEW})
+    ranked: dict[int, float] = {}
+    if len(rows):
+        ranked = dict(zip(rows.tolist(), recommender.ranker.rank(slate.query, rows, scores).tolist(), strict=True))
+    return [(by_label.get(NEW, {}) if slot.source == NEW else ranked).get(slot.row) for slot in slots]
+
+
+def _left_out(history: History, row: int) -> History:
+    kept = history.rows != row
+    return History(history.rows[kept], history.weights[kept], history.times[kept])

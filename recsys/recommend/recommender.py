@@ -36,6 +36,7 @@ from recsys.recommend.guarded_slate import GuardedSlateRules, SlateRulesGuard
 from recsys.recommend.request import Request
 from recsys.recommend.trace import RequestTrace, Step
 
+RANKER = "ranker"
 TRIED = 20  # candidates for a place: when the business rules refuse so many, the fallback knows better what they take
 
 
@@ -43,16 +44,21 @@ TRIED = 20  # candidates for a place: when the business rules refuse so many, th
 class Slate:
     """Slots best first, without duplicates, and how they came about.
 
+    query: as answered, with its vectors; candidates: what of each source's proposals may be shown; drafted_from: the
+    answers that an experiment made this one of.
     fallback_reason is None when the variant's own sources filled the list; shortfall is None when all k slots are
     filled; failed names the parts that contributed nothing, see `RequestTrace`.
     """
 
     slots: tuple[Slot, ...]
+    query: Query
+    candidates: Mapping[str, Candidates]
     variant: str
     fallback_reason: str | None
     shortfall: str | None
     failed: tuple[str, ...]
     trace: tuple[Step, ...]
+    drafted_from: tuple["Slate", ...] = ()
 
     @property
     def degraded(self) -> bool:
@@ -93,10 +99,10 @@ class Recommender:
             self._sources[label], self._shares[label] = (source, breakers.of(f"source {label}")), part.share
         self._new: Source | None = extensions.build("sources", NEW, bundle, {}) if self._new_share else None
         self._new_breaker = breakers.of(f"source {NEW}")
-        self._ranker = ranker
+        self.ranker = ranker
         if ranker is None and params.ranker is not None:
-            self._ranker = extensions.build("rankers", params.ranker.name, bundle, params.ranker.config)
-        self._ranker_breaker = breakers.of("ranker")
+            self.ranker = extensions.build("rankers", params.ranker.name, bundle, params.ranker.config)
+        self._ranker_breaker = breakers.of(RANKER)
         rules = {rule.name: extensions.build("rules", rule.name, bundle, rule.config) for rule in params.rules}
         self._eligibility = Eligibility(bundle, rules, breakers)
         self._rules_guard = SlateRulesGuard(len(bundle.catalogue), breakers)
@@ -119,7 +125,7 @@ class Recommender:
         while True:
             proposals = self._propose(request, n)
             # before the slots are dealt: otherwise seen favourites would eat their own source's share
-            allowed = self._eligibility.filter(request, proposals)
+            request.candidates = allowed = self._eligibility.filter(request, proposals)
             ordered = self._order(request, allowed, wanted)
             slots = self._arrange(request, pinned + self._reserve_new_items(request, ordered))
             exhausted = n >= n_items or max([len(proposal.rows) for proposal in proposals.values()]) < n
@@ -184,12 +190,12 @@ class Recommender:
     def _order(self, request: Request, allowed: Mapping[str, Candidates], depth: int) -> list[Slot]:
         """The best `depth` candidates, by the ranker or else dealt by share; boosts count before the cut."""
         query, rules, slots = request.query, request.rules, None
-        if self._ranker is not None:
-            rank = partial(ranked, query, allowed, self._ranker, depth, rules)
+        if self.ranker is not None:
+            rank = partial(ranked, query, allowed, self.ranker, depth, rules)
             slots = request.trace.call_or_default(self._ranker_breaker, rank, None)
         if slots is None:
             slots = interleave_by_share(apply_boosts(query, allowed, rules), self._shares, depth)
-        request.trace.step("rank" if self._ranker else "mix", len(slots))
+        request.trace.step("rank" if self.ranker else "mix", len(slots))
         return slots
 
     def _reserve_new_items(self, request: Request, slots: list[Slot]) -> list[Slot]:
@@ -202,6 +208,7 @@ class Recommender:
         proposal = request.trace.call_or_default(self._new_breaker, propose, NO_CANDIDATES)
         request.trace.step(self._new_breaker.part, len(proposal.rows))
         new = self._eligibility.filter(request, {NEW: proposal})[NEW]
+        request.candidates = {**request.candidates, NEW: new}
         return reserve_new_items(slots, new, NEW, self._new_share, query)
 
     def _pinned(self, request: Request) -> list[Slot]:
@@ -247,7 +254,8 @@ class Recommender:
             n_allowed = self._fallback.n_allowed(request) if caps and request.rules else 0
             if n_allowed > len(slots):
                 shortfall += f"; the caps of the business rules leave out {n_allowed - len(slots)} more"
-        return Slate(tuple(slots), self.variant, reason, shortfall, tuple(trace.failed), tuple(trace.steps))
+        parts = (tuple(trace.failed), tuple(trace.steps))
+        return Slate(tuple(slots), request.query, request.candidates, self.variant, reason, shortfall, *parts)
 
 
 def _part_missing(trace: RequestTrace) -> str | None:

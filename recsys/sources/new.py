@@ -27,8 +27,7 @@ class New:
         self._rows = np.flatnonzero(catalogue.new & catalogue.available).astype(np.int32)
         # in the order of the catalogue, items of the same age would always stand in the same order
         np.random.default_rng(0).shuffle(self._rows)
-        names = (name for name, model in bundle.models.items() if item_tower.knows_content(model.embeddings))
-        self._model = next(names, None)
+        self._model = item_tower.content_model(bundle.models)
         if self._model is None:
             self._first_seen = catalogue.first_seen[self._rows]
         else:

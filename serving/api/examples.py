@@ -85,6 +85,7 @@ ANSWER: dict[str, Any] = {
             "propensity": None,
             "team": None,
             "reasons": [],
+            "factors": {},
         }
     ],
     "meta": {

@@ -141,19 +141,27 @@ class SimilarRequest(RequestModel):
 
 
 class Reason(BaseModel):
-    """One part of why an item is shown; the shares of its reasons add up to its score."""
+    """One part of an item's score; the contributions of all its reasons add up to the score."""
 
     kind: Annotated[
         str,
         Field(
-            description="history: an item of the history adds `share` to the score; candidate: the same, to the score "
-            "by which a learned ranker got to choose; else the source, which has a reason of its own"
+            description="history: an item of the user's history; feature: a feature of the ranker; others: all smaller "
+            "parts together; else the source that put the item here for a reason of its own, such as popular"
         ),
     ]
-    item_id: Annotated[str | None, Field(description="of the history; null with a share: all others together")]
-    title: str | None
-    share: Annotated[float | None, Field(description="what it adds to the score")]
-    without: Annotated[float | None, Field(description="the score, had the user never met this item")]
+    item_id: Annotated[str | None, Field(description="of the history")] = None
+    title: str | None = None
+    feature: Annotated[str | None, Field(description="of the ranker, such as recent_demand; base: without any")] = None
+    contribution: Annotated[float, Field(description="what it adds to the score")]
+    share: Annotated[float | None, Field(description="the same as contribution", deprecated=True)] = None
+    without: Annotated[
+        float | None,
+        Field(
+            description="the score in a second call without this item in the history; null: the item would not be a "
+            "candidate then, or the part is not among the ten items of the history that contribute most to the list"
+        ),
+    ] = None
 
 
 class Item(BaseModel):
@@ -178,7 +186,10 @@ class Item(BaseModel):
         float | None, Field(description="the probability of this item in this place; null where nothing explores")
     ] = None
     team: Annotated[str | None, Field(description="which of two interleaved variants put it here: a or b")] = None
-    reasons: Annotated[list[Reason], Field(description="the largest share first; empty without options.explain")]
+    reasons: Annotated[list[Reason], Field(description="the largest contribution first; empty without options.explain")]
+    factors: Annotated[
+        dict[str, float], Field(description="with options.explain: their product is the score, where it is a product")
+    ] = {}
 
 
 class Experiment(BaseModel):

@@ -8,6 +8,7 @@ from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query, SlateRules
 from recsys.experiments.online.config import Arm
 from recsys.filters.masks import Filters
+from recsys.recommend import explanations
 from recsys.recommend.circuit_breaker import CircuitBreakers
 from recsys.recommend.recommender import Recommender, Slate
 from recsys.recommend.trace import RequestTrace
@@ -102,7 +103,8 @@ class Engine:
             slate, teams = trace.call_or_default(self._interleaving, deal, undealt, optional=False)
         items = self._presenter.items(slate, query, len(shown_ids), propensities, teams)
         if request.options.explain:
-            trace.call_or_default(self._reasons, partial(self._presenter.explain, items, slate, query), None)
+            explain = partial(explanations.explain, self._recommenders, slate, rules)
+            self._presenter.explain(items, trace.call_or_default(self._reasons, explain, []))
         failed = [*slate.failed, *trace.failed, *(["store"] if user.failed else [])]
         meta = self._meta(slate, query, failed, rules_version, started)
         return Draft(items=items, meta=meta, warnings=warnings)

@@ -22,4 +22,4 @@ def explored(
     wider = replace(query, k=settings.pool, exclude=np.concatenate([query.exclude, shown]))
     pool = recommender.recommend(wider, rules).slots
     found = explore([*answer.slots, *pool], len(answer.slots), settings, zlib.crc32(request_id.encode()))
-    return replace(answer, slots=tuple(found.slots)), found.propensities
+    return replace(answer, slots=tuple(found.slots), drafted_from=(answer,)), found.propensities

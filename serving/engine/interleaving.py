@@ -20,5 +20,7 @@ def interleaved(
     first, last = ([str(slot.row) for slot in each.slots] for each in (answer, other))
     drafted = team_draft(first, last, query.k, zlib.crc32(request_id.encode()))
     failed = tuple(dict.fromkeys((*answer.failed, *other.failed)))
-    dealt = replace(answer, slots=tuple(slots[int(row)] for row, _ in drafted), failed=failed)
+    dealt = replace(
+        answer, slots=tuple(slots[int(row)] for row, _ in drafted), failed=failed, drafted_from=(answer, other)
+    )
     return dealt, [team for _, team in drafted]

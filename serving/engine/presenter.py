@@ -5,7 +5,6 @@ from functools import lru_cache
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
-from recsys.recommend import explanations
 from recsys.recommend.explanations import Why
 from recsys.recommend.recommender import Slate
 from serving.api.schemas import Item, Reason
@@ -53,24 +52,29 @@ class Presenter:
             )
         return items
 
-    def explain(self, items: list[Item], slate: Slate, query: Query) -> None:
-        """Give the items of the slate their reasons."""
-        for item, why in zip(items, explanations.slots(self._bundle, slate.variant, query, slate.slots), strict=True):
-            item.reasons = self._reasons(why)
+    def explain(self, items: list[Item], whys: list[Why]) -> None:
+        """Give the items of an answer their reasons; none were found where the part that finds them failed."""
+        for item, why in zip(items, whys, strict=False):
+            item.reasons, item.factors = self._reasons(why), dict(why.factors)
 
     def _reasons(self, why: Why) -> list[Reason]:
-        if not why.parts:
-            return [Reason(kind=why.kind, item_id=None, title=None, share=None, without=None)]
-        kind = why.kind if why.factor is not None else "candidate"
-        factor = 1.0 if why.factor is None else why.factor
         reasons = []
-        for part in why.parts[:PARTS]:
-            item_id, title, _ = self._item(part.row)
-            without = None if part.without is None else part.without * factor
-            reasons.append(Reason(kind=kind, item_id=item_id, title=title, share=part.share * factor, without=without))
-        if rest := why.parts[PARTS:]:
-            share = sum(part.share for part in rest) * factor
-            reasons.append(Reason(kind=kind, item_id=None, title=None, share=share, without=None))
+        for each in why.reasons[:PARTS]:
+            item_id, title = self._item(each.row)[:2] if each.row is not None else (None, None)
+            reasons.append(
+                Reason(
+                    kind=each.kind,
+                    item_id=item_id,
+                    title=title,
+                    feature=each.feature,
+                    contribution=each.contribution,
+                    share=each.contribution,
+                    without=each.without,
+                )
+            )
+        if others := why.reasons[PARTS:]:
+            rest = sum(each.contribution for each in others)
+            reasons.append(Reason(kind="others", contribution=rest, share=rest))
         return reasons
 
     def _read(self, row: int) -> tuple[str, str, list[str]]:

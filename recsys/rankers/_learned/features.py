@@ -32,6 +32,18 @@ def names(models: Sequence[str]) -> dict[str, int]:
     return {f"{model}_{name}": sense for model in models for name, sense in OF_A_MODEL.items()} | OF_ITEM_AND_USER
 
 
+def split(feature: str) -> tuple[str | None, str]:
+    """The model that a feature is of, None for one of the item or the user, and what it is of it.
+
+    >>> split("als_long_times_recent"), split("recent_share")
+    (('als_long', 'times_recent'), (None, 'recent_share'))
+    """
+    for name in OF_A_MODEL:
+        if feature.endswith(f"_{name}") and feature not in OF_ITEM_AND_USER:
+            return feature.removesuffix(f"_{name}"), name
+    return None, feature
+
+
 class RankingFeatures:
     """The features of one bundle's items, for the models named."""
 

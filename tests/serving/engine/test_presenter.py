@@ -27,14 +27,14 @@ def explained(client: TestClient, session: list[dict[str, Any]], **body: Any) ->
 
 
 @pytest.mark.parametrize("variant", ["als", "als_recent"])
-def test_the_shares_of_the_reasons_add_up_to_the_score(client: TestClient, variant: str) -> None:
+def test_the_contributions_of_the_reasons_add_up_to_the_score(client: TestClient, variant: str) -> None:
     items = explained(client, SESSION, variant=variant)
     assert len(items) == 5
     for item in items.values():
         assert {reason["kind"] for reason in item["reasons"]} == {"history"}
-        assert sum(reason["share"] for reason in item["reasons"]) == pytest.approx(item["score"], abs=1e-5)
-        shares = [reason["share"] for reason in item["reasons"]]
-        assert shares == sorted(shares, reverse=True)
+        assert sum(reason["contribution"] for reason in item["reasons"]) == pytest.approx(item["score"], abs=1e-5)
+        sizes = [abs(reason["contribution"]) for reason in item["reasons"]]
+        assert sizes == sorted(sizes, reverse=True)
         assert {reason["item_id"] for reason in item["reasons"]} == {event["item_id"] for event in SESSION}
         assert item["reasons"][0]["title"].startswith("Title of ")
 
@@ -54,12 +54,13 @@ def test_many_reasons_are_summed_up(client: TestClient, monkeypatch: pytest.Monk
     monkeypatch.setattr(presenter, "PARTS", 2)
     for item in explained(client, SESSION).values():
         assert [reason["item_id"] is None for reason in item["reasons"]] == [False, False, True]
-        assert sum(reason["share"] for reason in item["reasons"]) == pytest.approx(item["score"], abs=1e-5)
+        assert sum(reason["contribution"] for reason in item["reasons"]) == pytest.approx(item["score"], abs=1e-5)
 
 
 def test_what_is_popular_has_that_for_a_reason(client: TestClient) -> None:
     for item in explained(client, []).values():
-        assert item["reasons"] == [{"kind": "popular", "item_id": None, "title": None, "share": None, "without": None}]
+        (reason,) = item["reasons"]
+        assert (reason["kind"], reason["item_id"], reason["contribution"]) == ("popular", None, item["score"])
 
 
 def test_nobody_is_told_reasons_unasked(client: TestClient) -> None:
