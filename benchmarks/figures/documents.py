@@ -14,7 +14,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         training.results, training.scale, training.pipeline, training.peers, training.new_items,
         training.content_cost, training.overhead, training.allow_repeat, training.calibration,
         serving.cache, serving.rules, serving.stores, serving.load, serving.serving, serving.faults,
-        serving.experiments, serving.story,
+        serving.experiments, serving.story, serving.structure,
     )
 }  # fmt: skip
 MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
