@@ -8,7 +8,7 @@ import os
 
 import recsys  # noqa: F401  # isort: skip  # first: it selects the CPU kernels before the API loads numpy
 
-# Read once by OpenMP, BLAS, faiss and polars when they are imported: two workers of two threads each answered 29-149
-# requests a second on two cores, two workers of one thread each 414-1,488.
+# Here, because OpenMP, BLAS, faiss and polars read them once, when they are imported: two workers of two threads each
+# answered 29-149 requests a second on two cores, two workers of one thread each 414-1,488.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ.setdefault(_name, "1")

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
+from serving import process
 from serving.api import errors
 from serving.live.background import Background
 from serving.metrics import Measured
@@ -28,6 +29,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        process.prepare(background.assigner.provider)
         running = asyncio.create_task(background.run())
         yield
         running.cancel()

@@ -15,6 +15,7 @@ from recsys.experiments.online import exploration
 from recsys.experiments.online.assignment import Subject, arm_of, assign_one, bucket
 from recsys.experiments.online.config import Experiments, Explore
 from recsys.simulator.shoppers import Shoppers
+from serving import process
 from serving.engine.arms import ArmAssigner, ExperimentsFile
 
 
@@ -109,6 +110,7 @@ def speed(n: int = 20_000) -> dict[str, Any]:
     FOLDER.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"experiments": {"home": {"arms": ARMS}}}))
     assigner, now = ArmAssigner(ExperimentsFile(file)), datetime.now(UTC)
+    process.prepare(assigner.provider)
     plain, hooked = [], []
     for _ in range(5):
         started = time.process_time()

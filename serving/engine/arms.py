@@ -128,12 +128,15 @@ class ExperimentsFile:
 
 
 class ArmAssigner:
-    """Asks the provider for every running experiment, in the order of the file; the first arm is the request's."""
+    """Asks for every running experiment, in the order of the file; the first arm is the request's.
+
+    What answers is the provider that OpenFeature has for `DOMAIN`: `serving/process.py` gives it `provider`.
+    """
 
     def __init__(self, experiments_file: ExperimentsFile, provider: str = "") -> None:
         """Raises ParamsError: "RECSYS_FLAG_PROVIDER 'x:y': ..."."""
         self._following = experiments_file
-        api.set_provider(_provider(provider) if provider else HashBucketProvider(experiments_file), domain=DOMAIN)
+        self.provider = _provider(provider) if provider else HashBucketProvider(experiments_file)
         self._client = api.get_client(DOMAIN)
 
     @property

@@ -7,7 +7,6 @@ engine is freed when the last request that holds it ends. Every worker process f
 import asyncio
 import logging
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 from recsys.bundle import releases
@@ -26,15 +25,10 @@ RETRY_SECONDS = 2.0
 RETRY_SECONDS_AT_MOST = 60.0  # while another bundle serves: each try hashes the refused one again
 
 
-def build_engine(bundle: Bundle) -> Engine:
-    """An engine of this version."""
-    return Engine(bundle, version("recsys"))
-
-
 class ReleaseWatcher:
     """`engine` is what is served, None until there is something; `reason` says why the current release is not it."""
 
-    def __init__(self, settings: Settings, build: Callable[[Bundle], Engine] = build_engine) -> None:
+    def __init__(self, settings: Settings, build: Callable[[Bundle], Engine]) -> None:
         self._settings = settings
         self._build = build
         self._state = settings.releases / releases.STATE

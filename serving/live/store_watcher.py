@@ -4,7 +4,6 @@ Every worker asks the store by itself; nothing is passed between workers.
 """
 
 import asyncio
-import gc
 import logging
 import time
 from dataclasses import replace
@@ -12,6 +11,7 @@ from importlib.metadata import version
 
 from recsys.bundle.bundle import Bundle
 from recsys.recommend.circuit_breaker import CircuitBreakers
+from serving import process
 from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.engine import Engine
 from serving.engine.overlay import StoreOverlay
@@ -46,7 +46,7 @@ class StoreWatcher:
         if self.now.version != overlay.version:
             engine.mark(self.now.items.values())
         if before is None or before.base is not bundle:
-            _spare_the_collector()
+            process.spare_the_collector()
         return engine
 
     async def follow(self, store: Store, live: ReleaseWatcher) -> None:
@@ -108,10 +108,3 @@ def _tells_more(item: Item, before: Item | None, serving: Engine | None) -> bool
     if before is None and (serving is None or not serving.knows(item.item_id)):
         return True
     return replace(item, available=None) != replace(before or Item(item.item_id), available=None)
-
-
-def _spare_the_collector() -> None:
-    """Looking for garbage among all that was loaded stops the worker for 0.1 s; it is done once, and not again."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()

@@ -4,7 +4,6 @@ A commit costs one or two waits for the disk, however many events it holds: 32 c
 """
 
 import asyncio
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -19,9 +18,6 @@ from serving.stores.writes import Write
 
 T = TypeVar("T")
 
-# Each statement gives the interpreter away, and a busy event loop keeps it for this long: with Python's 5 ms the thread
-# committed 150 to 230 single events a second beside such a loop, with 0.5 ms 950 to 1,650.
-SWITCH_SECONDS = 0.0005
 MAX_ROWS = 2000  # in one commit, so that a caller with one event does not wait for ever
 
 
@@ -46,7 +42,6 @@ class Writer:
         self._connection: apsw.Connection | None = None
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
-        sys.setswitchinterval(SWITCH_SECONDS)
         self._thread.start()
 
     async def write(self, write: Callable[[], Write[T]], rows: int = 1) -> T:

@@ -1,12 +1,20 @@
 """What clients get: lists, and where they come from."""
 
+import gc
+import os
+import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
+from openfeature import api
 
+from serving.app import create_app
+from serving.settings import Settings
 from tests.support import bundles
+from tests.support.apps import Start, until_ready
 
 
 def recommend(client: TestClient, **body: Any) -> dict[str, Any]:
@@ -131,3 +139,21 @@ def test_about(client: TestClient) -> None:
     assert about["variants"]["als_recent"]["ranker"] == "recency"
     assert about["models"]["als"]["dim"] == 3
     assert about["metrics"]["gate"] == "made by hand, nothing was measured"
+
+
+def test_only_starting_the_app_changes_the_process(
+    start: Start, bundle_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(sys, "setswitchinterval", lambda _: calls.append("switch interval"))
+    monkeypatch.setattr(gc, "freeze", lambda: calls.append("freeze"))
+    monkeypatch.setattr(api, "set_provider", lambda *_, **__: calls.append("provider"))
+    environment = dict(os.environ)
+    settings = Settings(bundle=bundle_folder)
+    create_app(settings)
+    assert calls == []
+    with start(settings) as client:
+        assert calls[:2] == ["switch interval", "provider"]
+        until_ready(client)
+    assert calls[2:] == ["freeze"]
+    assert dict(os.environ) == environment

@@ -17,7 +17,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from recsys.bundle import bundle, releases, signing
-from recsys.bundle.bundle import MANIFEST, SIGNATURE
+from recsys.bundle.bundle import MANIFEST, SIGNATURE, Bundle
+from serving.engine.engine import Engine
 from serving.live import release_watcher
 from serving.live.release_watcher import ReleaseWatcher
 from serving.settings import Settings
@@ -110,9 +111,13 @@ def test_an_error_nobody_expected_is_logged_and_not_shown(
 # ---- one release after another
 
 
+def engine_of(bundle: Bundle) -> Engine:
+    return Engine(bundle, "0")
+
+
 @asynccontextmanager
 async def following(settings: Settings) -> AsyncIterator[ReleaseWatcher]:
-    served = ReleaseWatcher(settings)
+    served = ReleaseWatcher(settings, engine_of)
     task = asyncio.create_task(served.follow())
     yield served
     task.cancel()
@@ -236,5 +241,5 @@ def test_tries_become_rarer_while_another_bundle_serves(
     monkeypatch.setattr(release_watcher, "RETRY_SECONDS", 2.0)
     releases.promote(bundle_folder, tmp_path)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(ReleaseWatcher(Settings(releases=tmp_path)).follow())
+        asyncio.run(ReleaseWatcher(Settings(releases=tmp_path), engine_of).follow())
     assert waits == [float("inf"), 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60]
