@@ -39,6 +39,9 @@ docs: setup ## build the site of the documents in build/site; strict, and nothin
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 	@echo "look at it: python -m http.server --bind 127.0.0.1 --directory build/site"
 
+coverage: setup ## run all tests and count the lines and branches they run; writes the table of docs/quality.md
+	python -m benchmarks.coverage
+
 results: setup ## run every data set from scratch and write the results table of the README
 	python -m benchmarks.results
 
@@ -64,4 +67,4 @@ lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 clean: ## delete everything the pipeline made (not releases/, not .venv)
 	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp
 
-.PHONY: help setup demo test lint serve notebooks docs results figures check-figures story image lock clean
+.PHONY: help setup demo test lint serve notebooks docs coverage results figures check-figures story image lock clean
