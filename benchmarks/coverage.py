@@ -1,7 +1,6 @@
 """Which lines and branches the tests run: writes benchmarks/results/coverage.json and the table of docs/quality.md.
 
-    python -m benchmarks.coverage            all tests, measured
-    python -m benchmarks.coverage --table    only write the table again from the results file
+    python -m benchmarks.coverage
 
 Processes that tests start (stages of the pipeline, servers) count, see `tool.coverage` in pyproject.toml.
 """
@@ -15,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import provenance
-from recsys.output import write_text
+from benchmarks.figures import documents
 
-PAGE = provenance.TOP / "docs" / "quality.md"
-RESULT = provenance.RESULTS / "coverage.json"
-BEGIN, END = "<!-- coverage: written by make coverage -->", "<!-- end of coverage -->"
+MEASURES = ["recsys", "serving"]
 COUNTS = {
     "lines": "num_statements",
     "covered_lines": "covered_lines",
@@ -54,38 +51,7 @@ def by_package(files: dict[str, Any]) -> dict[str, Any]:
     return {"all": total, "packages": dict(sorted(packages.items()))}
 
 
-def table(measured: dict[str, Any]) -> str:
-    """Markdown: a row for each package, and the sum."""
-    origin = measured["provenance"]
-    lines = [
-        f"Commit `{origin['commit'][:7]}`, {origin['date']}, `{origin['command']}`:",
-        "",
-        "| package | lines | run by a test | branches | taken by a test |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for name, counts in [*measured["packages"].items(), ("**all**", measured["all"])]:
-        lines_run = share(counts["covered_lines"], counts["lines"])
-        branches_taken = share(counts["covered_branches"], counts["branches"])
-        lines.append(f"| {name} | {counts['lines']} | {lines_run} | {counts['branches']} | {branches_taken} |")
-    return "\n".join(lines)
-
-
-def share(part: int, whole: int) -> str:
-    """In percent, rounded down: 100 % means all."""
-    return f"{int(1000 * part / whole) / 10:.1f} %" if whole else ""
-
-
-def write_table() -> None:
-    """Put the table between its markers."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    measured = json.loads(RESULT.read_text(encoding="utf-8"))
-    write_text(PAGE, f"{before}{BEGIN}\n{table(measured)}\n{END}{after}")
-
-
 if __name__ == "__main__":
-    if "--table" not in sys.argv[1:]:
-        described = provenance.describe()
-        provenance.write("coverage", described, measure())
-    write_table()
+    described = provenance.describe()
+    provenance.write("coverage", described, measure())
+    documents.write()

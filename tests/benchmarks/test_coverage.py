@@ -1,28 +1,26 @@
-"""The table of docs/quality.md is the one that the measured file gives."""
+"""Coverage is counted by package, and only when all tests pass."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from benchmarks import coverage
-
-MEASURED = {
-    "provenance": {"commit": "0123456789", "date": "2026-11-20", "command": "python -m benchmarks.coverage"},
-    "all": {"lines": 1001, "covered_lines": 1000, "branches": 10, "covered_branches": 5},
-    "packages": {"recsys": {"lines": 1001, "covered_lines": 1000, "branches": 0, "covered_branches": 0}},
-}
+from benchmarks import coverage, provenance
+from benchmarks.figures import quality
 
 
-def test_the_page_shows_what_was_measured() -> None:
-    shown = coverage.PAGE.read_text(encoding="utf-8").split(coverage.BEGIN)[1].split(coverage.END)[0].strip()
-    measured = json.loads(coverage.RESULT.read_text(encoding="utf-8")) if coverage.RESULT.is_file() else None
-    assert shown == (coverage.table(measured) if measured else "Not measured yet.")
-
-
-def test_a_row_for_each_package_and_nothing_is_rounded_up_to_all() -> None:
-    *_, package, total = coverage.table(MEASURED).splitlines()
-    assert package == "| recsys | 1001 | 99.9 % | 0 |  |"
-    assert total == "| **all** | 1001 | 99.9 % | 10 | 50.0 % |"
+def test_a_row_for_each_package_and_nothing_is_rounded_up_to_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = {"num_statements": 1001, "covered_lines": 1000, "num_branches": 0, "covered_branches": 0}
+    measured = coverage.by_package({"recsys/data/a.py": {"summary": summary}, "recsys/cli.py": {"summary": summary}})
+    monkeypatch.setattr(provenance, "RESULTS", tmp_path)
+    assert quality.coverage() == "Not measured yet."
+    provenance.write("coverage", provenance.describe(), measured, tmp_path)
+    lines = quality.coverage().splitlines()
+    assert "| recsys/data | 1001 | 99.9 % | 0 |  |" in lines
+    assert "| **all** | 2002 | 99.9 % | 0 |  |" in lines
+    assert json.loads((tmp_path / "coverage.json").read_text())["all"]["covered_lines"] == 2000
 
 
 def test_a_run_that_fails_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
