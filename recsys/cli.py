@@ -13,6 +13,7 @@ from recsys.bundle import releases
 from recsys.bundle.bundle import MANIFEST, SIGNATURE, read_manifest
 from recsys.errors import ParamsError, reports_errors
 from recsys.experiments.analysis import cli
+from recsys.store_schema import DEFAULT_URL, URL_VARIABLE
 
 app = typer.Typer(
     help="Tune models, choose a data set, promote and roll back releases, serve. The pipeline itself is `dvc repro`.",
@@ -71,9 +72,7 @@ def export(
     bundle: Annotated[Path | None, typer.Option(envvar="RECSYS_BUNDLE", help="else the current release")] = None,
     folder: Releases = Path("releases"),
     rules: Annotated[Path, typer.Option(envvar="RECSYS_RULES", help="the rules of the house")] = Path("rules.yaml"),
-    store: Annotated[
-        str, typer.Option(envvar="RECSYS_STORE_URL", help="who is forgotten there gets no list")
-    ] = "sqlite:///store/events.sqlite",
+    store: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="who is forgotten there gets no list")] = DEFAULT_URL,
 ) -> None:
     """Write the best items of all users; run it again after it was stopped, and it goes on from there."""
     from recsys.bundle.bundle import load

@@ -8,8 +8,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recsys.errors import ParamsError
+from recsys.store_schema import DEFAULT_URL
 from serving.api_keys import Key, parse
-from serving.stores.protocol import DEFAULT_URL
 
 PREFIX = "RECSYS_"
 DEVELOPMENT_SECRET = "for development only"

@@ -17,6 +17,7 @@ from benchmarks import provenance
 from benchmarks.serving import shop
 from benchmarks.serving.load import prepared, wrk
 from benchmarks.serving.server import running
+from recsys.store_schema import SQLITE
 
 CONNECTIONS, ROUNDS = 32, 3
 SCRIPT = """
@@ -58,7 +59,7 @@ def measure(folder: Path, workers: int) -> dict[str, Any]:
                 done = wrk(server.port, ["-s", str(script)], CONNECTIONS)
                 rates.setdefault(f"batches_of_{batch}", []).append(round(done.per_second * batch))
                 acknowledged += done.requests * batch
-    file = environment["RECSYS_STORE_URL"].removeprefix("sqlite:///")
+    file = environment["RECSYS_STORE_URL"].removeprefix(SQLITE)
     stored = next(apsw.Connection(file, flags=apsw.SQLITE_OPEN_READONLY).execute("SELECT count(*) FROM events"))[0]
     return {"events_per_second": rates, "acknowledged": acknowledged, "in_store": stored}
 

@@ -22,6 +22,7 @@ from benchmarks.serving import shop
 from benchmarks.serving.load import prepared
 from benchmarks.serving.server import Server, exposures_counted, running
 from benchmarks.serving.traffic import Traffic
+from recsys.store_schema import SQLITE
 
 RATE = 200.0
 
@@ -53,7 +54,7 @@ def once(seed: int) -> dict[str, Any]:
         environment = {"RECSYS_RELEASES": str(shop.releases()), **prepared(Path(name))}
         with running("serving", Path(name), 2, **environment) as server:
             answered, written, dropped = asyncio.run(_until_killed(server, random.Random(seed)))
-        file = environment["RECSYS_STORE_URL"].removeprefix("sqlite:///")
+        file = environment["RECSYS_STORE_URL"].removeprefix(SQLITE)
         stored = next(apsw.Connection(file).execute("SELECT count(*) FROM exposures"))[0]
     return {"answered": answered, "acknowledged": written, "stored": stored, "dropped": dropped}
 

@@ -28,6 +28,7 @@ from benchmarks.serving import shop
 from benchmarks.serving.place import Place, clean, pg_ctl, prepare, start_redis
 from benchmarks.serving.server import Server, running
 from benchmarks.serving.traffic import Reply, Traffic, recovered_after, summary
+from recsys.store_schema import SQLITE
 
 TOP = Path(__file__).parents[2]
 RATE, SOUND, BROKEN, AFTER = 200.0, 8.0, 10.0, 12.0
@@ -53,7 +54,7 @@ def source_slow(place: Place) -> Iterator[None]:
 @contextmanager
 def store_locked(place: Place) -> Iterator[None]:
     """Another process keeps the SQLite store locked."""
-    other = apsw.Connection(place.environment["RECSYS_STORE_URL"].removeprefix("sqlite:///"))
+    other = apsw.Connection(place.environment["RECSYS_STORE_URL"].removeprefix(SQLITE))
     other.set_busy_timeout(5000)
     other.execute("BEGIN EXCLUSIVE")
     try:

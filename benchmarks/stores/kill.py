@@ -27,9 +27,10 @@ import psycopg
 
 from benchmarks import provenance
 from benchmarks.stores import servers
+from recsys.store_schema import SQLITE
 from serving.stores import open_store
 from serving.stores.migrations import migrate
-from serving.stores.protocol import SQLITE, Event, StoreError
+from serving.stores.protocol import Event, StoreError
 
 SENDERS = 16
 NOW = 1_700_000_000.0

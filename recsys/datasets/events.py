@@ -7,7 +7,6 @@ Every event belongs to the user that identity merges say; guests whom no merge m
 store moves on all the time: `dvc repro --force fetch` takes a new copy. Its tables: `docs/stores.md`.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -22,23 +21,20 @@ from pydantic import BaseModel, ConfigDict
 
 from recsys.data.raw_tables import RawTables
 from recsys.errors import DataError, SourceUnreachableError
+from recsys.store_schema import DEFAULT_URL, POSTGRES, SQLITE, URL_VARIABLE, fingerprint, named, select_from
 
-STORE_URL = "RECSYS_STORE_URL"
-DEFAULT_URL = "sqlite:///store/events.sqlite"
-SQLITE = "sqlite:///"
 PART_ROWS = 500_000
 TIME = pl.Datetime("us", "UTC")
-EVENTS = """SELECT person, user_id, anonymous_id, item_id, event, value, timestamp FROM events
-    ORDER BY timestamp, event_id"""
 EVENT_COLUMNS = {
     "person": pl.String, "user_id": pl.String, "anonymous_id": pl.String, "item_id": pl.String, "event": pl.String,
     "value": pl.Float64, "timestamp": pl.Float64,
 }  # fmt: skip
-ITEMS = "SELECT item_id, title, text, categories, price, available, first_seen FROM items ORDER BY item_id"
+EVENTS = f"{select_from('events', *EVENT_COLUMNS)} ORDER BY timestamp, event_id"
 ITEM_COLUMNS = {
     "item_id": pl.String, "title": pl.String, "text": pl.String, "categories": pl.String, "price": pl.Float64,
     "available": pl.Boolean, "first_seen": pl.Float64,
 }  # fmt: skip
+ITEMS = f"{select_from('items', *ITEM_COLUMNS)} ORDER BY item_id"
 PARTS, PUT, EARLIER, EARLIER_ITEMS = "events-*.parquet", "items.parquet", "earlier.parquet", "earlier-items.parquet"
 
 Rows = Iterator[tuple[Any, ...]]
@@ -46,7 +42,7 @@ Select = Callable[[str], Rows]
 
 
 class Config(BaseModel):
-    """url: of the store; null: the variable RECSYS_STORE_URL (passwords belong there) or sqlite:///store/events.sqlite.
+    """url: of the store; null: the variable RECSYS_URL_VARIABLE (passwords belong there) or sqlite:///store/events.sqlite.
 
     guests: keep visitors without a user_id. earlier: a folder with interactions.parquet and items.parquet from before
     the store, such as a copy of data/tables; its rows come first, and its forgotten users are left out too.
@@ -63,10 +59,10 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
     """Copy events and items as they are at one moment; the seed plays no part.
 
     Raises:
-        SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_STORE_URL to the store of the API"
+        SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_URL_VARIABLE to the store of the API"
         DataError: the store cannot be read; "earlier/items.parquet: no such file ..."
     """
-    url = config.url or os.environ.get(STORE_URL) or DEFAULT_URL
+    url = config.url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
     with snapshot(url) as select:
         forgotten = Forgotten(select)
         items = pl.DataFrame(list(select(ITEMS)), ITEM_COLUMNS, orient="row", strict=False)
@@ -122,16 +118,16 @@ class Forgotten:
     """Who is forgotten: the store knows salted hashes and moments. `version` grows with each forgetting."""
 
     def __init__(self, select: Select) -> None:
-        ((self._salt,),) = select("SELECT salt FROM salt")
+        ((self._salt,),) = select(select_from("salt"))
         ((self.version,),) = select("SELECT coalesce(max(version), 0) FROM forgotten")
-        self._moments: dict[str, float] = dict(select("SELECT fingerprint, forgotten FROM forgotten"))
+        self._moments: dict[str, float] = dict(select(select_from("forgotten", "fingerprint", "forgotten")))
 
     def moment(self, ids: pl.Series) -> pl.Series:
         """When each of these was forgotten, UTC seconds, or null."""
         moments = {}
         if self._moments:
             for one in ids.drop_nulls().unique():
-                moments[one] = self._moments.get(hashlib.sha256(f"{self._salt}{one}".encode()).hexdigest())
+                moments[one] = self._moments.get(fingerprint(self._salt, one))
         return ids.replace_strict(moments, default=None, return_dtype=pl.Float64)
 
 
@@ -165,21 +161,23 @@ def snapshot(url: str) -> Iterator[Select]:
     """Every select sees the store as it was at the first one.
 
     Raises:
-        SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_STORE_URL to the store of the API"
+        SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_URL_VARIABLE to the store of the API"
         DataError: the store cannot be read.
     """
     try:
         if url.startswith(SQLITE):
             path = url.removeprefix(SQLITE)
             if not Path(path).is_file():
-                raise SourceUnreachableError(f"{path}: no such file; set {STORE_URL} to the store of the API")
+                raise SourceUnreachableError(f"{path}: no such file; set {URL_VARIABLE} to the store of the API")
             with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as file:
                 file.execute("BEGIN")
                 yield file.execute
+        elif not url.startswith(POSTGRES):
+            raise DataError(f"{named(url)}: wanted sqlite:///path or postgresql://...; correct {URL_VARIABLE}")
         else:
             with psycopg.connect(url) as server:
                 server.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 yield lambda statement: _streamed(server, statement)
     except (apsw.Error, psycopg.Error) as error:
         said = " ".join(str(error).split())
-        raise DataError(f"events store ({url.partition(':')[0]}): {said}; see docs/stores.md") from error
+        raise DataError(f"{named(url)}: {said}; see docs/stores.md") from error

@@ -22,9 +22,10 @@ import polars as pl
 from recsys.business_rules import schema
 from recsys.business_rules.slate import compiled
 from recsys.contracts import Query, SlateRules
-from recsys.datasets.events import DEFAULT_URL, SQLITE, Forgotten, snapshot
+from recsys.datasets.events import Forgotten, snapshot
 from recsys.errors import ParamsError, RecsysError
 from recsys.recommend.recommender import Recommender
+from recsys.store_schema import DEFAULT_URL, SQLITE
 
 BATCH_USERS = 5_000
 SCHEMA = {

@@ -3,7 +3,8 @@
 `open_store(url)` gives the one for the url; the tables are made by `python -m serving.stores migrate`.
 """
 
-from serving.stores.protocol import POSTGRES, SQLITE, Store, no_store
+from recsys.store_schema import POSTGRES, SQLITE
+from serving.stores.protocol import Store, no_store
 
 __all__ = ["open_store"]
 

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from recsys.errors import reports_errors
+from recsys.store_schema import DEFAULT_URL, URL_VARIABLE
 from serving.stores.migrations import migrate as apply
-from serving.stores.protocol import DEFAULT_URL
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -19,9 +19,7 @@ def stores() -> None:
 @app.command()
 @reports_errors
 def migrate(
-    url: Annotated[
-        str, typer.Option(envvar="RECSYS_STORE_URL", help="sqlite:///path or postgresql://...")
-    ] = DEFAULT_URL,
+    url: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="sqlite:///path or postgresql://...")] = DEFAULT_URL,
 ) -> None:
     """Bring the tables to the version that this code wants; does nothing when they are."""
     applied = apply(url)

@@ -10,7 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from serving.stores.protocol import POSTGRES, SQLITE, StoreError, no_store
+from recsys.store_schema import POSTGRES, SQLITE
+from serving.stores.protocol import StoreError, no_store
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (

@@ -8,11 +8,12 @@ import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor, conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from recsys.store_schema import fingerprint
 from serving.stores import checks, migrations, reads, statements
 from serving.stores.protocol import Event, Exposure, Item, Rejected, StoreError
 from serving.stores.reads import Rows
 from serving.stores.task_writer import Job, TaskWriter
-from serving.stores.writes import HOUR, Write, Writes, salted
+from serving.stores.writes import HOUR, Write, Writes
 
 T = TypeVar("T")
 
@@ -130,7 +131,7 @@ class PostgresStore:
 
     def fingerprint(self, user_id: str) -> str:
         """See `Store`."""
-        return salted(self._writes.salt, user_id)
+        return fingerprint(self._writes.salt, user_id)
 
     async def ping(self) -> None:
         """See `Store`."""

@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from recsys.errors import RecsysError
-
-DEFAULT_URL = "sqlite:///store/events.sqlite"
-SQLITE = "sqlite:///"
-POSTGRES = ("postgresql://", "postgres://")
+from recsys.store_schema import URL_VARIABLE, named
 
 
 class StoreError(RecsysError):
@@ -21,8 +18,7 @@ class StoreError(RecsysError):
 
 def no_store(url: str) -> StoreError:
     """The url names neither database."""
-    scheme = url.partition("//")[0]  # what follows may hold a password
-    return StoreError(f"store url {scheme!r}: wanted sqlite:///path or postgresql://...; correct RECSYS_STORE_URL")
+    return StoreError(f"{named(url)}: wanted sqlite:///path or postgresql://...; correct {URL_VARIABLE}")
 
 
 @dataclass(frozen=True, slots=True)

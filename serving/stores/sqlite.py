@@ -13,11 +13,12 @@ from typing import Any
 
 import apsw
 
+from recsys.store_schema import fingerprint
 from serving.stores import checks, migrations, reads, statements
 from serving.stores.protocol import Event, Exposure, Item, Rejected, StoreError
 from serving.stores.reads import Rows
 from serving.stores.writer import Writer, numbers
-from serving.stores.writes import HOUR, Writes, salted
+from serving.stores.writes import HOUR, Writes
 
 WRITE_WAIT_S = 5.0
 READ_WAIT_S = 0.1  # readers wait for no writer, only for the moment in which a file is recovered after a crash
@@ -118,7 +119,7 @@ class SqliteStore:
 
     def fingerprint(self, user_id: str) -> str:
         """See `Store`."""
-        return salted(self._writes.salt, user_id)
+        return fingerprint(self._writes.salt, user_id)
 
     async def ping(self) -> None:
         """See `Store`."""

@@ -1,5 +1,7 @@
 """The SQL, one text for both databases, with parameters $1, $2, ...; the tables: `serving/stores/migrations.py`."""
 
+from recsys.store_schema import EVENT_COLUMNS, ITEM_COLUMNS, select_from
+
 # Whose it is: 'u:' and the user_id, or 'a:' and the anonymous_id of a guest whom no merge has made a user.
 _WHO = """coalesce('u:' || CAST({user} AS TEXT), (SELECT 'u:' || user_id FROM identities
     WHERE anonymous_id = CAST({guest} AS TEXT)), 'a:' || CAST({guest} AS TEXT))"""
@@ -44,11 +46,10 @@ REMEMBER_HASH = """INSERT INTO forgotten (fingerprint, forgotten, version)
     VALUES ($1, $2, (SELECT coalesce(max(version), 0) + 1 FROM forgotten))
     ON CONFLICT (fingerprint) DO UPDATE SET forgotten = excluded.forgotten, version = excluded.version"""
 
-EVENT = "event_id, user_id, anonymous_id, item_id, event, value, timestamp, request_id, received"
+EVENT = ", ".join(EVENT_COLUMNS)
 HISTORY = f"""SELECT {EVENT} FROM events WHERE person = {_WHO.format(user="$1", guest="$2")}
     ORDER BY timestamp DESC, event_id DESC LIMIT CAST($3 AS BIGINT)"""
-ITEMS = """SELECT version, item_id, title, text, categories, price, available, first_seen FROM items
-    WHERE version > $1 ORDER BY version"""
+ITEMS = f"{select_from('items', 'version', *ITEM_COLUMNS)} WHERE version > $1 ORDER BY version"
 RECENT = "SELECT item_id, event, CAST(sum(n) AS BIGINT) FROM item_hours WHERE hour >= $1 GROUP BY item_id, event"
-FORGOTTEN = "SELECT version, fingerprint FROM forgotten WHERE version > $1 ORDER BY version"
-SALT = "SELECT salt FROM salt"
+FORGOTTEN = f"{select_from('forgotten', 'version', 'fingerprint')} WHERE version > $1 ORDER BY version"
+SALT = select_from("salt")

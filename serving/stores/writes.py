@@ -5,7 +5,6 @@ execution returned, and returns its result. A store runs the writes of many call
 run one again, so nothing but SQL happens in it.
 """
 
-import hashlib
 import json
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from recsys.store_schema import fingerprint
 from serving.stores.protocol import Event, Exposed, Exposure, Item, Rejected
 from serving.stores.statements import (
     ADD_EVENT,
@@ -35,11 +35,6 @@ Write = Generator[tuple[str, Rows], list[Rows], T]
 HOUR = 3600
 
 
-def salted(salt: str, user_id: str) -> str:
-    """The fingerprint that stays of a user who was forgotten."""
-    return hashlib.sha256(f"{salt}{user_id}".encode()).hexdigest()
-
-
 class Writes:
     """Builds the writes of one store; `salt` is the store's own."""
 
@@ -48,7 +43,7 @@ class Writes:
 
     def fingerprint(self, user_id: str | None) -> str | None:
         """Salted hash of an id."""
-        return None if user_id is None else salted(self.salt, user_id)
+        return None if user_id is None else fingerprint(self.salt, user_id)
 
     def add_events(self, events: Sequence[Event]) -> Write[list[bool]]:
         """True for each new event; in a fixed order, so that two processes cannot wait for each other."""

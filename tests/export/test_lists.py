@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from recsys.contracts import Query
-from recsys.datasets.events import DEFAULT_URL
 from recsys.errors import RecsysError
 from recsys.export import lists as export
 from recsys.export.lists import Lists
 from recsys.recommend.recommender import Recommender
+from recsys.store_schema import DEFAULT_URL
 from serving.stores import open_store
 from tests.support import bundles
 from tests.support.apps import new_store
@@ -65,7 +65,7 @@ def test_a_list_made_without_a_part_is_not_written(two: list[Recommender], tmp_p
         def propose(self, query: Query, n: int) -> None:
             raise ValueError("broken")
 
-    broken._sources["als"] = Raising()  # type: ignore[assignment]
+    broken._sources["als"] = (Raising(), broken._sources["als"][1])  # type: ignore[assignment]
     with pytest.raises(RecsysError, match="variant 'als': source als failed for user 'anna'; a list without it"):
         Lists(broken, K).write(target(broken, str(tmp_path / "lists.csv"), "lists"))
     assert not (tmp_path / "lists.csv").exists()
@@ -75,7 +75,7 @@ def test_the_command_can_be_killed_and_run_again(two: list[Recommender], tmp_pat
     """Killed for real, in the middle: batches of one user, and the last one is waited for."""
     folder = bundles.write(tmp_path / "bundle")
     out = tmp_path / "lists.parquet"
-    code = "from recsys import export; export.Lists.write.__defaults__ = (1,); " + (
+    code = "from recsys.export import lists as export; export.Lists.write.__defaults__ = (1,); " + (
         "import time; write = export.Files.write; "
         "export.Files.write = lambda *a: (write(*a), time.sleep(0.2)); from recsys.cli import app; app()"
     )

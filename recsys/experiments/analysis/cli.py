@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from recsys.errors import reports_errors
+from recsys.store_schema import DEFAULT_URL, URL_VARIABLE
 
 app = typer.Typer(help="Online experiments: plan one, read what came of it.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="a name in experiments.yaml")]
 Config = Annotated[Path, typer.Option("--config", envvar="RECSYS_EXPERIMENTS", help="the experiments")]
-Store = Annotated[str, typer.Option(envvar="RECSYS_STORE_URL", help="where the API logs; see docs/stores.md")]
+Store = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="where the API logs; see docs/stores.md")]
 
 
 @app.command()
@@ -20,7 +21,7 @@ Store = Annotated[str, typer.Option(envvar="RECSYS_STORE_URL", help="where the A
 def readout(
     name: Name,
     config: Config = Path("experiments.yaml"),
-    store: Store = "sqlite:///store/events.sqlite",
+    store: Store = DEFAULT_URL,
     until: Annotated[datetime | None, typer.Option(help="read as if it were this moment, UTC")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for readout.json and readout.html")] = None,
 ) -> None:
@@ -38,9 +39,7 @@ def readout(
 
 @app.command()
 @reports_errors
-def interleaving(
-    name: Name, config: Config = Path("experiments.yaml"), store: Store = "sqlite:///store/events.sqlite"
-) -> None:
+def interleaving(name: Name, config: Config = Path("experiments.yaml"), store: Store = DEFAULT_URL) -> None:
     """Which of two interleaved variants the clicks prefer, for every arm with `interleave`."""
     from recsys.experiments.analysis import log, run
 
@@ -56,7 +55,7 @@ def interleaving(
 
 @app.command()
 @reports_errors
-def plan(name: Name, config: Config = Path("experiments.yaml"), store: Store = "sqlite:///store/events.sqlite") -> None:
+def plan(name: Name, config: Config = Path("experiments.yaml"), store: Store = DEFAULT_URL) -> None:
     """How many units and days it takes to find the effect worth finding, from what was logged so far."""
     from recsys.experiments.analysis import run
 

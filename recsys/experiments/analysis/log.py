@@ -13,11 +13,11 @@ import polars as pl
 
 from recsys.errors import DataError
 from recsys.experiments.online.config import Experiment
+from recsys.store_schema import POSTGRES, SQLITE, named, select_from
 
-SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 UNIT_OF_EVENT = {"user": "user_id", "anonymous": "anonymous_id", "session": "NULL"}
-SHOWN = """SELECT request_id, unit, timestamp, surface, segment, items, context FROM exposures
-           WHERE experiment = {0} AND timestamp >= {1} AND timestamp < {2} ORDER BY timestamp, request_id"""
+SHOWN = f"""{select_from("exposures")}
+           WHERE experiment = {{0}} AND timestamp >= {{1}} AND timestamp < {{2}} ORDER BY timestamp, request_id"""
 DONE = """SELECT event_id, {unit} AS unit, event, item_id, value, timestamp, request_id FROM events
           WHERE timestamp >= {0} AND timestamp < {1} ORDER BY timestamp, event_id"""
 EXPOSURES: dict[str, Any] = {
@@ -63,7 +63,7 @@ def read(url: str, name: str, experiment: Experiment, until: datetime | None = N
     window = experiment.attribution_hours * 3600
     shown = _query(url, SHOWN, [name, start, end])
     if not shown:
-        raise DataError(f"{_named(url)}: nothing was logged for experiment {name!r}; check its name and that it runs")
+        raise DataError(f"{named(url)}: nothing was logged for experiment {name!r}; check its name and that it runs")
     exposures = pl.DataFrame(
         [_exposure(row) for row in shown], schema={**EXPOSURES, "timestamp": pl.Float64}, orient="row"
     )
@@ -100,7 +100,7 @@ def _query(url: str, statement: str, values: list[Any]) -> list[tuple[Any, ...]]
             with closing(apsw.Connection(url.removeprefix(SQLITE), flags=apsw.SQLITE_OPEN_READONLY)) as file:
                 return list(file.execute(numbered, values))
         except apsw.Error as error:
-            raise DataError(f"{_named(url)}: cannot be read ({error}); is it a migrated store?") from error
+            raise DataError(f"{named(url)}: cannot be read ({error}); is it a migrated store?") from error
     if url.startswith(POSTGRES):
         import psycopg
 
@@ -109,11 +109,6 @@ def _query(url: str, statement: str, values: list[Any]) -> list[tuple[Any, ...]]
                 return server.execute(statement.format(*["%s"] * len(values)), values).fetchall()
         except psycopg.Error as error:
             raise DataError(
-                f"{_named(url)}: cannot be read ({type(error).__name__}); is it a migrated store?"
+                f"{named(url)}: cannot be read ({type(error).__name__}); is it a migrated store?"
             ) from error
-    raise DataError(f"{_named(url)}: wanted sqlite:///path or postgresql://...")
-
-
-def _named(url: str) -> str:
-    """The url without what may be a password."""
-    return url.removeprefix(SQLITE) if url.startswith(SQLITE) else url.partition("//")[0] + "//..."
+    raise DataError(f"{named(url)}: wanted sqlite:///path or postgresql://...")

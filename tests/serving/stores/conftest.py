@@ -10,9 +10,10 @@ import psycopg
 import pytest
 
 from benchmarks.stores.servers import Postgres
+from recsys.store_schema import SQLITE
 from serving.stores import open_store
 from serving.stores.migrations import migrate
-from serving.stores.protocol import SQLITE, Store
+from serving.stores.protocol import Store
 
 Opened = Callable[[str], Awaitable[Store]]
 Select = Callable[[str], list[tuple[Any, ...]]]

@@ -11,9 +11,10 @@ import apsw
 import pytest
 
 from benchmarks.stores.servers import Postgres
+from recsys.store_schema import SQLITE
 from serving.stores import open_store, sqlite
 from serving.stores.migrations import migrate
-from serving.stores.protocol import SQLITE, Store, StoreError
+from serving.stores.protocol import Store, StoreError
 from tests.serving.stores.conftest import Opened
 from tests.serving.stores.examples import ANNA, event, rejected
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from recsys.store_schema import SQLITE
 from serving.stores.migrations import migrate
-from serving.stores.protocol import SQLITE, Store
+from serving.stores.protocol import Store
 from tests.serving.stores.conftest import Opened, Select
 from tests.serving.stores.examples import ANNA, BEN, COOKIE, NOON, event, exposure, rejected
 

@@ -1,0 +1,51 @@
+"""The names that the API's store and its readers share: its address, tables and columns, and the hash of a user_id.
+
+`serving/stores/migrations.py` makes the tables, docs/stores.md explains the columns.
+"""
+
+import hashlib
+
+URL_VARIABLE = "RECSYS_STORE_URL"
+SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
+DEFAULT_URL = f"{SQLITE}store/events.sqlite"
+
+# the columns that more than one module reads, by table
+EVENT_COLUMNS = (
+    "event_id", "user_id", "anonymous_id", "item_id", "event", "value", "timestamp", "request_id", "received",
+)  # fmt: skip
+ITEM_COLUMNS = ("item_id", "title", "text", "categories", "price", "available", "first_seen")
+EXPOSURE_COLUMNS = ("request_id", "unit", "timestamp", "surface", "segment", "items", "context")
+FORGOTTEN_COLUMNS = ("fingerprint", "forgotten", "version")
+TABLES = {
+    "events": ("person", *EVENT_COLUMNS),
+    "items": ITEM_COLUMNS,
+    "exposures": EXPOSURE_COLUMNS,
+    "forgotten": FORGOTTEN_COLUMNS,
+    "salt": ("salt",),
+}
+
+
+def select_from(table: str, *columns: str) -> str:
+    """The beginning of a query: all columns of `TABLES`, or some of them.
+
+    >>> select_from("salt")
+    'SELECT salt FROM salt'
+    """
+    return f"SELECT {', '.join(columns or TABLES[table])} FROM {table}"
+
+
+def fingerprint(salt: str, user_id: str) -> str:
+    """The salted hash by which the store knows a user who was forgotten; `salt` is the store's own."""
+    return hashlib.sha256(f"{salt}{user_id}".encode()).hexdigest()
+
+
+def named(url: str) -> str:
+    """The url for a message: without what may hold a password.
+
+    >>> named("sqlite:///store/events.sqlite"), named("postgresql://anna:secret@host/shop")
+    ('store/events.sqlite', 'postgresql://...')
+    """
+    if url.startswith(SQLITE):
+        return url.removeprefix(SQLITE)
+    scheme, separator, _ = url.partition("://")
+    return f"{scheme}://..." if separator else "the url of the store"
