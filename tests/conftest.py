@@ -8,15 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from filelock import FileLock
 
 from benchmarks.stores import servers
 from benchmarks.stores.servers import Postgres, program
-from tests.support import redis_server
+from tests.support import redis_server, small_shop
 
 # Before a test imports numpy, torch or faiss: each brings its own OpenMP, and two tests run at a time.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -24,17 +22,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = {
-    "datasets.synthetic.adapter": {"events": 20_000, "users": 600, "items": 300},
-    "datasets.synthetic.thresholds": {"min_interactions": 1_000, "min_users": 50, "min_items": 50},
-    "datasets.synthetic.models.content": {"factors": 16, "epochs": 1},
-    "models.als": {"iterations": 5},
-    "models.als_long": {"iterations": 5},
-    "rankers.learned": {"max_users": 200, "rounds": 10, "min_data_in_leaf": 20},
-    "evaluate": {"max_users": 300, "bootstrap": 200, "baselines": ["popular", "als", "als_recent", "random"]},
-    "gate": {"baseline": "random"},  # so few users cannot tell two good variants apart
-}
-
 Run = Callable[..., str]
 
 
@@ -109,18 +96,7 @@ def _make_workspace(folder: Path) -> Path:
         if name and name != "dvc.lock" and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
-    _make_small(folder / "params.yaml")
+    small_shop.change(folder / "params.yaml", "synthetic", small_shop.SMALL)
     _run("git init -q -b main && git config user.name t && git config user.email t@example.org", folder)
     _run("git add -A && git commit -q -m start", folder)
     return folder
-
-
-def _make_small(path: Path) -> None:
-    params: dict[str, Any] = yaml.safe_load(path.read_text())
-    params["dataset"] = "synthetic"
-    for key, values in SMALL.items():
-        section = params
-        for part in key.split("."):
-            section = section[part]
-        section.update(values)
-    path.write_text(yaml.safe_dump(params, sort_keys=False))
