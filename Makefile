@@ -24,8 +24,9 @@ demo: setup ## run the pipeline, release the bundle, ask the API a few questions
 test: setup ## run all tests
 	pytest -n 2
 
-lint: setup ## ruff, mypy, the import contracts, and every file compiles
+lint: setup ## ruff, mypy, the import contracts, no copied code, and every file compiles
 	ruff check . && ruff format --check . && mypy && lint-imports --no-logo
+	pylint --recursive=y recsys serving benchmarks deploy docs
 	python -W error -m compileall -q -f recsys serving benchmarks deploy docs tests
 
 serve: setup ## serve the current release
