@@ -78,8 +78,7 @@ def cost(loaded: Bundle, asked: sample.Sample) -> dict[str, float]:
     spent["answer"] = perf_counter() - start
     start = perf_counter()
     for query, slate in zip(queries, answers, strict=True):
-        for rank, slot in enumerate(slate.slots, 1):
-            loaded.calibration.of(recommender.variant, slot, rank, len(query.history))
+        loaded.calibration.of(recommender.variant, slate.slots, 1, len(query.history))
     spent["confidence_of_an_answer"] = perf_counter() - start
     start = perf_counter()
     for slate in answers:

@@ -11,6 +11,7 @@ Source: Platt, "Probabilistic outputs for support vector machines", 1999.
 """
 
 import json
+from collections.abc import Sequence
 from math import asinh, exp, log, log1p
 from pathlib import Path
 
@@ -47,16 +48,17 @@ class Calibration(Section):
     horizon_days: float | None
     curves: dict[str, dict[str, Curve]]
 
-    def confidence(
-        self, variant: str, source: str, fallback: bool, score: float, rank: int, n_known: int
-    ) -> float | None:
-        """Of one slot; rank counts from 1. None where nothing was measured, such as for a pinned item."""
-        curve = self.curves.get(variant, {}).get(label(source, fallback))
-        return None if curve is None else curve.at(score, rank, n_known)
+    def of(self, variant: str, slots: Sequence[Slot], first_rank: int, n_known: int) -> list[float | None]:
+        """Of slots that follow each other in one answer; the first of them has the rank `first_rank`, counted from 1.
 
-    def of(self, variant: str, slot: Slot, rank: int, n_known: int) -> float | None:
-        """The same, of a slot."""
-        return self.confidence(variant, slot.source, slot.fallback, slot.score, rank, n_known)
+        None where nothing was measured, such as for a pinned item.
+        """
+        curves = self.curves.get(variant, {})
+        confidences: list[float | None] = []
+        for rank, slot in enumerate(slots, start=first_rank):
+            curve = curves.get(label(slot.source, slot.fallback))
+            confidences.append(None if curve is None else curve.at(slot.score, rank, n_known))
+        return confidences
 
     def save(self, path: Path) -> None:
         """Write calibration.json; the same curves give the same bytes."""

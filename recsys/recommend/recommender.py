@@ -121,7 +121,7 @@ class Recommender:
         wanted = depth = request.rules.depth(query.k) if request.rules else query.k
         pinned = self._pinned(request)
         n_items = len(self.bundle.catalogue)
-        n = max(self._candidates, depth + len(query.history) + len(query.exclude))
+        n = max(self._candidates, depth + len(query.history.rows) + len(query.exclude))
         while True:
             proposals = self._propose(request, n)
             # before the slots are dealt: otherwise seen favourites would eat their own source's share
@@ -232,8 +232,8 @@ class Recommender:
         if self._min_confidence is None or self.bundle.calibration is None:
             return False
         own = [slot for slot in slots if slot.source != PIN][:1]
-        confidence = self.bundle.calibration.of(self.variant, own[0], 1, len(query.history)) if own else None
-        return confidence is not None and confidence < self._min_confidence
+        confidences = self.bundle.calibration.of(self.variant, own, 1, len(query.history))
+        return any(confidence is not None and confidence < self._min_confidence for confidence in confidences)
 
     def _why(self, request: Request) -> str:
         """The reason of a fallback."""

@@ -29,17 +29,19 @@ class Presenter:
         teams: Sequence[str] | None = None,
     ) -> list[Item]:
         """The items of the slate; `before` of them were shown on the pages before, the rest is what an arm drew."""
-        calibration, n_events = self._bundle.calibration, len(query.history)
+        calibration, n_events = self._bundle.calibration, len(query.history.rows)
+        confidences: Sequence[float | None] = [None] * len(slate.slots)
+        if calibration is not None:
+            confidences = calibration.of(slate.variant, slate.slots, before + 1, n_events)
         items = []
         for place, slot in enumerate(slate.slots):
             item_id, title, categories = self._item(slot.row)
-            rank = before + place + 1
             items.append(
                 Item(
                     item_id=item_id,
-                    rank=rank,
+                    rank=before + place + 1,
                     score=slot.score,
-                    confidence=calibration.of(slate.variant, slot, rank, n_events) if calibration else None,
+                    confidence=confidences[place],
                     source=slot.source,
                     fallback=slot.fallback,
                     boost=slot.boost,

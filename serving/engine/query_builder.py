@@ -74,7 +74,7 @@ class QueryBuilder:
 
     def segment(self, history: History) -> str:
         """The segment of the offline report that a user with this history is in."""
-        n_events, warm_events = len(history), self.bundle.manifest.warm_events
+        n_events, warm_events = len(history.rows), self.bundle.manifest.warm_events
         return "warm" if n_events >= warm_events else "few" if n_events else "cold_user"
 
     def rows(self, item_ids: Iterable[str]) -> IntArray:
@@ -140,7 +140,7 @@ def clock(bundle: Bundle, history: History) -> float:
     served. A user's own events are what moves time on.
     """
     until = bundle.manifest.trained_until.timestamp()
-    return max(until, float(history.times[-1])) if len(history) else until
+    return max(until, float(history.times[-1])) if len(history.rows) else until
 
 
 def _joined(history: History, events: list[HistoryEvent]) -> History:

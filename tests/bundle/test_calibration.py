@@ -23,7 +23,7 @@ MEASURED = Calibration(horizon_days=7.5, curves={"als": {"als": ALS, "popular (f
 
 def test_the_formula() -> None:
     z = -2.0 + 0.5 * math.asinh(0.6 / 0.2) - 0.25 * math.log(4) + 0.1 * math.log(1 + 12)
-    found = MEASURED.confidence("als", "als", False, score=0.6, rank=4, n_known=12)
+    found = MEASURED.of("als", [Slot(4, 0.6, "als")], first_rank=4, n_known=12)[0]
     assert found == pytest.approx(1 / (1 + math.exp(-z)), rel=1e-12)
 
 
@@ -35,15 +35,16 @@ def test_never_0_and_never_1_whatever_the_score(score: float, rank: int, n_known
 
 
 def test_nothing_measured_is_no_number() -> None:
-    assert MEASURED.confidence("als", "pin", False, 1.0, 1, 3) is None
-    assert MEASURED.confidence("als", "popular", False, 1.0, 1, 3) is None  # only as fallback
-    assert MEASURED.confidence("als", "popular", True, 1.0, 1, 3) == pytest.approx(1 / (1 + math.exp(3)))
-    assert MEASURED.confidence("other", "als", False, 1.0, 1, 3) is None
+    pin, popular, fallback = Slot(1, 1.0, "pin"), Slot(2, 1.0, "popular"), Slot(3, 1.0, "popular", fallback=True)
+    found = MEASURED.of("als", [pin, popular, fallback], 1, 3)
+    assert found == [None, None, pytest.approx(1 / (1 + math.exp(3)))]  # popular was measured as fallback only
+    assert MEASURED.of("other", [Slot(4, 1.0, "als")], 1, 3) == [None]
 
 
-def test_a_slot_is_its_numbers() -> None:
-    assert MEASURED.of("als", Slot(4, 0.6, "als"), 3, 5) == ALS.at(0.6, 3, 5)
-    assert MEASURED.of("als", Slot(9, 1.0, PIN), 1, 5) is None
+def test_ranks_count_on_from_the_first() -> None:
+    slots = [Slot(4, 0.6, "als"), Slot(5, 0.5, "als")]
+    assert MEASURED.of("als", slots, 3, 5) == [ALS.at(0.6, 3, 5), ALS.at(0.5, 4, 5)]
+    assert MEASURED.of("als", [Slot(9, 1.0, PIN)], 1, 5) == [None]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def careful(shop: Bundle, least: float) -> Bundle:
 def test_an_answer_that_its_variant_does_not_trust_is_what_is_popular(shop: Bundle) -> None:
     query = Query(shop.histories.of("anna"), 5, bundles.NOW.timestamp(), "anna")
     plain = Recommender(shop, "als").recommend(query)
-    best = MEASURED.of("als", plain.slots[0], 1, len(query.history))
+    (best,) = MEASURED.of("als", plain.slots[:1], 1, len(query.history))
     assert best is not None
     assert Recommender(careful(shop, best * 0.99), "als").recommend(query).slots == plain.slots
     doubted = Recommender(careful(shop, best * 1.01), "als").recommend(query)

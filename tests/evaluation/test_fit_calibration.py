@@ -89,7 +89,7 @@ def brute_force(made: World) -> int:
     for at, user in enumerate(made.sample.users.tolist()):
         targets = made.split.targets("test").filter(user_row=user)["item_row"].to_list()
         recommender = Recommender(made.bundle, "als")
-        slots = fit_calibration.asking.answer(recommender, made.split, "test", user, K, 1).slots
+        slots = fit_calibration.answers.recommend_offline(recommender, made.split, "test", user, K, 1).slots
         found += sum(slot.row in targets for slot in slots)
         assert at < len(made.sample.users)
     return found

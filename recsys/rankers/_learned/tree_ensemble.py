@@ -45,7 +45,11 @@ class Trees:
     def predict(self, x: FloatArray) -> FloatArray:
         """x: (m, n_features) float32 in the order of `features`; returns (m,) float32."""
         found = np.empty(len(x), dtype=np.float32)
-        lines = {at: self._lines(at, x[:, at].astype(np.float64)) for at in self._tests}
+        # of each feature: the line of its table for each row, which is how many thresholds are below
+        lines: dict[int, npt.NDArray[np.intp]] = {}
+        for at, (thresholds, _) in self._tests.items():
+            column = x[:, at].astype(np.float64)
+            lines[at] = np.where(np.isnan(column), len(thresholds) + 1, np.searchsorted(thresholds, column))
         for start in range(0, len(x), CHUNK):
             part = slice(start, start + CHUNK)
             possible = np.full((len(found[part]), len(self._first)), 255, dtype=np.uint8)
@@ -53,11 +57,6 @@ class Trees:
                 possible &= left[lines[at][part]]
             found[part] = self._values[self._first + possible].sum(axis=1)
         return found
-
-    def _lines(self, at: int, column: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-        """How many thresholds of a feature are below each value, which is the line of the table; NaN has the last."""
-        thresholds, _ = self._tests[at]
-        return np.where(np.isnan(column), len(thresholds) + 1, np.searchsorted(thresholds, column))
 
     def _read(self, trees: list[dict[str, str]]) -> None:
         tests: dict[int, list[tuple[float, int, int, bool]]] = {}

@@ -105,7 +105,7 @@ def test_a_store_that_fails(shop: TestClient, monkeypatch: pytest.MonkeyPatch) -
 def test_reasons_that_fail(shop: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = {"options": {"explain": True}}
     assert all(item["reasons"] for item in ask(shop, wanted)["items"])
-    monkeypatch.setattr("recsys.recommend.explanations.slots", broken)
+    monkeypatch.setattr("recsys.recommend.explanations.explain", broken)
     answer = ask(shop, wanted)
     assert (answer["meta"]["failed"], answer["meta"]["fallback_reason"]) == (["reasons"], None)
     assert not any(item["reasons"] for item in answer["items"])
