@@ -13,6 +13,7 @@ from recsys.bundle import releases
 from recsys.bundle.bundle import MANIFEST, SIGNATURE, read_manifest
 from recsys.errors import ParamsError, reports_errors
 from recsys.experiments.analysis import cli
+from recsys.output import write_text
 from recsys.store_schema import DEFAULT_URL, URL_VARIABLE
 
 app = typer.Typer(
@@ -39,9 +40,7 @@ def use(dataset: str, params: ParamsFile = settings.PARAMS_FILE) -> None:
     if dataset not in known:
         raise ParamsError(f"{params}: no data set {dataset!r} in `datasets`; there are: {', '.join(known)}")
     text = params.read_text(encoding="utf-8")
-    aside = params.with_name(params.name + ".partial")
-    aside.write_text(re.sub(r"(?m)^dataset:\s*\S+", f"dataset: {dataset}", text, count=1), encoding="utf-8")
-    aside.replace(params)
+    write_text(params, re.sub(r"(?m)^dataset:\s*\S+", f"dataset: {dataset}", text, count=1))
     print(f"{params}: dataset is now {dataset}")
 
 

@@ -2,6 +2,7 @@
 unpickled.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,21 +14,55 @@ import numpy as np
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder` that takes its place when the block ends; on an error the old one stays."""
-    aside = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(aside, ignore_errors=True)
+    """Yield an empty folder beside `folder` that takes its place when the block ends; on an error the old one stays.
+
+    Killed at any moment, the old or the new folder is there, and the next call tidies up.
+    """
+    aside, before = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "replaced"))
+    if before.exists() and not folder.exists():  # killed between the two renames
+        before.rename(folder)
+    for left_over in (aside, before):
+        shutil.rmtree(left_over, ignore_errors=True)
     aside.mkdir(parents=True)
     yield aside
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        folder.rename(before)
     aside.rename(folder)
+    shutil.rmtree(before, ignore_errors=True)
 
 
-def write_text(path: Path, content: str) -> None:
-    """Write a text file, and the folders above it, so that a reader finds the old or the new content."""
-    aside = path.with_name(path.name + ".partial")
+@contextmanager
+def replaced_file(path: Path, durable: bool = False) -> Iterator[Path]:
+    """Yield a name beside `path` to write to; when the block ends that file takes the place of `path`.
+
+    A reader finds the old or the new content, and on an error the old one stays. durable: also after a power cut.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside.write_text(content, encoding="utf-8")
-    aside.replace(path)
+    aside = path.with_name(f"{path.name}.partial")
+    try:
+        yield aside
+        if durable:
+            _sync(aside)
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    if durable:
+        _sync(path.parent)
+
+
+def write_text(path: Path, content: str, durable: bool = False) -> None:
+    """Write a text file as `replaced_file` does, and the folders above it."""
+    with replaced_file(path, durable) as aside:
+        aside.write_text(content, encoding="utf-8")
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def read_array(path: Path) -> Any:

@@ -28,6 +28,7 @@ from benchmarks.serving import shop
 from benchmarks.serving.place import Place, clean, pg_ctl, prepare, start_redis
 from benchmarks.serving.server import Server, running
 from benchmarks.serving.traffic import Reply, Traffic, recovered_after, summary
+from recsys.output import write_text
 from recsys.store_schema import SQLITE
 
 TOP = Path(__file__).parents[2]
@@ -96,11 +97,11 @@ def bundle_half_written(place: Place) -> Iterator[None]:
     shutil.copytree(releases / state["stack"][-1], broken)
     catalogue = broken / "catalogue.parquet"
     catalogue.write_bytes(catalogue.read_bytes()[: catalogue.stat().st_size // 2])
-    _replace(releases / "state.json", json.dumps({**state, "stack": [*state["stack"], broken.name]}))
+    write_text(releases / "state.json", json.dumps({**state, "stack": [*state["stack"], broken.name]}))
     try:
         yield
     finally:
-        _replace(releases / "state.json", before)
+        write_text(releases / "state.json", before)
 
 
 @contextmanager
@@ -201,12 +202,6 @@ def _flag(path: Path) -> Iterator[None]:
         yield
     finally:
         path.unlink()
-
-
-def _replace(path: Path, text: str) -> None:
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(text)
-    aside.replace(path)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from recsys.contracts import Slot
 from recsys.errors import BundleError, ParamsError
+from recsys.output import write_text
 from recsys.params import Section, parse
 
 FILE = "calibration.json"
@@ -62,7 +63,7 @@ class Calibration(Section):
 
     def save(self, path: Path) -> None:
         """Write calibration.json; the same curves give the same bytes."""
-        path.write_text(json.dumps(self.model_dump(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(self.model_dump(), indent=1, sort_keys=True) + "\n")
 
 
 def label(source: str, fallback: bool) -> str:

@@ -20,6 +20,7 @@ from recsys.bundle.index import Index
 from recsys.bundle.similar_items import Similar
 from recsys.contracts import FloatArray, IntArray
 from recsys.errors import DataError
+from recsys.ranking import top_k
 from recsys.time_units import epoch_seconds
 
 SAID: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -99,7 +100,7 @@ class Overlaid(Index):
         keep = np.isin(found, self._rows, invert=True)
         rows = np.concatenate([found[keep], self._rows[self._placed]])
         scores = np.concatenate([scores[keep], self._vectors[self._placed] @ vector])
-        best = np.argsort(-scores, kind="stable")[:n]
+        best = top_k(scores, n)
         return rows[best], scores[best]
 
 

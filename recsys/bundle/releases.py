@@ -8,7 +8,6 @@ reader sees the old state or the new one. With a public key only bundles that it
 
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pydantic import Field
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.errors import BundleError
+from recsys.output import replaced, write_text
 from recsys.params import Section, parse
 
 STATE = "state.json"
@@ -100,12 +100,9 @@ def promote(source: Path, folder: Path, public_key: str | None = None) -> str:
     with _locked(folder):
         target = folder / bundle_id
         if not _same(source, target):
-            aside = folder / f"{bundle_id}.partial"
-            shutil.rmtree(aside, ignore_errors=True)
-            shutil.copytree(source, aside)
-            verify(aside, public_key)
-            shutil.rmtree(target, ignore_errors=True)
-            aside.rename(target)
+            with replaced(target) as aside:
+                shutil.copytree(source, aside, dirs_exist_ok=True)
+                verify(aside, public_key)
         state = read(folder)
         if state.stack[-1:] != [bundle_id]:
             _write(folder, [*state.stack, bundle_id], state, "promote")
@@ -149,12 +146,7 @@ def _same(source: Path, target: Path) -> bool:
 def _write(folder: Path, stack: list[BundleId], state: State, action: str) -> None:
     entry = Entry(at=datetime.now(UTC), action=action, bundle_id=stack[-1])
     content = State(stack=stack, log=[*state.log, entry]).model_dump_json(indent=1)
-    aside = folder / f"{STATE}.partial"
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(content + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(folder / STATE)
+    write_text(folder / STATE, content + "\n", durable=True)
 
 
 @contextmanager

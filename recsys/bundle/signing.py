@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from recsys.errors import BundleError
+from recsys.output import write_text
 
 ALGORITHM = "ed25519"
 
@@ -60,9 +61,7 @@ def sign(manifest: Path, signature: Path, key: Path) -> str:
     signed = base64.b64encode(private.sign(manifest.read_bytes())).decode()
     public = _text(private.public_key())
     content = {"algorithm": ALGORITHM, "public_key": public, "signature": signed}
-    aside = signature.with_name(signature.name + ".partial")
-    aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    aside.replace(signature)
+    write_text(signature, json.dumps(content, indent=1) + "\n")
     return public
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from recsys.contracts import NO_CANDIDATES, Candidates, Embeddings, FloatArray
+from recsys.ranking import top_k
 
 
 class Similar:
@@ -25,7 +26,5 @@ class Similar:
             return NO_CANDIDATES
         cosine = self._known @ self._vectors[row] / (self._lengths * self._lengths[at])
         cosine[at] = -np.inf
-        n = min(n, len(cosine) - 1)
-        best = np.argpartition(-cosine, n - 1)[:n] if n else np.empty(0, dtype=np.intp)
-        best = best[np.argsort(-cosine[best], kind="stable")]
+        best = top_k(cosine, min(n, len(cosine) - 1))
         return Candidates(self._rows[best], cosine[best].astype(np.float32))

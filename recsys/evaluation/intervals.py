@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recsys.evaluation.metrics import Values
+from recsys.ranking import Values
 
 CHUNK = 100  # replicates at a time: bounds the memory, 5,000 users need 4 MB
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from recsys.contracts import BoolArray, IntArray
-
-Values = npt.NDArray[np.float64]
+from recsys.ranking import Values
+from recsys.ranking import ndcg as ndcg
 
 
 @dataclass(frozen=True)
@@ -70,21 +70,6 @@ def recall(hits: BoolArray, n_targets: npt.NDArray[np.int64]) -> Values:
     [0.667]
     """
     return _per_target(hits.sum(axis=1), n_targets)
-
-
-def ndcg(hits: BoolArray, n_targets: npt.NDArray[np.int64]) -> Values:
-    """Gain of the hits, 1 / log2(rank + 1) each, over the gain of the best possible list of this length.
-
-    Hits at ranks 1 and 3 of two targets: (1 + 1/2) / (1 + 0.631):
-
-    >>> ndcg(np.array([[True, False, True]]), np.array([2])).round(3).tolist()
-    [0.92]
-
-    Source: Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002.
-    """
-    gains = 1.0 / np.log2(np.arange(2, hits.shape[1] + 2))
-    best = np.concatenate([[0.0], np.cumsum(gains)])[np.minimum(n_targets, hits.shape[1])]
-    return _per_target(hits @ gains, best)
 
 
 def hit_rate(hits: BoolArray, n_targets: npt.NDArray[np.int64]) -> Values:

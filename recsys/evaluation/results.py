@@ -16,9 +16,10 @@ from recsys.bundle.catalogue import FEW_LIKES
 from recsys.contracts import BoolArray, IntArray
 from recsys.evaluation import metrics
 from recsys.evaluation.intervals import Bootstrap
-from recsys.evaluation.metrics import Ragged, Values
+from recsys.evaluation.metrics import Ragged
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import QueryMode, Segment
+from recsys.ranking import Values
 
 ACCURACY = {"recall": metrics.recall, "ndcg": metrics.ndcg, "hit_rate": metrics.hit_rate, "mrr": metrics.mrr}
 METRICS = (*ACCURACY, "coverage", "novelty", "diversity", "popularity_bias", "new_share")

@@ -29,6 +29,7 @@ from recsys.errors import DataError, ParamsError
 from recsys.evaluation.metrics import Ragged, hits, ndcg
 from recsys.output import write_text
 from recsys.params import Params, parse
+from recsys.ranking import top_k
 
 AT = 10
 USERS_AT_A_TIME = 512
@@ -104,9 +105,7 @@ def score(model: Embeddings, exam: Exam) -> float:
         for line, user in enumerate([] if exam.allow_repeat else users):
             seen = column[exam.histories[user].rows]
             scores[line, seen[seen >= 0]] = -np.inf
-        top = np.argpartition(-scores, at - 1, axis=1)[:, :at]
-        order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1)
-        lists[users, :at] = offered[np.take_along_axis(top, order, axis=1)]
+        lists[users, :at] = offered[top_k(scores, at)]
     return float(np.mean(ndcg(hits(lists, exam.targets), exam.targets.lengths)))
 
 

@@ -24,6 +24,7 @@ from recsys.business_rules.slate import compiled
 from recsys.contracts import Query, SlateRules
 from recsys.datasets.events import Forgotten, snapshot
 from recsys.errors import ParamsError, RecsysError
+from recsys.output import replaced_file
 from recsys.recommend.recommender import Recommender
 from recsys.store_schema import DEFAULT_URL, SQLITE
 
@@ -148,16 +149,14 @@ class Files:
 
     def write(self, rows: pl.DataFrame, done: int) -> None:
         part = self._parts / f"{done:012}.parquet"
-        aside = part.with_suffix(".writing")
-        rows.write_parquet(aside)
-        aside.rename(part)
+        with replaced_file(part) as aside:
+            rows.write_parquet(aside)
 
     def finish(self) -> None:
         parts = sorted(self._parts.glob("*.parquet"))
         rows = pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame(schema=SCHEMA)
-        aside = self._parts / "whole"
-        rows.sink_csv(aside) if self._path.suffix == ".csv" else rows.sink_parquet(aside)
-        aside.replace(self._path)
+        with replaced_file(self._path) as aside:
+            rows.sink_csv(aside) if self._path.suffix == ".csv" else rows.sink_parquet(aside)
         shutil.rmtree(self._parts)
 
     def close(self) -> None:

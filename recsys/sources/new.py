@@ -9,6 +9,7 @@ from recsys.bundle import item_tower
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import NO_CANDIDATES, Candidates, FloatArray, Query
 from recsys.params import Section
+from recsys.ranking import top_k
 
 
 class Config(Section):
@@ -50,9 +51,7 @@ class New:
         return self._best((1 / (1 + days)).astype(np.float32), n)
 
     def _best(self, scores: FloatArray, n: int) -> Candidates:
-        n = min(n, len(scores))
-        best = np.argpartition(-scores, n - 1)[:n] if n else np.empty(0, dtype=np.intp)
-        best = best[np.argsort(-scores[best], kind="stable")]
+        best = top_k(scores, n)
         return Candidates(self._rows[best], scores[best])
 
 

@@ -18,7 +18,7 @@ import typer
 from recsys import params as settings
 from recsys.datasets import load_adapter
 from recsys.errors import reports_errors
-from recsys.output import replaced
+from recsys.output import replaced, write_text
 
 
 @reports_errors
@@ -40,7 +40,7 @@ def main(
         "origin": origin or {"source": f"recsys/datasets/{chosen.dataset}.py"},
         "files": _files(raw),
     }
-    _write_aside(raw.with_name(f"{raw.name}.provenance.json"), json.dumps(provenance, indent=2) + "\n")
+    write_text(raw.with_name(f"{raw.name}.provenance.json"), json.dumps(provenance, indent=2) + "\n")
 
 
 def _files(folder: Path) -> list[dict[str, Any]]:
@@ -50,12 +50,6 @@ def _files(folder: Path) -> list[dict[str, Any]]:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         found.append({"path": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": sha256})
     return found
-
-
-def _write_aside(path: Path, text: str) -> None:
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def test_ndcg_is_that_of_the_evaluation():
     owners, rows = np.nonzero(wanted)
     targets = Ragged.of(owners, rows.astype(np.int32), 50)
     theirs = np.nanmean(metrics.ndcg(metrics.hits(lists, targets), targets.lengths))
-    assert np.nanmean(validation.ndcg(scores, csr_matrix(wanted))) == pytest.approx(theirs, abs=1e-9)
+    assert np.nanmean(validation.ndcg_of_scores(scores, csr_matrix(wanted))) == pytest.approx(theirs, abs=1e-9)
 
 
 def test_the_exam_asks_for_the_last_likes_and_hides_items():

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from recsys.models._content.optimizer import Adam
+from recsys.output import replaced_file
 
 
 @dataclass
@@ -26,12 +27,10 @@ class State:
 def write(state: State, folder: str, name: str, fingerprint: str) -> None:
     """Write `<folder>/<name>.safetensors`; a reader finds the old file or the new one."""
     path = _path(folder, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
     tensors |= {f"optimizer.{key}": value for key, value in state.optimizer.state.items()}
-    aside = path.with_suffix(".partial")
-    save_file(tensors, aside, {"fingerprint": fingerprint, "scores": json.dumps(state.scores)})
-    aside.replace(path)
+    with replaced_file(path) as aside:
+        save_file(tensors, aside, {"fingerprint": fingerprint, "scores": json.dumps(state.scores)})
 
 
 def resume(state: State, folder: str, name: str, fingerprint: str) -> State:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from scipy.sparse import csr_matrix
 
@@ -11,14 +10,13 @@ from recsys.contracts import BoolArray, FloatArray, TrainingData
 from recsys.data.matrix import csr
 from recsys.models._content.batches import pooling
 from recsys.models._content.training_inputs import TrainingInputs
+from recsys.ranking import Values, ndcg, top_k
 
 MIN_LIKES = 5  # of a user who is asked
 SHARE, HIDDEN = 0.1, 0.1  # of a user's likes, of the items
 MAX_USERS = 2000
 USERS_AT_A_TIME = 256
 AT = 10
-GAINS = 1 / np.log2(np.arange(2, AT + 2))
-BEST = np.concatenate([[0.0], np.cumsum(GAINS)])
 
 
 @dataclass(frozen=True)
@@ -64,24 +62,18 @@ def score(job: TrainingInputs, items: FloatArray) -> float:
         scores = pooling(asked, job.told) @ items @ items.T
         seen = asked.tocoo()
         scores[seen.row, seen.col] = -np.inf
-        figures.append(np.stack([ndcg(scores, wanted), ndcg(scores[:, new], wanted[:, new])], axis=1))
+        of_all, of_new = ndcg_of_scores(scores, wanted), ndcg_of_scores(scores[:, new], wanted[:, new])
+        figures.append(np.stack([of_all, of_new], axis=1))
     of_users = np.concatenate(figures)
     means = np.nanmean(of_users[:, ~np.isnan(of_users).all(axis=0)], axis=0)
     return float(np.prod(means) ** (1 / len(means))) if len(means) else 0.0
 
 
-def ndcg(scores: FloatArray, wanted: csr_matrix) -> npt.NDArray[np.float64]:
+def ndcg_of_scores(scores: FloatArray, wanted: csr_matrix) -> Values:
     """(q,) per user, NaN for one who wants nothing; scores: (q, m), wanted: (q, m) non-zero where wanted.
 
     Of few items a third is listed, for a list of all of them is as good as any.
     """
-    n_wanted = np.diff(wanted.indptr)
     at = min(AT, -(-scores.shape[1] // 3))
-    if not at:
-        return np.full(len(scores), np.nan)
-    top = np.argpartition(-scores, at - 1, axis=1)[:, :at]
-    top = np.take_along_axis(top, np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable"), axis=1)
-    gained = np.take_along_axis(wanted.toarray() > 0, top, axis=1) @ GAINS[:at]
-    best = BEST[np.minimum(n_wanted, at)]
-    found: npt.NDArray[np.float64] = np.where(n_wanted > 0, gained / np.maximum(best, 1e-12), np.nan)
-    return found
+    hits = np.take_along_axis(wanted.toarray() > 0, top_k(scores, at), axis=1)
+    return ndcg(hits, np.diff(wanted.indptr))

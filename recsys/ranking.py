@@ -1,0 +1,50 @@
+"""Who comes first, and what that is worth: the one top-k and the one NDCG of the pipeline, the bundle and the API."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.contracts import BoolArray
+
+Values = npt.NDArray[np.float64]
+
+
+def top_k(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.intp]:
+    """The positions of the k largest scores, best first; equal scores stand in the order of their positions.
+
+    scores: (n,), or (m, n) for one ranking a row; returns (min(k, n),) or (m, min(k, n)). NaN comes last.
+
+    >>> top_k(np.array([0.5, 0.9, 0.5, 0.5]), 3).tolist()
+    [1, 0, 2]
+    """
+    if scores.ndim == 2:
+        of_rows = np.empty((len(scores), min(k, scores.shape[1])), dtype=np.intp)
+        for row, of_row in zip(of_rows, scores, strict=True):
+            row[:] = top_k(of_row, k)
+        return of_rows
+    ascending = -scores
+    if k < len(ascending):
+        limit = np.partition(ascending, k - 1)[k - 1]
+        among = np.flatnonzero(~(ascending > limit))  # all that are as good as the last one, and NaN
+    else:
+        among = np.arange(len(ascending))
+    best: npt.NDArray[np.intp] = among[np.argsort(ascending[among], kind="stable")[:k]]
+    return best
+
+
+def ndcg(hits: BoolArray, n_targets: npt.NDArray[np.int64]) -> Values:
+    """(n,) gain of the hits, 1 / log2(rank + 1) each, over the gain of the best possible list of this length.
+
+    hits: (n, k) whether the item at each rank is among the user's targets; n_targets: (n,) how many targets there are.
+    NaN for a user without targets. Hits at ranks 1 and 3 of two targets: (1 + 1/2) / (1 + 0.631):
+
+    >>> ndcg(np.array([[True, False, True]]), np.array([2])).round(3).tolist()
+    [0.92]
+
+    Source: Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002.
+    """
+    gains = 1.0 / np.log2(np.arange(2, hits.shape[1] + 2))
+    best = np.concatenate([[0.0], np.cumsum(gains)])[np.minimum(n_targets, hits.shape[1])]
+    worth: Values = np.divide(hits @ gains, best, out=np.full(len(hits), np.nan), where=best > 0)
+    return worth
