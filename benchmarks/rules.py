@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -138,7 +139,8 @@ def measure(opened: Bundle) -> dict[str, float]:
 
 def main() -> None:
     """Measure both sizes and write the file."""
-    origin, found = provenance.describe(), {"unit": "ms of CPU, median of calls"}
+    origin = provenance.describe()
+    found: dict[str, Any] = {"unit": "ms of CPU, median of calls"}
     for n_items in (10_000, 100_000):
         with tempfile.TemporaryDirectory() as folder:
             found[f"{n_items} items"] = measure(make(n_items, Path(folder)))

@@ -13,6 +13,8 @@ speed          microseconds of an assignment, with and without OpenFeature
 import json
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 from benchmarks import provenance
 from benchmarks.experiments.checked import off_policy_, sample_ratio, speed
@@ -31,7 +33,7 @@ def main(parts: list[str]) -> None:
         provenance.write(f"experiments_{part}", origin, found)
 
 
-PARTS = {
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "log": make_log,
     "a_a": a_a,
     "a_b": a_b,

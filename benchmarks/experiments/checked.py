@@ -10,6 +10,7 @@ import polars as pl
 from benchmarks.experiments.logged import ARMS, EXPERIMENT, FOLDER
 from benchmarks.story import shop
 from recsys.contracts import Slot
+from recsys.datasets.shop_world.world import world as make_world
 from recsys.experiments.analysis import checks, off_policy
 from recsys.experiments.online import exploration
 from recsys.experiments.online.assignment import Subject, arm_of, assign_one, bucket
@@ -59,7 +60,7 @@ def _lost(units: list[str]) -> checks.Check:
 
 def off_policy_(seeds: int = 500, visits: int = 1500, pool: int = 6) -> dict[str, Any]:
     """One place that explores among the next best; the new policy always shows the one it likes best there."""
-    world = shop.world(shop.SMALL, shop.SEED)
+    world = make_world(shop.SMALL, shop.SEED)
     covered = dict.fromkeys(("ips", "snips", "dr"), 0)
     worst = 0.0
     settings = Explore(epsilon=0.8, places=1, pool=pool, max_share=1.0)

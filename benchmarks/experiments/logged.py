@@ -14,6 +14,7 @@ from benchmarks.story import in_process, phases, shop
 from benchmarks.story.in_process import Clock
 from benchmarks.story.simulate import Days, Simulation
 from recsys.datasets.shop_world import log as shop_log
+from recsys.datasets.shop_world.world import world as make_world
 from recsys.experiments.analysis import join, log
 from recsys.experiments.online.config import Experiment
 from recsys.simulator.shoppers import Shoppers
@@ -39,7 +40,7 @@ async def _fill(releases: Path, days: int, visits: int) -> dict[str, Any]:
     store, file = f"sqlite:///{database}", FOLDER / "experiments.yaml"
     file.write_text(json.dumps({"experiments": {"all": {"arms": ARMS}}}))
     subprocess.run([sys.executable, "-m", "serving.stores", "migrate", "--url", store], check=True, cwd=TOP)
-    world = shop.world(shop.FULL, shop.SEED)
+    world = make_world(shop.FULL, shop.SEED)
     clock = Clock(shop.opening(shop.FULL))
     settings = Settings(releases=releases, store_url=store, experiments=file, deadline_ms=10_000, store_ms=10_000)
     async with in_process.running(settings, clock) as api:

@@ -94,18 +94,25 @@ def experiments() -> str:
     off_policy, speed = read("experiments_off_policy"), read("experiments_speed")
     looks, uplifts = a_a["twenty_looks"], a_b["uplifts"]
     accused, found = ratio["clean_runs_accused"], ratio["defects_found"]
+    covered: Rows = [
+        [f"95 % intervals that hold a planted uplift of {name}", percent(one["covered"], 1)]
+        for name, one in uplifts.items()
+        if name != "detectable"
+    ]
+    truth: Rows = [
+        [f"off-policy intervals that hold the truth, {method}", percent(share, 1)]
+        for method, share in off_policy["intervals_that_hold_the_truth"].items()
+    ]
     rows: Rows = [
         [f"false alarms of CTR at 5 %, {a_a['experiments']:,} A/A tests", percent(a_a["false_alarms"]["ctr"], 1)],
         ["of a z-test over requests", percent(a_a["false_alarms_of_a_z_test_over_requests"], 1)],
         ["after twenty looks, fixed horizon", percent(looks["fixed"], 1)],
         ["after twenty looks, any time", percent(looks["anytime"], 1)],
-        *([f"95 % intervals that hold a planted uplift of {name}", percent(one["covered"], 1)]
-          for name, one in uplifts.items() if name != "detectable"),
+        *covered,
         [f"power where {percent(a_b['planned_power'])} were planned", percent(uplifts["detectable"]["significant"], 1)],
         ["runs that lost 1 % of one arm's answers and were found", percent(max(found.values()), 1)],
         ["clean runs accused by the ratio of units", percent(accused["ratio of units"], 2)],
-        *([f"off-policy intervals that hold the truth, {method}", percent(share, 1)]
-          for method, share in off_policy["intervals_that_hold_the_truth"].items()),
+        *truth,
         ["an assignment, µs", speed["assignment_us"]],
     ]  # fmt: skip
     names = ("a_a", "a_b", "sample_ratio", "off_policy", "speed")

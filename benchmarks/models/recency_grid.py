@@ -18,7 +18,7 @@ from benchmarks import provenance
 from recsys import params
 from recsys.bundle import catalogue
 from recsys.bundle.embeddings import encoder_of
-from recsys.contracts import History
+from recsys.contracts import Embeddings, History
 from recsys.data import split as splits
 from recsys.evaluation import metrics, sample
 from recsys.models import als
@@ -59,7 +59,7 @@ def main(workspace: Path) -> None:
 
 
 def score(
-    model: als.Embeddings,
+    model: Embeddings,
     split: splits.Split,
     histories: dict[object, History],
     asked: sample.Sample,

@@ -48,9 +48,10 @@ def main(workspace: Path, scripts: list[str]) -> None:
     split = splits.load(workspace / "data/split")
     folder = BUILD / settings.dataset
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = {fold: draw(split, fold, settings) for fold in ("valid", "test")}
-    for fold, mine in drawn.items():
-        export(split, fold, mine, folder / f"{fold}.npz")
+    folds: tuple[splits.ScoredFold, ...] = ("valid", "test")
+    drawn = {fold: draw(split, fold, settings) for fold in folds}
+    for fold in folds:
+        export(split, fold, drawn[fold], folder / f"{fold}.npz")
     for script in scripts:
         run(environment(script, ENVIRONMENTS[script]) if ENVIRONMENTS[script] else sys.executable, script, folder)
     content = compare(workspace, split, settings, drawn["test"], folder)
@@ -179,7 +180,7 @@ def environment(name: str, packages: list[str]) -> str:
 def run(python: str, script: str, folder: Path) -> None:
     """Run a peer's script on the export."""
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    command = [python, HERE / f"{script}.py", folder, folder]
+    command = [python, str(HERE / f"{script}.py"), str(folder), str(folder)]
     subprocess.run(command, check=True, env={**os.environ, **threads})
 
 

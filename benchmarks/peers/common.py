@@ -96,7 +96,7 @@ def tune_and_run(name: str, lists: Lists, grid: Iterable[dict[str, Any]]) -> Non
     """Choose on `valid`, answer on `test`, write both."""
     data, out = Path(sys.argv[1]), Path(sys.argv[2])
     valid, test = read(data, "valid"), read(data, "test")
-    trials = []
+    trials: list[dict[str, Any]] = []
     for setting in grid:
         score = ndcg(unseen(lists(valid, setting), valid), valid.targets)
         trials.append({"setting": setting, "valid_ndcg@10": score})

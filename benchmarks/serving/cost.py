@@ -118,7 +118,7 @@ def raw(service: Service) -> App:
         asked = plain.model_copy(update=body)
         query, _ = engine._queries.query(asked, UserState(told, version), float("inf"))
         found = recommender.recommend(query, rules.for_bundle(engine.bundle))
-        items = []
+        items: list[dict[str, Any]] = []
         for rank, slot in enumerate(found.slots, 1):
             item_id, title, categories = engine._presenter._item(slot.row)
             items.append({"item_id": item_id, "rank": rank, "score": slot.score, "source": slot.source,

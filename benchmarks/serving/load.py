@@ -41,7 +41,8 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=300, help="how long ten times the expected rate lasts")
     options.add_argument("--expected", type=float, default=20, help="requests a second that are expected")
     asked = options.parse_args()
-    origin, found = provenance.describe(), {}
+    origin = provenance.describe()
+    found: dict[str, Any] = {}
     environment = {"RECSYS_RELEASES": str(shop.releases())}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

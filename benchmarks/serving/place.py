@@ -75,8 +75,8 @@ def pg_ctl(place: Place, *arguments: str) -> None:
 
 def as_nobody(command: list[str]) -> None:
     """PostgreSQL refuses to run as root."""
-    user = {"user": "nobody"} if os.getuid() == 0 else {}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **user)
+    user = "nobody" if os.getuid() == 0 else None
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", user=user)
 
 
 def free_port() -> int:

@@ -56,7 +56,7 @@ class Traffic:
         return sorted(self.replies, key=lambda reply: reply.due)
 
     async def _send(self, start: float, due: float, path: str, body: dict[str, Any]) -> None:
-        status, answer = 0, {}
+        status, answer = 0, dict[str, Any]()
         try:
             async with asyncio.timeout(GIVE_UP_SECONDS):
                 status, answer = await self._ask(path, body)

@@ -93,7 +93,7 @@ def select(url: str, statement: str) -> list[tuple[Any, ...]]:
         with closing(apsw.Connection(url.removeprefix(SQLITE))) as file:
             return file.execute(statement).fetchall()
     with psycopg.connect(url) as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[call-overload,no-any-return]
+        return connection.execute(statement).fetchall()
 
 
 def kill(url: str, kills: int, folder: Path, server: servers.Postgres | None = None) -> dict[str, int]:

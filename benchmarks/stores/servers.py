@@ -43,7 +43,7 @@ class Postgres:
         """The url of an empty database."""
         name = f"d{uuid4().hex}"
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+            connection.execute(f"CREATE DATABASE {name}")
         return self.url(name)
 
     def emptied(self) -> str:

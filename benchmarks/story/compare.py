@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from benchmarks.story import in_process, shop
 from benchmarks.story.in_process import Clock
 from recsys.datasets.shop_world import log
+from recsys.datasets.shop_world.world import world as make_world
 from recsys.simulator.clicks import ClickModel
 from recsys.simulator.shoppers import Shoppers, Visit
 from serving.settings import Settings
@@ -31,7 +32,7 @@ async def answers(releases: Path, folder: Path, world_config: Any, visits: int, 
     folder.mkdir(parents=True, exist_ok=True)
     store = f"sqlite:///{folder}/compare.sqlite"
     subprocess.run([sys.executable, "-m", "serving.stores", "migrate", "--url", store], check=True, cwd=shop.TOP)
-    world = shop.world(world_config, shop.SEED)
+    world = make_world(world_config, shop.SEED)
     shoppers, clock = Shoppers(world, shop.SEED), Clock(shop.opening(world_config))
     rows = {item_id: row for row, item_id in enumerate(log.items(world, shop.SEED)["item_id"].to_list())}
     asked = list(shoppers.visits(shop.OPENING_DAY, visits))
@@ -70,7 +71,7 @@ def item_knn(releases: Path, world_config: Any, visits: list[Visit], neighbours:
     np.fill_diagonal(similar, 0)
     for row in similar:
         row[np.argsort(-row)[neighbours:]] = 0
-    world = shop.world(world_config, shop.SEED)
+    world = make_world(world_config, shop.SEED)
     known = {item_id: row for row, item_id in enumerate(log.items(world, shop.SEED)["item_id"].to_list())}
     outside = [known[loaded.catalogue.ids.external_id(row)] for row in range(n_items)]
     popular = np.argsort(-loaded.catalogue.recent, kind="stable")
@@ -90,7 +91,7 @@ def item_knn(releases: Path, world_config: Any, visits: list[Visit], neighbours:
 
 def expected(world_config: Any, visits: list[Visit], lists: Lists, clicks: ClickModel) -> np.ndarray[Any, Any]:
     """(n_visits,) expected clicks."""
-    shoppers = Shoppers(shop.world(world_config, shop.SEED), shop.SEED, clicks)
+    shoppers = Shoppers(make_world(world_config, shop.SEED), shop.SEED, clicks)
     return np.array([sum(shoppers.probabilities(visit, rows)) for visit, rows in zip(visits, lists, strict=True)])
 
 

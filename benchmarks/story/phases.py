@@ -28,6 +28,7 @@ from benchmarks.story.simulate import Counts, Days, Simulation
 from recsys.contracts import Candidates, Query
 from recsys.datasets.shop_world import log as shop_log
 from recsys.datasets.shop_world.world import World
+from recsys.datasets.shop_world.world import world as make_world
 from recsys.experiments.analysis import log, run
 from recsys.experiments.analysis.readout import Readout
 from recsys.experiments.online import config
@@ -107,7 +108,7 @@ async def play(
     file.write_text(yaml.safe_dump({"experiments": {name: {"arms": arms}}}, sort_keys=False))
     store = f"sqlite:///{folder}/store.sqlite"
     subprocess.run([sys.executable, "-m", "serving.stores", "migrate", "--url", store], check=True, cwd=shop.TOP)
-    world = shop.world(world_config, shop.SEED)
+    world = make_world(world_config, shop.SEED)
     shoppers, clock = Shoppers(world, shop.SEED, clicks), Clock(shop.opening(world_config))
     settings = Settings(releases=releases, store_url=store, experiments=file, deadline_ms=10_000, store_ms=10_000)
     # breakers count real seconds, in which a simulation sees hundreds of visits: they stay closed here

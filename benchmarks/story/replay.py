@@ -92,8 +92,8 @@ def by_variant(variant: str, fallback: bool) -> Any:
 
     def order(loaded: Bundle, each: Held) -> list[int]:
         recommender = recommenders.setdefault(id(loaded), Recommender(loaded, variant))
-        rows = {loaded.catalogue.ids.position(item_id): at for at, item_id in enumerate(each.item_ids)}
-        rows.pop(None, None)
+        positions = [loaded.catalogue.ids.position(item_id) for item_id in each.item_ids]
+        rows = {row: at for at, row in enumerate(positions) if row is not None}
         only = np.zeros(len(loaded.catalogue), dtype=np.bool_)
         only[list(rows)] = True
         history = loaded.histories.of(each.user_id)

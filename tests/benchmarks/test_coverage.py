@@ -1,6 +1,7 @@
 """Coverage is counted by package, and only when all tests pass."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,6 @@ def test_a_row_for_each_package_and_nothing_is_rounded_up_to_all(
 
 
 def test_a_run_that_fails_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coverage.sys, "executable", "false")
+    monkeypatch.setattr(sys, "executable", "false")
     with pytest.raises(SystemExit, match="a test fails"):
         coverage.measure()

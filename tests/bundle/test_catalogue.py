@@ -9,7 +9,9 @@ import polars as pl
 from recsys.bundle import catalogue
 
 NOW = datetime(2024, 6, 30, tzinfo=UTC)
-SCHEMA = {"user_row": pl.Int32, "item_row": pl.Int32, "timestamp": pl.Datetime("us", "UTC"), "weight": pl.Float32}
+SCHEMA = pl.Schema(
+    {"user_row": pl.Int32(), "item_row": pl.Int32(), "timestamp": pl.Datetime("us", "UTC"), "weight": pl.Float32()}
+)
 
 
 def items(n: int = 4) -> pl.DataFrame:

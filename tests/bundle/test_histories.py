@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from recsys.bundle import histories
 from recsys.bundle.histories import Histories
 from recsys.contracts import EMPTY_HISTORY
+from recsys.time_units import epoch_seconds
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
-SCHEMA = {"user_row": pl.Int32, "item_row": pl.Int32, "timestamp": pl.Datetime("us", "UTC"), "weight": pl.Float32}
+SCHEMA = pl.Schema(
+    {"user_row": pl.Int32(), "item_row": pl.Int32(), "timestamp": pl.Datetime("us", "UTC"), "weight": pl.Float32()}
+)
 
 
 def written(items: list[list[int]], folder: Path) -> Histories:
@@ -60,7 +63,11 @@ def test_a_bundle_may_hold_no_users_at_all(tmp_path: Path) -> None:
 
 def test_dtypes_and_pages_shared_with_other_processes(tmp_path: Path) -> None:
     history = written([[1, 2], [3]], tmp_path).of("user 0")
-    assert (history.rows.dtype, history.weights.dtype, history.times.dtype) == (np.int32, np.float32, np.float64)
+    assert [each.dtype.name for each in (history.rows, history.weights, history.times)] == [
+        "int32",
+        "float32",
+        "float64",
+    ]
     owner = history.rows
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
@@ -69,5 +76,5 @@ def test_dtypes_and_pages_shared_with_other_processes(tmp_path: Path) -> None:
 
 def test_microseconds_survive(tmp_path: Path) -> None:
     moment = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
-    seconds = histories.epoch_seconds(pl.Series([moment], dtype=pl.Datetime("us", "UTC")))
+    seconds = epoch_seconds(pl.Series([moment], dtype=pl.Datetime("us", "UTC")))
     assert datetime.fromtimestamp(seconds[0], tz=UTC) == moment

@@ -173,7 +173,9 @@ def test_a_new_item_of_which_nothing_is_said_is_called_by_its_id_and_available(l
 
 def test_new_and_known_items_in_one_call(loaded: bundle.Bundle) -> None:
     known = catalogue()[[5]].drop("row").with_columns(price=pl.lit(1000.0))
-    said = pl.concat([arriving()[[0]], known.cast(item_upsert.SAID), arriving()[[1]]], how="vertical_relaxed")
+    said = pl.concat(
+        [arriving()[[0]], known.cast(pl.Schema(item_upsert.SAID)), arriving()[[1]]], how="vertical_relaxed"
+    )
     changed = item_upsert.upsert(loaded, said)
     assert len(changed.catalogue) == N_ITEMS + 2
     assert changed.catalogue.frame["price"][5] == 1000

@@ -1,8 +1,10 @@
 """Whatever a request asks and the business rules say: exactly k items or a shortfall, and nothing forbidden, ever."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,7 +26,7 @@ from tests.support import bundles
 NOW = bundles.NOW.timestamp()
 LIVE = datetime(2026, 11, 27, 12, tzinfo=UTC)
 NAMES = ["art", "bath", "cars", "dogs"]
-FILTERS = {
+FILTERS: dict[str, Callable[[dict[str, Any]], bool]] = {
     'category = "art" or category = "bath"': lambda item: bool({"art", "bath"} & set(item["categories"])),
     "price < 5": lambda item: item["price"] is not None and item["price"] < 5,
     'not category = "cars" and not price between 3 and 4': lambda item: (
@@ -40,7 +42,7 @@ WINDOW = st.sampled_from([None, LIVE - timedelta(hours=1), LIVE, LIVE + timedelt
 @dataclass(frozen=True)
 class Shop:
     bundle: Bundle
-    items: list[dict[str, object]]
+    items: list[dict[str, Any]]
     recommenders: dict[str, Recommender]
 
 

@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 
 from recsys.data.matrix import csr, numbered, read_csr
 
 
-def test_positions_follow_the_sorted_values_whatever_the_order_of_the_rows():
+def test_positions_follow_the_sorted_values_whatever_the_order_of_the_rows() -> None:
     values = ["b", "a", "é", "c", "a", "日本", "b"]
     for order in (values, values[::-1]):
         frame, (ids,) = numbered(pl.LazyFrame({"id": order, "other": range(7)}), "id")
@@ -14,7 +16,7 @@ def test_positions_follow_the_sorted_values_whatever_the_order_of_the_rows():
         assert frame["other"].to_list() == list(range(7))
 
 
-def test_many_values_in_many_chunks_are_numbered_like_few(tmp_path):
+def test_many_values_in_many_chunks_are_numbered_like_few(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     ids = [f"id{number}" for number in draw.integers(0, 20_000, 100_000)]
     pl.DataFrame({"id": ids}).write_parquet(tmp_path / "ids.parquet", row_group_size=5_000)
@@ -24,20 +26,20 @@ def test_many_values_in_many_chunks_are_numbered_like_few(tmp_path):
     assert frame["id"].to_list() == positions.tolist()
 
 
-def test_nothing_at_all_is_an_empty_vocabulary():
+def test_nothing_at_all_is_an_empty_vocabulary() -> None:
     frame, (ids,) = numbered(pl.LazyFrame({"id": []}, schema={"id": pl.String}), "id")
     assert frame.is_empty()
     assert ids.is_empty()
 
 
-def test_weights_of_equal_pairs_are_summed():
+def test_weights_of_equal_pairs_are_summed() -> None:
     users, items = np.array([0, 1, 0], np.int32), np.array([2, 0, 2], np.int32)
     matrix = csr(users, items, np.array([1.5, 1.0, 2.0]), (2, 3))
     assert matrix.dtype == np.float32
     assert matrix.toarray().tolist() == [[0, 0, 3.5], [1, 0, 0]]
 
 
-def test_a_parquet_file_becomes_the_matrix_of_its_ids(tmp_path):
+def test_a_parquet_file_becomes_the_matrix_of_its_ids(tmp_path: Path) -> None:
     draw = np.random.default_rng(1)
     frame = pl.DataFrame(
         {

@@ -223,7 +223,7 @@ def test_a_table_without_rows_is_one_line(tmp_path: Path, empty: str) -> None:
     parts[empty] = parts[empty].head(0)
     with pytest.raises(DataError, match=rf"^{empty}\.x: no rows: give"):
         prepare(
-            RawTables(**parts, interactions_file=Path("interactions.x"), items_file=Path("items.x")),
+            RawTables(parts["interactions"], parts["items"], Path("interactions.x"), Path("items.x")),
             "shop",
             settings(),
             tmp_path,

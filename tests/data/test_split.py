@@ -1,4 +1,6 @@
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -11,7 +13,7 @@ from recsys.errors import DataError
 DAYS = [datetime(2024, 1, day, tzinfo=UTC) for day in range(1, 7)]
 
 
-def split(query_time="now"):
+def split(query_time: Literal["now", "last_event"] = "now") -> splits.Split:
     interactions = pl.DataFrame(
         {
             "user_row": [0, 0, 0, 1, 1, 2],
@@ -40,28 +42,28 @@ def split(query_time="now"):
     return splits.Split(interactions, catalogue, users, facts)
 
 
-def test_a_fold_is_fitted_on_all_windows_before_its_own():
+def test_a_fold_is_fitted_on_all_windows_before_its_own() -> None:
     assert [split().fit_rows(fold).height for fold in ("valid", "test", "all")] == [2, 3, 6]
 
 
-def test_targets_are_new_pairs_of_target_events():
+def test_targets_are_new_pairs_of_target_events() -> None:
     assert split().targets("valid").rows() == [(0, 1)]
     assert split().targets("test").rows() == [(1, 2)]  # (0, 0) was seen before, (2, 3) is only a view
 
 
-def test_cold_means_no_event_in_the_fit_set():
+def test_cold_means_no_event_in_the_fit_set() -> None:
     assert split().cold_users("test").tolist() == [2]
     assert split().cold_items("test").tolist() == [2, 3]
 
 
-def test_the_moment_of_the_query_follows_the_protocol():
+def test_the_moment_of_the_query_follows_the_protocol() -> None:
     history = History(np.array([1], np.int32), np.ones(1, np.float32), np.array([5.0]))
     assert split().query_now("test", history) == DAYS[2].timestamp()
     assert split("last_event").query_now("test", history) == 5.0
     assert split("last_event").query_now("test", EMPTY_HISTORY) == DAYS[2].timestamp()
 
 
-def test_a_history_is_what_the_user_did_before_the_window_oldest_first():
+def test_a_history_is_what_the_user_did_before_the_window_oldest_first() -> None:
     first, second, none = split().histories("test", np.array([0, 1, 2], np.int32))
     assert first.rows.tolist() == [0, 1]
     assert first.times.tolist() == [DAYS[0].timestamp(), DAYS[1].timestamp()]
@@ -69,13 +71,13 @@ def test_a_history_is_what_the_user_did_before_the_window_oldest_first():
     assert len(none) == 0
 
 
-def test_a_model_is_fitted_on_what_came_before_and_knows_all_items():
+def test_a_model_is_fitted_on_what_came_before_and_knows_all_items() -> None:
     training = split().training("valid", seed=3, threads=1)
     assert training.interactions["fold"].to_list() == [0, 0]
     assert (training.n_users, training.n_items, training.now) == (3, 4, DAYS[1].timestamp())
 
 
-def test_what_was_saved_is_loaded(tmp_path):
+def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     splits.save(split(), tmp_path)
     again = splits.load(tmp_path)
     assert again.facts == split().facts
@@ -84,7 +86,7 @@ def test_what_was_saved_is_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["split.json", "users.parquet"])
-def test_an_unreadable_split_is_one_clear_line(tmp_path, name):
+def test_an_unreadable_split_is_one_clear_line(tmp_path: Path, name: str) -> None:
     splits.save(split(), tmp_path)
     (tmp_path / name).write_text("{")
     with pytest.raises(DataError, match="not a readable split") as error:

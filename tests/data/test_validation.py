@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from recsys.data.schema import MAX_CATEGORIES, MAX_ID_LENGTH, MAX_TITLE_LENGTH
 from recsys.data.validation import CheckedItems, canonical_interactions, canonical_items, interaction_rules, judge
 from recsys.errors import DataError
+from recsys.field_limits import MAX_CATEGORIES, MAX_ID_LENGTH, MAX_TITLE_LENGTH
 
 WEIGHTS = {"view": 1.0, "buy": 5.0}
 NOON = datetime(2024, 5, 1, 12)  # noqa: DTZ001 - without a zone

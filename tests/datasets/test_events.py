@@ -164,7 +164,7 @@ def execute(url: str, statement: str) -> None:
         apsw.Connection(url.removeprefix("sqlite:///")).execute(statement)
     else:
         with psycopg.connect(url) as server:
-            server.execute(statement)  # type: ignore[call-overload]
+            server.execute(statement)
 
 
 def earlier(tmp_path: Path, users: list[str]) -> Path:

@@ -1,6 +1,7 @@
 """A small made-up evaluation: 60 users, 40 items, lists that are better than others by construction."""
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.sparse import csr_array
 
@@ -61,13 +62,13 @@ def lists(sample: Sample) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="package")
-def table(every: "results.pl.DataFrame") -> "results.pl.DataFrame":
+def table(every: pl.DataFrame) -> pl.DataFrame:
     """Its part with the differences to `popular`."""
     return results.against(every, "popular")
 
 
 @pytest.fixture(scope="package")
-def every(sample: Sample, lists: dict[str, np.ndarray], parts: list[Segment]) -> "results.pl.DataFrame":
+def every(sample: Sample, lists: dict[str, np.ndarray], parts: list[Segment]) -> pl.DataFrame:
     """The table of results of those lists at 3 and 6; every question got the same lists."""
     asked = {name: {part.question: rows for part in parts} for name, rows in lists.items()}
     return results.measure(asked, sample, parts, [3, 6], ["popular", "empty"], Bootstrap(300, 0.95, 1))

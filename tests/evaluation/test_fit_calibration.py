@@ -9,7 +9,7 @@ import pytest
 from recsys.bundle.calibration import Calibration
 from recsys.data import split_protocols
 from recsys.data.split import Split
-from recsys.evaluation import fit_calibration, reliability, sample
+from recsys.evaluation import answers, fit_calibration, reliability, sample
 from recsys.evaluation.held_out_users import ranker_holdout_users
 from recsys.evaluation.metrics import Ragged
 from recsys.recommend.recommender import Recommender
@@ -89,7 +89,7 @@ def brute_force(made: World) -> int:
     for at, user in enumerate(made.sample.users.tolist()):
         targets = made.split.targets("test").filter(user_row=user)["item_row"].to_list()
         recommender = Recommender(made.bundle, "als")
-        slots = fit_calibration.answers.recommend_offline(recommender, made.split, "test", user, K, 1).slots
+        slots = answers.recommend_offline(recommender, made.split, "test", user, K, 1).slots
         found += sum(slot.row in targets for slot in slots)
         assert at < len(made.sample.users)
     return found

@@ -1,6 +1,7 @@
 """The search finds better settings than bad ones, and its score is the NDCG that a naive ranking gives."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ N_USERS = 60
 
 
 @pytest.fixture(scope="module")
-def split_folder(tmp_path_factory):
+def split_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Users of even number buy even items, odd ones odd."""
     draw = np.random.default_rng(0)
     users = draw.integers(N_USERS, size=2500)
@@ -33,7 +34,7 @@ def split_folder(tmp_path_factory):
 
 
 @pytest.fixture
-def few(root):
+def few(root: Path) -> settings.Params:
     """The product's own settings, with small factors that are bad on purpose."""
     content = yaml.safe_load((root / "params.yaml").read_text())
     content["dataset"] = "synthetic"
@@ -44,7 +45,9 @@ def few(root):
     return settings.parse(settings.Params, content, "test")
 
 
-def test_the_search_beats_bad_settings_and_repeats_itself(split_folder, few, tmp_path, capsys):
+def test_the_search_beats_bad_settings_and_repeats_itself(
+    split_folder: Path, few: settings.Params, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     best = tuning.tune("als", split_folder, few, 6, tmp_path / "trials.json")
     again = tuning.tune("als", split_folder, few, 6, tmp_path / "again.json")
     assert best == again
@@ -56,7 +59,9 @@ def test_the_search_beats_bad_settings_and_repeats_itself(split_folder, few, tmp
     assert "trial 6/6" in capsys.readouterr().err
 
 
-def test_the_lines_to_paste_stand_under_the_headings_of_params_yaml(split_folder, few, capsys):
+def test_the_lines_to_paste_stand_under_the_headings_of_params_yaml(
+    split_folder: Path, few: settings.Params, capsys: pytest.CaptureFixture[str]
+) -> None:
     best = tuning.tune("als", split_folder, few, 3)
     lines = yaml.safe_load(capsys.readouterr().out)
     assert set(lines["models"]["als"]) == {"factors", "iterations"}
@@ -64,12 +69,14 @@ def test_the_lines_to_paste_stand_under_the_headings_of_params_yaml(split_folder
     assert {**lines["models"]["als"], **lines["datasets"]["synthetic"]["models"]["als"]} == best
 
 
-def test_settings_that_nothing_beats_are_kept(split_folder, few, monkeypatch):
+def test_settings_that_nothing_beats_are_kept(
+    split_folder: Path, few: settings.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(als, "suggest", lambda trial: {"alpha": 0.001, "regularization": 1e6})
     assert tuning.tune("als", split_folder, few, 2) == few.model("als")
 
 
-def test_the_score_is_what_a_naive_ranking_gives(split_folder, few):
+def test_the_score_is_what_a_naive_ranking_gives(split_folder: Path, few: settings.Params) -> None:
     split = splits.load(split_folder)
     config = als.Config(factors=4, iterations=3, alpha=2.0, regularization=1.0, half_life_days=30)
     model = als.fit(split.training("valid", 1, 1), config)
@@ -81,8 +88,9 @@ def test_the_score_is_what_a_naive_ranking_gives(split_folder, few):
     for user in wanted["user_row"].unique().sort():
         if user not in warm:
             continue
-        history = split.histories("valid", [user])[0]
+        history = split.histories("valid", np.array([user], dtype=np.int32))[0]
         vector = encoder.encode(history, split.query_now("valid", history))
+        assert vector is not None
         seen = set(history.rows.tolist())
         order = sorted(
             (row for row in model.rows.tolist() if row not in seen), key=lambda row: -model.vectors[row] @ vector
@@ -94,7 +102,9 @@ def test_the_score_is_what_a_naive_ranking_gives(split_folder, few):
     assert tuning.score(model, exam) == pytest.approx(np.mean(values), abs=1e-6)
 
 
-def test_what_cannot_be_tuned_is_one_clear_line(split_folder, few, monkeypatch):
+def test_what_cannot_be_tuned_is_one_clear_line(
+    split_folder: Path, few: settings.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
     strict = few.model_copy(update={"evaluate": few.evaluate.model_copy(update={"warm_events": 10_000})})
     with pytest.raises(DataError, match=r"evaluate\.warm_events = 10000 events or more"):
         tuning.tune("als", split_folder, strict, 1)

@@ -36,8 +36,8 @@ def uncovered(stage: dict[str, Any]) -> set[str]:
     for command in commands(stage):
         entry = imports.file_of(ROOT, command.split()[2])
         assert entry, f"{command}: no such module"
-        files, folders = closure(entry)
-        files = set(files)
+        imported, folders = closure(entry)
+        files = set(imported)
         for folder in folders:
             templates = [dep for dep in deps if dep.parent == Path("recsys", folder) and "$" in dep.name]
             if templates and folder in own:

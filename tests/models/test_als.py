@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from implicit.als import AlternatingLeastSquares
 
 from recsys.bundle.embeddings import encoder_of
 from recsys.contracts import TrainingData
@@ -57,7 +58,7 @@ def test_a_folded_in_history_equals_implicit_s_own_answer() -> None:
     found = als.fit(data, CONFIG)
     encoder = encoder_of(found)
     matrix = als.confidence(data, CONFIG.half_life_days)
-    referee = als.AlternatingLeastSquares(
+    referee = AlternatingLeastSquares(
         factors=8, iterations=30, alpha=3.0, regularization=0.5, num_threads=1, random_state=data.seed
     )
     referee.fit(matrix, show_progress=False)

@@ -1,6 +1,7 @@
 """The parts of the content model, each against a slower twin or a known answer."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from recsys import item_features
+from recsys.contracts import IntArray
 from recsys.evaluation import metrics
 from recsys.evaluation.metrics import Ragged
 from recsys.models._content import batches, svd_space, torchrun, training, validation
@@ -25,7 +27,7 @@ SETTINGS = Settings(
 
 
 @pytest.fixture(scope="module")
-def job():
+def job() -> TrainingInputs:
     data = tastes.training()
     held_out = validation.hold_out(data)
     matrix = svd_space.confidence(dataclasses.replace(data, interactions=held_out.learning), 100)
@@ -36,7 +38,7 @@ def job():
     return dataclasses.replace(made, asked=asked, wanted=wanted, hidden=held_out.hidden)
 
 
-def test_adam_takes_the_steps_of_torch():
+def test_adam_takes_the_steps_of_torch() -> None:
     ours, theirs = torch.nn.Linear(5, 3), torch.nn.Linear(5, 3)
     theirs.load_state_dict(ours.state_dict())
     mine, torchs = Adam(ours, 0.01), torch.optim.Adam(theirs.parameters(), lr=0.01)
@@ -50,7 +52,7 @@ def test_adam_takes_the_steps_of_torch():
     assert torch.allclose(ours.weight, theirs.weight, atol=1e-6)
 
 
-def test_the_space_is_the_svd_of_its_formula():
+def test_the_space_is_the_svd_of_its_formula() -> None:
     matrix = csr_matrix(np.random.default_rng(3).poisson(0.4, (40, 25)).astype(np.float32))
     matrix = matrix[np.flatnonzero(np.diff(matrix.indptr))]
     found = svd_space.fit(matrix, 24, 0.3, seed=1)
@@ -66,7 +68,7 @@ def test_the_space_is_the_svd_of_its_formula():
     assert np.array_equal(found.users, (dense > 0).sum(axis=0))
 
 
-def test_neighbours_are_the_mean_over_the_others_by_cubed_cosine(job):
+def test_neighbours_are_the_mean_over_the_others_by_cubed_cosine(job: TrainingInputs) -> None:
     learned = item_features.fit(tastes.catalogue(), static=False)
     words = learned.of(tastes.catalogue()).words
     full = np.zeros((len(words), len(learned.words)))
@@ -81,7 +83,7 @@ def test_neighbours_are_the_mean_over_the_others_by_cubed_cosine(job):
         assert found[item] == pytest.approx(wanted, abs=1e-5)
 
 
-def test_ndcg_is_that_of_the_evaluation():
+def test_ndcg_is_that_of_the_evaluation() -> None:
     random = np.random.default_rng(4)
     scores, wanted = random.normal(size=(50, 30)).astype(np.float32), random.random((50, 30)) < 0.1
     lists = np.argsort(-scores, axis=1)[:, :10].astype(np.int32)
@@ -91,7 +93,7 @@ def test_ndcg_is_that_of_the_evaluation():
     assert np.nanmean(validation.ndcg_of_scores(scores, csr_matrix(wanted))) == pytest.approx(theirs, abs=1e-9)
 
 
-def test_the_exam_asks_for_the_last_likes_and_hides_items():
+def test_the_exam_asks_for_the_last_likes_and_hides_items() -> None:
     data = tastes.training()
     held_out = validation.hold_out(data)
     assert held_out.hidden.sum() == round(0.1 * (tastes.N_SOLD + 1))
@@ -106,13 +108,13 @@ def test_the_exam_asks_for_the_last_likes_and_hides_items():
         assert learned.height == 0 or times[user, item] >= learned["timestamp"].max()
 
 
-def test_random_vectors_score_like_chance_and_good_ones_better(job):
+def test_random_vectors_score_like_chance_and_good_ones_better(job: TrainingInputs) -> None:
     random = np.random.default_rng(5).normal(size=job.targets.shape).astype(np.float32)
     known = ~job.hidden[:, None]  # items treated as new have no place of their own, only that of alike texts
     assert validation.score(job, np.where(known, job.targets, job.neighbours)) > 2 * validation.score(job, random) > 0
 
 
-def test_sampled_negatives_estimate_the_whole_softmax(job):
+def test_sampled_negatives_estimate_the_whole_softmax(job: TrainingInputs) -> None:
     """The sum over drawn items, each counting 1 / probability, is right on average: that is what logQ is for."""
     users = np.arange(0, tastes.N_USERS, 4, dtype=np.int32)
     whole = dataclasses.replace(SETTINGS, negatives=10_000)
@@ -123,7 +125,7 @@ def test_sampled_negatives_estimate_the_whole_softmax(job):
     assert np.mean([total for _, total in estimates]) == pytest.approx(truth[1], rel=0.02)
 
 
-def estimate(job, settings, users, number):
+def estimate(job: TrainingInputs, settings: Settings, users: IntArray, number: int) -> tuple[int, float]:
     """How many negatives were drawn, and the estimate of the sum over all items of exp(length of the item's vector)."""
     batch = batches.draw(job, settings, users, number, ProcessGroup())
     corrections = np.where(np.isinf(batch.corrections), np.nan, batch.corrections)
@@ -132,7 +134,7 @@ def estimate(job, settings, users, number):
     return len(batch.negatives), float((per_item * values).sum())
 
 
-def test_a_batch_pools_one_part_of_a_history_and_asks_for_the_other(job):
+def test_a_batch_pools_one_part_of_a_history_and_asks_for_the_other(job: TrainingInputs) -> None:
     users = np.arange(40, dtype=np.int32)
     batch = batches.draw(job, SETTINGS, users, 1, ProcessGroup())
     assert batch.weights.sum() == pytest.approx(1, abs=1e-6)
@@ -145,7 +147,7 @@ def test_a_batch_pools_one_part_of_a_history_and_asks_for_the_other(job):
         assert masked == pooled & set(batch.rows[batch.negatives].tolist())
 
 
-def test_losses_of_the_shares_add_up_to_that_of_the_batch(job):
+def test_losses_of_the_shares_add_up_to_that_of_the_batch(job: TrainingInputs) -> None:
     model = training.Model(job, SETTINGS)
     users = np.arange(60, dtype=np.int32)
     parts = [batches.draw(job, SETTINGS, users, 1, ProcessGroup(rank, size)) for rank, size in ((0, 1), (0, 2), (1, 2))]
@@ -154,7 +156,7 @@ def test_losses_of_the_shares_add_up_to_that_of_the_batch(job):
     assert min(one, two) > 0.2 * whole
 
 
-def test_training_lowers_the_loss_and_moves_the_ids(job):
+def test_training_lowers_the_loss_and_moves_the_ids(job: TrainingInputs) -> None:
     before = training.train(job, dataclasses.replace(SETTINGS, epochs=0), ProcessGroup(), "test")
     after = training.train(job, dataclasses.replace(SETTINGS, epochs=5), ProcessGroup(), "test")
     assert len(before.scores) == 1
@@ -163,7 +165,7 @@ def test_training_lowers_the_loss_and_moves_the_ids(job):
     assert not after.ids[job.trust == 0].any()
 
 
-def test_two_processes_learn_what_one_does(job):
+def test_two_processes_learn_what_one_does(job: TrainingInputs) -> None:
     one, two = (torchrun.run(job, SETTINGS, "test", processes) for processes in (1, 2))
     assert two.scores == pytest.approx(one.scores, abs=1e-3)
     assert two.ids == pytest.approx(one.ids, abs=1e-4)
@@ -171,12 +173,14 @@ def test_two_processes_learn_what_one_does(job):
     assert two.weights["hidden_terms"] == pytest.approx(one.weights["hidden_terms"], abs=1e-3)
 
 
-def test_a_job_is_the_same_after_a_file(job, tmp_path):
+def test_a_job_is_the_same_after_a_file(job: TrainingInputs, tmp_path: Path) -> None:
     job.save(tmp_path / "job.npz")
     assert TrainingInputs.load(tmp_path / "job.npz").fingerprint(SETTINGS) == job.fingerprint(SETTINGS)
 
 
-def test_a_stopped_training_goes_on_where_it_was(job, tmp_path, capsys):
+def test_a_stopped_training_goes_on_where_it_was(
+    job: TrainingInputs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     alone = training.train(job, SETTINGS, ProcessGroup(), "test")
     folder = dataclasses.replace(SETTINGS, checkpoint=str(tmp_path))
     training.train(job, dataclasses.replace(folder, epochs=1), ProcessGroup(), "test")
@@ -187,7 +191,9 @@ def test_a_stopped_training_goes_on_where_it_was(job, tmp_path, capsys):
     assert went_on.ids.tobytes() == alone.ids.tobytes()
 
 
-def test_a_checkpoint_of_other_data_is_left_alone(job, tmp_path, capsys):
+def test_a_checkpoint_of_other_data_is_left_alone(
+    job: TrainingInputs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = dataclasses.replace(SETTINGS, checkpoint=str(tmp_path))
     training.train(job, dataclasses.replace(folder, seed=8), ProcessGroup(), "test")
     capsys.readouterr()
@@ -195,7 +201,7 @@ def test_a_checkpoint_of_other_data_is_left_alone(job, tmp_path, capsys):
     assert capsys.readouterr().err.count("epoch") == 2
 
 
-def test_it_stops_when_the_exam_gets_no_better(job, monkeypatch):
+def test_it_stops_when_the_exam_gets_no_better(job: TrainingInputs, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.3, 0.4, 0.39, 0.38, 0.9])
     monkeypatch.setattr(training, "score", lambda *_: next(scores))
     found = training.train(job, dataclasses.replace(SETTINGS, epochs=9, patience=2), ProcessGroup(), "test")

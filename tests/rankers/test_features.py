@@ -28,7 +28,7 @@ def ask(shop: Bundle, history: History, rows: list[int]) -> dict[str, np.ndarray
 
 
 def likes(rows: list[int], weights: list[float] | None = None) -> History:
-    times = NOW - DAY * np.arange(len(rows), 0, -1)
+    times = NOW - DAY * np.arange(len(rows), 0, -1, dtype=np.float64)
     return History(np.array(rows, dtype=np.int32), np.array(weights or [1.0] * len(rows), dtype=np.float32), times)
 
 

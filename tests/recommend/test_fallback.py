@@ -174,9 +174,9 @@ def test_a_block_that_changes_counts_within_a_second_even_if_the_rules_then_fail
 ) -> None:
     monkeypatch.setattr(guarded_slate, "ASK_AGAIN_SECONDS", 0.0)
     rules, recommender = Shop(), Recommender(shop, "als")
-    rules.keep = lambda _, rows: rows != 7  # type: ignore[method-assign]
+    monkeypatch.setattr(rules, "keep", lambda _, rows: rows != 7)
     recommender.recommend(query(shop, "anna"), rules)
-    rules.keep = broken  # type: ignore[method-assign]
+    monkeypatch.setattr(rules, "keep", broken)
     rows = rows_of(recommender.recommend(query(shop, "anna", k=17), rules))
     assert 7 not in rows
     assert 5 in rows

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import EMPTY_HISTORY, NO_CANDIDATES, Query
+from recsys.contracts import EMPTY_HISTORY, NO_CANDIDATES, FloatArray, IntArray, Query
 from recsys.errors import ParamsError
 from recsys.sources import nearest
 from tests.support import bundles
@@ -40,7 +40,12 @@ def test_the_index_is_only_asked_where_many_are_allowed(shop: Bundle, monkeypatc
     source = nearest.build(shop, nearest.Config(model="als"))
     asked: list[int] = []
     search = shop.models["als"].index.search
-    monkeypatch.setattr(source._index, "search", lambda vector, n: asked.append(n) or search(vector, n))
+
+    def noted(vector: FloatArray, n: int) -> tuple[IntArray, FloatArray]:
+        asked.append(n)
+        return search(vector, n)
+
+    monkeypatch.setattr(source._index, "search", noted)
     few, many = [row < 3 for row in range(bundles.N_ITEMS)], [row < 4 for row in range(bundles.N_ITEMS)]
     monkeypatch.setattr(nearest, "EXACT_UP_TO", 3)
     assert sorted(source.propose(query(few), 10).rows.tolist()) == [0, 1, 2]

@@ -59,9 +59,9 @@ def test_judged_cases_are_whole_and_the_others_keep_their_hits(log: pl.DataFrame
     names = split.users["user_id"][log["user"].to_numpy()]
     assert ranker_holdout_users(names).tolist() == log["held_out"].to_list()
     cases = log.group_by("case").agg(pl.col("told", "held_out").first(), pl.col("wanted").sum(), candidates=pl.len())
-    assert 0 < cases["held_out"].mean() < 1
+    assert cases["held_out"].n_unique() == 2
     sampled = cases.filter(~pl.col("told"), ~pl.col("held_out"))
     whole = cases.filter(pl.col("told") | pl.col("held_out"))
     assert (sampled["candidates"] <= sampled["wanted"] + 30).all()
-    assert whole["candidates"].min() > 60
+    assert (whole["candidates"] > 60).all()
     assert sampled["wanted"].sum() > 0

@@ -105,7 +105,7 @@ def wrong_dtype() -> None:
     frame.write_parquet("events.parquet")
 
 
-BAD = {
+BAD: dict[str, tuple[Callable[[], object], list[str]]] = {
     "empty file": (lambda: Path("events.csv").write_bytes(b""), ["events.csv: empty file"]),
     "header only": (lambda: events(), ["events.csv: no rows: give a file with at least one"]),
     "no such file": (lambda: Path("events.csv").rename("moved.csv"), ["events.csv: no such file, looked at /"]),

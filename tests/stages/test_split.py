@@ -1,17 +1,18 @@
 import subprocess
 import sys
+from pathlib import Path
 
 from recsys.data import split
 from tests.data.test_split_protocols import N_ITEMS, items, random_events, table
 
 
-def run(*arguments):
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "recsys.stages.split", *map(str, arguments)], capture_output=True, text=True
     )
 
 
-def test_the_stage_writes_the_same_bytes_twice_and_says_what_it_made(tmp_path):
+def test_the_stage_writes_the_same_bytes_twice_and_says_what_it_made(tmp_path: Path) -> None:
     table(random_events(3000, n_users=600)).collect().write_parquet(tmp_path / "interactions.parquet")
     items(N_ITEMS).write_parquet(tmp_path / "items.parquet")
     for name in ("one", "two"):
@@ -23,7 +24,7 @@ def test_the_stage_writes_the_same_bytes_twice_and_says_what_it_made(tmp_path):
     assert split.load(tmp_path / "one").facts.n_items == N_ITEMS
 
 
-def test_a_missing_table_is_one_line_and_leaves_the_old_output(tmp_path):
+def test_a_missing_table_is_one_line_and_leaves_the_old_output(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()
     done = run("--tables", tmp_path, "--out", tmp_path / "out")

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ N_ITEMS = 60
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw = np.random.default_rng(0)
     users, bought = draw.integers(80, size=3000), draw.integers(N_ITEMS, size=3000)
     events = table(list(zip(users.tolist(), bought.tolist(), draw.integers(50_000, size=3000).tolist(), strict=True)))
@@ -28,16 +29,16 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(stage, *arguments):
+def run(stage: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"recsys.stages.{stage}", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def train(folder, out, *more):
+def train(folder: Path, out: str, *more: str) -> subprocess.CompletedProcess[str]:
     return run("train", "--model", "als", "--fold", "test", "--split", folder / "split", "--out", folder / out, *more)
 
 
-def test_training_shows_progress_and_the_same_bytes_come_out_twice(folder):
+def test_training_shows_progress_and_the_same_bytes_come_out_twice(folder: Path) -> None:
     done = train(folder, "one")
     assert done.returncode == 0, done.stderr
     assert re.search(r"100%.*15/15", done.stderr)
@@ -47,7 +48,7 @@ def test_training_shows_progress_and_the_same_bytes_come_out_twice(folder):
         assert file.read_bytes() == (folder / "two" / file.name).read_bytes()
 
 
-def test_an_index_of_the_model_answers(folder):
+def test_an_index_of_the_model_answers(folder: Path) -> None:
     assert train(folder, "model").returncode == 0
     options = ["--model", folder / "model", "--fold", "test", "--split", folder / "split"]
     done = run("index", *options, "--out", folder / "index")
@@ -59,16 +60,17 @@ def test_an_index_of_the_model_answers(folder):
     assert len(set(rows.tolist())) == 5
 
 
-def test_recall_is_measured_with_vectors_of_users(folder):
+def test_recall_is_measured_with_vectors_of_users(folder: Path) -> None:
     assert train(folder, "model").returncode == 0
     model, split = embeddings.load(folder / "model"), splits.load(folder / "split")
     asked = index.users(model, split, "test", n=20, seed=1)
+    assert asked is not None
     assert asked.shape == (20, model.vectors.shape[1])
     assert np.isfinite(asked).all()
     assert asked.any(axis=1).all()
 
 
-def test_an_unknown_model_is_one_line(folder):
+def test_an_unknown_model_is_one_line(folder: Path) -> None:
     done = run("train", "--model", "alz", "--fold", "test", "--split", folder / "split", "--out", folder / "x")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

@@ -117,14 +117,16 @@ def interactions() -> pl.DataFrame:
         for user, (user_id, history) in enumerate(HISTORIES.items())
         for place, row in enumerate(history)
     ]
-    schema = {
-        "user_row": pl.Int32,
-        "item_row": pl.Int32,
-        "timestamp": pl.Datetime("us", "UTC"),
-        "event": pl.String,
-        "value": pl.Float32,
-        "weight": pl.Float32,
-    }
+    schema = pl.Schema(
+        {
+            "user_row": pl.Int32(),
+            "item_row": pl.Int32(),
+            "timestamp": pl.Datetime("us", "UTC"),
+            "event": pl.String(),
+            "value": pl.Float32(),
+            "weight": pl.Float32(),
+        }
+    )
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 

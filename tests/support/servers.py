@@ -13,14 +13,19 @@ from serving.stores.migrations import migrate
 
 @contextmanager
 def serving(
-    command: list[str], bundle: Path, root: Path, log: Path, workers: int, **settings: str
+    command: list[str], bundle: Path | None, root: Path, log: Path, workers: int, **settings: str
 ) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """A server of its own process, with a store of its own, whose workers are all ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     with log.open("wb") as output:
-        environment = {**os.environ, "RECSYS_BUNDLE": str(bundle), "RECSYS_PORT": port, "RECSYS_WORKERS": str(workers)}
+        environment = {
+            **os.environ,
+            "RECSYS_BUNDLE": str(bundle or ""),
+            "RECSYS_PORT": port,
+            "RECSYS_WORKERS": str(workers),
+        }
         environment |= settings
         environment["RECSYS_STORE_URL"] = f"sqlite:///{log.parent}/events.sqlite"
         migrate(environment["RECSYS_STORE_URL"])

@@ -66,14 +66,16 @@ def interactions() -> pl.DataFrame:
         for place, item in enumerate(liked):
             moment = NOW - timedelta(days=int(random.integers(1, 60)) + place / 100)
             rows.append((user, int(item), moment, "like", None, 0.0 if place == 1 and user % 5 == 0 else 1.0))
-    schema = {
-        "user_row": pl.Int32,
-        "item_row": pl.Int32,
-        "timestamp": pl.Datetime("us", "UTC"),
-        "event": pl.String,
-        "value": pl.Float32,
-        "weight": pl.Float32,
-    }
+    schema = pl.Schema(
+        {
+            "user_row": pl.Int32(),
+            "item_row": pl.Int32(),
+            "timestamp": pl.Datetime("us", "UTC"),
+            "event": pl.String(),
+            "value": pl.Float32(),
+            "weight": pl.Float32(),
+        }
+    )
     return pl.DataFrame(rows, schema=schema, orient="row").sort("user_row", "timestamp", "item_row")
 
 
@@ -109,7 +111,7 @@ VARIANTS = {
 
 def open_bundle(folder: Path) -> bundle.Bundle:
     """The shop with a content model and one that knows only what was sold, called als."""
-    models = {"als": {}, "content": {}}
+    models: dict[str, dict[str, object]] = {"als": {}, "content": {}}
     settings = Params.model_validate({**bundles.settings().model_dump(), "variants": VARIANTS, "models": models})
     fitted = content.fit(training(), content.Config(factors=8, half_life_days=100, hidden=16, epochs=0))
     embeddings.save(fitted, folder / "content")

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from recsys.experiments.analysis import checks, join
+from recsys.experiments.online.assignment import arm_of, bucket
 from recsys.experiments.online.config import Experiment
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,7 +53,7 @@ def test_answers_lost_in_one_arm_are_noticed() -> None:
     """Clicks that name no logged answer: spread over all units they pass, from one arm alone they do not."""
     experiment = Experiment.model_validate({"arms": HALVES})
     units = [f"unit-{number}" for number in range(400)]
-    mine = [unit for unit in units if checks.arm_of(experiment, checks.bucket("e", unit)) == "b"]
+    mine = [unit for unit in units if arm_of(experiment, bucket("e", unit)) == "b"]
     logged = pl.DataFrame({"request_id": ["other"]})
 
     def clicks(of: list[str]) -> pl.DataFrame:

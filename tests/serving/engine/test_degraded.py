@@ -13,8 +13,8 @@ from recsys.sources.popular import Popular
 from serving.live.background import Background
 from serving.settings import Settings
 from serving.stores.protocol import StoreError
-from tests.serving.conftest import new_store, until_ready
 from tests.support import bundles
+from tests.support.apps import new_store, until_ready
 
 FORBIDDEN = {bundles.ITEM_IDS[row] for row in (*bundles.HISTORIES["anna"], bundles.SOLD_OUT)}
 

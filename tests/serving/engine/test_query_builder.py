@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from recsys.bundle import bundle
@@ -99,7 +98,11 @@ def test_both_histories_are_one_in_the_order_of_time(shop: Bundle) -> None:
     assert history.rows.tolist() == [17, 0, 16, 1, 2, 3, bundles.SOLD_OUT, 15, 18]
     assert history.times[-2:].tolist() == [NOW.timestamp()] * 2  # no time and a time in the future are now
     assert history.times.tolist() == sorted(history.times)
-    assert (history.rows.dtype, history.weights.dtype, history.times.dtype) == (np.int32, np.float32, np.float64)
+    assert [each.dtype.name for each in (history.rows, history.weights, history.times)] == [
+        "int32",
+        "float32",
+        "float64",
+    ]
 
 
 def stored(item_id: str, moment: datetime, event: str = "view") -> Event:

@@ -63,7 +63,7 @@ def test_a_filter_that_cannot_be_read(client: TestClient) -> None:
 
 
 def test_a_batch_is_its_requests_in_order(client: TestClient) -> None:
-    requests = [{"user_id": "anna", "k": 2}, {"user_id": "ben", "k": 3}, {"k": 1}]
+    requests: list[dict[str, Any]] = [{"user_id": "anna", "k": 2}, {"user_id": "ben", "k": 3}, {"k": 1}]
     answers = post(client, "recommend:batch", {"requests": requests})["answers"]
     assert [ids(answer) for answer in answers] == [ids(post(client, "recommend", body)) for body in requests]
     assert len({answer["request_id"] for answer in answers}) == 3

@@ -16,8 +16,8 @@ from serving.live import shadow
 from serving.live.background import Background
 from serving.live.list_overlap import overlap, rank_biased_overlap
 from serving.settings import Settings
-from tests.serving.conftest import new_store, until_ready
 from tests.support import bundles
+from tests.support.apps import new_store, until_ready
 
 REQUESTS = 5
 

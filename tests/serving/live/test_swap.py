@@ -16,8 +16,8 @@ import polars as pl
 import pytest
 
 from recsys.bundle import releases
-from tests.serving.test_process import serving
 from tests.support import bundles
+from tests.support.servers import serving
 
 K = 5
 
@@ -86,7 +86,7 @@ def test_no_request_fails_and_no_answer_mixes_two_bundles(
             time.sleep(0.05)
 
     first = releases.promote(bundle_folder, folder)
-    with serving([sys.executable, "-m", "serving"], "", root, log, 2) as (url, _), Clients(url).asking(3) as clients:
+    with serving([sys.executable, "-m", "serving"], None, root, log, 2) as (url, _), Clients(url).asking(3) as clients:
         until(f"serving bundle {first}", 2)
         other = releases.promote(second, folder)
         until(f"serving bundle {other}", 2)

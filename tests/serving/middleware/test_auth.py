@@ -85,7 +85,7 @@ def test_metrics_can_be_opened(client: TestClient) -> None:
     ids=["nothing", "no key", "an empty key", "another scheme", "no text", "the hash"],
 )
 def test_what_is_no_key_is_refused_with_our_body(client: TestClient, header: str) -> None:
-    answer = client.post("/v1/events", headers={"authorization": header.encode("latin-1")})
+    answer = client.post("/v1/events", headers={b"authorization": header.encode("latin-1")})
     problem = answer.json()["error"]
     assert (answer.status_code, problem["code"], problem["field"]) == (401, "unauthorized", None)
     assert answer.headers["www-authenticate"] == "Bearer"

@@ -76,6 +76,6 @@ def select(url: str) -> Select:
             with closing(apsw.Connection(url.removeprefix(SQLITE))) as file:
                 return file.execute(statement).fetchall()
         with psycopg.connect(url) as server:
-            return server.execute(statement).fetchall()  # type: ignore[arg-type]
+            return server.execute(statement).fetchall()
 
     return run

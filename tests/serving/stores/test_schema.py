@@ -1,7 +1,9 @@
 """What the store and its readers share is true of the tables of both databases, and stands in one place."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ SECRET = "postgres:anna:secret@host"
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_every_column_that_readers_name_is_in_the_table(table: str, select) -> None:
+def test_every_column_that_readers_name_is_in_the_table(table: str, select: Callable[[str], list[Any]]) -> None:
     assert isinstance(select(select_from(table)), list)
 
 
