@@ -32,10 +32,17 @@ def test_a_writer_that_is_stopped_leaves_the_old_file(tmp_path: Path, stopped_by
 def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     sync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(
-        os, "fsync", lambda opened: (steps.append(os.readlink(f"/proc/self/fd/{opened}")), sync(opened))
-    )
-    monkeypatch.setattr(Path, "replace", lambda path, to: (steps.append("rename"), replace(path, to))[1])
+
+    def synced(opened: int) -> None:
+        steps.append(os.readlink(f"/proc/self/fd/{opened}"))
+        sync(opened)
+
+    def renamed(path: Path, to: Path) -> Path:
+        steps.append("rename")
+        return replace(path, to)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
     write_text(tmp_path / "deep" / "a.txt", "new", durable=True)
     assert steps == [str(tmp_path / "deep" / "a.txt.partial"), "rename", str(tmp_path / "deep")]
 
