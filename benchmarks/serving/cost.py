@@ -117,7 +117,7 @@ def raw(service: Service) -> App:
         version, told = await store.history(body["user_id"], None, 200)
         asked = plain.model_copy(update=body)
         query, _ = engine._queries.query(asked, UserState(told, version), float("inf"))
-        found = recommender.recommend(query, rules.for_bundle(engine.bundle))
+        found = recommender.recommend(query, rules.current(engine.bundle)[1])
         items: list[dict[str, Any]] = []
         for rank, slot in enumerate(found.slots, 1):
             item_id, title, categories = engine._presenter._item(slot.row)

@@ -34,12 +34,15 @@ NEVER_OPENS = Limits(window=1, failures=2)
 class CircuitBreaker:
     """The state of one part, such as "source als". `clock` counts seconds and never goes back.
 
-    closed: True while every request may call the part. A plain attribute, because every call of a part reads it.
+    closed: every request may call the part; all_good: none of the last calls was bad, so a call needs no leave, and one
+    that is well and no slower than `slow_s` need not be noted. Plain attributes, because every call of a part reads
+    them.
     """
 
     def __init__(self, part: str, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self.part = part
-        self.closed = True
+        self.closed = self.all_good = True
+        self.slow_s = limits.slow_s
         self._limits = limits
         self._clock = clock
         self._bad: deque[bool] = deque(maxlen=limits.window)
@@ -60,12 +63,13 @@ class CircuitBreaker:
 
     def succeeded(self, seconds: float) -> None:
         """Note that the part answered; slowly counts as badly."""
-        if seconds > self._limits.slow_s:
+        if seconds > self.slow_s:
             self._note_bad("is slow")
         elif self.closed:
             self._bad.append(False)
+            self.all_good = not any(self._bad)
         else:
-            self.closed = True
+            self.closed = self.all_good = True
             self._bad.clear()
             log.warning("%s answers again", self.part)
 
@@ -75,6 +79,7 @@ class CircuitBreaker:
 
     def _note_bad(self, how: str) -> None:
         self._bad.append(True)
+        self.all_good = False
         if self.closed and sum(self._bad) >= self._limits.failures:
             self.closed = False
             log.error("%s %s; it is left alone and tried every %g s", self.part, how, self._limits.cooldown_s)

@@ -88,6 +88,7 @@ class Recommender:
             raise ParamsError(f"variant {self.variant!r}: not in the bundle; it has: {choices}")
         breakers = breakers or CircuitBreakers()
         params = bundle.manifest.variants[self.variant]
+        self._n_items = len(bundle.catalogue)
         self._candidates = params.candidates
         self._new_share = params.new_item_share
         self._min_confidence = params.min_confidence
@@ -105,7 +106,7 @@ class Recommender:
         self._ranker_breaker = breakers.of(RANKER)
         rules = {rule.name: extensions.build("rules", rule.name, bundle, rule.config) for rule in params.rules}
         self._eligibility = Eligibility(bundle, rules, breakers)
-        self._rules_guard = SlateRulesGuard(len(bundle.catalogue), breakers)
+        self._rules_guard = SlateRulesGuard(self._n_items, breakers)
         self._encoders: dict[str, tuple[Encoder, CircuitBreaker]] = {
             name: (model.encoder, breakers.of(f"encoder {name}"))
             for name, model in bundle.models.items()
@@ -120,7 +121,6 @@ class Recommender:
         request.query = query = replace(query, vectors=self._encode(request))
         wanted = depth = request.rules.depth(query.k) if request.rules else query.k
         pinned = self._pinned(request)
-        n_items = len(self.bundle.catalogue)
         n = max(self._candidates, depth + len(query.history.rows) + len(query.exclude))
         while True:
             proposals = self._propose(request, n)
@@ -128,7 +128,7 @@ class Recommender:
             request.candidates = allowed = self._eligibility.filter(request, proposals)
             ordered = self._order(request, allowed, wanted)
             slots = self._arrange(request, pinned + self._reserve_new_items(request, ordered))
-            exhausted = n >= n_items or max([len(proposal.rows) for proposal in proposals.values()]) < n
+            exhausted = n >= self._n_items or max([len(proposal.rows) for proposal in proposals.values()]) < n
             refused = (exhausted and len(ordered) < wanted) or len(ordered) > TRIED * query.k
             if len(slots) >= query.k or refused or request.trace.over():
                 break
@@ -249,8 +249,7 @@ class Recommender:
     def _slate(self, request: Request, slots: list[Slot], reason: str | None, *, caps: bool = True) -> Slate:
         trace, k, shortfall = request.trace, request.query.k, None
         if len(slots) < k:
-            n_items = len(self.bundle.catalogue)
-            shortfall = f"only {len(slots)} of {n_items} items may be shown here, {k} were asked for"
+            shortfall = f"only {len(slots)} of {self._n_items} items may be shown here, {k} were asked for"
             n_allowed = self._fallback.n_allowed(request) if caps and request.rules else 0
             if n_allowed > len(slots):
                 shortfall += f"; the caps of the business rules leave out {n_allowed - len(slots)} more"

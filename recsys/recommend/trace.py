@@ -47,14 +47,16 @@ class RequestTrace:
         began = perf_counter()
         if optional and began >= self.deadline:
             self.late = True
-        elif breaker.closed or breaker.allows():
+        elif breaker.all_good or breaker.allows():
             try:
                 result = call()
             except Exception:
                 log.exception("%s failed; answering without it", breaker.part)
                 breaker.failed()
             else:
-                breaker.succeeded(perf_counter() - began if optional else 0.0)
+                seconds = perf_counter() - began if optional else 0.0
+                if not breaker.all_good or seconds > breaker.slow_s:
+                    breaker.succeeded(seconds)
                 return result
         if breaker.part not in self.failed:
             self.failed.append(breaker.part)

@@ -25,14 +25,12 @@ def encode(shown: Sequence[str], secret: str) -> str | None:
     return cursor if len(cursor) <= MAX_CURSOR_LENGTH else None
 
 
-def decode(cursor: str | None, secret: str) -> list[str]:
+def decode(cursor: str, secret: str) -> list[str]:
     """The items that were shown on the pages before.
 
     Raises:
         ApiError: 422 "cursor: not one that this API gave; send next_cursor as it came, or none to start anew"
     """
-    if cursor is None:
-        return []
     try:
         sealed = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
         if hmac.compare_digest(sealed[:SEAL_BYTES], _seal(sealed[SEAL_BYTES:], secret)):

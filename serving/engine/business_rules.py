@@ -2,11 +2,12 @@
 
     file = BusinessRulesFile(settings.rules, must_exist=True)    # at start; a bad file is refused
     file.reload(bundle)                 # every half second, in a thread; quick when nothing changed
-    file.for_bundle(bundle)             # once before a new bundle is swapped in: it compiles the rules
-    recommender.recommend(query, file.for_bundle(bundle, surface="home", diversity=0.3))
+    file.current(bundle)                # once before a new bundle is swapped in: it compiles the rules
+    version, rules = file.current(bundle, surface="home", diversity=0.3)
+    recommender.recommend(query, rules)
 
-`file.version` goes into the answer and into the keys of caches; read it before the rules, so that no answer by older
-rules is kept under a newer version. `file.reason` says why the file is not what counts.
+`file.version` goes into the keys of caches; read it before the rules, so that no answer by older rules is kept under a
+newer version. `file.reason` says why the file is not what counts.
 """
 
 import logging
@@ -84,21 +85,21 @@ class BusinessRulesFile:
         log.info("%s: rules of version %s count now", self._path, self.version)
         return True
 
-    def for_bundle(
+    def current(
         self, bundle: Bundle, surface: str | None = None, diversity: float | None = None, now: float | None = None
-    ) -> CompiledSlateRules | None:
-        """The rules for an answer from this bundle now; None when there are none.
+    ) -> tuple[str | None, CompiledSlateRules | None]:
+        """The version of the rules, and the rules for an answer from this bundle now; None when there are none.
 
         diversity: 0..1 in place of what the file says; now: UTC seconds, for pins. What the rules name and this bundle
         does not have is passed over and reported: a new bundle is not refused for an item that is gone.
         """
         current = self._current
         if current.rules == NO_RULES and not diversity:
-            return None
+            return current.version, None
         rules = current.compiled.get(id(bundle))
         if rules is None or rules.bundle is not bundle:
             rules = self._compile(current, bundle)
-        return rules.at(time.time() if now is None else now, surface, diversity)
+        return current.version, rules.at(time.time() if now is None else now, surface, diversity)
 
     def _compile(self, current: _Current, bundle: Bundle) -> CompiledSlateRules:
         rules, missing = compiled(current.rules, bundle)

@@ -5,7 +5,7 @@ from functools import lru_cache, partial
 from time import perf_counter
 
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import Query, SlateRules
+from recsys.contracts import Query
 from recsys.experiments.online.config import Arm
 from recsys.filters.masks import Filters
 from recsys.recommend import explanations
@@ -56,12 +56,12 @@ class Engine:
         self._queries = QueryBuilder(
             served, self._position, self.event_weights, Filters(served.catalogue), self._available
         )
-        self._rules = rules
+        self._current_rules = partial(rules.current, served) if rules is not None else _no_rules
         self._exploring, self._interleaving, self._reasons = (
             breakers.of(part) for part in ("exploring", "interleaving", "reasons")
         )
         if rules is not None:
-            rules.for_bundle(served)  # compiled before the first request
+            rules.current(served)  # compiled before the first request
 
     def recommend(
         self,
@@ -88,7 +88,7 @@ class Engine:
             choices = ", ".join(sorted(self._recommenders))
             raise ApiError(422, f"variant: {name!r} is not in the bundle; it has: {choices}", "variant")
         query, warnings = self._queries.query(request, user, deadline, shown_ids)
-        rules_version, rules = self._rules_for(request.surface, request.options.diversity)
+        rules_version, rules = self._current_rules(request.surface, request.options.diversity)
         slate, trace = recommender.recommend(query, rules), RequestTrace(deadline)
         propensities: list[float] | None = None
         teams: list[str] | None = None
@@ -121,7 +121,7 @@ class Engine:
             raise ApiError(404, f"item_id: {request.item_id!r} is not in the catalogue", "item_id")
         plain = RecommendRequest(k=request.k, exclude_ids=request.exclude_ids)
         query, warnings = self._queries.query(plain, NOBODY, deadline)
-        rules_version, rules = self._rules_for(None, None)
+        rules_version, rules = self._current_rules()
         slate = self._recommenders[self.bundle.manifest.default_variant].similar(row, query, rules)
         items = self._presenter.items(slate, query)
         meta = self._meta(slate, query, list(slate.failed), rules_version, started)
@@ -156,7 +156,7 @@ class Engine:
     def segment(self, request: WhoAsks, user: UserState) -> str:
         """The segment of whoever asks, as in the answer's meta."""
         query, _ = self._queries.query(request.widened(), user, float("inf"))
-        return self._queries.segment(query.history)
+        return self._segment(query)
 
     def knows(self, item_id: str) -> bool:
         """Whether the item can be shown at all."""
@@ -169,12 +169,10 @@ class Engine:
             if row is not None and item.available is not None:
                 self._available[row] = item.available
 
-    def _rules_for(self, surface: str | None, diversity: float | None) -> tuple[str | None, SlateRules | None]:
-        """The business rules for an answer, and their version: read before them, so it is never newer than they."""
-        if self._rules is None:
-            return None, None
-        version = self._rules.version
-        return version, self._rules.for_bundle(self.bundle, surface, diversity)
+    def _segment(self, query: Query) -> str:
+        """The segment of the offline report that the user is in."""
+        n_events = len(query.history.rows)
+        return "warm" if n_events >= self.bundle.manifest.warm_events else "few" if n_events else "cold_user"
 
     def _meta(self, slate: Slate, query: Query, failed: list[str], rules_version: str | None, started: float) -> Meta:
         manifest = self.bundle.manifest
@@ -186,7 +184,7 @@ class Engine:
         return Meta(
             variant=slate.variant,
             experiment=None,
-            segment=self._queries.segment(query.history),
+            segment=self._segment(query),
             fallback=bool([slot for slot in slate.slots if slot.fallback]),
             fallback_reason=slate.fallback_reason,
             degraded=bool(failed),
@@ -199,3 +197,7 @@ class Engine:
             rules_version=rules_version,
             timings_ms=timings,
         )
+
+
+def _no_rules(*_: object) -> tuple[None, None]:
+    return None, None

@@ -56,7 +56,7 @@ class QueryBuilder:
             events += self._sent(request.session, warnings)
         if events:
             history = _joined(history, events)
-        if request.user_id is not None and not len(history) and not request.session:
+        if request.user_id is not None and not len(history.rows) and not request.session:
             warnings.append(f"user_id {request.user_id!r}: nothing is known of this user")
         query = Query(
             history=history,
@@ -71,11 +71,6 @@ class QueryBuilder:
             available=self.available,
         )
         return query, warnings
-
-    def segment(self, history: History) -> str:
-        """The segment of the offline report that a user with this history is in."""
-        n_events, warm_events = len(history.rows), self.bundle.manifest.warm_events
-        return "warm" if n_events >= warm_events else "few" if n_events else "cold_user"
 
     def rows(self, item_ids: Iterable[str]) -> IntArray:
         """(m,) int32 rows of those ids that the catalogue holds."""

@@ -53,10 +53,11 @@ class Service:
         """Items for whoever asks; see `Engine.recommend`. An answer that is paged leads to the next page."""
         started = perf_counter()
         engine = self.engine()
-        shown_ids = cursors.decode(request.cursor, self._settings.secret)
-        user = await self._user_state(request.user_id, request.anonymous_id)
+        shown_ids = [] if request.cursor is None else cursors.decode(request.cursor, self._settings.secret)
+        sheds = self._background.load.sheds
+        user = await self._user_state(request.user_id, request.anonymous_id, sheds)
         user_read = perf_counter()
-        deadline = self._deadline(started)
+        deadline = AT_ONCE if sheds else started + self._settings.deadline_ms / 1e3
         engine, picked = self._pick(request, engine, user)
         drafting = perf_counter()
         draft, kept = await self._answers.recommend(engine, request, request_id, user, shown_ids, deadline, picked)
@@ -66,8 +67,8 @@ class Service:
         cursor = None
         if paged and draft.meta.shortfall is None:
             cursor = cursors.encode([*shown_ids, *[item.item_id for item in draft.items]], self._settings.secret)
-        assignment, shed = picked.assignment if picked else None, deadline == AT_ONCE
-        answer = finish.finished(draft, request_id, timings, assignment, shed, cursor)
+        assignment = picked.assignment if picked else None
+        answer = finish.finished(draft, request_id, timings, assignment, sheds, cursor)
         if self._background.exposures is not None and answer.items:
             self._background.exposures.put(finish.exposure(request, answer))
         metrics.answered(answer)
@@ -97,9 +98,10 @@ class Service:
 
     def similar(self, request: SimilarRequest, request_id: str) -> Answer:
         """Items like an item; see `Engine.similar`."""
-        deadline = self._deadline(perf_counter())
+        sheds = self._background.load.sheds
+        deadline = AT_ONCE if sheds else perf_counter() + self._settings.deadline_ms / 1e3
         draft = self.engine().similar(request, deadline)
-        answer = finish.finished(draft, request_id, draft.meta.timings_ms, shed=deadline == AT_ONCE)
+        answer = finish.finished(draft, request_id, draft.meta.timings_ms, shed=sheds)
         metrics.answered(answer)
         return answer
 
@@ -182,12 +184,8 @@ class Service:
             return engine, None
         return other, picked
 
-    def _deadline(self, started: float) -> float:
-        """When no optional part may begin any more; with too much to do, that is now."""
-        return AT_ONCE if self._background.load.sheds else started + self._settings.deadline_ms / 1e3
-
-    async def _user_state(self, user_id: str | None, anonymous_id: str | None) -> UserState:
-        """What the store holds of the one who asks, or that it could not be asked in time."""
+    async def _user_state(self, user_id: str | None, anonymous_id: str | None, sheds: bool) -> UserState:
+        """What the store holds of the one who asks, or that it could not be asked in time or at all."""
         store = self._background.store
         if store is None:
             return UserState(failed=True)
@@ -195,7 +193,7 @@ class Service:
             return NOBODY
         forgotten = self._background.freshness.forgotten
         lost = bool(forgotten) and user_id is not None and store.fingerprint(user_id) in forgotten
-        if self._background.load.sheds:
+        if sheds:
             return UserState(forgotten=lost, failed=True)
         try:
             version, stored = await store.history(user_id, anonymous_id, self._settings.history_events)

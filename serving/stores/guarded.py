@@ -73,7 +73,7 @@ class GuardedStore:
     async def _ask(self, breaker: CircuitBreaker, ask: Callable[[], Awaitable[T]], seconds: float) -> T:
         """Raises: StoreError: it failed, took too long, or did so often enough to be left alone for a moment."""
         part = breaker.part
-        if not breaker.allows():
+        if not (breaker.all_good or breaker.allows()):
             raise StoreError(f"{part} kept failing and is left alone for {LIMITS.cooldown_s:g} s; try again then")
         try:
             async with asyncio.timeout(seconds):
@@ -84,5 +84,6 @@ class GuardedStore:
         except StoreError:
             breaker.failed()
             raise
-        breaker.succeeded(0.0)
+        if not breaker.all_good:
+            breaker.succeeded(0.0)
         return found

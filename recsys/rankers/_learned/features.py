@@ -63,7 +63,7 @@ class RankingFeatures:
         for model, vectors in self._vectors.items():
             columns += self._of_model(query.vectors.get(model), vectors, self._lengths[model], rows, likes, share)
         history = query.history
-        idle = (query.now - history.times[-1]) / SECONDS_PER_DAY if len(history) else np.nan
+        idle = (query.now - history.times[-1]) / SECONDS_PER_DAY if len(history.rows) else np.nan
         user = [np.full(len(rows), value, dtype=np.float32) for value in (n_liked(history), idle)]
         return np.column_stack([*columns, share, self._recent_demand[rows], *user]).astype(np.float32)
 

@@ -37,7 +37,7 @@ def write(path: Path, text: str) -> None:
 
 def shown(business_rules: BusinessRulesFile, shop: Bundle, **asked: object) -> list[tuple[int, str]]:
     query = Query(shop.histories.of("anna"), 3, NOW, "anna")
-    answer = Recommender(shop, "als").recommend(query, business_rules.for_bundle(shop, **asked))  # type: ignore[arg-type]
+    answer = Recommender(shop, "als").recommend(query, business_rules.current(shop, **asked)[1])  # type: ignore[arg-type]
     return [(slot.row, slot.source) for slot in answer.slots]
 
 
@@ -47,7 +47,7 @@ def settle(business_rules: BusinessRulesFile, shop: Bundle) -> bool:
 
 def test_no_file_is_no_rules_and_costs_nothing(path: Path, shop: Bundle) -> None:
     business_rules = BusinessRulesFile(path)
-    assert business_rules.for_bundle(shop) is None
+    assert business_rules.current(shop)[1] is None
     assert (business_rules.version, business_rules.reason) == (None, None)
     assert not settle(business_rules, shop)
 
@@ -146,19 +146,19 @@ def test_rules_are_compiled_once_for_each_bundle(path: Path, shop: Bundle) -> No
     business_rules = BusinessRulesFile(path)
     others = [replace(shop) for _ in range(5)]
     for served in (shop, others[0]):
-        assert business_rules.for_bundle(served) is business_rules.for_bundle(served)
-        assert business_rules.for_bundle(served).bundle is served  # type: ignore[union-attr]
+        assert business_rules.current(served)[1] is business_rules.current(served)[1]
+        assert business_rules.current(served)[1].bundle is served  # type: ignore[union-attr]
     for other in others:
-        business_rules.for_bundle(other)
+        business_rules.current(other)[1]
     assert len(business_rules._current.compiled) == 3
 
 
 def test_what_a_request_asks_for(path: Path, shop: Bundle) -> None:
     write(path, "{}")
     business_rules = BusinessRulesFile(path)
-    assert business_rules.for_bundle(shop) is None
-    assert business_rules.for_bundle(shop, diversity=0.0) is None
-    mixed = business_rules.for_bundle(shop, diversity=0.7)
+    assert business_rules.current(shop)[1] is None
+    assert business_rules.current(shop, diversity=0.0)[1] is None
+    mixed = business_rules.current(shop, diversity=0.7)[1]
     assert mixed is not None
     assert mixed.diversity == 0.7
     write(path, 'pin: [{item: "garden-15", position: 1, until: 2020-01-01T00:00:00Z, surfaces: [home]}]')

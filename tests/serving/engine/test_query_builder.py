@@ -13,6 +13,7 @@ from recsys.contracts import Query
 from recsys.filters.masks import Filters
 from serving.api.schemas import RecommendRequest, SessionEvent
 from serving.engine import query_builder
+from serving.engine.engine import Engine
 from serving.engine.overlay import NOBODY, UserState
 from serving.engine.query_builder import QueryBuilder
 from serving.stores.protocol import Event
@@ -137,5 +138,6 @@ def test_segments_are_those_of_the_report_that_the_bundle_was_released_with(
     shop: Bundle, warm_events: int, both: str
 ) -> None:
     shop = replace(shop, manifest=shop.manifest.model_copy(update={"warm_events": warm_events}))
-    found = {user_id: builder(shop).segment(shop.histories.of(user_id)) for user_id in ("nobody", "both", "anna")}
+    engine = Engine(shop, "0")
+    found = {name: engine.segment(RecommendRequest(user_id=name), NOBODY) for name in ("nobody", "both", "anna")}
     assert found == {"nobody": "cold_user", "both": both, "anna": "warm"}
