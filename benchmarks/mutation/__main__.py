@@ -1,0 +1,82 @@
+"""How many small mistakes in the code do its tests notice?
+
+    python -m benchmarks.mutation                      # a seeded sample of 1,000 mutants, about half an hour
+    python -m benchmarks.mutation --sample 40 recsys/filters
+
+Each mutant runs against the tests of its own module only. A timeout counts as noticed. Writes
+benchmarks/results/mutation.json with every survivor.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmarks import provenance
+from benchmarks.mutation.operators import mutants
+from benchmarks.mutation.rooms import ROOMS, TOP, tests_of
+
+
+def main() -> None:
+    """Draw, run, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sample", type=int, default=1_000)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=provenance.RESULTS, help="folder of mutation.json")
+    parser.add_argument("rooms", nargs="*", default=ROOMS)
+    given = parser.parse_args()
+    origin = provenance.describe()
+    drawn = draw(modules(given.rooms), given.sample, given.seed)
+    with ThreadPoolExecutor(given.jobs) as pool:
+        rows = [row for some in pool.map(lambda item: run(*item), drawn.items()) for row in some]
+    counts = Counter(row["outcome"] for row in rows)
+    tried = len(rows) - counts["unreachable"]
+    killed = round((counts["killed"] + counts["timeout"]) / max(tried, 1), 4)
+    survivors = [row for row in rows if row["outcome"] == "survived"]
+    figures = {"seed": given.seed, "mutants": tried, "killed_share": killed, "outcomes": counts, "survivors": survivors}
+    provenance.write("mutation", origin, figures, given.out)
+    print(f"{tried} mutants, {killed:.1%} noticed")
+
+
+def modules(rooms: list[str]) -> list[str]:
+    """The modules that have tests, by path from the top of the repository."""
+    paths = [
+        path
+        for room in rooms
+        for path in ([TOP / room] if room.endswith(".py") else sorted((TOP / room).rglob("*.py")))
+    ]
+    return [str(path.relative_to(TOP)) for path in paths if path.name != "__init__.py"]
+
+
+def draw(paths: list[str], sample: int, seed: int) -> dict[str, list[int]]:
+    """Of every module a share of its mutants, at least five, by number."""
+    counts = {path: sum(1 for _ in mutants((TOP / path).read_text(), path)) for path in paths}
+    share = sample / max(sum(counts.values()), 1)
+    chance = random.Random(seed)
+    return {
+        path: sorted(chance.sample(range(count), min(count, max(5, round(share * count)))))
+        for path, count in counts.items()
+        if count
+    }
+
+
+def run(path: str, chosen: list[int]) -> list[dict[str, Any]]:
+    """The outcomes of these mutants of one module."""
+    command = [sys.executable, "-m", "benchmarks.mutation.run_module", path, json.dumps(chosen), *tests_of(path)]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    noticed = sum(row["outcome"] != "survived" for row in rows)
+    print(
+        f"{path}: {noticed} of {len(rows)} noticed {done.stderr.strip()[-200:] if done.returncode else ''}", flush=True
+    )
+    return rows
+
+
+if __name__ == "__main__":
+    main()

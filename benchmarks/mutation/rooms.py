@@ -1,0 +1,26 @@
+"""Which modules are mutated, and which tests each has."""
+
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+ROOMS = [
+    "recsys/recommend",
+    "recsys/filters",
+    "recsys/experiments",
+    "recsys/data/split.py",
+    "recsys/data/split_protocols.py",
+    "recsys/evaluation/metrics.py",
+    "recsys/evaluation/intervals.py",
+    "serving/stores",
+    "serving/service",
+]
+
+
+def tests_of(path: str) -> list[str]:
+    """The tests of a module's room, those named like the module first, so that most mutants end soon."""
+    module = Path(path)
+    room = TOP / "tests" / module.parent.relative_to("recsys" if module.parts[0] == "recsys" else ".")
+    tests = sorted(room.glob("test_*.py"), key=lambda test: (module.stem not in test.stem, test.name))
+    if room.name in ("data", "evaluation"):  # large rooms of modules that know little of each other
+        tests = [test for test in tests if module.stem in test.stem]
+    return [path, *(str(test.relative_to(TOP)) for test in tests)]
