@@ -31,7 +31,7 @@ def change(folder: Path, key: str, value: Any) -> None:
         section = section[part]
     assert section[last] != value
     section[last] = value
-    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(params)), sort_keys=False))  # without anchors
 
 
 def stages_run(output: str) -> list[str]:
@@ -135,9 +135,9 @@ def test_the_bundle_is_an_artifact(root: Path) -> None:
 def test_a_new_model_is_a_file_and_two_sections(copy: Path, run: Run) -> None:
     shutil.copyfile(copy / "recsys" / "models" / "als.py", copy / "recsys" / "models" / "twin.py")
     params = yaml.safe_load((copy / "params.yaml").read_text())
-    params["models"]["twin"] = params["models"]["als"]
+    params["models"]["twin"] = dict(params["models"]["als"])
     for dataset in params["datasets"].values():
-        dataset["models"]["twin"] = dataset["models"]["als"]
+        dataset["models"]["twin"] = dict(dataset["models"]["als"])
     (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     names = run("dvc stage list --all --name-only", copy).split()
     assert {"train@twin", "index@twin", "refit@twin"} <= set(names)

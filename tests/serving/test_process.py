@@ -20,9 +20,9 @@ LOOK = """
 import json, sys
 from pathlib import Path
 import serving.app
-from recsys import bundle
-from serving.engine import Engine
-from serving.schemas import RecommendRequest
+from recsys.bundle import bundle
+from serving.engine.engine import Engine
+from serving.api.schemas import RecommendRequest
 engine = Engine(bundle.load(Path(sys.argv[1])), "0")
 for variant in engine.bundle.manifest.variants:
     engine.recommend(RecommendRequest(user_id="anna", variant=variant), "id")
