@@ -80,10 +80,10 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], None]]]:
             yield _name(op), lambda twin: setattr(twin, "op", SWAPS[type(twin.op)]())
         case ast.UnaryOp(op=ast.Not() | ast.USub()):
             yield f"{type(node.op).__name__} left out", _without_sign
-        case ast.Constant(value=bool()):
-            yield f"{node.value} -> {not node.value}", lambda twin: setattr(twin, "value", not twin.value)
-        case ast.Constant(value=int() | float()):
-            yield f"{node.value} -> {node.value + 1}", lambda twin: setattr(twin, "value", twin.value + 1)
+        case ast.Constant(value=bool(flag)):
+            yield f"{flag} -> {not flag}", lambda twin: setattr(twin, "value", not twin.value)
+        case ast.Constant(value=int() | float() as number):
+            yield f"{number} -> {number + 1}", lambda twin: setattr(twin, "value", twin.value + 1)
         case ast.Break() | ast.Continue():
             other = ast.Continue if isinstance(node, ast.Break) else ast.Break
             yield f"{type(node).__name__} -> {other.__name__}", lambda twin: setattr(twin, "__class__", other)
