@@ -69,10 +69,15 @@ class Query:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Proposals of one source, best first: rows (n,) int32 without duplicates, scores (n,) float32 descending."""
+    """Proposals of one source, best first: rows (n,) int32 without duplicates, scores (n,) float32 descending.
+
+    personal: (n,) bool, True where something of this user brought the row up: the history, the session, a chosen
+    category. None: nowhere.
+    """
 
     rows: IntArray
     scores: FloatArray
+    personal: BoolArray | None = None
 
 
 NO_CANDIDATES = Candidates(NO_ROWS, np.empty(0, dtype=np.float32))

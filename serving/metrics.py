@@ -21,6 +21,11 @@ LATENCY = Histogram("recsys_request_seconds", "Time until the answer was sent", 
 ANSWERS = Counter(
     "recsys_answers", "Lists by variant and reason of the fallback, `none` without", ["variant", "reason"]
 )
+PLACES = Counter(
+    "recsys_personalised_places",
+    "Places of lists by segment, and whether they are this user's own",
+    ["segment", "personalised"],
+)
 FAILED = Counter("recsys_failed_parts", "Answers made without a part, by part", ["part"])
 EVENTS = Counter("recsys_events", "Events: accepted, duplicate, rejected, or refused because of the store", ["outcome"])
 UNKNOWN_ITEMS = Counter("recsys_events_unknown_items", "Items of accepted events that nobody described, by request")
@@ -39,6 +44,10 @@ SHADOW_RBO = Histogram("recsys_shadow_rbo", "Rank-biased overlap of both lists, 
 def answered(answer: Answer) -> None:
     """Count one list."""
     ANSWERS.labels(answer.meta.variant, answer.meta.fallback_reason or "none").inc()
+    if answer.meta.personalised_share is not None:
+        own = round(answer.meta.personalised_share * len(answer.items))
+        PLACES.labels(answer.meta.segment, "yes").inc(own)
+        PLACES.labels(answer.meta.segment, "no").inc(len(answer.items) - own)
     for part in answer.meta.failed:
         FAILED.labels(part).inc()
 

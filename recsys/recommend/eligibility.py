@@ -53,7 +53,8 @@ class Eligibility:
         start = 0
         for label, proposal in proposals.items():
             mine = kept[start : start + len(proposal.rows)]
-            allowed[label] = Candidates(proposal.rows[mine], proposal.scores[mine])
+            personal = None if proposal.personal is None else proposal.personal[mine]
+            allowed[label] = Candidates(proposal.rows[mine], proposal.scores[mine], personal)
             start += len(proposal.rows)
         n_kept = int(np.count_nonzero(kept))
         request.trace.step("rules", n_kept, len(kept) - n_kept)

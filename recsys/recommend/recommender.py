@@ -46,8 +46,10 @@ class Slate:
 
     query: as answered, with its vectors; candidates: what of each source's proposals may be shown; drafted_from: the
     answers that an experiment made this one of.
-    fallback_reason is None when the variant's own sources filled the list; shortfall is None when all k slots are
-    filled; failed names the parts that contributed nothing, see `RequestTrace`.
+    personalised: the rows of the slots that something of this user brought up, see `Candidates.personal`.
+    fallback_reason is None when the variant's own sources filled the list, and, if the variant asks models about the
+    user, there is a personalised slot; shortfall is None when all k slots are filled; failed names the parts that
+    contributed nothing, see `RequestTrace`.
     """
 
     slots: tuple[Slot, ...]
@@ -59,6 +61,13 @@ class Slate:
     failed: tuple[str, ...]
     trace: tuple[Step, ...]
     drafted_from: tuple["Slate", ...] = ()
+    personalised: frozenset[int] = frozenset()
+
+    @property
+    def personalised_share(self) -> float | None:
+        """Share of the slots that are personalised; None without slots."""
+        own = [slot for slot in self.slots if slot.row in self.personalised]
+        return len(own) / len(self.slots) if self.slots else None
 
     @property
     def degraded(self) -> bool:
@@ -139,7 +148,10 @@ class Recommender:
         if len(slots) < query.k:
             reason = "low_confidence" if doubtful else self._why(request)
             slots = self._arrange(request, self._fallback.fill(request, slots, depth, capped=True))
-        return self._slate(request, slots, reason)
+        personalised = _personalised(request, slots)
+        if reason is None and self._encoders and not personalised:
+            reason = self._no_signal(request)
+        return replace(self._slate(request, slots, reason), personalised=personalised)
 
     def similar(self, row: int, query: Query, rules: SlateRules | None = None) -> Slate:
         """Items like the one in `row`, under the same rules and with the same fallback; query gives k and exclude.
@@ -207,7 +219,7 @@ class Recommender:
         propose = partial(self._new.propose, query, n)
         proposal = request.trace.call_or_default(self._new_breaker, propose, NO_CANDIDATES)
         request.trace.step(self._new_breaker.part, len(proposal.rows))
-        new = self._eligibility.filter(request, {NEW: proposal})[NEW]
+        request.new = new = self._eligibility.filter(request, {NEW: proposal})[NEW]
         request.candidates = {**request.candidates, NEW: new}
         return reserve_new_items(slots, new, NEW, self._new_share, query)
 
@@ -237,14 +249,18 @@ class Recommender:
 
     def _why(self, request: Request) -> str:
         """The reason of a fallback."""
+        return self._no_signal(request) or "too_few_candidates"
+
+    def _no_signal(self, request: Request) -> str | None:
+        """Why nothing of the user counted; None when the models had something to go by."""
         query = request.query
         if missing := _part_missing(request.trace):
             return missing
-        if not len(query.history):
+        if not len(query.history.rows):
             return "no_history"
         if self._encoders and not any(vector is not None for vector in query.vectors.values()):
             return "history_unknown_to_models"
-        return "too_few_candidates"
+        return None
 
     def _slate(self, request: Request, slots: list[Slot], reason: str | None, *, caps: bool = True) -> Slate:
         trace, k, shortfall = request.trace, request.query.k, None
@@ -255,6 +271,14 @@ class Recommender:
                 shortfall += f"; the caps of the business rules leave out {n_allowed - len(slots)} more"
         parts = (tuple(trace.failed), tuple(trace.steps))
         return Slate(tuple(slots), request.query, request.candidates, self.variant, reason, shortfall, *parts)
+
+
+def _personalised(request: Request, slots: list[Slot]) -> frozenset[int]:
+    rows: set[int] = set()
+    for candidates in (*request.candidates.values(), request.new):
+        if candidates.personal is not None:
+            rows.update(candidates.rows[candidates.personal].tolist())
+    return frozenset([slot.row for slot in slots if slot.row in rows])
 
 
 def _part_missing(trace: RequestTrace) -> str | None:

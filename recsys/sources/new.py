@@ -52,7 +52,7 @@ class New:
 
     def _best(self, scores: FloatArray, n: int) -> Candidates:
         best = top_k(scores, n)
-        return Candidates(self._rows[best], scores[best])
+        return Candidates(self._rows[best], scores[best], personal=np.full(len(best), self._model is not None))
 
 
 def build(bundle: Bundle, config: Config) -> New:

@@ -25,7 +25,7 @@ class Popular:
 
     def propose(self, query: Query, n: int) -> Candidates:
         found = self._chosen_first(query.categories) if query.categories else self._all
-        return Candidates(found.rows[:n], found.scores[:n])
+        return Candidates(found.rows[:n], found.scores[:n], None if found.personal is None else found.personal[:n])
 
     def _chosen_first(self, categories: tuple[str, ...]) -> Candidates:
         """Items of these categories count the most popular item's likes on top; a name nobody knows is passed over."""
@@ -35,7 +35,7 @@ class Popular:
         mine = chosen[self._all.rows]
         order = np.concatenate([np.flatnonzero(mine), np.flatnonzero(~mine)])
         scores = self._all.scores + np.where(mine, self._all.scores[:1], np.float32(0))
-        return Candidates(self._all.rows[order], scores[order])
+        return Candidates(self._all.rows[order], scores[order], personal=mine[order])
 
 
 def build(bundle: Bundle, config: Config) -> Popular:

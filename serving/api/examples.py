@@ -94,6 +94,7 @@ ANSWER: dict[str, Any] = {
         "segment": "warm",
         "fallback": False,
         "fallback_reason": None,
+        "personalised_share": 1.0,
         "degraded": False,
         "failed": [],
         "shortfall": None,

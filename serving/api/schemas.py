@@ -207,7 +207,9 @@ class Meta(BaseModel):
     variant: str
     experiment: Annotated[Experiment | None, Field(description="null when no experiment chose the variant")]
     segment: Annotated[str, Field(description="cold_user: nothing is known, few: hardly anything, warm: enough")]
-    fallback: Annotated[bool, Field(description="true when at least one item came from the fallback")]
+    fallback: Annotated[
+        bool, Field(description="true when at least one item came from the fallback, or none was chosen for this user")
+    ]
     fallback_reason: Annotated[
         str | None,
         Field(
@@ -215,6 +217,13 @@ class Meta(BaseModel):
             "low_confidence, deadline, part_failed, shed"
         ),
     ]
+    personalised_share: Annotated[
+        float | None,
+        Field(
+            description="share of the items that history, session or chosen categories of this user brought up; null: "
+            "not asked for a user"
+        ),
+    ] = None
     degraded: Annotated[bool, Field(description="true when a part failed and the answer was made without it")]
     failed: Annotated[list[str], Field(description="the parts that failed")]
     shortfall: Annotated[str | None, Field(description="why there are fewer than k items; null when there are k")]

@@ -107,6 +107,7 @@ class Engine:
             self._presenter.explain(items, trace.call_or_default(self._reasons, explain, []))
         failed = [*slate.failed, *trace.failed, *(["store"] if user.failed else [])]
         meta = self._meta(slate, query, failed, rules_version, started)
+        meta.personalised_share = slate.personalised_share
         return Draft(items=items, meta=meta, warnings=warnings)
 
     def similar(self, request: SimilarRequest, deadline: float = float("inf")) -> Draft:
@@ -185,7 +186,7 @@ class Engine:
             variant=slate.variant,
             experiment=None,
             segment=self._segment(query),
-            fallback=bool([slot for slot in slate.slots if slot.fallback]),
+            fallback=slate.fallback_reason is not None,
             fallback_reason=slate.fallback_reason,
             degraded=bool(failed),
             failed=failed,

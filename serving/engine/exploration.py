@@ -20,6 +20,8 @@ def explored(
     """
     shown = np.array([slot.row for slot in answer.slots], dtype=np.int32)
     wider = replace(query, k=settings.pool, exclude=np.concatenate([query.exclude, shown]))
-    pool = recommender.recommend(wider, rules).slots
-    found = explore([*answer.slots, *pool], len(answer.slots), settings, zlib.crc32(request_id.encode()))
-    return replace(answer, slots=tuple(found.slots), drafted_from=(answer,)), found.propensities
+    pool = recommender.recommend(wider, rules)
+    found = explore([*answer.slots, *pool.slots], len(answer.slots), settings, zlib.crc32(request_id.encode()))
+    personalised = answer.personalised | pool.personalised
+    slate = replace(answer, slots=tuple(found.slots), drafted_from=(answer,), personalised=personalised)
+    return slate, found.propensities

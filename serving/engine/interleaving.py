@@ -21,6 +21,11 @@ def interleaved(
     drafted = team_draft(first, last, query.k, zlib.crc32(request_id.encode()))
     failed = tuple(dict.fromkeys((*answer.failed, *other.failed)))
     dealt = replace(
-        answer, slots=tuple(slots[int(row)] for row, _ in drafted), failed=failed, drafted_from=(answer, other)
+        answer,
+        slots=tuple(slots[int(row)] for row, _ in drafted),
+        fallback_reason=answer.fallback_reason or other.fallback_reason,
+        failed=failed,
+        drafted_from=(answer, other),
+        personalised=answer.personalised | other.personalised,
     )
     return dealt, [team for _, team in drafted]

@@ -93,7 +93,7 @@ Break = Callable[[Bundle, pytest.MonkeyPatch], Bundle]
         ("als", break_encoder, "encoder als", {"popular"}, "part_failed"),
         ("als", break_index, "source als", {"popular"}, "part_failed"),
         ("als_recent", break_ranker, "ranker", {"als"}, None),
-        ("mixed", break_index, "source als", {"popular", "random"}, None),
+        ("mixed", break_index, "source als", {"popular", "random"}, "part_failed"),
         ("mixed", break_popular, "source popular", {"als", "random"}, None),
         ("mixed", break_random, "source random", {"als", "popular"}, None),
         ("popular", break_popular, "source popular", {"static"}, "part_failed"),
@@ -184,7 +184,7 @@ def test_a_constant_score_source_scores_like_random(tmp_path: Path) -> None:
 def test_an_empty_history_is_no_signal(recommenders: dict[str, Recommender]) -> None:
     answer = recommenders["mixed"].recommend(Query(EMPTY_HISTORY, 8, NOW))
     assert "als" not in {slot.source for slot in answer.slots}
-    assert answer.fallback_reason is None
+    assert (answer.fallback_reason, answer.personalised_share) == ("no_history", 0.0)
 
 
 def test_a_source_that_proposes_nothing_at_all(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

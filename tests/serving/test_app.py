@@ -45,7 +45,7 @@ def test_every_answer_says_how_it_came_about(client: TestClient) -> None:
     about = client.get("/v1/about").json()
     assert meta["variant"] == "als"
     assert (meta["fallback"], meta["fallback_reason"], meta["degraded"], meta["failed"]) == (False, None, False, [])
-    assert meta["shortfall"] is None
+    assert (meta["shortfall"], meta["personalised_share"]) == (None, 1.0)
     assert (meta["bundle_id"], meta["dataset"]) == (about["bundle_id"], "hand-made")
     assert meta["trained_until"] == "2024-02-01T00:00:00Z"
     assert meta["model"] == "als"
@@ -60,6 +60,11 @@ def test_an_unknown_user_gets_a_list_with_the_reason(client: TestClient) -> None
     assert {(item["source"], item["fallback"]) for item in answer["items"]} == {("popular", True)}
     assert (answer["meta"]["fallback"], answer["meta"]["fallback_reason"]) == (True, "no_history")
     assert answer["warnings"] == ["user_id 'somebody new': nothing is known of this user"]
+    filled_by_its_own_sources = recommend(client, user_id="somebody new", k=5, variant="mixed")
+    assert not any(item["fallback"] for item in filled_by_its_own_sources["items"])
+    meta = filled_by_its_own_sources["meta"]
+    assert (meta["fallback"], meta["fallback_reason"], meta["personalised_share"]) == (True, "no_history", 0.0)
+    assert client.post("/v1/similar", json={"item_id": "kitchen-1"}).json()["meta"]["personalised_share"] is None
 
 
 def test_an_anonymous_visitor_is_known_by_the_session_sent(client: TestClient) -> None:

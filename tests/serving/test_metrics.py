@@ -44,6 +44,7 @@ def test_figures_move(shop: TestClient) -> None:
     shop.post("/v1/recommend", json={"user_id": "stranger"})
     shop.get("/v1/recommend/stranger?k=0")
     shop.get("/v1/recommend/another")
+    shop.post("/v1/recommend", json={"user_id": "anna", "variant": "mixed", "k": 10})
     event = {"event_id": "e1", "user_id": "stranger", "item_id": "garden-10", "event": "view"}
     shop.post("/v1/events", json=[event, event, {}])
     until(lambda: read(shop).get("recsys_exposures_total{outcome=written}", 0) >= 2)
@@ -54,11 +55,16 @@ def test_figures_move(shop: TestClient) -> None:
 
 
 EXPECTED = {
-    "recsys_requests_total{method=POST,route=/v1/recommend,status=200}": 1,
+    "recsys_requests_total{method=POST,route=/v1/recommend,status=200}": 2,
     "recsys_requests_total{method=GET,route=/v1/recommend/{user_id},status=422}": 1,
     "recsys_requests_total{method=GET,route=/v1/recommend/{user_id},status=200}": 1,
-    "recsys_request_seconds_count{route=/v1/recommend}": 1,
+    "recsys_request_seconds_count{route=/v1/recommend}": 2,
     "recsys_answers_total{reason=no_history,variant=als}": 2,
+    "recsys_answers_total{reason=none,variant=mixed}": 1,
+    "recsys_personalised_places_total{personalised=no,segment=cold_user}": 20,
+    "recsys_personalised_places_total{personalised=yes,segment=cold_user}": 0,
+    "recsys_personalised_places_total{personalised=yes,segment=warm}": 9,
+    "recsys_personalised_places_total{personalised=no,segment=warm}": 1,
     "recsys_events_total{outcome=accepted}": 1,
     "recsys_events_total{outcome=duplicate}": 1,
     "recsys_events_total{outcome=rejected}": 1,

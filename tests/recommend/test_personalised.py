@@ -1,0 +1,90 @@
+"""What of a list is this user's own, and when a list that its own sources filled counts as a fallback all the same."""
+
+import numpy as np
+import pytest
+
+from recsys.bundle import bundle
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import EMPTY_HISTORY, Query
+from recsys.experiments.online.config import Explore
+from recsys.recommend.recommender import Recommender, Slate
+from serving.engine.exploration import explored
+from serving.engine.interleaving import interleaved
+from tests.support import bundles
+from tests.support.queries import query
+
+NOW = bundles.NOW.timestamp()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return bundle.load(bundles.write(tmp_path_factory.mktemp("personalised") / "bundle"))
+
+
+def ask(shop: Bundle, variant: str, user_id: str, k: int = 5) -> Slate:
+    return Recommender(shop, variant).recommend(query(shop, user_id, k))
+
+
+@pytest.mark.parametrize(
+    ("variant", "user_id", "reason", "share"),
+    [
+        ("als", "anna", None, 1.0),
+        ("als", "a stranger", "no_history", 0.0),
+        ("als", "only new", "history_unknown_to_models", 0.0),
+        ("mixed", "a stranger", "no_history", 0.0),  # its own sources fill the list, and none of them knows anything
+        ("mixed", "only new", "history_unknown_to_models", 0.0),
+        ("popular", "anna", None, 0.0),  # is not meant to know anything
+        ("popular", "a stranger", None, 0.0),
+        ("random", "a stranger", None, 0.0),
+    ],
+)
+def test_a_list_without_a_place_of_the_user_s_own_is_a_fallback(
+    shop: Bundle, variant: str, user_id: str, reason: str | None, share: float
+) -> None:
+    slate = ask(shop, variant, user_id)
+    assert (slate.fallback_reason, slate.personalised_share) == (reason, share)
+
+
+def test_a_place_is_the_user_s_own_by_who_proposed_its_item_not_by_whose_turn_it_was(shop: Bundle) -> None:
+    slate = ask(shop, "mixed", "anna", k=10)
+    assert slate.fallback_reason is None
+    candidates = set(slate.candidates["als"].rows.tolist())
+    own = {slot.row for slot in slate.slots if slot.row in candidates}
+    assert {slot.row for slot in slate.slots if slot.source == "als"} <= own == slate.personalised
+
+
+def test_of_a_stranger_s_list_the_chosen_categories_are_the_stranger_s_own(shop: Bundle) -> None:
+    chosen = Query(EMPTY_HISTORY, 12, NOW, categories=("kitchen",))
+    slate = Recommender(shop, "popular").recommend(chosen)
+    kitchen = {slot.row for slot in slate.slots} & {*bundles.KITCHEN, bundles.SOLD_OUT}
+    assert slate.personalised == kitchen
+    assert 0 < len(kitchen) < 12
+    assert Recommender(shop, "mixed").recommend(chosen).fallback_reason is None
+    unknown = Query(EMPTY_HISTORY, 12, NOW, categories=("nothing",))
+    assert Recommender(shop, "mixed").recommend(unknown).fallback_reason == "no_history"
+
+
+def test_what_an_arm_draws_keeps_whose_it_is(shop: Bundle) -> None:
+    als, popular = Recommender(shop, "als"), Recommender(shop, "popular")
+    asked = query(shop, "anna")
+    slate, _ = explored(
+        als, asked, None, als.recommend(asked), Explore(places=2, epsilon=1.0, pool=5, max_share=1.0), "x"
+    )
+    assert {slot.source for slot in slate.slots} == {"als", "explore"}
+    assert slate.personalised_share == 1.0
+    dealt, teams = interleaved(popular, asked, None, als.recommend(asked), "x")
+    assert set(teams) == {"a", "b"}
+    assert dealt.fallback_reason is None
+    assert dealt.personalised >= {slot.row for slot, team in zip(dealt.slots, teams, strict=True) if team == "a"}
+    stranger = query(shop, "a stranger")
+    dealt, _ = interleaved(als, stranger, None, popular.recommend(stranger), "x")
+    assert (dealt.fallback_reason, dealt.personalised_share) == ("no_history", 0.0)
+
+
+def test_places_for_new_items_are_chosen_by_the_user_s_taste_or_are_not(shop: Bundle) -> None:
+    """This bundle has no content model: the newest items are the same for everybody."""
+    slate = ask(shop, "newcomers", "anna", k=10)
+    new = {slot.row for slot in slate.slots if slot.source == "new"}
+    assert new
+    assert not new & slate.personalised & set(bundles.NEW)
+    assert np.isclose(slate.personalised_share or 0.0, 1 - len(new - slate.personalised) / 10)
