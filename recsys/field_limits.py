@@ -35,6 +35,7 @@ SAYS = {
     "padded": "white space at an end; send it without",
     "invisible": "a character that nobody can see, such as a no-break space; send it without",
     "not_normal": "not in Unicode normal form C; send it normalised",
+    "full_width": "a full-width letter or digit; send the plain one",
     "nan": "not a number",
     "infinite": "not a finite number",
     "too_large": f"larger than {MAX_NUMBER:g}",
@@ -51,6 +52,9 @@ _INVISIBLE = (
     r"\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800"
     r"\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+_WIDE_SPACES = r"\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\t-\r"
+_FULL_WIDTH = {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+_find_full_width = re.compile("[\uff01-\uff5e]").search
 _find_control = re.compile(f"[{_CONTROL}\ud800-\udfff]").search
 _find_control_but_lines = re.compile(f"[{_CONTROL_BUT_LINES}\ud800-\udfff]").search
 _find_invisible = re.compile(f"[{_INVISIBLE}]").search
@@ -66,6 +70,8 @@ def id_fault(value: str) -> str | None:
         return "padded"
     if _find_invisible(value):
         return "invisible"
+    if _find_full_width(value):
+        return "full_width"
     return None if is_normalized("NFC", value) else "not_normal"
 
 
@@ -106,13 +112,31 @@ def id_faults(column: str) -> pl.Expr:
         name_faults(column),
         _when(text.str.strip_chars(" ") != text, "padded"),
         _when(text.str.contains(f"[{_INVISIBLE}]"), "invisible"),
+        _when(text.str.contains(r"[\uff01-\uff5e]"), "full_width"),
         _when(text.str.normalize("NFC") != text, "not_normal"),
     )
+
+
+def normal_ids(column: str) -> pl.Expr:
+    """Every text of a column as the id that it looks like: what `id_fault` finds is removed or replaced by its like."""
+    text = pl.col(column).str.replace_all(f"[{_WIDE_SPACES}]", " ").str.replace_all(f"[{_INVISIBLE}{_CONTROL}]", "")
+    return text.str.replace_many(_FULL_WIDTH).str.normalize("NFC").str.strip_chars(" ")
 
 
 def name_faults(column: str) -> pl.Expr:
     """`name_fault` of every text of a column."""
     return pl.coalesce(_when(pl.col(column) == "", "empty"), text_faults(column, MAX_ID_LENGTH))
+
+
+def categories_faults(column: str) -> pl.Expr:
+    """What is wrong with a list of names: too many, or the fault of the first bad one, null among them."""
+    names, one = pl.col(column), pl.element()
+    length = one.str.len_chars()
+    faults = one.is_null() | (length == 0) | (length > MAX_ID_LENGTH) | one.str.contains(f"[{_CONTROL}]")
+    return pl.coalesce(
+        _when(names.list.len() > MAX_CATEGORIES, "too_long"),
+        _when(names.list.eval(faults).list.any(), "contain_bad_name"),
+    )
 
 
 def text_faults(column: str, max_length: int, *, lines: bool = False) -> pl.Expr:

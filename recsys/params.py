@@ -39,7 +39,9 @@ class SplitParams(Section):
 class Thresholds(Section):
     """Limits that stop the run in `prepare`; a share is of the rows read.
 
-    `max_events_per_user_day` stops nothing: all rows of a user who on some day did more go to quarantine, as of a bot.
+    `max_emptied_share`: of the cells of a column of items that cannot be used. `max_events_per_user_day` stops nothing:
+    all rows of a user who on some day did more go to quarantine, as of a bot. `like_from` stops nothing either: an
+    interaction with a lower value, of any event or of the one named, is kept and is no like (its weight is 0).
     """
 
     min_interactions: int = Field(ge=1)
@@ -48,7 +50,9 @@ class Thresholds(Section):
     max_rejected_share: float = Field(ge=0, le=1)
     max_duplicate_share: float = Field(ge=0, le=1)
     max_orphan_share: float = Field(ge=0, le=1)
+    max_emptied_share: float = Field(0.5, ge=0, le=1)
     max_events_per_user_day: int | None = Field(None, ge=1)
+    like_from: float | dict[str, float] | None = None
 
 
 class DatasetParams(Section):

@@ -9,16 +9,24 @@ rows are read (duplicates, bots) is found afterwards on hashes and counts.
 
 import shutil
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import polars.selectors as cs
 
-from recsys.data.raw_tables import RAW, REJECT, RawTables
+from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT, RawTables
 from recsys.data.report import DataReport, TableReport, describe
 from recsys.data.schema import Interactions, Items
-from recsys.data.validation import ROW, CheckedItems, canonical_interactions, canonical_items, interaction_rules, judge
+from recsys.data.validation import (
+    ROW,
+    canonical_interactions,
+    canonical_items,
+    interaction_faults,
+    item_faults,
+    judge,
+)
 from recsys.errors import DataError
 from recsys.params import DatasetParams
 
@@ -37,11 +45,10 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
     Raises:
         DataError: "events.csv: no column 'user_id' among ..."; "events.csv: no rows: give ..."
     """
-    items, bad_items, n_items = _check_items(raw)
-    _write(items.lazy(), out / "items.parquet")
+    items, bad_items, n_items, item_notes = _check_items(raw)
     parts = out / "parts"
     parts.mkdir()
-    bad_interactions, n_interactions = _check_interactions(raw, params, items["item_id"], parts)
+    bad_interactions, n_interactions, notes = _check_interactions(raw, params, items["item_id"], parts)
     kept = pl.scan_parquet(sorted(parts.iterdir()))
     copies = _duplicates(kept)
     kept = _without(kept, copies)
@@ -50,44 +57,56 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
     bad_interactions = pl.concat([bad_interactions, copies, bots])
     _write(kept.select(COLUMNS), out / "interactions.parquet")
     shutil.rmtree(parts)
+    kept = pl.scan_parquet(out / "interactions.parquet")
+    items, n_derived = _without_phantoms(items, kept)
+    _write(items.lazy(), out / "items.parquet")
     quarantine = pl.concat(
         [_quarantined("interactions", raw.interactions, bad_interactions), _quarantined("items", raw.items, bad_items)]
     )
     _write(quarantine.lazy(), out / "quarantine.parquet")
     return describe(
         dataset,
-        TableReport.of(raw.interactions_file, n_interactions, bad_interactions["reason"]),
-        TableReport.of(raw.items_file, n_items, bad_items["reason"]),
-        pl.scan_parquet(out / "interactions.parquet"),
+        TableReport.of(raw.interactions_file, n_interactions, bad_interactions["reason"], notes),
+        TableReport.of(raw.items_file, n_items + n_derived, bad_items["reason"], item_notes),
+        kept,
+        items,
+        raw.files,
     )
 
 
-def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-    """Good items, `row` and `reason` of the others, how many there were. The first of equal ids is kept."""
+def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int, Counter[str]]:
+    """Good items, `row` and `reason` of the others, how many rows there were, and their notes.
+
+    The first of equal ids is kept. Items that only interactions name are neither counted nor quarantined here.
+    """
     table = _collect(canonical_items(raw.items, raw.items_file), raw.items_file)
-    if table.is_empty():
+    if table.is_empty() and DERIVED not in raw.items.collect_schema():
         raise DataError(f"{raw.items_file}: no rows: give a file with at least one")
-    good, bad = judge(table, CheckedItems)
+    good, bad = judge(table, item_faults())
     columns = list(Items.columns())
     copy, again = ~pl.struct(columns).is_first_distinct(), ~pl.col("item_id").is_first_distinct()
     reason = pl.when(copy).then(pl.lit("duplicate")).when(again).then(pl.lit("repeated_item_id"))
     good = good.with_columns(reason=reason)
-    bad = pl.concat([_bad_rows(bad), _bad_rows(good.drop_nulls("reason"))])
-    return good.filter(pl.col("reason").is_null()).select(columns), bad, table.height
+    derived = table.filter(pl.col(DERIVED))
+    bad = pl.concat([_bad_rows(bad), _bad_rows(good.drop_nulls("reason"))]).join(derived, on=ROW, how="anti")
+    good = good.filter(pl.col("reason").is_null()).select(*columns, DERIVED)
+    return good, bad, table.height - derived.height, _count_notes(table)
 
 
 def _check_interactions(
     raw: RawTables, params: DatasetParams, item_ids: pl.Series, parts: Path
-) -> tuple[pl.DataFrame, int]:
-    """Write the good rows into `parts`, chunk by chunk; `row` and `reason` of the others, and how many there were."""
-    table = canonical_interactions(raw.interactions, params.event_weights, raw.interactions_file)
-    rules = interaction_rules(params.event_weights, item_ids, raw.latest or datetime.now(UTC))
-    bad, n_read = [pl.DataFrame(schema=BAD_ROWS)], 0
+) -> tuple[pl.DataFrame, int, Counter[str]]:
+    """Write the good rows into `parts`, chunk by chunk; `row`, `reason` of the others, how many rows, their notes."""
+    like_from = params.thresholds.like_from
+    table = canonical_interactions(raw.interactions, params.event_weights, raw.interactions_file, like_from)
+    faults = interaction_faults(params.event_weights, item_ids, raw.latest or datetime.now(UTC))
+    bad, n_read, notes = [pl.DataFrame(schema=BAD_ROWS)], 0, Counter[str]()
     try:
         for number, batch in enumerate(table.collect_batches(chunk_size=CHUNK_ROWS)):
-            good, rejected = judge(batch, rules)
-            good.write_parquet(parts / f"{number:06}.parquet", compression="lz4")
+            good, rejected = judge(batch, faults)
+            good.drop(DERIVED).write_parquet(parts / f"{number:06}.parquet", compression="lz4")
             bad.append(_bad_rows(rejected))
+            notes += _count_notes(batch)
             n_read += batch.height
             if batch.height == CHUNK_ROWS:
                 print(f"prepare: {n_read:,} interactions read", file=sys.stderr)
@@ -95,7 +114,21 @@ def _check_interactions(
         raise _unreadable(raw.interactions_file, error) from error
     if not n_read:
         raise DataError(f"{raw.interactions_file}: no rows: give a file with at least one")
-    return pl.concat(bad), n_read
+    return pl.concat(bad), n_read, notes
+
+
+def _count_notes(table: pl.DataFrame) -> Counter[str]:
+    notes = table[NOTES].drop_nulls().str.strip_chars()
+    single = notes.filter(notes != "").str.split("\n").explode()
+    return Counter(dict(single.value_counts().iter_rows()))
+
+
+def _without_phantoms(items: pl.DataFrame, kept: pl.LazyFrame) -> tuple[pl.DataFrame, int]:
+    """The items, those that only interactions name as far as one of these was kept; how many the latter are."""
+    named = kept.select("item_id").unique().collect(engine="streaming")["item_id"].implode()
+    derived = pl.col(DERIVED).fill_null(False)
+    items = items.filter(~derived | pl.col("item_id").is_in(named))
+    return items.drop(DERIVED), items.filter(derived).height
 
 
 def _duplicates(kept: pl.LazyFrame) -> pl.DataFrame:
@@ -128,7 +161,7 @@ def _without(kept: pl.LazyFrame, bad: pl.DataFrame) -> pl.LazyFrame:
 def _quarantined(name: str, table: pl.LazyFrame, bad: pl.DataFrame) -> pl.DataFrame:
     """The rejected rows as the raw data has them. Floats are written as text, so that NaN and infinity can be told."""
     columns = table.collect_schema().names()
-    content = pl.col(RAW) if RAW in columns else pl.struct(pl.exclude(REJECT))
+    content = pl.col(RAW) if RAW in columns else pl.struct(pl.exclude(REJECT, NOTES, DERIVED))
     numbered = table.select(content.alias(RAW)).with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64))
     rows = numbered.join(bad.lazy(), on=ROW).collect(engine="streaming").sort(ROW)
     cells = rows[RAW].struct.unnest().with_columns(cs.float().cast(pl.String), cs.binary().bin.encode("hex"))

@@ -1,6 +1,7 @@
 """What an adapter of a data set gives to `prepare`: raw tables with canonical column names, and any dirt."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +11,23 @@ from pydantic import BaseModel
 
 REJECT = "reject"
 RAW = "raw"
+NOTES = "notes"
+DERIVED = "derived"
+
+
+@dataclass(frozen=True)
+class FileLines:
+    """Which lines a file of text has: lines = header + row_lines + refused; a row can have several of them.
+
+    For a file that has no lines, such as Parquet, only `rows` is known.
+    """
+
+    file: str
+    lines: int | None
+    header: int | None
+    rows: int
+    row_lines: int | None
+    refused: int | None
 
 
 @dataclass(frozen=True)
@@ -21,11 +39,14 @@ class RawTables:
     Numbers may be text: what is no number rejects its row. Times are Datetime or Date, UTC without a zone, or whole
     microseconds since 1970. Other dtypes that cannot stand for the canonical one (`recsys/data/schema.py`) are refused.
 
-    Two optional columns in either table: `reject`, str or null, the reason why the adapter itself refuses the row (like
-    `cancelled`); `raw`, a struct with the row as it was found, which quarantine shows instead of the columns above.
+    Optional columns in either table: `reject`, str or null, the reason why the adapter itself refuses the row (like
+    `cancelled`); `raw`, a struct with the row as it was found, which quarantine shows instead of the columns above;
+    `notes`, str, what the adapter changed in the row, a line each (like `price emptied`), which the report counts. In
+    items: `derived`, bool, the item is only named by interactions; it is kept if one of those is.
 
     interactions_file and items_file name where the rows stood, for error messages. `latest` is the last moment an event
-    can have happened, UTC; None means the moment at which `prepare` runs.
+    can have happened, UTC; None means the moment at which `prepare` runs. files: the lines of text files, by table.
+    hints: what to do about a reason that ends like this key, for the message that stops a run.
     """
 
     interactions: pl.LazyFrame
@@ -33,6 +54,8 @@ class RawTables:
     interactions_file: Path
     items_file: Path
     latest: datetime | None = None
+    files: Mapping[str, Sequence[FileLines]] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
 
 
 class Adapter(Protocol):

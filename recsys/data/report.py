@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 
+from recsys.data.raw_tables import FileLines
 from recsys.errors import DataError
 from recsys.params import Thresholds
 
@@ -17,7 +19,7 @@ SHOWN_CELL, SHOWN_ROW = 40, 240
 
 @dataclass(frozen=True)
 class TableReport:
-    """Rows of one table; `reasons` counts the rejected ones, most frequent first."""
+    """Rows of one table; `reasons` counts the rejected ones, most frequent first, `notes` what was changed in cells."""
 
     file: str
     read: int
@@ -25,16 +27,28 @@ class TableReport:
     rejected: int
     rejected_share: float
     reasons: dict[str, int]
+    notes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, file: Path, read: int, reasons: pl.Series) -> "TableReport":
+    def of(
+        cls, file: Path, read: int, reasons: pl.Series, notes: Mapping[str, int] = MappingProxyType({})
+    ) -> "TableReport":
         """Count `reasons`, one for each rejected row, of `read` rows."""
         counts = reasons.alias("reason").value_counts().sort(["count", "reason"], descending=[True, False])
-        return cls(str(file), read, read - reasons.len(), reasons.len(), reasons.len() / read, dict(counts.iter_rows()))
+        n_bad = reasons.len()
+        return cls(
+            str(file),
+            read,
+            read - n_bad,
+            n_bad,
+            n_bad / max(read, 1),
+            dict(counts.iter_rows()),
+            dict(sorted(notes.items())),
+        )
 
     def share(self, reason: str) -> float:
         """Part of the rows read that was rejected for `reason`."""
-        return self.reasons.get(reason, 0) / self.read
+        return self.reasons.get(reason, 0) / max(self.read, 1)
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,8 @@ class DataReport:
 
     Times are UTC, ISO 8601, None without interactions. `repeat_rate` is the part of the interactions whose user had
     met the item before. `seen_items` have an interaction. `duplicate_share` and `orphan_share` are of the rows read.
+    Of the items kept, `item_gaps` is the share without a title of their own, a text, a category, a price;
+    `items_without_likes` have no interaction of a weight above 0. `files` says where the lines of text files went.
     """
 
     dataset: str
@@ -59,6 +75,9 @@ class DataReport:
     repeat_rate: float
     median_events_per_user: float
     median_events_per_item: float
+    item_gaps: dict[str, float]
+    items_without_likes: int
+    files: dict[str, list[FileLines]]
 
     def to_json(self) -> str:
         """All fields, one a line."""
@@ -69,8 +88,15 @@ class DataReport:
         return "\n".join(_lines(self)) + "\n"
 
 
-def describe(dataset: str, interactions: TableReport, items: TableReport, kept: pl.LazyFrame) -> DataReport:
-    """Describe the kept interactions (canonical columns); pairs are counted by 64-bit hash."""
+def describe(
+    dataset: str,
+    interactions: TableReport,
+    items: TableReport,
+    kept: pl.LazyFrame,
+    kept_items: pl.DataFrame,
+    files: Mapping[str, Sequence[FileLines]] = MappingProxyType({}),
+) -> DataReport:
+    """Describe what was kept (canonical columns); pairs are counted by 64-bit hash."""
     facts = kept.select(
         first=pl.col("timestamp").min(),
         last=pl.col("timestamp").max(),
@@ -93,11 +119,33 @@ def describe(dataset: str, interactions: TableReport, items: TableReport, kept: 
         repeat_rate=1 - pairs / interactions.kept if interactions.kept else 0.0,
         median_events_per_user=_median(per["user_id"]),
         median_events_per_item=_median(per["item_id"]),
+        item_gaps=_gaps(kept_items),
+        items_without_likes=kept_items.height - _liked(kept),
+        files={table: list(lines) for table, lines in files.items()},
     )
 
 
-def check(report: DataReport, thresholds: Thresholds, tables: Path) -> None:
+def _gaps(items: pl.DataFrame) -> dict[str, float]:
+    title, blank = pl.col("title").str.strip_chars(), pl.col("text").str.strip_chars() == ""
+    untitled = (title == "") | (title == pl.col("item_id"))
+    shares = items.select(
+        title=untitled.mean(), text=blank.mean(), categories=(pl.col("categories").list.len() == 0).mean(),
+        price=pl.col("price").is_null().mean(),
+    )  # fmt: skip
+    return {name: share or 0.0 for name, share in shares.row(0, named=True).items()}
+
+
+def _liked(kept: pl.LazyFrame) -> int:
+    liked = kept.filter(pl.col("weight") > 0).select(pl.col("item_id").n_unique())
+    return int(liked.collect(engine="streaming").item())
+
+
+def check(
+    report: DataReport, thresholds: Thresholds, tables: Path, hints: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Stop the run if a limit is passed; `tables` is the folder with the tables that `report` is about.
+
+    hints: what to do about a reason that ends like the key, in place of "mend the data".
 
     Raises:
         DataError: "events.csv: 120 of 120 interactions rejected (100.0%), datasets.shop.thresholds.max_rejected_share
@@ -120,8 +168,9 @@ def check(report: DataReport, thresholds: Thresholds, tables: Path) -> None:
             raise DataError(
                 f"{table.file}: {rejected:,} of {table.read:,} {name} rejected ({share:.1%}), {key}.{limit} allows"
                 f" {allowed:.1%}; most often {reason} ({count:,}), first {_example(tables, name, reason)};"
-                f" see {tables / 'quarantine.parquet'}, then mend the data or raise the limit"
+                f" see {tables / 'quarantine.parquet'}, then {_hint(reason, hints)} or raise the limit"
             )
+    _check_emptied(report.items, thresholds.max_emptied_share, key, hints)
     for what, found, limit, column in (
         ("interactions", report.interactions.kept, "min_interactions", "timestamp"),
         ("users", report.users, "min_users", "user_id"),
@@ -132,6 +181,20 @@ def check(report: DataReport, thresholds: Thresholds, tables: Path) -> None:
                 f"{report.interactions.file}: {what} left: {found:,}{_first(tables, column)},"
                 f" {key}.{limit} wants {wanted:,}: give more data or lower the limit"
             )
+
+
+def _check_emptied(items: TableReport, allowed: float, key: str, hints: Mapping[str, str]) -> None:
+    """A column most of whose cells cannot be used is read by wrong settings."""
+    for note, count in items.notes.items():
+        if " emptied: " in note and count > allowed * items.read:
+            raise DataError(
+                f"{items.file}: {note} in {count:,} of {items.read:,} items, {key}.max_emptied_share allows"
+                f" {allowed:.1%}: {_hint(note, hints)} or raise the limit"
+            )
+
+
+def _hint(reason: str, hints: Mapping[str, str]) -> str:
+    return next((hint for end, hint in hints.items() if reason.endswith(end)), "mend the data")
 
 
 def _example(tables: Path, table: str, reason: str) -> str:
@@ -169,12 +232,21 @@ def _lines(report: DataReport) -> Iterator[str]:
     for name in ("interactions", "items"):
         table = getattr(report, name)
         for reason, count in table.reasons.items():
-            yield f"{name:14}{count:>14,}{count / table.read:>9.2%}  {reason}"
+            yield f"{name:14}{count:>14,}{count / max(table.read, 1):>9.2%}  {reason}"
+    changed = [(name, getattr(report, name)) for name in ("interactions", "items") if getattr(report, name).notes]
+    for name, table in changed:
+        yield ""
+        yield f"{'changed':14}{'cells':>14}{'share':>9}  what"
+        for note, count in table.notes.items():
+            yield f"{name:14}{count:>14,}{count / max(table.read, 1):>9.2%}  {note}"
+    yield from _file_lines(report)
     yield ""
     span = f"{report.first} to {report.last}, {report.days:,.1f} days" if report.first else "none"
     for label, value in (
         ("users", f"{report.users:,}, half of them with {report.median_events_per_user:g} events or fewer"),
         ("items", f"{report.seen_items:,} with events, half of them with {report.median_events_per_item:g} or fewer"),
+        ("items without", ", ".join(f"{name} {share:.2%}" for name, share in report.item_gaps.items())),
+        ("never liked", f"{report.items_without_likes:,} of {report.items.kept:,} items"),
         ("events", ", ".join(f"{name} {count:,}" for name, count in report.events.items()) or "none"),
         ("time span", span),
         ("repeat rate", f"{report.repeat_rate:.2%} of the interactions, the user had met the item before"),
@@ -182,3 +254,16 @@ def _lines(report: DataReport) -> Iterator[str]:
         ("orphans", f"{report.orphan_share:.2%} of the interactions read are about an unknown item"),
     ):
         yield f"{label:14}{value}"
+
+
+def _file_lines(report: DataReport) -> Iterator[str]:
+    for name, files in report.files.items():
+        if not files:
+            continue
+        yield ""
+        yield f"{name:14}{'lines':>14}{'header':>9}{'in rows':>14}{'refused':>9}{'rows':>14}  file"
+        for one in files:
+            counts = (one.lines, one.header, one.row_lines, one.refused, one.rows)
+            shown = ["-" if count is None else f"{count:,}" for count in counts]
+            widths = (14, 9, 14, 9, 14)
+            yield f"{'':14}{''.join(f'{text:>{width}}' for text, width in zip(shown, widths, strict=True))}  {one.file}"

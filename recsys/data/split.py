@@ -86,10 +86,10 @@ class Split:
     def targets(self, fold: ScoredFold) -> pl.DataFrame:
         """What has to be found: user_row, item_row, each pair once, in this order.
 
-        Only target events count, and an item of the user's history only with `allow_repeat`.
+        Only target events of a weight above 0 count, and an item of the user's history only with `allow_repeat`.
         """
         wanted = self.interactions.lazy().filter(
-            pl.col("fold") == WINDOWS[fold], pl.col("event").is_in(self.facts.target_events)
+            pl.col("fold") == WINDOWS[fold], pl.col("event").is_in(self.facts.target_events), pl.col("weight") > 0
         )
         if not self.facts.allow_repeat:
             wanted = wanted.join(self.fit_rows(fold).lazy(), on=PAIR, how="anti")

@@ -1,10 +1,10 @@
-"""Which raw rows are good: canonical dtypes first, then the rules of `recsys/data/schema.py` and those that need other
-data.
+"""Which raw rows are good: canonical dtypes first, then the limits of `recsys/field_limits.py` and the rules that need
+other data.
 
-A rejected row has one reason, the first of: what the adapter said; the first wrong column in the order of the schema
-(`user_id_empty`, `timestamp_unreadable`, `value_nan`, ...); `unknown_event`, `orphan_item`, `future_timestamp`. What
-only shows when all rows are read (`duplicate`, `repeated_item_id`, `bot_like_user`) is found by
-`recsys/data/prepare.py`.
+A rejected row has one reason, the first of: what the adapter said; the first column that cannot be cast
+(`value_unreadable`); the first wrong one in the order of the schema (`user_id_missing`, `value_nan`, ...);
+`unknown_event`, `orphan_item`, `future_timestamp`. What only shows when all rows are read (`duplicate`,
+`repeated_item_id`, `bot_like_user`) is found by `recsys/data/prepare.py`.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,20 +14,27 @@ from pathlib import Path
 import dataframely as dy
 import polars as pl
 
-from recsys.data.raw_tables import RAW, REJECT
+from recsys import field_limits as limits
+from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT
 from recsys.data.schema import Interactions, Items
 from recsys.errors import DataError
 
-ROW = "row"
-_FAULTS = {
-    "dtype": "unreadable",
-    "nullability": "missing",
-    "min_length": "empty",
-    "max_length": "too_long",
-    "inner_nullability": "contain_null",
-    "inner_min_length": "contain_empty",
-    "inner_max_length": "contain_too_long",
+ROW, UNREADABLE = "row", "unreadable"
+# Events whose value is a score or nothing, never an amount that was paid and can come back.
+UNPAID_EVENTS = ("view", "click", "cart", "like", "dislike", "rating")
+LIMITS = {
+    "user_id": limits.id_faults("user_id"),
+    "item_id": limits.id_faults("item_id"),
+    "timestamp": limits.time_faults("timestamp"),
+    "value": limits.number_faults("value"),
+    "weight": limits.number_faults("weight", negative=False),
+    "title": limits.text_faults("title", limits.MAX_TITLE_LENGTH),
+    "text": limits.text_faults("text", limits.MAX_TEXT_LENGTH, lines=True),
+    "categories": limits.categories_faults("categories"),
+    "price": limits.number_faults("price", negative=False),
+    "first_seen": limits.time_faults("first_seen"),
 }
+Threshold = float | dict[str, float] | None
 
 
 def _is_text(dtype: pl.DataType) -> bool:
@@ -61,90 +68,96 @@ _READABLE: dict[type[pl.DataType], tuple[Callable[[pl.DataType], bool], str]] = 
 }
 
 
-def interaction_rules(event_names: Iterable[str], item_ids: pl.Series, latest: datetime) -> type[dy.Schema]:
-    """The schema of raw interactions with the rules that depend on the settings and on the items that were kept."""
-    names, known = list(event_names), item_ids.implode()
-
-    class CheckedInteractions(Interactions):
-        row = dy.Int64()
-
-        @dy.rule()
-        def unknown_event(cls) -> pl.Expr:
-            return pl.col("event").is_in(names)
-
-        @dy.rule()
-        def orphan_item(cls) -> pl.Expr:
-            return pl.col("item_id").is_in(known)
-
-        @dy.rule()
-        def future_timestamp(cls) -> pl.Expr:
-            return pl.col("timestamp") <= latest
-
-    return CheckedInteractions
+def interaction_faults(event_names: Iterable[str], item_ids: pl.Series, latest: datetime) -> pl.Expr:
+    """Why a canonical interaction is refused, or null; the rules depend on the settings and on the items kept."""
+    event, names = pl.col("event"), [*event_names, limits.RETURN]
+    return pl.coalesce(
+        _column_faults(Interactions),
+        pl.when(~event.is_in(names)).then(pl.lit("unknown_event")),
+        pl.when(~pl.col("item_id").is_in(item_ids.implode())).then(pl.lit("orphan_item")),
+        pl.when(pl.col("timestamp") > latest).then(pl.lit("future_timestamp")),
+    )
 
 
-class CheckedItems(Items):
-    """Raw items carry their row number until they are written."""
+def item_faults() -> pl.Expr:
+    """Why a canonical item is refused, or null."""
+    return _column_faults(Items)
 
-    row = dy.Int64()
 
+def canonical_interactions(
+    table: pl.LazyFrame, event_weights: dict[str, float], file: Path, like_from: Threshold = None
+) -> pl.LazyFrame:
+    """Name, order, cast and complete the columns: no value becomes null, no weight that of the event (0 if unknown).
 
-def canonical_interactions(table: pl.LazyFrame, event_weights: dict[str, float], file: Path) -> pl.LazyFrame:
-    """Name, order and complete the columns: no value becomes null, no weight that of the event (0 if it is unknown).
+    An amount below zero is a return, whose weight is 0. like_from: a value below it has weight 0, for all events or by
+    event; with it, values are scores, and only those of purchases are amounts.
 
     Raises:
         DataError: "events.csv: no column 'user_id' among 'customer', 'sku': ..."
         DataError: "events.csv: column 'timestamp' is String, wanted Datetime, ..."
     """
     table = _numbered(table, ["user_id", "item_id", "timestamp", "event"], Interactions, file)
-    by_event = pl.col("event").cast(pl.String).replace_strict(event_weights, default=0.0, return_dtype=pl.Float64)
-    return table.with_columns(pl.col("weight").fill_null(by_event))
+    event, value = pl.col("event"), pl.col("value")
+    paid = event.is_in([limits.PURCHASE, limits.RETURN]) if like_from is not None else ~event.is_in(UNPAID_EVENTS)
+    returned = (paid & (value < 0)).fill_null(False)
+    note = pl.concat_str(
+        NOTES, pl.when(returned).then(pl.lit("event read as return")), separator="\n", ignore_nulls=True
+    )
+    table = table.with_columns(
+        event=pl.when(returned).then(pl.lit(limits.RETURN)).otherwise(event),
+        value=pl.when(returned).then(-value).otherwise(value),
+        notes=note,
+    )
+    weights = {limits.RETURN: 0.0} | event_weights
+    by_event = event.replace_strict(weights, default=0.0, return_dtype=pl.Float32)
+    least: pl.Expr = pl.lit(like_from if like_from is not None else 0.0)
+    if isinstance(like_from, dict):
+        least = event.replace_strict(like_from, default=None, return_dtype=pl.Float64)
+    weight = pl.when(event == limits.RETURN).then(by_event).when(value < least).then(0.0)
+    return table.with_columns(weight=weight.otherwise(pl.col("weight").fill_null(by_event)))
 
 
 def canonical_items(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:
-    """Name, order and complete the columns: no title becomes the id, no text or categories are empty ones, and an item
-    of which nothing is said is available.
+    """Name, order, cast and complete the columns: no title becomes the id, no text or categories are empty ones, and an
+    item of which nothing is said is available.
 
     Raises:
         DataError: like `canonical_interactions`
     """
     table = _numbered(table, ["item_id"], Items, file)
     return table.with_columns(
-        pl.col("title").fill_null(pl.col("item_id").cast(pl.String)),
+        pl.col("title").fill_null(pl.col("item_id")),
         pl.col("text").fill_null(""),
         pl.col("categories").fill_null([]),
         pl.col("available").fill_null(True),
     )
 
 
-def judge(batch: pl.DataFrame, rules: type[dy.Schema]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Part the rows: the good ones with canonical dtypes and their `row`, and `row`, `reason` of the others."""
-    refused = batch.filter(pl.col(REJECT).is_not_null()).select(ROW, reason=REJECT)
-    good, failure = rules.filter(batch.filter(pl.col(REJECT).is_null()).drop(REJECT), cast=True)
-    details = failure.details()
-    broken = [name for name in details.columns if name not in rules.columns()]
-    by_column = {column: place for place, column in enumerate(rules.columns())}
-    broken.sort(key=lambda rule: by_column.get(rule.partition("|")[0], len(by_column)))
-    reason = pl.coalesce(pl.when(pl.col(rule) == "invalid").then(pl.lit(_reason(rule))) for rule in broken)
-    return good, pl.concat([refused, details.select(ROW, reason=reason)])
+def judge(batch: pl.DataFrame, faults: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Part the rows: the good ones, and `row`, `reason` of the others."""
+    judged = batch.with_columns(reason=pl.coalesce(REJECT, faults))
+    good = judged.filter(pl.col("reason").is_null()).drop("reason", REJECT, UNREADABLE, NOTES)
+    return good, judged.filter(pl.col("reason").is_not_null()).select(ROW, "reason")
 
 
-def _reason(rule: str) -> str:
-    """`price|nan` is called `price_nan`; rules of our own keep their name."""
-    column, _, kind = rule.partition("|")
-    if kind == "min":
-        return f"{column}_negative" if column in ("price", "weight") else f"{column}_before_1990"
-    return f"{column}_{_FAULTS.get(kind, kind)}" if kind else column
+def _column_faults(schema: type[dy.Schema]) -> pl.Expr:
+    faults: list[pl.Expr] = [pl.col(UNREADABLE)]
+    for name, column in schema.columns().items():
+        if not column.nullable:
+            faults.append(pl.when(pl.col(name).is_null()).then(pl.lit(f"{name}_missing")))
+        if name in LIMITS:
+            faults.append(pl.lit(f"{name}_") + LIMITS[name])
+    return pl.coalesce(faults)
 
 
 def _numbered(table: pl.LazyFrame, required: list[str], schema: type[dy.Schema], file: Path) -> pl.LazyFrame:
-    """The columns of the schema in its order, each of a dtype that can be cast; with `row` and `reject`."""
+    """The columns of the schema in its order and dtypes; with `row`, `reject`, `notes`, and what could not be cast."""
     found = table.collect_schema()
     for column in required:
         if column not in found:
-            there = ", ".join(repr(name) for name in found if name not in (REJECT, RAW)) or "none at all"
+            there = ", ".join(repr(name) for name in found if name not in (REJECT, RAW, NOTES)) or "none at all"
             raise DataError(f"{file}: no column {column!r}, the columns are {there}: add it or map another one to it")
-    columns = []
+    columns, unreadable = [], []
     for name, wanted in schema.columns().items():
         dtype = found.get(name, pl.Null())
         if dtype == pl.Null:
@@ -154,6 +167,13 @@ def _numbered(table: pl.LazyFrame, required: list[str], schema: type[dy.Schema],
         if not readable(dtype):
             example = table.select(pl.col(name).drop_nulls().first()).collect().to_series().to_list()
             raise DataError(f"{file}: column {name!r} is {dtype}, for example {example[0]!r:.60}, wanted {text}")
-        columns.append(pl.col(name))
-    reject = pl.col(REJECT).cast(pl.String) if REJECT in found else pl.lit(None, dtype=pl.String).alias(REJECT)
-    return table.select(*columns, reject).with_row_index(ROW)
+        cast = pl.col(name).cast(wanted.dtype, strict=False)
+        columns.append(cast)
+        if dtype != wanted.dtype:
+            lost = cast.is_null() & pl.col(name).is_not_null()
+            unreadable.append(pl.when(lost).then(pl.lit(f"{name}_unreadable")))
+    optional = {REJECT: pl.String(), NOTES: pl.String(), DERIVED: pl.Boolean()}
+    for name, dtype in optional.items():
+        columns.append((pl.col(name) if name in found else pl.lit(None)).cast(dtype).alias(name))
+    lost_first = pl.coalesce(*unreadable, pl.lit(None, pl.String)).alias(UNREADABLE)
+    return table.select(*columns, lost_first).with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64))

@@ -19,7 +19,7 @@ import polars as pl
 import psycopg
 from pydantic import BaseModel, ConfigDict
 
-from recsys.data.raw_tables import RawTables
+from recsys.data.raw_tables import DERIVED, RawTables
 from recsys.errors import DataError, SourceUnreachableError
 from recsys.store_schema import DEFAULT_URL, POSTGRES, SQLITE, URL_VARIABLE, fingerprint, named, select_from
 
@@ -110,6 +110,7 @@ def tables(config: Config, raw: Path) -> RawTables:
         later = [name for name in ITEM_COLUMNS if name != "item_id"]
         items = both.select("item_id", *(pl.coalesce(name, f"{name}_earlier") for name in later))
     seen = interactions.select("item_id").unique().join(items, on="item_id", how="anti")
+    seen = seen.with_columns(pl.lit(True).alias(DERIVED))
     items = pl.concat([items, seen], how="diagonal").sort("item_id")
     return RawTables(interactions, items, interactions_file=raw / PARTS, items_file=raw / PUT)
 

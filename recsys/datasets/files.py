@@ -1,222 +1,173 @@
-"""Your own CSV or Parquet files: say in `params.yaml` which of their columns is which; no code.
+"""Your own files, as exports write them: say in `params.yaml` which of their columns is which; no code.
 
     adapter:
       interactions:
-        path: loans.csv                 # from the top of the repository, or in $RECSYS_DATA_DIR, or absolute
+        path: loans/*.csv.gz            # from the top of the repository, or in $RECSYS_DATA_DIR, or absolute
         columns: {user_id: reader, item_id: book, timestamp: borrowed}
         timestamp_format: "%d.%m.%Y %H:%M"
         event: loan                     # if the file has no column for it
       items: {path: books.csv, columns: {item_id: id, categories: subjects}}
 
 A column that already has its canonical name (`recsys/data/schema.py`) need not be listed. Without `items`, the items
-are those of the interactions. CSV is UTF-8 with a header; ids stay as they are written, `007` is not `7`. After a
-change of the files themselves run `dvc repro --force fetch`: DVC does not watch what lies outside the pipeline.
+are those of the interactions. Ids stay as they are written, `007` is not `7`. Encoding, quoting, decimals and all other
+settings: `recsys/datasets/_files/settings.py`. After a change of the files themselves run `dvc repro --force fetch`:
+DVC does not watch what lies outside the pipeline.
 """
 
-import os
-import shutil
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import dataframely as dy
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from recsys.data.download import LOCAL_FOLDER
-from recsys.data.raw_tables import RAW, REJECT, RawTables
+from recsys.data.raw_tables import DERIVED, RAW, REJECT, FileLines, RawTables
 from recsys.data.schema import Interactions, Items
-from recsys.errors import DataError, SourceUnreachableError
+from recsys.datasets._files import delimited, json_lines
+from recsys.datasets._files.cells import read_cells, swapped_dates
+from recsys.datasets._files.parts import FILE, LINE, OWN, REASON, TEXT, Parts
+from recsys.datasets._files.settings import QUANTITY, TIMES, Config, InteractionsFile, TableFile
+from recsys.datasets._files.sources import Source, as_utf8, find
+from recsys.datasets._files.times import swapped
+from recsys.errors import DataError
 
-EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
-YES_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+__all__ = ["Config", "fetch", "tables"]
 
-
-class TableFile(BaseModel):
-    """One file. columns: canonical name to the file's; separator: between the columns of a CSV.
-
-    timestamp_format: as for strptime, or epoch_s, epoch_ms, epoch_us; without it text is ISO 8601. Without a zone: UTC.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: Path
-    columns: dict[str, str] = Field(default_factory=dict)
-    separator: str = Field(",", min_length=1, max_length=1)
-    timestamp_format: str | None = None
-
-    @field_validator("path")
-    @classmethod
-    def _known_suffix(cls, path: Path) -> Path:
-        if path.suffix not in (".csv", ".parquet"):
-            raise ValueError("wanted a name that ends with .csv or .parquet")
-        return path
-
-
-class InteractionsFile(TableFile):
-    """event: what every row is, for a file that has no column for it."""
-
-    event: str | None = None
-
-    @field_validator("columns")
-    @classmethod
-    def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
-        return _known(columns, Interactions)
-
-    @model_validator(mode="after")
-    def _one_event(self) -> "InteractionsFile":
-        if self.event is not None and "event" in self.columns:
-            raise ValueError("both `event` and `columns.event` are given, wanted one of them")
-        return self
-
-
-class ItemsFile(TableFile):
-    """category_separator: between the categories of one item, where they are text."""
-
-    category_separator: str = Field("|", min_length=1)
-
-    @field_validator("columns")
-    @classmethod
-    def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
-        return _known(columns, Items)
-
-
-class Config(BaseModel):
-    """The files; `items` may be left out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    interactions: InteractionsFile
-    items: ItemsFile | None = None
+CANONICAL = {"interactions": [*Interactions.columns(), QUANTITY], "items": list(Items.columns())}
+AT = "datasets.files.adapter"
+HINTS = {
+    "stray_quote": "set quote: none if quotes are inch marks, or escape",
+    "unclosed_quote": "set quote: none if quotes are inch marks, or escape",
+    "wrong_number_of_cells": "set separator or quote",
+    "not_in_encoding": "set encoding, such as cp1252",
+    "nul_byte": "set encoding, such as utf-16",
+    "timestamp_unreadable": "set timestamp_format",
+    "timestamp_names_a_zone": "leave the zone out of the text and set time_zone, or export with an offset",
+    "timestamp_at_clock_change": "export in UTC or with an offset",
+    "before_1990": "set timestamp_format, such as epoch_s or epoch_ms",
+    "float_shaped": "set float_ids to whole or keep,",
+    "padded": "set odd_ids: normalise",
+    "invisible": "set odd_ids: normalise",
+    "not_normal": "set odd_ids: normalise",
+    "full_width": "set odd_ids: normalise",
+    "id_missing": "set null_values if these are ids",
+    "value_unreadable": "set decimal",
+    "price emptied: unreadable": "set decimal",
+    "first_seen emptied: unreadable": "set timestamp_format",
+    "categories emptied: unreadable": "set category_separator",
+}
 
 
 def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
-    """Copy the files into `out` as interactions.* and items.*; the seed plays no part.
+    """Write every line of the files into `out`, split into cells of text; the seed plays no part.
 
     Raises:
         SourceUnreachableError: "loans.csv: no such file, looked at /srv/loans.csv and ...: correct the path ..."
-        DataError: "loans.csv: empty file, wanted a header and rows"
+        DataError: "loans.csv: empty file, wanted interactions: give a file with at least one row"; what else says that
+            a file as a whole is not what its settings say.
     """
-    origin = {"source": "own files"}
+    origin: dict[str, Any] = {"source": "own files"}
     for name, file in _files(config).items():
-        found = _find(file.path)
-        if not found.stat().st_size:
-            raise DataError(f"{file.path}: empty file, wanted {name}: give a file with at least one row")
-        shutil.copyfile(found, _copy(out, name, file))
-        origin[name] = str(found.absolute())
+        sources = find(file.paths)
+        parts = Parts(out / name)
+        lines = [_read(name, source, file, parts, out / "text.partial") for source in sources if _has_bytes(source)]
+        if not lines:
+            raise DataError(f"{file.label}: empty file, wanted {name}: give a file with at least one row")
+        content = json.dumps([dataclasses.asdict(one) for one in lines], indent=1, ensure_ascii=False)
+        (out / f"{name}.json").write_text(content + "\n", encoding="utf-8")
+        origin[name] = [{"path": str(source.path.absolute()), "sha256": _sha256(source.path)} for source in sources]
     return origin
 
 
 def tables(config: Config, raw: Path) -> RawTables:
-    """Rename the columns and read times, yes or no, and lists of categories, which CSV holds as text.
+    """Rename the columns and read missing values, ids, numbers, times, yes or no, and lists.
 
     Raises:
         DataError: "loans.csv: no column 'customer' (for user_id), the columns are 'reader', 'book': correct ..."
+        DataError: "loans.csv: timestamp_format '%m/%d/%Y' does not fit, '%d/%m/%Y' does: correct ..."
     """
-    file = config.interactions
+    file, lines = config.interactions, {name: _lines(raw, name) for name in _files(config)}
     needed = ["user_id", "item_id", "timestamp", *(["event"] if file.event is None else [])]
-    interactions = _read("interactions", file, raw, Interactions, needed)
-    if file.event is not None:
-        interactions = interactions.with_columns(event=pl.lit(file.event))
+    interactions = _table("interactions", file, raw, needed, lines["interactions"])
     if config.items is None:
-        items = interactions.select("item_id").drop_nulls().unique(maintain_order=True)
-        return RawTables(interactions, items, file.path, file.path)
-    items = _read("items", config.items, raw, Items, ["item_id"])
-    if items.collect_schema().get("categories") == pl.String:
-        parts = pl.col("categories").str.split(config.items.category_separator)
-        cleaned = parts.list.eval(pl.element().str.strip_chars())
-        items = items.with_columns(categories=cleaned.list.eval(pl.element().filter(pl.element() != "")))
-    return RawTables(interactions, items, file.path, config.items.path)
-
-
-def _known(columns: dict[str, str], schema: type[dy.Schema]) -> dict[str, str]:
-    known = list(schema.columns())
-    for name in columns:
-        if name not in known:
-            raise ValueError(f"no canonical column {name!r}, wanted some of {', '.join(known)}")
-    return columns
+        named = interactions.filter(pl.col(REJECT).is_null()).select("item_id").drop_nulls().unique(maintain_order=True)
+        items = named.with_columns(pl.lit(True).alias(DERIVED))
+        items_file = file.label
+    else:
+        items = _table("items", config.items, raw, ["item_id"], lines["items"])
+        items_file = config.items.label
+    return RawTables(interactions, items, file.label, items_file, files=lines, hints=HINTS)
 
 
 def _files(config: Config) -> dict[str, TableFile]:
     return {"interactions": config.interactions} | ({"items": config.items} if config.items else {})
 
 
-def _copy(raw: Path, name: str, file: TableFile) -> Path:
-    return raw / f"{name}{file.path.suffix}"
+def _has_bytes(source: Source) -> bool:
+    return source.path.stat().st_size > 0
 
 
-def _find(path: Path) -> Path:
-    places = [path, Path(os.environ[LOCAL_FOLDER]) / path] if LOCAL_FOLDER in os.environ else [path]
-    for place in places:
-        if place.is_file():
-            return place
-    looked = " and ".join(str(place.absolute()) for place in places)
-    raise SourceUnreachableError(
-        f"{path}: no such file, looked at {looked}: correct the path in params.yaml or set {LOCAL_FOLDER}"
-    )
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read(name: str, file: TableFile, raw: Path, schema: type[dy.Schema], needed: list[str]) -> pl.LazyFrame:
-    """Canonical columns as far as the file has them, the whole row as `raw`, and `reject` where a text says nothing."""
-    path = _copy(raw, name, file)
+def _read(table: str, source: Source, file: TableFile, parts: Parts, aside: Path) -> FileLines:
+    if source.kind == "parquet":
+        try:
+            return FileLines(source.name, None, None, parts.sink(pl.scan_parquet(source.path), source), None, None)
+        except pl.exceptions.PolarsError as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{source.path}: not readable as parquet ({reason:.200}): mend or replace it") from error
+    with as_utf8(source.path, file.encoding, aside) as text:
+        if source.kind == "json_lines":
+            return json_lines.read(text, source, parts)
+        return delimited.read(text, source, file, {name: name for name in CANONICAL[table]} | file.columns, parts)
+
+
+def _lines(raw: Path, name: str) -> Sequence[FileLines]:
+    path = raw / f"{name}.json"
     if not path.is_file():
         raise DataError(f"{raw}: no file {path.name!r}; fetch the raw data first")
-    try:
-        if path.suffix == ".csv":
-            table = pl.scan_csv(path, infer_schema=False, separator=file.separator)
-        else:
-            table = pl.scan_parquet(path)
-        found = table.collect_schema()
-    except pl.exceptions.PolarsError as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{file.path}: not readable as {path.suffix[1:]} ({reason:.200}): mend or replace it"
-        ) from error
-    columns = {name: name for name in schema.columns() if name in found or name in needed} | file.columns
+    return [FileLines(**one) for one in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _table(name: str, file: TableFile, raw: Path, needed: list[str], lines: Sequence[FileLines]) -> pl.LazyFrame:
+    """Canonical columns as far as the file has them, the whole row as `raw`, and `reject` where it cannot be read."""
+    parts = [pl.scan_parquet(path) for path in sorted((raw / name).glob("*.parquet"))]
+    table = pl.concat(parts, how="diagonal_relaxed")
+    found = [column for column in table.collect_schema() if column not in OWN]
+    columns = {column: column for column in CANONICAL[name] if column in found or column in needed} | file.columns
     for column, source in columns.items():
         if source not in found:
             there = ", ".join(repr(other) for other in found)
             raise DataError(
-                f"{file.path}: no column {source!r} (for {column}), the columns are {there}:"
-                f" correct datasets.files.adapter.{name}.columns in params.yaml"
+                f"{file.label}: no column {source!r} (for {column}), the columns are {there:.400}:"
+                f" correct {AT}.{name}.columns, separator or header in params.yaml"
             )
-    values = {column: _value(column, source, found[source], file) for column, source in columns.items()}
-    unread = [
-        pl.when(pl.col(source).is_not_null() & values[column].is_null()).then(pl.lit(f"{column}_unreadable"))
-        for column, source in columns.items()
-        if column in ("timestamp", "first_seen", "available")
-    ]
-    return table.select(**values, **{REJECT: pl.coalesce(*unread, pl.lit(None, pl.String)), RAW: pl.struct(pl.all())})
+    _check_dates(name, file, table, columns)
+    table = table.with_columns(pl.lit(None, OWN[own]).alias(own) for own in OWN if own not in table.collect_schema())
+    values = {column: pl.col(source) for column, source in columns.items()}
+    if isinstance(file, InteractionsFile) and file.event is not None:
+        values["event"] = pl.lit(file.event)
+    where = [] if _row_tells_line(lines) else [FILE, LINE, TEXT]
+    chosen = table.select(**values, **{REJECT: pl.col(REASON), RAW: pl.struct(*where, *found)})
+    return read_cells(chosen, file)
 
 
-def _value(column: str, source: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
-    text = pl.col(source)
-    if column in ("timestamp", "first_seen"):
-        return _time(source, dtype, file.timestamp_format)
-    if dtype == pl.String and column == "available":
-        return text.str.strip_chars().str.to_lowercase().replace_strict(YES_NO, default=None, return_dtype=pl.Boolean)
-    if dtype == pl.String and column in ("value", "weight", "price"):
-        return text.str.strip_chars()
-    return text
+def _row_tells_line(lines: Sequence[FileLines]) -> bool:
+    """Say whether row n of the table stands n lines below the header: quarantine need not name file and line then."""
+    return len(lines) == 1 and not lines[0].refused and lines[0].row_lines in (None, lines[0].rows)
 
 
-def _time(source: str, dtype: pl.DataType, form: str | None) -> pl.Expr:
-    """Microseconds, UTC; null where the text does not fit the format."""
-    value = pl.col(source)
-    if form in EPOCHS:
-        return (value.cast(pl.Float64, strict=False) * EPOCHS[form]).round().cast(pl.Int64, strict=False)
-    if dtype != pl.String:
-        return value
-    text = value.str.strip_chars()
-    if form is not None:
-        return _parsed(text, form)
-    text = text.str.replace("T", " ", literal=True).str.replace(r"Z$", "+00:00")
-    return pl.coalesce(
-        _parsed(text, "%Y-%m-%d %H:%M:%S%.f"),
-        _parsed(text, "%Y-%m-%d %H:%M:%S%.f%:z"),
-        _parsed(text, "%Y-%m-%d %H:%M"),
-        text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us", "UTC")),
-    )
-
-
-def _parsed(text: pl.Expr, form: str) -> pl.Expr:
-    return text.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
+def _check_dates(name: str, file: TableFile, table: pl.LazyFrame, columns: dict[str, str]) -> None:
+    form, other = file.timestamp_format, swapped(file.timestamp_format)
+    texts = [columns[column] for column in TIMES if table.collect_schema().get(columns.get(column, "")) == pl.String]
+    for source in texts if form and other else []:
+        if swapped_dates(table, source, str(form), str(other)):
+            raise DataError(
+                f"{file.label}: timestamp_format {form!r} does not fit column {source!r}, {other!r} does: correct"
+                f" {AT}.{name}.timestamp_format in params.yaml"
+            )

@@ -102,7 +102,8 @@ def as_long_as_valid(split: Split, asked: Sample, params: SplitParams) -> Ragged
         place, n_events = pl.int_range(pl.len()).over("user_row"), pl.len().over("user_row")
         window = window.filter(pl.col("item_row").is_in(known.implode()))
         window = window.filter(place < n_events * params.valid_share / params.test_share)
-    pairs = window.filter(pl.col("event").is_in(split.facts.target_events)).select("user_row", "item_row")
+    liked = pl.col("event").is_in(split.facts.target_events) & (pl.col("weight") > 0)
+    pairs = window.filter(liked).select("user_row", "item_row")
     width = split.facts.n_items
     early = pairs["user_row"].to_numpy().astype(np.int64) * width + pairs["item_row"].to_numpy()
     targets = asked.users[asked.targets.owners].astype(np.int64) * width + asked.targets.rows

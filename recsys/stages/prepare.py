@@ -32,8 +32,9 @@ def main(
     adapter = load_adapter(chosen.dataset)
     config = settings.parse(adapter.Config, chosen.data.adapter, f"{params}: datasets.{chosen.dataset}.adapter")
     with replaced(tables) as aside:
-        found = prepare(adapter.tables(config, raw), chosen.dataset, chosen.data, aside)
-        check(found, chosen.data.thresholds, aside)
+        read = adapter.tables(config, raw)
+        found = prepare(read, chosen.dataset, chosen.data, aside)
+        check(found, chosen.data.thresholds, aside, read.hints)
     write_text(report, found.to_json())
     write_text(text, found.to_text())
 

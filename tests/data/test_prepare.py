@@ -89,7 +89,7 @@ def expected(rows: list[dict[str, Any]]) -> dict[int, str]:
             ("item_id_missing", row["item_id"] is None),
             ("timestamp_before_1990", minute < -1e7),
             ("event_missing", row["event"] is None),
-            ("value_inf", value == float("inf")),
+            ("value_infinite", value == float("inf")),
             ("value_nan", value is not None and value != value),
             ("unknown_event", row["event"] == "like"),
             ("orphan_item", row["item_id"] == "zz"),
@@ -239,3 +239,31 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"events.parquet: cannot be read \(.*\): mend or replace") as error:
         prepare(RawTables(pl.scan_parquet(path), ITEMS.lazy(), path, FILE), "shop", settings(), tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_items_that_only_interactions_name_are_kept_if_one_of_these_is(tmp_path: Path) -> None:
+    items = pl.DataFrame({"item_id": ["a", "b", "c", "", "d"], "derived": [None, True, True, True, None]})
+    rows = [event(item="b"), event("", "c"), event(item=""), event(item="e")]
+    report = prepare(tables(rows, items), "shop", settings(), tmp_path)
+    kept, bad = outcome(tmp_path, "items")
+    assert kept["item_id"].to_list() == ["a", "b", "d"]
+    assert kept.columns == list(Items.columns())
+    assert bad == {}
+    assert (report.items.read, report.items.kept, report.interactions.rejected) == (3, 3, 3)
+
+
+def test_notes_are_counted_over_all_rows_and_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK_ROWS", 2)
+    notes = ["a", "\na\nb", "", None, "b"]
+    rows = [event(minute=minute, notes=note) for minute, note in enumerate(notes)]
+    rows.append(event("", value=-1.0, event="buy", notes="a"))
+    report = prepare(tables(rows), "shop", settings(), tmp_path)
+    assert report.interactions.notes == {"a": 3, "b": 2, "event read as return": 1}
+    assert "notes" not in pl.read_parquet(tmp_path / "quarantine.parquet")["raw"][0]
+
+
+def test_shares_of_gaps_and_of_items_that_nobody_liked(tmp_path: Path) -> None:
+    items = pl.DataFrame({"item_id": ["a", "b"], "title": ["A", None], "price": [None, 1.0], "categories": [["k"], []]})
+    report = prepare(tables([event(), event(item="b", weight=0.0)], items), "shop", settings(), tmp_path)
+    assert report.item_gaps == {"title": 0.5, "text": 1.0, "categories": 0.5, "price": 0.5}
+    assert (report.seen_items, report.items_without_likes) == (2, 1)

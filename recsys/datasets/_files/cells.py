@@ -1,0 +1,160 @@
+"""Reads the cells of a table: missing values, ids, numbers, times, yes or no, lists.
+
+What was changed in a row stands in its `notes`, and why it is refused in `reject`. A cell of an item that cannot be
+used is emptied; of an interaction it refuses the row.
+"""
+
+import re
+
+import polars as pl
+
+from recsys.data.raw_tables import NOTES, RAW, REJECT
+from recsys.datasets._files.lists import read_lists
+from recsys.datasets._files.settings import NUMBERS, QUANTITY, TIMES, ItemsFile, TableFile
+from recsys.datasets._files.times import read_times
+from recsys.field_limits import (
+    MAX_TEXT_LENGTH,
+    MAX_TITLE_LENGTH,
+    RETURN,
+    categories_faults,
+    normal_ids,
+    number_faults,
+    text_faults,
+    time_faults,
+)
+
+IDS = ("user_id", "item_id")
+YES = ("true", "t", "yes", "y", "1", "1.0", "on", "ja", "wahr", "oui", "vrai", "in stock", "in_stock", "instock")
+NO = (
+    "false", "f", "no", "n", "0", "0.0", "off", "nein", "falsch", "non", "faux", "out of stock", "out_of_stock",
+    "outofstock",
+)  # fmt: skip
+YES_NO = dict.fromkeys(YES, True) | dict.fromkeys(NO, False)
+UNREADABLE = "unreadable"
+_FLOAT_SHAPED = r"^[+-]?\d+(?:\.0+|(?:\.\d+)?[eE]\+\d+)$"
+_NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
+_LIMITS = {
+    "title": text_faults("title", MAX_TITLE_LENGTH),
+    "text": text_faults("text", MAX_TEXT_LENGTH, lines=True),
+    "categories": categories_faults("categories"),
+    "price": number_faults("price", negative=False),
+    "first_seen": time_faults("first_seen"),
+}
+_WHY = "(fault)"
+
+
+def read_cells(table: pl.LazyFrame, file: TableFile) -> pl.LazyFrame:
+    """Canonical columns with values in place of text, and NOTES; table: canonical names, RAW and REJECT."""
+    columns = {name: dtype for name, dtype in table.collect_schema().items() if name not in (REJECT, RAW)}
+    table = _without_markers(table.with_columns(pl.lit("").alias(NOTES)), columns, file.null_values)
+    for column, dtype in columns.items():
+        if column in IDS:
+            table = _with_id(table, column, dtype, file)
+        else:
+            value = _read(column, dtype, file).struct.rename_fields([column, _WHY])
+            table = table.with_columns(value.struct.unnest())
+        limit = _LIMITS.get(column, pl.lit(None, pl.String))
+        if isinstance(file, ItemsFile) and column not in IDS:
+            fault = pl.coalesce(_WHY, limit)
+            table = _noted(table, {column: pl.when(fault.is_null()).then(pl.col(column))}, f"{column} emptied: ", fault)
+        else:
+            table = table.with_columns(pl.coalesce(REJECT, pl.lit(f"{column}_") + pl.col(_WHY)))
+    return _with_quantity(table.drop(_WHY), columns)
+
+
+def swapped_dates(table: pl.LazyFrame, column: str, form: str, other: str) -> bool:
+    """Say whether more texts fit only the format with day and month exchanged than only the given one."""
+    texts = pl.col(column).str.strip_chars()
+    ours, theirs = (texts.str.to_datetime(way, time_unit="us", strict=False).is_not_null() for way in (form, other))
+    only = table.select(ours=(ours & ~theirs).sum(), theirs=(theirs & ~ours).sum()).collect(engine="streaming")
+    return bool(only["theirs"][0] > only["ours"][0])
+
+
+def _noted(table: pl.LazyFrame, values: dict[str, pl.Expr], note: str, about: pl.Expr) -> pl.LazyFrame:
+    """Set the values, and write the note into the rows where `about` is not null."""
+    notes = pl.concat_str(NOTES, pl.lit(f"{note}") + about, separator="\n", ignore_nulls=True)
+    return table.with_columns(**values, **{NOTES: notes})
+
+
+def _without_markers(table: pl.LazyFrame, columns: dict[str, pl.DataType], markers: list[str]) -> pl.LazyFrame:
+    """Texts that mean missing become null, and not-a-numbers too; blank ones are missing without a note."""
+    lowered = [marker.strip().lower() for marker in markers]
+    for column, dtype in columns.items():
+        if dtype == pl.String:
+            text = pl.col(column).str.strip_chars()
+            missing = text.str.to_lowercase().is_in([*lowered, ""])
+            value = pl.when(~missing).then(pl.col(column) if column in (*IDS, "title", "text") else text)
+            about = pl.when(missing).then(pl.lit("'") + text + "'")
+            table = _noted(table, {column: value}, f"{column} missing as ", about)
+        elif dtype.is_float():
+            table = table.with_columns(pl.col(column).fill_nan(None))
+    return table
+
+
+def _with_id(table: pl.LazyFrame, column: str, dtype: pl.DataType, file: TableFile) -> pl.LazyFrame:
+    value = pl.col(column)
+    if dtype.is_float():
+        whole = (value == value.round()) & (value.abs() < 2**53)
+        text = pl.when(whole).then(value.cast(pl.Int64).cast(pl.String) + ".0").otherwise(value.cast(pl.String) + "e+0")
+        table = table.with_columns(text.alias(column))
+    elif dtype.is_integer():
+        table = table.with_columns(value.cast(pl.String))
+    elif dtype != pl.String:
+        return table.with_columns(pl.lit(None, pl.String).alias(_WHY))  # for validation to refuse
+    if file.odd_ids == "normalise":
+        about = pl.when(normal_ids(column) != value).then(pl.lit("normalised"))
+        table = _noted(table, {column: normal_ids(column)}, f"{column} ", about)
+    if file.float_ids == "whole":
+        about = pl.when(value.str.contains(r"^[+-]?\d+\.0+$")).then(pl.lit("read as whole number"))
+        table = _noted(table, {column: value.str.replace(r"^([+-]?\d+)\.0+$", "$1")}, f"{column} ", about)
+    odd = value.str.contains(_FLOAT_SHAPED) & pl.lit(file.float_ids != "keep")
+    return table.with_columns(pl.when(odd).then(pl.lit("float_shaped")).alias(_WHY))
+
+
+def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
+    """Struct of the value and of the fault of one that cannot be read."""
+    value = pl.col(column)
+    if column in TIMES:
+        return read_times(column, dtype, file.timestamp_format, file.time_zone)
+    read = value
+    if column in NUMBERS:
+        read = _number(value, file.decimal) if dtype == pl.String else value.cast(pl.Float64, strict=False)
+    elif column == "available":
+        if dtype == pl.String:
+            read = value.str.to_lowercase().replace_strict(YES_NO, default=None, return_dtype=pl.Boolean)
+        elif dtype.is_numeric():
+            read = pl.when(value.is_in([0, 1])).then(value == 1)
+    elif column == "categories" and isinstance(file, ItemsFile):
+        if dtype == pl.String:
+            read = read_lists(column, file.category_separator, [marker.lower() for marker in file.null_values])
+        elif isinstance(dtype, pl.List):
+            read = value.cast(pl.List(pl.String)).list.drop_nulls()
+    elif column == "title" and dtype == pl.String:
+        read = value.str.replace_all(r"[\t\r\n]+", " ")
+    return pl.struct(read.alias("value"), fault=pl.when(value.is_not_null() & read.is_null()).then(pl.lit(UNREADABLE)))
+
+
+def _number(text: pl.Expr, decimal: str | None) -> pl.Expr:
+    bare = text.str.replace(r"^([+-]?)\s*\p{Sc}\s*|\s*\p{Sc}$", "$1").str.replace("^−", "-")
+    if decimal is not None:
+        mark, other = re.escape(decimal), re.escape("," if decimal == "." else ".")
+        grouped = rf"^[+-]?\d{{1,3}}(?:[{other} '’\u00a0\u202f]\d{{3}})+(?:{mark}\d*)?$"
+        ungrouped = bare.str.replace_all(rf"[{other} '’\u00a0\u202f]", "")
+        bare = pl.when(bare.str.contains(grouped)).then(ungrouped).when(~bare.str.contains(other)).then(bare)
+        bare = bare.str.replace(decimal, ".", literal=True)
+    return pl.when(bare.str.contains(_NUMBER)).then(bare).cast(pl.Float64, strict=False)
+
+
+def _with_quantity(table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.LazyFrame:
+    """Multiply the price of a piece with the pieces; what came back counts below zero, or is a return by itself."""
+    if QUANTITY not in columns:
+        return table
+    back, value = (pl.col(QUANTITY) < 0).fill_null(False), pl.lit(None, pl.Float64)
+    if "value" in columns:
+        value = pl.col("value") * pl.col(QUANTITY).fill_null(1.0)
+        value = pl.when(back).then(-value.abs()).otherwise(value)
+    table = table.with_columns(value=value)
+    if "event" in columns:
+        without = back & pl.col("value").is_null()
+        table = table.with_columns(event=pl.when(without).then(pl.lit(RETURN)).otherwise("event"))
+    return table.drop(QUANTITY)

@@ -1,0 +1,124 @@
+"""Reads delimited text into parts of Parquet, a record a row and each cell as text.
+
+Where every line is a row by itself, which a pattern can tell, polars reads the file. Else it is split record by record,
+which takes several times as long and accounts for every line.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+
+from recsys.data.raw_tables import FileLines
+from recsys.datasets._files.parts import LINE, Parts
+from recsys.datasets._files.records import Cells, Record, Splitter, records
+from recsys.datasets._files.settings import NUMBERS, TIMES, TableFile
+from recsys.datasets._files.sources import Source
+from recsys.errors import DataError
+
+
+def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str], parts: Parts) -> FileLines:
+    """Write the rows of a file in UTF-8; columns: canonical name to the name that the file should have for it.
+
+    Raises:
+        DataError: "loans.csv: empty file ..."; "loans.csv: line 1 cannot be the header (stray_quote) ..."
+    """
+    splitter = Splitter(file.separator, file.quote, file.escape)
+    with text.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as stream:
+        skipped = sum(1 for _ in islice(stream, file.skip_lines))
+        head = next(records(stream, splitter, skipped + 1, None, []), None)
+        if head is None:
+            raise DataError(f"{source.name}: empty file, wanted a row at least: replace it, or correct skip_lines")
+        if head.cells is None:
+            raise DataError(
+                f"{source.name}: line {head.number} cannot be read ({head.reason}): {head.text!r:.80};"
+                " correct encoding, quote or skip_lines"
+            )
+        header = head.cells if file.header else None
+        n_head = skipped + (head.lines if file.header else 0)
+        names = _names(source.name, header or [None] * len(head.cells), set(columns.values()))
+        if head.lines == 1 and _only_rows(text, file, head.text if file.header else None, len(names), n_head):
+            n_rows = _scan(text, file, names, n_head, source, parts)
+            return FileLines(source.name, n_head + n_rows, n_head, n_rows, n_rows, 0)
+        typed = [columns[name] for name in (*TIMES, *NUMBERS) if columns.get(name) in names]
+        places = [names.index(name) for name in typed]
+        stream.seek(0)
+        lines = islice(stream, n_head, None)
+        counts = _Counts()
+        found = records(lines, splitter, n_head + 1, header, places)
+        parts.write(names, counts.rows(found), source)
+        n_lines = n_head + counts.row_lines + counts.refused
+        return FileLines(source.name, n_lines, n_head, counts.rows_read, counts.row_lines, counts.refused)
+
+
+def _names(name: str, cells: Cells, mapped: set[str]) -> list[str]:
+    """Each name once. A column without a name gets its number; a second one of the same name cannot be mapped."""
+    names: list[str] = []
+    for number, cell in enumerate(cells, start=1):
+        named = (cell or "").strip() or str(number)
+        if named in names and named in mapped:
+            raise DataError(
+                f"{name}: two columns are named {named!r}: rename one, or set header: false and map numbers"
+            )
+        while named in names:
+            named += f" ({number})"
+        names.append(named)
+    return names
+
+
+def _only_rows(text: Path, file: TableFile, header: str | None, width: int, n_head: int) -> bool:
+    """Say whether each line after the head is one well-formed row, with as many cells as there are columns."""
+    line = pl.col("line")
+    s, q = re.escape(file.separator), re.escape(file.quote or "")
+    cell, outside = f"[^{s}\\x00]*", line
+    if q:
+        cell = f"(?:{q}(?:[^{q}\\x00]|{q}{q})*{q}|[^{q}{s}\\x00]*)"
+        outside = line.str.replace_all(f"{q}(?:[^{q}]|{q}{q})*{q}", "")
+    good = (
+        line.str.contains(f"^{cell}(?:{s}{cell})*$")
+        & (outside.str.count_matches(file.separator, literal=True) == width - 1)
+        & line.str.contains(r"\S")
+    )
+    if file.escape:
+        good &= ~line.str.contains(file.escape, literal=True)
+    if header is not None:
+        good &= line != header
+    rows = pl.scan_lines(text, row_index_name=LINE).filter(pl.col(LINE) >= n_head)
+    try:
+        return bool(rows.select(good.all()).collect(engine="streaming").item())
+    except pl.exceptions.ComputeError:  # a byte that is none of UTF-8
+        return False
+
+
+def _scan(text: Path, file: TableFile, columns: list[str], n_head: int, source: Source, parts: Parts) -> int:
+    table = pl.scan_csv(
+        text,
+        has_header=False,
+        skip_lines=n_head,
+        separator=file.separator,
+        quote_char=file.quote,
+        schema=dict.fromkeys(columns, pl.String()),
+    )
+    numbered = table.with_row_index(LINE, offset=n_head + 1).with_columns(pl.col(LINE).cast(pl.Int64))
+    return parts.sink(numbered, source)
+
+
+@dataclass
+class _Counts:
+    """Counts records while they pass."""
+
+    rows_read: int = 0
+    row_lines: int = 0
+    refused: int = 0
+
+    def rows(self, found: Iterator[Record]) -> Iterator[Record]:
+        for record in found:
+            if record.cells is None:
+                self.refused += record.lines
+            else:
+                self.rows_read += 1
+                self.row_lines += record.lines
+            yield record

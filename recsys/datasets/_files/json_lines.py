@@ -1,0 +1,64 @@
+"""Reads JSON Lines, an object a line, into parts of Parquet. Numbers and lists stay the text that they are."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from recsys.data.raw_tables import FileLines
+from recsys.datasets._files.parts import BATCH_ROWS, Parts
+from recsys.datasets._files.records import BLANK, Record, line_fault
+from recsys.datasets._files.sources import Source
+from recsys.errors import DataError
+
+BAD_JSON, NO_OBJECT = "not_json", "no_json_object"
+
+
+def read(text: Path, source: Source, parts: Parts) -> FileLines:
+    """Write the rows of a file in UTF-8; a key that a line does not have is missing.
+
+    Raises:
+        DataError: "loans.json: one JSON array, wanted an object a line: ..."
+    """
+    n_lines, n_refused, number = 0, 0, 1
+    with text.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as stream:
+        while batch := list(islice(stream, BATCH_ROWS)):
+            if number == 1 and batch[0].lstrip().startswith("["):
+                raise DataError(f"{source.name}: one JSON array, wanted an object a line: convert it (jq -c '.[]')")
+            objects = [_object(line) for line in batch]
+            columns = list(dict.fromkeys(key for found, _ in objects for key in found or {}))
+            parts.write(columns, _rows(batch, objects, columns, number), source)
+            n_lines, number = n_lines + len(batch), number + len(batch)
+            n_refused += sum(found is None for found, _ in objects)
+    if not n_lines:
+        raise DataError(f"{source.name}: empty file, wanted a row at least: replace it")
+    return FileLines(source.name, n_lines, 0, n_lines - n_refused, n_lines - n_refused, n_refused)
+
+
+def _object(line: str) -> tuple[dict[str, Any] | None, str | None]:
+    if fault := line_fault(line):
+        return None, fault
+    if not line.strip():
+        return None, BLANK
+    try:
+        # as text: 123.0 is not 123, and 12345678901234567890 keeps its digits
+        found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
+        json.dumps(found, ensure_ascii=False).encode()  # half of a character, as \ud83d, can be in no text
+    except (ValueError, RecursionError):
+        return None, BAD_JSON
+    return (found, None) if isinstance(found, dict) else (None, NO_OBJECT)
+
+
+def _rows(
+    lines: list[str], objects: list[tuple[dict[str, Any] | None, str | None]], columns: list[str], first: int
+) -> Iterator[Record]:
+    for number, (line, (found, reason)) in enumerate(zip(lines, objects, strict=True), start=first):
+        cells = None if found is None else [_text(found.get(column)) for column in columns]
+        yield Record(number, 1, line.rstrip("\r\n"), cells, reason)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,154 @@
+"""Settings of the data set `files`: where the tables lie and how their cells are written."""
+
+import codecs
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from recsys.data.schema import Interactions, Items
+from recsys.datasets._files.times import check_format
+
+NULL_VALUES = (
+    "null", "(null)", "nil", "none", "nan", "nat", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "#null!", "#value!",
+    "#ref!", "undefined", "\\n", "-", "--", "?",
+)  # fmt: skip
+QUANTITY = "quantity"
+NUMBERS, TIMES = ("value", "weight", "price", QUANTITY), ("timestamp", "first_seen")
+
+
+def _no_character(value: Any) -> Any:
+    return None if value in ("", "none") else value
+
+
+Character = Annotated[str, Field(min_length=1, max_length=1)]
+OptionalCharacter = Annotated[Character | None, BeforeValidator(_no_character)]
+
+
+class TableFile(BaseModel):
+    """One table in one or more files.
+
+    path: a file, a folder, a pattern such as `logs/*.csv.gz`, or a list of them; .csv, .tsv, .txt, .jsonl, .ndjson,
+        .json (one object a line) or .parquet, each also compressed (.gz, .bz2, .xz, .zst, .zip). Folders named
+        `key=value` are a column.
+    columns: canonical name to the file's; without a header the file's columns are named 1, 2, ...
+    encoding: a name that Python knows. separator: between the cells of a line. quote: around a cell, twice inside of
+        it; none: no quoting, so that inch marks are text. escape: before a character that is meant as it is; `\\N` is
+        then missing, `\\n` a line break. header: the first line names the columns. skip_lines: lines before it.
+    decimal: `.` or `,`; if given, the other one, spaces and apostrophes may group digits by three.
+    null_values: texts that mean missing, in upper or lower case; an empty or blank cell always does.
+    timestamp_format: as for strptime, or epoch_s, epoch_ms, epoch_us; without it text is ISO 8601. time_zone: of times
+        that name no zone, such as Europe/Berlin; times that its clock skips or shows twice are refused. Without: UTC.
+    odd_ids: ids with characters that nobody can see are refused or normalised. float_ids: ids such as 123.0 are refused
+        or read as whole numbers; `keep` takes them as they are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path | list[Path]
+    columns: dict[str, Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, int) else name)]] = (
+        Field(default_factory=dict)
+    )
+    encoding: str = "utf-8"
+    separator: Character = ","
+    quote: OptionalCharacter = '"'
+    escape: OptionalCharacter = None
+    header: bool = True
+    skip_lines: int = Field(0, ge=0)
+    decimal: Literal[".", ","] | None = None
+    null_values: list[str] = Field(default_factory=lambda: list(NULL_VALUES))
+    timestamp_format: str | None = None
+    time_zone: str | None = None
+    odd_ids: Literal["refuse", "normalise"] = "refuse"
+    float_ids: Literal["refuse", "whole", "keep"] = "refuse"
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+            return codecs.lookup(encoding).name.removesuffix("-sig")  # a mark at the start is always taken off
+        except LookupError:
+            raise ValueError("wanted an encoding that Python knows, such as utf-8, utf-16 or cp1252") from None
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, zone: str | None) -> str | None:
+        if zone is not None and zone != "UTC":
+            try:
+                pl.Series([0]).cast(pl.Datetime("us")).dt.replace_time_zone(zone)
+            except pl.exceptions.PolarsError:
+                zone = ""
+            if "/" not in zone:  # EST and the like are fixed offsets, which no place keeps all year
+                raise ValueError("wanted a place of the time zone database, such as Europe/Berlin, or UTC")
+        return zone
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TableFile":
+        if self.timestamp_format is not None:
+            check_format(self.timestamp_format, self.time_zone)
+        special = [mark for mark in (self.separator, self.quote, self.escape) if mark]
+        if len(set(special)) < len(special) or set(special) & {"\n", "\r", "\0"}:
+            raise ValueError("separator, quote and escape: wanted different characters, and no line break")
+        return self
+
+    @property
+    def paths(self) -> list[Path]:
+        """`path` as a list."""
+        return self.path if isinstance(self.path, list) else [self.path]
+
+    @property
+    def label(self) -> Path:
+        """`path` as messages name it."""
+        return Path(", ".join(map(str, self.paths)))
+
+
+class InteractionsFile(TableFile):
+    """event: what every row is, for a file that has no column for it.
+
+    The column `quantity`, if one is mapped to it, is multiplied with `value`, the price of one piece; below zero it
+    makes the row a return.
+    """
+
+    event: str | None = None
+
+    @field_validator("columns")
+    @classmethod
+    def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
+        return _known(columns, [*Interactions.columns(), QUANTITY])
+
+    @model_validator(mode="after")
+    def _one_event(self) -> "InteractionsFile":
+        if self.event is not None and "event" in self.columns:
+            raise ValueError("both `event` and `columns.event` are given, wanted one of them")
+        return self
+
+
+class ItemsFile(TableFile):
+    """category_separator: between the categories of one item, where they are no list in brackets; without: | or ;"""
+
+    category_separator: str | None = Field(None, min_length=1)
+
+    @field_validator("columns")
+    @classmethod
+    def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
+        return _known(columns, Items.columns())
+
+
+class Config(BaseModel):
+    """The files; `items` may be left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    interactions: InteractionsFile
+    items: ItemsFile | None = None
+
+
+def _known(columns: dict[str, str], names: Iterable[str]) -> dict[str, str]:
+    known = list(names)
+    for name in columns:
+        if name not in known:
+            raise ValueError(f"no canonical column {name!r}, wanted some of {', '.join(known)}")
+    return columns

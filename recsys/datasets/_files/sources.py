@@ -1,0 +1,173 @@
+"""Finds the files that a setting names, and opens each as text in UTF-8, whatever its compression and encoding."""
+
+import bz2
+import codecs
+import glob
+import gzip
+import lzma
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import IO, Any, Literal
+from urllib.parse import unquote
+
+from backports import zstd
+
+from recsys.data.download import LOCAL_FOLDER
+from recsys.errors import DataError, SourceUnreachableError
+
+Kind = Literal["delimited", "json_lines", "parquet"]
+KINDS: dict[str, Kind] = {
+    ".csv": "delimited", ".tsv": "delimited", ".txt": "delimited",
+    ".jsonl": "json_lines", ".ndjson": "json_lines", ".json": "json_lines",
+    ".parquet": "parquet", ".pq": "parquet",
+}  # fmt: skip
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+OPENERS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+    b"\x28\xb5\x2f\xfd": zstd.open,
+}
+ZIP = b"PK\x03\x04"
+DAMAGED = (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, zstd.ZstdError)
+BLOCK = 1 << 20
+BAD_BYTES = "recsys-bad-bytes"
+codecs.register_error(BAD_BYTES, lambda error: ("\udcff", getattr(error, "end")))  # noqa: B009 - not in the base type
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file: where it is, how messages name it, what is in it, and columns that the names of its folders give."""
+
+    path: Path
+    name: str
+    kind: Kind
+    folders: dict[str, str]
+
+
+def find(paths: list[Path]) -> list[Source]:
+    """All files of these paths, folders and patterns, in the order of the paths and then of the names.
+
+    Raises:
+        SourceUnreachableError: "loans.csv: no such file, looked at /srv/loans.csv and ...: correct the path ..."
+        DataError: "books.xlsx: wanted a name that ends with .csv, ..."
+    """
+    return [source for path in paths for source in _under(path)]
+
+
+def _under(path: Path) -> Iterator[Source]:
+    places = [path, Path(os.environ[LOCAL_FOLDER]) / path] if LOCAL_FOLDER in os.environ else [path]
+    for place in places:
+        if place.is_file():
+            yield _source(place, path.name, PurePath())
+            return
+        folder = place if place.is_dir() else Path(place.anchor)
+        found = place.rglob("*") if place.is_dir() else map(Path, glob.glob(str(place), recursive=True))
+        below = [file for file in sorted(found) if file.is_file() and not file.name.startswith(("_", "."))]
+        for file in below:  # without the markers and checksums that Spark and the like leave among their files
+            inner = file.relative_to(folder)
+            yield _source(file, str(inner), inner.parent)
+        if below:
+            return
+    looked = " and ".join(str(place.absolute()) for place in places)
+    raise SourceUnreachableError(
+        f"{path}: no such file, looked at {looked}: correct the path in params.yaml or set {LOCAL_FOLDER}"
+    )
+
+
+def _source(path: Path, name: str, folders: PurePath) -> Source:
+    inner = PurePath(path.name.lower())
+    while inner.suffix in PACKED:
+        inner = inner.with_suffix("")
+    if not inner.suffix and zipfile.is_zipfile(path):
+        inner = PurePath(_member(path).filename.lower())
+    if inner.suffix not in KINDS:
+        raise DataError(
+            f"{path}: wanted a name that ends with {', '.join(KINDS)}, and after it perhaps {', '.join(PACKED)}"
+        )
+    pairs = dict(part.split("=", 1) for part in folders.parts if "=" in part)
+    named = {key: unquote(value) for key, value in pairs.items() if value != "__HIVE_DEFAULT_PARTITION__"}
+    return Source(path, name, KINDS[inner.suffix], named)
+
+
+def _member(path: Path) -> zipfile.ZipInfo:
+    with zipfile.ZipFile(path) as packed:
+        inside = [info for info in packed.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX")]
+    if len(inside) != 1:
+        raise DataError(f"{path}: {len(inside)} files inside, wanted one: unpack it and name the files")
+    return inside[0]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, unpacked if it is packed, whatever its name says.
+
+    Raises:
+        DataError: "loans.csv.gz: cannot be unpacked (...): replace the file"
+    """
+    with path.open("rb") as file:
+        start = file.read(8)
+    try:
+        if start.startswith(ZIP):
+            with zipfile.ZipFile(path) as packed, packed.open(_member(path)) as stream:
+                yield stream
+            return
+        opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), open)
+        with opener(path, "rb") as stream:
+            yield stream
+    except DAMAGED as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be unpacked ({reason:.200}): replace the file") from error
+
+
+@contextmanager
+def as_utf8(path: Path, encoding: str, aside: Path) -> Iterator[Path]:
+    """A file with the same text in UTF-8 and lines that end with a line feed: the file itself, or a copy at `aside`.
+
+    Bytes that are none of the encoding become bytes that are none of UTF-8, so that their line can be told.
+
+    Raises:
+        DataError: "loans.csv: starts as UTF-16 does: set encoding: utf-16"; "loans.csv: is UTF-8 ...: drop encoding"
+    """
+    with opened(path) as stream:
+        start = stream.read(BLOCK)
+        if encoding == "utf-8" and start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise DataError(f"{path}: starts as UTF-16 does, and the setting is utf-8: set encoding: utf-16")
+        if encoding == "utf-8" and start.count(0) > len(start) / 5:
+            raise DataError(f"{path}: full of zero bytes, as UTF-16 is: set encoding, such as utf-16-le")
+        old_mac = b"\n" not in start and b"\r" in start
+        with path.open("rb") as file:
+            packed = file.read(8) != start[:8]
+        if encoding == "utf-8" and not old_mac and not packed:
+            yield path
+            return
+        _transcode(path, stream, start, encoding, old_mac, aside)
+    yield aside
+    aside.unlink()
+
+
+def _transcode(path: Path, stream: IO[bytes], block: bytes, encoding: str, old_mac: bool, aside: Path) -> None:
+    """Write the text of `block` and of the rest of the stream to `aside`, and refuse UTF-8 that is called otherwise."""
+    decode = codecs.getincrementaldecoder(encoding)(BAD_BYTES).decode
+    utf8, is_utf8, more_than_ascii = codecs.getincrementaldecoder("utf-8")(), encoding != "utf-8", False
+    with aside.open("wb") as copy:
+        while True:
+            text = decode(block, not block)
+            copy.write((text.replace("\r", "\n") if old_mac else text).encode("utf-8", "surrogatepass"))
+            if is_utf8:
+                more_than_ascii |= not block.isascii()
+                try:
+                    utf8.decode(block, not block)
+                except UnicodeDecodeError:
+                    is_utf8 = False
+            if not block:
+                break
+            block = stream.read(BLOCK)
+    if is_utf8 and more_than_ascii:
+        aside.unlink()
+        raise DataError(f"{path}: is UTF-8, which {encoding} would garble: drop the setting encoding")
