@@ -49,9 +49,10 @@ class Query:
     user_id None is an anonymous visitor. `now` is the moment asked for (UTC seconds). `exclude` are rows that may not
     be shown; `only`, (n_items,) bool, is True where the caller allows the row, None allows all. `categories` are those
     that a new user chose. After `deadline`, a moment of `time.perf_counter()`, no optional part begins. `available`,
-    (n_items,) bool, is what is in stock at this moment; None: as the catalogue says. `vectors` maps a model's name to
-    the user's vector in that model's space, or None where the model has nothing to say about this history; the
-    recommender fills it in.
+    (n_items,) bool, is what is in stock at this moment; None: as the catalogue says. An item whose `first_seen` is
+    after `shown_at`, UTC seconds by the wall clock, is not shown; None shows it, as a past window needs it whose new
+    items are to be found. `vectors` maps a model's name to the user's vector in that model's space, or None where the
+    model has nothing to say about this history; the recommender fills it in.
     """
 
     history: History
@@ -65,6 +66,7 @@ class Query:
     categories: tuple[str, ...] = ()
     deadline: float = float("inf")
     available: BoolArray | None = None
+    shown_at: float | None = None
 
 
 @dataclass(frozen=True)

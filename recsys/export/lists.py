@@ -105,7 +105,7 @@ class Lists:
         for user, user_id in zip(users, user_ids, strict=True):
             if user_id in gone:
                 continue
-            query = Query(history=bundle.histories.at(user), k=self.k, now=now, user_id=user_id)
+            query = Query(history=bundle.histories.at(user), k=self.k, now=now, user_id=user_id, shown_at=now)
             answer = self.recommender.recommend(query, self.shape)
             if answer.degraded:
                 raise RecsysError(

@@ -1,4 +1,4 @@
-"""What may be shown: the variant's rules, what the caller excludes or allows, and what the business rules block.
+"""What may be shown: the rules of variant and shop, what the caller excludes or allows, and no item before its time.
 
 A rule that fails must not let a forbidden item pass, and the answer must not be empty for it. So each rule is asked
 about every item once, when the bundle is loaded; what it said then counts while it fails.
@@ -20,7 +20,7 @@ class Eligibility:
     """The rules of one variant, by name."""
 
     def __init__(self, bundle: Bundle, rules: Mapping[str, Rule], breakers: CircuitBreakers) -> None:
-        self._available = bundle.catalogue.available
+        self._available, self._first_seen = bundle.catalogue.available, bundle.catalogue.first_seen
         anybody = Query(EMPTY_HISTORY, k=1, now=bundle.manifest.trained_until.timestamp())
         rows = np.arange(len(bundle.catalogue), dtype=np.int32)
         everything, nothing = np.ones(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)
@@ -37,6 +37,8 @@ class Eligibility:
         kept: BoolArray = np.isin(rows, query.exclude, invert=True)
         if query.only is not None:
             kept &= query.only[rows]
+        if query.shown_at is not None:
+            kept &= ~(self._first_seen[rows] > query.shown_at)  # not known (NaN): it is there
         for rule, breaker, at_load in self._rules:
             ask = partial(_ask, rule, query, rows, kept)
             still = request.trace.call_or_default(breaker, ask, None, optional=False)

@@ -69,6 +69,7 @@ class QueryBuilder:
             categories=tuple(request.categories),
             deadline=deadline,
             available=self.available,
+            shown_at=time.time(),
         )
         return query, warnings
 

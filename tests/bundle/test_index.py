@@ -79,6 +79,17 @@ def test_only_known_rows_are_answered() -> None:
     assert sorted(found.tolist()) == list(range(100, 200))
 
 
+def test_lists_that_hold_too_few_items_leave_no_places_behind() -> None:
+    """faiss fills them with -1, which as a position would be the last item."""
+    items, rows = vectors(6000), np.arange(6000, dtype=np.int32)
+    index = build(items, rows, PARAMS, seed=1)
+    index.report = index.report.model_copy(update={"nprobe": 1, "recall_at": 6000})
+    found, scores = index.search(items[5], 6000)
+    assert 0 < len(found) < 6000
+    assert len(set(found.tolist())) == len(found) == len(scores)
+    np.testing.assert_allclose(scores, items[found] @ items[5], rtol=0.01, atol=0.2)  # fp16
+
+
 def test_a_model_that_knows_nothing_answers_nothing() -> None:
     found, scores = build(vectors(5), np.empty(0, dtype=np.int32), PARAMS, seed=1).search(vectors(5)[0], 3)
     assert len(found) == len(scores) == 0

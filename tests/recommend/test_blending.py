@@ -113,6 +113,16 @@ def test_a_ranker_with_nothing_to_rank() -> None:
     assert ranked(QUERY, {"a": NO_CANDIDATES, "b": NO_CANDIDATES}, BySum(), 4) == []
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_a_ranker_that_scores_an_item_as_no_number_is_refused(odd: float) -> None:
+    class Odd:
+        def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
+            return np.where(rows == 2, np.float32(odd), np.float32(1)).astype(np.float32)
+
+    with pytest.raises(ValueError, match="the ranker scored 1 of 3 items as NaN or inf"):
+        ranked(QUERY, {"a": candidates([1, 2, 3])}, Odd(), 1)  # even if the list would not hold it
+
+
 @given(st.integers(1, 100), st.integers(1, 30))
 def test_new_items_get_their_share_of_many_queries(percent: int, k: int) -> None:
     """The share is exact on average: 400 users, one standard error is below 0.025 places."""

@@ -122,6 +122,13 @@ def test_a_failing_part_contributes_nothing_and_is_named(
     assert "broken on purpose" in caplog.text
 
 
+def test_a_ranker_without_numbers_counts_as_failed(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recency, "rank", lambda _, __, rows, ___: np.full(len(rows), np.nan, dtype=np.float32))
+    answer = ask(Recommender(shop, "als_recent"), "anna")
+    assert (answer.failed, len(answer.slots)) == (("ranker",), 5)
+    assert all(np.isfinite(slot.score) for slot in answer.slots)
+
+
 def test_a_failing_part_does_not_break_similar_items(shop: Bundle) -> None:
     answer = Recommender(with_model(shop, similar=Broken()), "als").similar(3, Query(EMPTY_HISTORY, 5, NOW))
     assert answer.failed == ("similar als",)

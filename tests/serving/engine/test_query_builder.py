@@ -56,6 +56,7 @@ def test_a_known_user_has_the_history_of_the_bundle(shop: Bundle) -> None:
     assert query.history.rows.tolist() == bundles.HISTORIES["anna"]
     assert (query.user_id, query.k, query.now) == ("anna", 7, bundles.NOW.timestamp())
     assert query.exclude.tolist() == [9]
+    assert query.shown_at == NOW.timestamp()  # not the clock that stands at the end of the data
     assert warnings == []
 
 
