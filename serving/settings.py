@@ -1,11 +1,10 @@
 """What the API reads from its environment: the field `store_url` is the variable RECSYS_STORE_URL, and so on."""
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.errors import ParamsError
 from recsys.store_schema import DEFAULT_URL
@@ -15,10 +14,12 @@ PREFIX = "RECSYS_"
 DEVELOPMENT_SECRET = "for development only"
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """Everything that an operator may set; values that would be unsafe outside development are refused there."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     releases: Path = Field(Path("releases"), description="the folder of the releases; the current one is served")
     bundle: Path | None = Field(None, description="one bundle to serve, in place of the current release")
@@ -50,18 +51,14 @@ class Settings(BaseModel):
     rate_limit: float = Field(0, ge=0, description="requests a second of one key in one worker process; 0: no limit")
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+    def from_environment(cls) -> Self:
         """Read the variables; an empty one counts as absent.
-
-        >>> Settings.from_environment({"RECSYS_RELEASES": "/srv/releases"}).releases
-        PosixPath('/srv/releases')
 
         Raises:
             ParamsError: "RECSYS_RATE_LIMIT: Input should be greater than or equal to 0"
         """
-        named = {name: environment.get(PREFIX + name.upper()) for name in cls.model_fields}
         try:
-            return cls.model_validate({name: value for name, value in named.items() if value})
+            return cls()
         except ValidationError as error:
             first = error.errors()[0]
             where = f"{PREFIX}{str(first['loc'][0]).upper()}: " if first["loc"] else ""

@@ -1,30 +1,53 @@
-"""The language of filters: text -> tree. What a filter may say, and nothing else, can be written in it.
-
-    filter = and {"or" and}          and = not {"and" not}          not = "not" not | "(" filter ")" | test
-    test   = "category" ("=" | "!=") text | "category" ["not"] "in" "(" text {"," text} ")"
-           | "price" ("=" | "!=" | "<" | "<=" | ">" | ">=") number | "price" "between" number "and" number
-           | "available" ("=" | "!=") ("true" | "false")
+"""The language of filters: text -> tree. What a filter may say is `GRAMMAR`, and nothing else can be written in it.
 
 Words are the same in capitals. A text stands in "double" or 'single' quotes; a backslash makes the next character
 literal.
 """
 
-import math
 import re
 from dataclasses import dataclass
 
-from recsys.errors import FilterError
+from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedToken, v_args
+from lark.parsers.lalr_interactive_parser import InteractiveParser
 
+from recsys.errors import FilterError, quoted
+
+GRAMMAR = r"""
+    ?either: both (_OR both)*
+    ?both: one (_AND one)*
+    ?one: test | "(" either ")" | NOT one      -> negation
+    ?test: CATEGORY EQUAL TEXT                 -> comparison
+        | CATEGORY IN "(" TEXT ("," TEXT)* ")" -> among
+        | CATEGORY NOT IN "(" TEXT ("," TEXT)* ")" -> not_among
+        | PRICE (EQUAL | ORDER) NUMBER         -> comparison
+        | PRICE BETWEEN NUMBER _AND NUMBER     -> between
+        | AVAILABLE EQUAL (TRUE | FALSE)       -> comparison
+    EQUAL: "=" | "!="
+    ORDER: "<=" | ">=" | "<" | ">"
+    TEXT: /"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/s
+    NUMBER: /[+-]?([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})(e[+-]?[0-9]{1,2})?(?![\w.])/i
+    CATEGORY: /category\b/i
+    PRICE: /price\b/i
+    AVAILABLE: /available\b/i
+    NOT: /not\b/i
+    IN: /in\b/i
+    BETWEEN: /between\b/i
+    _AND: /and\b/i
+    _OR: /or\b/i
+    TRUE: /true\b/i
+    FALSE: /false\b/i
+    %ignore /\s+/
+"""
+NAMES = {  # of what may stand somewhere, in the order in which it is listed
+    "CATEGORY": "category", "PRICE": "price", "AVAILABLE": "available", "NOT": "not", "IN": "in",
+    "BETWEEN": "between", "_AND": "and", "_OR": "or", "TRUE": "true", "FALSE": "false", "LPAR": "(",
+    "RPAR": ")", "COMMA": ",", "EQUAL": "=, !=", "ORDER": "<, <=, >, >=", "NUMBER": "a number",
+    "TEXT": 'a text in quotes, as in category = "garden"', "$END": "the end",
+}  # fmt: skip
 MAX_LENGTH = 2_000  # characters
 MAX_DEPTH = 20  # of parentheses and `not` within each other
-
-FIELDS = ("category", "price", "available")
-OPERATORS = {"category": ("=", "!=", "in"), "price": ("=", "!=", "<", "<=", ">", ">="), "available": ("=", "!=")}
-_TOKEN = re.compile(
-    r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
-    r"""|(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))|(?P<word>[^\W\d]\w*)|(?P<sign><=|>=|!=|[=<>(),]))""",
-    re.DOTALL,
-)
+NESTING = ("LPAR", "NOT")
+NEXT = re.compile(r"""(["'])(\\.|(?!\1)[^\\])*\1|[\w.]+|\S""", re.DOTALL)  # what a message quotes
 
 
 @dataclass(frozen=True)
@@ -60,13 +83,6 @@ class Or:
 Tree = Comparison | Not | And | Or
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str  # "text", "number", "word", "sign" or "end"
-    text: str
-    position: int  # from 1, as people count
-
-
 def parse(text: str) -> Tree:
     """The tree of a filter.
 
@@ -81,10 +97,18 @@ def parse(text: str) -> Tree:
         raise FilterError(
             f"filter: {len(text):,} characters, wanted at most {MAX_LENGTH:,}: send the items as `candidates` instead"
         )
-    parser = _Parser(_tokens(text))
-    tree = parser.either(0)
-    if parser.next.kind != "end":
-        raise parser.wanted("`and`, `or` or the end")
+    parser = _PARSER.parse_interactive(text)
+    try:
+        for token in parser.iter_parse():
+            if token.type in NESTING and _depth(parser) == MAX_DEPTH:
+                raise _refused(text, token.start_pos, f"at most {MAX_DEPTH} parentheses and `not` within each other")
+        tree: Tree = parser.feed_eof()  # type: ignore[no-untyped-call]
+    except UnexpectedCharacters as error:
+        raise _refused(text, error.pos_in_stream, _choices(parser)) from None
+    except UnexpectedToken as error:
+        raise _refused(
+            text, len(text) if error.token.type == "$END" else error.pos_in_stream, _choices(parser)
+        ) from None
     return tree
 
 
@@ -106,116 +130,59 @@ def comparisons(tree: Tree) -> list[Comparison]:
     return [leaf for part in parts for leaf in comparisons(part)]
 
 
-def _tokens(text: str) -> list[_Token]:
-    tokens: list[_Token] = []
-    at, end = 0, len(text.rstrip())
-    while at < end:
-        match = _TOKEN.match(text, at)
-        if match is None:
-            rest = text[at:].lstrip()
-            position = len(text) - len(rest) + 1
-            problem = "a text without its closing quote" if rest[0] in "\"'" else repr(rest[0])
-            raise FilterError(f"filter: {problem} at position {position}, see the documentation of filters")
-        kind = str(match.lastgroup)
-        tokens.append(_Token(kind, match[kind], match.start(kind) + 1))
-        at = match.end()
-    return [*tokens, _Token("end", "", len(text) + 1)]
+@v_args(inline=True)
+class _Builder(Transformer[Token, Tree]):
+    """Makes the parts of a tree, the innermost first."""
+
+    def either(self, *parts: Tree) -> Tree:
+        return Or(parts)
+
+    def both(self, *parts: Tree) -> Tree:
+        return And(parts)
+
+    def negation(self, _: Token, inner: Tree) -> Tree:
+        return Not(inner)
+
+    def comparison(self, field: Token, operator: Token, value: Token) -> Tree:
+        return Comparison(field.lower(), str(operator), (_value(value),))  # type: ignore[arg-type]
+
+    def between(self, field: Token, operator: Token, low: Token, high: Token) -> Tree:
+        return Comparison(field.lower(), operator.lower(), (float(low), float(high)))
+
+    def among(self, field: Token, operator: Token, *names: Token) -> Tree:
+        return Comparison(field.lower(), operator.lower(), tuple(_text(name) for name in names))
+
+    def not_among(self, field: Token, _: Token, operator: Token, *names: Token) -> Tree:
+        return Not(self.among(field, operator, *names))
 
 
-class _Parser:
-    """Recursive descent: one method per line of the grammar."""
+_PARSER = Lark(GRAMMAR, start="either", parser="lalr", transformer=_Builder())
 
-    def __init__(self, tokens: list[_Token]) -> None:
-        self._tokens = tokens
-        self._at = 0
 
-    @property
-    def next(self) -> _Token:
-        return self._tokens[self._at]
+def _depth(parser: InteractiveParser) -> int:
+    """How many parentheses and `not` are open."""
+    return sum(isinstance(part, Token) and part.type in NESTING for part in parser.parser_state.value_stack)
 
-    def wanted(self, what: str) -> FilterError:
-        """The next token is not what must stand here."""
-        found = "the end" if self.next.kind == "end" else repr(self.next.text)
-        return FilterError(f"filter: {found} at position {self.next.position}, wanted {what}")
 
-    def either(self, depth: int) -> Tree:
-        parts = [self._both(depth)]
-        while self._accept("or"):
-            parts.append(self._both(depth))
-        return parts[0] if len(parts) == 1 else Or(tuple(parts))
+def _value(token: Token) -> str | float | bool:
+    if token.type == "TEXT":
+        return _text(token)
+    return float(token) if token.type == "NUMBER" else token.type == "TRUE"
 
-    def _both(self, depth: int) -> Tree:
-        parts = [self._maybe_not(depth)]
-        while self._accept("and"):
-            parts.append(self._maybe_not(depth))
-        return parts[0] if len(parts) == 1 else And(tuple(parts))
 
-    def _maybe_not(self, depth: int) -> Tree:
-        if depth > MAX_DEPTH:
-            raise self.wanted(f"at most {MAX_DEPTH} parentheses and `not` within each other")
-        if self._accept("not"):
-            return Not(self._maybe_not(depth + 1))
-        if self._accept("("):
-            tree = self.either(depth + 1)
-            self._expect(")")
-            return tree
-        return self._test()
+def _text(token: Token) -> str:
+    return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL)
 
-    def _test(self) -> Tree:
-        field = next((name for name in FIELDS if self._accept(name)), None)
-        if field is None:
-            raise self.wanted(f"one of: {', '.join(FIELDS)}, not, (")
-        if field == "category" and self._accept("not"):
-            self._expect("in")
-            return Not(Comparison(field, "in", self._list()))
-        if field == "price" and self._accept("between"):
-            low = self._number()
-            self._expect("and")
-            return Comparison(field, "between", (low, self._number()))
-        operator = next((sign for sign in OPERATORS[field] if self._accept(sign)), None)
-        if operator is None:
-            more = {"category": ", not in", "price": ", between"}.get(field, "")
-            raise self.wanted(f"one of: {', '.join(OPERATORS[field])}{more} after {field!r}")
-        if operator == "in":
-            return Comparison(field, operator, self._list())
-        if field == "category":
-            return Comparison(field, operator, (self._text(),))
-        return Comparison(field, operator, (self._number(),) if field == "price" else (self._bool(),))
 
-    def _list(self) -> tuple[str, ...]:
-        self._expect("(")
-        values = [self._text()]
-        while self._accept(","):
-            values.append(self._text())
-        self._expect(")")
-        return tuple(values)
+def _choices(parser: InteractiveParser) -> str:
+    terminals = parser.accepts()  # type: ignore[no-untyped-call]
+    named = [name for terminal, name in NAMES.items() if terminal in terminals]
+    return named[0] if len(named) == 1 else f"one of: {', '.join(named)}"
 
-    def _text(self) -> str:
-        if self.next.kind != "text":
-            raise self.wanted('a text in quotes, as in category = "garden"')
-        return re.sub(r"\\(.)", r"\1", self._take().text[1:-1], flags=re.DOTALL)
 
-    def _number(self) -> float:
-        if self.next.kind != "number" or not math.isfinite(float(self.next.text)):
-            raise self.wanted("a number")
-        return float(self._take().text)
-
-    def _bool(self) -> bool:
-        if self._accept("true"):
-            return True
-        self._expect("false", "true or false")
-        return False
-
-    def _take(self) -> _Token:
-        self._at += 1
-        return self._tokens[self._at - 1]
-
-    def _accept(self, text: str) -> bool:
-        if self.next.kind in ("word", "sign") and self.next.text.lower() == text:
-            self._at += 1
-            return True
-        return False
-
-    def _expect(self, text: str, what: str = "") -> None:
-        if not self._accept(text):
-            raise self.wanted(what or f"{text!r}")
+def _refused(text: str, at: int | None, wanted: str) -> FilterError:
+    match = NEXT.match(text, at or 0)
+    found = "the end" if match is None else quoted(match[0])
+    if match is not None and match[0] in "\"'":
+        found = "a text without its closing quote"
+    return FilterError(f"filter: {found} at position {(at or 0) + 1}, wanted {wanted}")

@@ -21,7 +21,7 @@ from serving.api.fields import (
     Variant,
 )
 
-MAX_CURSOR_LENGTH = 65_536
+MAX_CURSOR_LENGTH = 1_400_000  # 1,000 ids of 256 characters of 4 bytes, in base64
 MAX_BATCH = 100
 MAX_FILTER_LENGTH = 2_000
 

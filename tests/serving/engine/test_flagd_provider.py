@@ -44,7 +44,9 @@ def test_flagd_assigns_and_the_log_holds_the_weights(tmp_path: Path, monkeypatch
         "RECSYS_DEADLINE_MS": "10000",
         "RECSYS_STORE_MS": "10000",
     }
-    with TestClient(create_app(Settings.from_environment(settings))) as client:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with TestClient(create_app(Settings.from_environment())) as client:
         until_ready(client)
         told = {}
         for number in range(60):

@@ -212,10 +212,13 @@ def test_production_starts_with_keys_and_a_secret() -> None:
         ({"RECSYS_MAX_BODY_BYTES": "5 MB"}, "RECSYS_MAX_BODY_BYTES: Input should be a valid integer"),
     ],
 )  # fmt: skip
-def test_insecure_and_unreadable_settings_are_refused(change: dict[str, str], message: str) -> None:
-    environment = {f"RECSYS_{name.upper()}": str(value) for name, value in PRODUCTION.items()} | change
+def test_insecure_and_unreadable_settings_are_refused(
+    change: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ({f"RECSYS_{name.upper()}": str(value) for name, value in PRODUCTION.items()} | change).items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(ParamsError) as refused:
-        Settings.from_environment(environment)
+        Settings.from_environment()
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
 
