@@ -62,6 +62,7 @@ class Manifest(BaseModel):
     default_variant: str
     event_weights: dict[str, float]
     allow_repeat: bool
+    data_hash: str | None = None  # of the split that it was made of; absent in bundles that do not say it
     warm_events: int = 5  # of a user in the segment `warm`; the default is for bundles that do not say it
     recent_half_life_days: float
     metrics: dict[str, Any]
@@ -96,7 +97,8 @@ class Parts:
 
     interactions, catalogue and users as in `recsys/data/split.py`; `now` is the end of the fold in UTC seconds;
     `models` maps a model's name to (model folder, index folder); `calibration` is the file of
-    `recsys/bundle/calibration.py`; `rankers` maps a learned ranker's name to its folder.
+    `recsys/bundle/calibration.py`; `rankers` maps a learned ranker's name to its folder; `data_hash`
+    is `hash_of` the split.
     """
 
     interactions: pl.DataFrame
@@ -106,6 +108,7 @@ class Parts:
     models: Mapping[str, tuple[Path, Path]]
     calibration: Path | None = None
     rankers: Mapping[str, Path] = field(default_factory=dict)
+    data_hash: str | None = None
 
 
 def write(
@@ -144,6 +147,7 @@ def write(
             "default_variant": default_variant or params.data.release_candidates[0],
             "event_weights": params.data.event_weights,
             "allow_repeat": params.data.split.allow_repeat,
+            "data_hash": parts.data_hash,
             "warm_events": params.evaluate.warm_events,
             "recent_half_life_days": params.data.recent_half_life_days,
             "metrics": dict(metrics),
@@ -215,6 +219,12 @@ def load(folder: Path) -> Bundle:
     confidence = calibration.load(path) if (path := folder / calibration.FILE).is_file() else None
     rankers = {path.name: path for path in folder.glob("rankers/*")}
     return Bundle(manifest, catalogue.load(folder), Histories(folder / "histories"), loaded, confidence, rankers)
+
+
+def hash_of(folder: Path) -> str:
+    """The hash of a folder: of the names and contents of all files in it."""
+    files = [_describe(path, folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return _digest({"files": files})
 
 
 def _add_model(folders: tuple[Path, Path], out: Path) -> dict[str, Any]:

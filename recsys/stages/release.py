@@ -1,5 +1,6 @@
 """Gate, then write the bundle of everything known: `python -m recsys.stages.release --split ... --out bundle`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ def main(
     settings = params.load(params_file)
     variant, metrics = gate.check(offline, settings)
     parts = from_split.parts(splits.load(split), "all", models, indexes, settings, confidence, rankers)
+    parts = replace(parts, data_hash=bundle.hash_of(split))
     manifest = bundle.write(parts, settings, metrics, out, variant)
     for reason in metrics["candidates"].values():
         print(reason)

@@ -101,6 +101,8 @@ ANSWER: dict[str, Any] = {
         "bundle_id": "3f1c9a7de2b40c55",
         "model": "als",
         "dataset": "synthetic",
+        "data_hash": "b7a1f0c2d9e84a36",
+        "indexes": {"als": "exact"},
         "trained_until": "2026-03-01T00:00:00Z",
         "rules_version": None,
         "timings_ms": {"encode": 0.31, "source als": 0.12, "rules": 0.05, "mix": 0.04, "store": 0.11, "total": 0.71},

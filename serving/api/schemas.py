@@ -230,6 +230,12 @@ class Meta(BaseModel):
     bundle_id: str
     model: Annotated[str | None, Field(description="the models that were asked, joined by +; null: none was")]
     dataset: str
+    data_hash: Annotated[
+        str | None, Field(description="hash of the tables that the bundle was made of; null: it does not say")
+    ] = None
+    indexes: Annotated[
+        dict[str, str], Field(description="how the items of each model that was asked were searched, with the recall")
+    ] = Field(default_factory=dict)
     trained_until: Annotated[datetime, Field(description="the last moment of the data behind this answer")]
     rules_version: Annotated[str | None, Field(description="version of the business rules; null: there are none")]
     timings_ms: Annotated[dict[str, float], Field(description="milliseconds by step, and their `total`")]

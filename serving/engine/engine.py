@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from time import perf_counter
+from typing import Any
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
@@ -50,6 +51,7 @@ class Engine:
         self._recommenders: Mapping[str, Recommender] = {
             name: Recommender(served, name, breakers) for name in bundle.manifest.variants
         }
+        self._indexes = {name: _described(model["index"]) for name, model in bundle.manifest.models.items()}
         self._available = served.catalogue.available.copy()
         self._position = lru_cache(REMEMBERED)(served.catalogue.ids.position)
         self._presenter = Presenter(served)
@@ -101,13 +103,14 @@ class Engine:
             deal = partial(interleaving.interleaved, second, query, rules, slate, request_id)
             undealt: tuple[Slate, list[str] | None] = (slate, None)
             slate, teams = trace.call_or_default(self._interleaving, deal, undealt, optional=False)
+        share = slate.personalised_share
         items = self._presenter.items(slate, query, len(shown_ids), propensities, teams)
         if request.options.explain:
             explain = partial(explanations.explain, self._recommenders, slate, rules)
             self._presenter.explain(items, trace.call_or_default(self._reasons, explain, []))
         failed = [*slate.failed, *trace.failed, *(["store"] if user.failed else [])]
         meta = self._meta(slate, query, failed, rules_version, started)
-        meta.personalised_share = slate.personalised_share
+        meta.personalised_share = share
         return Draft(items=items, meta=meta, warnings=warnings)
 
     def similar(self, request: SimilarRequest, deadline: float = float("inf")) -> Draft:
@@ -194,6 +197,8 @@ class Engine:
             bundle_id=manifest.bundle_id,
             model="+".join(models) or None,
             dataset=manifest.dataset,
+            data_hash=manifest.data_hash,
+            indexes={name: self._indexes[name] for name in models},
             trained_until=manifest.trained_until,
             rules_version=rules_version,
             timings_ms=timings,
@@ -202,3 +207,11 @@ class Engine:
 
 def _no_rules(*_: object) -> tuple[None, None]:
     return None, None
+
+
+def _described(index: Mapping[str, Any]) -> str:
+    """An index in words, such as "ivf_fp16, 12 of 400 lists, recall@100 0.985"."""
+    if not index["nlist"]:
+        return str(index["kind"])
+    lists = f"{index['nprobe']} of {index['nlist']} lists"
+    return f"{index['kind']}, {lists}, recall@{index['recall_at']} {index['recall']}"

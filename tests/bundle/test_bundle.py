@@ -94,8 +94,23 @@ def test_a_bundle_of_the_version_before_loads(folder: Path) -> None:
     assert bundle.read_manifest(folder).warm_events == 5
     edit(folder, lambda content: content.update(warm_events=7))
     assert bundle.load(folder).manifest.warm_events == 7
-    edit(folder, lambda content: content.pop("warm_events"))
-    assert bundle.load(folder).manifest.warm_events == 5
+    for name in ("warm_events", "data_hash"):
+        edit(folder, lambda content, name=name: content.pop(name))  # type: ignore[misc]
+    before = bundle.load(folder).manifest
+    assert (before.warm_events, before.data_hash) == (5, None)
+
+
+def test_the_hash_of_the_data_is_that_of_names_and_contents(tmp_path: Path) -> None:
+    hashes: list[str] = []
+    for name, content in (("a", "1"), ("b", "1"), ("b", "2")):
+        folder = tmp_path / str(len(hashes))
+        folder.mkdir()
+        (folder / name).write_text(content)
+        hashes.append(bundle.hash_of(folder))
+    assert len(set(hashes)) == 3
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "b").write_text("2")
+    assert bundle.hash_of(tmp_path / "again") == hashes[2]
 
 
 @pytest.mark.parametrize("found", [2, "1", None])

@@ -47,6 +47,7 @@ def test_every_answer_says_how_it_came_about(client: TestClient) -> None:
     assert (meta["fallback"], meta["fallback_reason"], meta["degraded"], meta["failed"]) == (False, None, False, [])
     assert (meta["shortfall"], meta["personalised_share"]) == (None, 1.0)
     assert (meta["bundle_id"], meta["dataset"]) == (about["bundle_id"], "hand-made")
+    assert (meta["data_hash"], meta["indexes"]) == (None, {"als": "exact"})  # made by hand, of no split
     assert meta["trained_until"] == "2024-02-01T00:00:00Z"
     assert meta["model"] == "als"
     assert set(meta["timings_ms"]) == {"store", "encode", "source als", "rules", "mix", "total"}
