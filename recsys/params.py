@@ -252,6 +252,10 @@ def _check_names(params: Params, path: Path) -> None:
             (f"{at}.release_candidates", name, "evaluate.baselines", baselines)
             for name in section.release_candidates[:-1]
         ]
+        by_event = section.thresholds.like_from if isinstance(section.thresholds.like_from, dict) else {}
+        names += [
+            (f"{at}.thresholds.like_from", event, f"{at}.event_weights", section.event_weights) for event in by_event
+        ]
         names += [
             (f"{at}.split.target_events", event, f"{at}.event_weights", section.event_weights)
             for event in section.split.target_events

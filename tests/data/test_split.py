@@ -1,3 +1,4 @@
+import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -49,6 +50,13 @@ def test_a_fold_is_fitted_on_all_windows_before_its_own() -> None:
 def test_targets_are_new_pairs_of_target_events() -> None:
     assert split().targets("valid").rows() == [(0, 1)]
     assert split().targets("test").rows() == [(1, 2)]  # (0, 0) was seen before, (2, 3) is only a view
+
+
+def test_a_target_event_that_is_no_like_is_no_target() -> None:
+    made = split()
+    weights = pl.Series("weight", [1.0] * 4 + [0.0, 1.0])
+    rated_low = dataclasses.replace(made, interactions=made.interactions.with_columns(weights))
+    assert rated_low.targets("test").is_empty()
 
 
 def test_cold_means_no_event_in_the_fit_set() -> None:

@@ -60,6 +60,13 @@ def test_without_quoting_inch_marks_are_text(note: str) -> None:
         assert found.quarantine.is_empty()
 
 
+def test_without_a_header_a_bad_first_line_costs_itself_only() -> None:
+    columns = {"user_id": 1, "item_id": 2, "timestamp": 3}
+    found = run('"x\n' + GOOD.split("\n", 1)[1] + "u2,b,2024-05-02\n", header=False, columns=columns)
+    assert found.users() == ["u1", "u2"]
+    assert found.bad_lines() == [(1, "unclosed_quote")]
+
+
 def test_rows_of_several_lines_count_all_of_them() -> None:
     content = noted(3, r1='"one\n\ntwo, ""three""\r\nfour"') + 'u3,i3,2024-05-04,"lost\nat the end\n'
     found = run(content)
@@ -93,6 +100,7 @@ def test_bytes_that_are_none_of_the_encoding_that_is_set_cost_their_line() -> No
         (GOOD.encode("utf-16"), r"^events.csv: starts as UTF-16 does, and the setting is utf-8: set encoding: utf-16"),
         (GOOD.encode("utf-16-be"), r"^events.csv: full of zero bytes, as UTF-16 is: set encoding, such as utf-16-le"),
         (b"\xe9,item_id,timestamp\n", r"^events.csv: line 1 cannot be read \(not_in_encoding\): .*; correct encoding"),
+        (b"", r"^events.csv: empty file, wanted interactions"),
         (GOOD.replace(",", ";").encode(), r"no column 'user_id' .* 'user_id;item_id;timestamp': correct .*, separator"),
         (
             b'"user_id,item_id\n1,2\n',
@@ -109,6 +117,13 @@ def test_a_file_under_wrong_settings_is_one_line_that_names_the_setting(content:
     with pytest.raises(DataError, match=line) as error:
         run(content)
     assert "\n" not in str(error.value)
+
+
+def test_utf16_without_its_mark_is_one_line() -> None:
+    with pytest.raises(
+        DataError, match=r"^events.csv: not readable as utf-16 \(.*\): correct encoding, such as utf-16-le"
+    ):
+        run(GOOD.encode("utf-16-le"), encoding="utf-16")
 
 
 def test_utf8_that_is_called_something_else_is_refused() -> None:

@@ -96,6 +96,11 @@ def test_a_line_that_is_no_json_object_costs_itself() -> None:
     found.assert_every_line_counts(interactions=8)
 
 
+def test_keys_named_as_our_own_columns_are_kept_apart() -> None:
+    write("events.jsonl", '{"user_id": 1, "item_id": "a", "timestamp": "2024-05-01", "(line)": 7}\n{\n')
+    assert run(path="events.jsonl").bad_lines() == [(2, "not_json")]
+
+
 def test_lines_that_end_with_a_carriage_return_alone() -> None:
     assert run((EVENTS + "u1,a,2024-05-01\nu2,a,2024-05-02\n").replace("\n", "\r")).users() == ["u1", "u2"]
 

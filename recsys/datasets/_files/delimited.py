@@ -29,7 +29,8 @@ def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str]
     splitter = Splitter(file.separator, file.quote, file.escape)
     with text.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as stream:
         skipped = sum(1 for _ in islice(stream, file.skip_lines))
-        head = next(records(stream, splitter, skipped + 1, None, []), None)
+        found = records(stream, splitter, skipped + 1, None, [])
+        head = next((record for record in found if file.header or record.cells is not None), None)
         if head is None:
             raise DataError(f"{source.name}: empty file, wanted a row at least: replace it, or correct skip_lines")
         if head.cells is None:
@@ -48,8 +49,7 @@ def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str]
         stream.seek(0)
         lines = islice(stream, n_head, None)
         counts = _Counts()
-        found = records(lines, splitter, n_head + 1, header, places)
-        parts.write(names, counts.rows(found), source)
+        parts.write(names, counts.rows(records(lines, splitter, n_head + 1, header, places)), source)
         n_lines = n_head + counts.row_lines + counts.refused
         return FileLines(source.name, n_lines, n_head, counts.rows_read, counts.row_lines, counts.refused)
 

@@ -33,6 +33,7 @@ class Parts:
 
     def write(self, columns: list[str], rows: Iterator[Record], source: Source) -> None:
         """Write rows in batches, so that memory does not grow with the file; one part at least."""
+        columns = [f"{name}*" if name in OWN else name for name in columns]  # no cell takes the place of our own
         schema = {name: pl.String() for name in columns} | {name: OWN[name] for name in (LINE, REASON, TEXT)}
         nothing: list[str | None] = [None] * len(columns)
         first = True

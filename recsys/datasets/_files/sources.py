@@ -146,7 +146,12 @@ def as_utf8(path: Path, encoding: str, aside: Path) -> Iterator[Path]:
         if encoding == "utf-8" and not old_mac and not packed:
             yield path
             return
-        _transcode(path, stream, start, encoding, old_mac, aside)
+        try:
+            _transcode(path, stream, start, encoding, old_mac, aside)
+        except UnicodeError as error:  # UTF-16 without the mark that says which bytes come first
+            raise DataError(
+                f"{path}: not readable as {encoding} ({error}): correct encoding, such as utf-16-le"
+            ) from error
     yield aside
     aside.unlink()
 
