@@ -2,8 +2,8 @@
 
 Words and categories weigh by TF-IDF, prices fall into tenths. Each of the three is a block of unit length, and the
 blocks stand side by side in one sparse matrix: on rich texts the rare words carry the taste, and any dense summary
-loses them. Fitted on the items that were sold in the training window only; needs numpy and polars, so the API computes
-the same numbers for an item that arrives today.
+loses them. Fitted on the items that were sold in the training window only. Own sparse algebra on numpy and polars, so
+that the API, which runs without scipy, computes the same numbers for an item that arrives today.
 
 Source: Salton and Buckley, "Term-weighting approaches in automatic text retrieval", 1988.
 """

@@ -1,4 +1,5 @@
 """Signed releases: who holds the public key knows that a bundle comes from who holds the private one.
+Own format on the cryptography package: Sigstore and its like need a network and an account.
 
     recsys releases keygen signing.pem     # the private key into a file, the public one on the screen
     recsys releases sign bundle --key signing.pem

@@ -9,6 +9,8 @@ rank may only lower it. Steps fitted by isotonic regression overfitted here: the
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 from recsys.bundle.bundle import Bundle
 from recsys.bundle.calibration import Calibration, Curve, label
@@ -171,19 +173,24 @@ def _plausible(names: tuple[str, ...], numbers: Floats) -> bool:
 
 
 def _platt(features: Floats, wanted: BoolArray) -> Floats:
-    """Logistic regression by Newton's method, towards Platt's smoothed targets, so that no label is 0 or 1."""
+    """Logistic regression towards Platt's smoothed targets, so that no label is 0 or 1."""
     many = int(wanted.sum())
     targets = np.where(wanted, (many + 1) / (many + 2), 1 / (len(wanted) - many + 2))
-    numbers = np.zeros(features.shape[1])
-    numbers[0] = np.log(targets.mean() / (1 - targets.mean()))
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-features @ numbers))
-        slope = features.T @ (targets - p) - RIDGE * numbers
-        curvature = (features.T * (p * (1 - p))) @ features + RIDGE * np.eye(len(numbers))
-        step = np.linalg.solve(curvature, slope)
-        numbers += step
-        if np.abs(step).max() < 1e-9:
-            break
+
+    def loss(numbers: Floats) -> tuple[float, Floats]:
+        z = features @ numbers
+        value = float(np.logaddexp(0, z).sum() - targets @ z + RIDGE / 2 * numbers @ numbers)
+        return value, features.T @ (expit(z) - targets) + RIDGE * numbers
+
+    def curvature(numbers: Floats) -> Floats:
+        p = expit(features @ numbers)
+        found: Floats = (features.T * (p * (1 - p))) @ features + RIDGE * np.eye(len(numbers))
+        return found
+
+    start = np.zeros(features.shape[1])
+    start[0] = logit(targets.mean())
+    fitted = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-9})
+    numbers: Floats = fitted.x
     return numbers
 
 

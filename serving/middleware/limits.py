@@ -1,4 +1,5 @@
-"""How much one request may bring and how many a client may send. Plain ASGI: costs about nothing.
+"""How much one request may bring and how many a client may send. Own code: plain ASGI
+middleware sees the body as it streams in and costs about nothing.
 
 The rate is counted in each worker process by itself: a client of a server with four workers gets up to four times as
 much. It protects the process; a limit that must be exact belongs to the gateway.

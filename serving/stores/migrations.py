@@ -1,4 +1,5 @@
 """The tables, version by version. A change of them is a new entry at the end: entries are never edited, and only add.
+Own code: Alembic brings SQLAlchemy, and this is a list of statements and one number.
 
 One text for both databases: SQLite reads PostgreSQL's type names. What the columns mean: `docs/stores.md`.
 """

@@ -157,3 +157,12 @@ def test_what_a_ranker_learned_from_is_not_asked(tmp_path: Path) -> None:
     assert sum(curve.slots for curve in kept_out["als_recent"].values()) == K * len(others)
     assert kept_out["als"] == plain["als"]
     assert 0 < len(others) < len(asking_users)
+
+
+def test_a_score_that_tells_all_apart_gives_finite_numbers() -> None:
+    """Newton's method without a bound on its steps ends at a bias of minus two million here."""
+    score = np.linspace(0, 1, 2000) ** 8 * 500
+    numbers = fit_calibration._platt(np.column_stack([np.ones(2000), score]), score > 400)
+    assert np.abs(numbers).max() < 100
+    assert numbers[0] + numbers[1] * 500 > 2
+    assert numbers[0] + numbers[1] * 300 < -2
