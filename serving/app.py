@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
 from serving import process
-from serving.api import errors
+from serving.api import errors, examples
 from serving.live.background import Background
 from serving.metrics import Measured
 from serving.middleware import auth
@@ -54,6 +55,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.handle(app)
     for routes in (recommend, ingest, ops):
         app.include_router(routes.router)
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        engine = background.live.engine
+        return plain() if engine is None else examples.with_items(plain(), engine.some_item_ids(len(examples.MADE_UP)))
+
+    app.openapi = openapi  # type: ignore[method-assign]
     return app
 
 

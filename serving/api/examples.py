@@ -1,6 +1,14 @@
-"""Requests and answers as the page at /docs shows them; the ids are those of the synthetic shop."""
+"""Requests and answers as the page at /docs shows them; the ids are those of the synthetic shop.
 
+`with_items` puts items of the bundle that is served in their place, so that every request can be tried. Requests that
+change something, and users, keep made-up ids: a click on the page must not sell out an item or name a customer.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+MADE_UP = ("p0000001", "p0000002", "p0000003")
+READS = ("/v1/recommend", "/v1/recommend:batch", "/v1/similar", "/v1/rank")
 
 RECOMMEND: dict[str, Any] = {
     "known user": {"value": {"user_id": "u0000001", "k": 5}},
@@ -127,3 +135,18 @@ ERRORS: dict[int, dict[str, Any]] = {
     500: _error("internal", "something failed here; it was logged under this request_id"),
     503: _error("not_ready", "no bundle is loaded yet; /readyz says why"),
 }
+
+
+def with_items(document: Mapping[str, Any], item_ids: Sequence[str]) -> dict[str, Any]:
+    """The OpenAPI document with these items in the requests for lists, as many as there are."""
+    known = dict(zip(MADE_UP, item_ids, strict=False))
+    paths = {path: _replaced(said, known) if path in READS else said for path, said in document["paths"].items()}
+    return {**document, "paths": paths}
+
+
+def _replaced(part: Any, known: Mapping[str, str]) -> Any:
+    if isinstance(part, dict):
+        return {key: _replaced(value, known) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_replaced(value, known) for value in part]
+    return known.get(part, part) if isinstance(part, str) else part

@@ -5,6 +5,8 @@ from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
 from recsys.experiments.online.config import Arm
@@ -165,6 +167,11 @@ class Engine:
     def knows(self, item_id: str) -> bool:
         """Whether the item can be shown at all."""
         return self._position(item_id) is not None
+
+    def some_item_ids(self, n: int) -> list[str]:
+        """Ids of up to n items that are in stock, for examples."""
+        rows = np.flatnonzero(self._available)[:n]
+        return [self.bundle.catalogue.ids.external_id(int(row)) for row in rows]
 
     def mark(self, items: Iterable[StoredItem]) -> None:
         """Take over which of these are in stock; all else that is said of an item needs another engine."""

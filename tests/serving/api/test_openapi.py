@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from serving.api import examples
 from serving.api.schemas import Answer
 from serving.middleware import auth
+from tests.support import bundles
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +104,25 @@ def test_the_document_names_keys_scopes_and_refusals(document: dict[str, Any]) -
             else:
                 assert operation["security"] == [{"key": [auth.scope_of(path).value]}]
                 assert statuses <= operation["responses"].keys()
+
+
+def test_every_example_request_for_a_list_is_answered_whatever_shop_it_is(
+    client: TestClient, document: dict[str, Any]
+) -> None:
+    tried = []
+    for path in examples.READS:
+        body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        for name, example in body["examples"].items():
+            response = client.post(path, json=example["value"])
+            assert response.status_code == 200, (path, name, response.text)
+            answers = response.json().get("answers", [response.json()])
+            assert all(answer["items"] or "filter" in example["value"] for answer in answers), (path, name)
+            tried.append(name)
+    assert len(tried) == 7
+    assert not any(item_id in str(document["paths"]["/v1/similar"]) for item_id in examples.MADE_UP)
+
+
+def test_examples_that_change_something_name_nothing_that_there_is(document: dict[str, Any]) -> None:
+    for path in ("/v1/events", "/v1/items", "/v1/users/{user_id}", "/v1/identity/merge"):
+        said = str(document["paths"][path])
+        assert not any(f"'{item_id}'" in said for item_id in bundles.ITEM_IDS)
