@@ -52,7 +52,8 @@ class Query:
     (n_items,) bool, is what is in stock at this moment; None: as the catalogue says. An item whose `first_seen` is
     after `shown_at`, UTC seconds by the wall clock, is not shown; None shows it, as a past window needs it whose new
     items are to be found. `vectors` maps a model's name to the user's vector in that model's space, or None where the
-    model has nothing to say about this history; the recommender fills it in.
+    model has nothing to say about this history; the recommender fills it in. `seen` are rows of events that are too old
+    for `history`.
     """
 
     history: History
@@ -60,6 +61,7 @@ class Query:
     now: float
     user_id: str | None = None
     exclude: IntArray = field(default_factory=lambda: NO_ROWS)
+    seen: IntArray = field(default_factory=lambda: NO_ROWS)
     vectors: Mapping[str, FloatArray | None] = field(default_factory=dict)
     seed: int = 0
     only: BoolArray | None = None

@@ -27,7 +27,9 @@ PLACES = Counter(
     ["segment", "personalised"],
 )
 FAILED = Counter("recsys_failed_parts", "Answers made without a part, by part", ["part"])
-EVENTS = Counter("recsys_events", "Events: accepted, duplicate, rejected, or refused because of the store", ["outcome"])
+EVENTS = Counter(
+    "recsys_events", "Events: accepted, duplicate, rejected, unavailable or unknown because of the store", ["outcome"]
+)
 UNKNOWN_ITEMS = Counter("recsys_events_unknown_items", "Items of accepted events that nobody described, by request")
 FLAG_FAILURES = Counter("recsys_flag_failures", "Arms that could not be had or served, by experiment", ["experiment"])
 # of several workers the one that spoke last: a sum would go on counting workers that have ended

@@ -37,9 +37,8 @@ NOW = 1_700_000_000.0
 
 
 def event(event_id: str) -> Event:
-    """Each a purchase of one of ten items by one of ten users."""
-    digit = event_id[-1]
-    return Event(event_id, f"user-{digit}", None, f"item-{digit}", "purchase", None, NOW, None, NOW)
+    """Each a purchase of one of ten items by a person of its own, whom popularity counts."""
+    return Event(event_id, f"user-{event_id}", None, f"item-{event_id[-1]}", "purchase", None, NOW, None, NOW)
 
 
 async def write(url: str, name: str) -> None:

@@ -12,7 +12,7 @@ class Config(Section):
 
 
 class Seen:
-    """Looks at the whole history, also at events of weight 0."""
+    """Looks at all that the user met, also at events of weight 0."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._allow_repeat = bundle.manifest.allow_repeat
@@ -20,7 +20,8 @@ class Seen:
     def keep(self, query: Query, rows: IntArray) -> BoolArray:
         if self._allow_repeat:
             return np.ones(len(rows), dtype=np.bool_)
-        return np.isin(rows, query.history.rows, invert=True)
+        unseen = np.isin(rows, query.history.rows, invert=True)
+        return unseen & np.isin(rows, query.seen, invert=True) if len(query.seen) else unseen
 
 
 def build(bundle: Bundle, config: Config) -> Seen:

@@ -12,11 +12,23 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from serving.api import examples
-from serving.stores.protocol import StoreError
+from serving.stores.protocol import StoreError, UnknownOutcomeError
 
 log = logging.getLogger(__name__)
 
-CODES = {413: "too_large", 422: "invalid_request", 429: "too_many_requests", 500: "internal", 503: "not_ready"}
+CODES = {
+    413: "too_large",
+    422: "invalid_request",
+    429: "too_many_requests",
+    500: "internal",
+    503: "not_ready",
+    504: "outcome_unknown",
+}
+NOT_STORED = "the store keeps nothing now; nothing was taken, send it again"
+UNKNOWN = (
+    "the store stopped answering while it wrote: all of it was taken, or nothing; send it again,"
+    " with the same event_id what was taken counts as a duplicate"
+)
 
 
 class Problem(BaseModel):
@@ -48,7 +60,7 @@ def response(status: int, message: str, request_id: str, field: str | None = Non
     """An error as it goes out."""
     code = CODES.get(status) or HTTPStatus(status).name.lower()
     body = ErrorBody(error=Problem(code=code, message=message, field=field, request_id=request_id))
-    return JSONResponse(body.model_dump(), status, headers={"retry-after": "1"} if status == 503 else None)
+    return JSONResponse(body.model_dump(), status, headers={"retry-after": "1"} if status in (503, 504) else None)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -75,7 +87,8 @@ def handle(app: FastAPI) -> None:
     @app.exception_handler(StoreError)
     async def on_store_error(request: Request, error: StoreError) -> JSONResponse:
         log.error("request %s: %s", request.state.request_id, error)
-        return response(503, "the store keeps nothing now; nothing was taken, send it again", request.state.request_id)
+        unknown = isinstance(error, UnknownOutcomeError)
+        return response(504 if unknown else 503, UNKNOWN if unknown else NOT_STORED, request.state.request_id)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:

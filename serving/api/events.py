@@ -1,6 +1,7 @@
 """What users did: each event is checked by itself, kept before it is acknowledged, and counted once."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from uuid import uuid4
@@ -20,7 +21,8 @@ from pydantic import (
 from recsys.field_limits import PURCHASE, RETURN
 from serving.api.errors import ApiError, problem
 from serving.api.fields import Identifier, Label, Number, RequestModel, Timestamp
-from serving.stores.protocol import Event, Rejected, Store
+from serving.stores.protocol import Event, Outcome, Rejected, Store
+from serving.stores.writes import ID_TAKEN
 
 MAX_EVENTS = 1000
 
@@ -133,40 +135,51 @@ def _looks_like_an_event(body: Any) -> bool:
 
 
 async def accept(
-    store: Store, posted: list[Any], weights: Mapping[str, float], knows: Callable[[str], bool]
+    store: Store, posted: list[Any], weights: Mapping[str, float], knows: Callable[[str], bool], key: str | None
 ) -> EventsAnswer:
     """Keep the good events, and the bad ones with the reason; one bad event does not stop the others.
 
     posted: each a PostedEvent, or whatever else was sent. knows: whether an item is described; events of others are
-    kept too, since a live source may be ahead of the catalogue.
+    kept too, since a live source may be ahead of the catalogue. key: name of the API key that sends them.
 
     Raises:
-        StoreError: nothing of this request is acknowledged.
+        StoreError: nothing of this request was stored.
+        UnknownOutcomeError: all or nothing of it was stored.
     """
-    good, bad = check(posted, weights, time.time())
-    if bad:  # first: if this fails, nothing was accepted yet that the client would send once more
-        await store.reject(bad)
-    new = await store.add_events(good) if good else []
-    rejected = [RejectedEvent(index=row.index, reason=row.reason) for row in bad]
-    answer = EventsAnswer(accepted=sum(new), duplicates=len(new) - sum(new), rejected=rejected)
-    items = {event.item_id for event, is_new in zip(good, new, strict=False) if is_new}
-    if unknown := sorted(item_id for item_id in items if not knows(item_id)):
-        answer.unknown_items = unknown
+    rows = check(posted, weights, time.time_ns() // 1000, key)
+    outcomes = await store.add_events(rows)
+    rejected, items = [], set()
+    for index, (row, outcome) in enumerate(zip(rows, outcomes, strict=True)):
+        if isinstance(row, Rejected):
+            rejected.append(RejectedEvent(index=index, reason=row.reason))
+        elif outcome == Outcome.OTHER_CONTENT:
+            rejected.append(RejectedEvent(index=index, reason=ID_TAKEN))
+        elif outcome == Outcome.NEW and not knows(row.item_id):
+            items.add(row.item_id)
+    counts = Counter(outcomes)
+    answer = EventsAnswer(accepted=counts[Outcome.NEW], duplicates=counts[Outcome.DUPLICATE], rejected=rejected)
+    if items:
+        answer.unknown_items = sorted(items)
     return answer
 
 
-def check(posted: list[Any], weights: Mapping[str, float], now: float) -> tuple[list[Event], list[Rejected]]:
-    """Which events can be kept, as of the moment `now`, and which cannot."""
-    good, bad = [], []
+def check(posted: list[Any], weights: Mapping[str, float], now: int, key: str | None = None) -> list[Event | Rejected]:
+    """What can be kept, and what cannot; now: microseconds since 1970.
+
+    Each event arrives a microsecond after the one before it in the request, so that their order stays and no two of
+    them are taken for one.
+    """
+    rows: list[Event | Rejected] = []
     for index, event in enumerate(posted):
+        received = (now + index) / 1e6
         if not isinstance(event, PostedEvent):
-            bad.append(Rejected(index, _why(event), event, now))
+            rows.append(Rejected(index, _why(event), event, received))
         elif event.event not in weights:
             reason = f"event: {event.event!r:.80} is not one of: {', '.join(weights)}"
-            bad.append(Rejected(index, reason, event.model_dump(mode="json", exclude_none=True), now))
+            rows.append(Rejected(index, reason, event.model_dump(mode="json", exclude_none=True), received))
         else:
-            good.append(_kept(event, now))
-    return good, bad
+            rows.append(_kept(event, received, key))
+    return rows
 
 
 def _why(body: Any) -> str:
@@ -177,7 +190,7 @@ def _why(body: Any) -> str:
     raise AssertionError("what is an event was read as one")
 
 
-def _kept(event: PostedEvent, now: float) -> Event:
+def _kept(event: PostedEvent, received: float, key: str | None) -> Event:
     return Event(
         event_id=event.event_id or uuid4().hex,
         user_id=event.user_id,
@@ -185,7 +198,8 @@ def _kept(event: PostedEvent, now: float) -> Event:
         item_id=event.item_id,
         event=event.event,
         value=event.value,
-        timestamp=now if event.timestamp is None else min(event.timestamp.timestamp(), now),
+        timestamp=received if event.timestamp is None else min(event.timestamp.timestamp(), received),
         request_id=event.request_id,
-        received=now,
+        received=received,
+        key=key,
     )

@@ -134,6 +134,9 @@ ERRORS: dict[int, dict[str, Any]] = {
     429: _error("too_many_requests", "more than 500 requests a second of the key 'shop'"),
     500: _error("internal", "something failed here; it was logged under this request_id"),
     503: _error("not_ready", "no bundle is loaded yet; /readyz says why"),
+    504: _error(
+        "outcome_unknown", "the store stopped answering while it wrote: all of it was taken, or nothing; send it"
+    ),
 }
 
 

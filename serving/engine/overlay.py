@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 
 import numpy as np
 import polars as pl
@@ -48,15 +49,22 @@ class StoreOverlay:
 
 @dataclass(frozen=True)
 class UserState:
-    """The store's events of the user who asks, oldest first, with the version of that history.
+    """The store's latest events of the user who asks, oldest first, with the version of that history.
 
-    forgotten: what the bundle still holds of this user may not be used; failed: the store could not be asked.
+    seen: where there are more events than those, all items of all events, and whether each was disliked. forgotten:
+    what the bundle still holds of this user may not be used; failed: the store could not be asked.
     """
 
     events: Sequence[Event] = ()
     version: int = 0
+    seen: Mapping[str, bool] = field(default_factory=dict)
     forgotten: bool = False
     failed: bool = False
+
+    def digest(self) -> str:
+        """Another text whenever something else is known."""
+        seen = blake2b(repr(sorted(self.seen.items())).encode(), digest_size=8).hexdigest() if self.seen else ""
+        return f"{self.version} {self.forgotten} {seen}"
 
 
 NOTHING = StoreOverlay()

@@ -1,6 +1,7 @@
 """From a request to the query that the recommender understands: external ids become rows, times become seconds."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from serving.engine.overlay import UserState
 from serving.stores.protocol import Event
 
 NEUTRAL_WEIGHT = 1.0
+DISLIKE = "dislike"
+MICROSECOND = 1e-6
 # what an event says of a taste where the data set does not; a dislike or a return is seen, and not liked
 DEFAULT_WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "dislike": 0.0, "return": 0.0}
 
@@ -63,7 +66,8 @@ class QueryBuilder:
             k=request.k,
             now=clock(self.bundle, history),
             user_id=request.user_id or request.anonymous_id,
-            exclude=self.rows([*request.exclude_ids, *shown_ids]),
+            exclude=self.rows([*request.exclude_ids, *shown_ids, *_disliked(request, user)]),
+            seen=self.rows(user.seen),
             seed=request.options.seed,
             only=self._only(request, warnings),
             categories=tuple(request.categories),
@@ -98,11 +102,18 @@ class QueryBuilder:
         """Events of the store, but for those that the bundle was made of."""
         new = []
         until = self.bundle.manifest.trained_until.timestamp()
+        known: Counter[tuple[int, int]] = Counter()
+        if len(history.rows) and any(event.timestamp <= until + MICROSECOND for event in events):
+            known.update(
+                zip(history.rows.tolist(), np.rint(history.times * 1e6).astype(np.int64).tolist(), strict=True)
+            )
         for event in events:
             row = self.position(event.item_id)
             if row is None:
                 continue
-            if event.timestamp <= until and ((history.rows == row) & (history.times == event.timestamp)).any():
+            key = row, round(event.timestamp * 1e6)
+            if known[key]:
+                known[key] -= 1
                 continue
             new.append((row, self.weights.get(event.event, NEUTRAL_WEIGHT), event.timestamp))
         return new
@@ -137,6 +148,13 @@ def clock(bundle: Bundle, history: History) -> float:
     """
     until = bundle.manifest.trained_until.timestamp()
     return max(until, float(history.times[-1])) if len(history.rows) else until
+
+
+def _disliked(request: RecommendRequest, user: UserState) -> set[str]:
+    """Items that the user disliked: they are not shown, also where a data set allows repeats."""
+    disliked = {event.item_id for event in user.events if event.event == DISLIKE}
+    disliked |= {event.item_id for event in request.session if event.event == DISLIKE}
+    return disliked | {item_id for item_id, was_disliked in user.seen.items() if was_disliked}
 
 
 def _joined(history: History, events: list[HistoryEvent]) -> History:

@@ -25,3 +25,9 @@ def id_of(request: Request) -> str:
     """The id that `serving/middleware/request_ids.py` gave the request."""
     request_id: str = request.scope["state"]["request_id"]
     return request_id
+
+
+def key_of(request: Request) -> str | None:
+    """The name of the API key that was presented; None where no keys are configured."""
+    key: str | None = request.scope["state"].get("client")
+    return key

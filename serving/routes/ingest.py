@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Path, Request
 from serving.api import events, examples, identities, items
 from serving.api.errors import documented
 from serving.api.fields import StoredId
-from serving.routes import service_of
+from serving.routes import key_of, service_of
 
 router = APIRouter(prefix="/v1", tags=["events and items"])
 
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1", tags=["events and items"])
     "/events",
     response_model=events.EventsAnswer,
     response_model_exclude_unset=True,
-    responses=documented(422, 500, 503),
+    responses=documented(422, 500, 503, 504),
     summary="What users did",
 )
 async def post_events(
@@ -27,10 +27,12 @@ async def post_events(
     Each is checked by itself: the good ones are kept even if others are refused, and the refused ones are kept apart
     with the reason. An event on an item that nobody has described is kept, and the item is named in `unknown_items`.
     """
-    return await service_of(request).take_events(events.listed(posted))
+    return await service_of(request).take_events(events.listed(posted), key_of(request))
 
 
-@router.put("/items", response_model=items.ItemsAnswer, responses=documented(422, 500, 503), summary="Change items")
+@router.put(
+    "/items", response_model=items.ItemsAnswer, responses=documented(422, 500, 503, 504), summary="Change items"
+)
 async def put_items(
     posted: Annotated[items.OneOrMany, Body(openapi_examples=examples.ITEMS)], request: Request
 ) -> items.ItemsAnswer:
@@ -39,7 +41,10 @@ async def put_items(
 
 
 @router.post(
-    "/identity/merge", response_model=identities.Merged, responses=documented(422, 500, 503), summary="A guest logs in"
+    "/identity/merge",
+    response_model=identities.Merged,
+    responses=documented(422, 500, 503, 504),
+    summary="A guest logs in",
 )
 async def merge_identities(
     asked: Annotated[identities.MergeRequest, Body(openapi_examples=examples.MERGE)], request: Request
@@ -49,7 +54,10 @@ async def merge_identities(
 
 
 @router.delete(
-    "/users/{user_id:text}", response_model=identities.Forgotten, responses=documented(422, 500, 503), summary="Forget"
+    "/users/{user_id:text}",
+    response_model=identities.Forgotten,
+    responses=documented(422, 500, 503, 504),
+    summary="Forget",
 )
 async def forget_user(
     user_id: Annotated[StoredId, Path(examples=["u0000001"])], request: Request

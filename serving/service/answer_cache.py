@@ -64,7 +64,7 @@ class AnswerCache:
             rules=self._background.rules.version or "",
             experiment=picked.assignment.experiment if picked else "",
             variant=request.variant or (picked.arm.variant if picked else ""),
-            history=f"{user.version} {user.forgotten}",
+            history=user.digest(),
             items=f"{self._background.freshness.now.version} {engine.overlay.version}",
             request=request.model_dump_json(exclude=NOT_IN_THE_ANSWER),
         )

@@ -21,7 +21,7 @@ from serving.live.background import Background
 from serving.service import finish
 from serving.service.answer_cache import AnswerCache
 from serving.settings import Settings
-from serving.stores.protocol import Store, StoreError
+from serving.stores.protocol import Store, StoreError, UnknownOutcomeError
 
 AT_ONCE = float("-inf")  # a deadline that has passed: nothing but what costs next to nothing
 
@@ -105,17 +105,19 @@ class Service:
         metrics.answered(answer)
         return answer
 
-    async def take_events(self, posted: list[Any]) -> events.EventsAnswer:
+    async def take_events(self, posted: list[Any], key: str | None) -> events.EventsAnswer:
         """Keep events; see `serving/api/events.py`.
 
         Raises:
-            ApiError: 503, nothing was kept.
+            ApiError, StoreError: 503, nothing was kept.
+            UnknownOutcomeError: 504, nobody can say whether it was kept.
         """
         engine = self.engine()
         try:
-            answer = await events.accept(self.store(), posted, engine.event_weights, engine.knows)
-        except (ApiError, StoreError):
-            metrics.EVENTS.labels("unavailable").inc(len(posted))
+            answer = await events.accept(self.store(), posted, engine.event_weights, engine.knows, key)
+        except (ApiError, StoreError) as error:
+            outcome = "unknown" if isinstance(error, UnknownOutcomeError) else "unavailable"
+            metrics.EVENTS.labels(outcome).inc(len(posted))
             raise
         metrics.EVENTS.labels("accepted").inc(answer.accepted)
         metrics.EVENTS.labels("duplicate").inc(answer.duplicates)
@@ -196,7 +198,9 @@ class Service:
         if sheds:
             return UserState(forgotten=lost, failed=True)
         try:
-            version, stored = await store.history(user_id, anonymous_id, self._settings.history_events)
+            version, latest = await store.history(user_id, anonymous_id, self._settings.history_events)
+            more = len(latest) >= self._settings.history_events  # or else those are all
+            seen = await store.seen(user_id, anonymous_id) if more else {}
         except StoreError:
             return UserState(forgotten=lost, failed=True)
-        return UserState(stored, version, lost)
+        return UserState(latest, version, seen, lost)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 
-from serving.stores.protocol import Event, Exposure, Item
+from serving.stores.protocol import Event, Exposure, Item, Rejected
 
 
-def events(batch: Sequence[Event]) -> None:
+def events(batch: Sequence[Event | Rejected]) -> None:
     """Raises ValueError: "event 'e1': neither user_id nor anonymous_id; send one of them"."""
     for event in batch:
+        if isinstance(event, Rejected):
+            continue
         if event.user_id is None and event.anonymous_id is None:
             raise ValueError(f"event {event.event_id!r:.80}: neither user_id nor anonymous_id; send one of them")
         texts(event.event_id, event.user_id, event.anonymous_id, event.item_id, event.event, event.request_id)

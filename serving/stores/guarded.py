@@ -1,15 +1,17 @@
-"""A store that is never waited for long: a limit of time for every call, and a breaker for reading and for writing.
+"""A store that is never waited for long: a limit of time for every read, and a breaker for reading and for writing.
+
+A read that hangs is abandoned: its end is not waited for. A write has its own limits, see `serving/stores/job.py`.
 
 While the store is down, answers are made without it at once, and events are refused at once with 503: nothing queues up
 behind it. Followers of the store ask several times a second, so it is mostly they who notice that it is back.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers, Limits
-from serving.stores.protocol import Event, Exposure, Item, Rejected, Store, StoreError
+from serving.stores.job import abandon_after
+from serving.stores.protocol import Event, Exposure, Item, Outcome, Rejected, Store, StoreError
 
 T = TypeVar("T")
 
@@ -30,6 +32,9 @@ class GuardedStore:
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
         return await self._read(lambda: self._store.history(user_id, anonymous_id, limit), self._answer_s)
 
+    async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
+        return await self._read(lambda: self._store.seen(user_id, anonymous_id), self._answer_s)
+
     async def items_since(self, version: int) -> tuple[int, list[Item]]:
         return await self._read(lambda: self._store.items_since(version))
 
@@ -42,11 +47,8 @@ class GuardedStore:
     async def ping(self) -> None:
         await self._read(self._store.ping)
 
-    async def add_events(self, events: Sequence[Event]) -> list[bool]:
-        return await self._write(lambda: self._store.add_events(events))
-
-    async def reject(self, rows: Sequence[Rejected]) -> None:
-        await self._write(lambda: self._store.reject(rows))
+    async def add_events(self, rows: Sequence[Event | Rejected]) -> list[Outcome]:
+        return await self._write(lambda: self._store.add_events(rows))
 
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
         await self._write(lambda: self._store.add_exposures(batch))
@@ -58,32 +60,37 @@ class GuardedStore:
         return await self._write(lambda: self._store.merge(anonymous_id, user_id))
 
     async def forget(self, user_id: str) -> dict[str, int]:
-        """However long it takes: a person waits for it."""
+        """Tried even while writing keeps failing: a person waits for it."""
         return await self._store.forget(user_id)
 
     async def close(self) -> None:
         await self._store.close()
 
-    async def _read(self, ask: Callable[[], Awaitable[T]], seconds: float = LONG_SECONDS) -> T:
-        return await self._ask(self.reading, ask, seconds)
-
-    async def _write(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await self._ask(self.writing, ask, LONG_SECONDS)
-
-    async def _ask(self, breaker: CircuitBreaker, ask: Callable[[], Awaitable[T]], seconds: float) -> T:
+    async def _read(self, ask: Callable[[], Coroutine[Any, Any, T]], seconds: float = LONG_SECONDS) -> T:
         """Raises: StoreError: it failed, took too long, or did so often enough to be left alone for a moment."""
-        part = breaker.part
-        if not (breaker.all_good or breaker.allows()):
-            raise StoreError(f"{part} kept failing and is left alone for {LIMITS.cooldown_s:g} s; try again then")
-        try:
-            async with asyncio.timeout(seconds):
-                found = await ask()
-        except TimeoutError:
-            breaker.failed()
-            raise StoreError(f"{part} took longer than {seconds * 1e3:g} ms; try again") from None
-        except StoreError:
-            breaker.failed()
-            raise
-        if not breaker.all_good:
-            breaker.succeeded(0.0)
-        return found
+
+        async def bounded() -> T:
+            try:
+                return await abandon_after(seconds, ask())
+            except TimeoutError:
+                raise StoreError(f"reading the store took longer than {seconds * 1e3:g} ms; try again") from None
+
+        return await _unless_left_alone(self.reading, bounded)
+
+    async def _write(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Raises: StoreError: as `_read`; nothing was stored. UnknownOutcomeError: it may have been."""
+        return await _unless_left_alone(self.writing, ask)
+
+
+async def _unless_left_alone(breaker: CircuitBreaker, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    if not (breaker.all_good or breaker.allows()):
+        cooldown = f"{LIMITS.cooldown_s:g} s"
+        raise StoreError(f"{breaker.part} kept failing and is left alone for {cooldown}; try again then")
+    try:
+        found = await ask()
+    except StoreError:
+        breaker.failed()
+        raise
+    if not breaker.all_good:
+        breaker.succeeded(0.0)
+    return found

@@ -1,7 +1,8 @@
 """The tables, version by version. A change of them is a new entry at the end: entries are never edited, and only add.
 Own code: Alembic brings SQLAlchemy, and this is a list of statements and one number.
 
-One text for both databases: SQLite reads PostgreSQL's type names. What the columns mean: `docs/stores.md`.
+One text for both databases: SQLite reads PostgreSQL's type names; `{clustered}`: it keeps the rows in their key. What
+the columns mean: `docs/stores.md`.
 """
 
 import secrets
@@ -47,6 +48,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE salt (salt TEXT PRIMARY KEY)",
         "INSERT INTO salt VALUES ('{salt}')",
     ),
+    (  # what a person has met is found however much happened since; `counted`: when it last counted as popular
+        """CREATE TABLE person_items (
+            person TEXT NOT NULL, item_id TEXT NOT NULL, event TEXT NOT NULL, counted DOUBLE PRECISION NOT NULL,
+            PRIMARY KEY (person, item_id, event)){clustered}""",
+        """INSERT INTO person_items SELECT person, item_id, event, max(timestamp) FROM events
+            GROUP BY person, item_id, event""",
+    ),
 )
 
 WANTED = len(MIGRATIONS)
@@ -65,7 +73,9 @@ def migrate(url: str) -> list[int]:
         found = database.execute(FOUND).fetchone()[0]
         for version, statements in enumerate(MIGRATIONS[found:], found + 1):
             for statement in statements:
-                database.execute(statement.replace("{salt}", secrets.token_hex(16)))
+                clustered = " WITHOUT ROWID" if url.startswith(SQLITE) else ""
+                statement = statement.replace("{salt}", secrets.token_hex(16)).replace("{clustered}", clustered)
+                database.execute(statement)
             database.execute(f"INSERT INTO migrations VALUES ({version}, {time.time()})")
     return list(range(found + 1, WANTED + 1))
 

@@ -10,9 +10,20 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from recsys.store_schema import fingerprint
 from serving.stores import checks, migrations, reads, statements
-from serving.stores.protocol import Event, Exposure, Item, Rejected, StoreError
+from serving.stores.job import Job, all_of
+from serving.stores.protocol import (
+    FORGET_S,
+    MAX_SEEN,
+    Event,
+    Exposure,
+    Item,
+    Outcome,
+    Rejected,
+    StoreError,
+    UnknownOutcomeError,
+)
 from serving.stores.reads import Rows
-from serving.stores.task_writer import Job, TaskWriter
+from serving.stores.task_writer import TaskWriter
 from serving.stores.writes import HOUR, Write, Writes
 
 T = TypeVar("T")
@@ -20,8 +31,15 @@ T = TypeVar("T")
 CONNECTIONS = 4
 OPENING_S = 2.0
 WAIT_S = 1.0  # for a connection; in an outage every call fails after that and the next one tries anew
-# A commit is acknowledged when it is on disk, whatever the server's default; a dead network is noticed.
-OPTIONS: dict[str, Any] = {"options": "-c synchronous_commit=on", "connect_timeout": 2, "tcp_user_timeout": 5000}
+# Nothing is kept in a session, neither a setting nor a prepared statement: a pooler in transaction mode gives every
+# transaction another one. A dead network is noticed.
+OPTIONS: dict[str, Any] = {
+    "prepare_threshold": None, "connect_timeout": 2, "tcp_user_timeout": 5000,
+    "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
+}  # fmt: skip
+# A commit is acknowledged when it is on disk, whatever the server's default; a lock is not waited for longer than a
+# caller waits.
+SETTINGS = """SELECT set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '4500', true)"""
 # Events and exposures are written side by side; what moves or deletes them, or numbers its rows, runs alone.
 ALONE = "SELECT pg_advisory_xact_lock(1128679022)"
 BESIDE = "SELECT pg_advisory_xact_lock_shared(1128679022)"
@@ -36,7 +54,7 @@ def errors(url: str) -> Iterator[None]:
         raise
     except (psycopg.Error, PoolTimeout, OSError) as error:
         said = " ".join(str(error).split())
-        raise StoreError(f"{name_of(url)}: {said}; nothing is acknowledged of this call") from error
+        raise StoreError(f"{name_of(url)}: {said}; nothing of this call was stored") from error
 
 
 def name_of(url: str) -> str:
@@ -84,28 +102,28 @@ class PostgresStore:
                 raise
         return cls(url, pool, salt[0][0])
 
-    async def add_events(self, events: Sequence[Event]) -> list[bool]:
+    async def add_events(self, rows: Sequence[Event | Rejected]) -> list[Outcome]:
         """See `Store`. If the connection breaks while it commits, what was stored is answered as a duplicate."""
-        checks.events(events)
-        return await self._writer.write(lambda: self._writes.add_events(events), len(events))
-
-    async def reject(self, rows: Sequence[Rejected]) -> None:
-        """See `Store`."""
-        await self._writer.write(lambda: self._writes.reject(rows), len(rows))
+        checks.events(rows)
+        return await self._writer.write(Job[list[Outcome]](self._writes.add_events, len(rows), events=rows))
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
         """See `Store`."""
         return reads.history(await self._read(statements.HISTORY, user_id, anonymous_id, limit))
 
+    async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
+        """See `Store`."""
+        return reads.seen(await self._read(statements.SEEN, user_id, anonymous_id, MAX_SEEN))
+
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
         """See `Store`."""
         checks.exposures(batch)
-        await self._writer.write(lambda: self._writes.add_exposures(batch), len(batch))
+        await self._writer.write(Job[None](lambda: self._writes.add_exposures(batch), len(batch)))
 
     async def upsert_items(self, items: Sequence[Item]) -> None:
         """See `Store`."""
         checks.items(items)
-        await self._writer.write(lambda: self._writes.upsert_items(items), len(items), alone=True)
+        await self._writer.write(Job[None](lambda: self._writes.upsert_items(items), len(items), alone=True))
 
     async def items_since(self, version: int) -> tuple[int, list[Item]]:
         """See `Store`."""
@@ -118,12 +136,14 @@ class PostgresStore:
     async def merge(self, anonymous_id: str, user_id: str) -> int:
         """See `Store`."""
         checks.texts(anonymous_id, user_id)
-        return await self._writer.write(lambda: self._writes.merge(anonymous_id, user_id), alone=True)
+        return await self._writer.write(Job[int](lambda: self._writes.merge(anonymous_id, user_id), alone=True))
 
     async def forget(self, user_id: str) -> dict[str, int]:
         """See `Store`."""
         checks.texts(user_id)
-        return await self._writer.write(lambda: self._writes.forget(user_id), alone=True)
+        return await self._writer.write(
+            Job[dict[str, int]](lambda: self._writes.forget(user_id), alone=True, seconds=FORGET_S)
+        )
 
     async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
         """See `Store`."""
@@ -148,19 +168,36 @@ class PostgresStore:
 
         return await self._with_connection(read)
 
-    async def _transaction(self, jobs: list[Job]) -> list[Any]:
-        async def commit(connection: "AsyncConnection[Any]") -> list[Any]:
-            async with connection.pipeline(), connection.transaction():
-                await connection.execute(ALONE if any(job.alone for job in jobs) else BESIDE)
-                return [await _run_write(connection, job.write()) for job in jobs]
+    async def _transaction(self, jobs: list[Job[Any]]) -> list[Any]:
+        broken = False
 
-        return await self._with_connection(commit)
+        async def commit(connection: "AsyncConnection[Any]") -> list[Any]:
+            nonlocal broken
+            try:
+                async with connection.pipeline(), connection.transaction():
+                    await connection.execute(SETTINGS)
+                    await connection.execute(ALONE if any(job.alone for job in jobs) else BESIDE)
+                    return await _run_write(connection, all_of(jobs))
+            except psycopg.OperationalError:
+                broken = broken or connection.closed
+                raise
+
+        try:
+            return await self._with_connection(commit)
+        except StoreError as error:
+            if broken:
+                raise UnknownOutcomeError(f"{error}, or it was: the connection broke meanwhile") from error
+            raise
 
     async def _with_connection(self, use: Callable[["AsyncConnection[Any]"], Awaitable[T]]) -> T:
-        """All that is done here may be done twice: after a restart of the server every connection is dead once."""
+        """All that is done here may be done twice: after a restart of the server every connection is dead once, and of
+        two transactions that wait for each other the server ends one.
+        """
         with errors(self._url):
             async with self._pool.connection() as connection:
                 try:
+                    return await use(connection)
+                except psycopg.errors.DeadlockDetected:
                     return await use(connection)
                 except psycopg.OperationalError:
                     if not connection.closed:

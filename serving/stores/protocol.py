@@ -6,14 +6,32 @@ A *guest* has only an anonymous_id; a merge says whose it was. After `merge("coo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from recsys.errors import RecsysError
 from recsys.store_schema import URL_VARIABLE, named
 
+WRITE_S = 5.0  # a write that was not begun by then is taken back; one that was has as long again to end
+FORGET_S = 60.0  # a person waits for it
+MAX_SEEN = 20_000
+
 
 class StoreError(RecsysError):
-    """The store cannot be read or written now; nothing of this call is acknowledged. The next call may succeed."""
+    """The store cannot be read or written now: nothing of this call was stored. The next call may succeed."""
+
+
+class UnknownOutcomeError(StoreError):
+    """Nobody can say whether this call was stored: it was under way when the store stopped answering."""
+
+
+class Outcome(StrEnum):
+    """What became of an event."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    OTHER_CONTENT = "other content"
+    REJECTED = "rejected"
 
 
 def no_store(url: str) -> StoreError:
@@ -23,7 +41,10 @@ def no_store(url: str) -> StoreError:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a user did. event_id makes it idempotent; user_id or anonymous_id says who; `received` is our clock."""
+    """Something a user did. event_id makes it idempotent; user_id or anonymous_id says who; `received` is our clock.
+
+    key: name of the API key that sent it; two keys may use the same event_id. Both times are whole microseconds.
+    """
 
     event_id: str
     user_id: str | None
@@ -34,6 +55,12 @@ class Event:
     timestamp: float
     request_id: str | None
     received: float
+    key: str | None = None
+
+    @property
+    def stored_id(self) -> str:
+        """The event_id in the table; no name of a key holds a slash."""
+        return self.event_id if self.key is None else f"{self.key}/{self.event_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +123,17 @@ class Item:
 class Store(Protocol):
     """All methods raise StoreError, and nothing else, when the store cannot do its part now.
 
-    Only a text that no store can hold (a NUL, half of a surrogate pair) and an event of nobody raise ValueError.
+    A write that raises it was not stored; one that raises UnknownOutcomeError may have been. Only a text that no store
+    can hold (a NUL, half of a surrogate pair) and an event of nobody raise ValueError.
     """
 
-    async def add_events(self, events: Sequence[Event]) -> list[bool]:
-        """Returns only when all are durable; True for a new event, False for an event_id that was there before.
+    async def add_events(self, rows: Sequence[Event | Rejected]) -> list[Outcome]:
+        """Keep events, and refused ones in `dead_letters`, all or nothing; returns only when all are durable.
 
-        An event of a forgotten user that happened before the forgetting is dropped and counts as a duplicate.
+        An event_id that was there before is a duplicate if the content is the same, else OTHER_CONTENT: that event is
+        kept in `dead_letters` too. A time that was the moment of arrival, in either, is no other content. An event of a
+        forgotten user that happened before the forgetting is dropped and counts as a duplicate.
         """
-        ...
-
-    async def reject(self, rows: Sequence[Rejected]) -> None:
-        """Keep refused events in `dead_letters`; durable."""
         ...
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
@@ -115,6 +141,10 @@ class Store(Protocol):
 
         Follows merges. With a user_id the anonymous_id plays no part. Version 0: no event. One indexed look-up.
         """
+        ...
+
+    async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
+        """item_id -> whether it was disliked, of all items of all events, `MAX_SEEN` at most. Follows merges."""
         ...
 
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
@@ -130,7 +160,10 @@ class Store(Protocol):
         ...
 
     async def recent(self, since: float) -> dict[str, dict[str, int]]:
-        """item_id -> event -> how often, since the full hour before `since`; from an aggregate, not from the events."""
+        """item_id -> event -> people, since the full hour before `since`; from an aggregate, not from the events.
+
+        A person counts once a day for an event on an item, a guest from the second item on.
+        """
         ...
 
     async def merge(self, anonymous_id: str, user_id: str) -> int:

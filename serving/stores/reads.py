@@ -19,6 +19,14 @@ def history(rows: Rows) -> tuple[int, list[Event]]:
     return version, [Event(*row) for row in reversed(rows)]
 
 
+def seen(rows: Rows) -> dict[str, bool]:
+    """Rows of item_id, and whether that event was a dislike."""
+    found: dict[str, bool] = {}
+    for item_id, disliked in rows:
+        found[item_id] = found.get(item_id, False) or bool(disliked)
+    return found
+
+
 def items(rows: Rows, since: int) -> tuple[int, list[Item]]:
     """Rows in the order of their versions."""
     found = []

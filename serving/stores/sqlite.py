@@ -15,7 +15,8 @@ import apsw
 
 from recsys.store_schema import fingerprint
 from serving.stores import checks, migrations, reads, statements
-from serving.stores.protocol import Event, Exposure, Item, Rejected, StoreError
+from serving.stores.job import Job
+from serving.stores.protocol import FORGET_S, MAX_SEEN, Event, Exposure, Item, Outcome, Rejected, StoreError
 from serving.stores.reads import Rows
 from serving.stores.writer import Writer, numbers
 from serving.stores.writes import HOUR, Writes
@@ -70,28 +71,28 @@ class SqliteStore:
         self._writes = Writes(self._read(statements.SALT)[0][0])
         self._writer = Writer(lambda: connect(path), lambda: errors(path))
 
-    async def add_events(self, events: Sequence[Event]) -> list[bool]:
+    async def add_events(self, rows: Sequence[Event | Rejected]) -> list[Outcome]:
         """See `Store`."""
-        checks.events(events)
-        return await self._writer.write(lambda: self._writes.add_events(events), len(events))
-
-    async def reject(self, rows: Sequence[Rejected]) -> None:
-        """See `Store`."""
-        await self._writer.write(lambda: self._writes.reject(rows), len(rows))
+        checks.events(rows)
+        return await self._writer.write(Job[list[Outcome]](self._writes.add_events, len(rows), events=rows))
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
         """See `Store`."""
         return reads.history(self._read(statements.HISTORY, user_id, anonymous_id, limit))
 
+    async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
+        """See `Store`. Not in the event loop: it may be many rows."""
+        return reads.seen(await asyncio.to_thread(self._read, statements.SEEN, user_id, anonymous_id, MAX_SEEN))
+
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
         """See `Store`."""
         checks.exposures(batch)
-        await self._writer.write(lambda: self._writes.add_exposures(batch), len(batch))
+        await self._writer.write(Job[None](lambda: self._writes.add_exposures(batch), len(batch)))
 
     async def upsert_items(self, items: Sequence[Item]) -> None:
         """See `Store`."""
         checks.items(items)
-        await self._writer.write(lambda: self._writes.upsert_items(items), len(items))
+        await self._writer.write(Job[None](lambda: self._writes.upsert_items(items), len(items)))
 
     async def items_since(self, version: int) -> tuple[int, list[Item]]:
         """See `Store`."""
@@ -104,12 +105,12 @@ class SqliteStore:
     async def merge(self, anonymous_id: str, user_id: str) -> int:
         """See `Store`."""
         checks.texts(anonymous_id, user_id)
-        return await self._writer.write(lambda: self._writes.merge(anonymous_id, user_id))
+        return await self._writer.write(Job[int](lambda: self._writes.merge(anonymous_id, user_id)))
 
     async def forget(self, user_id: str) -> dict[str, int]:
         """See `Store`. The log is emptied too: until then it holds pages as they were before."""
         checks.texts(user_id)
-        deleted = await self._writer.write(lambda: self._writes.forget(user_id))
+        deleted = await self._writer.write(Job[dict[str, int]](lambda: self._writes.forget(user_id), seconds=FORGET_S))
         await asyncio.to_thread(self._empty_log)
         return deleted
 

@@ -1,49 +1,38 @@
 """Group commit for a server: one task writes for the whole process, and whatever waits is committed together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from serving.stores.protocol import StoreError
+from serving.stores.job import Job, abandon_after
+from serving.stores.protocol import WRITE_S, StoreError, UnknownOutcomeError
 from serving.stores.writer import MAX_ROWS
-from serving.stores.writes import Write
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One caller's write; alone: no other process may write beside it."""
-
-    write: Callable[[], Write[Any]]
-    rows: int
-    alone: bool
-    done: "asyncio.Future[Any]"
 
 
 class TaskWriter:
     """`transaction` runs the writes of all jobs, commits, and returns their results in order."""
 
-    def __init__(self, transaction: Callable[[list[Job]], Awaitable[list[Any]]]) -> None:
+    def __init__(self, transaction: Callable[[list[Job[Any]]], Coroutine[Any, Any, list[Any]]]) -> None:
         self._transaction = transaction
-        self._queue: asyncio.Queue[Job | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[Job[Any] | None] = asyncio.Queue()
         self._task = asyncio.create_task(self._run())
 
-    async def write(self, write: Callable[[], Write[T]], rows: int = 1, *, alone: bool = False) -> T:
+    async def write(self, job: Job[T]) -> T:
         """Returns the result of the write when it is on disk.
 
         Raises:
-            StoreError: nothing of it is acknowledged.
+            StoreError, UnknownOutcomeError: see `Job.result`.
         """
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait(Job(write, rows, alone, done))
-        return await done
+        self._queue.put_nowait(job)
+        return await job.result()
 
     async def close(self) -> None:
-        """Commit what waits, then end."""
+        """Commit what waits, then end; a server that does not answer is not waited for."""
         self._queue.put_nowait(None)
-        await self._task
+        await asyncio.wait({self._task}, timeout=WRITE_S)
+        self._task.cancel()
 
     async def _run(self) -> None:
         last = False
@@ -52,22 +41,25 @@ class TaskWriter:
             while not self._queue.empty() and sum(job.rows for job in batch if job) < MAX_ROWS:
                 batch.append(self._queue.get_nowait())
             last = None in batch
-            await self._commit([job for job in batch if job and not job.done.done()])
+            await self._commit([job for job in batch if job])
 
-    async def _commit(self, jobs: list[Job]) -> None:
+    async def _commit(self, jobs: list[Job[Any]]) -> None:
+        jobs = [job for job in jobs if job.begin()]
         if not jobs:
             return
+        patience = 2 * max(job.seconds for job in jobs)
         try:
-            results = await self._transaction(jobs)
+            results = await abandon_after(patience, self._transaction(jobs))
+        except TimeoutError:
+            for job in jobs:
+                job.end(None, UnknownOutcomeError(f"the store did not answer within {patience:g} s"))
         except Exception as error:  # noqa: BLE001 (it is the callers' to handle)
             if len(jobs) > 1 and not isinstance(error, StoreError):
                 for job in jobs:  # one of them cannot be written; the others can
                     await self._commit([job])
                 return
             for job in jobs:
-                if not job.done.done():
-                    job.done.set_exception(error)
+                job.end(None, error)
         else:
             for job, result in zip(jobs, results, strict=True):
-                if not job.done.done():
-                    job.done.set_result(result)
+                job.end(result)

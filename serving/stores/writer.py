@@ -7,13 +7,14 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from functools import lru_cache
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import apsw
 
-from serving.stores.protocol import StoreError
+from serving.stores.job import Job, all_of
+from serving.stores.protocol import WRITE_S, StoreError, UnknownOutcomeError
 from serving.stores.writes import Write
 
 T = TypeVar("T")
@@ -21,15 +22,7 @@ T = TypeVar("T")
 MAX_ROWS = 2000  # in one commit, so that a caller with one event does not wait for ever
 
 
-_Answer = tuple["asyncio.Future[Any]", Any, Exception | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    write: Callable[[], Write[Any]]
-    rows: int
-    done: "asyncio.Future[Any]"
-    loop: asyncio.AbstractEventLoop
+_Answer = tuple[Job[Any], Any, Exception | None]
 
 
 class Writer:
@@ -40,25 +33,23 @@ class Writer:
     ) -> None:
         self._connect, self._errors = connect, errors
         self._connection: apsw.Connection | None = None
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
         self._thread.start()
 
-    async def write(self, write: Callable[[], Write[T]], rows: int = 1) -> T:
+    async def write(self, job: Job[T]) -> T:
         """Returns the result of the write when it is on disk.
 
         Raises:
-            StoreError: nothing of it was stored.
+            StoreError, UnknownOutcomeError: see `Job.result`.
         """
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
-        self._queue.put(_Job(write, rows, done, loop))
-        return await done
+        self._queue.put(job)
+        return await job.result()
 
     async def close(self) -> None:
-        """Commit what waits, then end."""
+        """Commit what waits, then end; a disk that does not answer is not waited for."""
         self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, 2 * WRITE_S)
 
     def _run(self) -> None:
         last = False
@@ -70,7 +61,7 @@ class Writer:
             self._commit([job for job in batch if job])
         self._drop()
 
-    def _commit(self, jobs: list[_Job]) -> None:
+    def _commit(self, jobs: list[Job[Any]]) -> None:
         if not jobs:
             return
         answers: list[_Answer]
@@ -82,20 +73,27 @@ class Writer:
                 for job in jobs:  # one of them cannot be written; the others can
                     self._commit([job])
                 return
-            answers = [(job.done, None, error) for job in jobs]
+            answers = [(job, None, error) for job in jobs]
         else:
-            answers = [(job.done, result, None) for job, result in zip(jobs, results, strict=True)]
+            answers = [(job, result, None) for job, result in results]
         with suppress(RuntimeError):  # the loop has ended, so nobody waits
             jobs[0].loop.call_soon_threadsafe(_answer, answers)
 
-    def _transaction(self, jobs: list[_Job]) -> list[Any]:
+    def _transaction(self, jobs: list[Job[Any]]) -> list[tuple[Job[Any], Any]]:
+        """Only what somebody still waits for when the lock is there."""
         with self._errors():
             if self._connection is None:
                 self._connection = self._connect()
             self._connection.execute("BEGIN IMMEDIATE")
-            results = [_run_write(self._connection, job.write()) for job in jobs]
-            self._connection.execute("COMMIT")
-        return results
+            begun = [job for job in jobs if job.begin()]
+            results = _run_write(self._connection, all_of(begun))
+            try:
+                self._connection.execute("COMMIT")
+            except (apsw.BusyError, apsw.FullError):
+                raise
+            except apsw.Error as error:
+                raise UnknownOutcomeError(f"{error}; what was being committed may be stored") from error
+        return list(zip(begun, results, strict=True))
 
     def _drop(self) -> None:
         """Closing rolls back, and a new connection trusts nothing that went before an error."""
@@ -105,6 +103,7 @@ class Writer:
             self._connection = None
 
 
+@lru_cache(200)
 def numbers(statement: str) -> str:
     """SQLite takes $2 for a name and ?2 for the second parameter."""
     return statement.replace("$", "?")
@@ -122,10 +121,5 @@ def _run_write(connection: apsw.Connection, write: Write[T]) -> T:
 
 
 def _answer(answers: list[_Answer]) -> None:
-    for done, result, error in answers:
-        if done.done():
-            continue  # the caller went away
-        if error is None:
-            done.set_result(result)
-        else:
-            done.set_exception(error)
+    for job, result, error in answers:
+        job.end(result, error)

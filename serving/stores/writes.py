@@ -9,21 +9,28 @@ import json
 import time
 from collections import Counter
 from collections.abc import Generator, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from recsys.store_schema import fingerprint
-from serving.stores.protocol import Event, Exposed, Exposure, Item, Rejected
+from serving.stores.protocol import Event, Exposed, Exposure, Item, Outcome, Rejected
 from serving.stores.statements import (
-    ADD_EVENT,
-    ADD_EXPOSURE,
-    ADD_LETTER,
+    ADD_EVENTS,
+    ADD_EXPOSURES,
+    ADD_LETTERS,
     COUNT,
+    FIND_EVENTS,
     FORGET,
+    FORGET_ITEMS,
     FORGET_LETTERS,
     GUESTS,
     IDENTIFY,
+    MET_BEFORE,
     MOVE,
+    MOVE_ITEMS,
+    NOTE_ITEMS,
     PUT_ITEM,
     REMEMBER_HASH,
 )
@@ -33,6 +40,27 @@ Rows = list[tuple[Any, ...]]
 Write = Generator[tuple[str, Rows], list[Rows], T]
 
 HOUR = 3600
+DAY = 86_400
+BULK_ROWS = 1000  # in one statement: no database takes more than 32,766 parameters
+CONTENT = ("user_id", "anonymous_id", "item_id", "event", "value", "request_id")
+ID_TAKEN = "event_id: it stands for an event of other content; give every event an id of its own"
+
+
+def _bulk(statement: str, rows: Rows) -> Write[Rows]:
+    """Run a statement with `{rows}` in it; returns what it returned."""
+    returned: Rows = []
+    for start in range(0, len(rows), BULK_ROWS):
+        part = rows[start : start + BULK_ROWS]
+        filled = _with_rows(statement, len(part), len(part[0]))
+        returned += (yield filled, [tuple(chain.from_iterable(part))])[0]
+    return returned
+
+
+@lru_cache(200)
+def _with_rows(statement: str, n: int, width: int) -> str:
+    firsts = range(1, n * width + 1, width)
+    rows = (",".join(f"${at}" for at in range(first, first + width)) for first in firsts)
+    return statement.replace("{rows}", ",".join(f"({row})" for row in rows))
 
 
 class Writes:
@@ -45,32 +73,72 @@ class Writes:
         """Salted hash of an id."""
         return None if user_id is None else fingerprint(self.salt, user_id)
 
-    def add_events(self, events: Sequence[Event]) -> Write[list[bool]]:
-        """True for each new event; in a fixed order, so that two processes cannot wait for each other."""
-        order = sorted(range(len(events)), key=lambda at: events[at].event_id)
-        rows = [self._event(events[at]) for at in order]
-        new = [False] * len(events)
-        for at, returned in zip(order, (yield ADD_EVENT, rows), strict=True):
-            new[at] = bool(returned)
-        counts = Counter(
-            (int(event.timestamp // HOUR), event.item_id, event.event)
-            for event, is_new in zip(events, new, strict=True)
-            if is_new
-        )
-        yield COUNT, [(*key, n) for key, n in sorted(counts.items())]
-        return new
+    def add_events(self, batches: Sequence[Sequence[Event | Rejected]]) -> Write[list[list[Outcome]]]:
+        """The events of many callers in a few statements, in an order that two processes share: neither waits for the
+        other.
+        """
+        outcomes = [
+            [Outcome.REJECTED if isinstance(row, Rejected) else Outcome.DUPLICATE for row in b] for b in batches
+        ]
+        sent = [(b, at, row) for b, rows in enumerate(batches) for at, row in enumerate(rows) if isinstance(row, Event)]
+        first: dict[str, tuple[int, int, Event]] = {}
+        for place in sent:
+            first.setdefault(place[2].stored_id, place)
+        added = yield from _bulk(ADD_EVENTS, [self._event(first[stored_id][2]) for stored_id in sorted(first)])
+        for stored_id, _ in added:
+            number, at, _ = first[stored_id]
+            outcomes[number][at] = Outcome.NEW
+        again = [place for place in sent if outcomes[place[0]][place[1]] != Outcome.NEW]
+        found = yield from _bulk(FIND_EVENTS, [(one,) for one in sorted({event.stored_id for *_, event in again})])
+        stored = {row[0]: Event(*row) for row in found}
+        letters = [row for rows in batches for row in rows if isinstance(row, Rejected)]
+        for number, at, event in again:
+            if event.stored_id in stored and not _same(event, stored[event.stored_id]):
+                outcomes[number][at] = Outcome.OTHER_CONTENT
+                letters.append(Rejected(at, ID_TAKEN, _sent(event), event.received))
+        yield from self._count([(person, first[stored_id][2]) for stored_id, person in added])
+        yield from _bulk(ADD_LETTERS, [self._letter(letter) for letter in letters])
+        return outcomes
+
+    def _count(self, new: list[tuple[str, Event]]) -> Write[None]:
+        """Note who met what. A person counts as popular once a day for an event on an item; a guest, whom anybody can
+        make up, from the second item on.
+        """
+        new = sorted(new, key=lambda pair: pair[1].timestamp)
+        guests = sorted({person for person, _ in new if person.startswith("a:")})
+        met = {row[0]: set(row[1:]) for row in (yield from _bulk(MET_BEFORE, [(guest,) for guest in guests]))}
+        counts: Counter[tuple[int, str, str]] = Counter()
+        while new:
+            now: dict[tuple[str, str, str], Event] = {}
+            later = []
+            for person, event in new:
+                key = person, event.item_id, event.event
+                if event.timestamp >= now.setdefault(key, event).timestamp + DAY:
+                    later.append((person, event))
+            noted = set((yield from _bulk(NOTE_ITEMS, [(*key, float(now[key].timestamp)) for key in sorted(now)])))
+            for key, event in now.items():
+                others = met.setdefault(key[0], set())
+                if key in noted and (key[0].startswith("u:") or others - {event.item_id}):
+                    counts[int(event.timestamp // HOUR), *key[1:]] += 1
+                others.add(event.item_id)
+            new = later
+        yield from _bulk(COUNT, [(*key, n) for key, n in sorted(counts.items())])
 
     def _event(self, event: Event) -> tuple[Any, ...]:
         return (
-            event.event_id, event.user_id, event.anonymous_id, event.item_id, event.event, event.value,
+            event.stored_id, event.user_id, event.anonymous_id, event.item_id, event.event, event.value,
             float(event.timestamp), event.request_id, float(event.received),
-            self.fingerprint(event.user_id), self.fingerprint(event.anonymous_id),
+            self._fingerprint_of(event.user_id, event.anonymous_id),
         )  # fmt: skip
+
+    def _fingerprint_of(self, user_id: str | None, anonymous_id: str | None) -> str | None:
+        """Of who it was: on a shared device the user, not whoever else had its cookie."""
+        return self.fingerprint(anonymous_id if user_id is None else user_id)
 
     def add_exposures(self, batch: Sequence[Exposure]) -> Write[None]:
         """What is there already stays as it is."""
         ordered = sorted(batch, key=lambda shown: (shown.request_id, shown.unit))
-        yield ADD_EXPOSURE, [self._exposure(shown) for shown in ordered]
+        yield from _bulk(ADD_EXPOSURES, [self._exposure(shown) for shown in ordered])
 
     def _exposure(self, shown: Exposure) -> tuple[Any, ...]:
         items = [{name: getattr(item, name) for name in Exposed.__slots__} for item in shown.items]
@@ -78,18 +146,15 @@ class Writes:
             shown.request_id, shown.user_id, shown.anonymous_id, shown.unit, float(shown.timestamp), shown.experiment,
             shown.variant, shown.bundle_id, shown.surface, shown.segment, float(shown.propensity),
             json.dumps(items), json.dumps(dict(shown.context)),
-            self.fingerprint(shown.user_id), self.fingerprint(shown.anonymous_id),
+            self._fingerprint_of(shown.user_id, shown.anonymous_id),
         )  # fmt: skip
 
-    def reject(self, rows: Sequence[Rejected]) -> Write[None]:
-        """Whatever was sent is kept as JSON, escaped, so that it can always be stored."""
-        yield ADD_LETTER, [self._letter(row) for row in rows]
-
     def _letter(self, row: Rejected) -> tuple[Any, ...]:
+        """Whatever was sent is kept as JSON, escaped, so that it can always be stored."""
         user_id, anonymous_id = _sent_id(row.body, "user_id"), _sent_id(row.body, "anonymous_id")
         return (
             uuid4().hex, user_id, anonymous_id, float(row.received), row.index, _escaped(row.reason),
-            json.dumps(row.body), self.fingerprint(user_id), self.fingerprint(anonymous_id),
+            json.dumps(row.body), self._fingerprint_of(user_id, anonymous_id),
         )  # fmt: skip
 
     def upsert_items(self, items: Sequence[Item]) -> Write[None]:
@@ -110,6 +175,8 @@ class Writes:
         """What comes later follows the identity; what is there is moved."""
         yield IDENTIFY, [(anonymous_id, user_id, time.time())]
         yield MOVE.format(table="exposures"), [(anonymous_id, user_id)]
+        yield MOVE_ITEMS, [(anonymous_id, user_id)]
+        yield FORGET_ITEMS, [(f"a:{anonymous_id}",)]
         moved = yield MOVE.format(table="events"), [(anonymous_id, user_id)]
         return len(moved[0])
 
@@ -120,11 +187,24 @@ class Writes:
         deleted = {}
         for table, statement in FORGET.items():
             deleted[table] = len((yield statement, [(user_id,)])[0])
+        yield FORGET_ITEMS, [(f"u:{user_id}",)]
         letters = yield FORGET_LETTERS, [(json.dumps(known), known) for known in ids]
         deleted["dead_letters"] = sum(map(len, letters))
         moment = time.time()
         yield REMEMBER_HASH, [(self.fingerprint(known), moment) for known in ids]
         return deleted
+
+
+def _same(sent: Event, stored: Event) -> bool:
+    """Whether it is one event, sent twice. A time that was the moment of arrival says nothing."""
+    arrived = sent.timestamp == sent.received or stored.timestamp == stored.received
+    same_time = arrived or sent.timestamp == stored.timestamp
+    return same_time and all(getattr(sent, name) == getattr(stored, name) for name in CONTENT)
+
+
+def _sent(event: Event) -> dict[str, Any]:
+    named = {name: getattr(event, name) for name in ("event_id", *CONTENT, "timestamp")}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _sent_id(body: Any, name: str) -> str | None:

@@ -21,8 +21,9 @@ NOW = bundles.NOW.timestamp() + 100 * WEEK
 
 
 def liked(item_id: str, age: float, event: str = "view") -> Event:
+    """By a person of its own."""
     moment = NOW - age
-    return Event(f"{item_id}{age}{event}", "u", None, item_id, event, None, moment, None, moment)
+    return Event(f"{item_id}{age}{event}", f"u{age}", None, item_id, event, None, moment, None, moment)
 
 
 @pytest.fixture(scope="module")

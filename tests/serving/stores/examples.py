@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from serving.stores.protocol import Event, Exposed, Exposure, Rejected
+from serving.stores.protocol import Event, Exposed, Exposure, Outcome, Rejected
 
 NOON = 1_700_000_000.0 // 3600 * 3600
+NEW, DUPLICATE, OTHER = Outcome.NEW, Outcome.DUPLICATE, Outcome.OTHER_CONTENT
 ANNA, BEN, COOKIE = "anna-4711", "ben-0815", "cookie-99"
 
 

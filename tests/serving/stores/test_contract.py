@@ -3,12 +3,13 @@
 import asyncio
 import json
 import re
+from typing import Any
 
 import pytest
 
-from serving.stores.protocol import Event, Item, Store
+from serving.stores.protocol import Event, Item, Outcome, Rejected, Store
 from tests.serving.stores.conftest import Opened, Select
-from tests.serving.stores.examples import ANNA, BEN, COOKIE, NOON, event, exposure, rejected
+from tests.serving.stores.examples import ANNA, BEN, COOKIE, DUPLICATE, NEW, NOON, OTHER, event, exposure, rejected
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +25,7 @@ async def test_events_come_back_as_they_were_oldest_first(store: Store) -> None:
         event("early", timestamp=NOON - 86_400, item_id="Kännchen 🫖 'x'; --"),
         event("other", BEN),
     ]
-    assert await store.add_events(sent) == [True, True, True]
+    assert await store.add_events(sent) == [NEW, NEW, NEW]
     assert (await store.history(ANNA, None, 100))[1] == [sent[1], sent[0]]
     assert (await store.history(ANNA, None, 1))[1] == [sent[0]]
     assert await store.history("nobody", None, 100) == (0, [])
@@ -32,19 +33,87 @@ async def test_events_come_back_as_they_were_oldest_first(store: Store) -> None:
 
 
 async def test_an_event_id_counts_once(store: Store) -> None:
-    assert await store.add_events([event("1"), event("2"), event("1", item_id="teapot")]) == [True, True, False]
-    assert await store.add_events([event("2"), event("3")]) == [False, True]
-    assert await ids(store, ANNA) == ["1", "2", "3"]
-    assert await store.recent(NOON) == {"kettle": {"view": 3}}
+    assert await store.add_events([event("1"), event("2"), event("1")]) == [NEW, NEW, DUPLICATE]
+    assert await store.add_events([event("2"), event("3", BEN)]) == [DUPLICATE, NEW]
+    assert await ids(store, ANNA) == ["1", "2"]
+    assert await store.recent(NOON) == {"kettle": {"view": 2}}, "people"
     assert await store.add_events([]) == []
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"item_id": "teapot"},
+        {"user_id": BEN},
+        {"event": "purchase"},
+        {"value": 4.5},
+        {"request_id": "r2"},
+        {"anonymous_id": COOKIE},
+        {"timestamp": NOON - 5},
+    ],
+)
+async def test_an_event_id_of_other_content_is_refused_and_kept_apart(
+    store: Store, select: Select, other: dict[str, Any]
+) -> None:
+    again = event("1", **{"received": NOON + 9, **other})
+    assert await store.add_events([event("1"), event("2"), again]) == [NEW, NEW, OTHER]
+    assert await store.add_events([again, event("1")]) == [OTHER, DUPLICATE]
+    assert (await store.history(ANNA, None, 9))[1] == [event("1"), event("2")]
+    letters = select("SELECT place, reason, body FROM dead_letters ORDER BY place")
+    assert [(row[0], json.loads(row[2])["event_id"]) for row in letters] == [(0, "1"), (2, "1")]
+    assert letters[0][1].startswith("event_id: ")
+
+
+async def test_a_time_of_arrival_is_no_other_content(store: Store) -> None:
+    arrived = [event("1", timestamp=moment, received=moment) for moment in (NOON, NOON + 5)]
+    assert await store.add_events([arrived[0]]) == [NEW]
+    assert await store.add_events([arrived[1], event("1", timestamp=NOON - 5)]) == [DUPLICATE, DUPLICATE]
+
+
+async def test_two_keys_may_use_one_event_id(store: Store, select: Select) -> None:
+    sent = [event("1", key=key, item_id=f"item of {key}") for key in ("web", "app", None)]
+    assert await store.add_events(sent) == [NEW, NEW, NEW]
+    assert await store.add_events([*sent, event("1", key="web")]) == [DUPLICATE, DUPLICATE, DUPLICATE, OTHER]
+    assert [row[0] for row in select("SELECT event_id FROM events ORDER BY event_id")] == ["1", "app/1", "web/1"]
+
+
+async def test_events_and_refusals_are_kept_together_or_not_at_all(store: Store, select: Select) -> None:
+    broken = Event("1", ANNA, None, None, "view", None, NOON, None, NOON)  # type: ignore[arg-type]
+    with pytest.raises(Exception, match=r"(?i)null"):
+        await store.add_events([event("2"), rejected("no event"), broken])
+    assert select("SELECT count(*) FROM dead_letters") == select("SELECT count(*) FROM events") == [(0,)]
+    sent: list[Event | Rejected] = [rejected("no event"), event("2"), event("2", item_id="teapot")]
+    assert await store.add_events(sent) == [Outcome.REJECTED, NEW, OTHER]
+    assert select("SELECT place FROM dead_letters ORDER BY place") == [(2,), (3,)]
+
+
+async def test_all_that_was_met_is_found_however_much_happened_since(store: Store) -> None:
+    await store.add_events([event(f"b{at}", item_id=f"bought {at}", event="purchase") for at in range(5)])
+    await store.add_events([event("d", item_id="bad"), event("e", item_id="bad", event="dislike")])
+    await store.add_events([event(f"v{at}", timestamp=NOON + at) for at in range(210)])
+    await store.add_events([event("other", BEN, item_id="not hers")])
+    bought = dict.fromkeys((f"bought {at}" for at in range(5)), False)
+    assert await store.seen(ANNA, None) == {**bought, "bad": True, "kettle": False}
+    assert await store.seen("nobody", None) == await store.seen(None, None) == {}
+
+
+async def test_what_a_guest_met_is_the_users_after_the_login(store: Store) -> None:
+    guest = {"user_id": None, "anonymous_id": COOKIE}
+    await store.add_events([event("1", **guest), event("2", **guest, item_id="bad", event="dislike")])
+    await store.add_events([event("3", item_id="bad"), event("4", item_id="own")])
+    assert await store.seen(None, COOKIE) == {"kettle": False, "bad": True}
+    await store.merge(COOKIE, ANNA)
+    await store.add_events([event("5", **guest, item_id="later")])
+    both = {"kettle": False, "bad": True, "own": False, "later": False}
+    assert await store.seen(ANNA, None) == await store.seen(None, COOKIE) == both
+
+
 async def test_many_callers_at_once_each_get_their_own_answer(store: Store) -> None:
-    async def send(number: int) -> list[bool]:
-        return await store.add_events([event(f"{number % 40:03d}", f"user {number % 7}")])
+    async def send(number: int) -> list[Outcome]:
+        return await store.add_events([event(f"{number % 40:03d}", f"user {number % 40}")])
 
     answers = await asyncio.gather(*(send(number) for number in range(80)))
-    assert sum(answer == [True] for answer in answers) == 40
+    assert sum(answer == [NEW] for answer in answers) == 40
     assert (await store.recent(NOON))["kettle"] == {"view": 40}
 
 
@@ -68,7 +137,7 @@ async def test_a_second_opener_sees_what_the_first_acknowledged(store: Store, ur
     before = await second.history(ANNA, None, 10)
     await store.add_events([event("1")])
     assert await second.history(ANNA, None, 10) == await store.history(ANNA, None, 10) != before
-    assert await second.add_events([event("1"), event("2")]) == [False, True]
+    assert await second.add_events([event("1"), event("2")]) == [DUPLICATE, NEW]
     assert await ids(store, ANNA) == ["1", "2"]
 
 
@@ -122,11 +191,33 @@ async def test_items_are_overlaid_field_by_field_and_read_by_version(store: Stor
 
 async def test_recent_counts_from_the_full_hour(store: Store) -> None:
     times = {"1": NOON - 1, "2": NOON, "3": NOON + 3599, "4": NOON + 3600}
-    await store.add_events([event(key, timestamp=moment) for key, moment in times.items()])
+    await store.add_events([event(key, f"user {key}", timestamp=moment) for key, moment in times.items()])
     await store.add_events([event("5", BEN, event="cart", item_id="teapot")])
     assert await store.recent(NOON + 1800) == {"kettle": {"view": 3}, "teapot": {"cart": 1}}
     assert await store.recent(NOON + 3600) == {"kettle": {"view": 1}}
     assert await store.recent(NOON + 7200) == {}
+
+
+async def test_a_person_counts_once_a_day_for_an_event_on_an_item(store: Store) -> None:
+    moments = [NOON, NOON + 60, NOON + 3 * 3600, NOON + 86_399, NOON + 86_400, NOON + 5]
+    for number, moment in enumerate(moments):
+        await store.add_events([event(f"a{number}", timestamp=moment), event(f"b{number}", BEN, timestamp=moment)])
+    await store.add_events([event("cart", event="cart", timestamp=NOON + 70)])
+    assert await store.recent(NOON) == {"kettle": {"view": 4, "cart": 1}}
+    assert await store.recent(NOON + 86_400) == {"kettle": {"view": 2}}
+    crowd = [event(f"c{number}", f"user {number}", timestamp=NOON) for number in range(300)]
+    await store.add_events([*crowd, *(event(f"d{number}", "user 7") for number in range(300))])
+    assert await store.recent(NOON) == {"kettle": {"view": 304, "cart": 1}}
+
+
+async def test_guests_count_from_their_second_item_on(store: Store) -> None:
+    """Anybody can make up guests: 300 of them that view one item are no crowd."""
+    guests = [{"user_id": None, "anonymous_id": f"guest {number}"} for number in range(300)]
+    await store.add_events([event(f"one {at}", **guest) for at, guest in enumerate(guests)])
+    assert await store.recent(NOON) == {}
+    await store.add_events([event(f"two {at}", **guest, item_id="teapot") for at, guest in enumerate(guests[:3])])
+    await store.add_events([event(f"again {at}", **guest, event="cart") for at, guest in enumerate(guests[:2])])
+    assert await store.recent(NOON) == {"teapot": {"view": 3}, "kettle": {"cart": 2}}
 
 
 async def test_exposures_are_kept_once_with_all_they_say(store: Store, select: Select) -> None:
@@ -149,7 +240,7 @@ async def test_exposures_are_kept_once_with_all_they_say(store: Store, select: S
 
 async def test_what_was_refused_is_kept_with_reason_and_body_whatever_it_is(store: Store, select: Select) -> None:
     odd = {"user_id": "a\0b", "item_id": "\ud800", "more": [1, None]}
-    await store.reject([rejected(odd, "item_id: '\ud800\0' is no text"), rejected("no object")])
+    await store.add_events([rejected(odd, "item_id: '\ud800\0' is no text"), rejected("no object")])
     rows = select("SELECT place, reason, body, received FROM dead_letters ORDER BY length(body) DESC")
     assert [(row[0], json.loads(row[2]), row[3]) for row in rows] == [(3, odd, NOON), (3, "no object", NOON)]
     assert rows[0][1] == r"item_id: '\ud800\x00' is no text"
@@ -167,7 +258,7 @@ async def test_a_text_that_cannot_be_stored_spoils_nothing_beside_it(store: Stor
     ]
     *refused, stored = await asyncio.gather(*wrong, store.add_events([event("2")]), return_exceptions=True)
     assert {type(error) for error in refused} <= {ValueError}
-    assert stored == [True]
+    assert stored == [NEW]
     assert await ids(store, ANNA) == ["2"]
 
 
@@ -182,7 +273,7 @@ async def test_a_write_that_the_database_refuses_fails_alone(store: Store) -> No
         store.add_events([broken]), *(store.add_events([event(str(n))]) for n in range(2, 9)), return_exceptions=True
     )
     assert isinstance(answers[0], Exception)
-    assert answers[1:] == [[True]] * 7
+    assert answers[1:] == [[NEW]] * 7
 
 
 async def test_ping(store: Store) -> None:

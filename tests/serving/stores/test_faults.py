@@ -16,7 +16,7 @@ from serving.stores import open_store, sqlite
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Store, StoreError
 from tests.serving.stores.conftest import Opened
-from tests.serving.stores.examples import ANNA, event, rejected
+from tests.serving.stores.examples import ANNA, NEW, event, rejected
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ async def refused(store: Store, message: str) -> None:
     writes = [
         store.add_events([event(f"lost {number}") for number in range(1990)]),
         store.add_events([event("lost")]),
-        store.reject([rejected("lost" * 100_000)]),
+        store.add_events([rejected("lost" * 100_000)]),
     ]
     for error in await asyncio.gather(*writes, return_exceptions=True):
         assert isinstance(error, StoreError), error
@@ -36,7 +36,7 @@ async def refused(store: Store, message: str) -> None:
 
 async def works(store: Store, event_id: str) -> None:
     """New events are taken, and all that were acknowledged are there."""
-    assert await store.add_events([event(event_id)]) == [True]
+    assert await store.add_events([event(event_id)]) == [NEW]
     assert {each.event_id for each in (await store.history(ANNA, None, 100))[1]} == {"before", event_id}
 
 
@@ -54,7 +54,7 @@ def small_files(size: int) -> Iterator[None]:
 async def test_a_log_that_cannot_grow(sqlite_url: str, opened: Opened) -> None:
     migrate(sqlite_url)
     store = await opened(sqlite_url)
-    assert await store.add_events([event("before")]) == [True]
+    assert await store.add_events([event("before")]) == [NEW]
     with small_files(200_000):
         await refused(store, "disk I/O error|full")
         assert (await store.history(ANNA, None, 100))[1] == [event("before")]
@@ -72,7 +72,7 @@ async def test_a_full_disk(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, ope
     store = await opened(sqlite_url)
     with monkeypatch.context() as patch:
         patch.setattr(sqlite, "connect", full)
-        assert await store.add_events([event("before")]) == [True]
+        assert await store.add_events([event("before")]) == [NEW]
         await refused(store, "FullError: database or disk is full")
         assert (await store.history(ANNA, None, 100))[1] == [event("before")]
     await works(store, "after")
@@ -84,7 +84,7 @@ async def test_a_file_that_another_process_holds(
     monkeypatch.setattr(sqlite.connect, "__kwdefaults__", {"create": False, "wait_s": 0.05})
     migrate(sqlite_url)
     store = await opened(sqlite_url)
-    assert await store.add_events([event("before")]) == [True]
+    assert await store.add_events([event("before")]) == [NEW]
     with closing(apsw.Connection(sqlite_url.removeprefix(SQLITE))) as other:
         other.execute("BEGIN IMMEDIATE")
         await refused(store, "BusyError: database is locked")
@@ -106,7 +106,7 @@ async def test_a_server_that_restarts(postgres: Postgres, opened: Opened) -> Non
     url = postgres.emptied()
     migrate(url)
     store = await opened(url)
-    assert await store.add_events([event("before")]) == [True]
+    assert await store.add_events([event("before")]) == [NEW]
     postgres.stop()
     try:
         await refused(store, rf"^{url.replace('recsys@', '')}: ")
@@ -122,7 +122,7 @@ async def test_connections_that_the_server_dropped_are_not_noticed(postgres: Pos
     url = postgres.emptied()
     migrate(url)
     store = await opened(url)
-    assert await store.add_events([event("before")]) == [True]
+    assert await store.add_events([event("before")]) == [NEW]
     postgres.stop()
     postgres.start()
     await works(store, "after")

@@ -11,7 +11,7 @@ from recsys.store_schema import SQLITE
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Store
 from tests.serving.stores.conftest import Opened, Select
-from tests.serving.stores.examples import ANNA, BEN, COOKIE, NOON, event, exposure, rejected
+from tests.serving.stores.examples import ANNA, BEN, COOKIE, DUPLICATE, NEW, NOON, event, exposure, rejected
 
 pytestmark = pytest.mark.anyio
 
@@ -27,10 +27,10 @@ async def fill(store: Store) -> None:
         )
         await store.add_exposures([exposure(f"r{part}-{at}", who) for at, who in enumerate(people[:20])])
         await store.add_events([event(f"g{part}", None, anonymous_id=COOKIE)])
-        await store.reject(
+        await store.add_events(
             [rejected({"user_id": ANNA, "nested": {"anonymous_id": COOKIE}}), rejected({"user_id": BEN})]
         )
-    await store.reject([rejected([{"deep": ANNA}], f"'{ANNA}' is no event"), rejected({"anonymous_id": COOKIE})])
+    await store.add_events([rejected([{"deep": ANNA}], f"'{ANNA}' is no event"), rejected({"anonymous_id": COOKIE})])
     await store.merge(COOKIE, ANNA)
 
 
@@ -40,6 +40,7 @@ async def test_forgetting_deletes_what_is_theirs_and_counts_it(store: Store, sel
     deleted = await store.forget(ANNA)
     assert deleted == {"events": 20 * 15 + 20, "exposures": 20 * 3, "identities": 1, "dead_letters": 20 + 2}
     assert await store.history(ANNA, None, 100) == await store.history(None, COOKIE, 100) == (0, [])
+    assert await store.seen(ANNA, None) == await store.seen(None, COOKIE) == {}
     assert [each.event_id for each in (await store.history(BEN, None, 100))[1]] == ["ben"]
     assert select("SELECT count(*) FROM dead_letters") == [(20,)]
     assert select("SELECT count(*) FROM exposures") == [(20 * 17,)]
@@ -76,10 +77,10 @@ async def test_no_table_of_the_server_holds_the_id(postgresql_url: str, opened: 
                 if server.execute(f"SELECT 1 FROM {name} t WHERE strpos(t::text, %s) > 0 LIMIT 1", [text]).fetchall()
             ]  # fmt: skip
 
-    assert set(found(ANNA)) == {"events", "exposures", "dead_letters", "identities"}
+    assert set(found(ANNA)) == {"events", "exposures", "dead_letters", "identities", "person_items"}
     await store.forget(ANNA)
     assert found(ANNA) == found(COOKIE) == []
-    assert set(found("user-001")) == {"events", "exposures"}
+    assert set(found("user-001")) == {"events", "exposures", "person_items"}
 
 
 async def test_only_salted_hashes_are_remembered(store: Store, url: str, select: Select, opened: Opened) -> None:
@@ -110,10 +111,10 @@ async def test_what_was_under_way_when_the_user_was_forgotten_is_dropped(store: 
     await store.merge(COOKIE, ANNA)
     await store.forget(ANNA)
     late = [event("1"), event("2", None, anonymous_id=COOKIE), event("3", BEN), event("4", timestamp=FUTURE)]
-    assert await store.add_events(late) == [False, False, True, True]
+    assert await store.add_events(late) == [DUPLICATE, DUPLICATE, NEW, NEW]
     shown = [exposure("1"), exposure("2", None, anonymous_id=COOKIE), exposure("3", BEN)]
     await store.add_exposures([*shown, exposure("4", timestamp=FUTURE)])
-    await store.reject([rejected({"user_id": ANNA}), rejected({"user_id": BEN})])
+    await store.add_events([rejected({"user_id": ANNA}), rejected({"user_id": BEN})])
     assert [each.event_id for each in (await store.history(ANNA, None, 9))[1]] == ["4"], "a new life"
     assert select("SELECT request_id FROM exposures ORDER BY request_id") == [("3",), ("4",)]
     assert [json.loads(body) for (body,) in select("SELECT body FROM dead_letters")] == [{"user_id": BEN}]
@@ -121,6 +122,6 @@ async def test_what_was_under_way_when_the_user_was_forgotten_is_dropped(store: 
 
 
 async def test_a_number_that_was_refused_as_an_id_is_found_too(store: Store, select: Select) -> None:
-    await store.reject([rejected({"user_id": 4711}), rejected({"user_id": 47110}), rejected({"value": 4711})])
+    await store.add_events([rejected({"user_id": 4711}), rejected({"user_id": 47110}), rejected({"value": 4711})])
     assert (await store.forget("4711"))["dead_letters"] == 1
     assert select("SELECT count(*) FROM dead_letters") == [(2,)]

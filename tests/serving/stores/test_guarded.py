@@ -11,7 +11,7 @@ from recsys.recommend.circuit_breaker import CircuitBreakers, Limits
 from serving.stores import open_store
 from serving.stores.guarded import GuardedStore
 from serving.stores.migrations import migrate
-from serving.stores.protocol import Event, Store, StoreError
+from serving.stores.protocol import Event, Outcome, Store, StoreError
 
 EVENT = Event("e1", "anna", None, "kitchen-1", "view", None, 1.0, None, 1.0)
 
@@ -102,7 +102,7 @@ def test_writing_that_fails_does_not_stop_reading(url: str) -> None:
         with pytest.raises(StoreError, match="writing to the store kept failing"):
             await guarded.add_exposures([])
         now[0] = 1.0
-        assert await guarded.add_events([EVENT]) == [True]
+        assert await guarded.add_events([EVENT]) == [Outcome.NEW]
 
     with_store(url, story)
 
@@ -117,7 +117,7 @@ def test_what_the_caller_did_wrong_is_not_held_against_the_store(url: str) -> No
             with pytest.raises(ValueError, match="no store can hold"):
                 await guarded.add_events([EVENT])
         flaky.trouble = None
-        assert await guarded.add_events([EVENT]) == [True]
+        assert await guarded.add_events([EVENT]) == [Outcome.NEW]
 
     with_store(url, story)
 
@@ -129,7 +129,6 @@ def test_it_can_do_all_that_a_store_can(url: str) -> None:
         methods = {name for name in vars(Store) if not name.startswith("_")}
         assert methods <= set(dir(guarded))
         await store.ping()
-        await store.reject([])
         await store.upsert_items([])
         assert await store.items_since(0) == (0, [])
         assert await store.recent(0.0) == {}
