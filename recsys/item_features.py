@@ -23,7 +23,6 @@ MIN_ITEMS = 2  # a word of a single item says nothing of others
 MAX_WORDS = 50_000
 MAX_TEXT = 20_000  # characters of a title or a text that are read
 TENTHS = np.linspace(0, 1, 11)[1:-1]
-STATIC_DIM = 256
 
 
 @dataclass(frozen=True)

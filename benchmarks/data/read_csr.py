@@ -3,7 +3,7 @@
     python -m benchmarks.data.read_csr               5 million events, 5 rounds
     python -m benchmarks.data.read_csr 100000        another size
 
-Three ways take turns, and their matrices are checked to be equal: `recsys.data.matrix.read_csr`, which numbers ids as
+Three ways take turns, and their matrices are checked to be equal: `recsys.data.matrix.numbered`, which numbers ids as
 the split stage does; pandas; and polars with `rank("dense")`, the obvious way in polars and a slow one.
 """
 
@@ -20,7 +20,7 @@ import polars as pl
 from scipy.sparse import csr_matrix
 
 from benchmarks import provenance
-from recsys.data.matrix import csr, read_csr
+from recsys.data.matrix import csr, numbered
 
 ROUNDS = 5
 
@@ -35,8 +35,11 @@ def write_events(path: Path, n: int) -> None:
 
 
 def ours(path: Path) -> csr_matrix:
-    """`recsys.data.matrix.read_csr`."""
-    return read_csr(path)[0]
+    """`recsys.data.matrix.numbered` and `csr`."""
+    events = pl.scan_parquet(path).select("user_id", "item_id", "weight")
+    frame, (user_ids, item_ids) = numbered(events, "user_id", "item_id")
+    users, items, weights = (frame[name].to_numpy() for name in ("user_id", "item_id", "weight"))
+    return csr(users, items, weights, (len(user_ids), len(item_ids)))
 
 
 def with_pandas(path: Path) -> csr_matrix:

@@ -1,7 +1,5 @@
 """From events to integers to a sparse matrix; the only code that turns ids into numbers."""
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -33,11 +31,3 @@ def numbered(events: pl.LazyFrame, *columns: str) -> tuple[pl.DataFrame, list[pl
 def csr(users: IntArray, items: IntArray, weights: npt.ArrayLike, shape: tuple[int, int]) -> csr_matrix:
     """(n_users, n_items) float32; the weights of equal pairs are summed. users, items, weights: (n_events,)."""
     return csr_matrix((np.asarray(weights, dtype=np.float32), (users, items)), shape=shape)
-
-
-def read_csr(path: Path) -> tuple[csr_matrix, pl.Series, pl.Series]:
-    """Read `user_id`, `item_id` and `weight` of a Parquet file: the matrix, the ids of its rows and of its columns."""
-    events = pl.scan_parquet(path).select("user_id", "item_id", "weight")
-    frame, (user_ids, item_ids) = numbered(events, "user_id", "item_id")
-    users, items, weights = (frame[name].to_numpy() for name in ("user_id", "item_id", "weight"))
-    return csr(users, items, weights, (len(user_ids), len(item_ids))), user_ids, item_ids

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recsys.data.matrix import csr, numbered, read_csr
+from recsys.data.matrix import csr, numbered
 
 
 def test_positions_follow_the_sorted_values_whatever_the_order_of_the_rows() -> None:
@@ -49,7 +49,10 @@ def test_a_parquet_file_becomes_the_matrix_of_its_ids(tmp_path: Path) -> None:
         }
     )
     frame.write_parquet(tmp_path / "events.parquet")
-    matrix, users, items = read_csr(tmp_path / "events.parquet")
+    events = pl.scan_parquet(tmp_path / "events.parquet")
+    numbers, (users, items) = numbered(events, "user_id", "item_id")
+    rows, columns, weights = (numbers[name].to_numpy() for name in ("user_id", "item_id", "weight"))
+    matrix = csr(rows, columns, weights, (len(users), len(items)))
     wanted = frame.group_by("user_id", "item_id").agg(pl.col("weight").sum())
     assert matrix.nnz == wanted.height
     for user, item, weight in wanted.iter_rows():

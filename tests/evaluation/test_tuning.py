@@ -69,6 +69,19 @@ def test_the_lines_to_paste_stand_under_the_headings_of_params_yaml(
     assert {**lines["models"]["als"], **lines["datasets"]["synthetic"]["models"]["als"]} == best
 
 
+def test_a_long_memory_stays_long(split_folder: Path, few: settings.Params, tmp_path: Path) -> None:
+    """als_long works under a ranker that knows what sells now; scored without it, a short memory would win."""
+    of_als = few.datasets["synthetic"].models["als"]
+    synthetic = few.data.model_copy(update={"models": {"als_long": {**of_als, "half_life_days": 60.0}}})
+    params = few.model_copy(
+        update={"models": {"als_long": few.models["als"]}, "datasets": {**few.datasets, "synthetic": synthetic}}
+    )
+    tuning.tune("als_long", split_folder, params, 4, tmp_path / "trials.json")
+    trials = [trial["settings"] for trial in json.loads((tmp_path / "trials.json").read_text())["trials"]]
+    assert {trial["half_life_days"] for trial in trials} == {60.0}
+    assert len({trial["alpha"] for trial in trials}) == 4
+
+
 def test_settings_that_nothing_beats_are_kept(
     split_folder: Path, few: settings.Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
