@@ -74,6 +74,10 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
             r"names 'buy', wanted one of .*event_weights: ",
         ),
         (
+            lambda p: p["datasets"]["files"]["thresholds"].update(like_from={"rating": 4}),
+            r"files.thresholds.like_from names 'rating', wanted one of .*event_weights: loan",
+        ),
+        (
             lambda p: p["gate"].update(baseline="best"),
             r"gate.baseline names 'best', wanted one of evaluate.baselines: ",
         ),
