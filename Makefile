@@ -1,17 +1,19 @@
 # Two commands matter: `make demo` and `make test`. Every other target is one line of something real.
 SHELL := bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# All pinned packages; `make setup EXTRAS=serve` (or train) installs what one side needs, with the same pins.
+PACKAGES = $(if $(EXTRAS),--constraint requirements.lock '.[$(EXTRAS)]',-r requirements.lock)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/installed ## create .venv and install the pinned dependencies (again only when the pins change)
+setup: .venv/installed ## create .venv and install the pinned dependencies; EXTRAS=serve or EXTRAS=train: only what that needs
 
 .venv/installed: requirements.lock pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	{ command -v uv > /dev/null && uv pip install --python .venv -r requirements.lock; } || \
-		{ echo "installing with pip (uv is absent or failed)"; pip install -r requirements.lock; }
+	{ command -v uv > /dev/null && uv pip install --python .venv $(PACKAGES); } || \
+		{ echo "installing with pip (uv is absent or failed)"; pip install $(PACKAGES); }
 	pip install --no-deps --editable .
 	touch $@
 
