@@ -55,7 +55,9 @@ def _lost(units: list[str]) -> checks.Check:
         {"event": "click", "unit": units, "request_id": [f"r{at}" for at in range(len(units))]},
         schema={"event": pl.String, "unit": pl.String, "request_id": pl.String},
     )
-    return checks.lost(pl.DataFrame({"request_id": []}, schema={"request_id": pl.String}), events, "e", EXPERIMENT)
+    return checks.lost_alike(
+        pl.DataFrame({"request_id": []}, schema={"request_id": pl.String}), events, "e", EXPERIMENT
+    )
 
 
 def off_policy_(seeds: int = 500, visits: int = 1500, pool: int = 6) -> dict[str, Any]:

@@ -55,13 +55,61 @@ def interleaving(name: Name, config: Config = Path("experiments.yaml"), store: S
 
 @app.command()
 @reports_errors
-def plan(name: Name, config: Config = Path("experiments.yaml"), store: Store = DEFAULT_URL) -> None:
-    """How many units and days it takes to find the effect worth finding, from what was logged so far."""
-    from recsys.experiments.analysis import run
+def plan(
+    name: Name,
+    config: Config = Path("experiments.yaml"),
+    store: Store = DEFAULT_URL,
+    rate: Annotated[float | None, typer.Option(help="expected mean of the primary metric, in place of a log")] = None,
+    spread: Annotated[
+        float | None, typer.Option(help="its standard deviation between units; default: that of a share of units")
+    ] = None,
+    units_per_day: Annotated[float, typer.Option(help="how many units a day would take part; with --rate")] = 1000,
+) -> None:
+    """How many units and days it takes to find the effect worth finding: from rates, or from the log of the store."""
+    from recsys.experiments.analysis import planning, run
 
     experiment = run.find(config, name)
-    found = run.plan(name, experiment, store)
+    rates = planning.Rates(rate, spread, units_per_day) if rate is not None else None
+    found = run.plan(name, experiment, store, rates)
     print(
         f"experiment {name}: to find a change of {found.detectable:.1%} in {found.metric} with power {found.power:.0%} "
-        f"at level {found.alpha:g}: {found.units:,} units, about {found.days:g} days at today's pace"
+        f"at level {found.alpha:g}: {found.units:,} units, about {found.days:g} days at the pace of {found.source}\n"
+        f"write into {config}, so that the readout knows when it is complete: planned_units: {found.units}"
     )
+
+
+@app.command("off-policy")
+@reports_errors
+def off_policy(
+    name: Name,
+    config: Config = Path("experiments.yaml"),
+    store: Store = DEFAULT_URL,
+    policy: Annotated[
+        Path | None, typer.Option(help="Parquet of another policy: request_id, item_id, probability of it there")
+    ] = None,
+) -> None:
+    """What other policies would have earned in the places that an exploring arm fills by chance, in clicks a place."""
+    import polars as pl
+
+    from recsys.errors import DataError
+    from recsys.experiments.analysis import log, run
+    from recsys.experiments.analysis.off_policy import estimate, log_of
+
+    experiment = run.find(config, name)
+    for arm, places in run.explored(name, experiment, log.read(store, name, experiment)).items():
+        print(f"{arm}: {places.height:,} places, {places['reward'].sum():,.0f} clicks")
+        judged = {"own": "the arm's own items", "random": "random items of the pool"}
+        if policy is not None:
+            given = pl.read_parquet(policy, columns=["request_id", "item_id", "probability"])
+            places = places.join(given, on=["request_id", "item_id"], how="left").with_columns(
+                pl.col("probability").fill_null(0.0)
+            )
+            judged["probability"] = str(policy)
+        for column, what in judged.items():
+            for method in ("ips", "snips"):
+                try:
+                    found = estimate(log_of(places, column), method, experiment.alpha)
+                    figures = f"{found.value:.4f}, interval {found.low:.4f} to {found.high:.4f}"
+                    print(f"  {what}, {method}: {figures}, {found.effective:,.0f} effective places")
+                except DataError as error:
+                    print(f"  {what}, {method}: {error}")

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import tea_tasting as tt
+import tea_tasting.aggr
+from scipy.stats import norm
 
 from recsys.experiments.analysis import sequential
 from recsys.experiments.online.config import Experiment
@@ -26,7 +28,9 @@ COUNTED = {
     "latency_ms": "latency_ms",
 }
 OVER = {"ctr": "slots", "fallback_rate": "requests", "latency_ms": "requests"}
+HIGHER_IS_BETTER = {"ctr": True, "conversion": True, "revenue": True, "fallback_rate": False, "latency_ms": False}
 
+ROUNDING = 1e-9
 
 Interval = tuple[float, float]
 
@@ -68,48 +72,70 @@ def metrics(with_history: bool) -> dict[str, Any]:
     }
 
 
-def effects(units: pl.DataFrame, experiment: Experiment, planned_units: int) -> list[Effect]:
+def effects(units: pl.DataFrame, experiment: Experiment, planned_units: float) -> list[Effect]:
     """units as from `join.by_unit`, each in one arm; planned_units: where the anytime interval is tightest.
 
-    A metric that is the same for all units, such as a fallback that never happened, has no effect and is left out.
+    A metric that does not vary between units, such as a fallback that never happened, has no effect and is left out.
     """
-    with_history = units["events_before"].n_unique() > 1
-    varying = {name: test for name, test in metrics(with_history).items() if units[COUNTED[name]].n_unique() > 1}
-    tests = tt.Experiment(varying, variant="arm")
-    found: dict[str, Any] = {}
+    found: dict[tuple[str, str], Any] = {}
+    sizes: dict[str, int] = {}
     with tt.config_context(confidence_level=1 - experiment.alpha):
         for arm in list(experiment.arms)[1:]:
             pair = units.filter(pl.col("arm").is_in([experiment.control, arm]))
-            if pair.filter(pl.col("arm") == arm).height > 1 and pair.filter(pl.col("arm") != arm).height > 1:
-                found[arm] = (tests.analyze(pair, control=experiment.control), pair.height)
-    holm = _holm({(arm, name): float(got.pvalue) for arm, (all_, _) in found.items() for name, got in all_.items()})
-    rows = []
-    for arm, (analysed, n) in found.items():
-        for name, got in analysed.items():
-            effect = float(got.effect_size)
-            error = effect / float(got.statistic) if got.statistic else 0.0
-            known = error == error and error > 0
-            half = sequential.radius(error, n, experiment.alpha, planned_units) if known else 0.0
-            rows.append(
-                Effect(
-                    arm=arm,
-                    metric=name,
-                    control=float(got.control),
-                    value=float(got.treatment),
-                    difference=effect,
-                    low=_number(got.effect_size_ci_lower, effect),
-                    high=_number(got.effect_size_ci_upper, effect),
-                    relative=_share(got.rel_effect_size),
-                    relative_low=_share(got.rel_effect_size_ci_lower),
-                    relative_high=_share(got.rel_effect_size_ci_upper),
-                    p_value=_number(got.pvalue, 1.0),
-                    p_adjusted=holm[arm, name],
-                    p_anytime=sequential.p_value(effect, error, n, experiment.alpha, planned_units) if known else 1.0,
-                    anytime_low=effect - half,
-                    anytime_high=effect + half,
-                )
-            )
-    return rows
+            sizes[arm] = pair.height
+            both = [pair.filter(pl.col("arm") == name) for name in (experiment.control, arm)]
+            if min(part.height for part in both) < 2:
+                continue
+            for name, test in metrics(pair["events_before"].n_unique() > 1).items():
+                if any(_varies(part, name) for part in both):
+                    found[arm, name] = test.analyze_aggregates(*(_aggregates(part, test) for part in both))
+    holm = _holm({key: float(got.pvalue) for key, got in found.items()})
+    return [_effect(*key, got, holm[key], sizes[key[0]], experiment.alpha, planned_units) for key, got in found.items()]
+
+
+def _effect(arm: str, metric: str, got: Any, adjusted: float, n: int, alpha: float, planned: float) -> Effect:
+    difference, error = float(got.effect_size), _error(got, alpha)
+    half = sequential.radius(error, n, alpha, planned)
+    return Effect(
+        arm=arm,
+        metric=metric,
+        control=float(got.control),
+        value=float(got.treatment),
+        difference=difference,
+        low=float(got.effect_size_ci_lower),
+        high=float(got.effect_size_ci_upper),
+        relative=_share(got.rel_effect_size),
+        relative_low=_share(got.rel_effect_size_ci_lower),
+        relative_high=_share(got.rel_effect_size_ci_upper),
+        p_value=float(got.pvalue),
+        p_adjusted=adjusted,
+        p_anytime=sequential.p_value(difference, error, n, alpha, planned),
+        anytime_low=difference - half,
+        anytime_high=difference + half,
+    )
+
+
+def _aggregates(units: pl.DataFrame, test: Any) -> tt.aggr.Aggregates:
+    """The sums that a test needs; of one arm in one piece, since sums over groups differ in the last digit."""
+    of = test.aggr_cols
+    return tt.aggr.read_aggregates(
+        units.rechunk(), None, has_count=True, mean_cols=of.mean_cols, var_cols=of.var_cols, cov_cols=of.cov_cols
+    )
+
+
+def _error(got: Any, alpha: float) -> float:
+    """Standard error of the difference; 0 where there is none that can be used."""
+    if got.statistic and np.isfinite(got.statistic):
+        return float(got.effect_size / got.statistic)
+    half = float(got.effect_size_ci_upper - got.effect_size_ci_lower) / 2
+    return half / float(norm.ppf(1 - alpha / 2)) if np.isfinite(half) and half > 0 else 0.0
+
+
+def _varies(units: pl.DataFrame, metric: str) -> bool:
+    """Whether the units of an arm differ in the metric; where those of no arm do, a difference has no interval."""
+    counted = units[COUNTED[metric]].to_numpy()
+    over = units[OVER[metric]].to_numpy() if metric in OVER else np.ones(units.height)
+    return bool(np.ptp(counted - over * (counted.sum() / over.sum())) > ROUNDING * (1 + np.abs(counted).max()))
 
 
 def bootstrap(units: pl.DataFrame, experiment: Experiment, draws: int = 500, seed: int = 1) -> dict[str, Interval]:
@@ -137,14 +163,10 @@ def bootstrap(units: pl.DataFrame, experiment: Experiment, draws: int = 500, see
 def _holm(p_values: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
     """Source: Holm, "A simple sequentially rejective multiple test procedure", 1979."""
     adjusted, largest = {}, 0.0
-    for place, key in enumerate(sorted(p_values, key=lambda key: _number(p_values[key], 1.0))):
-        largest = max(largest, min(1.0, (len(p_values) - place) * _number(p_values[key], 1.0)))
+    for place, key in enumerate(sorted(p_values, key=lambda key: p_values[key])):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[key]))
         adjusted[key] = largest
     return adjusted
-
-
-def _number(value: float, otherwise: float) -> float:
-    return float(value) if value == value else otherwise
 
 
 def _share(value: float) -> float | None:

@@ -1,10 +1,12 @@
 """Which click belongs to which answer: by request id, else by the last time the item was shown to the unit.
 
     exposures   request_id, unit, arm, segment, timestamp, items (list of item_id), fallback, latency_ms
-    events      event_id, unit, event, item_id, value, timestamp, request_id (null where the client did not say)
+    events      event_id, unit, event, item_id, value, timestamp, request_id (null where the client did not say),
+                and where the log has them: received (the server's clock), elsewhere (names an answer of no arm)
 
-An event counts for an answer when the item was in it and the event came within the window after it; the rule is in
-every readout.
+An event that names an answer which held its item belongs to it, whatever the client's clock says. Where only times are
+there, the moment of an event is its client's time plus the tolerated skew, but never after its arrival. A return
+belongs to the purchase that it takes back.
 """
 
 from dataclasses import dataclass
@@ -12,72 +14,90 @@ from datetime import timedelta
 
 import polars as pl
 
-BY_REQUEST, BY_WINDOW = "request", "window"
+from recsys.field_limits import PURCHASE, RETURN
+
+BY_REQUEST, BY_WINDOW, BY_PURCHASE = "by request id", "by time window", "returns, by their purchase"
+JOINED = (BY_REQUEST, BY_WINDOW, BY_PURCHASE)
+TOO_LATE = "after the window"
+ELSEWHERE = "names an answer outside of the experiment"
+EARLY = "before the answer that showed the item, by more than the tolerated skew"
+LOST = "names an answer that is not in the log"
+NOT_SHOWN = "the item was not shown"
+NO_PURCHASE = "returns of a purchase that does not count"
+DOUBTFUL = (EARLY, LOST)  # may belong to an answer of the experiment: `checks.py` looks what they could change
+OUTCOMES = ("click", "cart", PURCHASE, RETURN)
+DOUBT = timedelta(hours=1)  # how wrong a clock without any better time is taken to be, to find what was lost
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The attribution rule: how long after an answer an event may still count for it."""
+    """The attribution rule: how long after an answer an event counts for it, and how wrong a client's clock may be."""
 
     window_hours: float
+    skew_seconds: float = 10.0
+
+    @property
+    def window(self) -> timedelta:
+        """The window with the tolerated skew."""
+        return timedelta(hours=self.window_hours, seconds=self.skew_seconds)
 
     def __str__(self) -> str:
         return (
             f"an event counts for the answer that its request_id names, else for the last one that showed the item to "
-            f"the same unit; in both cases within {self.window_hours:g} h"
+            f"the same unit; in both cases within {self.window_hours:g} h; where only the client's clock says when, it "
+            f"may be wrong by {self.skew_seconds:g} s"
         )
+
+
+def classify(exposures: pl.DataFrame, events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    """Every outcome of the units in the exposures, joined to an answer or not.
+
+    Columns: event_id, event, item_id, value, timestamp, request_id and unit (of the answer), how (one of the
+    constants above). Doubtful ones carry the answer that they may belong to.
+    """
+    events = _with_moments(events, rule).filter(pl.col("event").is_in(OUTCOMES))
+    shown = exposures.select("request_id", "unit", shown_at="timestamp", item_id="items").explode("item_id")
+    shown = shown.drop_nulls("item_id").unique(["request_id", "unit", "item_id"], keep="first", maintain_order=True)
+    returns, acts = events.filter(event=RETURN), events.filter(pl.col("event") != RETURN)
+    named = _named(acts, shown, rule)
+    rest = acts.join(named, on="event_id", how="anti")
+    elsewhere = rest.filter("elsewhere").with_columns(how=pl.lit(ELSEWHERE), request_id=pl.lit(None, pl.String))
+    rest = rest.filter(~pl.col("elsewhere"))
+    window = _last_shown(rest, shown, "moment", rule, BY_WINDOW)
+    rest = rest.join(window, on="event_id", how="anti")
+    early = _last_shown(rest, shown, "latest", rule, EARLY)
+    rest = rest.join(early, on="event_id", how="anti")
+    left = _not_joined(rest, exposures)
+    joined = pl.concat([_columns(part) for part in (named, window, elsewhere, early, left)])
+    all_ = pl.concat([joined, _columns(_returns(returns, joined, rule))])
+    return all_.join(exposures.select("unit").unique(), on="unit", how="semi").sort("timestamp", "event_id")
 
 
 def attribute(exposures: pl.DataFrame, events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """The events that count: event_id, event, item_id, value, timestamp, request_id, how (`request` or `window`)."""
-    window = timedelta(hours=rule.window_hours)
-    shown = exposures.select("request_id", "unit", pl.col("timestamp").alias("shown_at"), "items").explode("items")
-    shown = shown.rename({"items": "item_id"}).drop_nulls("item_id")
-    events = events.unique("event_id", keep="first", maintain_order=True)
-    named = events.drop_nulls("request_id").join(
-        shown.select("request_id", "item_id", "shown_at").unique(["request_id", "item_id"]),
-        on=["request_id", "item_id"],
-    )
-    by_request = named.filter(pl.col("timestamp").is_between("shown_at", pl.col("shown_at") + window))
-    others = events.join(by_request.select("event_id"), on="event_id", how="anti").drop("request_id")
-    by_window = (
-        others.sort("timestamp")
-        .join_asof(
-            shown.sort("shown_at"),
-            left_on="timestamp",
-            right_on="shown_at",
-            by=["unit", "item_id"],
-            strategy="backward",
-            tolerance=window,
-            check_sortedness=False,
-        )
-        .drop_nulls("request_id")
-    )
-    columns = ["event_id", "event", "item_id", "value", "timestamp", "request_id"]
-    return pl.concat(
-        [
-            by_request.select(*columns, how=pl.lit(BY_REQUEST)),
-            by_window.select(*columns, how=pl.lit(BY_WINDOW)),
-        ]
-    ).sort("timestamp", "event_id")
+    """The events that count: those that `classify` joined."""
+    return classify(exposures, events, rule).filter(pl.col("how").is_in(JOINED))
 
 
-def by_unit(exposures: pl.DataFrame, attributed: pl.DataFrame, before: pl.DataFrame | None = None) -> pl.DataFrame:
+def by_unit(
+    exposures: pl.DataFrame, attributed: pl.DataFrame, before: pl.DataFrame | None = None, slow_ms: float = float("inf")
+) -> pl.DataFrame:
     """One row a unit, with what it did: the columns a readout adds up.
 
     unit, arm, segment (of the first answer), requests, slots, clicks, carts, purchases, converted (0 or 1), revenue,
-    fallbacks (answers), latency_ms (sum), events_before.
-    clicks are places clicked (a second click on one place is none); before: unit, events of the time before the
-    experiment, becomes the column `events_before`, 0 where nothing is known.
+    fallbacks (answers), slow (answers that took longer than slow_ms), latency_ms (sum), events_before.
+    clicks are places clicked (a second click on one place is none); a purchase that is returned stays a purchase, its
+    amount leaves the revenue; before: unit, events of the time before the experiment, becomes the column
+    `events_before`, 0 where nothing is known.
     """
-    counted = attributed.group_by("request_id").agg(
-        clicks=pl.col("item_id").filter(pl.col("event") == "click").n_unique(),
-        carts=(pl.col("event") == "cart").sum(),
-        purchases=(pl.col("event") == "purchase").sum(),
-        revenue=pl.col("value").filter(pl.col("event") == "purchase").sum(),
+    of = {event: pl.col("event") == event for event in OUTCOMES}
+    counted = attributed.group_by("request_id", "unit").agg(
+        clicks=pl.col("item_id").filter(of["click"]).n_unique(),
+        carts=of["cart"].sum(),
+        purchases=of[PURCHASE].sum(),
+        revenue=pl.col("value").filter(of[PURCHASE]).sum() - pl.col("value").filter(of[RETURN]).sum(),
     )
     table = (
-        exposures.join(counted, on="request_id", how="left")
+        exposures.join(counted, on=["request_id", "unit"], how="left")
         .group_by("unit", "arm")
         .agg(
             segment=pl.col("segment").sort_by("timestamp").first(),
@@ -88,6 +108,7 @@ def by_unit(exposures: pl.DataFrame, attributed: pl.DataFrame, before: pl.DataFr
             purchases=pl.col("purchases").sum(),
             revenue=pl.col("revenue").sum(),
             fallbacks=pl.col("fallback").sum(),
+            slow=(pl.col("latency_ms") > slow_ms).sum(),
             latency_ms=pl.col("latency_ms").sum(),
         )
         .with_columns(pl.selectors.numeric().fill_null(0).cast(pl.Float64))
@@ -98,3 +119,80 @@ def by_unit(exposures: pl.DataFrame, attributed: pl.DataFrame, before: pl.DataFr
         return table.with_columns(events_before=pl.lit(0.0))
     known = before.group_by("unit").agg(events_before=pl.len().cast(pl.Float64))
     return table.join(known, on="unit", how="left").with_columns(pl.col("events_before").fill_null(0.0)).sort("unit")
+
+
+def _with_moments(events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    """Each event once, with `moment`, when it is taken to have happened, and `latest`, when at the very latest."""
+    absent = {"received": pl.lit(None, pl.Datetime("us", "UTC")), "elsewhere": pl.lit(False)}
+    events = events.with_columns(**{name: value for name, value in absent.items() if name not in events.columns})
+    return events.unique("event_id", keep="first", maintain_order=True).with_columns(
+        pl.col("elsewhere").fill_null(False),
+        moment=pl.min_horizontal("received", pl.col("timestamp") + timedelta(seconds=rule.skew_seconds)),
+        latest=pl.coalesce("received", pl.col("timestamp") + DOUBT),
+    )
+
+
+def _named(acts: pl.DataFrame, shown: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    """The events whose answer is named and held the item; the answer of the same unit, where several have one id."""
+    found = acts.drop_nulls("request_id").join(shown, on=["request_id", "item_id"], suffix="_shown")
+    found = found.sort(pl.col("unit_shown") == pl.col("unit"), descending=True, nulls_last=True, maintain_order=True)
+    in_time = pl.col("moment") <= pl.col("shown_at") + rule.window
+    return (
+        found.unique("event_id", keep="first", maintain_order=True)
+        .with_columns(unit="unit_shown", how=pl.when(in_time).then(pl.lit(BY_REQUEST)).otherwise(pl.lit(TOO_LATE)))
+        .sort("timestamp", "event_id")
+    )
+
+
+def _last_shown(events: pl.DataFrame, shown: pl.DataFrame, at: str, rule: Rule, how: str) -> pl.DataFrame:
+    """The events that came within the window after the last time the item was shown to the unit, by the column `at`."""
+    return (
+        events.drop("request_id")
+        .sort(at)
+        .join_asof(
+            shown.sort("shown_at"),
+            left_on=at,
+            right_on="shown_at",
+            by=["unit", "item_id"],
+            strategy="backward",
+            tolerance=rule.window,
+            check_sortedness=False,
+        )
+        .drop_nulls("request_id")
+        .with_columns(how=pl.lit(how))
+    )
+
+
+def _not_joined(events: pl.DataFrame, exposures: pl.DataFrame) -> pl.DataFrame:
+    """Why not; what names an answer that is not in the log may belong to any of its unit's, and gets the first."""
+    logged = exposures["request_id"].unique().implode()
+    first = (
+        exposures.sort("timestamp").unique("unit", keep="first", maintain_order=True).select("unit", first="request_id")
+    )
+    lost = pl.col("request_id").is_not_null() & ~pl.col("request_id").is_in(logged)
+    return events.join(first, on="unit", how="left").with_columns(
+        how=pl.when(lost).then(pl.lit(LOST)).otherwise(pl.lit(NOT_SHOWN)),
+        request_id=pl.when(lost).then("first"),
+    )
+
+
+def _returns(returns: pl.DataFrame, joined: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    """Each return with the last purchase of the item by the unit before it, however long ago, if that one counts."""
+    bought = joined.filter(pl.col("how").is_in(JOINED), event=PURCHASE)
+    bought = bought.select("unit", "item_id", "request_id", "moment").sort("moment")
+    # a session is not named by an event, but its answer is
+    units = bought.select("request_id", "item_id", of="unit").unique(["request_id", "item_id"], keep="last")
+    returns = returns.join(units, on=["request_id", "item_id"], how="left").with_columns(pl.coalesce("unit", "of"))
+    return (
+        returns.drop("request_id")
+        .with_columns(pl.col("moment") + timedelta(seconds=rule.skew_seconds))
+        .sort("moment")
+        .join_asof(bought, on="moment", by=["unit", "item_id"], strategy="backward", check_sortedness=False)
+        .with_columns(
+            how=pl.when(pl.col("request_id").is_null()).then(pl.lit(NO_PURCHASE)).otherwise(pl.lit(BY_PURCHASE))
+        )
+    )
+
+
+def _columns(events: pl.DataFrame) -> pl.DataFrame:
+    return events.select("event_id", "event", "item_id", "value", "timestamp", "moment", "request_id", "unit", "how")

@@ -1,4 +1,4 @@
-"""The log of one experiment, from the store that the API writes: answers shown, and what people did.
+"""The log of one experiment, from the store that the API writes: answers given, and what people did.
 
 The tables are described in docs/stores.md. An answer of an experiment holds in its context: arm, fallback, latency_ms.
 """
@@ -6,20 +6,29 @@ The tables are described in docs/stores.md. An answer of an experiment holds in 
 import json
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 
 from recsys.errors import DataError
 from recsys.experiments.online.config import Experiment
+from recsys.field_limits import PURCHASE, RETURN, number_faults, read_returns
 from recsys.store_schema import POSTGRES, SQLITE, named, select_from
 
 UNIT_OF_EVENT = {"user": "user_id", "anonymous": "anonymous_id", "session": "NULL"}
-SHOWN = f"""{select_from("exposures")}
-           WHERE experiment = {{0}} AND timestamp >= {{1}} AND timestamp < {{2}} ORDER BY timestamp, request_id"""
-DONE = """SELECT event_id, {unit} AS unit, event, item_id, value, timestamp, request_id FROM events
-          WHERE timestamp >= {0} AND timestamp < {1} ORDER BY timestamp, event_id"""
+UNIT_OF_ANSWER = {**UNIT_OF_EVENT, "session": "unit"}
+HISTORY_DAYS = 90
+# {0}: the name of the experiment; {1}, {2}: first moment and end; {3}: from here on only returns count
+ANSWER = ("request_id", "{unit} AS unit", "timestamp", "surface", "segment", "propensity", "items", "context")
+ANSWERS = f"""{select_from("exposures", *ANSWER)}
+    WHERE {{which}} AND timestamp >= {{1}} AND timestamp < {{2}} ORDER BY timestamp, request_id"""
+OF_THE_EXPERIMENT, OF_ANY = "experiment = {0}", "{unit} IS NOT NULL"
+EVENTS_BETWEEN = f"""SELECT event_id, {{unit}} AS unit, event, item_id, value, timestamp, request_id, received,
+    EXISTS (SELECT 1 FROM exposures WHERE exposures.request_id = events.request_id
+        AND (experiment IS NULL OR experiment <> {{0}})) AS elsewhere
+    FROM events WHERE received >= {{1}} AND received < {{2}}
+    AND (received < {{3}} OR event = '{RETURN}' OR (event = '{PURCHASE}' AND value < 0)) ORDER BY received, event_id"""
 EXPOSURES: dict[str, Any] = {
     "request_id": pl.String,
     "unit": pl.String,
@@ -41,6 +50,12 @@ EVENTS: dict[str, Any] = {
     "timestamp": pl.Datetime("us", "UTC"),
     "request_id": pl.String,
 }
+MORE_OF_EXPOSURES: dict[str, Any] = {
+    "forced": pl.Boolean,
+    "propensities": pl.List(pl.Float64),
+    "sources": pl.List(pl.String),
+}
+MORE_OF_EVENTS: dict[str, Any] = {"received": pl.Datetime("us", "UTC"), "elsewhere": pl.Boolean}
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,31 @@ class Log:
     events: pl.DataFrame
     before: pl.DataFrame
 
+    def cleaned(self) -> "tuple[Log, dict[str, int]]":
+        """The same with every column, each answer and each event once, returns read as returns, amounts usable.
+
+        Also counts: what was taken out or emptied -> how many rows. An event that was delivered again under another id
+        is the same in all that a client says of it.
+        """
+        exposures = _filled(self.exposures, MORE_OF_EXPOSURES).drop_nulls(["request_id", "unit", "timestamp"])
+        answers = exposures.unique(["request_id", "unit"], keep="first", maintain_order=True)
+        answers = answers.with_columns(fault=number_faults("latency_ms")).with_columns(_if_usable("latency_ms"))
+        events = _filled(self.events, MORE_OF_EVENTS)
+        by_id = events.unique("event_id", keep="first", maintain_order=True)
+        # without a time of its client, each of two equal events has the time of its arrival, and both count
+        own = pl.when(pl.col("timestamp") == pl.col("received")).then("event_id").alias("own")
+        said = ["unit", "event", "item_id", "value", "timestamp", "request_id", own]
+        once = by_id.unique(said, keep="first", maintain_order=True)
+        done = read_returns(once.lazy()).collect().with_columns(fault=number_faults("value"))
+        done = done.with_columns(_if_usable("value"))
+        counts = {
+            "answers logged twice": exposures.height - answers.height,
+            "events delivered twice": events.height - by_id.height,
+            "events delivered twice, under other ids": by_id.height - once.height,
+            "amounts that are no numbers": done["fault"].count() + answers["fault"].count(),
+        }
+        return Log(answers.drop("fault"), done.drop("fault"), self.before), counts
+
 
 def read(url: str, name: str, experiment: Experiment, until: datetime | None = None) -> Log:
     """All that was logged of the experiment up to now; events count until the attribution window is over.
@@ -58,36 +98,74 @@ def read(url: str, name: str, experiment: Experiment, until: datetime | None = N
     Raises:
         DataError: "store/events.sqlite: nothing was logged for experiment 'home'; ..."
     """
-    start = experiment.start.timestamp() if experiment.start else 0.0
-    end = min(moment.timestamp() for moment in (until or datetime.now(UTC), experiment.end) if moment is not None)
-    window = experiment.attribution_hours * 3600
-    shown = _query(url, SHOWN, [name, start, end])
-    if not shown:
+    found = _read(url, name, experiment, until, OF_THE_EXPERIMENT, "unit")
+    if found.exposures.is_empty():
         raise DataError(f"{named(url)}: nothing was logged for experiment {name!r}; check its name and that it runs")
+    return found
+
+
+def read_history(url: str, name: str, experiment: Experiment) -> Log:
+    """The answers of the last 90 days, of any experiment and of none, on the surfaces and segments it is aimed at."""
+    since = datetime.now(UTC) - timedelta(days=HISTORY_DAYS)
+    recent = experiment.model_copy(update={"start": since, "end": None})
+    found = _read(url, name, recent, None, OF_ANY, UNIT_OF_ANSWER[experiment.unit])
+    answers = found.exposures
+    for column, aimed_at in (("surface", experiment.targeting.surfaces), ("segment", experiment.targeting.segments)):
+        answers = answers.filter(pl.col(column).is_in(aimed_at)) if aimed_at else answers
+    return Log(answers, found.events.with_columns(elsewhere=pl.lit(False)), found.before)
+
+
+def _read(url: str, name: str, experiment: Experiment, until: datetime | None, which: str, unit_of_answer: str) -> Log:
+    now = until or datetime.now(UTC)
+    start = experiment.start.timestamp() if experiment.start else 0.0
+    end = min(now, experiment.end or now).timestamp()
+    window = experiment.attribution_hours * 3600
+    answers = ANSWERS.replace("{which}", which).replace("{unit}", unit_of_answer)
+    rows = _query(url, answers, [name, start, end])
     exposures = pl.DataFrame(
-        [_exposure(row) for row in shown], schema={**EXPOSURES, "timestamp": pl.Float64}, orient="row"
+        [_exposure(row) for row in rows], schema=_seconds(EXPOSURES | MORE_OF_EXPOSURES), orient="row"
     )
-    first = min(row[2] for row in shown)
-    done = DONE.replace("{unit}", UNIT_OF_EVENT[experiment.unit])
-    before = _events(_query(url, done, [first - 90 * 86_400, first])).drop_nulls("unit")
-    return Log(exposures.with_columns(_moment("timestamp")), _events(_query(url, done, [first, end + window])), before)
+    first = min((row[2] for row in rows), default=start)
+    done = EVENTS_BETWEEN.replace("{unit}", UNIT_OF_EVENT[experiment.unit])
+    before = _query(url, done, [name, first - HISTORY_DAYS * 86_400, first, first])
+    after = _query(url, done, [name, first, now.timestamp() + window, end + window])
+    return Log(exposures.with_columns(_moment("timestamp")), _events(after), _events(before).drop_nulls("unit"))
 
 
 def _exposure(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    request_id, unit, timestamp, surface, segment, items, context = row
-    about = json.loads(context)
-    shown = [item["item_id"] for item in json.loads(items)]
-    told = (about.get("teams") or [], bool(about.get("fallback")), about.get("latency_ms"))
-    return request_id, unit, about.get("arm"), surface, segment, timestamp, shown, *told
+    request_id, unit, timestamp, surface, segment, propensity, items, context = row
+    about, places = json.loads(context), json.loads(items)
+    lists = ([place.get(key) for place in places] for key in ("propensity", "source"))
+    shown = [place["item_id"] for place in places]
+    state = (about.get("teams") or [], bool(about.get("fallback")), about.get("latency_ms"), propensity >= 1)
+    return request_id, unit, about.get("arm"), surface, segment, timestamp, shown, *state, *lists
 
 
 def _events(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
-    frame = pl.DataFrame(rows, schema={**EVENTS, "timestamp": pl.Float64}, orient="row")
-    return frame.with_columns(_moment("timestamp"))
+    frame = pl.DataFrame(
+        [(*row[:-1], bool(row[-1])) for row in rows], schema=_seconds(EVENTS | MORE_OF_EVENTS), orient="row"
+    )
+    return frame.with_columns(_moment("timestamp"), _moment("received"))
+
+
+def _seconds(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with times as the store keeps them."""
+    return {name: pl.Float64 if isinstance(kind, pl.Datetime) else kind for name, kind in schema.items()}
 
 
 def _moment(column: str) -> pl.Expr:
     return (pl.col(column) * 1e6).round().cast(pl.Int64).cast(pl.Datetime("us", "UTC")).alias(column)
+
+
+def _filled(frame: pl.DataFrame, more: dict[str, Any]) -> pl.DataFrame:
+    """The frame with these columns; empty where it has none."""
+    return frame.with_columns(
+        pl.lit(None, kind).alias(name) for name, kind in more.items() if name not in frame.columns
+    )
+
+
+def _if_usable(column: str) -> pl.Expr:
+    return pl.when(pl.col("fault").is_null()).then(column).alias(column)
 
 
 def _query(url: str, statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
@@ -104,9 +182,10 @@ def _query(url: str, statement: str, values: list[Any]) -> list[tuple[Any, ...]]
     if url.startswith(POSTGRES):
         import psycopg
 
+        by_name = {f"value_{number}": value for number, value in enumerate(values)}
         try:
             with psycopg.connect(url) as server:
-                return server.execute(statement.format(*["%s"] * len(values)), values).fetchall()
+                return server.execute(statement.format(*(f"%({name})s" for name in by_name)), by_name).fetchall()
         except psycopg.Error as error:
             raise DataError(
                 f"{named(url)}: cannot be read ({type(error).__name__}); is it a migrated store?"

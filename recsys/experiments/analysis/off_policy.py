@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from scipy.stats import norm
 
 from recsys.errors import DataError
+from recsys.experiments.online.config import Explore
+from recsys.experiments.online.exploration import EXPLORE
 
 Floats = npt.NDArray[np.float64]
 MIN_EFFECTIVE = 100.0
@@ -107,3 +110,32 @@ def _clustered_error(influence: Floats, unit: npt.NDArray[np.int64]) -> float:
     sums = np.bincount(np.unique(unit, return_inverse=True)[1], influence)
     n = len(sums)
     return float(np.sqrt((sums**2).sum() * n / max(n - 1, 1))) / len(influence)
+
+
+def explored_places(exposures: pl.DataFrame, clicks: pl.DataFrame, settings: Explore) -> pl.DataFrame:
+    """One row a place that could have held another item, of answers of an exploring arm, as logged.
+
+    exposures as from `log.read`, clicks as from `join.attribute`. Columns: request_id, unit, item_id, propensity,
+    reward (1: the item was clicked), and the probability of the item under two policies: `own`, the arm's item in every
+    place, and `random`, one of the place's part of the pool.
+    """
+    lists = exposures.filter(pl.col("propensities").list.len() == pl.col("items").list.len())
+    rows = lists.select("request_id", "unit", item_id="items", propensity="propensities", source="sources")
+    rows = rows.with_columns(shown=pl.col("item_id").list.len()).explode("item_id", "propensity", "source")
+    rows = rows.filter(pl.col("propensity") < 1)
+    share = settings.max_share * pl.col("shown") / pl.len().over("request_id", "unit")
+    epsilon = pl.min_horizontal(pl.lit(settings.epsilon), share)
+    keys, drawn = ["request_id", "unit", "item_id"], pl.col("source") == EXPLORE
+    clicked = clicks.select(keys).unique().with_columns(reward=pl.lit(1.0))
+    return (
+        rows.join(clicked, on=keys, how="left")
+        .with_columns(pl.col("reward").fill_null(0.0), own=(~drawn).cast(pl.Float64))
+        .with_columns(random=pl.when(drawn).then(pl.col("propensity") / epsilon).otherwise(0.0))
+        .sort("request_id", "unit", "item_id")
+    )
+
+
+def log_of(places: pl.DataFrame, policy: str) -> Log:
+    """The log for `estimate`; policy: the column of `explored_places` with the new probabilities."""
+    reward, propensity, probability = (places[name].to_numpy() for name in ("reward", "propensity", policy))
+    return Log(reward, propensity, probability, places["unit"].rank("dense").cast(pl.Int64).to_numpy())

@@ -4,20 +4,23 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from recsys.experiments.analysis import guardrails
 from recsys.experiments.analysis.checks import Check
-from recsys.experiments.analysis.effects import Effect, Interval, bootstrap, effects
+from recsys.experiments.analysis.effects import HIGHER_IS_BETTER, Effect, Interval
 from recsys.experiments.online.config import Experiment
 
-HIGHER_IS_BETTER = {"ctr": True, "conversion": True, "revenue": True, "fallback_rate": False, "latency_ms": False}
-MARGIN = 0.02  # a guardrail is broken when it is surely worse by more than this share
+ENOUGH = 0.95  # of a planned size that is an estimate itself; one that experiments.yaml names is exact
+SHIP, STOP, GO_ON, KEEP = "ship", "stop", "go on", "keep the control"
 
 
 @dataclass(frozen=True)
 class Readout:
-    """units: how many in each arm; left_out: units taken for bots; decisions: arm -> (ship, stop or go on; why).
+    """units: how many in each arm; decisions: arm -> (ship, stop, go on or keep the control; why).
 
-    detectable: the relative change of the primary metric that so many units find with the wanted power; bootstrap: arm
-    -> interval of its difference in the primary metric, to hold beside the one by formula.
+    left_out: units in no statistic, by reason; outcomes: events of the units that are counted, by how they joined an
+    answer or why they did not; cleaned: rows taken out of the log before, by reason; detectable: the relative change of
+    the primary metric that so many units find with the intended power; bootstrap: arm -> interval of its difference in
+    the primary metric, to hold beside the one by formula.
     """
 
     name: str
@@ -25,9 +28,12 @@ class Readout:
     units: dict[str, int]
     planned_units: int | None
     detectable: float | None
-    left_out: int
+    left_out: dict[str, int]
+    cleaned: dict[str, int]
     attribution: str
+    outcomes: dict[str, int]
     checks: list[Check]
+    guardrails: list[guardrails.State]
     effects: list[Effect]
     segments: dict[str, list[Effect]]
     bootstrap: dict[str, Interval]
@@ -39,68 +45,66 @@ class Readout:
         return all(check.passed for check in self.checks)
 
 
-def decide(experiment: Experiment, arm: str, found: list[Effect], units: int, planned: int | None) -> tuple[str, str]:
-    """Ship, stop or go on, and why. Before the planned number of units only what holds at every look counts."""
+def decide(
+    experiment: Experiment,
+    arm: str,
+    found: list[Effect],
+    states: list[guardrails.State],
+    units: int,
+    planned: int | None,
+) -> tuple[str, str]:
+    """Ship, stop, go on or keep the control, and why.
+
+    Harm stops at every look, by what holds at every look. Before the planned number of units a gain counts by the same;
+    at the planned number by the interval for one look.
+    """
     mine = {effect.metric: effect for effect in found if effect.arm == arm}
     if experiment.primary not in mine:
-        return "go on", f"{arm!r} has too few units to say anything"
-    for name in experiment.guardrails:
-        if name not in mine:
-            continue
-        guard, better = mine[name], HIGHER_IS_BETTER[name]
-        harm_low = -guard.anytime_high if better else guard.anytime_low
-        if harm_low > MARGIN * abs(guard.control):
-            return "stop", f"guardrail {name} is surely worse: {guard.control:.4g} to {guard.value:.4g}"
+        return GO_ON, f"{experiment.primary} of {arm!r} cannot be compared yet"
+    watched = [state for state in states if state.arm == arm]
+    for state in watched:
+        if state.broken:
+            return STOP, f"a guardrail is broken: {state.says}"
     effect = mine[experiment.primary]
-    complete = planned is not None and units >= planned
-    low, high = (effect.low, effect.high) if complete else (effect.anytime_low, effect.anytime_high)
+    low, high, anytime_low, anytime_high = effect.low, effect.high, effect.anytime_low, effect.anytime_high
     if not HIGHER_IS_BETTER[experiment.primary]:
-        low, high = -high, -low
-    shown = f"{experiment.primary} {effect.control:.4g} to {effect.value:.4g}, interval {low:+.4g} to {high:+.4g}"
+        low, high, anytime_low, anytime_high = -high, -low, -anytime_high, -anytime_low
+    complete = planned is not None and units >= planned * (1 if experiment.planned_units else ENOUGH)
+    shown = f"{experiment.primary} {effect.control:.4g} to {effect.value:.4g}"
+    if anytime_high < 0:
+        return STOP, f"{shown}: worse, by the interval that allows peeking ({anytime_low:+.4g} to {anytime_high:+.4g})"
+    if not complete:
+        low, high = anytime_low, anytime_high
     look = "at the planned size" if complete else "by the interval that allows peeking"
+    shown = f"{shown}, interval {low:+.4g} to {high:+.4g} {look}"
+    unproven = [state.says for state in watched if not state.kept]
+    if low > 0 and not unproven:
+        return SHIP, f"{shown}: better"
     if low > 0:
-        return "ship", f"{shown}: better {look}"
-    if high < 0:
-        return "stop", f"{shown}: worse {look}"
+        return (KEEP if complete else GO_ON), f"{shown}: better, but not shown to keep its margin: {unproven[0]}"
     if complete:
-        return "stop", f"{shown}: no difference was found at the planned size of {planned:,} units; keep the control"
-    wanted = f"{units:,} of {planned:,} units" if planned is not None else f"{units:,} units, none were planned"
-    return "go on", f"{shown}: not decided after {wanted}"
+        what = "worse, though not at every look" if high < 0 else "no difference was found"
+        return KEEP, f"{shown}: {what}; planned were {planned:,} units"
+    of = f"{units:,} of {planned:,} units" if planned is not None else f"{units:,} units, none were planned"
+    return GO_ON, f"{shown}: not decided after {of}"
 
 
-def read(
-    name: str,
+def decisions(
     experiment: Experiment,
     units: pl.DataFrame,
-    all_checks: list[Check],
-    planned_units: int | None,
-    detectable: float | None,
-    left_out: int,
-    attribution: str,
-) -> Readout:
-    """units: as from `join.by_unit`, each in one arm; the rest as in `Readout`."""
-    tightest = planned_units or max(units.height, 1)
-    found = effects(units, experiment, tightest)
-    by_segment = {
-        str(segment): effects(part, experiment, tightest)
-        for (segment,), part in units.drop_nulls("segment").group_by("segment", maintain_order=True)
-    }
-    others = list(experiment.arms)[1:]
-    decisions = {arm: decide(experiment, arm, found, units.height, planned_units) for arm in others}
-    broken = [check.name for check in all_checks if not check.passed]
-    if broken:
-        decisions = dict.fromkeys(decisions, ("stop", f"not to be trusted: {', '.join(broken)}; repair the log first"))
-    return Readout(
-        name=name,
-        primary=experiment.primary,
-        units=dict(units.group_by("arm").len().sort("arm").iter_rows()),
-        planned_units=planned_units,
-        detectable=detectable,
-        left_out=left_out,
-        attribution=attribution,
-        checks=all_checks,
-        effects=found,
-        segments=by_segment,
-        bootstrap=bootstrap(units, experiment),
-        decisions=decisions,
-    )
+    found: list[Effect],
+    states: list[guardrails.State],
+    planned: int | None,
+) -> dict[str, tuple[str, str]]:
+    """The decision on every arm but the control, where the log can be trusted."""
+    arms = list(experiment.arms)[1:]
+    return {arm: decide(experiment, arm, found, states, units.height, planned) for arm in arms}
+
+
+def unless_broken(decided: dict[str, tuple[str, str]], checks: list[Check]) -> dict[str, tuple[str, str]]:
+    """The decisions, or in place of each what has to be done first."""
+    broken = [check for check in checks if not check.passed]
+    named = ", ".join(f"{check.name} {check.found:.4g}, wanted {check.limit}" for check in broken)
+    if any(not check.waits for check in broken):
+        return dict.fromkeys(decided, (STOP, f"not to be trusted: {named}; repair the log first"))
+    return dict.fromkeys(decided, (GO_ON, f"nothing can be said yet: {named}")) if broken else decided

@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 from recsys.experiments.analysis.effects import Effect
+from recsys.experiments.analysis.join import JOINED
 from recsys.experiments.analysis.readout import Readout
 from recsys.output import write_text
 
@@ -22,7 +23,8 @@ td:first-child,th:first-child{text-align:left}.bad{color:#b42318;font-weight:600
 
 def text(readout: Readout) -> str:
     """What the command prints."""
-    lines = [f"experiment {readout.name}: {_units(readout)}", f"attribution: {readout.attribution}", ""]
+    lines = [f"experiment {readout.name}: {_units(readout)}", f"attribution: {readout.attribution}"]
+    lines += [*_population(readout), ""]
     lines += [
         f"  {'ok  ' if check.passed else 'FAIL'} {check.name}: {check.found:.4g} ({check.limit})"
         for check in readout.checks
@@ -46,7 +48,7 @@ def text(readout: Readout) -> str:
 def write(readout: Readout, folder: Path) -> None:
     """`readout.json` and `readout.html`."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "readout.json", json.dumps(asdict(readout), indent=1) + "\n")
+    write_text(folder / "readout.json", json.dumps(asdict(readout), indent=1, allow_nan=False) + "\n")
     write_text(folder / "readout.html", page(readout))
 
 
@@ -64,6 +66,7 @@ def page(readout: Readout) -> str:
     segments = "".join(
         f"<h3>{escape(name)}</h3>{_table(effects)}" for name, effects in readout.segments.items() if effects
     )
+    population = "".join(f"<p>{escape(line)}.</p>" for line in _population(readout))
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(readout.name)}</title>
 <style>{STYLE}</style><h1>Experiment {escape(readout.name)}</h1><p>{escape(_units(readout))}</p>{decisions}
 <h2>Effects against the control</h2>{_table(readout.effects)}
@@ -72,8 +75,8 @@ def page(readout: Readout) -> str:
 p-value called anytime hold however often one looks; the others hold for one look at the planned size.
 Holm corrects for looking at many metrics.</p>
 <p>{escape("; ".join(line.strip() for line in _also(readout)))}.</p><h2>Can the log be trusted?</h2>
-<table><tr><th>check<th>found<th>wanted<th>{checks}</table>
-<p>{escape(readout.attribution)}. {readout.left_out} units left out as machines.</p><h2>Segments</h2>
+<table><tr><th>check<th>value<th>limit<th>{checks}</table>
+<p>{escape(readout.attribution)}.</p>{population}<h2>Segments</h2>
 <p>Looking for a segment that won is a search: take what is found here to the next experiment.</p>{segments}</html>"""
 
 
@@ -113,6 +116,21 @@ def _plot(effects: list[Effect]) -> str:
     return b64encode(buffer.getvalue()).decode()
 
 
+def _population(readout: Readout) -> list[str]:
+    """Who and what is counted, and what is not."""
+    joined = {how: count for how, count in readout.outcomes.items() if how in JOINED}
+    others = {how: count for how, count in readout.outcomes.items() if how not in JOINED}
+    lines = [
+        f"events joined: {_counts(joined)}; not joined: {_counts(others)}",
+        f"units in no statistic: {_counts(readout.left_out)}",
+    ]
+    return lines + ([f"taken out of the log: {_counts(readout.cleaned)}"] if readout.cleaned else [])
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items()) or "none"
+
+
 def _also(readout: Readout) -> list[str]:
     lines = [
         f"  {arm}: the bootstrap over units gives {readout.primary} {low:+.4g} to {high:+.4g}"
@@ -122,7 +140,7 @@ def _also(readout: Readout) -> list[str]:
         lines.append(
             f"  so many units find a change of {readout.detectable:.1%} in {readout.primary}, should there be one"
         )
-    return lines
+    return lines + [f"  guardrail {'BROKEN' if state.broken else 'ok'}: {state.says}" for state in readout.guardrails]
 
 
 def _units(readout: Readout) -> str:

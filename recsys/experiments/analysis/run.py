@@ -7,10 +7,20 @@ import numpy as np
 import polars as pl
 
 from recsys.errors import DataError, ParamsError
-from recsys.experiments.analysis import checks, join, log, planning, readout
+from recsys.experiments.analysis import (
+    checks,
+    effects,
+    guardrails,
+    join,
+    log,
+    off_policy,
+    planning,
+    population,
+    readout,
+)
 from recsys.experiments.analysis.interleaving import Preference, preference
 from recsys.experiments.analysis.join import Rule
-from recsys.experiments.analysis.planning import Plan
+from recsys.experiments.analysis.planning import Plan, Rates
 from recsys.experiments.analysis.readout import Readout
 from recsys.experiments.online import config
 from recsys.experiments.online.config import Experiment
@@ -22,10 +32,10 @@ def find(path: Path, name: str) -> Experiment:
     Raises:
         ParamsError: "experiments.yaml: no experiment 'a'; there are: ..."
     """
-    known = config.load(path)[0].experiments
-    if name not in known:
-        raise ParamsError(f"{path}: no experiment {name!r}; there are: {', '.join(known) or 'none'}")
-    return known[name]
+    all_ = config.load(path)[0].experiments
+    if name not in all_:
+        raise ParamsError(f"{path}: no experiment {name!r}; there are: {', '.join(all_) or 'none'}")
+    return all_[name]
 
 
 def read(name: str, experiment: Experiment, url: str, until: datetime | None = None) -> Readout:
@@ -33,42 +43,164 @@ def read(name: str, experiment: Experiment, url: str, until: datetime | None = N
     return of(name, experiment, log.read(url, name, experiment, until))
 
 
-def of(name: str, experiment: Experiment, found: log.Log) -> Readout:
-    """The readout of a log."""
-    rule, robots = Rule(experiment.attribution_hours), checks.bots(found.exposures)
-    exposures = found.exposures.filter(~found.exposures["unit"].is_in(robots.implode()))
-    attributed = join.attribute(exposures, found.events, rule)
-    units = join.by_unit(exposures, attributed, found.before)
-    found_checks = [
+def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:
+    """The readout of a log. What cannot be read is said in the checks and the decisions, it is no error."""
+    cleaned, removed = raw.cleaned()
+    rule = _rule(experiment)
+    drawn, left_out = population.drawn(cleaned.exposures, experiment)
+    exposures, moved = population.in_one_arm(drawn)
+    outcomes = join.classify(exposures, cleaned.events, rule)
+    units = _units(experiment, exposures, outcomes.filter(pl.col("how").is_in(join.JOINED)), cleaned.before)
+    planned = experiment.planned_units or _planned(units, experiment)
+    found, states, decided = _decided(experiment, units, planned)
+    primary = [effect for effect in found if effect.metric == experiment.primary]
+    all_checks = [
+        checks.enough_units(units, experiment),
         checks.sample_ratio(units, experiment),
-        checks.lost(exposures, found.events, name, experiment),
-        checks.moved(exposures),
-        *checks.instrumentation(exposures, found.events, attributed),
+        checks.lost_alike(cleaned.exposures, cleaned.events, name, experiment),
+        checks.moved(drawn),
+        *checks.instrumentation(outcomes),
+        checks.no_amounts(removed["amounts that are no numbers"]),
+        checks.comparable(
+            experiment.primary, len(primary), len(decided), float(units[effects.COUNTED[experiment.primary]].sum())
+        ),
     ]
-    once = units.filter(units["unit"].is_unique())
-    try:
-        planned: int | None = planning.plan(once, experiment, units_per_day=1).units
-        detectable: float | None = planning.detectable(once, experiment, once.height)
-    except DataError:
-        planned = detectable = None
-    return readout.read(name, experiment, once, found_checks, planned, detectable, len(robots), str(rule))
+    if doubtful := outcomes.filter(pl.col("how").is_in(join.DOUBTFUL)).height:
+        counted = pl.col("how").is_in((*join.JOINED, *join.DOUBTFUL))
+        more = _units(experiment, exposures, outcomes.filter(counted), cleaned.before)
+        with_them = _decided(experiment, more, planned)[2]
+        all_checks.append(checks.same_decisions(doubtful, _words(with_them), _words(decided)))
+    size = planned or max(units.height, 1)
+    return Readout(
+        name=name,
+        primary=experiment.primary,
+        units=dict(units.group_by("arm").len().sort("arm").iter_rows()),
+        planned_units=planned,
+        detectable=_detectable(units, experiment),
+        left_out=left_out | moved,
+        cleaned={reason: count for reason, count in removed.items() if count},
+        attribution=str(rule),
+        outcomes=dict(outcomes.group_by("how").len().sort("len", "how", descending=True).iter_rows()),
+        checks=all_checks,
+        guardrails=states,
+        effects=found,
+        segments={
+            str(segment): effects.effects(part, experiment, size)
+            for (segment,), part in units.drop_nulls("segment").group_by("segment", maintain_order=True)
+        },
+        bootstrap=effects.bootstrap(units, experiment) if len(primary) == len(decided) else {},
+        decisions=readout.unless_broken(decided, all_checks),
+    )
 
 
-def preferences(experiment: Experiment, found: log.Log) -> dict[str, Preference]:
+def preferences(experiment: Experiment, raw: log.Log) -> dict[str, Preference]:
     """Every arm that interleaves -> whose picks were clicked: its variant's (a) or that of `interleave` (b)."""
-    clicks = join.attribute(found.exposures, found.events, Rule(experiment.attribution_hours)).filter(event="click")
-    picks = found.exposures.filter(pl.col("teams").list.len() > 0).select("request_id", "unit", "arm", "items", "teams")
+    exposures, events = _people(raw, experiment)
+    clicks = join.attribute(exposures, events, _rule(experiment)).filter(event="click")
+    picks = exposures.filter(pl.col("teams").list.len() > 0).select("request_id", "unit", "arm", "items", "teams")
     picks = picks.explode("items", "teams").rename({"items": "item_id", "teams": "team"})
-    clicked = clicks.select("request_id", "item_id").unique().join(picks, on=["request_id", "item_id"])
+    keys = ["request_id", "unit", "item_id"]
+    clicked = clicks.select(keys).unique().join(picks, on=keys)
     arms = [name for name, arm in experiment.arms.items() if arm.interleave is not None]
     return {name: preference(clicked.filter(arm=name).select("unit", "team"), experiment.alpha) for name in arms}
 
 
-def plan(name: str, experiment: Experiment, url: str) -> Plan:
-    """How many units and days, from what was logged under this name so far."""
-    found = log.read(url, name, experiment)
-    units = join.by_unit(
-        found.exposures, join.attribute(found.exposures, found.events, Rule(experiment.attribution_hours))
-    )
-    days = found.exposures["timestamp"].dt.epoch("s").to_numpy() / 86_400
-    return planning.plan(units, experiment, units.height / max(float(np.ptp(days)), 1 / 24))
+def plan(name: str, experiment: Experiment, url: str, rates: Rates | None = None) -> Plan:
+    """How many units and days: from given rates, else from what was logged under this name, else from the history.
+
+    Raises:
+        DataError: "metric 'revenue': the log has no such events yet, ..."
+    """
+    if rates is not None:
+        return planning.from_rates(experiment, rates)
+    try:
+        own = _history(log.read(url, name, experiment), experiment)
+        return planning.plan(*own, source="the log of the experiment")
+    except DataError:
+        past = log.read_history(url, name, experiment)
+        source = f"{past.exposures.height:,} answers of the last {log.HISTORY_DAYS} days"
+        if past.exposures.is_empty() and experiment.primary in ("conversion", "revenue"):
+            past, source = _first_visits(past), f"{past.events.height:,} events of the last {log.HISTORY_DAYS} days"
+        return planning.plan(*_history(past, experiment), source=source)
+
+
+def _first_visits(past: log.Log) -> log.Log:
+    """Events without any answer, as if each unit had been shown, when it came first, all items it ever touched."""
+    visits = past.events.drop_nulls("unit").group_by("unit", maintain_order=True)
+    answers = visits.agg(timestamp=pl.col("timestamp").min(), items=pl.col("item_id").unique())
+    answers = answers.with_columns(request_id="unit", segment=pl.lit(None, pl.String), fallback=pl.lit(False))
+    return log.Log(answers.with_columns(latency_ms=pl.lit(0.0)), past.events, past.before)
+
+
+def _history(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, Experiment, float]:
+    """Units of whatever arm, and how many of them a day."""
+    cleaned, _ = raw.cleaned()
+    exposures = population.without_machines(cleaned.exposures)[0].with_columns(arm=pl.lit(experiment.control))
+    units = _units(experiment, exposures, join.attribute(exposures, cleaned.events, _rule(experiment)), cleaned.before)
+    days = exposures["timestamp"].dt.epoch("s").to_numpy() / 86_400
+    return units, experiment, units.height / max(float(np.ptp(days)) if len(days) else 0.0, 1 / 24)
+
+
+def explored(name: str, experiment: Experiment, raw: log.Log) -> dict[str, pl.DataFrame]:
+    """Every arm that explores -> its places that could have held another item; see `off_policy.explored_places`.
+
+    Raises:
+        DataError: "experiment 'home' has no arm that explores; ..."
+    """
+    exploring = {arm: it.explore for arm, it in experiment.arms.items() if it.explore is not None}
+    if not exploring:
+        raise DataError(
+            f"experiment {name!r} has no arm that explores: what was never shown by chance cannot be judged; "
+            "give an arm explore: {epsilon: 0.1, places: 2}"
+        )
+    exposures, events = _people(raw, experiment)
+    clicks = join.attribute(exposures, events, _rule(experiment)).filter(event="click")
+    return {
+        arm: off_policy.explored_places(exposures.filter(arm=arm), clicks, settings)
+        for arm, settings in exploring.items()
+    }
+
+
+def _people(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The answers of the units that count, and all events."""
+    cleaned, _ = raw.cleaned()
+    return population.in_one_arm(population.drawn(cleaned.exposures, experiment)[0])[0], cleaned.events
+
+
+def _rule(experiment: Experiment) -> Rule:
+    return Rule(experiment.attribution_hours, experiment.clock_skew_seconds)
+
+
+def _units(
+    experiment: Experiment, exposures: pl.DataFrame, attributed: pl.DataFrame, before: pl.DataFrame
+) -> pl.DataFrame:
+    latency = experiment.guardrails.get("latency_ms")
+    budget = latency.budget if latency is not None else None
+    return join.by_unit(exposures, attributed, before, float("inf") if budget is None else budget)
+
+
+def _decided(
+    experiment: Experiment, units: pl.DataFrame, planned: int | None
+) -> tuple[list[effects.Effect], list[guardrails.State], dict[str, tuple[str, str]]]:
+    size = planned or max(units.height, 1)
+    found = effects.effects(units, experiment, size)
+    states = guardrails.states(units, experiment, found, size)
+    return found, states, readout.decisions(experiment, units, found, states, planned)
+
+
+def _words(decided: dict[str, tuple[str, str]]) -> dict[str, str]:
+    return {arm: what for arm, (what, _) in decided.items()}
+
+
+def _planned(units: pl.DataFrame, experiment: Experiment) -> int | None:
+    try:
+        return planning.plan(units, experiment, units_per_day=1).units
+    except DataError:
+        return None
+
+
+def _detectable(units: pl.DataFrame, experiment: Experiment) -> float | None:
+    try:
+        return planning.detectable(units, experiment, units.height)
+    except DataError:
+        return None

@@ -82,12 +82,39 @@ class Namespace(Section):
         return self
 
 
+class Guardrail(Section):
+    """What stops an arm, however good its primary metric is: a budget of its own, or a distance from the control.
+
+    budget: for `fallback_rate` the largest share of answers; for `latency_ms` the milliseconds that 99 of 100 answers
+    keep, such as the deadline of the API. margin: for any metric, how much worse than the control it may be, as a share
+    of the control's value (a non-inferiority margin).
+    """
+
+    budget: float | None = Field(None, ge=0)
+    margin: float | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.budget is None) == (self.margin is None):
+            raise ValueError("a guardrail has a budget or a margin, one of both")
+        return self
+
+
+MARGIN = Guardrail(margin=0.02)
+GUARDRAILS: dict[Metric, Guardrail] = {
+    "fallback_rate": Guardrail(budget=0.05),
+    "latency_ms": Guardrail(budget=100),  # the default of RECSYS_DEADLINE_MS
+}
+
+
 class Experiment(Section):
     """One experiment. The first arm is the control.
 
     seed: what the buckets are drawn from, by default the name; coverage: the share of the units that take part, which
     can be raised without moving anybody; forced: unit -> arm, for testing; enabled false is the kill switch: everybody
-    gets the default variant at once.
+    gets the default variant at once; planned_units: the number that `recsys experiment plan` gave, all arms together;
+    clock_skew_seconds: how wrong a client's clock may be, where an event has no better time; a list of guardrails gives
+    each its default.
     """
 
     unit: Unit = "user"
@@ -101,11 +128,26 @@ class Experiment(Section):
     end: AwareDatetime | None = None
     enabled: bool = True
     primary: Metric = "ctr"
-    guardrails: tuple[Metric, ...] = ("fallback_rate", "latency_ms")
+    guardrails: dict[Metric, Guardrail] = GUARDRAILS
     attribution_hours: float = Field(24, gt=0)
+    clock_skew_seconds: float = Field(10, ge=0, le=3600)
+    planned_units: int | None = Field(None, ge=4)
     alpha: float = Field(0.05, gt=0, lt=0.5)
     power: float = Field(0.8, gt=0.5, lt=1)
     minimum_effect: float = Field(0.05, gt=0, description="relative effect worth finding, 0.05 is 5 %")
+
+    @field_validator("guardrails", mode="before")
+    @classmethod
+    def _defaults_for_names(cls, given: object) -> object:
+        return {name: GUARDRAILS.get(name, MARGIN) for name in given} if isinstance(given, list | tuple) else given
+
+    @field_validator("guardrails")
+    @classmethod
+    def _budgets_have_a_meaning(cls, given: dict[Metric, Guardrail]) -> dict[Metric, Guardrail]:
+        for name, guardrail in given.items():
+            if guardrail.budget is not None and name not in GUARDRAILS:
+                raise ValueError(f"{name} has no budget, give it a margin; budgets are for: {', '.join(GUARDRAILS)}")
+        return given
 
     @property
     def control(self) -> str:

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import polars as pl
 import pytest
 
 from recsys.experiments.analysis import checks, join
+from recsys.experiments.analysis.log import Log
 from recsys.experiments.online.assignment import arm_of, bucket
 from recsys.experiments.online.config import Experiment
 
@@ -33,19 +35,31 @@ def test_attribution() -> None:
         ("4", "v", "click", "y", None, START + timedelta(minutes=5), None),  # was never shown to v
         ("5", "v", "click", "x", None, START + timedelta(hours=30), None),  # too late
         ("6", "u", "click", "y", None, START + timedelta(minutes=5), "r9"),  # an unknown answer: by window
+        ("7", "u", "click", "z", None, START + timedelta(minutes=5), "r9"),  # an unknown answer, and no other showed it
         ("3", "u", "purchase", "x", 9.5, START + timedelta(hours=2), None),  # sent twice
     ]
     columns = ["event_id", "unit", "event", "item_id", "value", "timestamp", "request_id"]
     events = pl.DataFrame(rows, schema=columns, orient="row")
-    found = join.attribute(exposures, events, join.Rule(24))
+    raw = Log(exposures, events, events.clear()).cleaned()[0]
+    found = join.attribute(exposures, raw.events, join.Rule(24))
     assert dict(found.select("event_id", "request_id").iter_rows()) == {"1": "r1", "2": "r1", "3": "r2", "6": "r1"}
     units = join.by_unit(exposures, found)
     first = units.row(0, named=True)
     assert (first["unit"], first["requests"], first["slots"], first["clicks"]) == ("u", 2, 3, 2)
     assert (first["purchases"], first["revenue"], first["converted"], first["fallbacks"]) == (1, 9.5, 1, 1)
     assert units.row(1, named=True)["clicks"] == 0
-    named = {check.name: check for check in checks.instrumentation(exposures, events, found)}
-    assert named["clicks on a request never answered"].found == pytest.approx(1 / 3, abs=1e-5)
+    why = join.classify(exposures, raw.events, join.Rule(24))
+    assert dict(why.select("event_id", "how").iter_rows()) == {
+        "1": join.BY_REQUEST,
+        "2": join.BY_REQUEST,
+        "3": join.BY_WINDOW,
+        "4": join.NOT_SHOWN,
+        "5": join.NOT_SHOWN,
+        "6": join.BY_WINDOW,
+        "7": join.LOST,
+    }
+    named = {check.name: check for check in checks.instrumentation(why)}
+    assert named["clicks on a request never answered"].found == pytest.approx(1 / 4)
     assert not named["clicks on a request never answered"].passed
 
 
@@ -59,5 +73,20 @@ def test_answers_lost_in_one_arm_are_noticed() -> None:
     def clicks(of: list[str]) -> pl.DataFrame:
         return pl.DataFrame({"event": "click", "unit": of, "request_id": [f"r{at}" for at in range(len(of))]})
 
-    assert checks.lost(logged, clicks(units), "e", experiment).passed
-    assert not checks.lost(logged, clicks(mine), "e", experiment).passed
+    assert checks.lost_alike(logged, clicks(units), "e", experiment).passed
+    assert not checks.lost_alike(logged, clicks(mine), "e", experiment).passed
+
+
+def test_an_arm_that_is_clicked_more_is_not_accused_of_losing_more() -> None:
+    """1 % of all answers are lost; b is clicked three times as often, on lost answers as on the others."""
+    experiment = Experiment.model_validate({"arms": HALVES})
+    chance = np.random.default_rng(1)
+    rows = []
+    for unit in (f"unit-{number}" for number in range(40_000)):
+        in_b = arm_of(experiment, bucket("e", unit)) == "b"
+        if chance.random() < (0.6 if in_b else 0.2):
+            rows.append((unit, "click", f"lost-{unit}" if chance.random() < 0.01 else "there"))
+    events = pl.DataFrame(rows, schema=["unit", "event", "request_id"], orient="row")
+    found = checks.lost_alike(pl.DataFrame({"request_id": ["there"]}), events, "e", experiment)
+    assert found.passed
+    assert found.found > 0.05

@@ -3,24 +3,33 @@
 import json
 from pathlib import Path
 
-from recsys.experiments.analysis import checks, readout, report
+from recsys.experiments.analysis import report, run
 from recsys.experiments.analysis.readout import Readout
-from tests.experiments.analysis.test_statistics import EXPERIMENT, shop
+from tests.support.experiment_logs import answers, clickers, event, experiment, log_of
 
 
 def made(passed: bool = True) -> Readout:
-    check = checks.Check("sample ratio (p-value)", 0.4 if passed else 0.0, ">= 0.0005", passed)
-    return readout.read("home", EXPERIMENT, shop(6000, 3, uplift=0.3), [check], 5000, 0.05, 2, "by request")
+    """b has half as many clicks again as a; where the log is broken, three in four of the units are in b."""
+    more = set(clickers(6000, 0.15, 4))
+    rows = [event(u) for u in clickers(6000, 0.3)] + [event(u, item_id="i2") for u in more if u % 2]
+    rows += [event(u, "purchase", 20.0 + u % 3, 90.0) for u in clickers(6000, 0.1, 5)]
+    shown = answers(6000, arm_of=lambda u: "b" if u % 2 or (not passed and u % 4) else "a")
+    return run.of("home", experiment(planned_units=5000, forced={"u1": "a", "u2": "b"}), log_of(shown, rows))
 
 
 def test_the_text_says_what_to_do_and_why() -> None:
     text = report.text(made())
-    assert "experiment home: 6,000 units of 5,000 planned" in text
+    assert "experiment home: 5,998 units of 5,000 planned" in text
     assert "b: SHIP. ctr" in text
+    assert "events joined: 2," in text
+    assert "by request id; not joined: none" in text
+    assert "units in no statistic: 2 put into an arm by hand" in text
+    assert "guardrail ok: latency_ms of b: 0.00% answers over 100 ms" in text
     assert "the bootstrap over units gives ctr" in text
     assert "should there be one" in text
     failed = report.text(made(passed=False))
     assert "FAIL sample ratio" in failed
+    assert "by request id; not joined" in report.page(made())
     assert "b: STOP. not to be trusted: sample ratio" in failed
 
 

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from recsys.bundle import releases
 from recsys.errors import ParamsError
 from recsys.experiments.analysis import log, run
+from recsys.experiments.online.assignment import arm_of, bucket
 from recsys.experiments.online.config import Experiment
 from serving.app import create_app
 from serving.engine.arms import ArmAssigner, ExperimentsFile, HashBucketProvider
@@ -95,8 +96,10 @@ def test_an_exploring_arm_says_how_likely_each_item_was(folder: Path) -> None:
 
 def test_an_interleaved_list_says_whose_pick_each_item_is_and_clicks_decide(folder: Path) -> None:
     arms = {"control": HALVES["control"], "both": {"variant": "als", "weight": 0.5, "interleave": "popular"}}
-    users = {f"user-{number}": "both" for number in range(40)}
-    write(folder, home={"arms": arms, "forced": users})
+    experiment = Experiment.model_validate({"arms": arms})
+    drawn = [f"user-{number}" for number in range(80)]
+    users = [user for user in drawn if arm_of(experiment, bucket("home", user)) == "both"]
+    write(folder, home={"arms": arms})
     with app(folder) as client:
         until_ready(client)
         for user in users:
@@ -108,9 +111,9 @@ def test_an_interleaved_list_says_whose_pick_each_item_is_and_clicks_decide(fold
             picked = next(item["item_id"] for item in answer["items"] if item["team"] == "b")
             click = {"event_id": user, "user_id": user, "item_id": picked, "event": "click"}
             assert client.post("/v1/events", json={**click, "request_id": answer["request_id"]}).status_code == 200
-    experiment = Experiment.model_validate({"arms": arms, "forced": users})
     found = run.preferences(experiment, log.read(f"sqlite:///{folder}/store.sqlite", "home", experiment))
-    assert (found["both"].score, found["both"].units) == (1.0, 40)
+    assert (found["both"].score, found["both"].units) == (1.0, len(users))
+    assert len(users) > 25
 
 
 @pytest.mark.parametrize(

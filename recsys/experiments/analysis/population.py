@@ -1,0 +1,38 @@
+"""Who is counted: the units that were drawn into one arm of the experiment, and behave like people."""
+
+import polars as pl
+
+from recsys.experiments.online.config import Experiment
+
+BY_HAND = "put into an arm by hand"
+UNKNOWN_ARM = "in an arm that the experiment does not have"
+MACHINES = "taken for machines"
+SEVERAL_ARMS = "in several arms"
+BOT_REQUESTS_PER_DAY = 500
+
+
+def drawn(exposures: pl.DataFrame, experiment: Experiment) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The answers of units that chance put into an arm and that are no machines; and how many others, by the reason."""
+    by_hand = exposures.filter(pl.col("forced").fill_null(False) | pl.col("unit").is_in(list(experiment.forced)))
+    rest, left_out = _without(exposures, by_hand, BY_HAND)
+    unknown = rest.filter(~pl.col("arm").is_in(list(experiment.arms)).fill_null(False))
+    rest, more = _without(rest, unknown, UNKNOWN_ARM)
+    people, machines = without_machines(rest)
+    return people, left_out | more | machines
+
+
+def without_machines(exposures: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The answers of units that on no day asked more often than a person would; and how many others."""
+    per_day = exposures.group_by("unit", pl.col("timestamp").dt.date().alias("day")).len()
+    return _without(exposures, per_day.filter(pl.col("len") > BOT_REQUESTS_PER_DAY), MACHINES)
+
+
+def in_one_arm(exposures: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The answers of the units that were always in the same arm; and how many others."""
+    moved = exposures.filter(pl.col("arm").n_unique().over("unit") > 1)
+    return _without(exposures, moved, SEVERAL_ARMS)
+
+
+def _without(exposures: pl.DataFrame, others: pl.DataFrame, reason: str) -> tuple[pl.DataFrame, dict[str, int]]:
+    count = others["unit"].n_unique()
+    return exposures.join(others, on="unit", how="anti"), {reason: count} if count else {}
