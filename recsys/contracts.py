@@ -102,7 +102,7 @@ class Slot:
 
 
 class Source(Protocol):
-    """Proposes candidates. Has nothing to say? Then it returns NO_CANDIDATES; constant scores would only add noise."""
+    """Proposes candidates. A source that knows nothing about a query returns NO_CANDIDATES, not constant scores."""
 
     def propose(self, query: Query, n: int) -> Candidates: ...
 

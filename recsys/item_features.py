@@ -116,7 +116,7 @@ class Features:
 
     @classmethod
     def load(cls, settings: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> "Features":
-        """From what `settings` and `arrays` gave."""
+        """Build the features again from the values that `settings` and `arrays` returned."""
         return cls(
             words=settings["words"],
             categories=settings["categories"],

@@ -44,7 +44,7 @@ class Segment:
     question: QueryMode = PLAIN
 
     def counted(self, sample: Sample) -> BoolArray:
-        """(n_users,) bool: who counts and has something to find."""
+        """(n_users,) bool, True for users of the segment with at least one target in it."""
         counted: BoolArray = self.users & (sample.targets.keep(self.targets).lengths > 0)
         return counted
 
@@ -76,10 +76,10 @@ def dormant(sample: Sample, dormant_days: float) -> Segment:
 
 
 def new_user(sample: Sample, known_items: int, least: int) -> Segment:
-    """Users with `least` liked items or more, taken to be new: only the last `known_items` of them are told.
+    """Users with at least `least` liked items, treated as new: the model sees only their last `known_items` items.
 
-    Who counts and what there is to find does not depend on `known_items`, so that figures can be compared. The last
-    ones, because a new user's few events are recent: the first ones would measure how well old news is forgotten.
+    Users and targets do not depend on `known_items`, so that figures for different values can be compared. The last
+    items are used, because the few events of a really new user are recent.
     """
     name, meaning = f"{NEW_USER}{known_items}", f"{least} liked items or more, but only the last {known_items} are told"
     return _of_users(sample, name, meaning, sample.liked >= least, QueryMode(known_items=known_items))

@@ -20,7 +20,7 @@ LAST_RESORT = "static"
 
 
 class Fallback:
-    """Fills up an answer, under the same rules as all else."""
+    """Fills up an answer that is too short, with items the request allows: first popular ones, then a static list."""
 
     def __init__(self, bundle: Bundle, eligibility: Eligibility, breakers: CircuitBreakers) -> None:
         self._eligibility = eligibility

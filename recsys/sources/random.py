@@ -14,7 +14,7 @@ class Config(Section):
 
 
 class Random:
-    """The same user and seed get the same items."""
+    """Proposes items drawn at random. The same user and seed get the same items."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._n_items = len(bundle.catalogue)

@@ -13,7 +13,7 @@ MAX_LABEL_LENGTH = 64
 
 
 def _without(fault_of: Callable[[Any], str | None]) -> AfterValidator:
-    """Refuse a value with what the table of limits says is wrong with it."""
+    """Make a validator that refuses a value in which `fault_of` finds a fault; the message is from `limits.SAYS`."""
 
     def check(value: Any) -> Any:
         if fault := fault_of(value):

@@ -84,7 +84,7 @@ class HashBucketProvider(AbstractProvider):
 
 
 class ExposureHook(Hook):
-    """After a flag was asked for: notes the arm, which the service writes with the items that were shown."""
+    """Remembers the arm of the last evaluated flag; the service logs it as an exposure with the items shown."""
 
     def __init__(self) -> None:
         self.noted: tuple[str, str, bool] | None = None

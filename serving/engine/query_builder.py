@@ -136,15 +136,15 @@ class QueryBuilder:
 
 
 def weights(bundle: Bundle) -> dict[str, float]:
-    """What events weigh: as in the data set, and by default for the usual ones that it does not have."""
+    """The weight of each event type: the data set's own, or the default for a type that the data set lacks."""
     return {**DEFAULT_WEIGHTS, **bundle.manifest.event_weights}
 
 
 def clock(bundle: Bundle, history: History) -> float:
     """The moment a query is asked at, UTC seconds: the end of the data, or the user's last event if that is later.
 
-    Not the wall clock: it would let a taste fade by the age of the bundle, and what was measured would not be what is
-    served. A user's own events are what moves time on.
+    The wall clock is not used: a user's history would lose weight as the bundle ages, which the offline evaluation
+    does not measure.
     """
     until = bundle.manifest.trained_until.timestamp()
     return max(until, float(history.times[-1])) if len(history.rows) else until

@@ -40,7 +40,7 @@ class BodyLimit:
             await self.app(scope, _replay(read, receive), send)
 
     async def _read(self, receive: Receive) -> list[Message] | None:
-        """The messages of the whole body, or None when it is too large."""
+        """Read the whole body and return its ASGI messages, or None when it is larger than the limit."""
         messages, size = [], 0
         while True:
             message = await receive()

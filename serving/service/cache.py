@@ -91,7 +91,7 @@ class Cache(Generic[M]):
         return await self._backend.delete(f"{PREFIX}:{_digest(owner)}:")
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Wait for pending writes, then close the connections to the cache backend."""
         await asyncio.gather(*self._writing)
         await self._backend.close()
 

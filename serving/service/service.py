@@ -35,11 +35,11 @@ class Service:
         self._answers = AnswerCache(settings, background)
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections to the cache of answers."""
         await self._answers.close()
 
     def engine(self) -> Engine:
-        """What is served now. A request asks once and keeps it, so that no answer mixes two bundles.
+        """The engine of the bundle that is loaded now. A request gets it once, so that no answer mixes two bundles.
 
         Raises:
             ApiError: 503 "no bundle is loaded yet; /readyz says why"

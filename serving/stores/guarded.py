@@ -1,9 +1,9 @@
-"""A store that is never waited for long: a limit of time for every read, and a breaker for reading and for writing.
+"""Wraps a store so that it cannot hold up the service: every read has a timeout, reads and writes a circuit breaker.
 
-A read that hangs is abandoned: its end is not waited for. A write has its own limits, see `serving/stores/job.py`.
+A read that exceeds its timeout is abandoned. A write has its own limits, see `serving/stores/job.py`.
 
 While the store is down, answers are made without it at once, and events are refused at once with 503: nothing queues up
-behind it. Followers of the store ask several times a second, so it is mostly they who notice that it is back.
+behind it. Background tasks poll the store for changes, so mostly they notice first that it is back.
 """
 
 from collections.abc import Callable, Coroutine, Sequence

@@ -145,7 +145,7 @@ class SqliteStore:
             busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
         if busy:
             raise StoreError(
-                f"{self._path}: deleted, but others still read the log that holds the rows; repeat the call"
+                f"{self._path}: deleted, but the WAL file still holds the rows, a reader is using it; repeat the call"
             )
 
 

@@ -61,7 +61,7 @@ def _names(name: str, cells: Cells, mapped: set[str]) -> list[str]:
         named = (cell or "").strip() or str(number)
         if named in names and named in mapped:
             raise DataError(
-                f"{name}: two columns are named {named!r}: rename one, or set header: false and map numbers"
+                f"{name}: two columns are named {named!r}: rename one, or set header: false and map column numbers"
             )
         while named in names:
             named += f" ({number})"

@@ -105,10 +105,11 @@ class Splitter:
 def records(
     lines: Iterator[str], splitter: Splitter, first: int, header: Cells | None, typed: list[int]
 ) -> Iterator[Record]:
-    """Every line belongs to one record. lines: with their ends; first: the number of the first one.
+    """Split lines into records; every line belongs to exactly one.
 
-    header: the names, or without them any row, which says how many cells there are; typed: places of cells that hold
-    times or numbers. They show when an open quote ran over rows: a line inside of it would make a row by itself.
+    lines: with their line ends; first: the number of the first line; header: the column names, or any row of a file
+    without them, to tell the number of cells; typed: positions of the cells that hold times or numbers. They help to
+    find a quote that was never closed: the lines it swallowed would be valid rows by themselves.
     """
     pending, number = _Pending(lines), first
     width = len(header or [])

@@ -71,7 +71,7 @@ def arm_of(experiment: Experiment, at: float) -> str | None:
 
 
 def to_arm(name: str, experiment: Experiment, arm: str, unit: str, forced: bool = False) -> Assignment:
-    """The assignment of a unit to an arm, whoever chose it: the one place where its probability is worked out."""
+    """Build the assignment of a unit to an arm. Its probability is 1 when the arm is forced, else the arm's weight."""
     return Assignment(name, arm, unit, 1.0 if forced else experiment.arms[arm].weight, forced)
 
 

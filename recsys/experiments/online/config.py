@@ -192,7 +192,7 @@ class Experiments(Section):
         )
         for (layer, _, end, first), (other, start, _, second) in pairwise(taken):
             if layer == other and start < end:
-                raise ValueError(f"{first!r} and {second!r} overlap in layer {layer!r}: give each its own part")
+                raise ValueError(f"{first!r} and {second!r} overlap in layer {layer!r}: change start or end of one")
         return self
 
 
