@@ -25,7 +25,7 @@ COUNTED = {"fallback_rate": "fallbacks", "latency_ms": "slow"}
 class State:
     """How one arm stands to one guardrail. says: the figures and the limit.
 
-    broken: surely, at whatever look; kept: a budget that is not broken, or a margin that this look shows to hold.
+    broken: by the interval that allows peeking; kept: a budget not broken, a margin that this look shows to hold.
     """
 
     arm: str
