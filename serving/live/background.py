@@ -87,7 +87,13 @@ class Background:
     async def _open(self) -> None:
         try:
             store = GuardedStore(await open_store(self._settings.store_url), self._settings.store_ms / 1e3)
-            await self.freshness.refresh(store, self.live)
+            try:
+                await self.freshness.refresh(store, self.live)
+            except StoreError:
+                await store.close()
+                raise
+            except Exception:  # whatever a row holds, it keeps nobody from writing and reading others
+                log.exception("the store was opened, but not all that it says of items can be served")
         except StoreError as error:
             if str(error) != self.reason:
                 log.error("going on without the store: %s", error)

@@ -1,13 +1,26 @@
-"""What every read makes of its rows, once for both databases."""
+"""What every read makes of its rows, once for both databases.
+
+A cell that cannot be used, put there by an older version or another program, costs that cell; without an id or a time
+it costs the row. Either is counted, and stops nothing else.
+"""
 
 import json
 from collections import defaultdict
 from hashlib import blake2b
-from typing import Any
+from math import isfinite
+from typing import Any, TypeGuard
 
+from prometheus_client import Counter
+
+from recsys.field_limits import EARLIEST, LATEST, number_fault
 from serving.stores.protocol import Event, Item
 
 Rows = list[tuple[Any, ...]]
+
+UNUSABLE = Counter(
+    "recsys_store_rows_unusable", "Rows of the store with a cell that cannot be used, as read", ["table"]
+)
+FIRST, LAST = EARLIEST.timestamp(), LATEST.timestamp()
 
 
 def history(rows: Rows) -> tuple[int, list[Event]]:
@@ -16,7 +29,11 @@ def history(rows: Rows) -> tuple[int, list[Event]]:
         return 0, []
     ids = "\0".join([row[0] for row in rows])
     version = int.from_bytes(blake2b(ids.encode(), digest_size=8).digest()) >> 1
-    return version, [Event(*row) for row in reversed(rows)]
+    events = [Event(*row) for row in reversed(rows)]
+    usable = [event for event in events if _is_number(event.timestamp) and event.timestamp <= LAST]
+    if len(usable) < len(events):
+        UNUSABLE.labels("events").inc(len(events) - len(usable))
+    return version, usable
 
 
 def seen(rows: Rows) -> dict[str, bool]:
@@ -30,11 +47,38 @@ def seen(rows: Rows) -> dict[str, bool]:
 def items(rows: Rows, since: int) -> tuple[int, list[Item]]:
     """Rows in the order of their versions."""
     found = []
-    for _, item_id, title, text, categories, price, available, first_seen in rows:
-        names = None if categories is None else tuple(json.loads(categories))
-        there = None if available is None else bool(available)
-        found.append(Item(item_id, title, text, names, price, there, first_seen))
+    for _, item_id, *cells in rows:
+        title, text, categories, price, available, first_seen = cells
+        item = Item(
+            item_id,
+            title if isinstance(title, str) else None,
+            text if isinstance(text, str) else None,
+            _names(categories),
+            price if _is_number(price) and number_fault(price, negative=False) is None else None,
+            None if available is None else bool(available),
+            # a time after all times is no time yet: such an item is not sold
+            min(first_seen, LAST) if _is_number(first_seen) and first_seen >= FIRST else None,
+        )
+        said = (item.title, item.text, item.categories, item.price, item.available, item.first_seen)
+        if (
+            any((one is None) != (cell is None) for one, cell in zip(said, cells, strict=True))
+            or first_seen != said[-1]
+        ):
+            UNUSABLE.labels("items").inc()
+        found.append(item)
     return (rows[-1][0] if rows else since), found
+
+
+def _is_number(cell: Any) -> TypeGuard[float]:
+    return isinstance(cell, int | float) and isfinite(cell)
+
+
+def _names(cell: Any) -> tuple[str, ...] | None:
+    try:
+        names = json.loads(cell) if isinstance(cell, str) else None
+    except ValueError:
+        return None
+    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
 def recent(rows: Rows) -> dict[str, dict[str, int]]:
