@@ -99,38 +99,3 @@ def test_times_are_within_their_range_in_every_zone_and_survive_a_change_of_it(h
     assert datetime.fromtimestamp(last.timestamp(), zone) == last
     assert limits.time_fault(datetime.min.replace(tzinfo=zone)) == "before_1990"
     assert limits.time_fault(datetime.max.replace(tzinfo=zone)) == "after_2100"
-
-
-def test_purchases_below_zero_are_read_as_returns() -> None:
-    events = pl.LazyFrame(
-        {
-            "event": ["purchase", "purchase", "view", "purchase", "return", None, "purchase"],
-            "value": [5.0, -5.0, -5.0, None, 3.0, -1.0, 0.0],
-        }
-    )
-    read = limits.read_returns(events).collect()
-    assert read["event"].to_list() == ["purchase", "return", "view", "purchase", "return", None, "purchase"]
-    assert read["value"].to_list() == [5.0, 5.0, -5.0, None, 3.0, -1.0, 0.0]
-
-
-@given(texts)
-def test_a_normalised_id_is_an_id_and_normalising_it_again_changes_nothing(text: str) -> None:
-    frame = pl.DataFrame({"x": [text]}, {"x": pl.String})
-    normal = frame.select(limits.normal_ids("x"))["x"]
-    assert limits.id_fault(normal[0]) in (None, "empty", "too_long")
-    assert normal.to_frame().select(limits.normal_ids("x"))["x"].to_list() == normal.to_list()
-    if limits.id_fault(text) is None:
-        assert normal[0] == text
-
-
-def test_full_width_forms_are_other_signs_for_the_same_letters() -> None:
-    assert limits.id_fault("ａ１") == "full_width"
-    assert limits.id_fault("アイ日本") is None
-    assert of_column(limits.id_faults("x"), "ａ１", "アイ日本") == ["full_width", None]
-    assert of_column(limits.normal_ids("x"), "ａ１ ！", " a\u00a0b\u200b\n", "e\u0301") == ["a1 !", "a b", "é"]
-
-
-def test_a_list_of_names_has_the_limits_of_names() -> None:
-    lists = [["a"] * 100, ["a"] * 101, ["a", ""], ["a", None], ["a\nb"], ["x" * 256], ["x" * 257], [], None]
-    bad = "contain_bad_name"
-    assert of_column(limits.categories_faults("x"), *lists) == [None, "too_long", bad, bad, bad, None, bad, None, None]

@@ -50,7 +50,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
     parts.mkdir()
     bad_interactions, n_interactions, notes = _check_interactions(raw, params, items["item_id"], parts)
     kept = pl.scan_parquet(sorted(parts.iterdir()))
-    copies = _duplicates(kept)
+    copies = pl.DataFrame(schema=BAD_ROWS) if raw.distinct else _duplicates(kept)
     kept = _without(kept, copies)
     bots = _bots(kept, params.thresholds.max_events_per_user_day)
     kept = _without(kept, bots)

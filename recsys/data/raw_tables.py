@@ -46,7 +46,8 @@ class RawTables:
 
     interactions_file and items_file name where the rows stood, for error messages. `latest` is the last moment an event
     can have happened, UTC; None means the moment at which `prepare` runs. files: the lines of text files, by table.
-    hints: what to do about a reason that ends like this key, for the message that stops a run.
+    hints: what to do about a reason that ends like this key, for the message that stops a run. distinct: rows that look
+    alike are not copies of each other, because the source knows them apart.
     """
 
     interactions: pl.LazyFrame
@@ -56,6 +57,7 @@ class RawTables:
     latest: datetime | None = None
     files: Mapping[str, Sequence[FileLines]] = field(default_factory=dict)
     hints: Mapping[str, str] = field(default_factory=dict)
+    distinct: bool = False
 
 
 class Adapter(Protocol):

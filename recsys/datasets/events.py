@@ -3,13 +3,15 @@
     adapter: {url: null, guests: true, earlier: null}
 
 Every event belongs to the user that identity merges say; guests whom no merge made a user are users of their own,
-`anonymous:<id>`. Forgotten users are left out. Items are what was put, and whatever else occurs in the events. The
-store moves on all the time: `dvc repro --force fetch` takes a new copy. Its tables: `docs/stores.md`.
+`anonymous:<id>`. Forgotten users are left out. Items are what was put, and whatever else occurs in the events. Two
+events are never taken for one: each has an id. A cell of an item that cannot be used is emptied and counted. The store
+moves on all the time: `dvc repro --force fetch` takes a new copy. Its tables: `docs/stores.md`.
 """
 
+import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ import polars as pl
 import psycopg
 from pydantic import BaseModel, ConfigDict
 
-from recsys.data.raw_tables import DERIVED, RawTables
+from recsys.data.raw_tables import DERIVED, NOTES, RawTables
+from recsys.data.validation import LIMITS
 from recsys.errors import DataError, SourceUnreachableError
 from recsys.store_schema import DEFAULT_URL, POSTGRES, SQLITE, URL_VARIABLE, fingerprint, named, select_from
 
@@ -31,7 +34,7 @@ EVENT_COLUMNS = {
 }  # fmt: skip
 EVENTS = f"{select_from('events', *EVENT_COLUMNS)} ORDER BY timestamp, event_id"
 ITEM_COLUMNS = {
-    "item_id": pl.String, "title": pl.String, "text": pl.String, "categories": pl.String, "price": pl.Float64,
+    "item_id": pl.String, "title": pl.String, "text": pl.String, "categories": pl.List(pl.String), "price": pl.Float64,
     "available": pl.Boolean, "first_seen": pl.Float64,
 }  # fmt: skip
 ITEMS = f"{select_from('items', *ITEM_COLUMNS)} ORDER BY item_id"
@@ -42,7 +45,7 @@ Select = Callable[[str], Rows]
 
 
 class Config(BaseModel):
-    """url: of the store; null: the variable RECSYS_URL_VARIABLE (passwords belong there) or sqlite:///store/events.sqlite.
+    """url: of the store; null: the variable RECSYS_STORE_URL (passwords belong there) or sqlite:///store/events.sqlite.
 
     guests: keep visitors without a user_id. earlier: a folder with interactions.parquet and items.parquet from before
     the store, such as a copy of data/tables; its rows come first, and its forgotten users are left out too.
@@ -59,17 +62,17 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
     """Copy events and items as they are at one moment; the seed plays no part.
 
     Raises:
-        SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_URL_VARIABLE to the store of the API"
+        SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_STORE_URL to the store of the API"
         DataError: the store cannot be read; "earlier/items.parquet: no such file ..."
     """
     url = config.url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
     with snapshot(url) as select:
         forgotten = Forgotten(select)
-        items = pl.DataFrame(list(select(ITEMS)), ITEM_COLUMNS, orient="row", strict=False)
+        items = _frame(map(_with_names, select(ITEMS)), {**ITEM_COLUMNS, NOTES: pl.String})
         n_events = 0
         for number, part in enumerate(_parts(select(EVENTS))):
-            late = [forgotten.moment(part[name]) >= part["timestamp"] for name in ("user_id", "anonymous_id")]
-            kept = part.filter(~(late[0].fill_null(False) | late[1].fill_null(False)))
+            who = part["user_id"].fill_null(part["anonymous_id"])  # on a shared device the user, not the cookie
+            kept = part.filter(~(forgotten.moment(who) >= part["timestamp"]).fill_null(False))
             kept.drop("user_id", "anonymous_id").write_parquet(out / PARTS.replace("*", f"{number:03d}"))
             n_events += kept.height
     items.write_parquet(out / PUT)
@@ -99,20 +102,19 @@ def tables(config: Config, raw: Path) -> RawTables:
             timestamp=_time("timestamp"),
         )
     )  # fmt: skip
-    items = pl.scan_parquet(raw / PUT).with_columns(
-        categories=pl.col("categories").str.json_decode(pl.List(pl.String)), first_seen=_time("first_seen")
-    )
+    items = _without_bad_cells(pl.scan_parquet(raw / PUT).with_columns(first_seen=_time("first_seen")))
     if config.earlier is not None:
         earlier = pl.scan_parquet(raw / EARLIER).drop("weight")
         interactions = pl.concat([earlier, interactions], how="diagonal")
         known = pl.scan_parquet(raw / EARLIER_ITEMS)
         both = items.join(known, on="item_id", how="full", coalesce=True, suffix="_earlier")
         later = [name for name in ITEM_COLUMNS if name != "item_id"]
-        items = both.select("item_id", *(pl.coalesce(name, f"{name}_earlier") for name in later))
+        items = both.select("item_id", *(pl.coalesce(name, f"{name}_earlier") for name in later), NOTES)
     seen = interactions.select("item_id").unique().join(items, on="item_id", how="anti")
     seen = seen.with_columns(pl.lit(True).alias(DERIVED))
     items = pl.concat([items, seen], how="diagonal").sort("item_id")
-    return RawTables(interactions, items, interactions_file=raw / PARTS, items_file=raw / PUT)
+    distinct = config.earlier is None  # what was there before may be in the store too
+    return RawTables(interactions, items, interactions_file=raw / PARTS, items_file=raw / PUT, distinct=distinct)
 
 
 class Forgotten:
@@ -132,6 +134,16 @@ class Forgotten:
         return ids.replace_strict(moments, default=None, return_dtype=pl.Float64)
 
 
+def _without_bad_cells(items: pl.LazyFrame) -> pl.LazyFrame:
+    for column in ITEM_COLUMNS:
+        if column != "item_id" and column in LIMITS:
+            note = pl.lit(f"{column} emptied: ") + LIMITS[column]
+            cell = pl.when(note.is_null()).then(pl.col(column))
+            notes = pl.concat_str(NOTES, note, separator="\n", ignore_nulls=True)
+            items = items.with_columns(cell.alias(column), notes.alias(NOTES))
+    return items
+
+
 def _time(name: str) -> pl.Expr:
     return (pl.col(name) * 1e6).round().cast(pl.Int64, strict=False).cast(TIME)
 
@@ -145,10 +157,31 @@ def _table(folder: Path, name: str) -> pl.DataFrame:
 
 def _parts(rows: Rows) -> Iterator[pl.DataFrame]:
     """At least one, so that there is a file."""
-    part = list(islice(rows, PART_ROWS))
-    yield pl.DataFrame(part, EVENT_COLUMNS, orient="row")
-    while part := list(islice(rows, PART_ROWS)):
-        yield pl.DataFrame(part, EVENT_COLUMNS, orient="row")
+    yield _frame(islice(rows, PART_ROWS), EVENT_COLUMNS)
+    while (part := _frame(islice(rows, PART_ROWS), EVENT_COLUMNS)).height:
+        yield part
+
+
+def _frame(rows: Iterable[tuple[Any, ...]], columns: dict[str, Any]) -> pl.DataFrame:
+    """SQLite holds any value in any column: one of another type is null."""
+    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
+    return pl.DataFrame(
+        [
+            pl.Series(name, values, dtype, strict=False)
+            for (name, dtype), values in zip(columns.items(), cells, strict=True)
+        ]
+    )
+
+
+def _with_names(item: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The row with its categories, JSON in the store, as a list, and a note where they cannot be read."""
+    *before, categories, price, available, first_seen = item
+    names = None
+    with suppress(ValueError, TypeError):
+        names = json.loads(categories)
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    note = None if is_list or categories is None else "categories emptied: unreadable"
+    return *before, names if is_list else None, price, available, first_seen, note
 
 
 def _streamed(server: "psycopg.Connection[Any]", statement: str) -> Rows:
@@ -162,7 +195,7 @@ def snapshot(url: str) -> Iterator[Select]:
     """Every select sees the store as it was at the first one.
 
     Raises:
-        SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_URL_VARIABLE to the store of the API"
+        SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_STORE_URL to the store of the API"
         DataError: the store cannot be read.
     """
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,12 +85,65 @@ def test_items_are_what_was_put_and_what_occurs(url: str, tmp_path: Path) -> Non
     assert items["item_id"].to_list() == ["kettle", "teapot", "unsold"]
     assert items.row(0, named=True) == {
         "item_id": "kettle", "title": "Blue kettle", "text": "steel", "categories": ["kitchen", "tea"], "price": 19.5,
-        "available": False, "first_seen": NOON, "derived": None,
+        "available": False, "first_seen": NOON, "notes": "", "derived": None,
     }  # fmt: skip
-    assert items.row(1)[1:] == (*[None] * 6, True)  # only the event names it
-    assert set(items.row(2)[1:]) == {None}
+    assert items.row(1)[1:] == (*[None] * 7, True)  # only the event names it
+    assert set(items.row(2)[1:]) == {None, ""}
     report = prepare(tables, "events", settings(WEIGHTS), tmp_path)
     assert (report.interactions.kept, report.items.kept, report.interactions.rejected) == (2, 3, 0)
+
+
+def test_events_that_look_alike_are_all_kept(url: str, tmp_path: Path) -> None:
+    same = [replace(event(0, "anna"), event_id=f"{at}") for at in range(5)]
+    use(url, lambda store: store.add_events(same))
+    report = prepare(read(url, tmp_path / "raw"), "events", settings(WEIGHTS), tmp_path)
+    assert (report.interactions.kept, report.interactions.rejected) == (5, 0)
+    with_earlier = read(url, tmp_path / "more", earlier=earlier(tmp_path, ["carl"]))
+    assert not with_earlier.distinct, "what was there before may be in the store too"
+
+
+def test_a_purchase_below_zero_is_read_as_the_return_it_was(url: str, tmp_path: Path) -> None:
+    given_back = replace(event(1, "anna"), value=-9.5)
+    use(url, lambda store: store.add_events([event(0, "anna"), given_back]))
+    tables = read(url, tmp_path / "raw")
+    report = prepare(tables, "events", settings({**WEIGHTS, "return": 0.0}), tmp_path)
+    kept = pl.read_parquet(tmp_path / "interactions.parquet").select("event", "value", "weight")
+    assert kept.rows() == [("purchase", 2.5, 5.0), ("return", 9.5, 0.0)]
+    assert report.interactions.notes == {"event read as return": 1}
+
+
+def test_a_cell_that_cannot_be_used_costs_no_training(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/events.sqlite"
+    migrate(url)
+    item = Item("kettle", "Blue kettle", None, ("kitchen",), 19.5, False, NOON.timestamp())
+    use(url, lambda store: store.upsert_items([item]), lambda store: store.add_events([event(0, "anna")]))
+    columns = "event_id, person, user_id, item_id, event, timestamp, received"
+    for number, moment in enumerate(["'yesterday'", "9e999", "253402300800.0", "-1e300"]):
+        execute(url, f"INSERT INTO events ({columns}) VALUES ('x{number}', 'u:zoe', 'zoe', 'cup', 'view', {moment}, 0)")
+    bad = ["'garden', 1, NULL", "'{{}}', 1, NULL", "'[1]', 1, NULL", "NULL, 'cheap', NULL", "NULL, 9e999, 'soon'"]
+    bad += ["NULL, NULL, 253402300800.0"]
+    for number, cells in enumerate(bad):
+        row = f"('p{number}', {number + 2}, x'00ff', NULL, {cells}, 1)"
+        execute(
+            url,
+            f"INSERT INTO items (item_id, version, title, text, categories, price, first_seen, available) VALUES {row}",
+        )
+    report = prepare(read(url, tmp_path / "raw"), "events", settings(WEIGHTS), tmp_path)
+    assert (report.interactions.kept, report.interactions.rejected) == (1, 4)
+    items = pl.read_parquet(tmp_path / "items.parquet")
+    assert items["item_id"].to_list() == ["kettle", *(f"p{number}" for number in range(len(bad)))]
+    assert items["title"][0] == "Blue kettle"
+    assert report.items.notes["categories emptied: unreadable"] == 3
+
+
+def test_on_a_shared_device_only_the_forgotten_person_is_left_out(url: str, tmp_path: Path) -> None:
+    use(
+        url,
+        lambda store: store.merge("tablet", "anna"),
+        lambda store: store.forget("anna"),
+        lambda store: store.add_events([event(0, "ben", "tablet"), event(1, None, "tablet"), event(2, "anna", "x")]),
+    )
+    assert people(read(url, tmp_path / "raw")) == ["ben"]
 
 
 def test_the_forgotten_are_left_out_of_what_is_restored_and_of_what_was_before(url: str, tmp_path: Path) -> None:
