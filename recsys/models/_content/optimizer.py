@@ -1,6 +1,7 @@
 """Adam, in the lines that are needed: `torch.optim` imports the compiler of torch first, longer than a small fit takes.
 
-Its root is `.rsqrt_().reciprocal_()`: torch hands `sqrt` to MKL, which gives other bytes on CPUs of another maker.
+Its root is `.rsqrt_().reciprocal_()`: `torch.sqrt`, which the Adam of torch takes unless it is fused, gives other bytes
+on another CPU. `python -m benchmarks.same_bytes small` measures all of them.
 
 Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
 """
