@@ -17,26 +17,27 @@ from benchmarks import provenance
 MEASURES = ("recsys", "serving", "dvc.yaml", "params.yaml")
 TOP = Path(__file__).parents[1]
 REPEATS = 5
+COMMANDS = {"setup": "make setup", "demo": "make demo", "repro": "dvc repro --quiet", "test": "make test"}
+EQUAL = ("dvc.lock", "bundle/manifest.json")
 
 
-def main() -> None:
-    """Measure and write."""
+def main(commands: dict[str, str], repeats: int, equal: tuple[str, ...]) -> None:
+    """Run the commands in two clones, measure, write; `equal`: files that have to be the same in both."""
     origin = provenance.describe()
     with tempfile.TemporaryDirectory() as folder:
         first, second = clone(Path(folder) / "first"), clone(Path(folder) / "second")
-        timed(first, "make setup")
-        repro = f"PATH={first}/.venv/bin:$PATH dvc repro --quiet"
-        demo = timed(first, "make demo")
+        timed(first, commands["setup"])
+        repro = f"PATH={first}/.venv/bin:$PATH {commands['repro']}"
+        demo = timed(first, commands["demo"])
         timed(second, repro)
-        nothing = [timed(second, repro) for _ in range(REPEATS)]
-        tests = timed(first, "make test")
+        nothing = [timed(second, repro) for _ in range(repeats)]
+        tests = timed(first, commands["test"])
         found = {
             "make_demo_seconds": demo,
             "make_test_seconds": tests,
             "repro_with_nothing_to_do_seconds": nothing,
             "repro_with_nothing_to_do_median": statistics.median(nothing),
-            "same_dvc_lock": same(first / "dvc.lock", second / "dvc.lock"),
-            "same_manifest": same(first / "bundle/manifest.json", second / "bundle/manifest.json"),
+            "same": {name: same(first / name, second / name) for name in equal},
         }
     provenance.write("pipeline", origin, found)
     print(json.dumps(found, indent=1))
@@ -62,4 +63,4 @@ def same(one: Path, other: Path) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    main(COMMANDS, REPEATS, EQUAL)

@@ -26,7 +26,7 @@ ROOT = provenance.TOP
 
 
 def measure(dataset: str) -> dict[str, Any]:
-    """Run the whole pipeline for one data set in a clone of its own."""
+    """The figures of a run of the whole pipeline for one data set in a clone of its own."""
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         _run(Path(folder), "git", "clone", "--quiet", str(ROOT), str(clone))
@@ -34,9 +34,14 @@ def measure(dataset: str) -> dict[str, Any]:
         started = time.perf_counter()
         _run(clone, sys.executable, "-m", "dvc", "repro")
         seconds = round(time.perf_counter() - started, 1)
-        table = pl.read_csv(clone / "metrics" / "intervals.csv")
-        manifest = json.loads((clone / "bundle" / "manifest.json").read_text(encoding="utf-8"))
-        protocol = json.loads((clone / "data" / "split" / "split.json").read_text(encoding="utf-8"))["protocol"]
+        return figures(clone, dataset, seconds)
+
+
+def figures(workspace: Path, dataset: str, seconds: float) -> dict[str, Any]:
+    """What a finished run of `dvc repro` measured."""
+    table = pl.read_csv(workspace / "metrics" / "intervals.csv")
+    manifest = json.loads((workspace / "bundle" / "manifest.json").read_text(encoding="utf-8"))
+    protocol = json.loads((workspace / "data" / "split" / "split.json").read_text(encoding="utf-8"))["protocol"]
     everyone = table.filter(pl.col("segment") == "all", pl.col("baseline") == "popular")
     return {
         "dataset": dataset,

@@ -21,50 +21,53 @@ from benchmarks import provenance
 
 MEASURES = ("recsys/stages", "dvc.yaml", "params.yaml")
 TOP = Path(__file__).parents[1]
-SIZES = {200_000: (6_000, 2_000), 2_000_000: (60_000, 10_000), 20_000_000: (600_000, 50_000)}
+BUILD = TOP / "build/scale"
+SIZES = {200_000: (6_000, 2_000), 2_000_000: (60_000, 10_000), 20_000_000: (600_000, 50_000)}  # users, items
 
 
-def main(sizes: list[int]) -> None:
-    """Measure the sizes and print one line each."""
+def main(sizes: dict[int, tuple[int, int]], stages: list[str] | None = None) -> None:
+    """Measure the sizes, events -> (users, items), and print one line each; all stages, or the named ones."""
     origin, measured = provenance.describe(), {}
-    for events in sizes:
-        measured[events] = measure(events)
+    for events, (users, items) in sizes.items():
+        measured[events] = measure({"events": events, "users": users, "items": items}, stages)
         total = measured[events]["total"]
         print(f"{events:,} events: {total['seconds']:.0f} s, {total['peak_gib']:.2f} GiB", flush=True)
     provenance.write("scale", origin, {"sizes": measured})
 
 
-def measure(events: int) -> dict[str, Any]:
+def measure(size: dict[str, int], only: list[str] | None) -> dict[str, Any]:
     """Seconds and peak memory of every stage, and of all together."""
-    folder = TOP / f"build/scale/{events}"
+    folder = BUILD / str(size["events"])
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run(["git", "clone", "--quiet", TOP, folder], check=True)
     (folder / "dvc.lock").unlink(missing_ok=True)
-    resize(folder / "params.yaml", events)
-    names = subprocess.run(
-        ["dvc", "stage", "list", "--name-only"], cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.split()
+    resize(folder / "params.yaml", size)
+    names = (
+        only
+        or subprocess.run(
+            ["dvc", "stage", "list", "--name-only"], cwd=folder, check=True, capture_output=True, text=True
+        ).stdout.split()
+    )
     stages = {name: run(["dvc", "repro", "--single-item", name], folder, name) for name in names}
     seconds = sum(stage["seconds"] for stage in stages.values())
     peak = max(stage["peak_gib"] for stage in stages.values())
-    users, items = SIZES[events]
-    index = json.loads((folder / "indexes/test/als/index.json").read_text())
+    index = folder / "indexes/test/als/index.json"
+    kind = json.loads(index.read_text()) if index.is_file() else None
     shutil.rmtree(folder)
     return {
-        "users": users,
-        "items": items,
-        "index": index,
+        "users": size["users"],
+        "items": size["items"],
+        "index": kind,
         "stages": stages,
         "total": {"seconds": round(seconds, 1), "peak_gib": peak},
     }
 
 
-def resize(path: Path, events: int) -> None:
+def resize(path: Path, size: dict[str, int]) -> None:
     """Set the size of the shop; all else stays."""
     content = yaml.safe_load(path.read_text())
-    users, items = SIZES[events]
     content["dataset"] = "synthetic"
-    content["datasets"]["synthetic"]["adapter"].update(events=events, users=users, items=items)
+    content["datasets"]["synthetic"]["adapter"].update(size)
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
@@ -73,6 +76,7 @@ def run(command: list[str], folder: Path, name: str) -> dict[str, float]:
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status
     if status:
         raise SystemExit(f"{name} failed in {folder}")
     return {
@@ -83,4 +87,4 @@ def run(command: list[str], folder: Path, name: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main([int(size) for size in sys.argv[1:]] or list(SIZES))
+    main({int(size): SIZES[int(size)] for size in sys.argv[1:]} or SIZES)

@@ -61,14 +61,14 @@ def with_rank(path: Path) -> csr_matrix:
 WAYS: dict[str, Callable[[Path], csr_matrix]] = {"recsys": ours, "pandas": with_pandas, "polars_rank": with_rank}
 
 
-def main(n: int) -> None:
+def main(n: int, turns: int = ROUNDS) -> None:
     """Let the ways take turns and write the results."""
     origin = provenance.describe()
     seconds: dict[str, list[float]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "events.parquet"
         write_events(path, n)
-        for _ in range(ROUNDS):
+        for _ in range(turns):
             matrices = []
             for name, way in WAYS.items():
                 begun = time.perf_counter()

@@ -14,6 +14,7 @@ from benchmarks.story import in_process, phases, shop
 from benchmarks.story.in_process import Clock
 from benchmarks.story.simulate import Days, Simulation
 from recsys.datasets.shop_world import log as shop_log
+from recsys.datasets.shop_world.config import Config
 from recsys.datasets.shop_world.world import world as make_world
 from recsys.experiments.analysis import join, log
 from recsys.experiments.online.config import Experiment
@@ -28,20 +29,21 @@ EXPERIMENT = Experiment.model_validate({"arms": ARMS})
 
 def make_log(days: int = 14, visits: int = 2500) -> dict[str, Any]:
     """A log of exposures and events, written by the API; kept for the other parts."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
     _, releases = shop.build(shop.FULL, FOLDER / "shop", {})
-    return asyncio.run(_fill(releases, days, visits))
+    return asyncio.run(fill(releases, shop.FULL, days, visits))
 
 
-async def _fill(releases: Path, days: int, visits: int) -> dict[str, Any]:
+async def fill(releases: Path, config: Config, days: int, visits: int) -> dict[str, Any]:
+    """The log of so many days, with so many visits each, in a shop whose bundle is released."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
     database = FOLDER / "store.sqlite"
     for old in FOLDER.glob("store.sqlite*"):
         old.unlink()
     store, file = f"sqlite:///{database}", FOLDER / "experiments.yaml"
     file.write_text(json.dumps({"experiments": {"all": {"arms": ARMS}}}))
     subprocess.run([sys.executable, "-m", "serving.stores", "migrate", "--url", store], check=True, cwd=TOP)
-    world = make_world(shop.FULL, shop.SEED)
-    clock = Clock(shop.opening(shop.FULL))
+    world = make_world(config, shop.SEED)
+    clock = Clock(shop.opening(config))
     settings = Settings(releases=releases, store_url=store, experiments=file, deadline_ms=10_000, store_ms=10_000)
     async with in_process.running(settings, clock) as api:
         simulation = Simulation(api, clock, Shoppers(world, shop.SEED), shop_log.items(world, shop.SEED))

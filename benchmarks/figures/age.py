@@ -48,7 +48,8 @@ def module_of(command: str) -> str:
     return match[1]
 
 
-def measured(root: Path, module: str) -> set[Path]:
+@cache
+def measured(root: Path, module: str) -> frozenset[Path]:
     """The files whose change makes the figures of a benchmark stale."""
     package = root.joinpath(*module.split("."), "__main__.py")
     entry = package if package.is_file() else imports.file_of(root, module)
@@ -59,9 +60,8 @@ def measured(root: Path, module: str) -> set[Path]:
     for path in declared:
         starts = path.rglob("*.py") if path.is_dir() else [path]
         files |= {file for start in starts for file in (_closure(root, start) if start.suffix == ".py" else {start})}
-    return {file for file in files if file.relative_to(root).parts[0] in CODE} | {
-        path for path in declared if path.is_file()
-    }
+    code = (file for file in files if file.relative_to(root).parts[0] in CODE)
+    return frozenset([*code, *(path for path in declared if path.is_file())])
 
 
 def _closure(root: Path, entry: Path) -> set[Path]:

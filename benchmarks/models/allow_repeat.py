@@ -19,6 +19,7 @@ import yaml
 from benchmarks import provenance
 from recsys import params
 from recsys.bundle import bundle, from_split
+from recsys.bundle.bundle import Bundle
 from recsys.data import split
 from recsys.evaluation import answers, results, sample, segments
 from recsys.evaluation.intervals import Bootstrap
@@ -53,21 +54,22 @@ def measure(clone: Path) -> tuple[pl.DataFrame, split.Facts]:
     whole, data = params.load(clone / "params.yaml"), split.load(clone / "data/split")
     kept = {"variants": {name: whole.variants[name] for name in VARIANTS}}
     settings = whole.model_copy(update={**kept, "models": {name: whole.models[name] for name in MODELS}})
-    bundle.write(
-        from_split.parts(data, "test", clone / "models/test", clone / "indexes/test", settings),
-        settings,
-        {},
-        clone / "bundle",
-    )
-    loaded = bundle.load(clone / "bundle")
+    parts = from_split.parts(data, "test", clone / "models/test", clone / "indexes/test", settings)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle.write(parts, settings, {}, Path(folder) / "bundle")
+        loaded = bundle.load(Path(folder) / "bundle")
+        return _measured(loaded, data, settings), data.facts
+
+
+def _measured(loaded: Bundle, data: split.Split, settings: params.Params) -> pl.DataFrame:
     asked = sample.draw(data, "test", loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
-    parts = [segments.everyone(asked), segments.warm(asked, settings.evaluate.warm_events)]
+    among = [segments.everyone(asked), segments.warm(asked, settings.evaluate.warm_events)]
     lists = {
-        name: answers.recommend_all(Recommender(loaded, name), data, asked, parts, AT, settings.seed)
+        name: answers.recommend_all(Recommender(loaded, name), data, asked, among, AT, settings.seed)
         for name in VARIANTS
     }
     bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
-    return results.measure(lists, asked, parts, [AT], ["popular"], bootstrap), data.facts
+    return results.measure(lists, asked, among, [AT], ["popular"], bootstrap)
 
 
 def _run(folder: Path, *command: str) -> None:

@@ -26,10 +26,10 @@ from recsys.recommend import explanations
 from recsys.recommend.recommender import Recommender
 
 MEASURES = ("recsys/stages", "dvc.yaml", "params.yaml")
-K, ANSWERS = 10, 300
+K = 10
 
 
-def main(workspace: Path) -> None:
+def main(workspace: Path, answers: int = 300) -> None:
     """Ask the test window again, compare, time."""
     settings, data = params.load(workspace / "params.yaml"), split.load(workspace / "data/split")
     origin, measured = provenance.describe(), workspace / "metrics" / calibration.FILE
@@ -44,7 +44,7 @@ def main(workspace: Path) -> None:
             "users": len(asked.users),
             "horizon_days": fit_calibration.horizon_days(data),
             "variants": {name: worth(loaded, data, asked, settings, name) for name in settings.variants},
-            "cost": cost(loaded, asked),
+            "cost": cost(loaded, asked, answers),
         }
     provenance.write(f"calibration_{settings.dataset}", origin, content)
     print(json.dumps({key: content[key] for key in ("variants", "cost")}, indent=1))
@@ -67,21 +67,21 @@ def worth(loaded: Bundle, data: split.Split, asked: sample.Sample, settings: par
     }
 
 
-def cost(loaded: Bundle, asked: sample.Sample) -> dict[str, float]:
+def cost(loaded: Bundle, asked: sample.Sample, answers: int) -> dict[str, float]:
     """Microseconds of the default variant, over the same users, lists of 10."""
     assert loaded.calibration
     recommender, now = Recommender(loaded), loaded.manifest.trained_until.timestamp()
-    queries = [Query(loaded.histories.at(user), K, now) for user in asked.users[:ANSWERS].tolist()]
+    queries = [Query(loaded.histories.at(user), K, now) for user in asked.users[:answers].tolist()]
     spent = {}
     start = perf_counter()
-    answers = [recommender.recommend(query) for query in queries]
+    lists = [recommender.recommend(query) for query in queries]
     spent["answer"] = perf_counter() - start
     start = perf_counter()
-    for query, slate in zip(queries, answers, strict=True):
+    for query, slate in zip(queries, lists, strict=True):
         loaded.calibration.of(recommender.variant, slate.slots, 1, len(query.history))
     spent["confidence_of_an_answer"] = perf_counter() - start
     start = perf_counter()
-    for slate in answers:
+    for slate in lists:
         explanations.explain({recommender.variant: recommender}, slate)
     spent["reasons_of_an_answer"] = perf_counter() - start
     return {f"{name}_us": round(seconds / len(queries) * 1e6, 1) for name, seconds in spent.items()}

@@ -1,7 +1,8 @@
 """Settings of `als_long`: which ALS is best under the ranker `recency`, on the validation window.
 
-    python -m benchmarks.models.recency_grid WORKSPACE    where `dvc repro split` has run; writes
-                                                   benchmarks/results/recency_grid_<data set>.json
+    python -m benchmarks.models.recency_grid WORKSPACE      where `dvc repro split` has run; writes
+                                                            benchmarks/results/recency_grid_<data set>.json
+    python -m benchmarks.models.recency_grid WORKSPACE 3    only the first three settings
 
 Every setting is fitted on the train window; scores of all unseen items times the recency ratio are ranked for the users
 of the validation window who have a history. The test window is not looked at.
@@ -24,12 +25,12 @@ from recsys.evaluation import metrics, sample
 from recsys.models import als
 from recsys.time_units import epoch_seconds
 
-GRID = itertools.product((2.0, 5.0, 10.0), (5.0, 10.0, 20.0), (60.0, 180.0, 365.0, 3650.0))
+GRID = list(itertools.product((2.0, 5.0, 10.0), (5.0, 10.0, 20.0), (60.0, 180.0, 365.0, 3650.0)))
 FACTORS, ITERATIONS, SMOOTHING = 64, 15, 20.0
 
 
-def main(workspace: Path) -> None:
-    """Fit the grid, print a line each, write all."""
+def main(workspace: Path, first: int = len(GRID)) -> None:
+    """Fit the first settings of the grid, print a line each, write all."""
     origin, settings = provenance.describe(), params.load(workspace / "params.yaml")
     split = splits.load(workspace / "data/split")
     fitted, now = split.fit_rows("valid"), split.now("valid")
@@ -41,7 +42,7 @@ def main(workspace: Path) -> None:
         for key, part in fitted.filter(pl.col("user_row").is_in(everyone.users.tolist())).group_by("user_row")
     }
     measured = []
-    for alpha, ratio_of_regularization, half_life_days in GRID:
+    for alpha, ratio_of_regularization, half_life_days in GRID[:first]:
         setting = {
             "factors": FACTORS,
             "iterations": ITERATIONS,
@@ -84,4 +85,4 @@ def score(
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

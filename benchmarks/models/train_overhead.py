@@ -1,7 +1,7 @@
 """What the train stage costs beside the bare fit of implicit that is in it: benchmarks/results/train_overhead.json
 
     python -m benchmarks.models.train_overhead              2 million events, 5 rounds
-    python -m benchmarks.models.train_overhead 200000       another size
+    python -m benchmarks.models.train_overhead 200000 1     another size, and number of rounds
 
 The stage (read the split, fit, write the model) and the bare fit (read a ready matrix, fit, write nothing) take turns,
 each in a process of its own, with the same factors, iterations and threads. Two ratios: stage over bare process, and
@@ -57,7 +57,7 @@ def stage(name: str, folder: Path, **options: str) -> float:
 
 def prepare(folder: Path, events: int) -> params.Params:
     """Draw a shop of that many events and split it."""
-    content = yaml.safe_load(params.PARAMS_FILE.read_text(encoding="utf-8"))
+    content = yaml.safe_load((provenance.TOP / params.PARAMS_FILE).read_text(encoding="utf-8"))
     content["dataset"] = "synthetic"
     content["datasets"]["synthetic"]["adapter"] = shop(events).model_dump()
     (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -67,7 +67,7 @@ def prepare(folder: Path, events: int) -> params.Params:
     return params.load(folder / "params.yaml")
 
 
-def main(events: int) -> None:
+def main(events: int, rounds: int = ROUNDS) -> None:
     """Let both take turns and write the results."""
     origin = provenance.describe()
     seconds: dict[str, list[float]] = {"stage": [], "bare_process": [], "bare_fit": []}
@@ -80,7 +80,7 @@ def main(events: int) -> None:
         save_npz(folder / "matrix.npz", matrix, compressed=False)
         options = config.model_dump(include={"factors", "iterations", "alpha", "regularization"})
         options |= {"num_threads": settings.threads, "random_state": settings.seed}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             seconds["stage"].append(stage("train", folder, model="als", fold="test", split="split", out="model"))
             process, fit = run("-c", BARE, str(folder / "matrix.npz"), json.dumps(options))
             seconds["bare_process"].append(process)
@@ -93,4 +93,4 @@ def main(events: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2_000_000)
+    main(*map(int, sys.argv[1:])) if len(sys.argv) > 1 else main(2_000_000)

@@ -32,7 +32,6 @@ from serving.live.background import Background
 from serving.service.answer_cache import AnswerCache
 from serving.settings import Settings
 
-CALLS = 3_000
 K = 20
 RULES: list[dict[str, Any]] = [{"name": "seen"}, {"name": "available"}]
 ALS = {"source": "nearest", "config": {"model": "als"}}
@@ -42,21 +41,21 @@ VARIANTS = {
 }
 
 
-async def measure(settings: Settings, engine: Engine, variant: str) -> float:
+async def measure(settings: Settings, engine: Engine, variant: str, calls: int) -> float:
     """Microseconds of CPU by call, of the best of three rounds; the same 100 users again and again."""
     kept = AnswerCache(settings, Background(settings))
     asked = [RecommendRequest(user_id=f"u{user}", k=K, variant=variant) for user in range(100)]
     rounds = []
     for _ in range(4):  # the first one fills the cache
         started = time.process_time()
-        for number in range(CALLS):
+        for number in range(calls):
             await kept.recommend(engine, asked[number % len(asked)], "0", UserState(), (), float("inf"), None)
-        rounds.append((time.process_time() - started) / CALLS * 1e6)
+        rounds.append((time.process_time() - started) / calls * 1e6)
     await kept.close()
     return round(min(rounds[1:]), 1)
 
 
-def main() -> None:
+def main(n_items: int = 10_000, calls: int = 3_000) -> None:
     """Measure and write the results."""
     origin = provenance.describe()
     folder = Path(tempfile.mkdtemp(prefix="cache-"))
@@ -66,14 +65,14 @@ def main() -> None:
         stdout=subprocess.DEVNULL,
     )
     try:
-        bundle = make(10_000, folder)
+        bundle = make(n_items, folder)
         variants = {name: VariantParams.model_validate(content) for name, content in VARIANTS.items()}
         manifest = bundle.manifest.model_copy(update={"variants": variants, "default_variant": "als"})
         engine = Engine(replace(bundle, manifest=manifest), version("recsys"))
         places = {"computed": "", "memory": "memory", "redis": f"unix://{socket}"}
         found = {
             variant: {
-                name: asyncio.run(measure(Settings(cache_url=url, cache_seconds=3600), engine, variant))
+                name: asyncio.run(measure(Settings(cache_url=url, cache_seconds=3600), engine, variant, calls))
                 for name, url in places.items()
             }
             for variant in VARIANTS
@@ -82,7 +81,7 @@ def main() -> None:
         server.terminate()
         server.wait()
         shutil.rmtree(folder)
-    provenance.write("cache", origin, {"cpu_us": found, "calls": CALLS, "k": K})
+    provenance.write("cache", origin, {"cpu_us": found, "calls": calls, "k": K})
     print(json.dumps(found, indent=1))
 
 

@@ -24,17 +24,14 @@ TOP = Path(__file__).parents[2]
 PATIENT = {"RECSYS_DEADLINE_MS": "60000", "RECSYS_STORE_MS": "60000"}
 
 
-def main() -> None:
-    """Run and write."""
-    options = argparse.ArgumentParser()
-    options.add_argument("--examples", type=int, default=400, help="of each operation in each phase")
-    examples = options.parse_args().examples
+def main(examples: int = 400, *more: str) -> None:
+    """Run with so many examples of each operation in each phase, and more options of schemathesis; write."""
     origin, (key, line) = provenance.describe(), api_keys.new("conformance", Scope)
     with tempfile.TemporaryDirectory() as name:
         environment = {"RECSYS_RELEASES": str(shop.releases()), **prepared(Path(name)), **PATIENT}
         with running("serving", Path(name), 1, **environment, RECSYS_API_KEYS=line) as server:
             command = ["schemathesis", "run", f"http://127.0.0.1:{server.port}/openapi.json", "--checks", "all"]
-            command += ["--max-examples", str(examples), "--seed", "1", "--no-color"]
+            command += ["--max-examples", str(examples), "--seed", "1", "--no-color", *more]
             done = subprocess.run(
                 [*command, "--header", f"Authorization: Bearer {key}"],
                 env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.support.schemathesis_hooks", "PYTHONPATH": str(TOP)},
@@ -56,4 +53,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    options = argparse.ArgumentParser()
+    options.add_argument("--examples", type=int, default=400, help="of each operation in each phase")
+    main(options.parse_args().examples)

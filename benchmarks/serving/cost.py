@@ -40,18 +40,15 @@ HEADERS = [(b"content-type", b"application/json"), (b"host", b"localhost")]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def main() -> None:
-    """Measure and write."""
-    options = argparse.ArgumentParser()
-    options.add_argument("--bundle", type=Path, help="instead of the shop of 10,000 items")
-    folder = options.parse_args().bundle or shop.bundle_folder()
-    origin = provenance.describe()
-    found = asyncio.run(measured(folder))
+def main(bundle: Path | None = None, calls: int = CALLS, rounds: int = ROUNDS) -> None:
+    """Measure and write; the bundle is that of the shop of 10,000 items if none is named."""
+    folder, origin = bundle or shop.bundle_folder(), provenance.describe()
+    found = asyncio.run(measured(folder, calls, rounds))
     provenance.write("serving_cost", origin, found)
     print(json.dumps(found, indent=1))
 
 
-async def measured(bundle: Path) -> dict[str, Any]:
+async def measured(bundle: Path, calls: int, n_rounds: int) -> dict[str, Any]:
     """Microseconds of CPU per call, medians of the rounds."""
     with tempfile.TemporaryDirectory() as name:
         rules, url = Path(name) / "rules.yaml", f"sqlite:///{name}/events.sqlite"
@@ -71,20 +68,20 @@ async def measured(bundle: Path) -> dict[str, Any]:
             ]
             for start in range(0, len(events), 1000):
                 await call(app, "/v1/events", events[start : start + 1000])
-            bodies = [{"user_id": user, "k": 10} for user in islice(users * CALLS, CALLS)]
+            bodies = [{"user_id": user, "k": 10} for user in islice(users * calls, calls)]
             rounds: dict[str, list[float]] = {"api": [], "raw": []}
-            for _ in range(ROUNDS + 1):
+            for _ in range(n_rounds + 1):
                 for kind, target in (("api", app), ("raw", raw(service))):
                     began = time.thread_time()
                     for body in bodies:
                         await call(target, "/v1/recommend", body)
-                    rounds[kind].append((time.thread_time() - began) / CALLS * 1e6)
+                    rounds[kind].append((time.thread_time() - began) / calls * 1e6)
                     await asyncio.sleep(0.2)  # the exposures are written
             counts = service.engine().bundle.manifest.counts
     pairs = list(zip(rounds["api"][1:], rounds["raw"][1:], strict=True))  # the first round warms up
     return {
         "counts": counts,
-        "calls": CALLS * ROUNDS,
+        "calls": calls * n_rounds,
         "api_us": round(statistics.median(api for api, _ in pairs)),
         "raw_us": round(statistics.median(raw_us for _, raw_us in pairs)),
         "ratio": round(statistics.median(api / raw_us for api, raw_us in pairs), 2),
@@ -160,4 +157,6 @@ async def call(app: App, path: str, body: Any) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    options = argparse.ArgumentParser()
+    options.add_argument("--bundle", type=Path, help="instead of the shop of 10,000 items")
+    main(options.parse_args().bundle)

@@ -15,7 +15,7 @@ import apsw
 
 from benchmarks import provenance
 from benchmarks.serving import shop
-from benchmarks.serving.load import prepared, wrk
+from benchmarks.serving.load import ROUND_SECONDS, prepared, wrk
 from benchmarks.serving.server import running
 from recsys.store_schema import SQLITE
 
@@ -37,26 +37,26 @@ end
 """
 
 
-def main() -> None:
-    """Measure and write."""
+def main(numbers: tuple[int, ...] = (1, 2), rounds: int = ROUNDS, seconds: int = ROUND_SECONDS) -> None:
+    """Measure with each number of workers and write."""
     origin, found = provenance.describe(), {}
-    for workers in (1, 2):
+    for workers in numbers:
         with tempfile.TemporaryDirectory() as name:
-            found[str(workers)] = measure(Path(name), workers)
+            found[str(workers)] = measure(Path(name), workers, rounds, seconds)
     provenance.write("serving_events", origin, {"workers": found})
     print(json.dumps(found, indent=1))
 
 
-def measure(folder: Path, workers: int) -> dict[str, Any]:
+def measure(folder: Path, workers: int, rounds: int, seconds: int) -> dict[str, Any]:
     """Rates with so many workers, and whether the store holds what was acknowledged."""
     environment = {"RECSYS_RELEASES": str(shop.releases()), "RECSYS_STORE_MS": "10000", **prepared(folder)}
     rates: dict[str, list[float]] = {}
     script, acknowledged = folder / "events.lua", 0
     with running("serving", folder, workers, **environment) as server:
-        for round_ in range(ROUNDS):
+        for round_ in range(rounds):
             for batch in (1, 100):
                 script.write_text(SCRIPT % (batch, f"{round_}-{batch}"))
-                done = wrk(server.port, ["-s", str(script)], CONNECTIONS)
+                done = wrk(server.port, ["-s", str(script)], CONNECTIONS, seconds)
                 rates.setdefault(f"batches_of_{batch}", []).append(round(done.per_second * batch))
                 acknowledged += done.requests * batch
     file = environment["RECSYS_STORE_URL"].removeprefix(SQLITE)

@@ -27,13 +27,10 @@ from recsys.store_schema import SQLITE
 RATE = 200.0
 
 
-def main() -> None:
-    """Measure and write."""
-    options = argparse.ArgumentParser()
-    options.add_argument("--kills", type=int, default=20)
-    kills = options.parse_args().kills
+def main(kills: int = 20, longest: float = 5) -> None:
+    """Kill so often, each time at the latest after so many seconds, and write."""
     origin = provenance.describe()
-    rounds = [once(seed) for seed in range(kills)]
+    rounds = [once(seed, longest) for seed in range(kills)]
     found = {
         "kills": kills,
         "rate": RATE,
@@ -48,28 +45,31 @@ def main() -> None:
     print(json.dumps(found, indent=1))
 
 
-def once(seed: int) -> dict[str, Any]:
+def once(seed: int, longest: float) -> dict[str, Any]:
     """One life of the API."""
     with tempfile.TemporaryDirectory() as name:
         environment = {"RECSYS_RELEASES": str(shop.releases()), **prepared(Path(name))}
         with running("serving", Path(name), 2, **environment) as server:
-            answered, written, dropped = asyncio.run(_until_killed(server, random.Random(seed)))
+            answered, written, dropped = asyncio.run(_until_killed(server, random.Random(seed), longest))
         file = environment["RECSYS_STORE_URL"].removeprefix(SQLITE)
         stored = next(apsw.Connection(file).execute("SELECT count(*) FROM exposures"))[0]
     return {"answered": answered, "acknowledged": written, "stored": stored, "dropped": dropped}
 
 
-async def _until_killed(server: Server, chance: random.Random) -> tuple[int, int, int]:
+async def _until_killed(server: Server, chance: random.Random, longest: float) -> tuple[int, int, int]:
     traffic = Traffic(server.port, shop.requests(seed=chance.randrange(1000), event_share=0))
     running_traffic = asyncio.create_task(traffic.run(RATE, 8))
-    await asyncio.sleep(chance.uniform(1, 5))
+    await asyncio.sleep(chance.uniform(1, longest))
     written, dropped = await asyncio.to_thread(exposures_counted, server.port)
     for pid in [*server.workers(), server.process.pid]:
         subprocess.run(["kill", "-9", str(pid)], check=False)
     running_traffic.cancel()
+    await traffic.finish()
     answered = sum(reply.status == 200 for reply in traffic.replies)
     return answered, written, dropped
 
 
 if __name__ == "__main__":
-    main()
+    options = argparse.ArgumentParser()
+    options.add_argument("--kills", type=int, default=20)
+    main(options.parse_args().kills)

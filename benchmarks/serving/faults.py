@@ -26,13 +26,14 @@ import apsw
 from benchmarks import provenance
 from benchmarks.serving import shop
 from benchmarks.serving.place import Place, clean, pg_ctl, prepare, start_redis
-from benchmarks.serving.server import Server, running
+from benchmarks.serving.server import running
 from benchmarks.serving.traffic import Reply, Traffic, recovered_after, summary
 from recsys.output import write_text
 from recsys.store_schema import SQLITE
 
 TOP = Path(__file__).parents[2]
-RATE, SOUND, BROKEN, AFTER = 200.0, 8.0, 10.0, 12.0
+RATE = 200.0
+SECONDS = {"sound": 8.0, "broken": 10.0, "after": 12.0}
 APP = "benchmarks.serving.faulty:create_app"
 
 Fault = Callable[[Place], AbstractContextManager[None]]
@@ -137,19 +138,19 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-def main(names: list[str]) -> None:
+def main(names: list[str], rate: float = RATE, seconds: dict[str, float] = SECONDS) -> None:
     """Measure and write."""
     origin, found = provenance.describe(), {}
     for name in names:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             os.chmod(folder, 0o755)
-            found[name] = measure(name, Place(Path(folder)))
+            found[name] = measure(name, Place(Path(folder)), rate, seconds)
         print(name, json.dumps(found[name]), flush=True)
-    about = {"rate": RATE, "seconds": {"sound": SOUND, "broken": BROKEN, "after": AFTER}, "workers": 2}
+    about = {"rate": rate, "seconds": seconds, "workers": 2}
     provenance.write("serving_faults", origin, {"load": about, "faults": found})
 
 
-def measure(name: str, place: Place) -> dict[str, Any]:
+def measure(name: str, place: Place, rate: float, seconds: dict[str, float]) -> dict[str, Any]:
     """One fault from start to end."""
     try:
         prepare(name, place)
@@ -160,23 +161,25 @@ def measure(name: str, place: Place) -> dict[str, Any]:
         subprocess.run([sys.executable, "-m", "serving.stores", "migrate", "--url", url], check=True, cwd=TOP)
         with running(APP, place.folder, 2, **place.environment) as server:
             place.server = server
-            return asyncio.run(break_it(FAULTS[name], place, server))
+            return asyncio.run(break_it(FAULTS[name], place, rate, seconds))
     finally:
         clean(name, place)
 
 
-async def break_it(fault: Fault, place: Place, server: Server) -> dict[str, Any]:
+async def break_it(fault: Fault, place: Place, rate: float, seconds: dict[str, float]) -> dict[str, Any]:
     """Traffic all along; the fault in the middle."""
+    server, until = place.server, sum(seconds.values())
+    assert server is not None
     warm = Traffic(server.port, shop.requests(seed=3))
-    await warm.run(50, 3)
+    await warm.run(rate / 4, seconds["sound"] / 3)
     traffic = Traffic(server.port, shop.requests(seed=2))
-    running_traffic = asyncio.create_task(traffic.run(RATE, SOUND + BROKEN + AFTER))
+    running_traffic = asyncio.create_task(traffic.run(rate, until))
     start = time.perf_counter()
-    await asyncio.sleep(SOUND)
+    await asyncio.sleep(seconds["sound"])
     manager = fault(place)
     await asyncio.to_thread(manager.__enter__)
     began = time.perf_counter() - start
-    await asyncio.sleep(BROKEN)
+    await asyncio.sleep(seconds["broken"])
     await asyncio.to_thread(manager.__exit__, None, None, None)
     ended = time.perf_counter() - start
     replies = await running_traffic
@@ -185,9 +188,9 @@ async def break_it(fault: Fault, place: Place, server: Server) -> dict[str, Any]
         return [reply for reply in replies if low <= reply.due < high]
 
     return {
-        "sound": summary(between(0, SOUND)),
+        "sound": summary(between(0, seconds["sound"])),
         "broken": summary(between(began, ended)),
-        "after": summary(between(ended, SOUND + BROKEN + AFTER)),
+        "after": summary(between(ended, until)),
         "errors": sorted({str(reply.body.get("error", reply.body))[:120] for reply in replies if reply.status != 200})[
             :5
         ],

@@ -31,31 +31,40 @@ from benchmarks.serving.traffic import Traffic, summary
 TOP = Path(__file__).parents[2]
 ROUNDS, ROUND_SECONDS, CONNECTIONS = 3, 8, 16
 VARIANTS = ("default", "als", "popular")
-STEP_SECONDS, RATES = 10.0, [50, 100, 200, 300, 400, 500, 600, 800, 1000, 1300, 1600, 2000]
+STEP_SECONDS, RATES = 10.0, (50, 100, 200, 300, 400, 500, 600, 800, 1000, 1300, 1600, 2000)
 SLOW_P99_MS, ENOUGH = 250.0, 0.999
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Size:
+    """seconds: how long ten times the expected rate lasts; expected: requests a second; the rest as measured."""
+
+    seconds: float = 300
+    expected: float = 20
+    workers: tuple[int, ...] = (1, 2)
+    rounds: int = ROUNDS
+    round_seconds: int = ROUND_SECONDS
+    rates: tuple[int, ...] = RATES
+    step_seconds: float = STEP_SECONDS
+
+
+def main(size: Size) -> None:
     """Measure and write."""
-    options = argparse.ArgumentParser()
-    options.add_argument("--seconds", type=float, default=300, help="how long ten times the expected rate lasts")
-    options.add_argument("--expected", type=float, default=20, help="requests a second that are expected")
-    asked = options.parse_args()
     origin = provenance.describe()
     found: dict[str, Any] = {}
     environment = {"RECSYS_RELEASES": str(shop.releases())}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         environment |= prepared(folder)
-        found["throughput"] = {str(workers): throughput(folder, environment, workers) for workers in (1, 2)}
+        found["throughput"] = {str(workers): throughput(folder, environment, workers, size) for workers in size.workers}
         with running("serving", folder, 2, **environment) as server:
-            found["ten_times_expected"] = {"rate": asked.expected * 10, "workers": 2} | asyncio.run(
-                traffic(server, asked.expected * 10, asked.seconds)
+            found["ten_times_expected"] = {"rate": size.expected * 10, "workers": 2} | asyncio.run(
+                traffic(server, size.expected * 10, size.seconds)
             )
             time.sleep(2)  # for the exposures of the last answers
             written, dropped = exposures_counted(server.port)
             found["ten_times_expected"]["exposures"] = {"written": written, "dropped": dropped}
-        found["steps"] = {str(workers): steps(folder, environment, workers) for workers in (1, 2)}
+        found["steps"] = {str(workers): steps(folder, environment, workers, size) for workers in size.workers}
     found["saturation_per_second"] = {workers: saturation(rows) for workers, rows in found["steps"].items()}
     provenance.write("serving_load", origin, {"shop": shop.SIZE, **found})
     draw(found["steps"])
@@ -77,13 +86,13 @@ async def traffic(server: Server, rate: float, seconds: float) -> dict[str, Any]
     return {**summary(replies), "cpu_seconds_per_1000": round(cpu / len(replies) * 1000, 3)}
 
 
-def steps(folder: Path, environment: dict[str, str], workers: int) -> list[dict[str, Any]]:
+def steps(folder: Path, environment: dict[str, str], workers: int, size: Size) -> list[dict[str, Any]]:
     """Rising rates until answers are slow or missing."""
     rows = []
     with running("serving", folder, workers, **environment) as server:
-        asyncio.run(traffic(server, 20, 3))
-        for rate in RATES:
-            rows.append({"rate": rate, **asyncio.run(traffic(server, rate, STEP_SECONDS))})
+        asyncio.run(traffic(server, 20, size.step_seconds / 3))
+        for rate in size.rates:
+            rows.append({"rate": rate, **asyncio.run(traffic(server, rate, size.step_seconds))})
             print(workers, rate, rows[-1]["success"], rows[-1]["ms"], flush=True)
             if not held(rows[-1]):
                 break
@@ -100,7 +109,7 @@ def saturation(rows: list[dict[str, Any]]) -> float | None:
     return max((row["rate"] for row in rows if held(row)), default=None)
 
 
-def throughput(folder: Path, environment: dict[str, str], workers: int) -> dict[str, Any]:
+def throughput(folder: Path, environment: dict[str, str], workers: int, size: Size) -> dict[str, Any]:
     """Requests a second of the API, by variant, and of hello: all run, asked in turns."""
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed; on Debian: apt-get install wrk")
@@ -111,10 +120,12 @@ def throughput(folder: Path, environment: dict[str, str], workers: int) -> dict[
         running("serving", folder, workers, **environment) as api,
         running("benchmarks.serving.hello:create_app", folder, workers) as hello,
     ):
-        for _ in range(ROUNDS):
-            found.setdefault("hello", []).append(wrk(hello.port, []))
+        for _ in range(size.rounds):
+            found.setdefault("hello", []).append(wrk(hello.port, [], CONNECTIONS, size.round_seconds))
             for variant, script in asked.items():
-                found.setdefault(variant, []).append(wrk(api.port, ["-s", str(script)]))
+                found.setdefault(variant, []).append(
+                    wrk(api.port, ["-s", str(script)], CONNECTIONS, size.round_seconds)
+                )
     bare = statistics.median(done.per_second for done in found["hello"])
     return {
         name: {
@@ -151,9 +162,9 @@ class Done:
     p99_ms: float
 
 
-def wrk(port: int, options: list[str], connections: int = CONNECTIONS) -> Done:
+def wrk(port: int, options: list[str], connections: int, seconds: int) -> Done:
     """As fast as so many connections go; an answer that is no success is an error."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{ROUND_SECONDS}s", "--latency", *options]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *options]
     done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in done:
         raise SystemExit(f"answers that are no success:\n{done}")
@@ -186,4 +197,8 @@ def draw(found: dict[str, list[dict[str, Any]]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    options = argparse.ArgumentParser()
+    options.add_argument("--seconds", type=float, default=300, help="how long ten times the expected rate lasts")
+    options.add_argument("--expected", type=float, default=20, help="requests a second that are expected")
+    given = options.parse_args()
+    main(Size(given.seconds, given.expected))

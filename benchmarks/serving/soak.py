@@ -22,23 +22,20 @@ from benchmarks.serving.traffic import Traffic, summary
 RATE = 100.0
 
 
-def main() -> None:
+def main(seconds: float = 600, rate: float = RATE) -> None:
     """Measure and write."""
-    options = argparse.ArgumentParser()
-    options.add_argument("--minutes", type=float, default=10)
-    seconds = options.parse_args().minutes * 60
     origin = provenance.describe()
     with tempfile.TemporaryDirectory() as name:
         environment = {"RECSYS_RELEASES": str(shop.releases()), **prepared(Path(name))}
         with running("serving", Path(name), 2, **environment) as server:
-            found = asyncio.run(measure(server, seconds))
-    provenance.write("serving_soak", origin, {"workers": 2, "rate": RATE, **found})
+            found = asyncio.run(measure(server, seconds, rate))
+    provenance.write("serving_soak", origin, {"workers": 2, "rate": rate, **found})
     print(json.dumps(found, indent=1))
 
 
-async def measure(server: Server, seconds: float) -> dict[str, Any]:
+async def measure(server: Server, seconds: float, rate: float) -> dict[str, Any]:
     """Memory of both workers every fortieth of the time."""
-    task = asyncio.create_task(Traffic(server.port, shop.requests(seed=9)).run(RATE, seconds))
+    task = asyncio.create_task(Traffic(server.port, shop.requests(seed=9)).run(rate, seconds))
     start, samples = time.perf_counter(), []
     while not task.done():
         await asyncio.sleep(seconds / 40)
@@ -55,4 +52,6 @@ async def measure(server: Server, seconds: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    options = argparse.ArgumentParser()
+    options.add_argument("--minutes", type=float, default=10)
+    main(options.parse_args().minutes * 60)

@@ -28,7 +28,7 @@ RATE, SECONDS, EVERY = 200.0, 60.0, 10.0
 MARK = "second-"
 
 
-def main() -> None:
+def main(rate: float = RATE, seconds: float = SECONDS, every: float = EVERY) -> None:
     """Measure and write."""
     origin = provenance.describe()
     with tempfile.TemporaryDirectory() as name:
@@ -38,19 +38,22 @@ def main() -> None:
         home = folder / "releases"
         ids = {"first": releases.promote(first, home), "second": bundle.read_manifest(second).bundle_id}
         environment = {"RECSYS_RELEASES": str(home), **prepared(folder)}
+        requests, plan = shop.requests(seed=5, event_share=0), (rate, seconds, every)
         with running("serving", folder, 2, **environment) as server:
-            found = asyncio.run(measure(server.port, second, home, ids))
-    provenance.write("serving_swap", origin, {"workers": 2, "rate": RATE, **found})
+            found = asyncio.run(measure(Traffic(server.port, requests), plan, second, home, ids))
+    provenance.write("serving_swap", origin, {"workers": 2, "rate": rate, **found})
     print(json.dumps(found, indent=1))
 
 
-async def measure(port: int, second: Path, home: Path, ids: dict[str, str]) -> dict[str, Any]:
-    """Traffic, and a promotion or a rollback every ten seconds."""
-    traffic = Traffic(port, shop.requests(seed=5, event_share=0))
-    task, start = asyncio.create_task(traffic.run(RATE, SECONDS)), time.perf_counter()
+async def measure(
+    traffic: Traffic, plan: tuple[float, float, float], second: Path, home: Path, ids: dict[str, str]
+) -> dict[str, Any]:
+    """Traffic at a rate for some seconds, and a promotion or a rollback every so many: the plan."""
+    rate, seconds, every = plan
+    task, start = asyncio.create_task(traffic.run(rate, seconds)), time.perf_counter()
     changes: list[tuple[str, str, float]] = []
-    while time.perf_counter() - start < SECONDS - EVERY:
-        await asyncio.sleep(EVERY)
+    while time.perf_counter() - start < seconds - every:
+        await asyncio.sleep(every)
         if len(changes) % 2 == 0:
             await asyncio.to_thread(releases.promote, second, home)
             changes.append(("promote", ids["second"], time.perf_counter() - start))
@@ -65,7 +68,7 @@ async def measure(port: int, second: Path, home: Path, ids: dict[str, str]) -> d
         mixed += marked != {reply.body["meta"]["bundle_id"] == ids["second"]}
     took = []
     for at, (action, wanted, moment) in enumerate(changes):
-        until = changes[at + 1][2] if at + 1 < len(changes) else SECONDS
+        until = changes[at + 1][2] if at + 1 < len(changes) else seconds
         # a reply is known by the moment it was due; one that was due before the change may name either release
         old = [
             reply.due for reply in answered if moment < reply.due < until and reply.body["meta"]["bundle_id"] != wanted
@@ -80,12 +83,17 @@ def renamed(source: Path, out: Path) -> Path:
     frame = pl.read_parquet(out / "catalogue.parquet").with_columns(item_id=pl.lit(MARK) + pl.col("item_id"))
     shutil.rmtree(out / "items")
     catalogue.write(frame, out)
-    content = json.loads((out / bundle.MANIFEST).read_text())
-    listed = sorted(path for path in out.rglob("*") if path.is_file() and path.name != bundle.MANIFEST)
-    content["files"] = [bundle._describe(path, out) for path in listed]
+    return rewritten(out, {})
+
+
+def rewritten(folder: Path, changes: dict[str, Any]) -> Path:
+    """A bundle whose files or manifest were changed gets a manifest that is right for them."""
+    content = json.loads((folder / bundle.MANIFEST).read_text()) | changes
+    listed = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != bundle.MANIFEST)
+    content["files"] = [bundle._describe(path, folder) for path in listed]
     content["bundle_id"] = bundle._digest(content)
-    (out / bundle.MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-    return out
+    (folder / bundle.MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    return folder
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,23 +38,29 @@ class Traffic:
         self._port, self._requests, self._headers = port, requests, headers
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._open = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self.replies: list[Reply] = []
 
     async def run(self, rate: float, seconds: float, seed: int = 1) -> list[Reply]:
         """Send; returns when everything was answered or given up."""
         chance, start, due = random.Random(seed), time.perf_counter(), 0.0
-        tasks: set[asyncio.Task[None]] = set()
         while (due := due + chance.expovariate(rate)) < seconds:
             path, body = next(self._requests)
             if (wait := start + due - time.perf_counter()) > 0:
                 await asyncio.sleep(wait)
             task = asyncio.create_task(self._send(start, due, path, body))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-        await asyncio.gather(*tasks)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        await self.finish()
+        return sorted(self.replies, key=lambda reply: reply.due)
+
+    async def finish(self) -> None:
+        """Wait for the answers that are under way, then close all connections."""
+        await asyncio.gather(*self._tasks)
         for _, writer in self._idle:
             writer.close()
-        return sorted(self.replies, key=lambda reply: reply.due)
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _send(self, start: float, due: float, path: str, body: dict[str, Any]) -> None:
         status, answer = 0, dict[str, Any]()

@@ -111,9 +111,8 @@ def sync_ms(folder: Path) -> float:
     return median(waits)
 
 
-def main() -> None:
+def main(seconds: float = 10.0) -> None:
     """Measure both and write the file."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     origin = provenance.describe()
     with tempfile.TemporaryDirectory() as folder, servers.postgres() as server:
         results = {
@@ -128,4 +127,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(float, sys.argv[1:]))

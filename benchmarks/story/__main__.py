@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import yaml
 
 from benchmarks import provenance
 from benchmarks.story import compare, phases, replay, shop
+from recsys.datasets.shop_world.config import Config
 from recsys.simulator.clicks import ClickModel
 
 PUBLISHED = {"uplift_in_ctr": [0.23, 0.41, 0.47], "availability": 0.999}
@@ -45,9 +47,19 @@ def main() -> None:
         draw(found)
 
 
+@dataclass(frozen=True)
+class Size:
+    """days: of each phase; visits: a day, twice as many in the last phase if more; compared: visits asked of all."""
+
+    world: Config
+    days: int = 6
+    visits: int = 2500
+    more: int = 2  # a small step needs more visits to be seen
+    compared: int = 3000
+
+
 def tell(folder: Path, small: bool) -> dict[str, Any]:
     """All of it."""
-    world_config = shop.SMALL if small else shop.FULL
     learned = yaml.safe_load((shop.TOP / "params.yaml").read_text())["variants"]["learned"]
     changes: dict[str, Any] = {"variants": phases.variants(learned)}
     if small:
@@ -56,24 +68,29 @@ def tell(folder: Path, small: bool) -> dict[str, Any]:
             "evaluate": {"max_users": 300, "bootstrap": 200, "baselines": ["random", "popular", "als", "als_recent"]},
             "datasets.files.thresholds": {"min_interactions": 1000},
         }
-    _, releases = shop.build(world_config, folder / "shop", changes)
-    days, visits = (2, 150) if small else (6, 2500)
-    told = []
-    for number, phase in enumerate(phases.PHASES):
-        more = 1 if small or number < 2 else 2  # a small step needs more visits to be seen
-        playing = phases.play(
-            phase, world_config, releases, folder / f"phase-{number}", days, visits * more, ClickModel()
-        )
-        told.append(asyncio.run(playing))
-        print(phases.show(told), flush=True)
-    asked = asyncio.run(compare.answers(releases, folder / "compare", world_config, 200 if small else 3000, COMPARED))
-    knn = compare.item_knn(releases, world_config, asked["visits"])
+    size = Size(shop.SMALL, days=2, visits=150, more=1, compared=200) if small else Size(shop.FULL)
+    _, releases = shop.build(size.world, folder / "shop", changes)
     return {
         "published": PUBLISHED,
+        **played(folder, releases, size),
+        "replay": {} if small else replay.run(folder / "replay", STEPS, changes),
+    }
+
+
+def played(folder: Path, releases: Path, size: Size) -> dict[str, Any]:
+    """The three phases and the comparison, in a shop whose bundle is released."""
+    told = []
+    for number, phase in enumerate(phases.PHASES):
+        visits = size.visits * (1 if number < 2 else size.more)
+        playing = phases.play(phase, size.world, releases, folder / f"phase-{number}", size.days, visits, ClickModel())
+        told.append(asyncio.run(playing))
+        print(phases.show(told), flush=True)
+    asked = asyncio.run(compare.answers(releases, folder / "compare", size.world, size.compared, COMPARED))
+    knn = compare.item_knn(releases, size.world, asked["visits"])
+    return {
         "phases": [each.row() for each in told],
         "staircase": phases.staircase(told),
-        **compare.table(world_config, asked, knn, best="learned"),
-        "replay": {} if small else replay.run(folder / "replay", STEPS, changes),
+        **compare.table(size.world, asked, knn, best="learned"),
     }
 
 

@@ -151,7 +151,13 @@ def run(folder: Path, steps: dict[str, tuple[str, bool]], changes: dict[str, Any
         item_id=pl.col("movieId").cast(pl.String), title="title", categories=pl.col("genres").str.split("|")
     )
     learned, held = prepare(ratings)
-    loaded = train(learned, items, folder, changes)
+    return judged(train(learned, items, folder, changes), learned, held, steps)
+
+
+def judged(
+    loaded: Bundle, learned: pl.DataFrame, held: list[Held], steps: dict[str, tuple[str, bool]]
+) -> dict[str, Any]:
+    """Every step on the held-out ratings, against any order."""
     base = np.array([each.liked.mean() for each in held])  # what any order gets on average
     found = {name: paired(rates(loaded, held, by_variant(*step)), base) for name, step in steps.items()}
     found["like rate of the film, not personal"] = paired(rates(loaded, held, like_rate(learned)), base)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import provenance
+from benchmarks.mutation import __main__ as mutation
 from benchmarks.structure import calls, import_graph
 
 
@@ -24,6 +25,13 @@ def test_calls_of_a_recommendation_an_event_and_an_item(
         assert function in found[request]["functions"]
         assert sum(found[request]["functions"].values()) == found[request]["calls"]
         assert found[request]["files"] <= found[request]["moves"] < found[request]["calls"]
+
+
+def test_a_small_mistake_is_noticed() -> None:
+    path = "recsys/evaluation/intervals.py"
+    drawn = mutation.draw([path], sample=1, seed=7)
+    assert len(drawn[path]) == 5
+    assert [row["outcome"] for row in mutation.run(path, [0])] == ["killed"]
 
 
 def test_calls_without_a_bundle_say_what_to_do(tmp_path: Path) -> None:

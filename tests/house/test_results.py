@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import provenance
-from benchmarks.figures import age, documents
+from benchmarks.figures import age, check, documents
 from benchmarks.figures.training import TITLES
 from benchmarks.structure.revision import extracted
 
@@ -90,6 +90,18 @@ def test_commits_are_counted_through_a_move(history: Path) -> None:
     assert counts == [2, 1, 1, 0]
     assert age.touched(frozenset({"recsys/other.py"}), second, top=history) == 1
     assert age.touched(here, "0" * 40, top=history) is None
+
+
+def test_old_figures_are_listed_and_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    origin: dict[str, object] = {"commit": "1" * 40, "date": "2026-12-01"}
+    provenance.write("x", origin, {"answers": 3}, tmp_path)
+    check.write_mark(age.Age(tmp_path / "x.json", origin, 2), "2" * 40)
+    marked = json.loads((tmp_path / "x.json").read_text())["provenance"]
+    assert marked == origin | {"older_than_the_code": {"commits": 2, "at": "2" * 40}}
+    check.write_mark(age.Age(tmp_path / "x.json", origin, 0), "3" * 40)
+    assert json.loads((tmp_path / "x.json").read_text()) == {"provenance": origin, "answers": 3}
+    check.main(mark=False)
+    assert "benchmarks/results/rules.json" in capsys.readouterr().out
 
 
 def test_what_a_benchmark_imports_and_runs_is_what_it_measures() -> None:

@@ -1,0 +1,76 @@
+"""Benchmarks of the API and the stores: real servers, the bundle of the small shop, seconds in place of minutes."""
+
+import shutil
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from benchmarks.serving import cache, conformance, cost, events, exposures, faults, load, soak, swap
+from benchmarks.stores import servers, throughput
+from tests.benchmarks.conftest import Results
+
+needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk, Debian's package, is not installed")
+
+
+def test_answers_kept_and_computed(results: Results) -> None:
+    cache.main(n_items=300, calls=20)
+    assert set(results("cache")["cpu_us"]["als"]) == {"computed", "memory", "redis"}
+
+
+def test_cost_of_a_call(results: Results, served: Path) -> None:
+    cost.main(calls=5, rounds=1)
+    assert results("serving_cost")["api_us"] > 0
+
+
+@needs_wrk
+def test_load(results: Results, served: Path) -> None:
+    size = load.Size(seconds=1, expected=1, workers=(1,), rounds=1, round_seconds=1, rates=(10,), step_seconds=1)
+    load.main(size)
+    found = results("serving_load")
+    assert found["ten_times_expected"]["success"] == 1.0
+    assert found["throughput"]["1"]["default"]["per_second"][0] > 0
+
+
+@needs_wrk
+def test_events_a_second(results: Results, served: Path) -> None:
+    events.main(numbers=(1,), rounds=1, seconds=1)
+    one = results("serving_events")["workers"]["1"]
+    assert one["in_store"] >= one["acknowledged"] > 0
+
+
+def test_exposures_after_a_kill(results: Results, served: Path) -> None:
+    exposures.main(kills=1, longest=1.2)
+    assert results("serving_exposures")["acknowledged_and_lost"] == 0
+
+
+def test_a_fault(results: Results, served: Path) -> None:
+    faults.main(["source raises"], rate=20.0, seconds={"sound": 1.0, "broken": 1.0, "after": 1.0})
+    assert results("serving_faults")["faults"]["source raises"]["broken"]["other_5xx_or_no_answer"] == 0
+
+
+def test_releases_that_change(results: Results, served: Path) -> None:
+    swap.main(rate=20.0, seconds=3.0, every=1.0)
+    found = results("serving_swap")
+    assert [change["action"] for change in found["changes"]] == ["promote", "rollback"]
+    assert (found["mixed_answers"], found["failed"]) == (0, 0)
+
+
+def test_a_soak(results: Results, served: Path) -> None:
+    soak.main(seconds=4.0, rate=20.0)
+    assert results("serving_soak")["memory_mib"][-1]["rss"] > 0
+
+
+def test_conformance(results: Results, served: Path) -> None:
+    conformance.main(1, "--phases", "fuzzing", "--include-path", "/v1/about")
+    found = results("serving_conformance")
+    assert (found["exit_code"], found["traceback_in_the_log"]) == (0, False)
+    assert found["cases"] > 0
+
+
+def test_durable_events(postgres: servers.Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "LOOKS", 5)
+    for new_store in (lambda: f"sqlite:///{tmp_path}/{uuid4().hex}.sqlite", postgres.new_database):
+        found = throughput.measure(new_store, seconds=0.2)
+        assert found["single"]["events_per_s"] > 0
+        assert found["reading"]["history_p50_us"] > 0
