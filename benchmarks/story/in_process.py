@@ -26,6 +26,10 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
+    def nanoseconds(self) -> int:
+        """As `time.time_ns` gives them."""
+        return round(self.now * 1e6) * 1000
+
 
 class Api:
     """Requests to the app, one after the other."""
@@ -77,9 +81,9 @@ class Api:
 
 @asynccontextmanager
 async def running(settings: Settings, clock: Clock) -> AsyncIterator[Api]:
-    """The app with its background work, ready to answer; `time.time()` is the clock's while it runs."""
+    """The app with its background work, ready to answer; `time.time` and `time.time_ns` are the clock's while it runs."""
     app = create_app(settings)
-    with patch.object(time, "time", clock):
+    with patch.object(time, "time", clock), patch.object(time, "time_ns", clock.nanoseconds):
         async with app.router.lifespan_context(app):
             api, deadline = Api(app), time.monotonic() + READY_SECONDS
             while (await api.ask("GET", "/readyz"))[0] != 200:

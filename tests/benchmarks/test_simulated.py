@@ -55,6 +55,7 @@ def test_experiments_on_one_log(
 ) -> None:
     for module in (logged, checked):
         monkeypatch.setattr(module, "FOLDER", tmp_path / "experiments")
+    monkeypatch.setattr(trials, "LOOKS", 2)
     parts = {
         "log": lambda: asyncio.run(logged.fill(*small, days=2, visits=400)),
         "a_a": lambda: trials.a_a(3),
