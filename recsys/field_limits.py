@@ -165,5 +165,17 @@ def time_faults(column: str) -> pl.Expr:
     return pl.coalesce(_when(moment < EARLIEST, "before_1990"), _when(moment >= LATEST, "after_2100"))
 
 
+def read_returns(events: pl.LazyFrame) -> pl.LazyFrame:
+    """Read a purchase below zero, as older logs hold them, as the return it was; `value`: the amount given back.
+
+    events: with the columns `event` (text) and `value` (number or null).
+    """
+    given_back = ((pl.col("event") == PURCHASE) & (pl.col("value") < 0)).fill_null(False)
+    return events.with_columns(
+        event=pl.when(given_back).then(pl.lit(RETURN)).otherwise("event"),
+        value=pl.when(given_back).then(-pl.col("value")).otherwise("value"),
+    )
+
+
 def _when(wrong: pl.Expr, fault: str) -> pl.Expr:
     return pl.when(wrong).then(pl.lit(fault))

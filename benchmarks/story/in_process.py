@@ -81,7 +81,7 @@ class Api:
 
 @asynccontextmanager
 async def running(settings: Settings, clock: Clock) -> AsyncIterator[Api]:
-    """The app with its background work, ready to answer; `time.time` and `time.time_ns` are the clock's while it runs."""
+    """The app with its background work, ready to answer; while it runs, `time` and `time_ns` are the clock's."""
     app = create_app(settings)
     with patch.object(time, "time", clock), patch.object(time, "time_ns", clock.nanoseconds):
         async with app.router.lifespan_context(app):
