@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from ipaddress import ip_address
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
-from recsys.errors import reports_errors
+from recsys.errors import ParamsError, quoted, reports_errors
 from serving.engine.business_rules import BusinessRulesFile
 from serving.settings import Settings
 
@@ -23,11 +24,24 @@ def main(
 ) -> None:
     """Serve the current release of RECSYS_RELEASES (default: releases), or the bundle in the folder RECSYS_BUNDLE."""
     settings = Settings.from_environment()  # what is refused is one line here, before there are workers
+    if not settings.keys and not _only_here(host):
+        raise ParamsError(
+            f"RECSYS_HOST {quoted(host)} can be reached from other machines, where without keys everybody may do all:"
+            " set RECSYS_API_KEYS, or listen on 127.0.0.1"
+        )
     BusinessRulesFile(settings.rules, must_exist="rules" in settings.model_fields_set)
     with _shared_metrics() if workers > 1 else nullcontext():
         uvicorn.run(
             "serving.app:create_app", factory=True, host=host, port=port, workers=workers, log_config=_logging()
         )
+
+
+def _only_here(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @contextmanager
@@ -41,7 +55,13 @@ def _shared_metrics() -> Iterator[None]:
 def _logging() -> dict[str, Any]:
     """uvicorn's own logging, extended to our loggers; it is set up in every worker."""
     ours = {"handlers": ["default"], "level": "INFO", "propagate": False}
-    return {**LOGGING_CONFIG, "loggers": {**LOGGING_CONFIG["loggers"], "serving": ours, "recsys": ours}}
+    access = {**LOGGING_CONFIG["handlers"]["access"], "filters": ["no ids"]}
+    return {
+        **LOGGING_CONFIG,
+        "filters": {"no ids": {"()": "serving.middleware.request_ids.WithoutIds"}},
+        "handlers": {**LOGGING_CONFIG["handlers"], "access": access},
+        "loggers": {**LOGGING_CONFIG["loggers"], "serving": ours, "recsys": ours},
+    }
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("recsys"),
         description="What to show to whom. Every answer says where each item comes from and what it was made of.",
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would lead to whatever the header Host says
         swagger_ui_parameters={"defaultModelsExpandDepth": 0},
         lifespan=lifespan,
         generate_unique_id_function=_function_name,

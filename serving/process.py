@@ -5,7 +5,13 @@ are imported, so they are set before. `app.py` calls `prepare` when the app star
 """
 
 import gc
+import os
+import signal
 import sys
+import time
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 
 from openfeature import api
 from openfeature.provider import FeatureProvider
@@ -15,12 +21,28 @@ from serving.engine.arms import DOMAIN
 # Each statement of the store's writer gives the interpreter away, and a busy event loop keeps it for this long: with
 # Python's 5 ms the thread committed 150 to 230 single events a second beside such a loop, with 0.5 ms 950 to 1,650.
 SWITCH_SECONDS = 0.0005
+DRAIN_SECONDS = 5.0  # for what a worker has begun, once its supervisor is gone
 
 
 def prepare(flag_provider: FeatureProvider) -> None:
     """Hand the interpreter from thread to thread sooner, and let OpenFeature ask this provider for arms."""
+    end_with_the_supervisor()
     sys.setswitchinterval(SWITCH_SECONDS)
     api.set_provider(flag_provider, domain=DOMAIN)
+
+
+def end_with_the_supervisor() -> None:
+    """End this worker when the process that started it is gone, however that ended: nobody else would stop it."""
+    supervisor = parent_process()
+    if supervisor is not None:
+        Thread(target=_end_after, args=(supervisor.sentinel,), name="end with the supervisor", daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(DRAIN_SECONDS)
+    os._exit(1)
 
 
 def spare_the_collector() -> None:

@@ -18,7 +18,9 @@ class Ready(BaseModel):
     status: Literal["ready"] = "ready"
     bundle_id: str
     store: Annotated[Literal["reached", "out of reach"], Field(description="whether the store answers now")]
-    refused: Annotated[str | None, Field(description="why the current release is not the bundle that is served")]
+    refused: Annotated[
+        str | None, Field(description="another bundle than the current release is served; the log says why")
+    ]
 
 
 class VariantAbout(BaseModel):

@@ -133,7 +133,7 @@ ERRORS: dict[int, dict[str, Any]] = {
     422: _error("invalid_request", "k: Input should be less than or equal to 100, found 101", "k"),
     429: _error("too_many_requests", "more than 500 requests a second of the key 'shop'"),
     500: _error("internal", "something failed here; it was logged under this request_id"),
-    503: _error("not_ready", "no bundle is loaded yet; /readyz says why"),
+    503: _error("not_ready", "no bundle is loaded yet; the log says why"),
     504: _error(
         "outcome_unknown", "the store stopped answering while it wrote: all of it was taken, or nothing; send it"
     ),

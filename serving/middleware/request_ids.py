@@ -1,6 +1,7 @@
 """Gives every request an id and turns what nobody caught into a clean 500. Plain ASGI: costs about nothing."""
 
 import logging
+import re
 from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -8,6 +9,33 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.api import errors
 
 log = logging.getLogger(__name__)
+
+ROUTE = re.compile(
+    r"/(v1/(recommend(:batch)?|similar|rank|about|events|items|identity/merge|users)|healthz|readyz|metrics|docs"
+    r"|openapi\.json)(?![^/?])"
+)
+
+
+def without_ids(path: str) -> str:
+    """A path for a log: the route that it begins with, and nothing that may be an id of a person.
+
+    >>> without_ids("/v1/recommend/anna?k=3"), without_ids("/v1/rank"), without_ids("/anna")
+    ('/v1/recommend/...', '/v1/rank', '/...')
+    """
+    match = ROUTE.match(path)
+    route = match[0] if match else ""
+    return route + ("/..." if path[len(route) :].split("?")[0] else "")
+
+
+class WithoutIds(logging.Filter):
+    """Keeps ids of people out of the access log: of a path only what names the route is written, and no query."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten the path in uvicorn's record: client, method, path with query, version, status."""
+        if isinstance(record.args, tuple) and len(record.args) == 5:
+            client, method, path, *rest = record.args
+            record.args = (client, method, without_ids(str(path)), *rest)
+        return True
 
 
 class RequestIds:
@@ -34,7 +62,7 @@ class RequestIds:
         try:
             await self.app(scope, receive, send_with_id)
         except Exception:
-            log.exception("request %s failed: %s %s", request_id, scope["method"], scope["path"])
+            log.exception("request %s failed: %s %s", request_id, scope["method"], without_ids(scope["path"]))
             if started:
                 raise
             answer = errors.response(500, "something failed here; it was logged under this request_id", request_id)

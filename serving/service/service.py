@@ -42,11 +42,11 @@ class Service:
         """The engine of the bundle that is loaded now. A request gets it once, so that no answer mixes two bundles.
 
         Raises:
-            ApiError: 503 "no bundle is loaded yet; /readyz says why"
+            ApiError: 503 "no bundle is loaded yet; the log says why"
         """
         engine = self._background.live.engine
         if engine is None:
-            raise ApiError(503, "no bundle is loaded yet; /readyz says why")
+            raise ApiError(503, "no bundle is loaded yet; the log says why")
         return engine
 
     async def recommend(self, request: RecommendRequest, request_id: str, *, paged: bool = True) -> Answer:
@@ -144,11 +144,10 @@ class Service:
             ApiError: 503, no bundle is loaded yet, or the store was never reached.
         """
         live = self._background.live
-        if live.engine is None:
-            raise ApiError(503, live.reason)
-        bundle_id, refused = live.engine.bundle.manifest.bundle_id, live.reason or None
+        bundle_id, store = self.engine().bundle.manifest.bundle_id, self.store()
+        refused = "the current release was refused, another one is served; the log says why" if live.reason else None
         try:
-            await self.store().ping()
+            await store.ping()
         except StoreError:
             return Ready(bundle_id=bundle_id, store="out of reach", refused=refused)
         return Ready(bundle_id=bundle_id, store="reached", refused=refused)
@@ -157,10 +156,10 @@ class Service:
         """The opened store.
 
         Raises:
-            ApiError: 503 with the reason why it is not open.
+            ApiError: 503 "the store could not be reached yet; the log says why"
         """
         if self._background.store is None:
-            raise ApiError(503, self._background.reason)
+            raise ApiError(503, "the store could not be reached yet; the log says why")
         return self._background.store
 
     def _pick(self, request: RecommendRequest, engine: Engine, user: UserState) -> tuple[Engine, Picked | None]:

@@ -169,3 +169,12 @@ def test_only_starting_the_app_changes_the_process(
         until_ready(client)
     assert calls[2:] == ["freeze"]
     assert dict(os.environ) == environment
+
+
+@pytest.mark.parametrize("path", ["/v1/about/", "/v1/recommend/", "/healthz/", "/v1/users/anna/", "/v1/rank/"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_path_redirects_to_the_host_that_was_sent(client: TestClient, path: str, method: str) -> None:
+    answer = client.request(method, path, headers={"host": "evil.example"}, follow_redirects=False)
+    assert not answer.is_redirect
+    assert "location" not in answer.headers
+    assert "evil" not in answer.text

@@ -77,18 +77,55 @@ def test_a_real_server_serves_and_stops(
     words = [sys.executable, "-m", *command.split()]
     with serving(words, bundle_folder, root, log, workers) as (url, process):
         assert get(f"{url}/readyz")[0] == 200
+        for path in (
+            "/v1/users/u-secret-1",
+            "/v1/recommend/u-secret-2?x=u-secret-3",
+            "/u-secret-4",
+            "/v1/user/u-secret-5",
+        ):
+            get(f"{url}{path}")
         status, answer = get(f"{url}/v1/recommend/anna?k=3")
         assert (status, len(answer["items"]), answer["meta"]["variant"]) == (200, 3, "als")
         assert get(f"{url}/v1/recommend/anna?k=0")[0] == 422
         for _ in range(20):
             get(f"{url}/v1/recommend/ben")
-        counted = 'route="/v1/recommend/{user_id}",status="200"} 21.0'  # by all workers, after the answer was sent
+        counted = 'route="/v1/recommend/{user_id}",status="200"} 22.0'  # by all workers, after the answer was sent
         until(lambda: counted in urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode())
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) in (0, -signal.SIGTERM)
         with pytest.raises(urllib.error.URLError, match="refused"):
             get(f"{url}/healthz")
     assert "Traceback" not in log.read_text()
+    text = log.read_text()
+    assert "/v1/recommend/..." in text
+    assert "secret" not in text
+    assert "anna" not in text
+
+
+def test_without_their_supervisor_the_workers_end(bundle_folder: Path, root: Path, tmp_path: Path) -> None:
+    with serving([sys.executable, "-m", "serving"], bundle_folder, root, tmp_path / "log", 2) as (url, process):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert len(workers) == 2
+        process.kill()
+        process.wait()
+        until(lambda: not any(Path(f"/proc/{pid}").exists() and alive(pid) for pid in workers))
+        with pytest.raises(urllib.error.URLError, match="refused"):
+            get(f"{url}/healthz")
+
+
+def alive(pid: str) -> bool:
+    return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.7", "shop.example"])
+def test_without_keys_nobody_else_is_let_in(root: Path, host: str) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RECSYS_")}
+    command = [sys.executable, "-m", "serving", f"--host={host}"]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: RECSYS_HOST {host!r} can be reached from other machines")
+    assert done.stderr.count("\n") == 1
 
 
 def test_help_names_the_settings(root: Path, run: Any) -> None:

@@ -58,14 +58,27 @@ def until(client: TestClient, done: Callable[[dict[str, Any]], bool]) -> dict[st
     return body
 
 
+NOT_LOADED = "no bundle is loaded yet; the log says why"  # and no path, host or person: everybody may ask
+
+
+def logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    deadline = time.monotonic() + 60
+    while text not in caplog.text:
+        assert time.monotonic() < deadline, caplog.text
+        time.sleep(0.01)
+
+
 def reason(body: dict[str, Any]) -> str:
     return str(body.get("error", {}).get("message"))
 
 
-def test_not_ready_until_something_is_released(start: Any, bundle_folder: Path, tmp_path: Path) -> None:
+def test_not_ready_until_something_is_released(
+    start: Any, bundle_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "releases"
-    with start(Settings(releases=folder)) as client:
-        until(client, lambda body: "nothing was promoted yet; run `recsys releases promote bundle`" in reason(body))
+    with caplog.at_level(logging.ERROR), start(Settings(releases=folder)) as client:
+        until(client, lambda body: reason(body) == NOT_LOADED)
+        logged(caplog, "nothing was promoted yet; run `recsys releases promote bundle`")
         assert client.get("/healthz").json() == {"status": "alive"}
         assert client.get("/readyz").status_code == 503
         for response in (
@@ -76,7 +89,7 @@ def test_not_ready_until_something_is_released(start: Any, bundle_folder: Path, 
         ):
             assert (response.status_code, response.headers["retry-after"]) == (503, "1")
             assert response.json()["error"]["code"] == "not_ready"
-            assert response.json()["error"]["message"] == "no bundle is loaded yet; /readyz says why"
+            assert response.json()["error"]["message"] == NOT_LOADED
         bundle_id = releases.promote(bundle_folder, folder)
         assert until(client, lambda body: "error" not in body)["bundle_id"] == bundle_id
         assert client.get("/v1/recommend/anna").json()["meta"]["bundle_id"] == bundle_id
@@ -89,7 +102,8 @@ def test_an_altered_bundle_is_never_served(
     with (tmp_path / "bundle" / "catalogue.parquet").open("ab") as file:
         file.write(b"!")
     with caplog.at_level(logging.ERROR), start(Settings(bundle=tmp_path / "bundle")) as client:
-        until(client, lambda body: "catalogue.parquet: sha256 is" in reason(body))
+        logged(caplog, "catalogue.parquet: sha256 is")
+        assert reason(client.get("/readyz").json()) == NOT_LOADED
         time.sleep(0.1)  # some more tries
         assert client.post("/v1/recommend", json={}).status_code == 503
     assert sum("not ready" in message for message in caplog.messages) == 1
@@ -103,7 +117,8 @@ def test_an_error_nobody_expected_is_logged_and_not_shown(
 
     monkeypatch.setattr("recsys.bundle.releases.load", fail)
     with caplog.at_level(logging.ERROR), start(Settings(bundle=bundle_folder)) as client:
-        until(client, lambda body: reason(body) == "the bundle cannot be opened; the log says why")
+        logged(caplog, "the bundle cannot be opened; the log says why")
+        assert reason(client.get("/readyz").json()) == NOT_LOADED
         time.sleep(0.1)
     assert caplog.text.count("RuntimeError: the password is hunter2") == 1
 
