@@ -35,8 +35,8 @@ serve: setup ## serve the current release
 	python -m serving.stores migrate
 	python -m serving
 
-notebooks: setup ## run the notebooks on the outputs of the last `dvc repro`; results in reports/
-	jupyter execute --output='../reports/{notebook_name}' notebooks/*.ipynb
+notebooks: setup ## run the notebooks on the outputs of the last `dvc repro`, and keep their outputs in them
+	python -m docs.notebooks
 
 docs: setup ## build the site of the documents in build/site; strict, and nothing is loaded from the web
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
