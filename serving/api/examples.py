@@ -130,6 +130,7 @@ ERRORS: dict[int, dict[str, Any]] = {
     403: _error("forbidden", "the key of 'shop' has not the scope 'admin'"),
     404: _error("not_found", "item_id: 'p1' is not in the catalogue", "item_id"),
     413: _error("too_large", "the body is larger than 5,000,000 bytes; send it in parts"),
+    415: _error("unsupported_media_type", "content-encoding 'gzip': a body is read as it is, in UTF-8; send it so"),
     422: _error("invalid_request", "k: Input should be less than or equal to 100, found 101", "k"),
     429: _error("too_many_requests", "more than 500 requests a second of the key 'shop'"),
     500: _error("internal", "something failed here; it was logged under this request_id"),

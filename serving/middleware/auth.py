@@ -11,7 +11,7 @@ from starlette.types import Scope as Connection
 from serving import api_keys
 from serving.api import errors
 from serving.api_keys import Key, Scope
-from serving.middleware.limits import BodyLimit, RateLimit
+from serving.middleware.limits import BodyLimit, HeadAsGet, RateLimit, ReadableBody
 from serving.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -74,6 +74,8 @@ def protect(app: FastAPI, settings: Settings) -> None:
     accepted = settings.keys
     if not accepted:
         log.warning("no API keys are configured: everybody who reaches this server may do everything")
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(ReadableBody)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     if settings.rate_limit:
         app.add_middleware(RateLimit, rate=settings.rate_limit)
@@ -94,7 +96,7 @@ def _document(app: FastAPI) -> None:
             for path, methods in document["paths"].items():
                 for operation in methods.values() if path not in OPEN else ():
                     operation["security"] = [{"key": [scope_of(path).value]}]
-                    statuses = (401, 403, 413, 429) if "requestBody" in operation else (401, 403, 429)
+                    statuses = (401, 403, 413, 415, 429) if "requestBody" in operation else (401, 403, 429)
                     operation["responses"] |= {str(status): _documented(status) for status in statuses}
         return document
 

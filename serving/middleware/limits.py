@@ -8,12 +8,16 @@ much. It protects the process; a limit that must be exact belongs to the gateway
 import math
 import time
 from collections.abc import Callable
+from email.message import Message
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as AsgiMessage
 
 from serving.api import errors
 
 BURST_SECONDS = 2.0
+UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")  # all that is ASCII is UTF-8
 
 
 class BodyLimit:
@@ -39,7 +43,7 @@ class BodyLimit:
         else:
             await self.app(scope, _replay(read, receive), send)
 
-    async def _read(self, receive: Receive) -> list[Message] | None:
+    async def _read(self, receive: Receive) -> list[AsgiMessage] | None:
         """Read the whole body and return its ASGI messages, or None when it is larger than the limit."""
         messages, size = [], 0
         while True:
@@ -54,6 +58,48 @@ class BodyLimit:
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = f"the body is larger than {self._max_bytes:,} bytes; send it in parts"
         await errors.response(413, message, scope["state"]["request_id"])(scope, receive, send)
+
+
+class ReadableBody:
+    """415 for a body that nobody here can read: compressed, or of another charset than UTF-8."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            encoding = headers.get("content-encoding", "identity").strip().lower()
+            content_type = Message()
+            content_type["content-type"] = headers.get("content-type", "")
+            charset = (content_type.get_content_charset() or "utf-8").lower()
+            if encoding not in ("", "identity") or charset not in UTF8:
+                found = f"content-encoding {encoding!r:.40}" if charset in UTF8 else f"charset {charset!r:.40}"
+                message = f"{found}: a body is read as it is, in UTF-8; send it so"
+                await errors.response(415, message, scope["state"]["request_id"])(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+class HeadAsGet:
+    """HEAD wherever GET works: the same answer without its body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def without_body(message: AsgiMessage) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        scope["method"] = "GET"
+        try:
+            await self.app(scope, receive, without_body)
+        finally:
+            scope["method"] = "HEAD"
 
 
 class RateLimit:
@@ -89,10 +135,10 @@ class RateLimit:
         return 0.0 if taken else (1 - tokens) / self._rate
 
 
-def _replay(messages: list[Message], receive: Receive) -> Receive:
+def _replay(messages: list[AsgiMessage], receive: Receive) -> Receive:
     waiting = iter(messages)
 
-    async def replayed() -> Message:
+    async def replayed() -> AsgiMessage:
         for message in waiting:
             return message
         return await receive()

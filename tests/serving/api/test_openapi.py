@@ -48,7 +48,7 @@ def test_every_error_is_documented_with_our_body(document: dict[str, Any]) -> No
             for status, response in operation["responses"].items():
                 if status != "200":
                     assert response["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorBody")
-    refused = {"401", "403", "404", "413", "422", "429", "500", "503"}
+    refused = {"401", "403", "404", "413", "415", "422", "429", "500", "503"}
     assert set(document["paths"]["/v1/similar"]["post"]["responses"]) == {"200"} | refused
 
 
@@ -97,7 +97,7 @@ def test_the_document_names_keys_scopes_and_refusals(document: dict[str, Any]) -
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     for path, methods in document["paths"].items():
         for operation in methods.values():
-            statuses = {"401", "403", "429"} | ({"413"} if "requestBody" in operation else set())
+            statuses = {"401", "403", "429"} | ({"413", "415"} if "requestBody" in operation else set())
             if path in auth.OPEN:
                 assert "security" not in operation
                 assert not statuses & operation["responses"].keys()
