@@ -77,6 +77,8 @@ ITEMS: dict[str, Any] = {
 
 MERGE: dict[str, Any] = {"a guest logs in": {"value": {"anonymous_id": "cookie-7f3a", "user_id": "u0000001"}}}
 
+UNMERGE: dict[str, Any] = {"it was somebody else": {"value": {"anonymous_id": "cookie-7f3a"}}}
+
 ANSWER: dict[str, Any] = {
     "request_id": "5f0c1f6f8b0e4f0f9a3d6f1f2f6f7a11",
     "items": [

@@ -14,10 +14,16 @@ class MergeRequest(RequestModel):
     user_id: Identifier
 
 
+class UnmergeRequest(RequestModel):
+    """The last merge of this visitor was wrong."""
+
+    anonymous_id: Identifier
+
+
 class Merged(BaseModel):
     """What came of it."""
 
-    events: Annotated[int, Field(description="events of the visitor that are the user's now")]
+    events: Annotated[int, Field(description="events of the visitor that are somebody else's now")]
 
 
 class Forgotten(BaseModel):

@@ -50,7 +50,20 @@ async def merge_identities(
     asked: Annotated[identities.MergeRequest, Body(openapi_examples=examples.MERGE)], request: Request
 ) -> identities.Merged:
     """All that the visitor did, before and after, counts as done by the user."""
-    return await service_of(request).merge(asked)
+    return await service_of(request).merge(asked, key_of(request))
+
+
+@router.post(
+    "/identity/unmerge",
+    response_model=identities.Merged,
+    responses=documented(404, 422, 500, 503, 504),
+    summary="Undo a merge",
+)
+async def unmerge_identities(
+    asked: Annotated[identities.UnmergeRequest, Body(openapi_examples=examples.UNMERGE)], request: Request
+) -> identities.Merged:
+    """What the visitor did alone is again whose it was before the last merge: the user's before, or the visitor's."""
+    return await service_of(request).unmerge(asked)
 
 
 @router.delete(
@@ -62,8 +75,8 @@ async def merge_identities(
 async def forget_user(
     user_id: Annotated[StoredId, Path(examples=["u0000001"])], request: Request
 ) -> identities.Forgotten:
-    """Delete the user's events, exposures and identities; what the bundle holds is not used any more.
+    """Delete the events, exposures and identities of a user or visitor; what the bundle holds is not used any more.
 
-    The next training leaves the user out. A user nobody knows is forgotten too.
+    The next training leaves them out. Somebody nobody knows is forgotten too. What others did on the same device stays.
     """
     return await service_of(request).forget(user_id)

@@ -125,9 +125,20 @@ class Service:
         metrics.UNKNOWN_ITEMS.inc(len(answer.unknown_items))
         return answer
 
-    async def merge(self, request: identities.MergeRequest) -> identities.Merged:
+    async def merge(self, request: identities.MergeRequest, key: str | None) -> identities.Merged:
         """A visitor turned out to be a user."""
-        return identities.Merged(events=await self.store().merge(request.anonymous_id, request.user_id))
+        return identities.Merged(events=await self.store().merge(request.anonymous_id, request.user_id, key))
+
+    async def unmerge(self, request: identities.UnmergeRequest) -> identities.Merged:
+        """A merge was wrong.
+
+        Raises:
+            ApiError: 404 "anonymous_id: no merge of this visitor is known"
+        """
+        moved = await self.store().unmerge(request.anonymous_id)
+        if moved is None:
+            raise ApiError(404, "anonymous_id: no merge of this visitor is known", "anonymous_id")
+        return identities.Merged(events=moved)
 
     async def forget(self, user_id: str) -> identities.Forgotten:
         """Delete what the store holds of the user, and use what the bundle holds no more."""

@@ -56,8 +56,11 @@ class GuardedStore:
     async def upsert_items(self, items: Sequence[Item]) -> None:
         await self._write(lambda: self._store.upsert_items(items))
 
-    async def merge(self, anonymous_id: str, user_id: str) -> int:
-        return await self._write(lambda: self._store.merge(anonymous_id, user_id))
+    async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
+        return await self._write(lambda: self._store.merge(anonymous_id, user_id, sent_by))
+
+    async def unmerge(self, anonymous_id: str) -> int | None:
+        return await self._write(lambda: self._store.unmerge(anonymous_id))
 
     async def forget(self, user_id: str) -> dict[str, int]:
         """Tried even while writing keeps failing: a person waits for it."""

@@ -133,10 +133,17 @@ class PostgresStore:
         """See `Store`."""
         return reads.recent(await self._read(statements.RECENT, int(since // HOUR)))
 
-    async def merge(self, anonymous_id: str, user_id: str) -> int:
+    async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
         """See `Store`."""
         checks.texts(anonymous_id, user_id)
-        return await self._writer.write(Job[int](lambda: self._writes.merge(anonymous_id, user_id), alone=True))
+        return await self._writer.write(
+            Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by), alone=True)
+        )
+
+    async def unmerge(self, anonymous_id: str) -> int | None:
+        """See `Store`."""
+        checks.texts(anonymous_id)
+        return await self._writer.write(Job[int | None](lambda: self._writes.unmerge(anonymous_id), alone=True))
 
     async def forget(self, user_id: str) -> dict[str, int]:
         """See `Store`."""

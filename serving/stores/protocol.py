@@ -166,14 +166,24 @@ class Store(Protocol):
         """
         ...
 
-    async def merge(self, anonymous_id: str, user_id: str) -> int:
-        """A guest turned out to be this user: from now on their events are one history. Returns events moved."""
+    async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
+        """A guest turned out to be this user: from now on their events are one history. Returns events moved.
+
+        Where that makes the guest another user's than before, `merges` keeps whose it was and sent_by, the API key.
+        """
+        ...
+
+    async def unmerge(self, anonymous_id: str) -> int | None:
+        """Undo the last merge of a guest: what it did alone is again whose it was. Returns events moved; None: no
+        merge is known.
+        """
         ...
 
     async def forget(self, user_id: str) -> dict[str, int]:
-        """Delete events, exposures, dead letters and identities of this user; returns rows deleted per table.
+        """Delete events, exposures, dead letters and identities of this user or guest; returns rows deleted per table.
 
-        Keeps only salted hashes, of the user_id and of the anonymous ids that were merged into it.
+        Of a guest who became a user, what the guest did alone. What others did on the same device stays. Keeps only
+        salted hashes, of the user_id and of the anonymous ids that were merged into it.
         """
         ...
 

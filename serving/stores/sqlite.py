@@ -102,10 +102,15 @@ class SqliteStore:
         """See `Store`."""
         return reads.recent(await asyncio.to_thread(self._read, statements.RECENT, int(since // HOUR)))
 
-    async def merge(self, anonymous_id: str, user_id: str) -> int:
+    async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
         """See `Store`."""
         checks.texts(anonymous_id, user_id)
-        return await self._writer.write(Job[int](lambda: self._writes.merge(anonymous_id, user_id)))
+        return await self._writer.write(Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by)))
+
+    async def unmerge(self, anonymous_id: str) -> int | None:
+        """See `Store`."""
+        checks.texts(anonymous_id)
+        return await self._writer.write(Job[int | None](lambda: self._writes.unmerge(anonymous_id)))
 
     async def forget(self, user_id: str) -> dict[str, int]:
         """See `Store`. The log is emptied too: until then it holds pages as they were before."""

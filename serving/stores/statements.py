@@ -54,15 +54,33 @@ MOVE_ITEMS = """INSERT INTO person_items (person, item_id, event, counted)
     SELECT 'u:' || CAST($2 AS TEXT), item_id, event, counted FROM person_items WHERE person = 'a:' || CAST($1 AS TEXT)
     ON CONFLICT (person, item_id, event) DO NOTHING"""
 FORGET_ITEMS = "DELETE FROM person_items WHERE person = $1"
+REBUILD_ITEMS = """INSERT INTO person_items (person, item_id, event, counted)
+    SELECT person, item_id, event, max(timestamp) FROM events WHERE person = $1 GROUP BY person, item_id, event"""
+WHOSE = "SELECT user_id FROM identities WHERE anonymous_id = $1"
+NOTE_MERGE = """INSERT INTO merges (merge_id, merged, anonymous_id, user_id, before, sent_by)
+    VALUES ($1, $2, $3, $4, $5, $6)"""
+LAST_MERGE = """SELECT merge_id, user_id, before FROM merges WHERE anonymous_id = $1
+    ORDER BY merged DESC, merge_id DESC LIMIT 1"""
+DROP_MERGE = "DELETE FROM merges WHERE merge_id = $1"
+DROP_IDENTITY = "DELETE FROM identities WHERE anonymous_id = $1"
+# Of a person only what the guest did alone: $1 the guest, $2 the new person, $3 the one before.
+GIVE_BACK = """UPDATE {table} SET person = $2 WHERE person = $3 AND anonymous_id = $1 AND user_id IS NULL RETURNING 1"""
 GUESTS = "SELECT anonymous_id FROM identities WHERE user_id = $1"
+# The user of this id, the guest of this id, and what the guest did alone before it became another user.
+_THEIRS = """person IN ('u:' || CAST($1 AS TEXT), 'a:' || CAST($1 AS TEXT)) OR (anonymous_id = $1 AND user_id IS NULL
+    AND person = (SELECT 'u:' || user_id FROM identities WHERE anonymous_id = $1))"""
 FORGET = {
-    "events": "DELETE FROM events WHERE person = 'u:' || CAST($1 AS TEXT) RETURNING 1",
-    "exposures": "DELETE FROM exposures WHERE person = 'u:' || CAST($1 AS TEXT) RETURNING 1",
-    "identities": "DELETE FROM identities WHERE user_id = $1 RETURNING 1",
+    "events": f"DELETE FROM events WHERE {_THEIRS} RETURNING 1",
+    "exposures": f"DELETE FROM exposures WHERE {_THEIRS} RETURNING 1",
+    "identities": "DELETE FROM identities WHERE user_id = $1 OR anonymous_id = $1 RETURNING 1",
 }
-# An id may stand anywhere in what was refused: $1 as it is written in JSON.
-FORGET_LETTERS = """DELETE FROM dead_letters WHERE user_id = CAST($2 AS TEXT) OR anonymous_id = CAST($2 AS TEXT)
-    OR replace(body, CAST($1 AS TEXT), '') <> body RETURNING 1"""
+FORGET_MERGES = "DELETE FROM merges WHERE user_id = $1 OR anonymous_id = $1"
+FORGET_MERGES_FROM = "UPDATE merges SET before = NULL WHERE before = $1"
+# An id may stand anywhere in what was refused: $1 as it is written in JSON. On a shared device the guest's id stands
+# beside another user's, $3 is not that user: such a letter stays.
+FORGET_LETTERS = """DELETE FROM dead_letters WHERE (CAST($2 AS TEXT) = CAST($3 AS TEXT) OR user_id IS NULL
+    OR user_id = CAST($3 AS TEXT)) AND (user_id = CAST($2 AS TEXT) OR anonymous_id = CAST($2 AS TEXT)
+    OR replace(body, CAST($1 AS TEXT), '') <> body) RETURNING 1"""
 REMEMBER_HASH = """INSERT INTO forgotten (fingerprint, forgotten, version)
     VALUES ($1, $2, (SELECT coalesce(max(version), 0) + 1 FROM forgotten))
     ON CONFLICT (fingerprint) DO UPDATE SET forgotten = excluded.forgotten, version = excluded.version"""

@@ -21,18 +21,27 @@ from serving.stores.statements import (
     ADD_EXPOSURES,
     ADD_LETTERS,
     COUNT,
+    DROP_IDENTITY,
+    DROP_MERGE,
     FIND_EVENTS,
     FORGET,
     FORGET_ITEMS,
     FORGET_LETTERS,
+    FORGET_MERGES,
+    FORGET_MERGES_FROM,
+    GIVE_BACK,
     GUESTS,
     IDENTIFY,
+    LAST_MERGE,
     MET_BEFORE,
     MOVE,
     MOVE_ITEMS,
     NOTE_ITEMS,
+    NOTE_MERGE,
     PUT_ITEM,
+    REBUILD_ITEMS,
     REMEMBER_HASH,
+    WHOSE,
 )
 
 T = TypeVar("T")
@@ -171,28 +180,59 @@ class Writes:
             ],
         )  # fmt: skip
 
-    def merge(self, anonymous_id: str, user_id: str) -> Write[int]:
+    def merge(self, anonymous_id: str, user_id: str, sent_by: str | None) -> Write[int]:
         """What comes later follows the identity; what is there is moved."""
-        yield IDENTIFY, [(anonymous_id, user_id, time.time())]
+        before = ((yield WHOSE, [(anonymous_id,)])[0] or [(None,)])[0][0]
+        moment = time.time()
+        if before != user_id:
+            yield NOTE_MERGE, [(uuid4().hex, moment, anonymous_id, user_id, before, sent_by)]
+        yield IDENTIFY, [(anonymous_id, user_id, moment)]
         yield MOVE.format(table="exposures"), [(anonymous_id, user_id)]
         yield MOVE_ITEMS, [(anonymous_id, user_id)]
         yield FORGET_ITEMS, [(f"a:{anonymous_id}",)]
         moved = yield MOVE.format(table="events"), [(anonymous_id, user_id)]
         return len(moved[0])
 
+    def unmerge(self, anonymous_id: str) -> Write[int | None]:
+        """What the guest did alone goes back to whose it was; None: there is no merge to undo."""
+        last = (yield LAST_MERGE, [(anonymous_id,)])[0]
+        if not last:
+            return None
+        merge_id, user_id, before = last[0]
+        now, then = f"u:{user_id}", f"a:{anonymous_id}" if before is None else f"u:{before}"
+        yield DROP_MERGE, [(merge_id,)]
+        if before is None:
+            yield DROP_IDENTITY, [(anonymous_id,)]
+        else:
+            yield IDENTIFY, [(anonymous_id, before, time.time())]
+        yield GIVE_BACK.format(table="exposures"), [(anonymous_id, then, now)]
+        moved = yield GIVE_BACK.format(table="events"), [(anonymous_id, then, now)]
+        yield from _rebuild(now, then)
+        return len(moved[0])
+
     def forget(self, user_id: str) -> Write[dict[str, int]]:
-        """The user, and the guests that were merged into the user."""
+        """The user or guest of this id, and the guests that were merged into the user."""
         guests = yield GUESTS, [(user_id,)]
         ids = [user_id, *(guest for (guest,) in guests[0])]
+        became = [f"u:{other}" for (other,) in (yield WHOSE, [(user_id,)])[0]]
         deleted = {}
         for table, statement in FORGET.items():
             deleted[table] = len((yield statement, [(user_id,)])[0])
-        yield FORGET_ITEMS, [(f"u:{user_id}",)]
-        letters = yield FORGET_LETTERS, [(json.dumps(known), known) for known in ids]
+        yield FORGET_ITEMS, [(f"u:{user_id}",), (f"a:{user_id}",)]
+        yield from _rebuild(*became)
+        yield FORGET_MERGES, [(user_id,)]
+        yield FORGET_MERGES_FROM, [(user_id,)]
+        letters = yield FORGET_LETTERS, [(json.dumps(known), known, user_id) for known in ids]
         deleted["dead_letters"] = sum(map(len, letters))
         moment = time.time()
         yield REMEMBER_HASH, [(self.fingerprint(known), moment) for known in ids]
         return deleted
+
+
+def _rebuild(*people: str) -> Write[None]:
+    """What these people met, from their events anew."""
+    yield FORGET_ITEMS, [(person,) for person in people]
+    yield REBUILD_ITEMS, [(person,) for person in people]
 
 
 def _same(sent: Event, stored: Event) -> bool:

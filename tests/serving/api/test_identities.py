@@ -60,5 +60,27 @@ def test_the_worker_that_forgets_does_so_at_once(
         assert client.post("/v1/recommend", json={"user_id": "anna"}).json()["meta"]["fallback_reason"] == "no_history"
 
 
+def test_a_guest_is_forgotten_and_explains_no_answer(shop: TestClient, tmp_path: Path) -> None:
+    shop.post("/v1/events", json={**GUEST, "item_id": "garden-10", "event": "purchase"})
+    body = {**GUEST, "options": {"explain": True}}
+    assert "garden-10" in shop.post("/v1/recommend", json=body).text
+    until(lambda: b"cookie-1" in stored(tmp_path))
+    time.sleep(0.3)  # exposures on their way
+    assert shop.delete("/v1/users/cookie-1").json()["deleted"]["events"] == 1
+    answer = shop.post("/v1/recommend", json=body).json()
+    assert answer["meta"]["segment"] == "cold_user"
+    assert all(reason["item_id"] != "garden-10" for item in answer["items"] for reason in item["reasons"])
+
+
+def test_a_merge_with_the_wrong_user_is_undone(shop: TestClient) -> None:
+    shop.post("/v1/events", json={**GUEST, "item_id": "garden-10", "event": "purchase"})
+    shop.post("/v1/identity/merge", json={**GUEST, "user_id": "mallory"})
+    assert kinds(shop, user_id="mallory") == {"garden"}
+    assert shop.post("/v1/identity/unmerge", json=GUEST).json() == {"events": 1}
+    assert shop.post("/v1/recommend", json={"user_id": "mallory"}).json()["meta"]["segment"] == "cold_user"
+    assert kinds(shop, **GUEST) == {"garden"}
+    assert shop.post("/v1/identity/unmerge", json=GUEST).status_code == 404
+
+
 def stored(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())

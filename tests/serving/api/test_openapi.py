@@ -34,6 +34,7 @@ def test_operation_ids_are_a_promise(document: dict[str, Any]) -> None:
         ("post", "/v1/events"): "post_events",
         ("put", "/v1/items"): "put_items",
         ("post", "/v1/identity/merge"): "merge_identities",
+        ("post", "/v1/identity/unmerge"): "unmerge_identities",
         ("delete", "/v1/users/{user_id}"): "forget_user",
         ("get", "/healthz"): "health",
         ("get", "/readyz"): "ready",

@@ -86,3 +86,26 @@ def test_what_is_liked_now_is_popular_within_a_minute(shop: TestClient, monkeypa
     assert first() != "new-21"
     shop.post("/v1/events", json=[{"user_id": f"u{n}", "item_id": "new-21", "event": "view"} for n in range(50)])
     until(lambda: first() == "new-21")
+
+
+def test_made_up_guests_make_no_item_popular(shop: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 views in one request, of 300 guests or of one, and as many by one user."""
+    monkeypatch.setattr(store_watcher, "RECENT_SECONDS", 0.05)
+
+    def order() -> list[str]:
+        answer = shop.post("/v1/recommend", json={"k": 24, "variant": "popular"}).json()
+        return [item["item_id"] for item in answer["items"]]
+
+    before = order()
+    crowds = [
+        [{"anonymous_id": f"bot-{n}"} for n in range(300)],
+        [{"anonymous_id": "bot"}] * 300,
+        [{"user_id": "bot"}] * 300,
+    ]
+    for crowd in crowds:
+        views = [{**who, "item_id": "new-21", "event": "view"} for who in crowd]
+        assert shop.post("/v1/events", json=views).json()["accepted"] == 300
+    likes = shop.app.state.service._background.freshness  # type: ignore[attr-defined]
+    until(lambda: likes.now.likes.get("new-21"))
+    assert likes.now.likes["new-21"] <= 1, "one person"
+    assert order()[0] == before[0]

@@ -171,6 +171,31 @@ async def test_a_cookie_of_two_people_gives_each_only_what_is_theirs(store: Stor
     assert await ids(store, BEN, COOKIE) == ["b"], "with a user_id the cookie plays no part"
 
 
+async def test_a_merge_is_kept_with_whose_the_guest_was(store: Store, select: Select) -> None:
+    for user_id, key in ((ANNA, "web"), (ANNA, "app"), (BEN, "app")):
+        await store.merge(COOKIE, user_id, key)
+    audited = select("SELECT anonymous_id, user_id, before, sent_by FROM merges ORDER BY merged")
+    assert audited == [(COOKIE, ANNA, None, "web"), (COOKIE, BEN, ANNA, "app")]
+
+
+async def test_a_merge_can_be_undone(store: Store) -> None:
+    guest = {"user_id": None, "anonymous_id": COOKIE}
+    await store.add_events([event("1", **guest, item_id="alone"), event("2", ANNA, item_id="own")])
+    await store.merge(COOKIE, ANNA)
+    await store.add_events([event("3", ANNA, anonymous_id=COOKIE, item_id="logged in")])
+    await store.merge(COOKIE, BEN)
+    await store.add_events([event("4", **guest, item_id="after")])
+    assert (await ids(store, ANNA), await ids(store, BEN)) == (["1", "2", "3"], ["4"])
+    assert await store.unmerge(COOKIE) == 1
+    assert (await ids(store, ANNA), await ids(store, BEN)) == (["1", "2", "3", "4"], [])
+    assert await store.unmerge(COOKIE) == 2
+    assert (await ids(store, ANNA), await ids(store, None, COOKIE)) == (["2", "3"], ["1", "4"])
+    assert set(await store.seen(ANNA, None)) == {"own", "logged in"}
+    assert set(await store.seen(None, COOKIE)) == {"alone", "after"}
+    assert await store.seen(BEN, None) == {}
+    assert await store.unmerge(COOKIE) is None
+
+
 async def test_items_are_overlaid_field_by_field_and_read_by_version(store: Store) -> None:
     kettle = Item("kettle", "Blue kettle", "steel", ("kitchen", "tea"), 19.5, True, NOON)
     await store.upsert_items([kettle, Item("teapot")])

@@ -77,7 +77,7 @@ async def test_no_table_of_the_server_holds_the_id(postgresql_url: str, opened: 
                 if server.execute(f"SELECT 1 FROM {name} t WHERE strpos(t::text, %s) > 0 LIMIT 1", [text]).fetchall()
             ]  # fmt: skip
 
-    assert set(found(ANNA)) == {"events", "exposures", "dead_letters", "identities", "person_items"}
+    assert set(found(ANNA)) == {"events", "exposures", "dead_letters", "identities", "person_items", "merges"}
     await store.forget(ANNA)
     assert found(ANNA) == found(COOKIE) == []
     assert set(found("user-001")) == {"events", "exposures", "person_items"}
@@ -125,3 +125,53 @@ async def test_a_number_that_was_refused_as_an_id_is_found_too(store: Store, sel
     await store.add_events([rejected({"user_id": 4711}), rejected({"user_id": 47110}), rejected({"value": 4711})])
     assert (await store.forget("4711"))["dead_letters"] == 1
     assert select("SELECT count(*) FROM dead_letters") == [(2,)]
+
+
+GUEST = {"user_id": None, "anonymous_id": COOKIE}
+
+
+async def test_a_guest_is_forgotten(store: Store, select: Select) -> None:
+    await store.add_events([event("g", **GUEST), event("b", BEN), rejected({"anonymous_id": COOKIE})])
+    await store.add_exposures([exposure("r", **GUEST), exposure("s", BEN)])
+    deleted = await store.forget(COOKIE)
+    assert deleted == {"events": 1, "exposures": 1, "identities": 0, "dead_letters": 1}
+    assert await store.history(None, COOKIE, 9) == (0, [])
+    assert await store.seen(None, COOKIE) == {}
+    assert await store.add_events([event("late", **GUEST), event("new", **GUEST, timestamp=FUTURE)]) == [DUPLICATE, NEW]
+    assert select("SELECT event_id FROM events ORDER BY event_id") == [("b",), ("new",)]
+
+
+async def test_a_guest_who_became_a_user_is_forgotten_and_the_user_is_not(store: Store) -> None:
+    await store.add_events([event("g", **GUEST, item_id="alone"), event("u", ANNA, item_id="own")])
+    await store.add_events([event("both", ANNA, anonymous_id=COOKIE, item_id="logged in")])
+    await store.merge(COOKIE, ANNA)
+    assert (await store.forget(COOKIE))["events"] == 1
+    assert {each.event_id for each in (await store.history(ANNA, None, 9))[1]} == {"u", "both"}
+    assert await store.seen(ANNA, None) == {"own": False, "logged in": False}
+    assert await store.history(None, COOKIE, 9) == (0, [])
+
+
+async def test_forgetting_a_person_leaves_others_of_the_same_device_alone(store: Store, select: Select) -> None:
+    shared = {"anonymous_id": COOKIE}
+    await store.add_events([event("a", ANNA, **shared), event("b", BEN, **shared)])
+    await store.add_events([rejected({"user_id": BEN, **shared}), rejected({"user_id": ANNA, **shared})])
+    await store.add_exposures([exposure("r", ANNA, **shared), exposure("s", BEN, **shared)])
+    await store.merge(COOKIE, ANNA)
+    deleted = await store.forget(ANNA)
+    assert (deleted["events"], deleted["exposures"], deleted["dead_letters"]) == (1, 1, 1)
+    late = [event("c", BEN, **shared), event("d", **GUEST), event("e", ANNA)]
+    assert await store.add_events(late) == [NEW, DUPLICATE, DUPLICATE]
+    await store.add_exposures([exposure("t", BEN, **shared), exposure("u", None, **shared)])
+    await store.add_events([rejected({"user_id": BEN, **shared}), rejected(shared)])
+    assert select("SELECT event_id FROM events ORDER BY event_id") == [("b",), ("c",)]
+    assert select("SELECT request_id FROM exposures ORDER BY request_id") == [("s",), ("t",)]
+    assert select("SELECT user_id FROM dead_letters") == [(BEN,), (BEN,)]
+
+
+async def test_an_audit_keeps_nobody_who_was_forgotten(store: Store, select: Select) -> None:
+    await store.merge(COOKIE, ANNA)
+    await store.merge(COOKIE, BEN, "web")
+    await store.forget(ANNA)
+    assert select("SELECT anonymous_id, user_id, before, sent_by FROM merges") == [(COOKIE, BEN, None, "web")]
+    await store.forget(BEN)
+    assert select("SELECT count(*) FROM merges") == [(0,)]
