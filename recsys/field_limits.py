@@ -17,6 +17,9 @@ from unicodedata import is_normalized
 import polars as pl
 
 MAX_ID_LENGTH = 256
+# A guest is a user of training under this name in front of its id, and a user's id has the limit too.
+GUEST = "anonymous:"
+MAX_GUEST_LENGTH = MAX_ID_LENGTH - len(GUEST)
 MAX_TITLE_LENGTH = 1_000
 MAX_TEXT_LENGTH = 100_000
 MAX_CATEGORIES = 100

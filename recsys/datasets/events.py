@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from recsys.data.raw_tables import DERIVED, NOTES, RawTables
 from recsys.data.validation import LIMITS
 from recsys.errors import DataError, SourceUnreachableError
+from recsys.field_limits import GUEST
 from recsys.store_schema import DEFAULT_URL, POSTGRES, SQLITE, URL_VARIABLE, fingerprint, named, select_from
 
 PART_ROWS = 500_000
@@ -98,7 +99,7 @@ def tables(config: Config, raw: Path) -> RawTables:
         .filter(~guest | config.guests)
         .select(
             "item_id", "event", "value",
-            user_id=pl.when(guest).then(pl.lit("anonymous:") + name).otherwise(name),
+            user_id=pl.when(guest).then(pl.lit(GUEST) + name).otherwise(name),
             timestamp=_time("timestamp"),
         )
     )  # fmt: skip

@@ -20,7 +20,7 @@ from pydantic import (
 
 from recsys.field_limits import PURCHASE, RETURN
 from serving.api.errors import ApiError, problem
-from serving.api.fields import Identifier, Label, Number, RequestModel, Timestamp
+from serving.api.fields import GuestId, Identifier, Label, Number, RequestModel, Timestamp
 from serving.stores.protocol import Event, Outcome, Rejected, Store
 from serving.stores.writes import ID_TAKEN
 
@@ -34,7 +34,7 @@ class PostedEvent(RequestModel):
         Identifier | None, Field(description="the same id counts once, however often it is sent; absent: each counts")
     ] = None
     user_id: Annotated[Identifier | None, Field(description="this or anonymous_id says who it was")] = None
-    anonymous_id: Annotated[Identifier | None, Field(description="a visitor's id, such as that of a cookie")] = None
+    anonymous_id: Annotated[GuestId | None, Field(description="a visitor's id, such as that of a cookie")] = None
     item_id: Identifier
     event: Annotated[Label, Field(description="view, click, cart, purchase, dislike, return, or one of the data set")]
     value: Annotated[

@@ -30,6 +30,7 @@ def _text(max_length: int, *, lines: bool = False) -> AfterValidator:
 # the formats say where texts come from that fit: of this API, or of its documentation
 _ID_LENGTH = Field(min_length=1, max_length=limits.MAX_ID_LENGTH)
 Identifier = Annotated[str, _ID_LENGTH, _without(limits.id_fault), Field(json_schema_extra={"format": "recsys-id"})]
+GuestId = Annotated[Identifier, Field(max_length=limits.MAX_GUEST_LENGTH)]
 Variant = Annotated[str, _ID_LENGTH, Field(json_schema_extra={"format": "recsys-variant"})]
 # what may be erased: earlier versions took ids that are refused now
 StoredId = Annotated[str, Field(min_length=1, max_length=limits.MAX_ID_LENGTH, pattern=r"^[^\x00]*$")]

@@ -4,20 +4,20 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from serving.api.fields import Identifier, RequestModel
+from serving.api.fields import GuestId, Identifier, RequestModel, StoredId
 
 
 class MergeRequest(RequestModel):
     """A visitor turned out to be a user."""
 
-    anonymous_id: Identifier
+    anonymous_id: GuestId
     user_id: Identifier
 
 
 class UnmergeRequest(RequestModel):
     """The last merge of this visitor was wrong."""
 
-    anonymous_id: Identifier
+    anonymous_id: StoredId
 
 
 class Merged(BaseModel):

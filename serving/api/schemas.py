@@ -11,6 +11,7 @@ from serving.api.fields import (
     MAX_LIST_LENGTH,
     ONE_LINE,
     WHOLE,
+    GuestId,
     Identifier,
     K,
     Label,
@@ -53,7 +54,7 @@ class Options(RequestModel):
 
 UserId = Annotated[Identifier | None, Field(description="absent for an anonymous visitor")]
 AnonymousId = Annotated[
-    Identifier | None, Field(description="a visitor's id, such as that of a cookie; what it did counts too")
+    GuestId | None, Field(description="a visitor's id, such as that of a cookie; what it did counts too")
 ]
 Session = Annotated[
     list[SessionEvent],
