@@ -66,6 +66,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 WANTED = len(MIGRATIONS)
+WAIT_S = 30.0  # for another migration, or for what the API is writing
 VERSION_TABLE = "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, applied DOUBLE PRECISION NOT NULL)"
 FOUND = "SELECT coalesce(max(version), 0) FROM migrations"
 
@@ -109,7 +110,7 @@ def _transaction(url: str) -> Iterator[Any]:
 
         path = url.removeprefix(SQLITE)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with sqlite.errors(path), closing(sqlite.connect(path, create=True)) as file, file:
+        with sqlite.errors(path), closing(sqlite.connect(path, create=True, wait_s=WAIT_S)) as file, file:
             yield file
     elif url.startswith(POSTGRES):
         from serving.stores import postgres
