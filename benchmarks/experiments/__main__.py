@@ -7,6 +7,7 @@ a_a            1,000 re-randomisations of its units: false alarms, beside a z-te
 a_b            planted uplifts of +3 %, 0 and -2 %, and the detectable one: coverage and power
 sample_ratio   1 % of one arm's answers lost at 200,000 units, and clean runs
 off_policy     doubly robust and SNIPS against the simulator's truth, 500 seeds
+dirty          1,000 A/A and 500 A/B logs with wrong clocks, returns, testers and repeated deliveries, by the readout
 speed          microseconds of an assignment, with and without OpenFeature
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 
 from benchmarks import provenance
 from benchmarks.experiments.checked import off_policy_, sample_ratio, speed
+from benchmarks.experiments.dirty import dirty
 from benchmarks.experiments.logged import make_log
 from benchmarks.experiments.open_bandit import open_bandit
 from benchmarks.experiments.trials import a_a, a_b
@@ -40,6 +42,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "sample_ratio": sample_ratio,
     "off_policy": off_policy_,
     "open_bandit": open_bandit,
+    "dirty": dirty,
     "speed": speed,
 }
 

@@ -32,7 +32,7 @@ class Dirt:
     returns: float = 0.05
     repeated: float = 0.04
     testers: int = 30
-    moved_share: float = 0.0005
+    moved_share: float = 0.0002
     slower_ms: float = 40.0
 
 

@@ -135,6 +135,8 @@ def _varies(units: pl.DataFrame, metric: str) -> bool:
     """Whether the units of an arm differ in the metric; where those of no arm do, a difference has no interval."""
     counted = units[COUNTED[metric]].to_numpy()
     over = units[OVER[metric]].to_numpy() if metric in OVER else np.ones(units.height)
+    if not over.sum():  # such as answers without any item
+        return False
     return bool(np.ptp(counted - over * (counted.sum() / over.sum())) > ROUNDING * (1 + np.abs(counted).max()))
 
 

@@ -96,6 +96,11 @@ def test_every_unit_does_the_same() -> None:
     refused(log_of(answers(400), one_arm), "go on", "can be compared: every unit did the same")
 
 
+def test_answers_without_items() -> None:
+    shown = answers(400).with_columns(items=pl.lit([], pl.List(pl.String)))
+    refused(log_of(shown, some(400)), "go on", "arms in which ctr can be compared: no outcome was logged")
+
+
 def test_weights_as_people_write_them() -> None:
     arms = {name: {"variant": "als", "weight": 0.3333333} for name in "abc"}
     raw = log_of(answers(6000, arm_of=lambda number: "abc"[number % 3]), some(6000))

@@ -9,7 +9,7 @@ import pytest
 from growthbook import core
 
 from recsys.errors import ParamsError
-from recsys.experiments.online.assignment import Assignment, Subject, arm_of, assign_one, bucket, place
+from recsys.experiments.online.assignment import Assignment, Subject, arm_of, assign_one, bucket, fnv1a32, place
 from recsys.experiments.online.config import Arm, Experiment, Experiments, Explore, Namespace, Targeting, load
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,6 +50,50 @@ def test_namespaces_and_ranges_are_those_of_growthbook() -> None:
         ours = arm_of(experiment(arms=arms, coverage=coverage), bucket("s", unit))
         theirs = core.chooseVariation(bucket("s", unit), core.getBucketRanges(2, coverage, [cut, 1 - cut]))
         assert ours == {0: "a", 1: "b", -1: None}[theirs]
+
+
+# growthbook-python, tests/cases.json: seed, value, version, hash; and unit, layer, start, end, whether it is inside
+VECTORS = [
+    ("b", "a", 1, 0.946), ("ef", "d", 1, 0.652), ("asdf", "8952klfjas09ujk", 1, 0.549), ("seed", "a", 2, 0.0505),
+    ("seed", "b", 2, 0.2696), ("foo", "ab", 2, 0.2575), ("foo", "def", 2, 0.2019),
+    ("89123klj", "8952klfjas09ujkasdf", 2, 0.124), ("90850943850283058242805", "123", 2, 0.7516),
+]  # fmt: skip
+INSIDE = [("1", 1, False), ("1", 2, False), ("2", 1, False), ("2", 2, False), ("3", 1, False), ("3", 2, True)]
+INSIDE += [("4", 1, False), ("4", 2, True)]
+
+
+def test_published_hashes() -> None:
+    for seed, value, version, expected in VECTORS:
+        found = bucket(seed, value) if version == 2 else fnv1a32(value + seed) % 1_000 / 1_000
+        assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_published_namespaces_decide_who_takes_part() -> None:
+    """Through the assignment that serves: who is not in the first part of a layer is in the rest."""
+    for unit, layer, inside in INSIDE:
+        for start, end, expected in ((0.0, 0.4, inside), (0.4, 1.0, not inside)):
+            part = Namespace(layer=f"namespace{layer}", start=start, end=end)
+            found = assign(Experiments(experiments={"e": experiment(namespace=part)}), user(unit), NOW)
+            assert bool(found) == expected
+
+
+def test_the_seed_draws_the_arms() -> None:
+    """By the published buckets: with the seed `seed` a is at 0.0505, b at 0.2696; without a seed the name draws."""
+    arms = {name: Arm(variant="x", weight=weight) for name, weight in (("a", 0.1), ("b", 0.2), ("c", 0.7))}
+    for name, changes in (("any-name", {"seed": "seed"}), ("seed", {})):
+        config = Experiments(experiments={name: experiment(arms=arms, **changes)})
+        assert [assign(config, user(unit), NOW)[0].arm for unit in ("a", "b")] == ["a", "b"]
+    other = Experiments(experiments={"seed": experiment(seed="foo")})
+    drawn = [[assign(config, user(str(u)), NOW)[0].arm for u in range(200)] for config in (config, other)]
+    assert drawn[0] != drawn[1]
+
+
+def test_the_probability_is_the_weight_and_that_of_a_forced_unit_is_one() -> None:
+    arms = {"a": Arm(variant="x", weight=0.8), "b": Arm(variant="y", weight=0.2)}
+    config = Experiments(experiments={"e": experiment(arms=arms, coverage=0.5, forced={"tester": "b"})})
+    drawn = [found for number in range(500) for found in assign(config, user(str(number)), NOW)]
+    assert {(found.arm, found.probability) for found in drawn} == {("a", 0.8), ("b", 0.2)}
+    assert [found.probability for found in assign(config, user("tester"), NOW)] == [1.0]
 
 
 def test_a_higher_coverage_moves_nobody() -> None:
