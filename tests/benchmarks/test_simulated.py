@@ -64,7 +64,8 @@ def test_experiments_on_one_log(
         "off_policy": lambda: checked.off_policy_(seeds=1, visits=800),
         "speed": lambda: checked.speed(50),
     }
-    assert {*parts, "open_bandit"} == experiments.PARTS.keys()
+    # the other two have tests of their own
+    assert {*parts, "open_bandit", "dirty"} == experiments.PARTS.keys()
     monkeypatch.setattr(experiments, "PARTS", parts)
     experiments.main(list(parts))
     assert results("experiments_log")["exposures_dropped"] == 0
