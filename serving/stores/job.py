@@ -46,17 +46,26 @@ class Job(Generic[T]):
             StoreError: it failed, or it was not begun in time; nothing of it was stored.
             UnknownOutcomeError: it was begun, and has not ended after as long again.
         """
+        timer = self.loop.call_later(self.seconds, self._take_back)
         try:
-            for _ in range(2):
-                await asyncio.wait({self.done}, timeout=self.seconds)
-                if self.done.done():
-                    return self.done.result()
-                if self._claim.acquire(blocking=False):
-                    raise StoreError(f"the store did not begin to write within {self.seconds:g} s; nothing was stored")
+            return await self.done
         except asyncio.CancelledError:
             self._claim.acquire(blocking=False)
             raise
-        raise UnknownOutcomeError(f"the store did not say within {2 * self.seconds:g} s whether it wrote")
+        finally:
+            timer.cancel()
+
+    def _take_back(self) -> None:
+        """The time to begin is over."""
+        if self._claim.acquire(blocking=False):
+            said = f"the store did not begin to write within {self.seconds:g} s; nothing was stored"
+            self.end(None, StoreError(said))
+        else:
+            self.loop.call_later(self.seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        said = f"the store did not say within {2 * self.seconds:g} s whether it wrote"
+        self.end(None, UnknownOutcomeError(said))
 
     def end(self, result: Any, error: Exception | None = None) -> None:
         """Give the caller, if it is still there, what came of it."""

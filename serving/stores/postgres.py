@@ -74,6 +74,8 @@ def connect(url: str) -> "psycopg.Connection[Any]":
 class PostgresStore:
     """See `Store`."""
 
+    remote = True
+
     def __init__(self, url: str, pool: "AsyncConnectionPool[AsyncConnection[Any]]", salt: str) -> None:
         self._url, self._pool = url, pool
         self._writes = Writes(salt)

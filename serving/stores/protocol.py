@@ -127,6 +127,8 @@ class Store(Protocol):
     can hold (a NUL, half of a surrogate pair) and an event of nobody raise ValueError.
     """
 
+    remote: bool  # behind a network: a call that is cancelled may hang on
+
     async def add_events(self, rows: Sequence[Event | Rejected]) -> list[Outcome]:
         """Keep events, and refused ones in `dead_letters`, all or nothing; returns only when all are durable.
 

@@ -63,6 +63,8 @@ def _wait(seconds: float) -> Callable[[int], bool]:
 class SqliteStore:
     """See `Store`."""
 
+    remote = False
+
     def __init__(self, path: str) -> None:
         """Raises StoreError: "store/events.sqlite: its tables are of version 0, this code wants 1: run ..."."""
         self._path = path

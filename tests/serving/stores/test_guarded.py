@@ -26,7 +26,7 @@ class Flaky:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
-        if name in ("fingerprint", "close"):
+        if name in ("fingerprint", "close", "remote"):
             return found
 
         async def asked(*args: Any) -> Any:
