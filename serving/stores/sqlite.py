@@ -42,9 +42,23 @@ def connect(path: str, *, create: bool = False, wait_s: float = WRITE_WAIT_S) ->
     connection = apsw.Connection(path, flags=flags)
     connection.set_busy_handler(_wait(wait_s))
     connection.transaction_mode = "IMMEDIATE"
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+    _write_ahead(connection, wait_s)
+    for pragma in ("synchronous=FULL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection
+
+
+def _write_ahead(connection: apsw.Connection, wait_s: float) -> None:
+    """Switch to WAL. SQLite does not ask the busy handler when two connections switch a new file at once."""
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()
+            return
+        except apsw.BusyError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.001)
 
 
 def _wait(seconds: float) -> Callable[[int], bool]:
