@@ -17,7 +17,7 @@ setup: .venv/installed ## create .venv and install the pinned dependencies; EXTR
 	pip install --no-deps --editable .
 	touch $@
 
-demo: setup ## run the pipeline, release the bundle, ask the API a few questions; DATA=movielens or online_retail for real data
+demo: setup ## run the pipeline, release the bundle, ask the API a few questions; DATA=movielens or online_retail for real data, news or grocery for other made-up ones
 	$(if $(DATA),recsys use $(DATA))
 	dvc repro
 	recsys releases promote bundle

@@ -1,22 +1,48 @@
-"""How large the shop is and how fast it changes: the section `datasets.synthetic.adapter` of `params.yaml`."""
+"""How large the made-up data are, of which kind, and how fast they change: the adapter's section of `params.yaml`."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MOST_PAIRS = 100_000_000  # of users and items, where the scenario draws among all of them at once
+
+LEAST_OLD = 40  # items of a grocery: enough for a user's staples and one full basket of others
 
 
 class Config(BaseModel):
-    """Size and pace of the shop.
+    """Kind, size and pace.
 
-    events: rows of the raw interactions, dirty ones included, exactly. users, items: how many there are in the end.
-    days: length of the log. new_user_share, new_item_share: the part that arrives after the first day, evenly spread.
-    dirt_share: the part of the raw rows, of interactions and of items alike, that a real log would have wrong.
+    scenario: `shop`, or another kind of data, see `shop_world/__init__.py`. events: rows of the raw interactions, dirty
+    ones included, exactly. users, items: how many there are in the end. days: length of the log. new_user_share,
+    new_item_share: the part that arrives after the first day, evenly spread. dirt_share: the part of the raw rows, of
+    interactions and of items alike, that a real log would have wrong. The last three default to 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    scenario: Literal["shop", "news", "grocery", "control"] = "shop"
     events: int = Field(ge=100, le=100_000_000)
     users: int = Field(ge=10)
     items: int = Field(ge=10)
     days: int = Field(ge=7, le=3650)
-    new_user_share: float = Field(ge=0, le=0.9)
-    new_item_share: float = Field(ge=0, le=0.9)
-    dirt_share: float = Field(ge=0, le=0.2)
+    new_user_share: float = Field(0.0, ge=0, le=0.9)
+    new_item_share: float = Field(0.0, ge=0, le=0.9)
+    dirt_share: float = Field(0.0, ge=0, le=0.2)
+
+    @model_validator(mode="after")
+    def _fits_the_scenario(self) -> "Config":
+        """Refuse what a scenario would pass over in silence, or cannot draw."""
+        idle = {"news": ["dirt_share", "new_user_share"], "grocery": ["dirt_share", "new_user_share"]}
+        idle["control"] = ["dirt_share", "new_user_share", "new_item_share"]
+        for name in idle.get(self.scenario, []):
+            if getattr(self, name):
+                raise ValueError(f"{name} is {getattr(self, name)}, wanted 0 in the scenario {self.scenario!r}")
+        least = 2 * self.events if self.scenario == "control" else 0
+        if self.scenario in ("grocery", "control") and not least <= self.users * self.items <= MOST_PAIRS:
+            raise ValueError(
+                f"{self.users} users x {self.items} items, wanted from {least:,} to {MOST_PAIRS:,} pairs in the "
+                f"scenario {self.scenario!r}"
+            )
+        if self.scenario == "grocery" and self.items * (1 - self.new_item_share) < LEAST_OLD:
+            raise ValueError(f"{self.items} items, wanted at least {LEAST_OLD} old ones in the scenario 'grocery'")
+        return self

@@ -1,0 +1,38 @@
+"""Scenario `control`: tastes and popularity, and nothing else: no order, no repeats, no ageing, no words.
+
+Whoever likes what is drawn once for all pairs of users and items; when each like happens is drawn apart from it. So
+sources that live on time, on sessions or on repeats cannot add anything here, and a choice that keeps them is wrong.
+"""
+
+import numpy as np
+import polars as pl
+
+from recsys.datasets.shop_world.catalogue import ids, start
+from recsys.datasets.shop_world.config import Config
+
+N_TASTES, FOCUS = 10, 3.0
+ACTIVITY_SIGMA = 0.8
+ZIPF_EXPONENT, ZIPF_OFFSET = 0.7, 10.0
+
+
+def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Raw items and exactly `config.events` likes, by time, of pairs that are all different."""
+    rng = np.random.default_rng([seed, 0])
+    liked = rng.dirichlet(np.full(N_TASTES, 0.3), size=config.users)
+    about = rng.dirichlet(np.full(N_TASTES, 0.3), size=config.items)
+    pull = FOCUS * np.log(liked @ about.T + 0.01) + rng.normal(0.0, ACTIVITY_SIGMA, size=(config.users, 1))
+    pull -= ZIPF_EXPONENT * np.log(rng.permutation(config.items) + ZIPF_OFFSET)
+    pull += rng.gumbel(size=pull.shape)  # the greatest of these are a weighted draw without replacement
+    pairs = np.argpartition(-pull.ravel(), config.events)[: config.events]
+    user, item = np.divmod(rng.permutation(np.sort(pairs)), config.items)
+    microseconds = rng.integers(config.days * 86_400 * 10**6, size=config.events)
+    events = pl.DataFrame(
+        {
+            "user_id": ids("u", pl.Series(user)),
+            "item_id": ids("c", pl.Series(item)),
+            "timestamp": start(config) + pl.Series(microseconds).cast(pl.Duration("us")),
+            "event": pl.repeat("like", config.events, eager=True),
+        }
+    )
+    items = pl.DataFrame({"item_id": ids("c", pl.Series(np.arange(config.items)))})
+    return items, events.sort("timestamp", "user_id", "item_id")

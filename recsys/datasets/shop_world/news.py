@@ -1,0 +1,123 @@
+"""Scenario `news`: articles are born all the time and fade in hours, readers come for short sessions, nothing has text.
+
+Planted: the attraction of an article halves every `HALF_LIFE_HOURS` (of each its own, around that). A session starts
+with an article of the reader's topic by attraction; each next click follows, with `FOLLOW_SHARE`, one of the links of
+the article just read, which lead to articles of its topic that are little older: co-visits with a direction.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from recsys.datasets.shop_world.catalogue import ids, start
+from recsys.datasets.shop_world.config import Config
+from recsys.datasets.shop_world.items import Floats, Ints
+
+N_TOPICS = 12
+OWN_TOPIC_SHARE = 0.6  # of the sessions; the others are in any topic
+OWN_TOPIC = 6.0  # how much more an article of the session's topic attracts
+HALF_LIFE_HOURS, HALF_LIFE_SIGMA, QUALITY_SIGMA = 2.0, 0.5, 1.0
+CLICKS, MOST_CLICKS = 2.5, 12
+FOLLOW_SHARE, N_LINKS = 0.5, 3
+READ_S = 90.0
+
+
+@dataclass(frozen=True)
+class Articles:
+    """born: (n_items,) hours since the log began; half_life: hours; links: (n_items, N_LINKS) rows that one leads to,
+    itself where there is nothing to lead to."""
+
+    topic: Ints
+    born: Floats
+    half_life: Floats
+    quality: Floats
+    links: Ints
+
+    def attraction(self, hour: float) -> Floats:
+        """(n_items,) how much each draws in the hour that begins then, 0 before it is born."""
+        age = hour - self.born
+        return np.where(age >= 0, self.quality * 0.5 ** (np.maximum(age, 0.0) / self.half_life), 0.0)
+
+
+def articles(config: Config, seed: int) -> Articles:
+    """Draw the articles; those that are not new were born in the days before the log, as often as the new ones."""
+    rng = np.random.default_rng([seed, 0])
+    n, hours = config.items, 24.0 * config.days
+    n_new = round(config.new_item_share * n)
+    before = hours * (n - n_new) / max(n_new, 1)
+    born = rng.permutation(np.concatenate([rng.uniform(0, hours, n_new), rng.uniform(-before, 0, n - n_new)]))
+    topic = rng.integers(N_TOPICS, size=n)
+    links = np.tile(np.arange(n)[:, None], N_LINKS)
+    for own in range(N_TOPICS):
+        rows = np.flatnonzero(topic == own)
+        rows = rows[np.argsort(born[rows])]
+        for step in range(1, N_LINKS + 1):
+            links[rows[step:], step - 1] = rows[:-step]
+    return Articles(
+        topic=topic,
+        born=born,
+        half_life=HALF_LIFE_HOURS * rng.lognormal(0.0, HALF_LIFE_SIGMA, size=n),
+        quality=rng.lognormal(0.0, QUALITY_SIGMA, size=n),
+        links=links,
+    )
+
+
+def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Raw items and exactly `config.events` clicks, by time."""
+    found, rng = articles(config, seed), np.random.default_rng([seed, 1])
+    lengths = np.minimum(rng.geometric(1 / CLICKS, size=config.events), MOST_CLICKS)
+    lengths = lengths[: np.searchsorted(np.cumsum(lengths), config.events) + 1]
+    user_weight = rng.lognormal(0.0, 1.0, size=config.users)
+    user = rng.choice(config.users, size=len(lengths), p=user_weight / user_weight.sum())
+    topics = rng.integers(N_TOPICS, size=config.users)
+    topic = np.where(rng.random(len(user)) < OWN_TOPIC_SHARE, topics[user], rng.integers(N_TOPICS, size=len(user)))
+    hour = _hours(config, len(lengths), rng)
+    item = np.full((len(lengths), MOST_CLICKS), -1)
+    for now in np.unique(hour):
+        here = np.flatnonzero(hour == now)
+        item[here] = _clicks(found, float(now), topic[here], rng)
+    step = np.arange(MOST_CLICKS)
+    seconds = hour * 3600.0 + rng.uniform(0, 3600, size=len(hour))
+    waited = np.cumsum(rng.exponential(READ_S, size=item.shape), axis=1)
+    read = step < lengths[:, None]
+    events = pl.DataFrame(
+        {
+            "user_id": ids("u", pl.Series(np.broadcast_to(user[:, None], item.shape)[read])),
+            "item_id": ids("n", pl.Series(item[read])),
+            "timestamp": start(config) + _duration((seconds[:, None] + waited)[read]),
+            "event": pl.repeat("click", int(read.sum()), eager=True),
+        }
+    )
+    born = start(config) + _duration(np.floor(found.born * 3600))
+    items = pl.DataFrame({"item_id": ids("n", pl.Series(np.arange(config.items))), "first_seen": born})
+    return items, events.head(config.events).sort("timestamp", maintain_order=True)
+
+
+def _hours(config: Config, n: int, rng: np.random.Generator) -> Ints:
+    """(n,) the hour of each session: few at night."""
+    share = 1.0 + 0.8 * np.sin(2 * np.pi * (np.arange(24 * config.days) - 9) / 24)
+    return np.asarray(rng.choice(len(share), size=n, p=share / share.sum()))
+
+
+def _clicks(found: Articles, hour: float, topic: Ints, rng: np.random.Generator) -> Ints:
+    """(n_sessions, MOST_CLICKS) what is read one after the other by sessions of these topics that begin in one hour."""
+    attraction = found.attraction(hour)
+    if not attraction.any():
+        attraction = np.where(found.born == found.born.min(), 1.0, 0.0)
+    shares = np.cumsum(np.where(found.topic == np.arange(N_TOPICS)[:, None], OWN_TOPIC, 1.0) * attraction, axis=1)
+    shares /= shares[:, -1:]
+    shares += np.arange(N_TOPICS)[:, None]  # one ascending array serves all topics
+    n_items = len(attraction)
+    drawn = np.searchsorted(shares.ravel(), topic[:, None] + rng.random((len(topic), MOST_CLICKS)), side="right")
+    clicks = np.minimum(drawn - topic[:, None] * n_items, n_items - 1)
+    follows = rng.random(clicks.shape) < FOLLOW_SHARE
+    link = rng.integers(N_LINKS, size=clicks.shape)
+    for step in range(1, MOST_CLICKS):
+        linked = found.links[clicks[:, step - 1], link[:, step]]
+        clicks[:, step] = np.where(follows[:, step], linked, clicks[:, step])
+    return np.asarray(clicks)
+
+
+def _duration(seconds: Floats) -> pl.Series:
+    return pl.Series((seconds * 1e6).astype(np.int64)).cast(pl.Duration("us"))
