@@ -150,7 +150,7 @@ class Recommender:
             slots = self._arrange(request, self._fallback.fill(request, slots, depth, capped=True))
         personalised = _personalised(request, slots)
         if reason is None and self._encoders and not personalised:
-            reason = self._no_signal(request)
+            reason = self._why(request)
         return replace(self._slate(request, slots, reason), personalised=personalised)
 
     def similar(self, row: int, query: Query, rules: SlateRules | None = None) -> Slate:
@@ -249,10 +249,6 @@ class Recommender:
 
     def _why(self, request: Request) -> str:
         """The reason of a fallback."""
-        return self._no_signal(request) or "too_few_candidates"
-
-    def _no_signal(self, request: Request) -> str | None:
-        """Why nothing of the user counted; None when the models had something to go by."""
         query = request.query
         if missing := _part_missing(request.trace):
             return missing
@@ -260,7 +256,7 @@ class Recommender:
             return "no_history"
         if self._encoders and not any(vector is not None for vector in query.vectors.values()):
             return "history_unknown_to_models"
-        return None
+        return "too_few_candidates"
 
     def _slate(self, request: Request, slots: list[Slot], reason: str | None, *, caps: bool = True) -> Slate:
         trace, k, shortfall = request.trace, request.query.k, None

@@ -1,5 +1,7 @@
 """What of a list is this user's own, and when a list that its own sources filled counts as a fallback all the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,14 @@ def test_a_list_without_a_place_of_the_user_s_own_is_a_fallback(
 ) -> None:
     slate = ask(shop, variant, user_id)
     assert (slate.fallback_reason, slate.personalised_share) == (reason, share)
+
+
+def test_a_list_of_new_items_alone_is_a_fallback_whatever_is_known_of_the_user(shop: Bundle) -> None:
+    everything_else = np.array([*bundles.KITCHEN, *bundles.GARDEN, bundles.ODD], dtype=np.int32)
+    one = replace(query(shop, "anna", 1), exclude=everything_else)
+    lists = [Recommender(shop, "newcomers").recommend(replace(one, seed=seed)) for seed in range(20)]
+    slate = next(slate for slate in lists if slate.slots[0].source == "new")  # chance rounds .3 of one place
+    assert (slate.fallback_reason, slate.personalised_share) == ("too_few_candidates", 0.0)
 
 
 def test_a_place_is_the_user_s_own_by_who_proposed_its_item_not_by_whose_turn_it_was(shop: Bundle) -> None:
