@@ -14,7 +14,7 @@ from recsys.bundle.bundle import MANIFEST, SIGNATURE, read_manifest
 from recsys.errors import ParamsError, reports_errors
 from recsys.experiments.analysis import cli
 from recsys.output import write_text
-from recsys.store_schema import DEFAULT_URL, URL_VARIABLE
+from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
 
 app = typer.Typer(
     help="Tune models, choose a data set, promote and roll back releases, serve. The pipeline itself is `dvc repro`.",

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.errors import ParamsError
-from recsys.store_schema import DEFAULT_URL
+from recsys.schemas.store_schema import DEFAULT_URL
 from serving.api_keys import Key, parse
 
 PREFIX = "RECSYS_"

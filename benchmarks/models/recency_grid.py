@@ -21,9 +21,9 @@ from recsys.bundle import catalogue
 from recsys.bundle.embeddings import encoder_of
 from recsys.contracts import Embeddings, History
 from recsys.data import split as splits
+from recsys.data.time_units import epoch_seconds
 from recsys.evaluation import metrics, sample
 from recsys.models import als
-from recsys.time_units import epoch_seconds
 
 GRID = list(itertools.product((2.0, 5.0, 10.0), (5.0, 10.0, 20.0), (60.0, 180.0, 365.0, 3650.0)))
 FACTORS, ITERATIONS, SMOOTHING = 64, 15, 20.0

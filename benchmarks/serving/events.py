@@ -17,7 +17,7 @@ from benchmarks import provenance
 from benchmarks.serving import shop
 from benchmarks.serving.load import ROUND_SECONDS, prepared, wrk
 from benchmarks.serving.server import running
-from recsys.store_schema import SQLITE
+from recsys.schemas.store_schema import SQLITE
 
 CONNECTIONS, ROUNDS = 32, 3
 SCRIPT = """

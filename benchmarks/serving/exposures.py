@@ -22,7 +22,7 @@ from benchmarks.serving import shop
 from benchmarks.serving.load import prepared
 from benchmarks.serving.server import Server, exposures_counted, running
 from benchmarks.serving.traffic import Traffic
-from recsys.store_schema import SQLITE
+from recsys.schemas.store_schema import SQLITE
 
 RATE = 200.0
 

@@ -29,7 +29,7 @@ from benchmarks.serving.place import Place, clean, pg_ctl, prepare, start_redis
 from benchmarks.serving.server import running
 from benchmarks.serving.traffic import Reply, Traffic, recovered_after, summary
 from recsys.output import write_text
-from recsys.store_schema import SQLITE
+from recsys.schemas.store_schema import SQLITE
 
 TOP = Path(__file__).parents[2]
 RATE = 200.0

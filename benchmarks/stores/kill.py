@@ -27,7 +27,7 @@ import psycopg
 
 from benchmarks import provenance
 from benchmarks.stores import servers
-from recsys.store_schema import SQLITE
+from recsys.schemas.store_schema import SQLITE
 from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Event, StoreError

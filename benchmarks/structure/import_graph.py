@@ -55,8 +55,9 @@ def module_arrows(top: Path) -> set[Arrow]:
 
 
 def library_room(module: str) -> str:
-    """`recsys.data` for recsys.data.split; `serving` for all of the API."""
-    return ".".join(module.split(".")[:2]) if module.startswith("recsys") else "serving"
+    """`recsys.data` for recsys.data.split, `serving` for the API, none for `recsys` itself: every import runs it."""
+    room = ".".join(module.split(".")[:2])
+    return room if room.startswith("recsys.") else room.split(".")[0].removesuffix("recsys")
 
 
 def api_room(module: str) -> str:
@@ -110,8 +111,7 @@ def upward(arrows: set[Arrow], layer: dict[str, int]) -> int:
 def drawn(arrows: set[Arrow], layer: dict[str, int]) -> bytes:
     """SVG: the rooms of the library by layer; arrows that follow from others are pale."""
     rooms, between = among(arrows, library_room)
-    rooms = [room for room in rooms if room != "recsys"]  # every import runs its __init__.py
-    below = {room: {b for a, b in between if a == room and b != "recsys"} for room in rooms}
+    below = {room: {b for a, b in between if a == room} for room in rooms}
     lines = ["digraph rooms {", "rankdir=TB; ranksep=0.6; node [shape=box, style=rounded, fontname=Helvetica];"]
     heights: dict[int, list[str]] = {}
     for room in rooms:

@@ -11,7 +11,7 @@ import polars as pl
 
 from recsys.bundle import id_table
 from recsys.contracts import BoolArray, FloatArray, IntArray
-from recsys.time_units import epoch_seconds
+from recsys.data.time_units import epoch_seconds
 
 FEW_LIKES = 3  # an item that at most so many users liked is new: a collaborative model knows next to nothing of it
 

@@ -12,8 +12,8 @@ import polars as pl
 
 from recsys.bundle import id_table
 from recsys.contracts import EMPTY_HISTORY, History
+from recsys.data.time_units import epoch_seconds
 from recsys.output import read_array
-from recsys.time_units import epoch_seconds
 
 
 def write(interactions: pl.DataFrame, user_ids: pl.Series, folder: Path) -> None:

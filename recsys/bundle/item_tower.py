@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from recsys.bundle.item_features import Features, Sparse
 from recsys.contracts import Embeddings, FloatArray
-from recsys.item_features import Features, Sparse
 
 if TYPE_CHECKING:
     from recsys.bundle.bundle import LoadedModel

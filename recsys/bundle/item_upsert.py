@@ -19,9 +19,9 @@ from recsys.bundle.id_table import IdTable
 from recsys.bundle.index import Index
 from recsys.bundle.similar_items import Similar
 from recsys.contracts import FloatArray, IntArray
+from recsys.data.time_units import epoch_seconds
 from recsys.errors import DataError
 from recsys.ranking import top_k
-from recsys.time_units import epoch_seconds
 
 SAID: dict[str, pl.DataType | type[pl.DataType]] = {
     "item_id": pl.String,

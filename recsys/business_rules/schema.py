@@ -14,10 +14,9 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from recsys import yaml_files
 from recsys.errors import FilterError, ParamsError
 from recsys.filters import grammar
-from recsys.params import Section, parse
+from recsys.params import Section, parse, yaml_files
 
 
 class Block(Section):

@@ -6,7 +6,7 @@
 
 import dataframely as dy
 
-from recsys.field_limits import EARLIEST, MAX_CATEGORIES, MAX_ID_LENGTH, MAX_TEXT_LENGTH, MAX_TITLE_LENGTH
+from recsys.schemas.field_limits import EARLIEST, MAX_CATEGORIES, MAX_ID_LENGTH, MAX_TEXT_LENGTH, MAX_TITLE_LENGTH
 
 
 class Interactions(dy.Schema):

@@ -22,9 +22,9 @@ import numpy as np
 import polars as pl
 
 from recsys.contracts import History, IntArray, TrainingData
+from recsys.data.time_units import epoch_seconds
 from recsys.errors import DataError
 from recsys.params import Section
-from recsys.time_units import epoch_seconds
 
 Fold = Literal["valid", "test", "all"]
 ScoredFold = Literal["valid", "test"]

@@ -1,5 +1,5 @@
-"""Which raw rows are good: canonical dtypes first, then the limits of `recsys/field_limits.py` and the rules that need
-other data.
+"""Which raw rows are good: canonical dtypes first, then the limits of `recsys/schemas/field_limits.py` and the rules
+that need other data.
 
 A rejected row has one reason, the first of: what the adapter said; the first column that cannot be cast
 (`value_unreadable`); the first wrong one in the order of the schema (`user_id_missing`, `value_nan`, ...);
@@ -14,10 +14,10 @@ from pathlib import Path
 import dataframely as dy
 import polars as pl
 
-from recsys import field_limits as limits
 from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT
 from recsys.data.schema import Interactions, Items
 from recsys.errors import DataError
+from recsys.schemas import field_limits as limits
 
 ROW, UNREADABLE = "row", "unreadable"
 # Events whose value is a score or nothing, never an amount that was paid and can come back.

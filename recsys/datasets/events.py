@@ -24,8 +24,8 @@ from pydantic import BaseModel, ConfigDict
 from recsys.data.raw_tables import DERIVED, NOTES, RawTables
 from recsys.data.validation import LIMITS
 from recsys.errors import DataError, SourceUnreachableError
-from recsys.field_limits import GUEST
-from recsys.store_schema import DEFAULT_URL, POSTGRES, SQLITE, URL_VARIABLE, fingerprint, named, select_from
+from recsys.schemas.field_limits import GUEST
+from recsys.schemas.store_schema import DEFAULT_URL, POSTGRES, SQLITE, URL_VARIABLE, fingerprint, named, select_from
 
 PART_ROWS = 500_000
 TIME = pl.Datetime("us", "UTC")

@@ -26,7 +26,7 @@ from recsys.datasets.events import Forgotten, snapshot
 from recsys.errors import ParamsError, RecsysError
 from recsys.output import replaced_file
 from recsys.recommend.recommender import Recommender
-from recsys.store_schema import DEFAULT_URL, SQLITE
+from recsys.schemas.store_schema import DEFAULT_URL, SQLITE
 
 BATCH_USERS = 5_000
 SCHEMA = {

@@ -17,9 +17,9 @@ from threadpoolctl import threadpool_limits
 
 from recsys.contracts import Embeddings, TrainingData
 from recsys.data.matrix import csr
+from recsys.data.time_units import epoch_seconds
 from recsys.encoders.als_fold_in import decayed
 from recsys.params import Section
-from recsys.time_units import epoch_seconds
 
 if TYPE_CHECKING:
     from optuna import Trial

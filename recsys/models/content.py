@@ -17,9 +17,9 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix
 
-from recsys import item_features
+from recsys.bundle import item_features
+from recsys.bundle.item_features import Content, Features
 from recsys.contracts import Embeddings, FloatArray, IntArray, TrainingData
-from recsys.item_features import Content, Features
 from recsys.models._content import svd_space, validation
 from recsys.models._content.neighbours import means
 from recsys.models._content.torchrun import run

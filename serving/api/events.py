@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from recsys.field_limits import PURCHASE, RETURN
+from recsys.schemas.field_limits import PURCHASE, RETURN
 from serving.api.errors import ApiError, problem
 from serving.api.fields import GuestId, Identifier, Label, Number, RequestModel, Timestamp
 from serving.stores.protocol import Event, Outcome, Rejected, Store

@@ -1,11 +1,11 @@
-"""Fields that several requests share, with the limits of `recsys/field_limits.py`."""
+"""Fields that several requests share, with the limits of `recsys/schemas/field_limits.py`."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from recsys import field_limits as limits
+from recsys.schemas import field_limits as limits
 
 MAX_K = 100
 MAX_LIST_LENGTH = 1000

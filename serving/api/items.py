@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from recsys.field_limits import MAX_CATEGORIES, MAX_NUMBER
+from recsys.schemas.field_limits import MAX_CATEGORIES, MAX_NUMBER
 from serving.api.fields import Identifier, Name, RequestModel, Text, Timestamp, Title
 from serving.stores.protocol import Item, Store
 

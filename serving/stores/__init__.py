@@ -3,7 +3,7 @@
 `open_store(url)` gives the one for the url; the tables are made by `python -m serving.stores migrate`.
 """
 
-from recsys.store_schema import POSTGRES, SQLITE
+from recsys.schemas.store_schema import POSTGRES, SQLITE
 from serving.stores.protocol import Store, no_store
 
 __all__ = ["open_store"]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from recsys.errors import reports_errors
-from recsys.store_schema import DEFAULT_URL, URL_VARIABLE
+from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
 from serving.stores.migrations import migrate as apply
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from recsys.store_schema import POSTGRES, SQLITE
+from recsys.schemas.store_schema import POSTGRES, SQLITE
 from serving.stores.protocol import StoreError, no_store
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor, conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from recsys.store_schema import fingerprint
+from recsys.schemas.store_schema import fingerprint
 from serving.stores import checks, migrations, reads, statements
 from serving.stores.job import Job, all_of
 from serving.stores.protocol import (

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from recsys.errors import RecsysError
-from recsys.store_schema import URL_VARIABLE, named
+from recsys.schemas.store_schema import URL_VARIABLE, named
 
 WRITE_S = 5.0  # a write that was not begun by then is taken back; one that was has as long again to end
 FORGET_S = 60.0  # a person waits for it

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from prometheus_client import Counter
 
-from recsys.field_limits import EARLIEST, LATEST, number_fault
+from recsys.schemas.field_limits import EARLIEST, LATEST, number_fault
 from serving.stores.protocol import Event, Item
 
 Rows = list[tuple[Any, ...]]

@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from recsys.store_schema import fingerprint
+from recsys.schemas.store_schema import fingerprint
 from serving.stores import checks, migrations, reads, statements
 from serving.stores.job import Job
 from serving.stores.protocol import FORGET_S, MAX_SEEN, Event, Exposure, Item, Outcome, Rejected, StoreError

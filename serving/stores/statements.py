@@ -4,7 +4,7 @@
 column2, ... One statement for a thousand rows costs a database less than a thousand statements.
 """
 
-from recsys.store_schema import EVENT_COLUMNS, ITEM_COLUMNS, select_from
+from recsys.schemas.store_schema import EVENT_COLUMNS, ITEM_COLUMNS, select_from
 
 # Whose it is: 'u:' and the user_id, or 'a:' and the anonymous_id of a guest whom no merge has made a user.
 _WHO = """coalesce('u:' || CAST({user} AS TEXT), (SELECT 'u:' || user_id FROM identities

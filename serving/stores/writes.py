@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from recsys.store_schema import fingerprint
+from recsys.schemas.store_schema import fingerprint
 from serving.stores.protocol import Event, Exposed, Exposure, Item, Outcome, Rejected
 from serving.stores.statements import (
     ADD_EVENTS,

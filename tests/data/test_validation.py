@@ -9,7 +9,7 @@ import pytest
 
 from recsys.data.validation import canonical_interactions, canonical_items, interaction_faults, item_faults, judge
 from recsys.errors import DataError
-from recsys.field_limits import MAX_CATEGORIES, MAX_ID_LENGTH, MAX_TITLE_LENGTH
+from recsys.schemas.field_limits import MAX_CATEGORIES, MAX_ID_LENGTH, MAX_TITLE_LENGTH
 
 WEIGHTS = {"view": 1.0, "buy": 5.0}
 NOON = datetime(2024, 5, 1, 12)  # noqa: DTZ001 - without a zone

@@ -13,7 +13,7 @@ from recsys.errors import RecsysError
 from recsys.export import lists as export
 from recsys.export.lists import Lists
 from recsys.recommend.recommender import Recommender
-from recsys.store_schema import DEFAULT_URL
+from recsys.schemas.store_schema import DEFAULT_URL
 from serving.stores import open_store
 from tests.support import bundles
 from tests.support.apps import new_store

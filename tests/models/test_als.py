@@ -9,8 +9,8 @@ from implicit.als import AlternatingLeastSquares
 
 from recsys.bundle.embeddings import encoder_of
 from recsys.contracts import TrainingData
+from recsys.data.time_units import epoch_seconds
 from recsys.models import als
-from recsys.time_units import epoch_seconds
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 CONFIG = als.Config(factors=8, iterations=30, alpha=3.0, regularization=0.5, half_life_days=30)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import schemathesis
 from hypothesis import strategies as st
 
-from recsys.field_limits import EARLIEST, LATEST, id_fault
+from recsys.schemas.field_limits import EARLIEST, LATEST, id_fault
 from serving.api import cursors
 from serving.settings import DEVELOPMENT_SECRET
 

@@ -12,7 +12,7 @@ from recsys.data.raw_tables import NOTES, RAW, REJECT
 from recsys.datasets._files.lists import read_lists
 from recsys.datasets._files.settings import NUMBERS, QUANTITY, TIMES, ItemsFile, TableFile
 from recsys.datasets._files.times import read_times
-from recsys.field_limits import (
+from recsys.schemas.field_limits import (
     MAX_TEXT_LENGTH,
     MAX_TITLE_LENGTH,
     RETURN,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from recsys.errors import reports_errors
-from recsys.store_schema import DEFAULT_URL, URL_VARIABLE
+from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
 
 app = typer.Typer(help="Online experiments: plan one, read what came of it.", no_args_is_help=True)
 

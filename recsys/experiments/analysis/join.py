@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from recsys.field_limits import PURCHASE, RETURN
+from recsys.schemas.field_limits import PURCHASE, RETURN
 
 BY_REQUEST, BY_WINDOW, BY_PURCHASE = "by request id", "by time window", "returns, by their purchase"
 JOINED = (BY_REQUEST, BY_WINDOW, BY_PURCHASE)

@@ -13,8 +13,8 @@ import polars as pl
 
 from recsys.errors import DataError
 from recsys.experiments.online.config import Experiment
-from recsys.field_limits import PURCHASE, RETURN, number_faults, read_returns
-from recsys.store_schema import POSTGRES, SQLITE, named, select_from
+from recsys.schemas.field_limits import PURCHASE, RETURN, number_faults, read_returns
+from recsys.schemas.store_schema import POSTGRES, SQLITE, named, select_from
 
 UNIT_OF_EVENT = {"user": "user_id", "anonymous": "anonymous_id", "session": "NULL"}
 UNIT_OF_ANSWER = {**UNIT_OF_EVENT, "session": "unit"}

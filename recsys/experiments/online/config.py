@@ -11,8 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
-from recsys import yaml_files
-from recsys.params import Section, parse
+from recsys.params import Section, parse, yaml_files
 
 Name = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]

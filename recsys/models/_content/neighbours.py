@@ -6,9 +6,9 @@ Cubed, one item of the same words outweighs dozens that share a common one; meas
 import numpy as np
 from scipy.sparse import csr_array
 
+from recsys.bundle.item_features import Sparse
 from recsys.bundle.item_tower import POWER, TINY
 from recsys.contracts import FloatArray, IntArray
-from recsys.item_features import Sparse
 
 ITEMS_AT_A_TIME = 512
 

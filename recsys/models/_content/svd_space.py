@@ -22,9 +22,9 @@ from threadpoolctl import threadpool_limits
 
 from recsys.contracts import FloatArray, TrainingData
 from recsys.data.matrix import csr
+from recsys.data.time_units import epoch_seconds
 from recsys.encoders.als_fold_in import decayed
 from recsys.errors import DataError
-from recsys.time_units import epoch_seconds
 
 SMOOTHING = 5.0  # likes: without, n_i^-2p would let an item liked once outweigh a taste
 

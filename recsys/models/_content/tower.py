@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recsys.bundle.item_features import Sparse
 from recsys.contracts import FloatArray, IntArray
-from recsys.item_features import Sparse
 from recsys.models._content.training_inputs import TrainingInputs
 
 

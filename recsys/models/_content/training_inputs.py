@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from recsys.bundle.item_features import Sparse
 from recsys.contracts import BoolArray, FloatArray
-from recsys.item_features import Sparse
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from recsys import field_limits as limits
+from recsys.schemas import field_limits as limits
 
 EVENT = {"user_id": "u", "item_id": "garden-10", "event": "view"}
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from benchmarks.stores.servers import Postgres
-from recsys.store_schema import SQLITE
+from recsys.schemas.store_schema import SQLITE
 from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Store

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from benchmarks.stores.servers import Postgres
-from recsys.store_schema import SQLITE
+from recsys.schemas.store_schema import SQLITE
 from serving.stores import open_store, sqlite
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Store, StoreError

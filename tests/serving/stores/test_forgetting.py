@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from recsys.store_schema import SQLITE
+from recsys.schemas.store_schema import SQLITE
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Store
 from tests.serving.stores.conftest import Opened, Select

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from benchmarks.stores.servers import Postgres
-from recsys.store_schema import SQLITE
+from recsys.schemas.store_schema import SQLITE
 from serving.stores import postgres as postgres_store
 from serving.stores import sqlite
 from serving.stores.guarded import GuardedStore

@@ -11,7 +11,7 @@ from recsys.datasets import events
 from recsys.errors import DataError
 from recsys.experiments.analysis import log
 from recsys.experiments.online.config import Arm, Experiment
-from recsys.store_schema import DEFAULT_URL, TABLES, fingerprint, named, select_from
+from recsys.schemas.store_schema import DEFAULT_URL, TABLES, fingerprint, named, select_from
 from serving.settings import Settings
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Store, StoreError
@@ -41,7 +41,7 @@ def test_the_address_of_the_store_has_one_owner(root: Path) -> None:
     # and a docstring that shows the form of an address
     assert sorted(found.stdout.split()) == [
         "recsys/datasets/events.py",
-        "recsys/store_schema.py",
+        "recsys/schemas/store_schema.py",
         "serving/stores/__init__.py",
     ]
 

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import polars as pl
 import pytest
 
-from recsys import item_features
-from recsys.item_features import Features
+from recsys.bundle import item_features
+from recsys.bundle.item_features import Features
 from tests.support.tastes import EMPTY, N_ITEMS, N_SOLD, SILENT, STRANGE, catalogue
 
 

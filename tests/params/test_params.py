@@ -10,7 +10,7 @@ import yaml
 from recsys import extensions, params
 from recsys.errors import ParamsError
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 
 
 def write(folder: Path, change: Any) -> Path:

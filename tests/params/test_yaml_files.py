@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys import yaml_files
 from recsys.errors import ParamsError
-from recsys.yaml_files import MAX_BYTES, MAX_DEPTH, MAX_VALUES, parse
+from recsys.params import yaml_files
+from recsys.params.yaml_files import MAX_BYTES, MAX_DEPTH, MAX_VALUES, parse
 
 BOMB = "a: &a [x, x, x]\n" + "".join(
     f"{c}: &{c} [*{p}, *{p}, *{p}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys import field_limits as limits
+from recsys.schemas import field_limits as limits
 
 ODD = "ab \t\n\r\0\x1f\x7f\x85\xa0\xad\u0301é\u200b\u200d\u202e\u2028\ufe0f\ufeff\u3164\u2800\U000e0041日ª"
 texts = st.text(st.sampled_from(ODD) | st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from recsys import yaml_files
 from recsys.errors import ParamsError, one_line, quoted
-from recsys.yaml_files import YamlFile
+from recsys.params import yaml_files
+from recsys.params.yaml_files import YamlFile
 
 PARAMS_FILE = Path("params.yaml")
 
