@@ -1,4 +1,4 @@
-"""The `recsys` command: what people do by hand around the pipeline."""
+"""The `recsys` command: choose a data set, tune, export, serve, manage releases and keys."""
 
 import os
 import re

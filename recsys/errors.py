@@ -1,4 +1,4 @@
-"""Errors a user may meet. Each message is one line: what was found, where, what was wanted, what to do."""
+"""Errors that input or settings cause. Each message is one line: what is wrong, where, what is expected, what to do."""
 
 import functools
 import sys
@@ -38,7 +38,7 @@ class FilterError(RecsysError):
 
 
 def quoted(value: object, limit: int = 60) -> str:
-    """A value of somebody else's for a message: in quotes, escaped, cut at `limit`; a list or mapping by its size."""
+    """Format an untrusted value for a message: in quotes, escaped, cut at `limit`; a list or mapping by its size."""
     if isinstance(value, dict | list | tuple):
         return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
     text = value if isinstance(value, str) else str(value)
@@ -47,7 +47,7 @@ def quoted(value: object, limit: int = 60) -> str:
 
 
 def one_line(text: str, limit: int = 400) -> str:
-    """A text of somebody else's for a message: one line without control characters, cut at `limit`."""
+    """Format an untrusted text for a message: one line without control characters, cut at `limit`."""
     words = " ".join(text[: limit + 1].split())
     escaped = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
     return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def names(kind: str) -> list[str]:
-    """The extensions of a kind ("sources", "rankers", "rules", "models", ...): the files of its folder."""
+    """Return the extensions of a kind ("sources", "rankers", "rules", "models", ...): the files of its folder."""
     package = importlib.import_module(f"recsys.{kind}")
     files = (module for module in pkgutil.iter_modules(package.__path__) if not module.ispkg)
     return sorted(file.name for file in files if not file.name.startswith("_"))

@@ -66,7 +66,7 @@ def _sync(path: Path) -> None:
 
 
 def read_array(path: Path) -> Any:
-    """The array in a file; its pages are shared by all processes of a machine. An empty one has none and is read."""
+    """Memory-map the array in a file, so that all processes of a machine share its pages; an empty one is read."""
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except ValueError:

@@ -1,4 +1,4 @@
-"""API keys: `python -m serving.api_keys --name shop --scope recommend` prints a new one, and the line that admits it.
+"""API keys: `python -m serving.api_keys --name shop --scope recommend` prints a new one and its line of settings.
 
 A line reads `name:scope+scope:sha256 of the key in hex`. The key itself is kept nowhere: it is 256 random bits, so that
 its plain hash gives nothing away. RECSYS_API_KEYS holds the lines, parted by white space, or names a file with them.
@@ -18,7 +18,7 @@ import typer
 
 
 class Scope(StrEnum):
-    """What a key is good for."""
+    """What a key may do."""
 
     RECOMMEND = "recommend"
     EVENTS = "events"
@@ -30,7 +30,7 @@ LINE = re.compile(r"(?P<name>[\w.-]+):(?P<scopes>\w+(?:\+\w+)*):(?P<sha256>[0-9a
 
 @dataclass(frozen=True)
 class Key:
-    """Who a key belongs to, and what it is good for."""
+    """A key: its name, its scopes and the hash of the secret."""
 
     name: str
     scopes: frozenset[Scope]
@@ -38,7 +38,7 @@ class Key:
 
 
 def parse(text: str) -> tuple[Key, ...]:
-    """The keys of a file or of the lines themselves; `#` begins a comment in a file.
+    """Parse the lines of keys, or those of the file that the text names; `#` begins a comment in a file.
 
     Raises:
         ValueError: "key 2 of RECSYS_API_KEYS is not `name:scope+scope:sha256 in hex`, nor is the value a file"
@@ -51,7 +51,7 @@ def parse(text: str) -> tuple[Key, ...]:
 
 
 def find(keys: Iterable[Key], presented: str) -> Key | None:
-    """The key that was presented; every one is compared, in constant time."""
+    """Return the key with this secret; every key is compared, in constant time."""
     digest = hashlib.sha256(presented.encode()).hexdigest()
     found = None
     for key in keys:
@@ -61,7 +61,7 @@ def find(keys: Iterable[Key], presented: str) -> Key | None:
 
 
 def new(name: str, scopes: Iterable[Scope]) -> tuple[str, str]:
-    """A new key, and the line that admits it."""
+    """Make a secret, and the line for RECSYS_API_KEYS that admits it."""
     key = secrets.token_urlsafe(32)
     return key, f"{name}:{'+'.join(scopes)}:{hashlib.sha256(key.encode()).hexdigest()}"
 

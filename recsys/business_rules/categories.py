@@ -1,4 +1,4 @@
-"""Which categories an item belongs to, as numbers: for caps, and for the likeness of items without a vector."""
+"""Numbers the categories of a catalogue: for caps, and for the similarity of items without a vector."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,9 @@ Codes = npt.NDArray[np.intp]
 
 
 class Groups:
-    """names: the categories, a code is a place in it; members: their rows, ascending, as in `Catalogue.of_category`."""
+    """The categories of a catalogue; the code of a category is its position in `names`.
+
+    members: for each category the rows of its items, ascending, as in `Catalogue.of_category`."""
 
     def __init__(self, of_category: Mapping[str, IntArray], n_items: int) -> None:
         self.names = list(of_category)
@@ -22,11 +24,11 @@ class Groups:
         self._ends = np.cumsum(np.bincount(rows, minlength=n_items))
 
     def of(self, row: int) -> Codes:
-        """The codes of one item, ascending."""
+        """Return the category codes of one item, ascending."""
         return self._codes[self._ends[row - 1] if row else 0 : self._ends[row]]
 
     def pairs(self, rows: IntArray) -> tuple[Codes, Codes]:
-        """Every (place in `rows`, code) of these items, by place."""
+        """Return one pair (position in `rows`, category code) for each category of these items, by position."""
         starts = np.where(rows > 0, self._ends[rows - 1], 0)
         counts = self._ends[rows] - starts
         places = np.repeat(np.arange(len(rows)), counts)
@@ -34,7 +36,7 @@ class Groups:
         return places, self._codes[np.arange(len(places)) + np.repeat(starts - before, counts)]
 
     def likeness(self, rows: IntArray) -> FloatArray:
-        """(m, m) float32 in 0..1: categories in common / categories of either; 0 for an item without a category."""
+        """(m, m) float32, the Jaccard similarity of the items' categories; 0 for an item without a category."""
         places, codes = self.pairs(rows)
         mine, local = np.unique(codes, return_inverse=True)
         has = np.zeros((len(rows), len(mine)), dtype=np.float32)

@@ -37,7 +37,7 @@ def mmr(likeness: FloatArray, k: int, diversity: float) -> npt.NDArray[np.intp]:
 
 
 def likeness(rows: IntArray, vectors: FloatArray | None, groups: Groups) -> FloatArray:
-    """(m, m) float32: the cosine of the items' vectors, or where one has none, the share of categories in common.
+    """(m, m) float32: the cosine of the items' vectors; where one has none, the Jaccard similarity of categories.
 
     vectors: (n_items, dim) float32 of the model that answered, zeros for items it does not know; None without a model.
     """

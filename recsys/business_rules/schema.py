@@ -20,7 +20,7 @@ from recsys.params import Section, parse, yaml_files
 
 
 class Block(Section):
-    """Never shown, whoever asks."""
+    """Items that no user is ever shown."""
 
     items: list[str] = Field(default_factory=list)
     categories: list[str] = Field(default_factory=list)
@@ -79,7 +79,7 @@ class Rules(Section):
     diversity: float = Field(0.0, ge=0, le=1)
 
     def filters(self) -> list[tuple[str, str]]:
-        """All filters as (where it stands, text)."""
+        """Return every filter of the file as (key path, text)."""
         named = [(f"block.filters.{at}", text) for at, text in enumerate(self.block.filters)]
         named += [(f"boost.{at}.filter", rule.filter) for at, rule in enumerate(self.boost)]
         return named + [(f"bury.{at}.filter", rule.filter) for at, rule in enumerate(self.bury)]

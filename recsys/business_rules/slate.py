@@ -3,7 +3,7 @@
     rules, missing = slate.compiled(schema.read(text, path), bundle)
     Recommender(bundle).recommend(query, rules.at(time.time(), surface="home", diversity=0.3))
 
-Who forbids, wins: a blocked item is not pinned, and a pin counts for the caps like any item.
+A block wins over a pin: a blocked item is not pinned. A pinned item counts for the caps like any other.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ UNCAPPED = np.iinfo(np.int32).max
 
 @dataclass(frozen=True)
 class CompiledSlateRules:
-    """See `SlateRules` in `recsys/contracts.py`.
+    """The rules of one file for one bundle; implements `SlateRules` of `recsys/contracts.py`.
 
     allowed: (n_items,) bool, None where nothing is blocked; factors: (n_items,) float32, None where nothing is boosted
     or buried; caps: (n_categories,) int32 by the codes of `groups`, None without caps; capped_on: the surfaces with
@@ -46,7 +46,7 @@ class CompiledSlateRules:
     diversity: float = 0.0
 
     def at(self, now: float, surface: str | None = None, diversity: float | None = None) -> "CompiledSlateRules":
-        """Select what counts at a moment (UTC seconds) on a surface, with the diversity that a request asked for."""
+        """Return the rules that hold at a time (UTC seconds) on a surface; diversity: of the request, if it has one."""
         placed = tuple((row, pin) for row, pin in self.placed if _stands(pin, now, surface))
         caps = self.caps if not self.capped_on or surface in self.capped_on else None
         if placed == self.placed and caps is self.caps and diversity is None:
@@ -58,7 +58,7 @@ class CompiledSlateRules:
         return np.ones(len(rows), dtype=np.bool_) if self.allowed is None else self.allowed[rows]
 
     def adjust(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
-        """A factor multiplies; where there are negative scores, all are counted from the lowest one."""
+        """Multiply scores by the boosts; with negative scores among them, first subtract the lowest one from all."""
         if self.factors is None:
             return scores
         factors = self.factors[rows]
@@ -93,14 +93,14 @@ class CompiledSlateRules:
         return np.array(chosen, dtype=np.intp)
 
     def _take(self, row: int, taken: Counter[int], shut: BoolArray) -> None:
-        """Count an item; where that fills up a category, all of its items are shut out."""
+        """Count an item for its categories; when one reaches its cap, exclude the rest of its items."""
         for code in self.groups.of(row).tolist():
             taken[code] += 1
             if self.caps is not None and taken[code] >= self.caps[code]:
                 shut[self.groups.members[code]] = True
 
     def arrange(self, query: Query, slots: list[Slot]) -> list[Slot]:
-        """Caps, then diversity; pins at their positions, the share of new items at its places, the others around."""
+        """Apply caps, then diversity; put pins and new items at their positions and fill the others in order."""
         positions = {row: pin.position - 1 for row, pin in reversed(self.placed)}
         pinned = self._capped([], [slot for slot in slots if slot.source == PIN])
         taken = {slot.row for slot in pinned}
@@ -136,7 +136,7 @@ class CompiledSlateRules:
 
 
 def compiled(rules: Rules, bundle: Bundle) -> tuple[CompiledSlateRules, list[str]]:
-    """Compile the rules; also list what they name that the catalogue does not have, as "block.items: 'lamp'"."""
+    """Compile the rules; also return the names in them that the catalogue lacks, such as "block.items: 'lamp'"."""
     catalogue, filters = bundle.catalogue, Filters(bundle.catalogue)
     groups = Groups(catalogue.of_category, len(catalogue))
     placed = [(catalogue.ids.position(pin.item), pin) for pin in sorted(rules.pin, key=lambda pin: pin.position)]
@@ -183,7 +183,7 @@ def _rows(slots: list[Slot]) -> IntArray:
 
 
 def _put(fixed: dict[int, Slot], slot: Slot, place: int, k: int) -> None:
-    """At its place, or the next free one behind it, or else the last free one before."""
+    """Put a pin at its position; if that is taken, at the next free one after it, else the last free one before."""
     free = [at for at in range(k) if at not in fixed]
     if free:
         fixed[next((at for at in free if at >= place), free[-1])] = slot

@@ -41,7 +41,7 @@ DAMAGED_ZIP = (
 class Place:
     """One place that may hold a file. location: a path, or an address that starts with http:// or https://.
 
-    sha256 None: not known beforehand, then the file is a zip and the checksums inside it are what is checked.
+    sha256: of the file; None if the publisher names none: then the file is a zip, and its own checksums are checked.
     """
 
     kind: Literal["local folder", "earlier download", "publisher", "mirror"]
@@ -52,7 +52,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Found:
-    """A file that was found and is intact. size in bytes; passed_over: places tried before, each with the reason."""
+    """An intact file. size: bytes; passed_over: places that were tried before it, each with the reason it failed."""
 
     path: Path
     place: Place
@@ -61,7 +61,7 @@ class Found:
     passed_over: list[str]
 
     def provenance(self) -> dict[str, Any]:
-        """Where it came from, ready for JSON."""
+        """Return the origin of the file as a dict for JSON."""
         return {
             "source": self.place.kind,
             "location": self.place.location,
@@ -73,11 +73,11 @@ class Found:
 
 
 class _PassOverError(Exception):
-    """Why a place cannot serve."""
+    """A place does not have the intact file; the message says why."""
 
 
 class _TryAgainError(Exception):
-    """Why a place could not serve just now."""
+    """A place failed in a way that another attempt may mend."""
 
 
 def local_places(folder: str, filename: str, sha256: str | None) -> list[Place]:
@@ -91,7 +91,7 @@ def local_places(folder: str, filename: str, sha256: str | None) -> list[Place]:
 
 
 def obtain(places: Sequence[Place], downloads: Path) -> Found:
-    """The file of the first place that has it intact.
+    """Return the file from the first place that has it intact.
 
     downloads: the folder for files from the network, finished and unfinished.
 
@@ -119,7 +119,7 @@ def obtain(places: Sequence[Place], downloads: Path) -> Found:
 
 
 def unpack(archive: Path, out: Path, wanted: Sequence[str], welcome: Sequence[str] = ()) -> None:
-    """Copy members of a zip into the folder `out`: all of `wanted`, and those of `welcome` that are there.
+    """Extract members of a zip into the folder `out`: `wanted` are required, `welcome` are optional.
 
     Members are found by file name in any folder of the zip and written under our names, so none can land outside `out`.
 
@@ -153,7 +153,7 @@ def _remote(place: Place) -> bool:
 
 
 def _checked(path: Path, wanted: str | None) -> str:
-    """sha256 of an intact file."""
+    """Check a file and return its sha256."""
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -174,7 +174,7 @@ def _checked(path: Path, wanted: str | None) -> str:
 
 
 def _download(place: Place, downloads: Path) -> Path:
-    """Bring `<filename>.part` to its full length, check it and rename it."""
+    """Download `<filename>.part` to its end, check it and rename it."""
     downloads.mkdir(parents=True, exist_ok=True)
     part = downloads / f"{place.filename}.part"
     problem = ""
@@ -202,7 +202,7 @@ def _download(place: Place, downloads: Path) -> Path:
 
 
 def _transfer(url: str, part: Path, start: int) -> None:
-    """One request: append from byte `start` on, or write anew if the server sends the whole file."""
+    """Send one request: append from byte `start` on, or overwrite if the server sends the whole file."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and start:

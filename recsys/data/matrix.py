@@ -1,4 +1,4 @@
-"""From events to integers to a sparse matrix; the only code that turns ids into numbers."""
+"""Turns ids into row numbers, and events into a sparse matrix; no other code numbers ids."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""Raw rows to canonical tables: what is good goes on, what is not goes to quarantine with its reason; nothing is lost.
+"""Turns raw rows into canonical tables; every row that is refused goes to quarantine with its reason.
 
     interactions.parquet, items.parquet   `recsys/data/schema.py`, rows in the order of the raw data
     quarantine.parquet                    all other rows: kept + quarantined = read, for each table
@@ -37,7 +37,7 @@ BAD_ROWS = {ROW: pl.Int64, "reason": pl.String}
 
 
 def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> DataReport:
-    """Write the three tables into the folder `out`, and say what is in them.
+    """Write the three tables into the folder `out` and return the report on them.
 
     The same rows and settings give the same bytes. Only where `raw.latest` is None does the clock matter, and only for
     events that had not happened yet when this ran.
@@ -75,7 +75,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
 
 
 def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int, Counter[str]]:
-    """Good items, `row` and `reason` of the others, how many rows there were, and their notes.
+    """Return the good items, `row` and `reason` of the refused ones, the number of rows, and their notes.
 
     The first of equal ids is kept. Items that only interactions name are neither counted nor quarantined here.
     """
@@ -96,7 +96,7 @@ def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int, Count
 def _check_interactions(
     raw: RawTables, params: DatasetParams, item_ids: pl.Series, parts: Path
 ) -> tuple[pl.DataFrame, int, Counter[str]]:
-    """Write the good rows into `parts`, chunk by chunk; `row`, `reason` of the others, how many rows, their notes."""
+    """Write the good rows into `parts`; return `row` and `reason` of the others, the number of rows, their notes."""
     like_from = params.thresholds.like_from
     table = canonical_interactions(raw.interactions, params.event_weights, raw.interactions_file, like_from)
     faults = interaction_faults(params.event_weights, item_ids, raw.latest or datetime.now(UTC))
@@ -124,7 +124,7 @@ def _count_notes(table: pl.DataFrame) -> Counter[str]:
 
 
 def _without_phantoms(items: pl.DataFrame, kept: pl.LazyFrame) -> tuple[pl.DataFrame, int]:
-    """The items, those that only interactions name as far as one of these was kept; how many the latter are."""
+    """Drop items that only refused interactions name; also return how many items only interactions name."""
     named = kept.select("item_id").unique().collect(engine="streaming")["item_id"].implode()
     derived = pl.col(DERIVED).fill_null(False)
     items = items.filter(~derived | pl.col("item_id").is_in(named))
@@ -132,7 +132,7 @@ def _without_phantoms(items: pl.DataFrame, kept: pl.LazyFrame) -> tuple[pl.DataF
 
 
 def _duplicates(kept: pl.LazyFrame) -> pl.DataFrame:
-    """Rows equal to an earlier one in all columns. Hashes find the suspects, the values decide."""
+    """Return the rows that equal an earlier one in all columns: candidates by hash, then compared by value."""
     hashes = kept.select(ROW, hash=pl.struct(COLUMNS).hash()).collect(engine="streaming")
     suspects = hashes.lazy().filter(pl.col("hash").is_duplicated()).select(ROW)
     rows = kept.join(suspects, on=ROW, how="semi").sort(ROW).collect(engine="streaming")
@@ -141,7 +141,7 @@ def _duplicates(kept: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _bots(kept: pl.LazyFrame, max_events_per_user_day: int | None) -> pl.DataFrame:
-    """All rows of users who on some day (UTC) did more than a person does."""
+    """Return all rows of users with more than `max_events_per_user_day` events on some day (UTC)."""
     if max_events_per_user_day is None:
         return pl.DataFrame(schema=BAD_ROWS)
     busy = (
@@ -159,7 +159,7 @@ def _without(kept: pl.LazyFrame, bad: pl.DataFrame) -> pl.LazyFrame:
 
 
 def _quarantined(name: str, table: pl.LazyFrame, bad: pl.DataFrame) -> pl.DataFrame:
-    """The rejected rows as the raw data has them. Floats are written as text, so that NaN and infinity can be told."""
+    """Return the rejected rows as the raw data has them. Floats become text: JSON has no NaN and no infinity."""
     columns = table.collect_schema().names()
     content = pl.col(RAW) if RAW in columns else pl.struct(pl.exclude(REJECT, NOTES, DERIVED))
     numbered = table.select(content.alias(RAW)).with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64))

@@ -1,4 +1,4 @@
-"""What an adapter of a data set gives to `prepare`: raw tables with canonical column names, and any dirt."""
+"""What an adapter of a data set hands to `prepare`: raw tables with canonical column names, not yet validated."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class FileLines:
 
 @dataclass(frozen=True)
 class RawTables:
-    """What an adapter read: canonical column names, but any dtype and any dirt, in a fixed order and no row left out.
+    """The rows that an adapter read: all of them, in a fixed order, under canonical column names, not yet validated.
 
     interactions: user_id, item_id, timestamp, event and, if known, value and weight (else that of `event_weights`);
     items: item_id and, if known, title, text, categories, price, available, first_seen (else a neutral value).
@@ -61,7 +61,7 @@ class RawTables:
 
 
 class Adapter(Protocol):
-    """The three names every file in this folder has.
+    """The three names that every file in `recsys/datasets` defines.
 
     Config: pydantic model of the section `datasets.<name>.adapter`, frozen and closed to unknown keys.
     fetch: writes the raw files into the empty folder `out`; the same config and seed give the same bytes. Returns what

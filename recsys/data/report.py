@@ -1,4 +1,4 @@
-"""What `prepare` read, kept and rejected, for people and for machines, and the limits that stop it."""
+"""Reports what `prepare` read, kept and rejected, as text and as JSON, and stops it at the limits of the settings."""
 
 import dataclasses
 import json
@@ -47,7 +47,7 @@ class TableReport:
         )
 
     def share(self, reason: str) -> float:
-        """Part of the rows read that was rejected for `reason`."""
+        """Return the share of the rows read that was rejected for `reason`."""
         return self.reasons.get(reason, 0) / max(self.read, 1)
 
 
@@ -80,11 +80,11 @@ class DataReport:
     files: dict[str, list[FileLines]]
 
     def to_json(self) -> str:
-        """All fields, one a line."""
+        """Return all fields as JSON, one a line."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
 
     def to_text(self) -> str:
-        """A table that a person can read."""
+        """Return the report as a text table."""
         return "\n".join(_lines(self)) + "\n"
 
 
@@ -96,7 +96,7 @@ def describe(
     kept_items: pl.DataFrame,
     files: Mapping[str, Sequence[FileLines]] = MappingProxyType({}),
 ) -> DataReport:
-    """Describe what was kept (canonical columns); pairs are counted by 64-bit hash."""
+    """Make the report on the rows that were kept; distinct pairs are counted by 64-bit hash."""
     facts = kept.select(
         first=pl.col("timestamp").min(),
         last=pl.col("timestamp").max(),
@@ -143,7 +143,7 @@ def _liked(kept: pl.LazyFrame) -> int:
 def check(
     report: DataReport, thresholds: Thresholds, tables: Path, hints: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Stop the run if a limit is passed; `tables` is the folder with the tables that `report` is about.
+    """Raise if a limit of the settings is exceeded; tables: the folder with the tables that `report` is about.
 
     hints: what to do about a reason that ends like the key, in place of "mend the data".
 
@@ -184,7 +184,7 @@ def check(
 
 
 def _check_emptied(items: TableReport, allowed: float, key: str, hints: Mapping[str, str]) -> None:
-    """A column most of whose cells cannot be used is read by wrong settings."""
+    """Raise if most cells of a column were unusable: then the settings that read it are wrong."""
     for note, count in items.notes.items():
         if " emptied: " in note and count > allowed * items.read:
             raise DataError(
@@ -198,7 +198,7 @@ def _hint(reason: str, hints: Mapping[str, str]) -> str:
 
 
 def _example(tables: Path, table: str, reason: str) -> str:
-    """Row number and cells of the first row rejected for `reason`, cut to a line."""
+    """Return number and cells of the first row rejected for `reason`, cut to one line."""
     found = pl.scan_parquet(tables / "quarantine.parquet").filter(table=table, reason=reason).first().collect()
     cells: dict[str, Any] = json.loads(found["raw"][0])
     shown = ", ".join(f"{name}={_short(value, SHOWN_CELL)}" for name, value in cells.items())

@@ -1,4 +1,4 @@
-"""The canonical tables. Every column of `interactions`, `items` and `quarantine` is named here, once.
+"""The canonical tables: all columns of `interactions`, `items` and `quarantine`.
 
 `prepare` keeps the rows that pass and quarantines the others under the first rule they break, see
 `recsys/data/validation.py`.
@@ -25,7 +25,7 @@ class Interactions(dy.Schema):
 
 
 class Items(dy.Schema):
-    """One row per item, each id once. `price` is per piece; `first_seen` is when the item could first be had."""
+    """One row per item, each id once. `price` is per piece; `first_seen` is when the item was first on sale."""
 
     item_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)
     title = dy.String(max_length=MAX_TITLE_LENGTH)

@@ -34,7 +34,7 @@ PAIR = ["user_row", "item_row"]
 
 
 class Window(Section):
-    """What a scored fold asks for: target pairs, their users and items, and how many of these are cold."""
+    """Counts of a window that is scored: target pairs, their users and items, and how many of these are cold."""
 
     targets: int
     users: int
@@ -46,7 +46,7 @@ class Window(Section):
 class Facts(Section):
     """`split.json`. Times are UTC. `now` is when a fold's fit set ends; `events` counts the rows of each window.
 
-    query_time: at which moment a user is taken to ask: "now", or "last_event" of the own history.
+    query_time: the time of a user's query in evaluation: "now", or "last_event" of the user's history.
     """
 
     protocol: Literal["global_time", "per_user_holdout"]
@@ -62,7 +62,7 @@ class Facts(Section):
 
 @dataclass(frozen=True)
 class Split:
-    """The split data; the columns are in the docstring of the module."""
+    """The tables of a split, with the columns that the docstring of this module lists."""
 
     interactions: pl.DataFrame
     catalogue: pl.DataFrame
@@ -70,11 +70,11 @@ class Split:
     facts: Facts
 
     def fit_rows(self, fold: Fold) -> pl.DataFrame:
-        """The interactions that `fold` is fitted on, which are also its users' histories."""
+        """Return the interactions that `fold` is fitted on; they are also its users' histories."""
         return self.interactions.filter(pl.col("fold") < FITTED_BELOW[fold])
 
     def histories(self, fold: Fold, users: IntArray) -> list[History]:
-        """What these users (user rows) did before the window of `fold`."""
+        """Return the history of each of these users (user rows): their events before the window of `fold`."""
         fitted = self.fit_rows(fold)
         n_events = np.bincount(fitted["user_row"].to_numpy(), minlength=self.users.height)
         ends = np.cumsum(n_events)
@@ -84,7 +84,7 @@ class Split:
         return [History(rows[part], weights[part], times[part]) for part in parts]
 
     def targets(self, fold: ScoredFold) -> pl.DataFrame:
-        """What has to be found: user_row, item_row, each pair once, in this order.
+        """Return the relevant pairs of the window of `fold`: user_row, item_row, sorted, each pair once.
 
         Only target events of a weight above 0 count, and an item of the user's history only with `allow_repeat`.
         """
@@ -96,16 +96,16 @@ class Split:
         return wanted.select(PAIR).unique().sort(PAIR).collect()
 
     def training(self, fold: Fold, seed: int, threads: int) -> TrainingData:
-        """What a model is fitted on in `fold`."""
+        """Return the data that a model is fitted on in `fold`."""
         n_users, n_items = self.users.height, self.catalogue.height
         return TrainingData(self.fit_rows(fold), self.catalogue, n_users, n_items, self.now(fold), seed, threads)
 
     def now(self, fold: Fold) -> float:
-        """When the fit set of `fold` ends, UTC seconds."""
+        """Return when the fit set of `fold` ends, UTC seconds."""
         return self.facts.now[fold].timestamp()
 
     def query_now(self, fold: Fold, history: History) -> float:
-        """The moment at which a user of `fold` asks, UTC seconds."""
+        """Return the time of a query by a user of `fold`, UTC seconds; see `Facts`."""
         own_clock = self.facts.query_time == "last_event" and len(history) > 0
         return float(history.times[-1]) if own_clock else self.now(fold)
 

@@ -1,4 +1,4 @@
-"""How the interactions are cut into train, valid and test.
+"""Cuts the interactions into train, valid and test.
 
 `global_time` is the rule: three windows on one clock, cut at quantiles of the event times. Nothing after the start of a
 window is known when it is scored, as in production; users and items that arrive later are cold, as in production.
@@ -60,7 +60,7 @@ def make(interactions: pl.LazyFrame, items: pl.DataFrame, params: SplitParams, s
 
 
 def _encode(interactions: pl.LazyFrame, item_ids: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
-    """Interactions with row numbers, sorted, and the user ids in row order."""
+    """Return the interactions with row numbers, sorted, and the user ids in row order."""
     columns = ["user_id", "item_id", "timestamp", "event", pl.col("value", "weight").cast(pl.Float32)]
     rows, (user_ids, known_ids) = numbered(interactions.select(columns), "user_id", "item_id")
     catalogue = pl.DataFrame({"item_id": item_ids, "row": np.arange(item_ids.len(), dtype=np.int32)})
@@ -74,7 +74,7 @@ def _encode(interactions: pl.LazyFrame, item_ids: pl.Series) -> tuple[pl.DataFra
 
 
 def _global_time(rows: pl.DataFrame, params: SplitParams) -> pl.DataFrame:
-    """One clock: each window starts at a quantile of the event times."""
+    """Return the fold of each event when every window starts at a quantile of all event times."""
     if params.cold_item_share:
         raise DataError(
             f"split.cold_item_share is {params.cold_item_share}, wanted 0 with protocol 'global_time': "
@@ -87,7 +87,7 @@ def _global_time(rows: pl.DataFrame, params: SplitParams) -> pl.DataFrame:
 
 
 def _per_user_holdout(rows: pl.DataFrame, n_items: int, params: SplitParams, seed: int) -> pl.DataFrame:
-    """A clock per user: the last events are test, those before are valid; held-out items are test wherever they are."""
+    """Return the fold of each event: a user's last are test, those before valid; events on held-out items are test."""
     # a stream of its own, so that being held out says nothing about the place in the row order
     drawn = np.random.default_rng([seed, 1]).permutation(n_items)[: round(params.cold_item_share * n_items)]
     held_out = np.isin(np.arange(n_items), drawn)[rows["item_row"].to_numpy()]
@@ -112,7 +112,7 @@ def _count(rows: pl.DataFrame) -> dict[str, int]:
 
 
 def _ends(rows: pl.DataFrame, protocol: str) -> dict[str, datetime]:
-    """When each fold's fit set ends: where its window starts, or at its last event where windows overlap in time."""
+    """Return when each fold's fit set ends: at the start of its window, or at its last event if windows overlap."""
     if protocol == "global_time":
         starts = rows.group_by("fold").agg(pl.col("timestamp").min()).sort("fold")["timestamp"]
         return {"valid": starts[1], "test": starts[2], "all": rows["timestamp"].max()}
@@ -139,7 +139,7 @@ def _window(split: Split, fold: ScoredFold) -> Window:
 
 
 def _catalogue(items: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """Items in row order; an item is first seen at its first event or at the time given, whichever is earlier."""
+    """Return the items in row order; `first_seen` is the given time or the first event, whichever is earlier."""
     first = rows.group_by("item_row").agg(first_event=pl.col("timestamp").min())
     return (
         items.with_columns(row=np.arange(items.height, dtype=np.int32))

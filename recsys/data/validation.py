@@ -1,5 +1,5 @@
-"""Which raw rows are good: canonical dtypes first, then the limits of `recsys/schemas/field_limits.py` and the rules
-that need other data.
+"""Validates raw rows: canonical dtypes first, then the limits of `recsys/schemas/field_limits.py`, then rules that
+need other data.
 
 A rejected row has one reason, the first of: what the adapter said; the first column that cannot be cast
 (`value_unreadable`); the first wrong one in the order of the schema (`user_id_missing`, `value_nan`, ...);
@@ -69,7 +69,7 @@ _READABLE: dict[type[pl.DataType], tuple[Callable[[pl.DataType], bool], str]] = 
 
 
 def interaction_faults(event_names: Iterable[str], item_ids: pl.Series, latest: datetime) -> pl.Expr:
-    """Why a canonical interaction is refused, or null; the rules depend on the settings and on the items kept."""
+    """Return for each canonical interaction why it is refused, or null, by the settings and the items kept."""
     event, names = pl.col("event"), [*event_names, limits.RETURN]
     return pl.coalesce(
         _column_faults(Interactions),
@@ -80,14 +80,14 @@ def interaction_faults(event_names: Iterable[str], item_ids: pl.Series, latest: 
 
 
 def item_faults() -> pl.Expr:
-    """Why a canonical item is refused, or null."""
+    """Return for each canonical item why it is refused, or null."""
     return _column_faults(Items)
 
 
 def canonical_interactions(
     table: pl.LazyFrame, event_weights: dict[str, float], file: Path, like_from: Threshold = None
 ) -> pl.LazyFrame:
-    """Name, order, cast and complete the columns: no value becomes null, no weight that of the event (0 if unknown).
+    """Rename, order, cast and complete the columns: a missing value is null, a missing weight that of the event.
 
     An amount below zero is a return, whose weight is 0. like_from: a value below it has weight 0, for all events or by
     event; with it, values are scores, and only those of purchases are amounts.
@@ -118,8 +118,9 @@ def canonical_interactions(
 
 
 def canonical_items(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:
-    """Name, order, cast and complete the columns: no title becomes the id, no text or categories are empty ones, and an
-    item of which nothing is said is available.
+    """Rename, order, cast and complete the columns.
+
+    A missing title becomes the id, missing text and categories are empty, and an item is available by default.
 
     Raises:
         DataError: like `canonical_interactions`
@@ -134,7 +135,7 @@ def canonical_items(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:
 
 
 def judge(batch: pl.DataFrame, faults: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Part the rows: the good ones, and `row`, `reason` of the others."""
+    """Return the good rows, and `row` and `reason` of those that are refused."""
     judged = batch.with_columns(reason=pl.coalesce(REJECT, faults))
     good = judged.filter(pl.col("reason").is_null()).drop("reason", REJECT, UNREADABLE, NOTES)
     return good, judged.filter(pl.col("reason").is_not_null()).select(ROW, "reason")
@@ -151,7 +152,7 @@ def _column_faults(schema: type[dy.Schema]) -> pl.Expr:
 
 
 def _numbered(table: pl.LazyFrame, required: list[str], schema: type[dy.Schema], file: Path) -> pl.LazyFrame:
-    """The columns of the schema in its order and dtypes; with `row`, `reject`, `notes`, and what could not be cast."""
+    """Return the columns of the schema in its dtypes, with `row`, `reject`, `notes` and which cells were not cast."""
     found = table.collect_schema()
     for column in required:
         if column not in found:

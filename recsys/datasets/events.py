@@ -1,11 +1,11 @@
-"""The events that the API took: what users did after the last training, and the items that shops put.
+"""Trains on the API's own store: the events that it accepted, and the items that the shop put.
 
     adapter: {url: null, guests: true, earlier: null}
 
-Every event belongs to the user that identity merges say; guests whom no merge made a user are users of their own,
-`anonymous:<id>`. Forgotten users are left out. Items are what was put, and whatever else occurs in the events. Two
-events are never taken for one: each has an id. A cell of an item that cannot be used is emptied and counted. The store
-moves on all the time: `dvc repro --force fetch` takes a new copy. Its tables: `docs/stores.md`.
+Identity merges decide which user an event belongs to; a guest who was never merged is a user `anonymous:<id>`. Users
+who were forgotten are left out. The items are those that were put and those that only events name. Equal events with
+different event_ids are both kept. An unusable cell of an item is emptied and counted. The store changes all the time:
+`dvc repro --force fetch` takes a new copy. Its tables: `docs/stores.md`.
 """
 
 import json
@@ -85,7 +85,7 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
 
 
 def tables(config: Config, raw: Path) -> RawTables:
-    """What is said of an item in the store goes before what was said earlier, field by field.
+    """Return interactions and items; an item's fields in the store override those of the folder `earlier`.
 
     Raises:
         DataError: "data/raw: no file 'items.parquet'; fetch the raw data first"
@@ -119,7 +119,7 @@ def tables(config: Config, raw: Path) -> RawTables:
 
 
 class Forgotten:
-    """Who is forgotten: the store knows salted hashes and moments. `version` grows with each forgetting."""
+    """The forgotten users: salted hashes of their ids, each with a time. `version` grows with each forgetting."""
 
     def __init__(self, select: Select) -> None:
         ((self._salt,),) = select(select_from("salt"))
@@ -127,7 +127,7 @@ class Forgotten:
         self._moments: dict[str, float] = dict(select(select_from("forgotten", "fingerprint", "forgotten")))
 
     def moment(self, ids: pl.Series) -> pl.Series:
-        """When each of these was forgotten, UTC seconds, or null."""
+        """Return when each of these users was forgotten, UTC seconds, or null."""
         moments = {}
         if self._moments:
             for one in ids.drop_nulls().unique():
@@ -157,14 +157,14 @@ def _table(folder: Path, name: str) -> pl.DataFrame:
 
 
 def _parts(rows: Rows) -> Iterator[pl.DataFrame]:
-    """At least one, so that there is a file."""
+    """Yield batches of rows; for an empty result one empty batch, so that a file is written."""
     yield _frame(islice(rows, PART_ROWS), EVENT_COLUMNS)
     while (part := _frame(islice(rows, PART_ROWS), EVENT_COLUMNS)).height:
         yield part
 
 
 def _frame(rows: Iterable[tuple[Any, ...]], columns: dict[str, Any]) -> pl.DataFrame:
-    """SQLite holds any value in any column: one of another type is null."""
+    """Make a frame of the rows; a value of another type than its column, which SQLite allows, becomes null."""
     cells = list(zip(*rows, strict=True)) or [()] * len(columns)
     return pl.DataFrame(
         [
@@ -175,7 +175,7 @@ def _frame(rows: Iterable[tuple[Any, ...]], columns: dict[str, Any]) -> pl.DataF
 
 
 def _with_names(item: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The row with its categories, JSON in the store, as a list, and a note where they cannot be read."""
+    """Return the row with its categories, which are JSON in the store, as a list; a note where they cannot be read."""
     *before, categories, price, available, first_seen = item
     names = None
     with suppress(ValueError, TypeError):
@@ -193,7 +193,7 @@ def _streamed(server: "psycopg.Connection[Any]", statement: str) -> Rows:
 
 @contextmanager
 def snapshot(url: str) -> Iterator[Select]:
-    """Every select sees the store as it was at the first one.
+    """Open the store for reading; every select sees the state at the first one.
 
     Raises:
         SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_STORE_URL to the store of the API"

@@ -61,7 +61,7 @@ HINTS = {
 
 
 def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
-    """Write every line of the files into `out`, split into cells of text; the seed plays no part.
+    """Write every line of the files into `out`, split into cells of text; `seed` has no effect.
 
     Raises:
         SourceUnreachableError: "loans.csv: no such file, looked at /srv/loans.csv and ...: correct the path ..."
@@ -135,7 +135,7 @@ def _lines(raw: Path, name: str) -> Sequence[FileLines]:
 
 
 def _table(name: str, file: TableFile, raw: Path, needed: list[str], lines: Sequence[FileLines]) -> pl.LazyFrame:
-    """Canonical columns as far as the file has them, the whole row as `raw`, and `reject` where it cannot be read."""
+    """Read the canonical columns that the file has, the whole row as `raw`, and `reject` for unreadable rows."""
     parts = [pl.scan_parquet(path) for path in sorted((raw / name).glob("*.parquet"))]
     table = pl.concat(parts, how="diagonal_relaxed")
     found = [column for column in table.collect_schema() if column not in OWN]
@@ -158,7 +158,7 @@ def _table(name: str, file: TableFile, raw: Path, needed: list[str], lines: Sequ
 
 
 def _row_tells_line(lines: Sequence[FileLines]) -> bool:
-    """Say whether row n of the table stands n lines below the header: quarantine need not name file and line then."""
+    """Return whether row n of the table is n lines below the header: then quarantine need not name file and line."""
     return len(lines) == 1 and not lines[0].refused and lines[0].row_lines in (None, lines[0].rows)
 
 

@@ -70,7 +70,7 @@ class Config(BaseModel):
 
 
 def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
-    """Unpack the variant's files into `out`; the seed plays no part."""
+    """Unpack the variant's files into `out`; `seed` has no effect."""
     variant = VARIANTS[config.variant]
     name = variant.archive
     places = [
@@ -130,7 +130,7 @@ def _ratings(file: Path) -> pl.LazyFrame:
 
 
 def _films(file: Path, encoding: str) -> pl.LazyFrame:
-    """movieId str, title str with the year, genres list[str]."""
+    """Read the films: movieId str, title str with the year, genres list[str]."""
     if file.suffix == ".csv":
         return pl.scan_csv(file, schema=FILMS).with_columns(pl.col("genres").str.split("|"))
     if file.suffix == ".dat":
@@ -150,7 +150,7 @@ def _films(file: Path, encoding: str) -> pl.LazyFrame:
 
 
 def _tags(raw: Path, files: Sequence[str]) -> pl.LazyFrame:
-    """movieId str, tags str: each tag once, lower-cased, the most given first."""
+    """Read the tags of each film: movieId str, tags str, each tag once, in lower case, most frequent first."""
     if "tags.csv" in files:
         given = pl.scan_csv(raw / "tags.csv", schema=TAGS)
     elif "tags.dat" in files:
@@ -173,6 +173,6 @@ def _lines(file: Path, encoding: str) -> list[str]:
 
 
 def _matched(file: Path, encoding: str, pattern: str) -> pl.LazyFrame:
-    """One row per line, one column per named group; columns of a line that does not match are null."""
+    """Match each line against a pattern: one column per named group, null where a line does not match."""
     lines = pl.LazyFrame({"line": _lines(file, encoding)}, {"line": pl.String})
     return lines.select(pl.col("line").str.extract_groups(pattern)).unnest("line")

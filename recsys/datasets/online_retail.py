@@ -54,7 +54,7 @@ class Config(BaseModel):
 
 
 def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
-    """Write the lines as Parquet, the same bytes whether they come as workbook or Parquet; the seed plays no part."""
+    """Write the lines as Parquet, the same bytes from the workbook or from Parquet; `seed` has no effect."""
     places = [
         *local_places("online-retail", PARQUET, PARQUET_SHA256),
         *local_places("online-retail", ZIP, None),
@@ -147,7 +147,7 @@ def _items(lines: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _read_zip(file: Path) -> pl.DataFrame:
-    """The first sheet of the only workbook in the zip, each column as its cells are."""
+    """Read the first sheet of the only workbook in the zip, each column with the type of its cells."""
     with ZipFile(file) as content:
         books = [name for name in content.namelist() if name.lower().endswith(".xlsx")]
         if len(books) != 1:
@@ -161,7 +161,7 @@ def _read_zip(file: Path) -> pl.DataFrame:
 
 
 def _normalised(lines: pl.DataFrame, file: Path) -> pl.DataFrame:
-    """The published columns with one dtype each; codes lose the '.0' that a number has as text."""
+    """Cast the published columns to one dtype each; product codes lose the '.0' of numbers written as text."""
     if missing := [name for name in LINES if name not in lines.columns]:
         raise DataError(f"{file}: no column {missing[0]!r}, found {lines.columns}; put {PUBLISHER} there")
     columns = []

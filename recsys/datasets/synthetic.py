@@ -1,7 +1,8 @@
 """A made-up shop, drawn from the seed: no download, any size, and the taste of every user is known.
 
-Users have moods (a department in a style), items words that tell theirs, demand is Zipf-distributed and moves with
-trends and seasons, new users and items arrive all the time, and the log has the dirt of real ones. See `shop_world/`.
+A user's sessions have moods (a department in a style); an item's words show its department and style. Demand follows
+Zipf's law, trends and seasons. New users and items arrive all the time, and the log has the faults of real logs. See
+`shop_world/`.
 """
 
 from recsys.datasets.shop_world.raw_files import Config, fetch, tables

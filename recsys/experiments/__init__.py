@@ -1,1 +1,1 @@
-"""Online experiments: who gets which variant, and what came of it."""
+"""Online experiments: assignment of users to variants, and analysis of the log."""

@@ -1,8 +1,8 @@
-"""The best items of all users, worked out ahead: for callers that cannot ask the API when a page is shown.
+"""Exports the best items of all users ahead of time, for callers that cannot ask the API when a page is shown.
 
-One batch of users at a time goes through the same `Recommender` that serves, and into a target that remembers how many
-users it holds: a run that was killed goes on where it stopped. Readers see the old lists until the last user is in,
-then the new ones, in one step. Every row names the bundle and the variant it comes from.
+Users go in batches through the same `Recommender` that serves, into a target that records how many users it holds: a
+run that was killed resumes there. Readers see the old lists until the last user is written, then all new ones at once.
+Every row names its bundle and variant.
 """
 
 import glob
@@ -36,14 +36,14 @@ SCHEMA = {
 
 
 class Target(Protocol):
-    """Where the lists of one version go."""
+    """Stores the lists of one version: a file, PostgreSQL or Redis."""
 
     def begin(self) -> int:
-        """How many users this version already holds."""
+        """Return how many users this version already holds."""
         ...
 
     def write(self, rows: pl.DataFrame, done: int) -> None:
-        """Add the lists of a batch, whole or not at all; from then on the version holds `done` users."""
+        """Add the lists of a batch, all or none of them; afterwards the version holds `done` users."""
         ...
 
     def finish(self) -> None:
@@ -51,15 +51,15 @@ class Target(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...
 
 
 @dataclass(frozen=True)
 class Lists:
-    """The best `k` items of every user of a bundle, under the rules of the house, without who asked to be forgotten.
+    """The best `k` items of every user of a bundle but the forgotten ones, under the shop's rules.
 
-    rules: the version of what `shape` was compiled from.
+    rules: the version of the rules that `shape` was compiled from.
     """
 
     recommender: Recommender
@@ -70,13 +70,13 @@ class Lists:
 
     @property
     def version(self) -> str:
-        """The same for equal lists only."""
+        """Return a hash of all that decides the lists: only equal lists have the same one."""
         without = self.forgotten.version if self.forgotten else 0
         told = f"{self.recommender.variant} {self.k} {self.rules} {without}"
         return f"{self.recommender.bundle.manifest.bundle_id}_{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
     def write(self, target: Target, batch_users: int = BATCH_USERS) -> int:
-        """Write all that the target does not hold yet, and show it; returns the number of users of the bundle.
+        """Write the lists that the target lacks and publish them; return the number of users of the bundle.
 
         Raises:
             RecsysError: "variant 'als': source als failed for user 'u7'; a list without it would stay until ..."
@@ -117,7 +117,7 @@ class Lists:
 
 
 def lists(recommender: Recommender, k: int, rules: Path, store: str) -> Lists:
-    """With the rules and the forgotten users that the API would know of; without either file there are none.
+    """Prepare the lists with the rules file and the forgotten users of the store; both are optional.
 
     Raises:
         ParamsError: the rules cannot be read.
@@ -134,7 +134,7 @@ def lists(recommender: Recommender, k: int, rules: Path, store: str) -> Lists:
 
 
 class Files:
-    """One file, .parquet or .csv. The batches wait in a folder beside it, which is gone when the file is there."""
+    """One file, .parquet or .csv. Batches are kept in a folder beside it until the file is complete."""
 
     def __init__(self, path: Path, version: str) -> None:
         self._path = path
@@ -164,7 +164,7 @@ class Files:
 
 
 def open_target(to: str, name: str, version: str) -> Target:
-    """A file, a PostgreSQL database or a Redis, by how the address begins or ends.
+    """Return the target of an address: a file name, or a url of PostgreSQL or Redis.
 
     Raises:
         ParamsError: "'lists.json': an export goes to a file .parquet or .csv, or to postgresql://..., redis://..."

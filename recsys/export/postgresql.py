@@ -2,7 +2,7 @@
 
 <name>              view: user_id, rank, item_id, score, source, bundle_id, variant
 <name>_<version>    table; the current one and the one before are kept
-<name>_versions     version, users (how many it holds), shown (when the view last began to show it, or null)
+<name>_versions     version, users (how many it holds), shown (when the view was last switched to it, or null)
 """
 
 from collections.abc import Iterator

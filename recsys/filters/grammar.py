@@ -1,7 +1,6 @@
-"""The language of filters: text -> tree. What a filter may say is `GRAMMAR`, and nothing else can be written in it.
+"""Parses the text of a filter into a tree; `GRAMMAR` is the whole language.
 
-Words are the same in capitals. A text stands in "double" or 'single' quotes; a backslash makes the next character
-literal.
+Keywords may be in capitals. A string has "double" or 'single' quotes; a backslash makes the next character literal.
 """
 
 import re
@@ -61,21 +60,21 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Not:
-    """True where `inner` is not."""
+    """True where `inner` is false."""
 
     inner: "Tree"
 
 
 @dataclass(frozen=True)
 class And:
-    """True where all parts are."""
+    """True where all parts are true."""
 
     parts: tuple["Tree", ...]
 
 
 @dataclass(frozen=True)
 class Or:
-    """True where one part is."""
+    """True where one part is true."""
 
     parts: tuple["Tree", ...]
 
@@ -84,7 +83,7 @@ Tree = Comparison | Not | And | Or
 
 
 def parse(text: str) -> Tree:
-    """The tree of a filter.
+    """Parse a filter.
 
     >>> parse('category in ("a", "b") and not price < 5')
     And(parts=(Comparison(field='category', operator='in', values=('a', 'b')), Not(inner=Comparison(field='price', operator='<', values=(5.0,)))))
@@ -113,17 +112,17 @@ def parse(text: str) -> Tree:
 
 
 def fields(tree: Tree) -> set[str]:
-    """All fields that a filter asks for."""
+    """Return all fields that a filter compares."""
     return {test.field for test in comparisons(tree)}
 
 
 def categories(tree: Tree) -> set[str]:
-    """All categories that a filter names."""
+    """Return all categories that a filter names."""
     return {str(value) for test in comparisons(tree) if test.field == "category" for value in test.values}
 
 
 def comparisons(tree: Tree) -> list[Comparison]:
-    """The leaves, from left to right."""
+    """Yield the comparisons of a filter, from left to right."""
     if isinstance(tree, Comparison):
         return [tree]
     parts = (tree.inner,) if isinstance(tree, Not) else tree.parts
@@ -132,7 +131,7 @@ def comparisons(tree: Tree) -> list[Comparison]:
 
 @v_args(inline=True)
 class _Builder(Transformer[Token, Tree]):
-    """Makes the parts of a tree, the innermost first."""
+    """Builds the tree from lark's parse tree, innermost part first."""
 
     def either(self, *parts: Tree) -> Tree:
         return Or(parts)
@@ -160,7 +159,7 @@ _PARSER = Lark(GRAMMAR, start="either", parser="lalr", transformer=_Builder())
 
 
 def _depth(parser: InteractiveParser) -> int:
-    """How many parentheses and `not` are open."""
+    """Return how many parentheses and `not` are open at this point of the text."""
     return sum(isinstance(part, Token) and part.type in NESTING for part in parser.parser_state.value_stack)
 
 

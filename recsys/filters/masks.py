@@ -1,4 +1,4 @@
-"""Filters of a request, as masks over the catalogue: which items may be shown to who asks like this.
+"""Turns the filters of requests into masks over the catalogue: the items that may be shown.
 
     filters = Filters(bundle.catalogue)                                     # one for each bundle that is served
     query = Query(..., only=filters.mask('category = "garden" and price < 20'))
@@ -27,7 +27,7 @@ PRICED = {
 
 
 class Filters:
-    """Masks for one catalogue. The last ones are kept, but for the part of them that asks for stock."""
+    """Makes masks for one catalogue and caches the last ones, except for comparisons of `available`."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -37,7 +37,7 @@ class Filters:
     def mask(self, text: str, available: BoolArray | None = None) -> BoolArray:
         """(n_items,) bool, True where the filter lets an item pass; read-only. For `Query.only`.
 
-        available: (n_items,) bool, what is in stock now; by default as the catalogue says.
+        available: (n_items,) bool, whether each item is in stock now; by default as in the catalogue.
 
         Raises:
             FilterError: "filter: 'prize' at position 1, wanted one of: category, price, available, not, ("
@@ -48,13 +48,13 @@ class Filters:
         return mask & self._true(stock, self._catalogue.available if available is None else available)
 
     def candidates(self, rows: IntArray) -> BoolArray:
-        """(n_items,) bool, True for these rows: the mask of a request that brings its own candidates."""
+        """(n_items,) bool, True for these rows: the mask of a request that lists its own candidates."""
         mask = np.zeros(len(self._catalogue), dtype=np.bool_)
         mask[rows] = True
         return mask
 
     def _compile(self, text: str) -> tuple[BoolArray, Tree | None]:
-        """What never changes as a mask, and beside it what asks for stock."""
+        """Evaluate the parts that do not compare `available`; return them with the parts that do."""
         tree = parse(text)
         parts = tree.parts if isinstance(tree, And) else (tree,)
         mask = np.ones(len(self._catalogue), dtype=np.bool_)

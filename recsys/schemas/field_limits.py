@@ -1,11 +1,11 @@
-"""One table of limits for every field, online and offline: what the API accepts, training keeps.
+"""The limits of every field. API and training use the same ones, so training keeps whatever the API accepts.
 
-Each `*_fault` names what is wrong with one value, or returns None; the expression of the same name with an s says the
-same of a whole column. Online the name stands in the message, offline it ends the reason of a quarantined row:
-`user_id` with `too_long` is quarantined as `user_id_too_long`.
+Each `*_fault` returns the name of a value's fault, or None; the polars expression `*_faults` does so for a column. The
+API puts that name into its message; training ends the reason of a quarantined row with it: `user_id` with `too_long` is
+quarantined as `user_id_too_long`.
 
 An id is a text of 1 to 256 characters in Unicode normal form C, without white space at its ends, without control
-characters and without characters that nobody can see, so that no two different ids look the same. A name (a surface, a
+characters and without invisible characters, so that no two different ids look the same. A name (a surface, a
 category) is one line of 1 to 256 characters. Lengths count characters, not bytes.
 """
 
@@ -64,7 +64,7 @@ _find_invisible = re.compile(f"[{_INVISIBLE}]").search
 
 
 def id_fault(value: str) -> str | None:
-    """Say what keeps a text from being an id."""
+    """Return the fault of an id."""
     if value.isascii() and value.isprintable() and 0 < len(value) <= MAX_ID_LENGTH and value.strip() == value:
         return None
     if fault := name_fault(value):
@@ -79,19 +79,19 @@ def id_fault(value: str) -> str | None:
 
 
 def name_fault(value: str) -> str | None:
-    """Say what keeps a text from being a name: one line, not empty, as long as an id at most."""
+    """Return the fault of a name: it must be one line, not empty, and no longer than an id."""
     return text_fault(value, MAX_ID_LENGTH) if value else "empty"
 
 
 def text_fault(value: str, max_length: int, *, lines: bool = False) -> str | None:
-    """Say what is wrong with a text that may be empty; lines: tabs and line breaks may be in it."""
+    """Return the fault of a text that may be empty; lines: whether it may hold tabs and line breaks."""
     if len(value) > max_length:
         return "too_long"
     return "control_character" if (_find_control_but_lines if lines else _find_control)(value) else None
 
 
 def number_fault(value: float, *, negative: bool = True) -> str | None:
-    """Say what is wrong with a number; negative: it may be below zero."""
+    """Return the fault of a number; negative: whether it may be below zero."""
     if math.isnan(value):
         return "nan"
     if math.isinf(value):
@@ -102,14 +102,14 @@ def number_fault(value: float, *, negative: bool = True) -> str | None:
 
 
 def time_fault(moment: datetime) -> str | None:
-    """Say what is wrong with a time, given with its zone: it is within EARLIEST <= time < LATEST."""
+    """Return the fault of a time with a zone: it must be within EARLIEST <= time < LATEST."""
     if moment < EARLIEST:
         return "before_1990"
     return "after_2100" if moment >= LATEST else None
 
 
 def id_faults(column: str) -> pl.Expr:
-    """`id_fault` of every text of a column; null where nothing is wrong, and where there is no text."""
+    """`id_fault` of every text of a column; null where the id is valid or missing."""
     text = pl.col(column)
     return pl.coalesce(
         name_faults(column),
@@ -121,7 +121,7 @@ def id_faults(column: str) -> pl.Expr:
 
 
 def normal_ids(column: str) -> pl.Expr:
-    """Every text of a column as the id that it looks like: what `id_fault` finds is removed or replaced by its like."""
+    """Normalise every id of a column: Unicode form C, no full-width or invisible characters, no outer white space."""
     text = pl.col(column).str.replace_all(f"[{_WIDE_SPACES}]", " ").str.replace_all(f"[{_INVISIBLE}{_CONTROL}]", "")
     return text.str.replace_many(_FULL_WIDTH).str.normalize("NFC").str.strip_chars(" ")
 
@@ -132,7 +132,7 @@ def name_faults(column: str) -> pl.Expr:
 
 
 def categories_faults(column: str) -> pl.Expr:
-    """What is wrong with a list of names: too many, or the fault of the first bad one, null among them."""
+    """Return the fault of each list of names of a column: too many, or the fault of the first bad or missing one."""
     names, one = pl.col(column), pl.element()
     length = one.str.len_chars()
     faults = one.is_null() | (length == 0) | (length > MAX_ID_LENGTH) | one.str.contains(f"[{_CONTROL}]")
@@ -169,7 +169,7 @@ def time_faults(column: str) -> pl.Expr:
 
 
 def read_returns(events: pl.LazyFrame) -> pl.LazyFrame:
-    """Read a purchase below zero, as older logs hold them, as the return it was; `value`: the amount given back.
+    """Turn purchases below zero, as in older logs, into returns, with the amount given back as `value`.
 
     events: with the columns `event` (text) and `value` (number or null).
     """

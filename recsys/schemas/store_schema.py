@@ -1,4 +1,4 @@
-"""The names that the API's store and its readers share: its address, tables and columns, and the hash of a user_id.
+"""The names that the API's store and its readers share: address, tables and columns; and the hash of a user_id.
 
 `serving/stores/migrations.py` makes the tables, docs/stores.md explains the columns.
 """
@@ -26,7 +26,7 @@ TABLES = {
 
 
 def select_from(table: str, *columns: str) -> str:
-    """The beginning of a query: all columns of `TABLES`, or some of them.
+    """Return the beginning of a query: all columns of `TABLES`, or some of them.
 
     >>> select_from("salt")
     'SELECT salt FROM salt'
@@ -35,12 +35,12 @@ def select_from(table: str, *columns: str) -> str:
 
 
 def fingerprint(salt: str, user_id: str) -> str:
-    """The salted hash by which the store knows a user who was forgotten; `salt` is the store's own."""
+    """Return the salted hash that the store keeps of a forgotten user; `salt` is the store's own."""
     return hashlib.sha256(f"{salt}{user_id}".encode()).hexdigest()
 
 
 def named(url: str) -> str:
-    """The url for a message: without what may hold a password.
+    """Return the url for a message, without the parts that may hold a password.
 
     >>> named("sqlite:///store/events.sqlite"), named("postgresql://anna:secret@host/shop")
     ('store/events.sqlite', 'postgresql://...')

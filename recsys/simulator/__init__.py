@@ -1,6 +1,6 @@
-"""Shoppers with planted tastes who ask a recommender, click and buy: the truth of an experiment is known here.
+"""Simulated shoppers with planted tastes who ask a recommender, click and buy: an experiment's true effect is known.
 
-They live in the made-up shop of `recsys/datasets/shop_world`. How they click (`clicks.py`) is of another family than
-any model that is judged on them: an item's rank within the mood of the visit, looked at from the top until they lose
-patience; no inner product, no factorization.
+They are the users of the made-up shop, `recsys/datasets/shop_world`. Their click model (`clicks.py`) differs from all
+models that are judged on them: shoppers look from the top until they lose patience, and click by an item's rank within
+the mood of the visit; no inner product, no factorization.
 """

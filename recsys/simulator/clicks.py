@@ -1,12 +1,12 @@
-"""How a shopper goes through a list: from the top, tired of what was shown before, drawn by the mood of the visit.
+"""The click model of a shopper: a cascade from the top, by the mood of the visit, with fatigue for repeated items.
 
-A cascade: place 1 is looked at for sure, every next one with probability `patience`. An item that is looked at is
+Place 1 is always looked at, every next one with probability `patience`. An item that is looked at is
 clicked with a probability between `least` and `most`, by its appeal in [0, 1]:
 
     appeal = rank ** choosiness
 
-The rank is the share of the catalogue that a visit of this mood, on this day, would look at less often on its own: the
-planted taste, season and trend, of which only the order counts. Every earlier showing without a click takes `fatigue`.
+The rank is the share of the catalogue that appeals less to this mood on this day, by planted taste, season and trend.
+Every earlier showing of the item without a click multiplies the chance by `fatigue`.
 
 Source: Craswell, Zoeter, Taylor, Ramsey, "An experimental comparison of click position-bias models", WSDM 2008; ours
 goes on after a click, as people do in a shop.
@@ -22,8 +22,8 @@ from recsys.datasets.shop_world.world import World
 
 @dataclass(frozen=True)
 class ClickModel:
-    """See the module. most / least is how much better the best item does than the worst: it decides how large any
-    uplift can become, and is an assumption, not a measurement.
+    """The parameters of the module's formulas. most / least is how much better the best item does than the worst: it
+    bounds any uplift, and is an assumption, not a measurement.
     """
 
     least: float = 0.03
@@ -50,7 +50,7 @@ class Appeal:
         self._today: Floats = np.empty((0, 0))
 
     def on(self, day: int) -> Floats:
-        """The table of a day of the log (days may pass its end); the last day asked for is kept."""
+        """Return the table of a day of the log (days may pass its end); the last one is cached."""
         if day != self._day:
             looked_at = self._world.pull * self._world.items.pace(day)
             ranks = looked_at.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable") / looked_at.shape[1]

@@ -1,4 +1,4 @@
-"""Who comes when, in which mood, and what they do with what they are shown."""
+"""Simulates visits: the user, the time, the mood, and the reactions to the items shown."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Visit:
 
 @dataclass(frozen=True)
 class Deed:
-    """Something done with the item in place `place` (0 is the top): a click, cart or purchase; value in money."""
+    """An action on the item at `place` (0 is the top): a click, cart or purchase; value in money."""
 
     place: int
     event: str

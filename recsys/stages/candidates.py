@@ -31,7 +31,7 @@ def main(
     out: Annotated[Path, typer.Option(help="the Parquet file to write")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Ask for every case, write what was there to rank."""
+    """Request a list for every held-out case and write the candidates that were ranked."""
     settings = params.load(params_file)
     data, config = splits.load(split), settings.rankers[ranker]
     # one thread: several add up in another order, and the log would not be the same bytes on another machine

@@ -6,10 +6,10 @@
     offline/           <variant>.json: metric -> value, for `dvc metrics`: one line a variant
     intervals.csv      the table of `recsys/evaluation/results.py`, for `dvc plots` and the gate
     curve.csv          recall and NDCG for every length of the list, for `dvc plots`
-    new_users.csv      NDCG by how much is known of the same users, for `dvc plots`
-    ramp.csv           what items get by how much is known of them, for `dvc plots`
+    new_users.csv      NDCG of the same users by the number of their events that are used, for `dvc plots`
+    ramp.csv           share of places that items get by the number of their events, for `dvc plots`
     calibration.json   confidence, fitted on the validation window, for the bundle
-    calibration.csv    confidence and what came true of it in the test window, for `dvc plots`
+    calibration.csv    confidence and observed frequency in the test window, for `dvc plots`
 """
 
 import json
@@ -56,7 +56,7 @@ def main(
     report_file: Annotated[Path, typer.Option("--report", help="the HTML report")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Ask, measure, write."""
+    """Make the lists of every variant, measure them, write the results."""
     settings = params.load(params_file)
     data = splits.load(split)
     longest = max(settings.evaluate.at)

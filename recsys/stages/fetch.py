@@ -1,10 +1,10 @@
-"""Stage `fetch`: the raw data of the active data set, as published, made up or named in the settings.
+"""Stage `fetch`: get the raw data of the active data set: download, generate or copy it.
 
     python -m recsys.stages.fetch --raw data/raw
 
 When it fails, earlier raw data stay as they were. `<raw>.provenance.json` beside the folder says which source served,
-when, and the sha256 of every raw file; it is no output of the pipeline, so the same data from another source change
-nothing.
+when, and the sha256 of every raw file; it is not an output of the pipeline: another source of the same data causes no
+rerun.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ def main(
     raw: Annotated[Path, typer.Option(help="folder to write the raw files into")],
     params: Annotated[Path, typer.Option(help="settings")] = settings.PARAMS_FILE,
 ) -> None:
-    """Get the raw data: download and check, copy from a local folder, or generate."""
+    """Download and check the raw data, copy them from a local folder, or generate them."""
     chosen = settings.load(params)
     adapter = load_adapter(chosen.dataset)
     config = settings.parse(adapter.Config, chosen.data.adapter, f"{params}: datasets.{chosen.dataset}.adapter")

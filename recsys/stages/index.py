@@ -38,7 +38,7 @@ def main(
 
 
 def users(model: Embeddings, split: splits.Split, fold: splits.Fold, n: int, seed: int) -> FloatArray | None:
-    """(m, dim) float32 vectors of n users drawn at random, without those about whom the model can say nothing."""
+    """(m, dim) float32: vectors of n users drawn at random, without those whom the model has no vector for."""
     drawn = np.random.default_rng(seed).permutation(split.users.height)[:n].astype(np.int32)
     encoder = embeddings.encoder_of(model)
     histories = split.histories(fold, drawn)

@@ -1,9 +1,9 @@
-"""Stage `prepare`: raw files to canonical tables, bad rows to quarantine, counts to a report; limits stop the run.
+"""Stage `prepare`: validate the raw data: good rows become tables, bad rows go to quarantine, limits stop the run.
 
     python -m recsys.stages.prepare --raw data/raw --tables data/tables \
         --report metrics/data.json --text reports/data.txt
 
-When it stops, earlier tables and reports stay as they were, and what it found lies in `<tables>.partial`.
+When it stops, earlier tables and reports stay as they were; the new ones are in `<tables>.partial`.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ def main(
     text: Annotated[Path, typer.Option(help="text file of the same counts, for people")],
     params: Annotated[Path, typer.Option(help="the settings file")] = settings.PARAMS_FILE,
 ) -> None:
-    """Good rows become tables, bad rows go to quarantine; limits that are passed stop the run."""
+    """Write the tables, the quarantine and the report; stop if a limit of the settings is exceeded."""
     chosen = settings.load(params)
     adapter = load_adapter(chosen.dataset)
     config = settings.parse(adapter.Config, chosen.data.adapter, f"{params}: datasets.{chosen.dataset}.adapter")

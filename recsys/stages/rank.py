@@ -22,7 +22,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the ranker")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Fit and write the trees and what was chosen with them."""
+    """Fit the trees and their settings, and write both."""
     settings = params.load(params_file)
     if not candidates.is_file():
         raise DataError(f"{candidates}: no such file; run `dvc repro candidates@{ranker}`")

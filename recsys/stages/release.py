@@ -1,4 +1,4 @@
-"""Gate, then write the bundle of everything known: `python -m recsys.stages.release --split ... --out bundle`."""
+"""Gate, then write the bundle of the fold `all`: `python -m recsys.stages.release --split ... --out bundle`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the bundle")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Refuse with the reason, or write the bundle."""
+    """Write the bundle of the variant that passes the gate; refuse with the reason if none does."""
     settings = params.load(params_file)
     variant, metrics = gate.check(offline, settings)
     parts = from_split.parts(splits.load(split), "all", models, indexes, settings, confidence, rankers)

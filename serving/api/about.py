@@ -1,4 +1,4 @@
-"""What the API says of itself."""
+"""Answers of the probes and of `GET /v1/about`."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal

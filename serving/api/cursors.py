@@ -1,6 +1,6 @@
-"""Paging without repeats: a cursor carries the ids that were shown, so that nothing is kept here between two pages.
+"""Paging without repeats: the cursor itself carries the item ids of earlier pages, so the server keeps no state.
 
-It stays valid in every worker and over a swap of the bundle. JSON in base64url, signed by itsdangerous.
+A cursor stays valid in every worker and after a swap of the bundle. It is JSON in base64url, signed by itsdangerous.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _SHOWN = TypeAdapter(Annotated[list[str], Field(max_length=MAX_SHOWN)])
 
 
 def encode(shown: Sequence[str], secret: str) -> str | None:
-    """The cursor of the page after these items; None after so many that nobody reads on."""
+    """Return the cursor of the page after these items; None after the last page that is offered."""
     if not shown or len(shown) > MAX_SHOWN:
         return None
     packed = json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
@@ -29,7 +29,7 @@ def encode(shown: Sequence[str], secret: str) -> str | None:
 
 
 def decode(cursor: str, secret: str) -> list[str]:
-    """The items that were shown on the pages before.
+    """Return the items of the pages before.
 
     Raises:
         ApiError: 422 "cursor: not one that this API gave; send next_cursor as it came, or none to start anew"

@@ -32,7 +32,7 @@ UNKNOWN = (
 
 
 class Problem(BaseModel):
-    """What went wrong."""
+    """One error: its code, a sentence for people, and the field that caused it."""
 
     code: str
     message: str
@@ -41,13 +41,13 @@ class Problem(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """The body of every answer that is not a success."""
+    """The body of every error response."""
 
     error: Problem
 
 
 class ApiError(Exception):
-    """Ends a request with `status` and a message that is safe to show."""
+    """Ends a request with this status and a message that is safe to show to the client."""
 
     def __init__(self, status: int, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -57,14 +57,14 @@ class ApiError(Exception):
 
 
 def response(status: int, message: str, request_id: str, field: str | None = None) -> JSONResponse:
-    """An error as it goes out."""
+    """Make the response of an error."""
     code = CODES.get(status) or HTTPStatus(status).name.lower()
     body = ErrorBody(error=Problem(code=code, message=message, field=field, request_id=request_id))
     return JSONResponse(body.model_dump(), status, headers={"retry-after": "1"} if status in (503, 504) else None)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The part of the OpenAPI document that says which errors a route may end in, each with an example."""
+    """Return the part of the OpenAPI document that lists the errors of a route, each with an example."""
     return {
         status: {
             "model": ErrorBody,
@@ -76,8 +76,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def handle(app: FastAPI) -> None:
-    """Give all errors that the app knows of the same body; the rest is caught in
-    `serving/middleware/request_ids.py`.
+    """Give all expected errors the same body; unexpected ones are caught in `serving/middleware/request_ids.py`.
     """
 
     @app.exception_handler(ApiError)
@@ -106,7 +105,7 @@ def handle(app: FastAPI) -> None:
 
 
 def problem(first: Mapping[str, Any], within: int) -> tuple[str | None, str]:
-    """Field and message of what pydantic found; the first `within` parts of its place are not told."""
+    """Return field and message of a pydantic error; the first `within` parts of its location are omitted."""
     field = ".".join(str(part) for part in first["loc"][within:]) or None
     message = f"{field or 'the body'}: {first['msg'].removeprefix('Value error, ')}"
     if first["type"] == "extra_forbidden":
@@ -118,7 +117,7 @@ def problem(first: Mapping[str, Any], within: int) -> tuple[str | None, str]:
 
 
 def _first(error: RequestValidationError) -> tuple[str | None, str]:
-    """Field and message of the first of the problems."""
+    """Return field and message of the first error."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return None, f"the body is not valid JSON: {first['ctx']['error']} at character {first['loc'][-1]}"

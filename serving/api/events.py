@@ -1,4 +1,4 @@
-"""What users did: each event is checked by itself, kept before it is acknowledged, and counted once."""
+"""Accepts events: each is validated by itself, stored before it is acknowledged, and counted once."""
 
 import time
 from collections import Counter
@@ -28,7 +28,7 @@ MAX_EVENTS = 1000
 
 
 class PostedEvent(RequestModel):
-    """Something that a user or a visitor did."""
+    """An action of a user or visitor, such as a view or a purchase."""
 
     event_id: Annotated[
         Identifier | None, Field(description="the same id counts once, however often it is sent; absent: each counts")
@@ -69,7 +69,7 @@ class RejectedEvent(BaseModel):
 
 
 class EventsAnswer(BaseModel):
-    """What became of the events; accepted ones are durable."""
+    """How many events were accepted, and which were refused; accepted ones are durable."""
 
     accepted: Annotated[int, Field(description="events that are kept")]
     duplicates: Annotated[int, Field(description="events whose event_id was there before")]
@@ -96,7 +96,7 @@ Many = Annotated[
 
 
 class Envelope(RequestModel):
-    """Several events, as some clients wrap them."""
+    """Several events wrapped in an object, as some clients send them."""
 
     events: Many
 
@@ -114,7 +114,7 @@ Posted = Annotated[
 
 
 def listed(body: Any) -> list[Any]:
-    """What was posted, whatever its shape, as a list.
+    """Return the posted events as a list, whether one event, a list or an envelope was sent.
 
     Raises:
         ApiError: 422 "the body: no event in it; item_id: Field required": not one element looks like an event
@@ -126,7 +126,7 @@ def listed(body: Any) -> list[Any]:
 
 
 def _looks_like_an_event(body: Any) -> bool:
-    """As `_LIKE_AN_EVENT` says."""
+    """Return whether a JSON value is an object with a field of an event and without nested values."""
     return (
         isinstance(body, dict)
         and not body.keys().isdisjoint(PostedEvent.model_fields)
@@ -137,10 +137,10 @@ def _looks_like_an_event(body: Any) -> bool:
 async def accept(
     store: Store, posted: list[Any], weights: Mapping[str, float], knows: Callable[[str], bool], key: str | None
 ) -> EventsAnswer:
-    """Keep the good events, and the bad ones with the reason; one bad event does not stop the others.
+    """Store the valid events, and the refused ones with the reason; one bad event does not stop the others.
 
-    posted: each a PostedEvent, or whatever else was sent. knows: whether an item is described; events of others are
-    kept too, since a live source may be ahead of the catalogue. key: name of the API key that sends them.
+    posted: each a PostedEvent, or the JSON that is none. knows: whether the catalogue or the store has an item; events
+    on other items are stored too. key: name of the API key that sends them.
 
     Raises:
         StoreError: nothing of this request was stored.
@@ -164,10 +164,9 @@ async def accept(
 
 
 def check(posted: list[Any], weights: Mapping[str, float], now: int, key: str | None = None) -> list[Event | Rejected]:
-    """What can be kept, and what cannot; now: microseconds since 1970.
+    """Split the events into valid and refused ones; now: microseconds since 1970.
 
-    Each event arrives a microsecond after the one before it in the request, so that their order stays and no two of
-    them are taken for one.
+    Each event is dated a microsecond after the one before it in the request, so that they keep their order.
     """
     rows: list[Event | Rejected] = []
     for index, event in enumerate(posted):

@@ -1,7 +1,7 @@
-"""Requests and answers as the page at /docs shows them; the ids are those of the synthetic shop.
+"""Example requests and answers for the page at /docs, with ids of the synthetic shop.
 
-`with_items` puts items of the bundle that is served in their place, so that every request can be tried. Requests that
-change something, and users, keep made-up ids: a click on the page must not sell out an item or name a customer.
+`with_items` replaces them with items of the served bundle, so that every request can be tried. Users, and items in
+requests that change something, keep made-up ids: a click on the page must not sell out an item or name a customer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -144,7 +144,7 @@ ERRORS: dict[int, dict[str, Any]] = {
 
 
 def with_items(document: Mapping[str, Any], item_ids: Sequence[str]) -> dict[str, Any]:
-    """The OpenAPI document with these items in the requests for lists, as many as there are."""
+    """Return the OpenAPI document with these items in the example requests for lists."""
     known = dict(zip(MADE_UP, item_ids, strict=False))
     paths = {path: _replaced(said, known) if path in READS else said for path, said in document["paths"].items()}
     return {**document, "paths": paths}

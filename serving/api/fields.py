@@ -46,7 +46,7 @@ Number = Annotated[float, Field(ge=-limits.MAX_NUMBER, le=limits.MAX_NUMBER, all
 
 
 def _whole(value: Any) -> Any:
-    """JSON knows no integers: 5.0 is one."""
+    """Convert 5.0 to 5: JSON has only one type of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -1,4 +1,4 @@
-"""Who is who, and who wants to be forgotten."""
+"""Requests that merge a visitor with a user, undo a merge, or forget somebody."""
 
 from typing import Annotated
 
@@ -8,20 +8,20 @@ from serving.api.fields import GuestId, Identifier, RequestModel, StoredId
 
 
 class MergeRequest(RequestModel):
-    """A visitor turned out to be a user."""
+    """A visitor who turned out to be a user, as after a login."""
 
     anonymous_id: GuestId
     user_id: Identifier
 
 
 class UnmergeRequest(RequestModel):
-    """The last merge of this visitor was wrong."""
+    """A visitor whose last merge was wrong."""
 
     anonymous_id: StoredId
 
 
 class Merged(BaseModel):
-    """What came of it."""
+    """The result of a merge."""
 
     events: Annotated[int, Field(description="events of the visitor that are somebody else's now")]
 

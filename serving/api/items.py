@@ -1,4 +1,4 @@
-"""What the shop says of its items between two trainings: stock, prices, and items that nobody has seen before."""
+"""Accepts changes of items between two trainings: stock, prices, and new items."""
 
 from typing import Annotated, Any
 
@@ -32,7 +32,7 @@ class PostedItem(RequestModel):
 
 
 class ItemsAnswer(BaseModel):
-    """What became of the items; they are durable."""
+    """How many items were stored; they are durable."""
 
     upserted: int
 
@@ -46,7 +46,7 @@ OneOrMany = Annotated[Annotated[PostedItem, Tag("one")] | Annotated[Many, Tag("m
 
 
 async def upsert(store: Store, posted: list[PostedItem]) -> ItemsAnswer:
-    """Keep the items; every worker serves them a moment later, see `serving/live/store_watcher.py`.
+    """Store the items; every worker serves them within a second, see `serving/live/store_watcher.py`.
 
     Raises:
         StoreError: nothing of this request is acknowledged.

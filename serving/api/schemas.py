@@ -28,7 +28,7 @@ MAX_FILTER_LENGTH = 2_000
 
 
 class SessionEvent(RequestModel):
-    """Something that the client knows its user did."""
+    """An action in the user's current session, sent with the request."""
 
     item_id: Identifier
     event: Annotated[
@@ -86,7 +86,7 @@ class WhoAsks(RequestModel):
     options: Annotated[Options, Field(description="settings of this request")] = Options()
 
     def widened(self, **more: Any) -> "RecommendRequest":
-        """As a request for recommendations; unchecked, because it was checked, and may want more than a page."""
+        """Convert to a request for recommendations, without validating again: `k` may be larger than a page."""
         return _PLAIN.model_copy(update={**dict(self), **more})
 
 

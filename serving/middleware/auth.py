@@ -1,4 +1,4 @@
-"""Who may ask what: every path belongs to a scope, and what is not listed here belongs to `admin`. Plain ASGI."""
+"""Checks API keys: every path needs a scope, and paths that are not listed here need `admin`. Plain ASGI."""
 
 import logging
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ SCOPES = {
 
 
 def scope_of(path: str) -> Scope:
-    """The scope that a path needs; `/v1/recommend:batch` and `/v1/recommend/u1` belong to `/v1/recommend`.
+    """Return the scope that a path needs; `/v1/recommend:batch` and `/v1/recommend/u1` belong to `/v1/recommend`.
 
     >>> scope_of("/v1/recommend:batch").value, scope_of("/v1/recommended").value, scope_of("/docs").value
     ('recommend', 'admin', 'admin')
@@ -41,9 +41,9 @@ def scope_of(path: str) -> Scope:
 
 
 class ApiKeys:
-    """401 without a known key, 403 when it lacks the scope; leaves the name of the key in `scope["state"]["client"]`.
+    """Answers 401 without a valid key, 403 if it lacks the scope; puts the key's name in `scope["state"]["client"]`.
 
-    Without any keys, as in development, everybody may do everything.
+    If no keys are configured, as in development, every request is allowed.
     """
 
     def __init__(self, app: ASGIApp, accepted: Sequence[Key], open_metrics: bool) -> None:
@@ -70,7 +70,7 @@ class ApiKeys:
 
 
 def protect(app: FastAPI, settings: Settings) -> None:
-    """Add the middlewares that refuse a request before a route sees it, and document what they answer."""
+    """Add the middlewares that refuse a request before a route sees it, and document their errors."""
     accepted = settings.keys
     if not accepted:
         log.warning("no API keys are configured: everybody who reaches this server may do everything")
@@ -84,7 +84,7 @@ def protect(app: FastAPI, settings: Settings) -> None:
 
 
 def _document(app: FastAPI) -> None:
-    """Add to the OpenAPI document what the middlewares answer, and the key that each operation needs."""
+    """Add to the OpenAPI document the errors of the middlewares, and the key that each operation needs."""
     describe = app.openapi
 
     def described() -> dict[str, Any]:

@@ -1,5 +1,4 @@
-"""How much one request may bring and how many a client may send. Own code: plain ASGI
-middleware sees the body as it streams in and costs about nothing.
+"""Limits the size of a body and the rate of requests. Own code: plain ASGI middleware sees the body as it streams in.
 
 The rate is counted in each worker process by itself: a client of a server with four workers gets up to four times as
 much. It protects the process; a limit that must be exact belongs to the gateway.
@@ -21,7 +20,7 @@ UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")  # all that is ASCII is UTF-8
 
 
 class BodyLimit:
-    """413 for a body above `max_bytes`, before anything reads it."""
+    """Answers 413 to a body above `max_bytes`, before anything reads it."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
@@ -61,7 +60,7 @@ class BodyLimit:
 
 
 class ReadableBody:
-    """415 for a body that nobody here can read: compressed, or of another charset than UTF-8."""
+    """Answers 415 to a body that no route can read: compressed, or of another charset than UTF-8."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -82,7 +81,7 @@ class ReadableBody:
 
 
 class HeadAsGet:
-    """HEAD wherever GET works: the same answer without its body."""
+    """Answers HEAD wherever GET works: with the same response without its body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -103,7 +102,7 @@ class HeadAsGet:
 
 
 class RateLimit:
-    """429 with retry-after when a key asks more than `rate` times a second, after a burst of two seconds' worth.
+    """Answers 429 with retry-after to a key with more than `rate` requests a second, after a burst of two seconds.
 
     A token bucket for each key. Requests without a key, such as those of probes, are not counted.
     """
@@ -126,7 +125,7 @@ class RateLimit:
         await answer(scope, receive, send)
 
     def _wait(self, client: str) -> float:
-        """Take a token; or the seconds until there is one."""
+        """Take a token and return 0; without one, return the seconds until the next."""
         now = self._clock()
         tokens, counted = self._buckets.get(client, (self._size, now))
         tokens = min(self._size, tokens + (now - counted) * self._rate)

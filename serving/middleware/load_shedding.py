@@ -1,7 +1,7 @@
-"""What a worker does when more is asked of it than it can do: cheaper answers first, then 503 with retry-after.
+"""Sheds load when a worker gets more requests than it can answer: cheaper answers first, then 503 with retry-after.
 
-Measured in the process itself: how many requests are in it, and how late its event loop is. The loop counts as late
-only when it was late at every one of the last looks, which is a queue; one slow call is no reason to turn users away.
+Load is the number of requests in the process and the delay of its event loop. The delay is the smallest of the last
+measurements: a standing queue delays all of them, one slow call delays one.
 Source: Nichols and Jacobson 2012, "Controlling Queue Delay", on the minimum as the sign of a standing queue.
 """
 
@@ -21,7 +21,7 @@ NEVER_REFUSED = ("/healthz", "/readyz", "/metrics")
 
 
 class Load:
-    """What one worker has to do. `shed_requests` in it at once or `shed_s` behind: answers become cheap."""
+    """The load of one worker. Above `shed_requests` at once, or a delay of `shed_s`, its answers are cheap ones."""
 
     def __init__(self, shed_requests: int, shed_s: float) -> None:
         self._shed_requests = shed_requests
@@ -31,25 +31,25 @@ class Load:
 
     @property
     def delay_s(self) -> float:
-        """How long a request waits before anything is done for it, at least."""
+        """Return how long a request waits in the event loop at least, seconds."""
         return min(self._late)
 
     @property
     def sheds(self) -> bool:
-        """Answer from what costs next to nothing."""
+        """Return whether answers should be cheap ones."""
         return self.requests > self._shed_requests or self.delay_s > self._shed_s
 
     @property
     def refuses(self) -> bool:
-        """Even cheap answers would come too late."""
+        """Return whether even cheap answers would come too late."""
         return self.requests > REFUSE_AT * self._shed_requests or self.delay_s > REFUSE_AT * self._shed_s
 
     def looked(self, late_s: float) -> None:
-        """The event loop came so much later than it was asked to."""
+        """Record a delay of the event loop, seconds."""
         self._late.append(late_s)
 
     async def watch(self) -> None:
-        """Look several times a second. Never returns."""
+        """Measure the delay several times a second. Never returns."""
         while True:
             began = perf_counter()
             await asyncio.sleep(LOOK_SECONDS)
@@ -58,7 +58,7 @@ class Load:
 
 
 class LoadShedding:
-    """503 with retry-after when the worker cannot even answer cheaply; probes always pass. Plain ASGI."""
+    """Answers 503 with retry-after when even cheap answers would come too late; probes always pass. Plain ASGI."""
 
     def __init__(self, app: ASGIApp, load: Load) -> None:
         self.app = app

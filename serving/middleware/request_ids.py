@@ -1,4 +1,4 @@
-"""Gives every request an id and turns what nobody caught into a clean 500. Plain ASGI: costs about nothing."""
+"""Gives every request an id and turns unexpected exceptions into a 500 with the usual body. Plain ASGI."""
 
 import logging
 import re
@@ -17,7 +17,7 @@ ROUTE = re.compile(
 
 
 def without_ids(path: str) -> str:
-    """A path for a log: the route that it begins with, and nothing that may be an id of a person.
+    """Shorten a path for a log to its route, without any part that may be the id of a person.
 
     >>> without_ids("/v1/recommend/anna?k=3"), without_ids("/v1/rank"), without_ids("/anna")
     ('/v1/recommend/...', '/v1/rank', '/...')
@@ -28,7 +28,7 @@ def without_ids(path: str) -> str:
 
 
 class WithoutIds(logging.Filter):
-    """Keeps ids of people out of the access log: of a path only what names the route is written, and no query."""
+    """Keeps ids of people out of the access log: only the route of a path is written, and no query."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Shorten the path in uvicorn's record: client, method, path with query, version, status."""
@@ -39,7 +39,7 @@ class WithoutIds(logging.Filter):
 
 
 class RequestIds:
-    """`request.state.request_id` inside, the header `x-request-id` outside."""
+    """Sets `request.state.request_id` for the routes and the header `x-request-id` of the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -7,7 +7,7 @@ from serving.service.service import Service
 
 
 class AnyText(PathConvertor):
-    """As `path`, but for line ends too: an id may be any text."""
+    """A converter like Starlette's `path` that also matches line ends: an id may be any text."""
 
     regex = "(?s:.*)"
 
@@ -16,18 +16,18 @@ register_url_convertor("text", AnyText())
 
 
 def service_of(request: Request) -> Service:
-    """What the app answers with; read here, because a dependency of FastAPI costs 20 us a request."""
+    """Return the service of the app; not a dependency of FastAPI, which would cost 20 us a request."""
     service: Service = request.app.state.service
     return service
 
 
 def id_of(request: Request) -> str:
-    """The id that `serving/middleware/request_ids.py` gave the request."""
+    """Return the id that `serving/middleware/request_ids.py` gave the request."""
     request_id: str = request.scope["state"]["request_id"]
     return request_id
 
 
 def key_of(request: Request) -> str | None:
-    """The name of the API key that was presented; None where no keys are configured."""
+    """Return the name of the request's API key; None if no keys are configured."""
     key: str | None = request.scope["state"].get("client")
     return key

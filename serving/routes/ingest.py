@@ -1,4 +1,4 @@
-"""What the shop tells the API: events, items, who is who, and whom to forget. What is acknowledged is durable."""
+"""Routes that write: events, items, identity merges, forgetting. What they acknowledge is durable."""
 
 from typing import Annotated
 
@@ -24,8 +24,8 @@ async def post_events(
 ) -> events.EventsAnswer:
     """One event or up to 1,000: they count in the same user's next answer, in every worker.
 
-    Each is checked by itself: the good ones are kept even if others are refused, and the refused ones are kept apart
-    with the reason. An event on an item that nobody has described is kept, and the item is named in `unknown_items`.
+    Each is validated by itself: valid ones are stored even if others are refused, and refused ones are stored apart
+    with the reason. An event on an item that the API does not know is stored; `unknown_items` names the item.
     """
     return await service_of(request).take_events(events.listed(posted), key_of(request))
 
@@ -36,7 +36,7 @@ async def post_events(
 async def put_items(
     posted: Annotated[items.OneOrMany, Body(openapi_examples=examples.ITEMS)], request: Request
 ) -> items.ItemsAnswer:
-    """One item or up to 1,000, known or new; what is absent stays. Within a second every worker serves it."""
+    """One item or up to 1,000, existing or new; absent fields stay as they are. Within a second, all workers serve it."""
     return await items.upsert(service_of(request).store(), posted if isinstance(posted, list) else [posted])
 
 
@@ -49,7 +49,7 @@ async def put_items(
 async def merge_identities(
     asked: Annotated[identities.MergeRequest, Body(openapi_examples=examples.MERGE)], request: Request
 ) -> identities.Merged:
-    """All that the visitor did, before and after, counts as done by the user."""
+    """All events of the visitor, earlier and later ones, count as the user's."""
     return await service_of(request).merge(asked, key_of(request))
 
 
@@ -62,7 +62,7 @@ async def merge_identities(
 async def unmerge_identities(
     asked: Annotated[identities.UnmergeRequest, Body(openapi_examples=examples.UNMERGE)], request: Request
 ) -> identities.Merged:
-    """What the visitor did alone is again whose it was before the last merge: the user's before, or the visitor's."""
+    """Undo the last merge: the visitor's own events belong again to whom they belonged before it."""
     return await service_of(request).unmerge(asked)
 
 
@@ -75,8 +75,8 @@ async def unmerge_identities(
 async def forget_user(
     user_id: Annotated[StoredId, Path(examples=["u0000001"])], request: Request
 ) -> identities.Forgotten:
-    """Delete the events, exposures and identities of a user or visitor; what the bundle holds is not used any more.
+    """Delete the events, exposures and identities of a user or visitor; their history in the bundle is not used again.
 
-    The next training leaves them out. Somebody nobody knows is forgotten too. What others did on the same device stays.
+    The next training leaves them out. An unknown id is accepted too. Events of others on the same device stay.
     """
     return await service_of(request).forget(user_id)

@@ -1,4 +1,4 @@
-"""For those who run the API: is it alive, can it answer, what does it count."""
+"""Routes for operators: liveness, readiness, metrics."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
@@ -30,5 +30,5 @@ async def ready(request: Request) -> Ready:
 
 @router.get("/metrics", response_class=PlainTextResponse, summary="Figures for Prometheus")
 async def figures() -> PlainTextResponse:
-    """Requests, latency, fallbacks, failed parts, events and exposures of all workers of this server."""
+    """Metrics of all workers of this server, in Prometheus' format: requests, latency, fallbacks, events, exposures."""
     return PlainTextResponse(metrics.page(), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""Lists of items: for somebody, like something, or the caller's own in order."""
+"""Routes that return lists: recommendations, similar items, the caller's own items in order."""
 
 from typing import Annotated
 
@@ -20,10 +20,10 @@ router = APIRouter(prefix="/v1", tags=["recommend"])
 async def recommend(
     asked: Annotated[RecommendRequest, Body(openapi_examples=examples.RECOMMEND)], request: Request
 ) -> Answer:
-    """Items for a user, for an anonymous visitor, or for what a client knows of its user.
+    """Items for a user, for an anonymous visitor, or for a history that the client sends.
 
-    A user nobody knows gets what is popular now, and `meta.fallback_reason` says so. `next_cursor` leads to the next
-    page, which repeats nothing.
+    An unknown user gets what is popular now, and `meta.fallback_reason` says so. `next_cursor` leads to the next page,
+    which repeats nothing.
     """
     return await service_of(request).recommend(asked, id_of(request))
 
@@ -34,7 +34,7 @@ async def recommend(
 async def recommend_batch(
     asked: Annotated[BatchRequest, Body(openapi_examples=examples.BATCH)], request: Request
 ) -> BatchAnswer:
-    """Up to 100 requests in one, such as for a mail to many users; one that is wrong refuses all."""
+    """Up to 100 requests in one, such as for a mail to many users; one that is invalid refuses all."""
     return await service_of(request).batch(asked.requests, id_of(request))
 
 
@@ -47,7 +47,7 @@ async def recommend_user(
     k: Annotated[K, Query()] = 10,
     variant: Annotated[Variant | None, Query()] = None,
 ) -> Answer:
-    """Items for a user, with nothing else to say."""
+    """Items for a user, without any other option."""
     asked = RecommendRequest(user_id=user_id, k=k, variant=variant)
     return await service_of(request).recommend(asked, id_of(request))
 
@@ -56,20 +56,20 @@ async def recommend_user(
 async def similar(
     asked: Annotated[SimilarRequest, Body(openapi_examples=examples.SIMILAR)], request: Request
 ) -> Answer:
-    """Items like a given one; when no model knows it, what is popular now, with the reason. An unknown id is a 404."""
+    """Items similar to a given one; popular items, with the reason, if no model has it. An unknown id is a 404."""
     return service_of(request).similar(asked, id_of(request))
 
 
 @router.post("/rank", response_model=Answer, responses=documented(422, 500, 503), summary="Your items in order")
 async def rank(asked: Annotated[RankRequest, Body(openapi_examples=examples.RANK)], request: Request) -> Answer:
-    """The items that the caller brings, such as those of a search, in the best order for this user.
+    """Put the caller's items, such as the results of a search, into the best order for this user.
 
-    Those that may not be shown, as by a rule, are left out, and `meta.shortfall` says so.
+    Items that may not be shown, as by a rule, are left out, and `meta.shortfall` says so.
     """
     return await service_of(request).rank(asked, id_of(request))
 
 
 @router.get("/about", response_model=About, responses=documented(500, 503), summary="What is served")
 async def about(request: Request) -> About:
-    """Which bundle is served, what is in it, and how well it did offline."""
+    """Return which bundle is served, its contents, and its offline metrics."""
     return service_of(request).engine().about()

@@ -1,7 +1,7 @@
 """Reads the cells of a table: missing values, ids, numbers, times, yes or no, lists.
 
-What was changed in a row stands in its `notes`, and why it is refused in `reject`. A cell of an item that cannot be
-used is emptied; of an interaction it refuses the row.
+`notes` lists what was changed in a row, `reject` says why a row is refused. An unusable cell of an item is emptied; an
+unusable cell of an interaction refuses the row.
 """
 
 import re
@@ -44,7 +44,7 @@ _WHY = "(fault)"
 
 
 def read_cells(table: pl.LazyFrame, file: TableFile) -> pl.LazyFrame:
-    """Canonical columns with values in place of text, and NOTES; table: canonical names, RAW and REJECT."""
+    """Parse the text of each canonical column into values, and add NOTES; table: canonical names, RAW and REJECT."""
     columns = {name: dtype for name, dtype in table.collect_schema().items() if name not in (REJECT, RAW)}
     table = _without_markers(table.with_columns(pl.lit("").alias(NOTES)), columns, file.null_values)
     for column, dtype in columns.items():
@@ -71,13 +71,13 @@ def swapped_dates(table: pl.LazyFrame, column: str, form: str, other: str) -> bo
 
 
 def _noted(table: pl.LazyFrame, values: dict[str, pl.Expr], note: str, about: pl.Expr) -> pl.LazyFrame:
-    """Set the values, and write the note into the rows where `about` is not null."""
+    """Set the columns to `values`, and append a note to the rows where `about` is not null."""
     notes = pl.concat_str(NOTES, pl.lit(f"{note}") + about, separator="\n", ignore_nulls=True)
     return table.with_columns(**values, **{NOTES: notes})
 
 
 def _without_markers(table: pl.LazyFrame, columns: dict[str, pl.DataType], markers: list[str]) -> pl.LazyFrame:
-    """Texts that mean missing become null, and not-a-numbers too; blank ones are missing without a note."""
+    """Turn texts that mean missing, and NaN, into null; blank cells become null without a note."""
     lowered = [marker.strip().lower() for marker in markers]
     for column, dtype in columns.items():
         if dtype == pl.String:
@@ -112,7 +112,7 @@ def _with_id(table: pl.LazyFrame, column: str, dtype: pl.DataType, file: TableFi
 
 
 def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
-    """Struct of the value and of the fault of one that cannot be read."""
+    """Return a struct column: the parsed value, and the fault where the text cannot be parsed."""
     value = pl.col(column)
     if column in TIMES:
         return read_times(column, dtype, file.timestamp_format, file.time_zone)
@@ -146,7 +146,7 @@ def _number(text: pl.Expr, decimal: str | None) -> pl.Expr:
 
 
 def _with_quantity(table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.LazyFrame:
-    """Multiply the price of a piece with the pieces; what came back counts below zero, or is a return by itself."""
+    """Multiply the unit price by the quantity; a quantity below zero makes the row a return."""
     if QUANTITY not in columns:
         return table
     back, value = (pl.col(QUANTITY) < 0).fill_null(False), pl.lit(None, pl.Float64)

@@ -1,6 +1,6 @@
-"""Reads delimited text into parts of Parquet, a record a row and each cell as text.
+"""Reads delimited text into numbered Parquet files: one row per record, each cell as text.
 
-Where every line is a row by itself, which a pattern can tell, polars reads the file. Else it is split record by record,
+If every line matches the pattern of one whole row, polars reads the file. Any other file is split record by record,
 which takes several times as long and accounts for every line.
 """
 
@@ -21,7 +21,7 @@ from recsys.errors import DataError
 
 
 def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str], parts: Parts) -> FileLines:
-    """Write the rows of a file in UTF-8; columns: canonical name to the name that the file should have for it.
+    """Write the rows of a file in UTF-8; columns: canonical name -> name of the file's column.
 
     Raises:
         DataError: "loans.csv: empty file ..."; "loans.csv: line 1 cannot be the header (stray_quote) ..."
@@ -55,7 +55,7 @@ def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str]
 
 
 def _names(name: str, cells: Cells, mapped: set[str]) -> list[str]:
-    """Each name once. A column without a name gets its number; a second one of the same name cannot be mapped."""
+    """Make the column names unique: an empty name becomes its number; a name twice is an error if it is mapped."""
     names: list[str] = []
     for number, cell in enumerate(cells, start=1):
         named = (cell or "").strip() or str(number)
@@ -70,7 +70,7 @@ def _names(name: str, cells: Cells, mapped: set[str]) -> list[str]:
 
 
 def _only_rows(text: Path, file: TableFile, header: str | None, width: int, n_head: int) -> bool:
-    """Say whether each line after the head is one well-formed row, with as many cells as there are columns."""
+    """Return whether each line after the head is one well-formed row with as many cells as there are columns."""
     line = pl.col("line")
     s, q = re.escape(file.separator), re.escape(file.quote or "")
     cell, outside = f"[^{s}\\x00]*", line
@@ -108,7 +108,7 @@ def _scan(text: Path, file: TableFile, columns: list[str], n_head: int, source: 
 
 @dataclass
 class _Counts:
-    """Counts records while they pass."""
+    """Iterates over records and counts the header, the rows and the refused lines."""
 
     rows_read: int = 0
     row_lines: int = 0

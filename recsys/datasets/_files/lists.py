@@ -20,7 +20,7 @@ _ESCAPE = re.compile(r"\\(.)|\"\"|''", re.DOTALL)
 
 
 def read_lists(column: str, separator: str | None, missing: list[str]) -> pl.Expr:
-    """List of text for each text of a column; null where brackets hold what is no list.
+    """Parse each text of a column into a list of texts; null where the text in brackets is no list.
 
     separator: between values without brackets, by default any of `SEPARATORS`; missing: values, in lower case, that are
     left out.
@@ -43,7 +43,7 @@ def _read_bracketed(texts: pl.Series) -> pl.Series:
 
 
 def bracketed_values(text: str) -> list[str] | None:
-    """The values of a list in brackets, None if it is none.
+    """Return the values of a list in brackets; None if the text is no such list.
 
     >>> bracketed_values("['Comedy', 'Drama']"), bracketed_values('{Drama,"Film, Noir"}'), bracketed_values("[']")
     (['Comedy', 'Drama'], ['Drama', 'Film, Noir'], None)

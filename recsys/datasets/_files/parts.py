@@ -1,4 +1,4 @@
-"""Writes what was read as numbered Parquet files: cells as text, and from which line of which file each row comes."""
+"""Writes rows as numbered Parquet files: each cell as text, with the file and line that the row came from."""
 
 import shutil
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Parts:
         folder.mkdir()
 
     def sink(self, table: pl.LazyFrame, source: Source) -> int:
-        """Write a table as it is, with FILE and the columns that folders give; its number of rows."""
+        """Write a table as it is, with FILE and the columns from folder names; return its number of rows."""
         path = self._folder / f"{self._n_parts:06d}.parquet"
         self._n_parts += 1
         folders = {key: pl.lit(value) for key, value in source.folders.items()}
@@ -32,7 +32,7 @@ class Parts:
         return int(pl.scan_parquet(path).select(pl.len()).collect().item())
 
     def write(self, columns: list[str], rows: Iterator[Record], source: Source) -> None:
-        """Write rows in batches, so that memory does not grow with the file; one part at least."""
+        """Write rows in batches, so that memory does not grow with the file; an empty file gives one empty part."""
         columns = [f"{name}*" if name in OWN else name for name in columns]  # no cell takes the place of our own
         schema = {name: pl.String() for name in columns} | {name: OWN[name] for name in (LINE, REASON, TEXT)}
         nothing: list[str | None] = [None] * len(columns)
@@ -47,5 +47,5 @@ class Parts:
 
 
 def _printable(text: str) -> str:
-    """Bytes that are none of the encoding as `\\xe9`."""
+    """Escape bytes that are invalid in the encoding, such as `\\xe9`."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

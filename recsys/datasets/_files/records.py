@@ -1,7 +1,7 @@
-"""Splits lines into records. A line that cannot be split is refused by itself and the next one starts anew, so that an
-open quote never swallows the rows below it.
+"""Splits lines into records. A line that cannot be split is refused alone, and splitting goes on with the next line: a
+quote that is never closed costs one line.
 
-This is the careful way, for files with lines that are no plain rows; see `recsys/datasets/_files/delimited.py`.
+Used for files with lines that polars cannot read as rows; see `recsys/datasets/_files/delimited.py`.
 """
 
 import re
@@ -20,7 +20,7 @@ Cells = list[str | None]
 
 @dataclass(slots=True)
 class Record:
-    """What became of `lines` lines from `number` (from 1) on: `cells`, or the reason why there are none."""
+    """One record: `lines` lines from line `number` (from 1) on, as `cells`, or the reason why they were refused."""
 
     number: int
     lines: int
@@ -31,7 +31,7 @@ class Record:
 
 @dataclass
 class _Pending:
-    """Lines that were read ahead; `at(i)` is None behind the last one."""
+    """Lookahead over an iterator of lines; `at(i)` is None after the last line."""
 
     source: Iterator[str]
     ahead: deque[str] = field(default_factory=deque)
@@ -62,11 +62,11 @@ class Splitter:
         self._unescape = re.compile(f"{e}(.)", re.DOTALL) if e else None
 
     def is_plain(self, line: str) -> bool:
-        """Say whether nothing but separators has a meaning in the line."""
+        """Return whether the line has no quote and no escape, so that splitting at the separators is enough."""
         return not (self.quote and self.quote in line) and not (self.escape and self.escape in line)
 
     def split(self, line_at: Callable[[int], str | None]) -> tuple[Cells | None, int, str | None]:
-        """The cells of the record that starts at line 0, how many lines it has, and why it could not be split."""
+        """Split the record that starts at line 0: its cells, its number of lines, and the reason if it is refused."""
         raw = line_at(0) or ""
         text, used, start, cells = _body(raw), 1, 0, Cells()
         if self.is_plain(text):
@@ -134,7 +134,7 @@ def records(
 
 
 def line_fault(text: str) -> str | None:
-    """Say what no line of text may hold, read with `surrogateescape`: zero bytes, and bytes that are no characters."""
+    """Return the fault of a line with zero bytes or with bytes invalid in UTF-8 (read with `surrogateescape`)."""
     if "\0" in text:
         return NUL
     return BAD_BYTES if not text.isascii() and _LOST.search(text) else None
@@ -149,7 +149,7 @@ def _fault(text: str, cells: Cells, width: int, header: Cells | None) -> str | N
 
 
 def _holds_rows(cells: Cells, separator: str, width: int, typed: list[int]) -> bool:
-    """Say whether a line inside of a cell is like a row: with times or numbers where the record has some."""
+    """Return whether a line inside a quoted cell looks like a row: times or numbers where the record has some."""
     shapes = {place: _shape(cells[place]) for place in typed if place < len(cells)}
     shapes = {place: shape for place, shape in shapes.items() if "0" in shape and "\n" not in shape}
     inner = [line.split(separator) for cell in cells for line in (cell or "").split("\n")[1:]]
@@ -162,5 +162,5 @@ def _shape(cell: str | None) -> str:
 
 
 def _body(line: str) -> str:
-    """The line without its end."""
+    """Return the line without its line end."""
     return line[:-1].removesuffix("\r") if line.endswith("\n") else line

@@ -42,7 +42,7 @@ codecs.register_error(BAD_BYTES, lambda error: ("\udcff", getattr(error, "end"))
 
 @dataclass(frozen=True)
 class Source:
-    """A file: where it is, how messages name it, what is in it, and columns that the names of its folders give."""
+    """A file: its path, its name in messages, its format, and the columns that its folder names give (`key=value`)."""
 
     path: Path
     name: str
@@ -105,7 +105,7 @@ def _member(path: Path) -> zipfile.ZipInfo:
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a file, unpacked if it is packed, whatever its name says.
+    """Open the bytes of a file, unpacked if they are compressed: the content decides, not the file's name.
 
     Raises:
         DataError: "loans.csv.gz: cannot be unpacked (...): replace the file"
@@ -127,9 +127,9 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def as_utf8(path: Path, encoding: str, aside: Path) -> Iterator[Path]:
-    """A file with the same text in UTF-8 and lines that end with a line feed: the file itself, or a copy at `aside`.
+    """Return a file with this text in UTF-8 and line feeds as line ends: the file itself, or a copy at `aside`.
 
-    Bytes that are none of the encoding become bytes that are none of UTF-8, so that their line can be told.
+    Bytes invalid in the encoding become bytes invalid in UTF-8, so that their line can be refused later.
 
     Raises:
         DataError: "loans.csv: starts as UTF-16 does: set encoding: utf-16"; "loans.csv: is UTF-8 ...: drop encoding"
@@ -157,7 +157,7 @@ def as_utf8(path: Path, encoding: str, aside: Path) -> Iterator[Path]:
 
 
 def _transcode(path: Path, stream: IO[bytes], block: bytes, encoding: str, old_mac: bool, aside: Path) -> None:
-    """Write the text of `block` and of the rest of the stream to `aside`, and refuse UTF-8 that is called otherwise."""
+    """Write the text of `block` and the rest of the stream to `aside`; refuse UTF-8 under another encoding's name."""
     decode = codecs.getincrementaldecoder(encoding)(BAD_BYTES).decode
     utf8, is_utf8, more_than_ascii = codecs.getincrementaldecoder("utf-8")(), encoding != "utf-8", False
     with aside.open("wb") as copy:

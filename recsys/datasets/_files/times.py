@@ -1,6 +1,6 @@
-"""Reads times as text: ISO 8601 as databases write it, a format of one's own, or a count since 1970.
+"""Parses times from text: ISO 8601 as databases write it, a format of strptime, or a count since 1970.
 
-What cannot be read for certain is not read: names of zones other than UTC, two-digit years, clocks without am or pm.
+Ambiguous times are refused: zone names other than UTC, years of two digits, 12-hour clocks without am or pm.
 """
 
 import re
@@ -20,7 +20,7 @@ _ZONE_IN_TEXT = re.compile(r"\b(?!UTC|GMT|T\b|Z\b)[A-Z]{2,5}\b|[+-]\d{2}:?\d{2}\
 
 
 def check_format(form: str, zone: str | None) -> None:
-    """Refuse a format under which a time can be misread.
+    """Refuse a format that is ambiguous.
 
     Raises:
         ValueError: "timestamp_format '%d.%m.%y': a year of two digits can be misread: wanted %Y"
@@ -52,16 +52,16 @@ def check_format(form: str, zone: str | None) -> None:
 
 
 def swapped(form: str | None) -> str | None:
-    """The format with day and month exchanged, where both are numbers."""
+    """Return the format with day and month exchanged, if both are numbers in it."""
     if form is None or not re.search("%-?d", form) or not re.search("%-?m", form):
         return None
     return re.sub("(%-?)([dm])", lambda match: match[1] + ("m" if match[2] == "d" else "d"), form)
 
 
 def read_times(column: str, dtype: pl.DataType, form: str | None, zone: str | None) -> pl.Expr:
-    """Struct of `time`, Datetime in UTC or null, and `fault`, why a value that is there was not read.
+    """Return a struct column: `time`, Datetime in UTC or null, and `fault`, why a value could not be parsed.
 
-    form: see `check_format`, null for ISO 8601; zone: of times that name none, null for UTC.
+    form: see `check_format`, None for ISO 8601; zone: of times that name none, None for UTC.
     """
     value = pl.col(column)
     if form in EPOCHS:
@@ -106,7 +106,7 @@ def _read_texts(texts: pl.Series, form: str | None, zone: str | None) -> pl.Seri
 
 
 def _read_form(frame: pl.DataFrame, form: str) -> pl.DataFrame:
-    """Add `exact`, UTC, for a format that has a zone, else `local`, as the clock said."""
+    """Parse with a format: add `exact` (UTC) if the format has a zone, else `local` (time without a zone)."""
     time = pl.col("text").str.to_datetime(form, time_unit="us", strict=False)
     if any(match[2].endswith("z") for match in _DIRECTIVE.finditer(form)):
         return frame.with_columns(exact=time.dt.convert_time_zone("UTC"), local=pl.lit(None, pl.Datetime("us")))
@@ -114,7 +114,7 @@ def _read_form(frame: pl.DataFrame, form: str) -> pl.DataFrame:
 
 
 def _read_iso(frame: pl.DataFrame) -> pl.DataFrame:
-    """Add `exact`, UTC, where the text names a zone, else `local`; the pattern reads only what is not plain."""
+    """Parse ISO 8601: add `exact` (UTC) where the text has a zone, else `local` (time without a zone)."""
     text = pl.col("text")
     frame = frame.with_columns(local=text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False))
     rest = pl.when(pl.col("local").is_null()).then(text)

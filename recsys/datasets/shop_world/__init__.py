@@ -1,4 +1,4 @@
-"""Made-up data in which everybody's taste is known: a shop, and three other kinds, `scenario` of the adapter.
+"""Made-up data in which the taste of every user is known: a shop and three other scenarios (setting `scenario`).
 
 The shop, behind `dataset: synthetic`:
 
@@ -7,9 +7,9 @@ The shop, behind `dataset: synthetic`:
     catalogue.py  items as a shop would publish them             dirt.py   what goes wrong in every real log
     log.py        all days, with the dirt, as raw tables
 
-`world(config, seed)` in world.py is the planted truth, without drawing a single event.
+`world(config, seed)` in world.py returns the planted tastes without drawing events.
 
-The other scenarios fail where a shop does not; each is a file of its own and a data set of its name:
+Each other scenario stresses what the shop does not, and is a data set of its own:
 
     news.py       clicks on items that age in hours   grocery.py   the same items again, after their usual time
     control.py    tastes without order, repeats or ageing: what uses time must add nothing here

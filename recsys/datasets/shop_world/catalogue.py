@@ -18,7 +18,7 @@ def start(config: Config) -> datetime:
 
 
 def ids(letter: str, rows: pl.Series) -> pl.Series:
-    """External ids of int rows: `p0000042`. They count items or users whose order means nothing."""
+    """Return external ids such as `p0000042` for row numbers."""
     return letter + rows.cast(pl.String).str.zfill(7)
 
 

@@ -31,7 +31,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _fits_the_scenario(self) -> "Config":
-        """Refuse what a scenario would pass over in silence, or cannot draw."""
+        """Refuse settings that the scenario would ignore or cannot draw."""
         idle = {"news": ["dirt_share", "new_user_share"], "grocery": ["dirt_share", "new_user_share"]}
         idle["control"] = ["dirt_share", "new_user_share", "new_item_share"]
         for name in idle.get(self.scenario, []):

@@ -1,6 +1,6 @@
-"""What goes wrong in every real log. None of it is marked: finding it is the work of validation.
+"""Adds the faults of real logs to the made-up data. None of them is marked: validation has to find them.
 
-Interactions that are right stay right, bad ones come on top of them. Only bad prices replace good ones.
+Bad interactions are added to the good ones. Bad prices replace good prices.
 """
 
 from datetime import timedelta
@@ -17,7 +17,7 @@ BOT_LOOKS = 500  # at least, unless there are fewer in all
 
 
 def soil(clean: pl.DataFrame, n_dirty: int, first_bot: int, shop: World, rng: np.random.Generator) -> pl.DataFrame:
-    """`n_dirty` bad rows with the columns of `clean`, mixed from KINDS.
+    """Return `n_dirty` bad rows with the columns of `clean`, a mix of all KINDS.
 
     Duplicates are exact copies. Orphans name an item that no catalogue holds. Future rows come from a clock that is
     ahead, by a month to years. Bots are users from row `first_bot` on who look at one random item a second.
@@ -37,7 +37,7 @@ def soil(clean: pl.DataFrame, n_dirty: int, first_bot: int, shop: World, rng: np
 
 
 def spoil_prices(catalogue: pl.DataFrame, share: float, items: Items, rng: np.random.Generator) -> pl.DataFrame:
-    """Make the prices of a share of all items negative, in the less popular half: others are found at once."""
+    """Make the prices of a share of all items negative, among the less popular half: a shop sees the others at once."""
     unpopular = items.popularity.argsort()[: (len(items) + 1) // 2]
     spoilt = np.zeros(len(items), dtype=bool)
     spoilt[rng.permutation(unpopular)[: round(share * len(items))]] = True

@@ -40,7 +40,7 @@ class Households:
 
 
 def households(config: Config, seed: int) -> Households:
-    """Draw who lives where in the shop, what they need, and when they go."""
+    """Draw the users' aisles and staples, and the days of their trips."""
     rng = np.random.default_rng([seed, 0])
     users, items = config.users, config.items
     size = np.minimum(1 + rng.poisson(BASKET - 1, size=config.events), MOST_IN_BASKET)

@@ -1,4 +1,4 @@
-"""The items of the shop: what they are, whose taste they are, and how demand for them moves with time."""
+"""The items of the shop: their kind, their taste vectors, and how demand for them moves with time."""
 
 from dataclasses import dataclass
 
@@ -68,7 +68,7 @@ class Items:
 
 
 def unit(vectors: Floats) -> Floats:
-    """The same directions, length 1 along the last axis."""
+    """Scale vectors to length 1 along the last axis."""
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 

@@ -41,7 +41,7 @@ def interactions(shop: World, seed: int) -> Iterator[pl.DataFrame]:
 
 
 def _spread(total: int, shares: Floats) -> Ints:
-    """Whole numbers that add up to `total`, as close to the shares as rounding allows."""
+    """Split `total` into whole numbers in proportion to `shares`, by rounding the running sum."""
     bounds: Ints = np.rint(total * np.concatenate([[0.0], np.cumsum(shares)])).astype(np.int64)
     return np.diff(bounds)
 

@@ -1,4 +1,4 @@
-"""The users of the shop: what they like, what they spend, how often they come, and from when to when."""
+"""The users of the shop: their tastes, price levels, activity, and first and last days."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Users:
         return len(self.style)
 
     def presence(self, day: int) -> Floats:
-        """(n_users,) activity of those who are customers on a day, 0 for the others."""
+        """(n_users,) float: activity on a day; 0 for users who have not yet come or have left."""
         return np.where((self.arrives <= day) & (day < self.leaves), self.activity, 0.0)
 
 

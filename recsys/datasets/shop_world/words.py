@@ -1,4 +1,4 @@
-"""The vocabulary of the shop: what is sold, in which styles, by which brands.
+"""The vocabulary of the shop: kinds of products, styles, brands.
 
 Departments and sub-categories go into an item's categories; nouns, style words and the brand into its title and text.
 So words carry taste, as they do in a real catalogue; colours and praise carry none.

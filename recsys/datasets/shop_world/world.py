@@ -1,4 +1,4 @@
-"""The planted truth of the shop: who likes what. All of it follows from the configuration and the seed."""
+"""The planted tastes of the shop, drawn from the configuration and the seed alone."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
-"""Is the log fit to be read? Checks that come with every readout; one that fails makes the readout invalid.
+"""Checks of the log that come with every readout; one that fails makes the readout invalid.
 
-All look at the units that take part: `population.py` leaves out the others, and says how many.
+They see only the units that take part in the experiment, see `population.py`.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ MIN_UNITS = 2
 
 @dataclass(frozen=True)
 class Check:
-    """One check: the value, its limit, and whether it is kept. waits: more data may mend it, nothing is broken."""
+    """One check: its value, its limit, and whether it passes. waits: it may pass with more data, nothing is broken."""
 
     name: str
     found: float
@@ -30,12 +30,12 @@ class Check:
 
 
 def sample_ratio(units: pl.DataFrame, experiment: Experiment) -> Check:
-    """Whether the units in each arm are as many as the weights say."""
+    """Check that the number of units in each arm agrees with the weights."""
     return sample_ratio_of(dict(units.group_by("arm").len().iter_rows()), experiment)
 
 
 def sample_ratio_of(counts: Mapping[str, int], experiment: Experiment) -> Check:
-    """The same, from the number of units in each arm: chi-square test.
+    """Test the number of units in each arm against the weights: chi-square.
 
     Source: Fabijan et al., "Diagnosing sample ratio mismatch in online controlled experiments", KDD 2019.
     """
@@ -47,18 +47,18 @@ def sample_ratio_of(counts: Mapping[str, int], experiment: Experiment) -> Check:
 
 
 def enough_units(units: pl.DataFrame, experiment: Experiment) -> Check:
-    """Whether every arm has units at all."""
+    """Check that every arm has units."""
     counts = dict(units.group_by("arm").len().iter_rows())
     fewest = min(counts.get(name, 0) for name in experiment.arms)
     return Check("units in the smallest arm", fewest, f">= {MIN_UNITS}", fewest >= MIN_UNITS, waits=True)
 
 
 def lost_alike(exposures: pl.DataFrame, events: pl.DataFrame, name: str, experiment: Experiment) -> Check:
-    """Whether answers are missing from the log more often in one arm: clicks name them, so their arms can be told.
+    """Check that no arm loses more of its answers from the log: a click names its answer even if that is missing.
 
-    A unit's arm follows from its hash even where all its answers were lost. Sees a loss of 1 % that is too small for
-    the ratio of units. Chi-square test over units: those with a click on a missing answer against those with one on an
-    answer that is there, so that an arm with more clicks is not accused of losing more.
+    The unit's hash tells the arm. Finds a loss of 1 %, which the ratio of units cannot show. Chi-square test over
+    units: those with a click on a missing answer against those with one on a logged answer, so that an arm with more
+    clicks is not taken for one that loses more.
     """
     clicks = events.filter(event="click").drop_nulls(["request_id", "unit"])
     if "elsewhere" in clicks.columns:
@@ -88,14 +88,14 @@ def lost_alike(exposures: pl.DataFrame, events: pl.DataFrame, name: str, experim
 
 
 def moved(exposures: pl.DataFrame) -> Check:
-    """Share of units that were given more than one arm; those are left out, so that few of them do no harm."""
+    """Check the share of units that were given more than one arm; these are left out, so a few do no harm."""
     arms = exposures.group_by("unit").agg(arms=pl.col("arm").n_unique())
     share = _share(arms.filter(pl.col("arms") > 1).height, arms.height)
     return Check("units in several arms", share, f"<= {MAX_MOVED}", share <= MAX_MOVED)
 
 
 def instrumentation(outcomes: pl.DataFrame) -> list[Check]:
-    """What goes wrong between the client and the log; outcomes as from `join.classify`."""
+    """Check how many events cannot be attributed, by reason; outcomes: as from `join.classify`."""
     how = dict(outcomes.filter(event="click").group_by("how").len().iter_rows())
     joined = sum(how.get(name, 0) for name in join.JOINED)
     lost, early = how.get(join.LOST, 0), how.get(join.EARLY, 0)
@@ -107,19 +107,19 @@ def instrumentation(outcomes: pl.DataFrame) -> list[Check]:
 
 
 def no_amounts(count: int) -> Check:
-    """Whether every amount and latency was a finite number of a size that can be."""
+    """Check that every amount and latency is a finite number of a plausible size."""
     return Check("amounts that are no usable numbers", count, "<= 0", count == 0)
 
 
 def comparable(metric: str, effects: int, wanted: int, total: float) -> Check:
-    """Whether the metric has an effect for every arm; without, all units did the same, such as nothing."""
+    """Check that the metric varies in every arm, so that it has an effect with an interval."""
     what = "no outcome was logged" if total == 0 else "every unit did the same"
     name = f"arms in which {metric} can be compared" + ("" if effects == wanted else f": {what}")
     return Check(name, effects, f">= {wanted}", effects == wanted, waits=True)
 
 
 def same_decisions(doubtful: int, with_them: Mapping[str, str], without: Mapping[str, str]) -> Check:
-    """Whether the decisions stay when events that may belong to an answer are counted too: arm -> ship, stop, ..."""
+    """Check that the decisions stay the same if doubtful events count too; both: arm -> "ship", "stop", ..."""
     name = f"decisions that change when {doubtful:,} doubtful events are counted"
     changed = sum(with_them[arm] != decision for arm, decision in without.items())
     return Check(name, changed, "<= 0", changed == 0)

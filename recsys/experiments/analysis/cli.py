@@ -1,4 +1,4 @@
-"""`recsys experiment`: plan one, read what came of it."""
+"""`recsys experiment`: plan an experiment, read its result."""
 
 from datetime import datetime
 from pathlib import Path
@@ -88,7 +88,7 @@ def off_policy(
         Path | None, typer.Option(help="Parquet of another policy: request_id, item_id, probability of it there")
     ] = None,
 ) -> None:
-    """What other policies would have earned in the places that an exploring arm fills by chance, in clicks a place."""
+    """Estimate the clicks per place of other policies, from the places that an exploring arm fills at random."""
     import polars as pl
 
     from recsys.errors import DataError

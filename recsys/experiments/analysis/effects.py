@@ -1,8 +1,8 @@
-"""The effect of each arm on each metric, with the intervals and p-values that belong to it.
+"""Estimates the effect of each arm on each metric, with intervals and p-values.
 
-Units are what was randomised, so variances are between units, not between requests: means and ratios of means over
-units with the delta method, adjusted by what the units did before (CUPED). All by tea-tasting; the interval that allows
-peeking is ours (`sequential.py`).
+Units (users, visitors or sessions) were randomised, so variances are between units, not between requests: means and
+ratios of means over units with the delta method, adjusted by the units' events before the experiment (CUPED).
+tea-tasting computes them; the interval that allows peeking is our own (`sequential.py`).
 
 Source: Deng, Knoblich, Lu, "Applying the delta method in metric analytics", KDD 2018; Deng, Xu, Kohavi, Walker,
 "Improving the sensitivity of online controlled experiments by utilizing pre-experiment data", WSDM 2013.
@@ -61,7 +61,7 @@ class Effect:
 
 
 def metrics(with_history: bool) -> dict[str, Any]:
-    """The metrics over the columns of `join.by_unit`."""
+    """Define the metrics over the columns of `join.by_unit`."""
     before = "events_before" if with_history else None
     return {
         "ctr": tt.RatioOfMeans("clicks", "slots", numer_covariate=before),
@@ -73,9 +73,9 @@ def metrics(with_history: bool) -> dict[str, Any]:
 
 
 def effects(units: pl.DataFrame, experiment: Experiment, planned_units: float) -> list[Effect]:
-    """units as from `join.by_unit`, each in one arm; planned_units: where the anytime interval is tightest.
+    """Estimate all effects. units: as from `join.by_unit`; planned_units: where the anytime interval is tightest.
 
-    A metric that does not vary between units, such as a fallback that never happened, has no effect and is left out.
+    A metric that does not vary between units, such as the rate of a fallback that never happened, is left out.
     """
     found: dict[tuple[str, str], Any] = {}
     sizes: dict[str, int] = {}
@@ -116,7 +116,7 @@ def _effect(arm: str, metric: str, got: Any, adjusted: float, n: int, alpha: flo
 
 
 def _aggregates(units: pl.DataFrame, test: Any) -> tt.aggr.Aggregates:
-    """The sums that a test needs; of one arm in one piece, since sums over groups differ in the last digit."""
+    """Return the sums that a test needs, arm by arm: sums over groups would differ in the last digit."""
     of = test.aggr_cols
     return tt.aggr.read_aggregates(
         units.rechunk(), None, has_count=True, mean_cols=of.mean_cols, var_cols=of.var_cols, cov_cols=of.cov_cols
@@ -124,7 +124,7 @@ def _aggregates(units: pl.DataFrame, test: Any) -> tt.aggr.Aggregates:
 
 
 def _error(got: Any, alpha: float) -> float:
-    """Standard error of the difference; 0 where there is none that can be used."""
+    """Return the standard error of the difference; 0 if it cannot be computed."""
     if got.statistic and np.isfinite(got.statistic):
         return float(got.effect_size / got.statistic)
     half = float(got.effect_size_ci_upper - got.effect_size_ci_lower) / 2
@@ -132,7 +132,7 @@ def _error(got: Any, alpha: float) -> float:
 
 
 def _varies(units: pl.DataFrame, metric: str) -> bool:
-    """Whether the units of an arm differ in the metric; where those of no arm do, a difference has no interval."""
+    """Return whether the metric varies between the units of an arm; without it a difference has no interval."""
     counted = units[COUNTED[metric]].to_numpy()
     over = units[OVER[metric]].to_numpy() if metric in OVER else np.ones(units.height)
     if not over.sum():  # such as answers without any item
@@ -141,7 +141,7 @@ def _varies(units: pl.DataFrame, metric: str) -> bool:
 
 
 def bootstrap(units: pl.DataFrame, experiment: Experiment, draws: int = 500, seed: int = 1) -> dict[str, Interval]:
-    """Interval of each arm's difference in the primary metric: every unit counts a Poisson(1) number of times.
+    """Return a bootstrap interval of each arm's difference in the primary metric: units weigh Poisson(1).
 
     Source: Bakshy and Eckles, "Uncertainty in online experiments with dependent data", KDD 2013.
     """

@@ -1,8 +1,8 @@
-"""What stops an arm although its primary metric is good: a broken budget, or a metric that is worse by a margin.
+"""Guardrails stop an arm whatever its primary metric: a budget that is exceeded, or a metric worse by a margin.
 
-A budget is broken when the arm is above it and worse than the control, both at every look: where the control breaks it
-as well, the arm is not the cause. Rates are between units (delta method) and hold two units more than there are, one
-with all answers over the budget and one with none, so that they have a spread where all units are alike.
+A budget is broken when the arm exceeds it and is worse than the control, by intervals that allow peeking: if the
+control exceeds it too, the arm is not the cause. Rates vary between units (delta method). Two units are added, one with
+all answers over the budget and one with none, so that the rate has a variance even if all units are alike.
 
 Source: Agresti and Coull, "Approximate is better than exact", The American Statistician 1998, for the added units.
 """
@@ -23,9 +23,9 @@ COUNTED = {"fallback_rate": "fallbacks", "latency_ms": "slow"}
 
 @dataclass(frozen=True)
 class State:
-    """How one arm stands to one guardrail. says: the figures and the limit.
+    """One guardrail of one arm. says: the figures and the limit.
 
-    broken: by the interval that allows peeking; kept: a budget not broken, a margin that this look shows to hold.
+    broken: by the interval that allows peeking; kept: a budget that is not broken, or a margin that is shown to hold.
     """
 
     arm: str
@@ -36,7 +36,7 @@ class State:
 
 
 def states(units: pl.DataFrame, experiment: Experiment, found: list[Effect], planned: float) -> list[State]:
-    """Every arm and guardrail. units: as from `join.by_unit`; planned: where intervals are tightest."""
+    """Evaluate every guardrail of every arm. units: as from `join.by_unit`; planned: where intervals are tightest."""
     effects = {(effect.arm, effect.metric): effect for effect in found}
     rows = []
     for arm in list(experiment.arms)[1:]:
@@ -66,7 +66,7 @@ def _budget(
 
 
 def _rate(units: pl.DataFrame, column: str) -> tuple[float, float]:
-    """Answers counted in `column` as a share of all answers, and its standard error; both with two more units."""
+    """Return the share of answers that `column` counts and its standard error, with the two added units."""
     counted, requests = (units[name].to_numpy() for name in (column, "requests"))
     usual = float(requests.mean()) if len(requests) else 1.0
     counted, requests = np.append(counted, [0.0, usual]), np.append(requests, [usual, usual])
@@ -76,7 +76,7 @@ def _rate(units: pl.DataFrame, column: str) -> tuple[float, float]:
 
 
 def _margin(effect: Effect, guardrail: Guardrail) -> State:
-    """Harm is the difference in the bad direction."""
+    """Compare an arm with the control: is the metric worse by more than the margin?"""
     allowed = (guardrail.margin or 0.0) * abs(effect.control)
     better = HIGHER_IS_BETTER[effect.metric]
     low, high = (-effect.anytime_high, -effect.low) if better else (effect.anytime_low, effect.high)

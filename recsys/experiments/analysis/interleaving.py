@@ -1,6 +1,6 @@
-"""Two variants in one list (`team_draft.py`): who picked the clicked items? Needs far less traffic than an A/B test.
+"""Compares two variants whose items are interleaved in one list (`team_draft.py`), with less traffic than an A/B test.
 
-The credit of a unit is the share of its clicks that went to picks of B, less those to A; the test is over units.
+The credit of a unit is the share of its clicks on items of B minus the share on items of A; the test is over units.
 
 Source: Radlinski, Kurup, Joachims, "How does clickthrough data reflect retrieval quality?", CIKM 2008.
 """
@@ -16,7 +16,7 @@ from recsys.experiments.online.team_draft import B
 
 @dataclass(frozen=True)
 class Preference:
-    """score: from -1 (all credit to A) to 1 (all to B), with its interval; units: those with a click on a pick."""
+    """score: mean credit, from -1 (all to A) to 1 (all to B), with its interval; units: those with a click."""
 
     score: float
     low: float

@@ -1,11 +1,11 @@
-"""Which click belongs to which answer: by request id, else by the last time the item was shown to the unit.
+"""Attributes events to answers: by request id, else by the last time the item was shown to the unit.
 
     exposures   request_id, unit, arm, segment, timestamp, items (list of item_id), fallback, latency_ms
     events      event_id, unit, event, item_id, value, timestamp, request_id (null where the client did not say),
                 and where the log has them: received (the server's clock), elsewhere (names an answer of no arm)
 
-An event that names an answer which held its item belongs to it, whatever the client's clock says. Where only times are
-there, the moment of an event is its client's time plus the tolerated skew, but never after its arrival. A return
+An event that names the request of an answer with its item belongs to it, whatever the client's clock says. Without a
+request id, an event happened at the client's time plus the tolerated skew, but never after its arrival. A return
 belongs to the purchase that it takes back.
 """
 
@@ -38,7 +38,7 @@ class Rule:
 
     @property
     def window(self) -> timedelta:
-        """The window with the tolerated skew."""
+        """Return the attribution window plus the tolerated skew."""
         return timedelta(hours=self.window_hours, seconds=self.skew_seconds)
 
     def __str__(self) -> str:
@@ -50,7 +50,7 @@ class Rule:
 
 
 def classify(exposures: pl.DataFrame, events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Every outcome of the units in the exposures, joined to an answer or not.
+    """Return every event of the units in the exposures, with the answer that it belongs to, if any.
 
     Columns: event_id, event, item_id, value, timestamp, request_id and unit (of the answer), how (one of the
     constants above). Doubtful ones carry the answer that they may belong to.
@@ -74,14 +74,14 @@ def classify(exposures: pl.DataFrame, events: pl.DataFrame, rule: Rule) -> pl.Da
 
 
 def attribute(exposures: pl.DataFrame, events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """The events that count: those that `classify` joined."""
+    """Return the events that `classify` attributed to an answer."""
     return classify(exposures, events, rule).filter(pl.col("how").is_in(JOINED))
 
 
 def by_unit(
     exposures: pl.DataFrame, attributed: pl.DataFrame, before: pl.DataFrame | None = None, slow_ms: float = float("inf")
 ) -> pl.DataFrame:
-    """One row a unit, with what it did: the columns a readout adds up.
+    """Return one row per unit with the columns that a readout adds up.
 
     unit, arm, segment (of the first answer), requests, slots, clicks, carts, purchases, converted (0 or 1), revenue,
     fallbacks (answers), slow (answers that took longer than slow_ms), latency_ms (sum), events_before.
@@ -122,7 +122,7 @@ def by_unit(
 
 
 def _with_moments(events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Each event once, with `moment`, when it is taken to have happened, and `latest`, when at the very latest."""
+    """Return each event once, with its assumed time `moment` and the latest possible time `latest`."""
     absent = {"received": pl.lit(None, pl.Datetime("us", "UTC")), "elsewhere": pl.lit(False)}
     events = events.with_columns(**{name: value for name, value in absent.items() if name not in events.columns})
     return events.unique("event_id", keep="first", maintain_order=True).with_columns(
@@ -133,7 +133,7 @@ def _with_moments(events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 
 def _named(acts: pl.DataFrame, shown: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """The events whose answer is named and held the item; the answer of the same unit, where several have one id."""
+    """Return the events that name an answer with their item; if answers share an id, that of the same unit."""
     found = acts.drop_nulls("request_id").join(shown, on=["request_id", "item_id"], suffix="_shown")
     found = found.sort(pl.col("unit_shown") == pl.col("unit"), descending=True, nulls_last=True, maintain_order=True)
     in_time = pl.col("moment") <= pl.col("shown_at") + rule.window
@@ -145,7 +145,7 @@ def _named(acts: pl.DataFrame, shown: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 
 def _last_shown(events: pl.DataFrame, shown: pl.DataFrame, at: str, rule: Rule, how: str) -> pl.DataFrame:
-    """The events that came within the window after the last time the item was shown to the unit, by the column `at`."""
+    """Return the events within the window after the item was last shown to the unit; at: the column of their time."""
     return (
         events.drop("request_id")
         .sort(at)
@@ -164,7 +164,7 @@ def _last_shown(events: pl.DataFrame, shown: pl.DataFrame, at: str, rule: Rule, 
 
 
 def _not_joined(events: pl.DataFrame, exposures: pl.DataFrame) -> pl.DataFrame:
-    """Why not; what names an answer that is not in the log may belong to any of its unit's, and gets the first."""
+    """Return the reason for each event without an answer; one that names a missing answer gets its unit's first."""
     logged = exposures["request_id"].unique().implode()
     first = (
         exposures.sort("timestamp").unique("unit", keep="first", maintain_order=True).select("unit", first="request_id")
@@ -177,7 +177,7 @@ def _not_joined(events: pl.DataFrame, exposures: pl.DataFrame) -> pl.DataFrame:
 
 
 def _returns(returns: pl.DataFrame, joined: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Each return with the last purchase of the item by the unit before it, however long ago, if that one counts."""
+    """Attribute each return to the answer of the unit's last purchase of the item, however long ago."""
     bought = joined.filter(pl.col("how").is_in(JOINED), event=PURCHASE)
     bought = bought.select("unit", "item_id", "request_id", "moment").sort("moment")
     # a session is not named by an event, but its answer is

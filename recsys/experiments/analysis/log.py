@@ -1,4 +1,4 @@
-"""The log of one experiment, from the store that the API writes: answers given, and what people did.
+"""Reads the log of one experiment from the API's store: the answers (exposures) and the events of its units.
 
 The tables are described in docs/stores.md. An answer of an experiment holds in its context: arm, fallback, latency_ms.
 """
@@ -67,10 +67,10 @@ class Log:
     before: pl.DataFrame
 
     def cleaned(self) -> "tuple[Log, dict[str, int]]":
-        """The same with every column, each answer and each event once, returns read as returns, amounts usable.
+        """Complete the columns, drop copies of answers and events, turn refunds into returns, empty impossible amounts.
 
-        Also counts: what was taken out or emptied -> how many rows. An event that was delivered again under another id
-        is the same in all that a client says of it.
+        Also returns what was dropped or emptied -> number of rows. An event sent again under another id is a copy if
+        all that the client sets is equal.
         """
         exposures = _filled(self.exposures, MORE_OF_EXPOSURES).drop_nulls(["request_id", "unit", "timestamp"])
         answers = exposures.unique(["request_id", "unit"], keep="first", maintain_order=True)
@@ -93,7 +93,7 @@ class Log:
 
 
 def read(url: str, name: str, experiment: Experiment, until: datetime | None = None) -> Log:
-    """All that was logged of the experiment up to now; events count until the attribution window is over.
+    """Read all that was logged of the experiment; events count until the attribution window has ended.
 
     Raises:
         DataError: "store/events.sqlite: nothing was logged for experiment 'home'; ..."
@@ -105,7 +105,7 @@ def read(url: str, name: str, experiment: Experiment, until: datetime | None = N
 
 
 def read_history(url: str, name: str, experiment: Experiment) -> Log:
-    """The answers of the last 90 days, of any experiment and of none, on the surfaces and segments it is aimed at."""
+    """Read the last 90 days on the experiment's surfaces and segments, whatever experiment the answers belong to."""
     since = datetime.now(UTC) - timedelta(days=HISTORY_DAYS)
     recent = experiment.model_copy(update={"start": since, "end": None})
     found = _read(url, name, recent, None, OF_ANY, UNIT_OF_ANSWER[experiment.unit])
@@ -149,7 +149,7 @@ def _events(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
 
 
 def _seconds(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with times as the store keeps them."""
+    """Return the schema with times as integers, as the store keeps them."""
     return {name: pl.Float64 if isinstance(kind, pl.Datetime) else kind for name, kind in schema.items()}
 
 
@@ -158,7 +158,7 @@ def _moment(column: str) -> pl.Expr:
 
 
 def _filled(frame: pl.DataFrame, more: dict[str, Any]) -> pl.DataFrame:
-    """The frame with these columns; empty where it has none."""
+    """Return the frame with these columns; missing ones are null."""
     return frame.with_columns(
         pl.lit(None, kind).alias(name) for name, kind in more.items() if name not in frame.columns
     )
@@ -169,7 +169,7 @@ def _if_usable(column: str) -> pl.Expr:
 
 
 def _query(url: str, statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
-    """The rows; `{0}`, `{1}` in the statement are the values, as each database wants them written."""
+    """Run a query; `{0}`, `{1}` in the statement become the placeholders of the database."""
     if url.startswith(SQLITE):
         import apsw
 

@@ -1,4 +1,4 @@
-"""What a policy would have earned, from the log of another one: IPS, SNIPS and doubly robust, with intervals.
+"""Estimates the reward of a policy from the log of another one: IPS, SNIPS and doubly robust, with intervals.
 
 Every row is one place of one answer: reward r, propensity p of the item that was shown (from the log), probability q
 with which the new policy shows it there, and for doubly robust a model's guess of the reward. Rows of one unit belong
@@ -74,7 +74,7 @@ def effective_size(weights: Floats) -> float:
 
 
 def estimate(log: Log, method: str, alpha: float = 0.05, clip: float | None = None) -> Estimate:
-    """method: "ips", "snips" or "dr"; clip: the largest weight, a little bias for less variance.
+    """Estimate the reward. method: "ips", "snips" or "dr"; clip: the largest weight, some bias for less variance.
 
     Raises:
         DataError: "the log supports the new policy with 12 effective rows, wanted 100; ..."
@@ -113,7 +113,7 @@ def _clustered_error(influence: Floats, unit: npt.NDArray[np.int64]) -> float:
 
 
 def explored_places(exposures: pl.DataFrame, clicks: pl.DataFrame, settings: Explore) -> pl.DataFrame:
-    """One row a place that could have held another item, of answers of an exploring arm, as logged.
+    """Return one row per explored place (one that could have held another item) of the answers of an arm.
 
     exposures as from `log.read`, clicks as from `join.attribute`. Columns: request_id, unit, item_id, propensity,
     reward (1: the item was clicked), and the probability of the item under two policies: `own`, the arm's item in every
@@ -136,6 +136,6 @@ def explored_places(exposures: pl.DataFrame, clicks: pl.DataFrame, settings: Exp
 
 
 def log_of(places: pl.DataFrame, policy: str) -> Log:
-    """The log for `estimate`; policy: the column of `explored_places` with the new probabilities."""
+    """Make the log for `estimate`; policy: the column of `explored_places` with the new probabilities."""
     reward, propensity, probability = (places[name].to_numpy() for name in ("reward", "propensity", policy))
     return Log(reward, propensity, probability, places["unit"].rank("dense").cast(pl.Int64).to_numpy())

@@ -1,7 +1,7 @@
-"""How many units an experiment needs and how long that takes, from what was logged before or from given rates.
+"""Computes how many units and days an experiment needs, from an earlier log or from given rates.
 
-The variance of a metric between units is taken from a log of the same kind; the answer is the usual one for two means
-(power at a level, two-sided), by tea-tasting; with the normal distribution, whose power can be solved for at any size.
+The variance of a metric between units comes from the log; the number of units follows from the power of a two-sided
+test of two means, by tea-tasting, with the normal distribution.
 """
 
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Rates:
-    """What is expected without a log. mean: of the primary metric over units; spread: its standard deviation between
-    them, by default that of a share of units (square root of mean times 1 - mean); units_per_day: who would take part.
+    """Expected rates, for a plan without a log. mean: of the primary metric over units; spread: its standard deviation
+    between units, by default that of a share (sqrt(mean * (1 - mean))); units_per_day: new units that would take part.
     """
 
     mean: float
@@ -46,7 +46,7 @@ class Rates:
 
 
 def plan(units: pl.DataFrame, experiment: Experiment, units_per_day: float, source: str = "the log") -> Plan:
-    """units: as from `join.by_unit`, of any arms; units_per_day: new units that would take part.
+    """Plan from a log. units: as from `join.by_unit`, of any arms; units_per_day: new units that would take part.
 
     Raises:
         DataError: "metric 'revenue': the log has no such events; ..."
@@ -64,7 +64,7 @@ def plan(units: pl.DataFrame, experiment: Experiment, units_per_day: float, sour
 
 
 def from_rates(experiment: Experiment, rates: Rates) -> Plan:
-    """The same for two means of known spread.
+    """Plan from rates that are given by hand.
 
     Raises:
         DataError: "the rate is 1.2, wanted a share of the units between 0 and 1, or give --spread"
@@ -81,7 +81,7 @@ def from_rates(experiment: Experiment, rates: Rates) -> Plan:
 
 
 def detectable(units: pl.DataFrame, experiment: Experiment, n_units: int) -> float:
-    """The smallest relative effect on the primary metric that so many units find with the intended power.
+    """Return the smallest relative effect on the primary metric that these units detect with the intended power.
 
     Raises:
         DataError: "metric 'revenue': the log has no such events yet, ..."
@@ -95,7 +95,7 @@ def detectable(units: pl.DataFrame, experiment: Experiment, n_units: int) -> flo
 
 
 def _plan(experiment: Experiment, pair: float, units_per_day: float, source: str) -> Plan:
-    """pair: units in the control and the smallest other arm together."""
+    """Make the plan. pair: units in the control and the smallest other arm together."""
     if not isfinite(pair):
         raise DataError(f"metric {experiment.primary!r}: no number of units is enough for such a log; {AT_ALL}")
     weight = _smallest(experiment) + experiment.arms[experiment.control].weight

@@ -1,4 +1,4 @@
-"""Who is counted: the units that were drawn into one arm of the experiment, and behave like people."""
+"""Selects the units that count: drawn at random into exactly one arm, and no bots."""
 
 import polars as pl
 
@@ -12,7 +12,7 @@ BOT_REQUESTS_PER_DAY = 500
 
 
 def drawn(exposures: pl.DataFrame, experiment: Experiment) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The answers of units that chance put into an arm and that are no machines; and how many others, by the reason."""
+    """Return the answers of units that were randomised and are no bots; and the number of others, by reason."""
     by_hand = exposures.filter(pl.col("forced").fill_null(False) | pl.col("unit").is_in(list(experiment.forced)))
     rest, left_out = _without(exposures, by_hand, BY_HAND)
     unknown = rest.filter(~pl.col("arm").is_in(list(experiment.arms)).fill_null(False))
@@ -22,13 +22,13 @@ def drawn(exposures: pl.DataFrame, experiment: Experiment) -> tuple[pl.DataFrame
 
 
 def without_machines(exposures: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The answers of units that on no day asked more often than a person would; and how many others."""
+    """Return the answers of units that on no day asked more often than a person would; and the number of others."""
     per_day = exposures.group_by("unit", pl.col("timestamp").dt.date().alias("day")).len()
     return _without(exposures, per_day.filter(pl.col("len") > BOT_REQUESTS_PER_DAY), MACHINES)
 
 
 def in_one_arm(exposures: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The answers of the units that were always in the same arm; and how many others."""
+    """Return the answers of the units that were always in the same arm; and the number of others."""
     moved = exposures.filter(pl.col("arm").n_unique().over("unit") > 1)
     return _without(exposures, moved, SEVERAL_ARMS)
 

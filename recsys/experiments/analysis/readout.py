@@ -1,4 +1,4 @@
-"""What came of an experiment: effects with intervals, whether they can be trusted, and what to do."""
+"""The result of an experiment: effects with intervals, checks of the log, and a decision for each arm."""
 
 from dataclasses import dataclass
 
@@ -18,9 +18,9 @@ class Readout:
     """units: how many in each arm; decisions: arm -> (ship, stop, go on or keep the control; why).
 
     left_out: units in no statistic, by reason; outcomes: events of the units that are counted, by how they joined an
-    answer or why they did not; cleaned: rows taken out of the log before, by reason; detectable: the relative change of
-    the primary metric that so many units find with the intended power; bootstrap: arm -> interval of its difference in
-    the primary metric, to hold beside the one by formula.
+    answer or why they did not; cleaned: rows dropped from the log before, by reason; detectable: the smallest relative
+    change of the primary metric that these units detect with the intended power; bootstrap: arm -> interval of its
+    difference in the primary metric, to compare with the one by formula.
     """
 
     name: str
@@ -53,10 +53,10 @@ def decide(
     units: int,
     planned: int | None,
 ) -> tuple[str, str]:
-    """Ship, stop, go on or keep the control, and why.
+    """Decide to ship, stop, go on or keep the control, with the reason.
 
-    Harm stops at every look, by what holds at every look. Before the planned number of units a gain counts by the same;
-    at the planned number by the interval for one look.
+    Before the planned number of units, harm and gain are judged by intervals that allow peeking; at the planned number
+    a gain is judged by the interval for one look.
     """
     mine = {effect.metric: effect for effect in found if effect.arm == arm}
     if experiment.primary not in mine:
@@ -96,13 +96,13 @@ def decisions(
     states: list[guardrails.State],
     planned: int | None,
 ) -> dict[str, tuple[str, str]]:
-    """The decision on every arm but the control, where the log can be trusted."""
+    """Decide on every arm but the control, provided that the log can be trusted."""
     arms = list(experiment.arms)[1:]
     return {arm: decide(experiment, arm, found, states, units.height, planned) for arm in arms}
 
 
 def unless_broken(decided: dict[str, tuple[str, str]], checks: list[Check]) -> dict[str, tuple[str, str]]:
-    """The decisions, or in place of each what has to be done first."""
+    """Return the decisions, or for a log that fails its checks what to do first."""
     broken = [check for check in checks if not check.passed]
     named = ", ".join(f"{check.name} {check.found:.4g}, wanted {check.limit}" for check in broken)
     if any(not check.waits for check in broken):

@@ -1,4 +1,4 @@
-"""A readout on the terminal, as JSON, and as one HTML page with plots."""
+"""Writes a readout as text, as JSON, and as one HTML page with plots."""
 
 import json
 from base64 import b64encode
@@ -22,7 +22,7 @@ td:first-child,th:first-child{text-align:left}.bad{color:#b42318;font-weight:600
 
 
 def text(readout: Readout) -> str:
-    """What the command prints."""
+    """Return the readout as text for the terminal."""
     lines = [f"experiment {readout.name}: {_units(readout)}", f"attribution: {readout.attribution}"]
     lines += [*_population(readout), ""]
     lines += [
@@ -46,14 +46,14 @@ def text(readout: Readout) -> str:
 
 
 def write(readout: Readout, folder: Path) -> None:
-    """`readout.json` and `readout.html`."""
+    """Write `readout.json` and `readout.html`."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "readout.json", json.dumps(asdict(readout), indent=1, allow_nan=False) + "\n")
     write_text(folder / "readout.html", page(readout))
 
 
 def page(readout: Readout) -> str:
-    """Everything on one page that needs nothing else."""
+    """Return the readout as one self-contained HTML page."""
     decisions = "".join(
         f'<p class="decision"><b>{escape(arm)}: {what.upper()}</b><br>{escape(why)}</p>'
         for arm, (what, why) in readout.decisions.items()
@@ -117,7 +117,7 @@ def _plot(effects: list[Effect]) -> str:
 
 
 def _population(readout: Readout) -> list[str]:
-    """Who and what is counted, and what is not."""
+    """Return lines on the units and events that are counted and those that are left out."""
     joined = {how: count for how, count in readout.outcomes.items() if how in JOINED}
     others = {how: count for how, count in readout.outcomes.items() if how not in JOINED}
     lines = [

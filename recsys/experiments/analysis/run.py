@@ -1,4 +1,4 @@
-"""From the store and `experiments.yaml` to a readout or a plan: what `recsys experiment` calls."""
+"""Makes a readout or a plan from the store and `experiments.yaml`, for the command `recsys experiment`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from recsys.experiments.online.config import Experiment
 
 
 def find(path: Path, name: str) -> Experiment:
-    """The experiment of that name.
+    """Return the experiment of that name.
 
     Raises:
         ParamsError: "experiments.yaml: no experiment 'a'; there are: ..."
@@ -39,12 +39,12 @@ def find(path: Path, name: str) -> Experiment:
 
 
 def read(name: str, experiment: Experiment, url: str, until: datetime | None = None) -> Readout:
-    """Everything the log says of the experiment."""
+    """Read the log of the experiment from the store."""
     return of(name, experiment, log.read(url, name, experiment, until))
 
 
 def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:
-    """The readout of a log. What cannot be read is said in the checks and the decisions, it is no error."""
+    """Make the readout of a log. Faults of the log are reported by its checks and decisions, not raised."""
     cleaned, removed = raw.cleaned()
     rule = _rule(experiment)
     drawn, left_out = population.drawn(cleaned.exposures, experiment)
@@ -94,7 +94,7 @@ def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:
 
 
 def preferences(experiment: Experiment, raw: log.Log) -> dict[str, Preference]:
-    """Every arm that interleaves -> whose picks were clicked: its variant's (a) or that of `interleave` (b)."""
+    """Return for every interleaving arm which list is preferred: its variant's (a) or that of `interleave` (b)."""
     exposures, events = _people(raw, experiment)
     clicks = join.attribute(exposures, events, _rule(experiment)).filter(event="click")
     picks = exposures.filter(pl.col("teams").list.len() > 0).select("request_id", "unit", "arm", "items", "teams")
@@ -106,7 +106,7 @@ def preferences(experiment: Experiment, raw: log.Log) -> dict[str, Preference]:
 
 
 def plan(name: str, experiment: Experiment, url: str, rates: Rates | None = None) -> Plan:
-    """How many units and days: from given rates, else from what was logged under this name, else from the history.
+    """Plan units and days: from given rates, else from the experiment's own log, else from the history of the store.
 
     Raises:
         DataError: "metric 'revenue': the log has no such events yet, ..."
@@ -125,7 +125,7 @@ def plan(name: str, experiment: Experiment, url: str, rates: Rates | None = None
 
 
 def _first_visits(past: log.Log) -> log.Log:
-    """Events without any answer, as if each unit had been shown, when it came first, all items it ever touched."""
+    """Return made-up answers for a store without any: each unit's first visit shows all items it ever touched."""
     visits = past.events.drop_nulls("unit").group_by("unit", maintain_order=True)
     answers = visits.agg(timestamp=pl.col("timestamp").min(), items=pl.col("item_id").unique())
     answers = answers.with_columns(request_id="unit", segment=pl.lit(None, pl.String), fallback=pl.lit(False))
@@ -133,7 +133,7 @@ def _first_visits(past: log.Log) -> log.Log:
 
 
 def _history(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, Experiment, float]:
-    """Units of whatever arm, and how many of them a day."""
+    """Return the units of the history, whatever their arm, and how many come a day."""
     cleaned, _ = raw.cleaned()
     exposures = population.without_machines(cleaned.exposures)[0].with_columns(arm=pl.lit(experiment.control))
     units = _units(experiment, exposures, join.attribute(exposures, cleaned.events, _rule(experiment)), cleaned.before)
@@ -142,7 +142,7 @@ def _history(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, Experi
 
 
 def explored(name: str, experiment: Experiment, raw: log.Log) -> dict[str, pl.DataFrame]:
-    """Every arm that explores -> its places that could have held another item; see `off_policy.explored_places`.
+    """Return for every exploring arm its explored places; see `off_policy.explored_places`.
 
     Raises:
         DataError: "experiment 'home' has no arm that explores; ..."
@@ -162,7 +162,7 @@ def explored(name: str, experiment: Experiment, raw: log.Log) -> dict[str, pl.Da
 
 
 def _people(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The answers of the units that count, and all events."""
+    """Return the answers of the units that count, and all events."""
     cleaned, _ = raw.cleaned()
     return population.in_one_arm(population.drawn(cleaned.exposures, experiment)[0])[0], cleaned.events
 

@@ -1,7 +1,7 @@
-"""Who gets which arm: a hash, no state, the same answer in every process and on every machine.
+"""Assigns units to arms by a hash: without state, and equally in every process and on every machine.
 
-The hash and the bucket ranges are those of GrowthBook's SDKs (hash version 2; namespaces use version 1), so a team
-that has GrowthBook gets the same buckets here.
+The hash and the bucket ranges are those of GrowthBook's SDKs (hash version 2; namespaces use version 1), so both give a
+unit the same bucket.
 
 Source: Fowler, Noll, Vo, "FNV-1a", draft-eastlake-fnv; GrowthBook, "Build Your Own SDK", hashing.
 """
@@ -17,7 +17,7 @@ FNV_PRIME, FNV_START = 0x01000193, 0x811C9DC5
 
 @dataclass(frozen=True)
 class Subject:
-    """Who asks, as far as assignment wants to know. units: "user", "anonymous", "session" -> id, absent if unknown."""
+    """The user or visitor of a request. units: "user", "anonymous", "session" -> id, absent if unknown."""
 
     units: Mapping[Unit, str]
     segment: str | None = None
@@ -49,17 +49,17 @@ def fnv1a32(text: str) -> int:
 
 
 def bucket(seed: str, unit: str) -> float:
-    """[0, 1) in steps of 0.0001: where a unit stands in an experiment (hash version 2)."""
+    """Return the unit's bucket in an experiment, [0, 1) in steps of 0.0001 (hash version 2)."""
     return (fnv1a32(str(fnv1a32(seed + unit))) % 10_000) / 10_000
 
 
 def place(layer: str, unit: str) -> float:
-    """[0, 1) in steps of 0.001: where a unit stands in a layer (hash version 1)."""
+    """Return the unit's bucket in a layer, [0, 1) in steps of 0.001 (hash version 1)."""
     return (fnv1a32(f"{unit}__{layer}") % 1_000) / 1_000
 
 
 def arm_of(experiment: Experiment, at: float) -> str | None:
-    """The arm whose range holds this bucket. Each arm's range starts where the weights before it end and is
+    """Return the arm whose range holds this bucket. Each arm's range starts where the weights before it end and is
     coverage * weight wide, so a higher coverage only adds units.
     """
     start = 0.0
@@ -76,7 +76,7 @@ def to_arm(name: str, experiment: Experiment, arm: str, unit: str, forced: bool 
 
 
 def assign_one(experiments: Experiments, name: str, subject: Subject, now: datetime) -> Assignment | None:
-    """The subject's arm in one experiment, None for whoever takes no part in it."""
+    """Return the subject's arm in one experiment; None if the subject takes no part in it."""
     experiment = experiments.experiments[name]
     unit = subject.units.get(experiment.unit)
     if unit is None or not experiment.running(now) or not _targeted(experiment, subject):

@@ -1,6 +1,6 @@
-"""`experiments.yaml`, typed: which experiments run, on whom, and what is read from them at the end.
+"""The schema of `experiments.yaml`: which experiments run, for whom, and by which metrics they are judged.
 
-Wrong anywhere means refused as a whole. The example in `experiments.yaml` explains every key.
+A fault anywhere refuses the whole file. The example in `experiments.yaml` explains every key.
 """
 
 import hashlib
@@ -21,12 +21,11 @@ SUM_TOLERANCE = 1e-3  # thirds may be written as 0.333
 
 
 class Explore(Section):
-    """Random items in some places, so that what was never shown can be judged
+    """Puts random items into some places, so that items that are never shown can be judged
     (`recsys/experiments/online/exploration.py`).
 
-    epsilon: the chance of a place to hold a random item; places: how many at the end of the list may; pool: among how
-    many of the next best items it is drawn; max_share: the budget, the largest share of all places shown that may be
-    random on average.
+    epsilon: the chance that a place holds a random item; places: how many places at the end of the list may hold one;
+    pool: how many of the next best items it is drawn from; max_share: the largest average share of random places.
     """
 
     epsilon: Share
@@ -38,7 +37,7 @@ class Explore(Section):
 class Arm(Section):
     """One arm: a variant of the bundle that is served, or of another released bundle, and its part of the traffic.
 
-    interleave: a second variant whose list is dealt into this one's (`recsys/experiments/analysis/interleaving.py`).
+    interleave: a second variant, whose list is interleaved with this one (`recsys/experiments/online/team_draft.py`).
     """
 
     variant: str
@@ -49,7 +48,7 @@ class Arm(Section):
 
     @property
     def drawn(self) -> bool:
-        """Whether its answers are drawn anew for every request."""
+        """Whether the answers of this arm are drawn at random for every request."""
         return self.explore is not None or self.interleave is not None
 
     @model_validator(mode="after")
@@ -60,7 +59,7 @@ class Arm(Section):
 
 
 class Targeting(Section):
-    """Who takes part. An empty list takes everybody; attributes are those that the request carries."""
+    """The requests that take part. An empty list includes all; attributes: values that the request has to carry."""
 
     segments: list[str] = Field(default_factory=list)
     surfaces: list[str] = Field(default_factory=list)
@@ -68,7 +67,7 @@ class Targeting(Section):
 
 
 class Namespace(Section):
-    """The part of a layer that an experiment has for itself, from `start` up to `end`."""
+    """The part of a layer that belongs to one experiment: buckets from `start` up to `end`."""
 
     layer: Name
     start: Share
@@ -82,7 +81,7 @@ class Namespace(Section):
 
 
 class Guardrail(Section):
-    """What stops an arm, however good its primary metric is: a budget of its own, or a distance from the control.
+    """Stops an arm, however good its primary metric is: a budget of its own, or a margin to the control.
 
     budget: for `fallback_rate` the largest share of answers; for `latency_ms` the milliseconds that 99 of 100 answers
     keep, such as the deadline of the API. margin: for any metric, how much worse than the control it may be, as a share
@@ -150,11 +149,11 @@ class Experiment(Section):
 
     @property
     def control(self) -> str:
-        """The arm that all others are compared with."""
+        """The arm that all others are compared with: the first one."""
         return next(iter(self.arms))
 
     def running(self, now: datetime) -> bool:
-        """Whether the experiment assigns at this moment."""
+        """Whether the experiment assigns arms at this time."""
         begun = self.start is None or self.start <= now
         return self.enabled and begun and (self.end is None or now < self.end)
 
@@ -196,7 +195,7 @@ class Experiments(Section):
 
 
 def load(path: Path) -> tuple[Experiments, str]:
-    """The file and its version, the hash of its bytes; a file that is not there has no experiments.
+    """Read the file; return it with its version, the hash of its bytes. A missing file has no experiments.
 
     Raises:
         ParamsError: "experiments.yaml: experiments.home.arms: ..."

@@ -1,4 +1,4 @@
-"""Random items in a few places, with the exact probability of everything that was shown.
+"""Puts random items into a few places of a list, with the exact probability of every item shown.
 
 Epsilon-greedy: each of the last `places` places holds, with probability epsilon and independently of the others, an
 item of the pool in place of its own. The pool are the next best items that the answer does not show, cut into as many
@@ -22,9 +22,9 @@ EXPLORE = "explore"
 
 @dataclass(frozen=True)
 class Explored:
-    """slots: k places, best first; propensities: for each, the probability that this item stood there.
+    """slots: the list, best first; propensities: for each place, the probability that it holds this item.
 
-    choices: for each place, every item (row) that could have stood there -> its probability; they add up to 1.
+    choices: for each place, every item (row) that it could hold -> its probability; they add up to 1.
     """
 
     slots: list[Slot]
@@ -33,7 +33,7 @@ class Explored:
 
 
 def explore(slots: list[Slot], k: int, explore: Explore, seed: int) -> Explored:
-    """slots: the answer and, after the first k, the next best items. The same seed gives the same answer."""
+    """Explore a list. slots: k items and then the next best ones. The same seed gives the same list."""
     shown, pool = slots[:k], slots[k : k + explore.pool]
     places = min(explore.places, len(shown), len(pool))
     epsilon = min(explore.epsilon, explore.max_share * len(shown) / places) if places else 0.0

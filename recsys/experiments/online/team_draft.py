@@ -1,4 +1,4 @@
-"""Two lists dealt into one: in every round a coin says who picks first, each picks its best item that is not shown yet.
+"""Team-draft interleaving of two lists: in each round a coin decides which list first adds its best unused item.
 
 Source: Radlinski, Kurup, Joachims, "How does clickthrough data reflect retrieval quality?", CIKM 2008.
 """
@@ -11,7 +11,7 @@ A, B = "a", "b"
 
 
 def team_draft(first: Sequence[str], second: Sequence[str], k: int, seed: int) -> list[tuple[str, str]]:
-    """k pairs (item, team) from two lists, best first; fewer when both lists end before.
+    """Return k pairs (item, team) from two lists, best first; fewer if both lists end before.
 
     >>> team_draft(["x", "y", "z"], ["x", "q", "r"], 4, seed=3)
     [('x', 'a'), ('q', 'b'), ('y', 'a'), ('r', 'b')]
