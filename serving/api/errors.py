@@ -76,8 +76,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def handle(app: FastAPI) -> None:
-    """Give all expected errors the same body; unexpected ones are caught in `serving/middleware/request_ids.py`.
-    """
+    """Give all expected errors the same body; unexpected ones are caught in `serving/middleware/request_ids.py`."""
 
     @app.exception_handler(ApiError)
     async def on_api_error(request: Request, error: ApiError) -> JSONResponse:

@@ -36,7 +36,7 @@ async def post_events(
 async def put_items(
     posted: Annotated[items.OneOrMany, Body(openapi_examples=examples.ITEMS)], request: Request
 ) -> items.ItemsAnswer:
-    """One item or up to 1,000, existing or new; absent fields stay as they are. Within a second, all workers serve it."""
+    """One item or up to 1,000, existing or new; absent fields stay. Within a second, all workers serve it."""
     return await items.upsert(service_of(request).store(), posted if isinstance(posted, list) else [posted])
 
 
