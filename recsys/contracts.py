@@ -1,4 +1,4 @@
-"""The types an extension author must know: what goes into a model, a source, a ranker or a rule, and what comes out.
+"""The types of extensions: the input and output of a model, source, ranker, rule and encoder.
 
 Names used everywhere: `user_id` and `item_id` are external strings; a `row` is the internal int32 position of an item
 in the catalogue and never leaves the process. A history is oldest first. `k` is the length of the answer, `n` the
@@ -46,14 +46,13 @@ EMPTY_HISTORY = History(NO_ROWS, np.empty(0, dtype=np.float32), np.empty(0, dtyp
 class Query:
     """One request for recommendations, in internal terms.
 
-    user_id None is an anonymous visitor. `now` is the moment asked for (UTC seconds). `exclude` are rows that may not
+    user_id None is an anonymous visitor. `now` is the time of the query (UTC seconds). `exclude` are rows that may not
     be shown; `only`, (n_items,) bool, is True where the caller allows the row, None allows all. `categories` are those
-    that a new user chose. After `deadline`, a moment of `time.perf_counter()`, no optional part begins. `available`,
-    (n_items,) bool, is what is in stock at this moment; None: as the catalogue says. An item whose `first_seen` is
-    after `shown_at`, UTC seconds by the wall clock, is not shown; None shows it, as a past window needs it whose new
-    items are to be found. `vectors` maps a model's name to the user's vector in that model's space, or None where the
-    model has nothing to say about this history; the recommender fills it in. `seen` are rows of events that are too old
-    for `history`.
+    that a new user chose. After `deadline`, on the clock of `time.perf_counter()`, no optional part begins.
+    `available`, (n_items,) bool, is the present stock; None: as in the catalogue. An item whose `first_seen` is after
+    `shown_at`, UTC seconds by the wall clock, is not shown; None shows it, as evaluation on a past window needs.
+    `vectors` maps a model's name to the user's vector in that model's space, or None if the model cannot encode this
+    history; the recommender fills it in. `seen` are rows of events that are too old for `history`.
     """
 
     history: History
@@ -75,8 +74,8 @@ class Query:
 class Candidates:
     """Proposals of one source, best first: rows (n,) int32 without duplicates, scores (n,) float32 descending.
 
-    personal: (n,) bool, True where something of this user brought the row up: the history, the session, a chosen
-    category. None: nowhere.
+    personal: (n,) bool, True where the row depends on this user: on the history, the session or a chosen category.
+    None: nowhere.
     """
 
     rows: IntArray
@@ -89,9 +88,9 @@ NO_CANDIDATES = Candidates(NO_ROWS, np.empty(0, dtype=np.float32))
 
 @dataclass(frozen=True)
 class Slot:
-    """One place of the answer: which item, its score, and the source that put it there.
+    """One place of the answer: the item's row, its score, and the source that proposed it.
 
-    boost: the factor of the business rules on the score in the order, 1 for most; the score itself is the model's.
+    boost: the factor of the business rules by which the score counted in the order, 1 for most; `score` is without it.
     """
 
     row: int
@@ -118,9 +117,9 @@ class Ranker(Protocol):
 
 
 class Rule(Protocol):
-    """Removes, never adds. rows: (m,) int32, candidates of all sources, so a row may come twice; each is judged alone.
+    """Filters candidates. rows: (m,) int32 of all sources, so a row may come twice; each is judged alone.
 
-    Returns (m,) bool, True where kept.
+    Returns (m,) bool, True where the row is kept.
     """
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray: ...
@@ -129,10 +128,10 @@ class Rule(Protocol):
 class SlateRules(Protocol):
     """The shop's business rules on top of a variant: blocks, boosts, pins, caps, diversity. They come with the query.
 
-    keep: as a `Rule`. adjust: scores (m,) float32 of these rows, higher is better -> the same, boosted or buried; the
-    very same array where nothing is. pins: (p,) int32 rows with a fixed place; what may be shown of them comes back
-    to `arrange` as slots of the source `PIN`. depth: how many ordered slots `arrange` needs for an answer of k.
-    room: which of these rows, best first, may join the slots under the caps: at most n places in `rows`, ascending.
+    keep: as a `Rule`. adjust: scores (m,) float32 of these rows, higher is better -> the boosted or buried scores, or
+    the same array object if no rule applies. pins: (p,) int32 rows with a fixed place; those that may be shown come
+    back to `arrange` as slots of the source `PIN`. depth: how many ordered slots `arrange` needs for an answer of k.
+    room: positions in `rows` (best first) of at most n rows that may join the slots under the caps, ascending.
     arrange: ordered slots -> the answer, best first; it may leave out and reorder slots, not add any.
     """
 
@@ -150,14 +149,14 @@ class SlateRules(Protocol):
 
 
 class Encoder(Protocol):
-    """Turns a history into a vector (dim,) float32 in the space of the item vectors, or None if it has no say."""
+    """Turns a history into a vector (dim,) float32 in the space of the item vectors, or None if it cannot."""
 
     def encode(self, history: History, now: float) -> FloatArray | None: ...
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What each item of the user's history adds to the scores of n items.
+    """The share of each item of the user's history in the scores of n items.
 
     rows: (m,) int32, the items of the history that count. shares: (n, m) float64; a row's sum is the item's score.
     """
@@ -168,7 +167,7 @@ class Parts:
 
 @runtime_checkable
 class Explains(Protocol):
-    """An encoder that can also say why: vectors (n, dim) float32 of items -> their parts, None where it has no say."""
+    """An encoder that can explain scores: vectors (n, dim) float32 of items -> `Parts`, or None if it cannot encode."""
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None: ...
 
@@ -176,9 +175,9 @@ class Explains(Protocol):
 class Term(NamedTuple):
     """One term of a ranker's score: the amount that `feature` adds.
 
-    model: whose view of the user's history the feature is made of, None for a feature of the item or the user. way: how
-    the amount is carried on to the items of the history: by their shares in the model's `score`, to the `nearest` one,
-    or by their `likeness` to the item.
+    model: the model that the feature of the history comes from, None for a feature of the item or the user. way: how
+    the amount is divided among the items of the history: by their shares in the model's `score`, all to the `nearest`
+    one, or by their `likeness` to the item.
     """
 
     feature: str
@@ -188,7 +187,7 @@ class Term(NamedTuple):
 
 
 class RankedWhy(NamedTuple):
-    """Why an item got its score: the terms add up to it. factors: their product is the score, if it is a product."""
+    """The explanation of a score: the terms add up to it. factors: their product is the score, if it is a product."""
 
     terms: list[Term]
     factors: dict[str, float]
@@ -196,7 +195,7 @@ class RankedWhy(NamedTuple):
 
 @runtime_checkable
 class ExplainsRanking(Protocol):
-    """A ranker that can also say why. labels: of the sources, the lines of `scores`; at: the places in `rows` to
+    """A ranker that can explain scores. labels: of the sources, the lines of `scores`; at: the positions in `rows` to
     explain. Returns one `RankedWhy` for each of them.
     """
 
@@ -207,10 +206,10 @@ class ExplainsRanking(Protocol):
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What a model's `fit` returns: everything that is needed to answer without the library that trained it.
+    """The result of a model's `fit`: all that serving needs, without the training library.
 
     vectors: (n_items, dim) float32 in catalogue row order, compared by inner product; rows: (n_known,) int32 ascending,
-    the items the model can say something about (only these are indexed); encoder: the name of a file in
+    the items that the model has a vector for (only these are indexed); encoder: the name of a file in
     `recsys/encoders`, with its scalar params and named float32 arrays.
     """
 
@@ -223,7 +222,7 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a model's `fit` gets: one fold of the interactions, and the catalogue in row order.
+    """The input of a model's `fit`: one fold of the interactions, and the catalogue in row order.
 
     interactions: user_row int32, item_row int32, timestamp Datetime[us, UTC], event str, value float32, weight float32,
     sorted by (user_row, timestamp); `now` is the end of the fold in UTC seconds; `threads` for the training library.

@@ -1,4 +1,4 @@
-"""Who comes first, and what that is worth: the one top-k and the one NDCG of the pipeline, the bundle and the API."""
+"""Top-k and NDCG, as the pipeline, the bundle and the API use them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Values = npt.NDArray[np.float64]
 
 
 def top_k(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.intp]:
-    """The positions of the k largest scores, best first; equal scores stand in the order of their positions.
+    """Return the positions of the k largest scores, best first; equal scores in the order of their positions.
 
     scores: (n,), or (m, n) for one ranking a row; returns (min(k, n),) or (m, min(k, n)). NaN comes last.
 

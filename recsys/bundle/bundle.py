@@ -3,8 +3,8 @@
     manifest.json       bundle_id, data set, trained_until, counts, models, variants, metrics, and each file's hash
     catalogue.parquet   items in row order, with popularity      items/      item ids <-> rows
     histories/          user id -> what the user did             models/<m>/ vectors, encoder, index
-    rankers/<r>/        rankers that were learned: trees as text, and what was chosen
-    calibration.json    what a score is worth as a probability, if that was measured
+    rankers/<r>/        rankers that were learned: trees as text, and their settings
+    calibration.json    curves from scores to probabilities, if they were fitted
 
 No pickle, no clock and no host name in it: the same input gives the same bundle_id anywhere.
 """
@@ -48,7 +48,7 @@ class File(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What `manifest.json` says."""
+    """The content of `manifest.json`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,7 +71,7 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model as the online path needs it."""
+    """A model without its training library: item vectors, encoder and index."""
 
     embeddings: Embeddings
     encoder: Encoder
@@ -114,9 +114,9 @@ class Parts:
 def write(
     parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path, default_variant: str | None = None
 ) -> Manifest:
-    """Write a bundle; what `out` held before stays until the new one is complete.
+    """Write a bundle; an earlier one in `out` stays until the new one is complete.
 
-    default_variant: by default the simplest candidate for a release.
+    default_variant: if not given, the simplest of `release_candidates`.
 
     Raises:
         BundleError: "models/all/als: no such folder; run `dvc repro`"
@@ -160,7 +160,7 @@ def write(
 
 
 def verify(folder: Path) -> Manifest:
-    """Check the manifest and every file's hash; a link, or a file that the manifest does not list, is not trusted.
+    """Check the manifest and every file's hash; refuse links and files that the manifest does not list.
 
     Raises:
         BundleError: "bundle/catalogue.parquet: sha256 is 1f..., the manifest says 9a...; copy the bundle again"
@@ -185,7 +185,7 @@ def verify(folder: Path) -> Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest and check that it is one this code can read and that its id is the hash of its content.
+    """Read the manifest and check its format, and that its id is the hash of its content.
 
     Raises:
         BundleError: "bundle/manifest.json: format 2, this code reads 1; ..."
@@ -222,7 +222,7 @@ def load(folder: Path) -> Bundle:
 
 
 def hash_of(folder: Path) -> str:
-    """The hash of a folder: of the names and contents of all files in it."""
+    """Return the hash of the names and contents of all files in a folder."""
     files = [_describe(path, folder) for path in sorted(folder.rglob("*")) if path.is_file()]
     return _digest({"files": files})
 

@@ -1,7 +1,7 @@
 """Confidence: the calibrated probability that the user wants an item that is shown.
 
-"Wants" is what the evaluation counts: of a user who comes back and chooses something in the next `horizon_days`, the
-item is among it. Each variant has a curve for every label that its slots bear (its sources, the fallback):
+"Wants" means, as in evaluation: if the user chooses anything in the next `horizon_days`, this item is among it. Each
+variant has a curve for every label of its slots (their source, and whether they are fallback):
 
     confidence = 1 / (1 + exp(-(bias + score asinh(s / scale) + rank ln(r) + known ln(1 + n))))
 
@@ -27,7 +27,7 @@ LIMIT = 20.0  # of the exponent: never 0 and never 1
 
 
 class Curve(Section):
-    """The numbers of the formula above. slots, wanted: how many it was fitted on, and how many of them were wanted."""
+    """The parameters of the formula. slots: how many slots it was fitted on; wanted: how many of them were relevant."""
 
     bias: float
     score: float = Field(0.0, ge=0)
@@ -38,7 +38,7 @@ class Curve(Section):
     wanted: int = Field(ge=0)
 
     def at(self, score: float, rank: int, n_known: int) -> float:
-        """The formula, in (0, 1)."""
+        """Return the confidence by the formula of this module, in (0, 1)."""
         z = self.bias + self.score * asinh(score / self.scale) + self.rank * log(rank) + self.known * log1p(n_known)
         return 1.0 / (1.0 + exp(-min(max(z, -LIMIT), LIMIT)))
 
@@ -50,9 +50,9 @@ class Calibration(Section):
     curves: dict[str, dict[str, Curve]]
 
     def of(self, variant: str, slots: Sequence[Slot], first_rank: int, n_known: int) -> list[float | None]:
-        """Of slots that follow each other in one answer; the first of them has the rank `first_rank`, counted from 1.
+        """Return the confidence of consecutive slots of an answer; the first of them has the rank `first_rank`, from 1.
 
-        None where nothing was measured, such as for a pinned item.
+        None where no curve was fitted, such as for a pinned item.
         """
         curves = self.curves.get(variant, {})
         confidences: list[float | None] = []
@@ -67,7 +67,7 @@ class Calibration(Section):
 
 
 def label(source: str, fallback: bool) -> str:
-    """What a slot bears: what is popular is wanted less by those for whom nothing better was found, or more.
+    """Return the label of a slot: popular items have a curve of their own where they are the fallback.
 
     >>> label("popular", fallback=True), label("als", fallback=False)
     ('popular (fallback)', 'als')

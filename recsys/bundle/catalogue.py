@@ -1,4 +1,4 @@
-"""The items as the online path sees them: who is popular, who is new, who may be shown."""
+"""The items at serving time: ids, popularity, availability, first_seen."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,12 +37,12 @@ class Catalogue:
 
     @property
     def new(self) -> BoolArray:
-        """(n_items,) bool: hardly anybody had the chance to like it yet."""
+        """(n_items,) bool: liked by FEW_LIKES users at most."""
         return self.popularity <= FEW_LIKES
 
     @cached_property
     def of_category(self) -> dict[str, IntArray]:
-        """Category -> rows (m,) int32, ascending."""
+        """Map each category to its rows (m,) int32, ascending."""
         pairs = self.frame.select("row", "categories").explode("categories").drop_nulls().unique(maintain_order=True)
         grouped = pairs.group_by("categories", maintain_order=True).agg("row")
         return {name: rows.to_numpy() for name, rows in zip(grouped["categories"], grouped["row"], strict=True)}

@@ -16,7 +16,7 @@ from recsys.output import read_array
 
 
 def save(embeddings: Embeddings, folder: Path) -> None:
-    """Write the folder; what was in it before is overwritten file by file."""
+    """Write the folder; earlier files in it are overwritten one by one."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "vectors.npy", np.ascontiguousarray(embeddings.vectors, dtype=np.float32))
     np.save(folder / "rows.npy", np.ascontiguousarray(embeddings.rows, dtype=np.int32))

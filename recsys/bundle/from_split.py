@@ -1,4 +1,4 @@
-"""What a bundle of one fold is made of: the fold's interactions, its catalogue, and the models fitted on it."""
+"""Collects the parts of a bundle of one fold: its interactions, its catalogue, and the models fitted on it."""
 
 from pathlib import Path
 
@@ -20,8 +20,8 @@ def parts(
 ) -> Parts:
     """Collect the parts for `fold`; `models` and `indexes` hold one folder a model, `rankers` one a learned ranker.
 
-    The catalogue says what is available today. What was available in a past window is not known, so for every fold but
-    `all` each item counts as available.
+    The catalogue only has today's availability. So for every fold but `all`, which end in the past, each item counts
+    as available.
     """
     catalogue = split.catalogue if fold == "all" else split.catalogue.with_columns(available=pl.lit(True))
     return Parts(

@@ -1,4 +1,4 @@
-"""Every user's history as flat arrays: oldest first, memory-mapped, looked up by user id.
+"""The histories of all users as flat, memory-mapped arrays, oldest event first, by user id.
 
 users/        ids.py table of the user ids          offsets.npy (n_users + 1,) int64
 rows.npy      (n_events,) int32                     weights.npy (n_events,) float32
@@ -30,7 +30,7 @@ def write(interactions: pl.DataFrame, user_ids: pl.Series, folder: Path) -> None
 
 
 class Histories:
-    """Opens what `write` wrote; reading one user's history touches only that user's pages."""
+    """Reads the files of `write`; reading one user's history touches only that user's pages."""
 
     def __init__(self, folder: Path) -> None:
         self.users = id_table.IdTable(folder / "users")
@@ -40,11 +40,11 @@ class Histories:
         self._times = read_array(folder / "times.npy")
 
     def of(self, user_id: str) -> History:
-        """A user's history; an unknown user has an empty one."""
+        """Return a user's history; an unknown user has an empty one."""
         position = self.users.position(user_id)
         return EMPTY_HISTORY if position is None else self.at(position)
 
     def at(self, position: int) -> History:
-        """The history of the user at a position of the table."""
+        """Return the history of the user at this position of the id table."""
         part = slice(int(self._offsets[position]), int(self._offsets[position + 1]))
         return History(self._rows[part], self._weights[part], self._times[part])

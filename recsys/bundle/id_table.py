@@ -41,7 +41,7 @@ class IdTable:
         return len(self._hashes)
 
     def position(self, external_id: str) -> int | None:
-        """The position of an id, or None when the table does not hold it."""
+        """Return the position of an id, or None if the table does not hold it."""
         text = external_id.encode()
         wanted = np.uint64(_hash(text))
         at = int(self._hashes.searchsorted(wanted))
@@ -58,7 +58,7 @@ class IdTable:
         return np.fromiter((position for position in found if position is not None), dtype=np.int32)
 
     def external_id(self, position: int) -> str:
-        """The id at a position."""
+        """Return the id at a position of the table."""
         return self._bytes(position).decode()
 
     def _bytes(self, position: int) -> bytes:

@@ -1,8 +1,7 @@
 """Nearest items by inner product, through faiss: exact for small catalogues, inverted lists for large ones.
 
-Exact search is the fastest up to about 20,000 items and cannot be wrong. Above, `nprobe` of the lists that
-`recsys/bundle/ivf_lists.py` makes are searched, in fp16; nprobe is raised until recall against exact search passes the
-gate, and the build fails when it cannot.
+Exact search is the fastest up to about 20,000 items. Above, `nprobe` of the lists of `recsys/bundle/ivf_lists.py` are
+searched, in fp16; nprobe is raised until recall against exact search reaches `index.min_recall`, else the build fails.
 
     index.faiss   the index         index.json   `Report`
 """
@@ -34,7 +33,7 @@ class Report(Section):
 
 
 class Index:
-    """Answers in catalogue rows; the index itself counts positions in `rows`."""
+    """A faiss index that returns catalogue rows; faiss itself returns positions in `rows`."""
 
     def __init__(self, index: faiss.Index, rows: IntArray, report: Report) -> None:
         self._index = index
@@ -42,8 +41,8 @@ class Index:
         self.report = report
 
     def search(self, vector: FloatArray, n: int) -> tuple[IntArray, FloatArray]:
-        """The n nearest items of a (dim,) float32 vector, best first: rows (m,) int32 and inner products (m,) float32,
-        m <= n."""
+        """Return the n nearest items of a (dim,) float32 vector, best first: rows (m,) int32 and inner products (m,)
+        float32, m <= n."""
         n = min(n, len(self._rows))
         if not n:
             return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
@@ -52,7 +51,7 @@ class Index:
         return self._rows[positions[0][found]], scores[0][found]
 
     def _depth(self, n: int) -> faiss.SearchParametersIVF | None:
-        """Whoever asks for more than recall was measured at is given as many more lists: the rest lies further out."""
+        """Return how many lists to search: for more items than recall was measured at, more lists in proportion."""
         if not self.report.nlist:
             return None
         wanted = -(-self.report.nprobe * n // self.report.recall_at)
@@ -68,7 +67,7 @@ class Index:
 
     @classmethod
     def load(cls, folder: Path, rows: IntArray) -> "Index":
-        """Map what `save` wrote into memory; rows as in the embeddings that it was built of.
+        """Memory-map the files of `save`; rows: those of the embeddings that the index was built from.
 
         Raises:
             BundleError: "models/als/index.faiss: ...; run `dvc repro`"
@@ -101,7 +100,7 @@ def build(
 ) -> Index:
     """Index the vectors of the known items: vectors (n_items, dim) float32, rows (n_known,) int32.
 
-    queries: (m, dim) vectors of users to measure recall with; without them a sample of the items is asked.
+    queries: (m, dim) vectors of users to measure recall with; by default a sample of the items' vectors.
 
     Raises:
         GateError: "index: recall@100 is 0.951 with all 400 lists searched, wanted index.min_recall 0.98; ..."
@@ -145,7 +144,7 @@ def _inverted_lists(known: FloatArray, seed: int) -> faiss.IndexIVFScalarQuantiz
 
 
 def _query(vectors: FloatArray, index: faiss.Index) -> FloatArray:
-    """(m, dim) as the index wants them: inverted lists also ask for the length, see `recsys/bundle/ivf_lists.py`."""
+    """Prepare (m, dim) queries for the index: inverted lists need the length too, see `recsys/bundle/ivf_lists.py`."""
     if vectors.shape[1] == index.d:
         return np.ascontiguousarray(vectors, dtype=np.float32)
     return padded(vectors, np.linalg.norm(vectors, axis=1))

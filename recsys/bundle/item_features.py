@@ -1,9 +1,9 @@
-"""What an item says of itself, as numbers: the words of its title and text, its categories, its price.
+"""Features of an item's content: the words of its title and text, its categories, its price.
 
-Words and categories weigh by TF-IDF, prices fall into tenths. Each of the three is a block of unit length, and the
-blocks stand side by side in one sparse matrix: on rich texts the rare words carry the taste, and any dense summary
-loses them. Fitted on the items that were sold in the training window only. Own sparse algebra on numpy and polars, so
-that the API, which runs without scipy, computes the same numbers for an item that arrives today.
+Words and categories are weighted by TF-IDF, prices fall into deciles. Each of the three is a block of unit length, and
+the blocks are columns of one sparse matrix: in rich texts the rare words matter most, and a dense embedding loses them.
+Fitted on the items that were sold in the training window only. Own sparse algebra on numpy and polars, so that the API,
+which runs without scipy, computes the same numbers for an item that arrives today.
 
 Source: Salton and Buckley, "Term-weighting approaches in automatic text retrieval", 1988.
 """
@@ -27,7 +27,7 @@ TENTHS = np.linspace(0, 1, 11)[1:-1]
 
 @dataclass(frozen=True)
 class Sparse:
-    """Rows of few numbers. Those of row i are `columns[indptr[i]:indptr[i + 1]]`, with `values` at the same places.
+    """A sparse matrix (CSR): the entries of row i are `values[s]` in the columns `columns[s]`, s from indptr[i] on.
 
     indptr: (n_rows + 1,) int32; columns: (n_values,) int32; values: (n_values,) float32.
     """
@@ -40,7 +40,7 @@ class Sparse:
         return len(self.indptr) - 1
 
     def dot(self, dense: FloatArray) -> FloatArray:
-        """(n_rows, m) float32: this times `dense` (n_columns, m).
+        """Return this matrix times `dense` (n_columns, m): (n_rows, m) float32.
 
         >>> ones = np.ones(3, dtype=np.float32)
         >>> rows = Sparse(np.array([0, 2, 2, 3], dtype=np.int32), np.array([0, 2, 1], dtype=np.int32), ones)
@@ -55,7 +55,7 @@ class Sparse:
         return product
 
     def take(self, rows: IntArray) -> "Sparse":
-        """The rows at these positions, in this order."""
+        """Return the rows at these positions, in this order."""
         counts = np.diff(self.indptr)[rows]
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         at = np.repeat(self.indptr[rows] - indptr[:-1], counts) + np.arange(indptr[-1])
@@ -64,10 +64,10 @@ class Sparse:
 
 @dataclass(frozen=True)
 class Content:
-    """The numbers of n items.
+    """The features of n items.
 
     words: the block of words alone; terms: all blocks side by side, words first; static: (n, 256) float32 of the
-    static embedding, or (n, 0) where it is not used; told: (n,) bool, False where at most the price is known.
+    static embedding, or (n, 0) without it; told: (n,) bool, False for an item without any known word or category.
     """
 
     words: Sparse
@@ -78,10 +78,10 @@ class Content:
 
 @dataclass(frozen=True)
 class Features:
-    """What was learned from the items of the training window.
+    """Vocabularies, weights and price limits that were fitted on the items of the training window.
 
     words and categories: the vocabularies, sorted; word_idf (n_words,) and category_idf (n_categories,) float32;
-    prices: limits of the tenths, at most 9 float32; static: whether texts are also embedded.
+    prices: limits of the deciles, at most 9 float32; static: whether texts are also embedded.
     """
 
     words: list[str]
@@ -93,11 +93,11 @@ class Features:
 
     @property
     def n_terms(self) -> int:
-        """Columns of the sparse matrix."""
+        """The number of columns of the sparse matrix."""
         return len(self.words) + len(self.categories) + len(self.prices) + 1
 
     def of(self, items: pl.DataFrame) -> Content:
-        """The numbers of these items; items: title, text, categories, price (see `recsys/data/split.py`)."""
+        """Compute the features of items; items: title, text, categories, price (see `recsys/data/split.py`)."""
         words = _block(_words(items), self.words, self.word_idf, items.height)
         categories = _block(_categories(items), self.categories, self.category_idf, items.height)
         prices = _tenths(items, self.prices)
@@ -107,11 +107,11 @@ class Features:
         return Content(words, terms, static, told)
 
     def settings(self) -> dict[str, Any]:
-        """The part that is not numbers, ready for JSON."""
+        """Return the vocabularies and flags, ready for JSON."""
         return {"words": self.words, "categories": self.categories, "static": self.static}
 
     def arrays(self) -> dict[str, FloatArray]:
-        """The part that is numbers, by name."""
+        """Return the numeric arrays by name."""
         return {"word_idf": self.word_idf, "category_idf": self.category_idf, "prices": self.prices}
 
     @classmethod
@@ -128,7 +128,7 @@ class Features:
 
 
 def fit(items: pl.DataFrame, static: bool) -> Features:
-    """Learn from items of the training window; items: title, text, categories, price. `static` needs wordllama."""
+    """Fit on items of the training window; items: title, text, categories, price. `static` needs wordllama."""
     words, word_idf = _vocabulary(_words(items), items.height, MIN_ITEMS)
     categories, category_idf = _vocabulary(_categories(items), items.height, 1)
     priced = items.filter(pl.col("price").is_not_null())
@@ -137,7 +137,7 @@ def fit(items: pl.DataFrame, static: bool) -> Features:
 
 
 def _words(items: pl.DataFrame) -> pl.DataFrame:
-    """row, term, times: each word of title and text, in lower case."""
+    """Count the words of title and text, in lower case: columns row, term, times."""
     read = pl.concat_str(
         [pl.col(name).fill_null("").str.head(MAX_TEXT) for name in ("title", "text")], separator=" "
     ).str.to_lowercase()
@@ -180,7 +180,7 @@ def _block(counted: pl.DataFrame, terms: list[str], idf: FloatArray, n_items: in
 
 
 def _tenths(items: pl.DataFrame, limits: FloatArray) -> Sparse:
-    """A one in the column of the tenth that the price is in; nothing where there is no price."""
+    """Return rows with a one in the column of the price's decile; empty without a price."""
     present = items["price"].is_not_null().to_numpy()
     columns = np.searchsorted(limits, _prices(items))[present].astype(np.int32)
     indptr = np.concatenate([[0], np.cumsum(present)]).astype(np.int32)
@@ -188,7 +188,7 @@ def _tenths(items: pl.DataFrame, limits: FloatArray) -> Sparse:
 
 
 def _side_by_side(blocks: list[Sparse], widths: list[int]) -> Sparse:
-    """The blocks in one matrix; `widths` are the columns of all blocks but the last."""
+    """Concatenate the blocks by columns; widths: the number of columns of each block but the last."""
     n_rows, before = len(blocks[0]), np.cumsum([0, *widths])
     owners = np.concatenate([np.repeat(np.arange(n_rows), np.diff(block.indptr)) for block in blocks])
     columns = np.concatenate([block.columns + start for block, start in zip(blocks, before, strict=False)])

@@ -1,8 +1,8 @@
-"""An item's vector from what it says of itself, in numpy: the half of the content model that needs no history.
+"""Computes an item's vector from its content, in numpy: the item tower of the content model.
 
-    v = where the items of alike texts lie + W2 relu(W1 content + b1) + b2
+    v = mean vector of the items with similar content + W2 relu(W1 content + b1) + b2
 
-Works on the files of a fitted content model, so an item that arrives today can be placed without training.
+It reads the files of a fitted content model, so an item that arrives today gets a vector without training.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ TINY = np.float32(1e-9)
 
 
 class ItemTower:
-    """params and arrays: those of the content model's embeddings; `told`: how much a like of an item that arrives tells
-    about a user, see `recsys/encoders/content.py`."""
+    """The item tower of a fitted content model. params, arrays: of its embeddings; `told`: the informativeness h of a
+    like of a new item, see `recsys/encoders/content.py`."""
 
     def __init__(self, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> None:
         self.features = Features.load(params["features"], arrays)
@@ -35,7 +35,7 @@ class ItemTower:
         self.told = float(params["told_of_new"])
 
     def embed(self, items: pl.DataFrame) -> FloatArray:
-        """(n, dim) float32; items: title, text, categories, price. Zeros for an item that says nothing we know."""
+        """(n, dim) float32; items: title, text, categories, price. Zeros for one without known words and categories."""
         content = self.features.of(items)
         hidden = content.terms.dot(self._weights["hidden_terms"]) + self._weights["hidden_bias"]
         if content.static.shape[1]:
@@ -56,15 +56,15 @@ class ItemTower:
 
 
 def content_model(models: Mapping[str, "LoadedModel"]) -> str | None:
-    """The name of the first model that knows content, None if there is none."""
+    """Return the name of the bundle's first content model, None if it has none."""
     return next((name for name, model in models.items() if knows_content(model.embeddings)), None)
 
 
 def knows_content(embeddings: Embeddings) -> bool:
-    """Whether the model can place an item by what it says of itself."""
+    """Whether the model is a content model: it can compute an item's vector from its content."""
     return "features" in embeddings.params
 
 
 def of(embeddings: Embeddings) -> ItemTower | None:
-    """The tower of a fitted model, or None for a model that knows nothing of content."""
+    """Return the item tower of a fitted model, or None for a model that is no content model."""
     return ItemTower(embeddings.params, embeddings.arrays) if knows_content(embeddings) else None

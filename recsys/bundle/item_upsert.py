@@ -1,9 +1,9 @@
-"""Items that arrive or change after training are searchable at once: features -> tower -> vector -> index, no training.
+"""Adds items to a loaded bundle without training: features -> item tower -> vector -> index.
 
-    changed = new_items.upsert(bundle, items)     # a new bundle in memory; the one given stays as it is
+    changed = item_upsert.upsert(bundle, items)     # a new bundle in memory; the one given stays as it is
 
-Only models that know content give an arriving item a vector (`recsys/bundle/item_tower.py`); for the others it does
-not exist until the next training. The files of the bundle are not touched.
+Only content models give a new item a vector (`recsys/bundle/item_tower.py`); the others get it by the next training.
+The files of the bundle are not touched.
 """
 
 from collections.abc import Iterable
@@ -37,10 +37,10 @@ NOTHING = {"title": pl.col("item_id"), "text": pl.lit(""), "categories": pl.lit(
 
 
 def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
-    """The bundle with these items: what is said of a known one is changed, the others come behind, in their order.
+    """Return the bundle with these items: existing ones are changed, new ones are appended in their order.
 
-    items: the columns of `SAID`; null keeps what is known. A new item without a title is called by its id; it is
-    available if nothing else is said. A known item whose content changed moves as the content model moves the content.
+    items: the columns of `SAID`; null keeps the present value. The title of a new item defaults to its id, and it is
+    available by default. An existing item whose content changed moves by the change of its content vector.
 
     Raises:
         DataError: "items: item_id 'lamp' comes twice: send every item once"
@@ -61,7 +61,7 @@ def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
 
 
 class MoreIds(IdTable):
-    """A table of ids with some more behind it."""
+    """An id table with more ids appended: their positions follow those of the table."""
 
     def __init__(self, table: IdTable, more: Iterable[str]) -> None:
         before: list[str] = table._more if isinstance(table, MoreIds) else []
@@ -82,7 +82,7 @@ class MoreIds(IdTable):
 
 
 class Overlaid(Index):
-    """An index, and over it a few items that are compared one by one: new ones, and some in place of its own."""
+    """An index plus a few items that are compared one by one: new ones, and changed ones that replace its own."""
 
     def __init__(self, index: Index, vectors: FloatArray, rows: IntArray) -> None:
         if isinstance(index, Overlaid):  # the newest of each row, so that a thousand changes are one layer
@@ -119,7 +119,7 @@ def _changed(catalogue: Catalogue, items: pl.DataFrame, rows: IntArray) -> Catal
 
 
 def _longer(catalogue: Catalogue, items: pl.DataFrame) -> Catalogue:
-    """Nobody has met the new items yet."""
+    """Append new items to the catalogue; nobody has liked them yet."""
     if not items.height:
         return catalogue
     rows = np.arange(items.height, dtype=np.int32) + np.int32(len(catalogue))
@@ -137,7 +137,7 @@ def _longer(catalogue: Catalogue, items: pl.DataFrame) -> Catalogue:
 
 
 def _placed(model: LoadedModel, before: Catalogue, after: Catalogue, rows: IntArray) -> LoadedModel:
-    """The model with what `after` says of these rows; those beyond `before` are new."""
+    """Return the model with new vectors for these rows of `after`; rows beyond `before` are new items."""
     old, n_new = model.embeddings, len(after) - len(before)
     # rows of zeros also where the model cannot place them: histories may hold new items
     vectors = np.concatenate([old.vectors, np.zeros((n_new, old.vectors.shape[1]), dtype=np.float32)])

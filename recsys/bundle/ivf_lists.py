@@ -1,13 +1,13 @@
-"""Cuts item vectors into lists for search by inner product, and says which lists a query should look into first.
+"""Partitions item vectors into lists for approximate search by inner product.
 
-Plain k-means cells serve inner products badly: the best items of a query are those that are long as well as near, and
-they are spread over many cells. Two changes bring the lists that must be searched from a half down to some percent:
+Plain k-means cells serve inner products badly: the best items of a query are long as well as near, and lie in many
+cells. Two changes reduce the share of lists to search from a half to some percent:
 
 - Items are first cut into bands by length, each half as long as the one before, and then by direction within a band.
   Source: Yan et al., "Norm-ranging LSH for maximum inner product search", NeurIPS 2018.
-- A list is judged not by its mean alone but by what its best item may score, q.mean + SPREAD |q| sigma, where sigma is
-  the standard deviation within the list per number. It remains an inner product: the centre gets one more number,
-  SPREAD sigma, the query its length, the items 0.
+- Lists are ordered not by their mean alone but by the likely score of their best item, q.mean + SPREAD |q| sigma, where
+  sigma is the standard deviation within the list per dimension. This is an inner product too: the centre gets one more
+  dimension with SPREAD sigma, the query with its length, the items with 0.
 """
 
 import faiss

@@ -1,4 +1,4 @@
-"""The releases of one installation: which bundle is served now, and the way back.
+"""The releases of one installation: promotes a bundle to be served, and rolls back to the one before.
 
     releases/<bundle_id>/    the bundles that were promoted        releases/state.json    {"stack": [ids], "log": [...]}
 
@@ -28,7 +28,7 @@ BundleId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # the name of a fol
 
 
 class Entry(Section):
-    """One line of the log."""
+    """One promotion or rollback in the log."""
 
     at: datetime
     action: str
@@ -36,14 +36,14 @@ class Entry(Section):
 
 
 class State(Section):
-    """What `state.json` holds."""
+    """The content of `state.json`."""
 
     stack: list[BundleId] = Field(default_factory=list)
     log: list[Entry] = Field(default_factory=list)
 
 
 def read(folder: Path) -> State:
-    """The state; an installation without releases has an empty one.
+    """Read the state; an installation without releases has an empty one.
 
     Raises:
         BundleError: "releases/state.json: not readable (...); restore it from a copy or promote again"
@@ -59,7 +59,7 @@ def read(folder: Path) -> State:
 
 
 def current(folder: Path) -> Path:
-    """The folder of the bundle that is served now.
+    """Return the folder of the bundle that is served now.
 
     Raises:
         BundleError: "releases: nothing was promoted yet; run `recsys releases promote bundle`"
@@ -133,7 +133,7 @@ def _check_signature(folder: Path, public_key: str | None) -> None:
 
 
 def _same(source: Path, target: Path) -> bool:
-    """Is the release already there, complete, and with the signature that the source has now?"""
+    """Return whether the release is already there, complete and with the present signature of the source."""
     signatures = [folder / bundle.SIGNATURE for folder in (source, target)]
     try:
         bundle.verify(target)
@@ -151,7 +151,7 @@ def _write(folder: Path, stack: list[BundleId], state: State, action: str) -> No
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One promotion at a time, also from several machines that share a folder which supports locks."""
+    """Hold a file lock, so that one promotion runs at a time, also between machines that share the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Signed releases: who holds the public key knows that a bundle comes from who holds the private one.
+"""Signs releases: with the public key a server accepts only bundles that the owner of the private key signed.
 Own format on the cryptography package: Sigstore and its like need a network and an account.
 
     recsys releases keygen signing.pem     # the private key into a file, the public one on the screen
@@ -67,7 +67,7 @@ def sign(manifest: Path, signature: Path, key: Path) -> str:
 
 
 def check(manifest: Path, signature: Path, public_key: str) -> None:
-    """Does the holder of this key vouch for the manifest? The key that the signature itself names proves nothing.
+    """Check the signature of a manifest against this public key (base64), not the key that the signature names.
 
     Raises:
         BundleError: "bundle/signature.json: missing, and RECSYS_PUBLIC_KEY wants signed bundles; run `recsys ...`"

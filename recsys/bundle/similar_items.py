@@ -1,4 +1,4 @@
-"""Items like a given one, by the angle between their vectors in one model."""
+"""Finds similar items by the cosine between their vectors in one model."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Similar:
         self._known = known
 
     def to(self, row: int, n: int) -> Candidates:
-        """The n nearest items, best first, without the item itself; none when the model does not know the item."""
+        """Return the n nearest items, best first, without the item itself; none if the model has no vector for it."""
         at = int(np.searchsorted(self._rows, row))
         if at == len(self._rows) or self._rows[at] != row:
             return NO_CANDIDATES

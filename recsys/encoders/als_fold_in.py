@@ -1,4 +1,4 @@
-"""A user's ALS vector from the history, at request time: one small linear system, no training library.
+"""Computes a user's ALS vector from the history, at request time: one small linear system, no training library.
 
 Source: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, equation 4, written as
     (Y'Y + lambda I + sum (c_i - 1) y_i y_i') x = sum c_i y_i
@@ -16,7 +16,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 class AlsFoldIn:
-    """vectors: (n_items, dim) item factors, zero for unknown items; gram: (dim, dim), Y'Y + lambda I."""
+    """The ALS encoder. vectors: (n_items, dim) item factors, zero if unknown; gram: (dim, dim), Y'Y + lambda I."""
 
     def __init__(self, vectors: FloatArray, gram: FloatArray, alpha: float, half_life_days: float) -> None:
         self._vectors = vectors
@@ -25,7 +25,7 @@ class AlsFoldIn:
         self._half_life_days = half_life_days
 
     def encode(self, history: History, now: float) -> FloatArray | None:
-        """(dim,) float32, or None when no item of the history is known and liked."""
+        """(dim,) float32, or None if the model has no vector for any liked item of the history."""
         _, items, confidence = self._liked(history, now)
         if not len(items):
             return None
@@ -34,7 +34,7 @@ class AlsFoldIn:
         return vector
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None:
-        """Shares are s_ij c_j of section 5 of the paper: how alike i and j are to this user, times the confidence."""
+        """Return the shares s_ij c_j of section 5: similarity of i and j for this user, times confidence."""
         rows, items, confidence = self._liked(history, now)
         if not len(items):
             return None
@@ -43,7 +43,7 @@ class AlsFoldIn:
         return Parts(rows, (vectors @ solved) * confidence)
 
     def _liked(self, history: History, now: float) -> tuple[IntArray, Doubles, Doubles]:
-        """Known and liked items, each once: rows (m,) int32, vectors (m, dim), confidences (m,), both float64."""
+        """Return the liked items with a vector: rows (m,) int32; vectors (m, dim), confidences (m,) float64."""
         weights = decayed(history.weights, history.times, now, self._half_life_days)
         liked = weights > 0
         rows, position = np.unique(history.rows[liked], return_inverse=True)
@@ -60,5 +60,5 @@ def decayed(weights: FloatArray, times: npt.NDArray[np.float64], now: float, hal
 
 
 def build(vectors: FloatArray, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> AlsFoldIn:
-    """See `AlsFoldIn`."""
+    """Make the encoder from the params and arrays of the embeddings."""
     return AlsFoldIn(vectors, arrays["gram"], float(params["alpha"]), float(params["half_life_days"]))

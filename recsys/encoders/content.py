@@ -1,9 +1,9 @@
-"""A user's vector pooled from the history: the weighted sum of the vectors of what the user liked, new items included.
+"""Computes a user's vector as the weighted sum of the vectors of the liked items, new items included.
 
     u = sum over items of c_i h_i v_i / |c|
     c_i = sqrt(sum over the user's events with the item of weight * 0.5 ** (age_days / half_life_days))
 
-h_i is how much an item tells about a user: what everybody buys tells little.
+h_i is the informativeness of a like of item i, learned in training: an item that everybody buys says little of a user.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from recsys.encoders.als_fold_in import Doubles, decayed
 
 
 class Pooled:
-    """vectors: (n_items, dim) float32; told: (n_items,) float32, h above."""
+    """The pooling encoder. vectors: (n_items, dim) float32; told: (n_items,) float32, the informativeness h."""
 
     def __init__(self, vectors: FloatArray, told: FloatArray, half_life_days: float) -> None:
         self._vectors = vectors
@@ -24,7 +24,7 @@ class Pooled:
         self._half_life_days = half_life_days
 
     def encode(self, history: History, now: float) -> FloatArray | None:
-        """(dim,) float32, or None when no item that was liked has a vector."""
+        """(dim,) float32, or None if no liked item has a vector."""
         rows, items, confidence = self._liked(history, now)
         if not items.any():
             return None
@@ -33,7 +33,7 @@ class Pooled:
         return vector
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None:
-        """The terms of the sum."""
+        """Return the terms of the weighted sum as the parts of each score."""
         rows, items, confidence = self._liked(history, now)
         if not items.any():
             return None
@@ -42,7 +42,7 @@ class Pooled:
         return Parts(rows[has_vector], terms[:, has_vector] / np.linalg.norm(confidence))
 
     def _liked(self, history: History, now: float) -> tuple[IntArray, Doubles, Doubles]:
-        """What was liked, each item once: rows (m,) int32, vectors (m, dim), c (m,), both float64."""
+        """Return the liked items, each once: rows (m,) int32, vectors (m, dim) and c (m,) float64."""
         weights = decayed(history.weights, history.times, now, self._half_life_days)
         liked = weights > 0
         rows, position = np.unique(history.rows[liked], return_inverse=True)
@@ -51,5 +51,5 @@ class Pooled:
 
 
 def build(vectors: FloatArray, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Pooled:
-    """See `Pooled`."""
+    """Make the encoder from the params and arrays of the embeddings."""
     return Pooled(vectors, arrays["told"], float(params["half_life_days"]))

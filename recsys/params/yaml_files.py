@@ -1,8 +1,8 @@
-"""Reads the files that a person writes: `params.yaml`, `experiments.yaml`, `rules.yaml`. The only YAML loader here.
+"""Loads the YAML files that people write: `params.yaml`, `experiments.yaml`, `rules.yaml`.
 
-Only what JSON can say is read: text, numbers, true, false, null, lists, and mappings from text. So `no`, `on`, `012`,
-`1:30` and `2026-11-27` are text, and nothing else happens to them. Whatever could hide an error or make a small file
-large is refused: a key twice, anchors and aliases, merge keys, tags, several documents, an empty file.
+Only the types of JSON are read: text, numbers, true, false, null, lists, and mappings from text. So `no`, `on`, `012`,
+`1:30` and `2026-11-27` are text. Refused, because they hide errors or make a small file large: a key twice, anchors and
+aliases, merge keys, tags, several documents, an empty file.
 """
 
 import re
@@ -30,14 +30,14 @@ Place = tuple[str | int, ...]
 
 @dataclass
 class YamlFile:
-    """What a file says. lines: for every value, by its keys and positions from the top, the line it begins in."""
+    """A loaded file. lines: maps the path of every value (keys and positions from the top) to its line number."""
 
     where: str
     content: Any = None
     lines: dict[Place, int] = field(default_factory=dict)
 
     def at(self, place: Place) -> str:
-        """The file and the line of a value, or of the nearest one around it: "rules.yaml: line 3"."""
+        """Return file and line of a value, or of the nearest one around it: "rules.yaml: line 3"."""
         while place not in self.lines:
             place = place[:-1]
         return f"{self.where}: line {self.lines[place]}"
@@ -53,7 +53,7 @@ def read(path: Path) -> YamlFile:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a regular file, at most one more than `parse` accepts."""
+    """Read a regular file, at most one byte more than `parse` accepts."""
     try:
         if not path.is_file():
             raise ParamsError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
@@ -64,7 +64,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse(content: bytes, where: str) -> YamlFile:
-    """Read the bytes of a file that is called `where`.
+    """Parse the bytes of a file; where: its name in messages.
 
     Raises:
         ParamsError: "rules.yaml: line 12: the key 'block' stands there twice, first in line 3: keep one"

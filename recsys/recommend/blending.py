@@ -1,4 +1,4 @@
-"""Two ways to make one list of several sources: deal the slots by share, or let a ranker order all candidates.
+"""Makes one list of several sources: interleaves them by share, or lets a ranker order all candidates.
 
 On top of either, `reserve_new_items` keeps a share of the slots for new items.
 """
@@ -14,10 +14,10 @@ PAGE = 10  # places: `reserve_new_items` treats a longer list as several of this
 
 
 def interleave_by_share(proposals: Mapping[str, Candidates], shares: Mapping[str, float], k: int) -> list[Slot]:
-    """Deal k slots so that every prefix of the list holds each source's share as closely as whole slots allow.
+    """Fill k slots so that every prefix of the list holds each source's share as closely as whole slots allow.
 
-    Each slot goes to the source that is furthest behind its share, which gives its best item not yet shown. Rank fusion
-    is no substitute: with reciprocal ranks a source of small weight got no slot at all.
+    Each slot goes to the source that is furthest behind its share, which adds its best unused item. Reciprocal rank
+    fusion was tried: a source of small weight got no slot at all.
 
     >>> import numpy as np
     >>> def proposals(*rows):
@@ -50,7 +50,7 @@ def interleave_by_share(proposals: Mapping[str, Candidates], shares: Mapping[str
 def apply_boosts(
     query: Query, proposals: Mapping[str, Candidates], rules: SlateRules | None
 ) -> Mapping[str, Candidates]:
-    """Reorder the proposals by what the business rules boost and bury; the scores stay those of the source."""
+    """Reorder the proposals by the boosts of the business rules; the scores stay those of the source."""
     if rules is None:
         return proposals
     boosted = {}
@@ -67,7 +67,7 @@ def apply_boosts(
 def ranked(
     query: Query, proposals: Mapping[str, Candidates], ranker: Ranker, depth: int, rules: SlateRules | None = None
 ) -> list[Slot]:
-    """The best `depth` of all candidates in the ranker's order; a slot names the first source that proposed its item.
+    """Return the best `depth` candidates by the ranker; a slot names the first source that proposed its item.
 
     Raises:
         ValueError: the ranker scored an item as NaN or inf.
@@ -88,7 +88,7 @@ def ranked(
 
 
 def united(proposals: Mapping[str, Candidates]) -> tuple[IntArray, FloatArray]:
-    """All candidates once: rows (m,) int32 ascending, scores (n_sources, m) float32, NaN where not proposed."""
+    """Merge the candidates: rows (m,) int32 ascending, scores (n_sources, m) float32, NaN where not proposed."""
     rows = np.unique(np.concatenate([proposal.rows for proposal in proposals.values()]))
     scores = np.full((len(proposals), len(rows)), np.nan, dtype=np.float32)
     for at, proposal in enumerate(proposals.values()):
@@ -97,10 +97,10 @@ def united(proposals: Mapping[str, Candidates]) -> tuple[IntArray, FloatArray]:
 
 
 def reserve_new_items(slots: list[Slot], new: Candidates, label: str, share: float, query: Query) -> list[Slot]:
-    """Give that share of the k places to the best new items, at the end of every ten, where they cost least.
+    """Give this share of the k places to the best new items, at the end of every ten places, where they cost least.
 
-    A share of ten places is rarely whole: what is left over adds up from ten to ten, and what it begins with is a hash
-    of user, length of history and seed. So the share is exact over many queries, and a query has always one answer.
+    The share of ten places is rarely a whole number: the remainder carries over to the next ten, and starts with a hash
+    of user, length of history and seed. So the share is exact over many queries, and equal queries get equal answers.
 
     >>> from recsys.contracts import EMPTY_HISTORY
     >>> old = [Slot(row, 1.0, "als") for row in range(20)]

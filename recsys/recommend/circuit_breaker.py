@@ -1,12 +1,12 @@
-"""A circuit breaker: a part that keeps failing, or keeps being slow, is not called for a while.
+"""A circuit breaker: stops calling a part for a while after it kept failing or being slow.
 
     closed     the part is called
     open       it is not, for `cooldown_s` seconds
     half-open  then one request tries it: if that goes well the breaker closes, else it opens again
 
-Own code, because pybreaker and circuitbreaker open after failures in a row; here slow calls count too, and what counts
-are the last `window` calls. A Python thread cannot be interrupted, so the request that meets a slow part waits for it.
-The breaker sees to it that few requests do: once open, one in `cooldown_s` seconds.
+Own code: pybreaker and circuitbreaker open after failures in a row, this one counts slow calls too, among the last
+`window` calls. A Python thread cannot be interrupted, so the request that calls a slow part waits for it; with an open
+breaker that is one request in `cooldown_s` seconds.
 """
 
 import logging
@@ -34,9 +34,8 @@ NEVER_OPENS = Limits(window=1, failures=2)
 class CircuitBreaker:
     """The state of one part, such as "source als". `clock` counts seconds and never goes back.
 
-    closed: every request may call the part; all_good: none of the last calls was bad, so a call needs no leave, and one
-    that is well and no slower than `slow_s` need not be noted. Plain attributes, because every call of a part reads
-    them.
+    closed: every request may call the part; all_good: none of the last calls failed or was slow, so a good call need
+    not be recorded. Plain attributes, because every call of a part reads them.
     """
 
     def __init__(self, part: str, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,9 +48,9 @@ class CircuitBreaker:
         self._open_until = 0.0
 
     def allows(self) -> bool:
-        """May this request call the part? Once the part has cooled down, one request may; the next waits as long again.
+        """Return whether this request may call the part; while open, one request in `cooldown_s` seconds may.
 
-        The request that may try need not come back: another one tries after the next pause.
+        It need not report back: another request tries after the next pause.
         """
         if self.closed:
             return True
@@ -62,7 +61,7 @@ class CircuitBreaker:
         return True
 
     def succeeded(self, seconds: float) -> None:
-        """Note that the part answered; slowly counts as badly."""
+        """Record that the part answered; a slow answer counts as a failure."""
         if seconds > self.slow_s:
             self._note_bad("is slow")
         elif self.closed:
@@ -74,7 +73,7 @@ class CircuitBreaker:
             log.warning("%s answers again", self.part)
 
     def failed(self) -> None:
-        """Note that the part raised."""
+        """Record that the part raised."""
         self._note_bad("fails")
 
     def _note_bad(self, how: str) -> None:
@@ -96,7 +95,7 @@ class CircuitBreakers:
         self._of: dict[str, CircuitBreaker] = {}
 
     def of(self, part: str) -> CircuitBreaker:
-        """The breaker of a part. Look it up once, when what calls the part is built."""
+        """Return the breaker of a part. Callers look it up once, when they are built."""
         breaker = self._of.get(part)
         if breaker is None:
             breaker = self._of[part] = CircuitBreaker(part, self._limits, self._clock)

@@ -1,7 +1,7 @@
-"""What may be shown: the rules of variant and shop, what the caller excludes or allows, and no item before its time.
+"""Decides which items may be shown: by the variant's and the shop's rules, the caller's filters, and `first_seen`.
 
-A rule that fails must not let a forbidden item pass, and the answer must not be empty for it. So each rule is asked
-about every item once, when the bundle is loaded; what it said then counts while it fails.
+A rule that fails must neither let a forbidden item pass nor empty the answer. So each rule judges every item once when
+the bundle is loaded; that result is used while the rule fails.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class Eligibility:
             self._rules.append((rule, breakers.of(part), at_load))
 
     def mask(self, request: Request, rows: IntArray) -> BoolArray:
-        """rows: (m,) int32; returns (m,) bool, True where nobody forbids."""
+        """rows: (m,) int32; returns (m,) bool, True where every rule allows the row."""
         query = request.query
         kept: BoolArray = np.isin(rows, query.exclude, invert=True)
         if query.only is not None:
@@ -49,7 +49,7 @@ class Eligibility:
         return kept if request.rules is None else kept & request.rules.keep(query, rows)
 
     def filter(self, request: Request, proposals: Mapping[str, Candidates]) -> dict[str, Candidates]:
-        """What may be shown of all proposals; the rules are asked once about the rows of all of them."""
+        """Remove from all proposals what may not be shown; each rule is called once for all of them."""
         kept = self.mask(request, np.concatenate([proposal.rows for proposal in proposals.values()]))
         allowed = {}
         start = 0

@@ -1,11 +1,11 @@
-"""Why each item of a list is shown: what adds up to its score, and what the score would be without an item.
+"""Explains each item of a list: the contributions to its score, and the score without an item of the history.
 
     for reasons in explanations.explain({"als": recommender}, slate): ...
 
 The `contribution`s of a slot's reasons add up to the score that ordered the list. They come from the ranker, if the
-variant has one, else from the model that proposed the item, and are carried on to the items of the user's history as
-far as they are made of it. `without` is another number: the slot's score in a second call with the item out of the
-history. All else that the user did then counts for more, so it is not the score less the contribution.
+variant has one, else from the model that proposed the item; contributions of history features are divided among the
+items of the user's history. `without` is another number: the slot's score in a second call with that item removed from
+the history. The other items then weigh more, so it is not the score minus the contribution.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,9 +42,9 @@ MAX_WITHOUT = 10  # second calls for one list: the items of the history that con
 class Reason:
     """One part of a slot's score.
 
-    kind: "history", an item of the user's history in `row`; "feature", a feature of the ranker; or the source that put
-    the item there for a reason of its own ("popular", "new", "pin", "exploration", ...). without: the slot's score in a
-    second call without the item, None where there was none or where it would not have been a candidate.
+    kind: "history", an item of the user's history in `row`; "feature", a feature of the ranker; or the source, for an
+    item that does not depend on either ("popular", "new", "pin", "exploration", ...). without: the slot's score in a
+    second call without the item, None if there was no such call or the slot would not have been a candidate.
     """
 
     kind: str
@@ -56,14 +56,14 @@ class Reason:
 
 @dataclass(frozen=True)
 class Why:
-    """The reasons of one slot, the largest contribution first. factors: their product is the score, if it is one."""
+    """The reasons of one slot, largest contribution first. factors: their product is the score, if it is a product."""
 
     reasons: tuple[Reason, ...]
     factors: Mapping[str, float]
 
 
 def explain(recommenders: Mapping[str, Recommender], slate: Slate, rules: SlateRules | None = None) -> list[Why]:
-    """The reasons of each slot of an answer to `slate.query` under these business rules."""
+    """Return the reasons of each slot of `slate`, the answer to `slate.query` under these business rules."""
     if slate.drafted_from:
         known = {
             slot: why
@@ -108,7 +108,7 @@ def _contributions(recommender: Recommender, slate: Slate) -> list[Why]:
 
 
 def _own_score(bundle: Bundle, slot: Slot) -> Term:
-    """The score of a source that is a model's, or else of the source itself."""
+    """Explain the score of a slot without a ranker: by the model behind its source, else by the source itself."""
     model = content_model(bundle.models) if slot.source == NEW else slot.source
     return Term(slot.source, slot.score, model if model in bundle.models else None)
 
@@ -118,7 +118,7 @@ def _of_no_item(term: Term, slot: Slot) -> tuple[str, None, str | None]:
 
 
 class _Carry:
-    """Carries the terms of a score on to the items of one user's history."""
+    """Divides the terms of a score among the items of one user's history."""
 
     def __init__(self, bundle: Bundle, query: Query) -> None:
         self._bundle = bundle
@@ -126,7 +126,7 @@ class _Carry:
         self._parts: dict[tuple[str, int], Parts | None] = {}
 
     def on(self, term: Term, row: int) -> list[tuple[int | None, float]]:
-        """The rows of the history, or None for no item of it, and the part of the term's amount that each gets."""
+        """Return the rows of the history (None: no item of it), and the share of the term's amount for each."""
         model = self._bundle.models.get(term.model) if term.model else None
         if model is None:
             return [(None, term.amount)]
@@ -155,7 +155,7 @@ class _Carry:
 
 
 def _cosines(vectors: FloatArray, likes: IntArray, row: int) -> tuple[IntArray, Doubles]:
-    """The liked items that the model knows, and how alike each is to the item in `row`."""
+    """Return the liked items that the model has vectors for, and the cosine of each to the item in `row`."""
     lengths = np.linalg.norm(vectors[likes], axis=1)
     likes, lengths = likes[lengths > 0], lengths[lengths > 0]
     return likes, (vectors[likes] @ vectors[row]).astype(np.float64) / lengths
@@ -187,7 +187,7 @@ def _with_second_calls(recommender: Recommender, slate: Slate, rules: SlateRules
 
 
 def _scores_of(slots: Sequence[Slot], recommender: Recommender, slate: Slate) -> list[float | None]:
-    """The scores that these slots have in another answer, None where they are no candidates there."""
+    """Return the scores of these slots' items in another answer, None for items that are no candidates there."""
     by_label = {
         label: dict(zip(each.rows.tolist(), each.scores.tolist(), strict=True))
         for label, each in slate.candidates.items()

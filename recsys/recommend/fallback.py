@@ -1,6 +1,7 @@
-"""The rungs below a variant's own sources: what is popular now, in the categories chosen if any, then a fixed list.
+"""Fills an answer when the variant's own sources cannot: with items that are popular now, then with a fixed list.
 
-Both were sorted when the bundle was loaded, so they cost next to nothing and need nothing that can be slow.
+Popular items are those of the chosen categories, if any. Both lists are sorted when the bundle is loaded, so they cost
+next to nothing and call no part that can be slow.
 """
 
 from functools import partial
@@ -20,7 +21,7 @@ LAST_RESORT = "static"
 
 
 class Fallback:
-    """Fills up an answer that is too short, with items the request allows: first popular ones, then a static list."""
+    """Completes an answer that is too short with items that the request allows: popular ones, then a static list."""
 
     def __init__(self, bundle: Bundle, eligibility: Eligibility, breakers: CircuitBreakers) -> None:
         self._eligibility = eligibility
@@ -30,7 +31,7 @@ class Fallback:
         self._static = Candidates(rows, np.zeros(len(rows), dtype=np.float32))
 
     def fill(self, request: Request, slots: list[Slot], wanted: int, *, capped: bool = False) -> list[Slot]:
-        """The slots and behind them others, until there are as many as wanted or nothing is left that may be shown."""
+        """Append slots until there are k, or until no item is left that may be shown."""
         query, rules, trace = request.query, request.rules, request.trace
         propose = partial(self._popular.propose, query, len(self._static.rows))
         popular = trace.call_or_default(self._breaker, propose, NO_CANDIDATES, optional=False)
@@ -50,5 +51,5 @@ class Fallback:
         return filled
 
     def n_allowed(self, request: Request) -> int:
-        """How many items of the whole catalogue may be shown."""
+        """Count the items of the whole catalogue that may be shown."""
         return int(self._eligibility.mask(request, self._static.rows).sum())

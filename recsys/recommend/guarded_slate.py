@@ -1,4 +1,4 @@
-"""The shop's business rules, called so that one that fails costs its effect and never the answer; blocks stay."""
+"""Calls the shop's business rules so that one that fails loses its effect but never costs the answer; blocks stay."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ T = TypeVar("T")
 
 @dataclass
 class LastKnownBlocklist:
-    """What the rules last allowed of all items, (n_items,) bool, and when: nothing until they answered once."""
+    """The last answer of the rules for all items, (n_items,) bool, and its time; before the first none is allowed."""
 
     allowed: BoolArray
     asked: float = float("-inf")
 
 
 class SlateRulesGuard:
-    """What one recommender keeps from request to request to guard its business rules: breakers, and the blocklist."""
+    """The state of one recommender that guards its business rules: circuit breakers, and the last blocklist."""
 
     def __init__(self, n_items: int, breakers: CircuitBreakers) -> None:
         self.block, self.boost, self.pin, self.cap = (
@@ -37,7 +37,7 @@ class SlateRulesGuard:
 
 
 class GuardedSlateRules:
-    """A `SlateRules` for one request that does not raise, whatever the one behind it does."""
+    """A `SlateRules` for one request that does not raise, even if the rules that it calls do."""
 
     def __init__(self, rules: SlateRules, trace: RequestTrace, guard: SlateRulesGuard) -> None:
         self._rules = rules
@@ -45,7 +45,7 @@ class GuardedSlateRules:
         self._guard = guard
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray:
-        """Ask what is not blocked; while the rules fail, what they allowed within the second before that counts."""
+        """Return which rows are not blocked; while the rules fail, by their last answer for all items."""
         last = self._guard.blocklist
         if perf_counter() - last.asked > ASK_AGAIN_SECONDS:
             every = np.arange(len(last.allowed), dtype=np.int32)
@@ -58,11 +58,11 @@ class GuardedSlateRules:
         return self._call(self._guard.boost, partial(self._rules.adjust, query, rows, scores), scores)
 
     def pins(self, query: Query) -> IntArray:
-        """List the rows that have a fixed place."""
+        """Return the rows that have a fixed place."""
         return self._call(self._guard.pin, partial(self._rules.pins, query), NO_ROWS)
 
     def depth(self, k: int) -> int:
-        """Say how many ordered slots `arrange` needs."""
+        """Return how many ordered slots `arrange` needs."""
         return self._call(self._guard.cap, partial(self._rules.depth, k), k)
 
     def room(self, slots: list[Slot], rows: IntArray, n: int) -> npt.NDArray[np.intp]:

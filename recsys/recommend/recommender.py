@@ -1,9 +1,8 @@
 """The main path: encode -> sources -> rules -> rank or mix -> reserve -> arrange -> fallback -> top k, with a trace.
 
-Offline evaluation and the API both call `Recommender.recommend`: what was measured is what is served. A part that
-raises, whose circuit breaker is open, or that would begin after the deadline contributes nothing, is named in the
-answer, and the answer is marked as degraded. The rungs below the variant's own sources are in
-`recsys/recommend/fallback.py`.
+Offline evaluation and the API both call `Recommender.recommend`, so evaluation measures what is served. A part that
+raises, whose circuit breaker is open, or that would begin after the deadline contributes nothing; the answer names it
+and is marked as degraded. The fallback below the variant's own sources is in `recsys/recommend/fallback.py`.
 """
 
 from collections.abc import Mapping
@@ -44,9 +43,9 @@ TRIED = 20  # candidates for a place: when the business rules refuse so many, th
 class Slate:
     """Slots best first, without duplicates, and how they came about.
 
-    query: as answered, with its vectors; candidates: what of each source's proposals may be shown; drafted_from: the
-    answers that an experiment made this one of.
-    personalised: the rows of the slots that something of this user brought up, see `Candidates.personal`.
+    query: as answered, with its vectors; candidates: each source's proposals that may be shown; drafted_from: the
+    answers that an experiment interleaved into this one.
+    personalised: the rows of the slots that depend on this user, see `Candidates.personal`.
     fallback_reason is None when the variant's own sources filled the list, and, if the variant asks models about the
     user, there is a personalised slot; shortfall is None when all k slots are filled; failed names the parts that
     contributed nothing, see `RequestTrace`.
@@ -71,13 +70,13 @@ class Slate:
 
     @property
     def degraded(self) -> bool:
-        """True when the answer was made without a part that belongs to it."""
+        """Whether a part of the variant is missing from the answer."""
         return bool(self.failed)
 
 
 class Recommender:
-    """One variant of one bundle, ready to answer. Parts that keep failing are left alone by `breakers`, by default
-    never; `ranker` stands in for the one that the variant names.
+    """One variant of one bundle, ready to answer. breakers: stop calling parts that keep failing, by default never;
+    ranker: replaces the one that the variant names.
 
     Raises:
         ParamsError: "variant 'a': not in the bundle; it has: als, popular, random"
@@ -125,7 +124,7 @@ class Recommender:
         self._fallback = Fallback(bundle, self._eligibility, breakers)
 
     def recommend(self, query: Query, rules: SlateRules | None = None) -> Slate:
-        """Exactly k items, none of them twice, seen or excluded; or `shortfall` says why there are fewer."""
+        """Return exactly k items, none of them twice, seen or excluded; if there are fewer, `shortfall` says why."""
         request = self._begin(query, rules)
         request.query = query = replace(query, vectors=self._encode(request))
         wanted = depth = request.rules.depth(query.k) if request.rules else query.k
@@ -154,10 +153,10 @@ class Recommender:
         return replace(self._slate(request, slots, reason), personalised=personalised)
 
     def similar(self, row: int, query: Query, rules: SlateRules | None = None) -> Slate:
-        """Items like the one in `row`, under the same rules and with the same fallback; query gives k and exclude.
+        """Return items similar to the one in `row`, under the same rules and with the same fallback.
 
-        Of the business rules only blocks and boosts count: items that are alike share their categories, so caps and
-        diversity would undo what was asked for.
+        query: gives k and exclude. Of the business rules only blocks and boosts apply: similar items share their
+        categories, so caps and diversity would remove them.
         """
         request = self._begin(replace(query, exclude=np.append(query.exclude, np.int32(row))), rules)
         query = request.query
@@ -200,7 +199,7 @@ class Recommender:
         return proposals
 
     def _order(self, request: Request, allowed: Mapping[str, Candidates], depth: int) -> list[Slot]:
-        """The best `depth` candidates, by the ranker or else dealt by share; boosts count before the cut."""
+        """Return the best `depth` candidates, by the ranker or interleaved by share; boosts count before the cut."""
         query, rules, slots = request.query, request.rules, None
         if self.ranker is not None:
             rank = partial(ranked, query, allowed, self.ranker, depth, rules)
@@ -211,7 +210,7 @@ class Recommender:
         return slots
 
     def _reserve_new_items(self, request: Request, slots: list[Slot]) -> list[Slot]:
-        """A variant may keep a share of the slots for new items, which no ranking of old demand would ever show."""
+        """Give the variant's share of slots to new items, which a ranking by past demand would never show."""
         if self._new is None:
             return slots
         query = request.query
@@ -224,7 +223,7 @@ class Recommender:
         return reserve_new_items(slots, new, NEW, self._new_share, query)
 
     def _pinned(self, request: Request) -> list[Slot]:
-        """What the business rules put in a fixed place, as far as all rules allow: who forbids, wins."""
+        """Return the pinned slots whose items all rules allow."""
         if request.rules is None or not len(rows := request.rules.pins(request.query)):
             return []
         kept = rows[self._eligibility.mask(request, rows)]
@@ -232,7 +231,7 @@ class Recommender:
         return [Slot(row, 0.0, PIN) for row in kept.tolist()]
 
     def _arrange(self, request: Request, slots: list[Slot]) -> list[Slot]:
-        """Not an optional part, whatever the deadline says: a cap forbids."""
+        """Arrange the slots by the business rules, also after the deadline: caps are not optional."""
         if request.rules is not None:
             before = len(slots)
             slots = request.rules.arrange(request.query, slots)
@@ -240,7 +239,7 @@ class Recommender:
         return slots[: request.query.k]
 
     def _doubtful(self, query: Query, slots: list[Slot]) -> bool:
-        """A variant may rather show what is popular than an answer whose best slot it does not trust itself."""
+        """Return whether the best slot's confidence is below the variant's `min_confidence`, so that it falls back."""
         if self._min_confidence is None or self.bundle.calibration is None:
             return False
         own = [slot for slot in slots if slot.source != PIN][:1]
@@ -248,7 +247,7 @@ class Recommender:
         return any(confidence is not None and confidence < self._min_confidence for confidence in confidences)
 
     def _why(self, request: Request) -> str:
-        """The reason of a fallback."""
+        """Return the reason of a fallback."""
         query = request.query
         if missing := _part_missing(request.trace):
             return missing

@@ -10,10 +10,9 @@ from recsys.recommend.trace import RequestTrace
 
 @dataclass
 class Request:
-    """What every step of the main path gets: the query, the business rules that count for it if any, and the trace.
+    """The input of every step of the main path: the query, its business rules if any, and the trace.
 
-    candidates: by source, what may be shown of its proposals; new: the same of the new items that a variant reserves
-    places for.
+    candidates: by source, its proposals that may be shown; new: likewise the new items that places are reserved for.
     """
 
     query: Query

@@ -1,4 +1,4 @@
-"""What one request collects on its way through the main path: its steps, and the parts it went on without."""
+"""The trace of one request through the main path: its steps, and the parts that failed."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the trace: what a step kept and removed, and how long it took."""
+    """One step of the trace: how many items it kept and removed, and how long it took."""
 
     name: str
     kept: int
@@ -25,10 +25,10 @@ class Step:
 
 @dataclass
 class RequestTrace:
-    """The trace of one request: `clock` is the moment the current step began, after `deadline` no optional part begins.
+    """The trace of one request. clock: when the current step began; deadline: after it no optional part begins.
 
-    Moments are those of `time.perf_counter()`. `failed` names the parts that raised, whose breaker was open, or that
-    the deadline left out; `late` is True when it was the deadline at least once.
+    Times are those of `time.perf_counter()`. `failed` names the parts that raised, whose breaker was open, or that
+    were skipped after the deadline; `late` is True if the deadline skipped one.
     """
 
     deadline: float = float("inf")
@@ -40,9 +40,9 @@ class RequestTrace:
     def call_or_default(
         self, breaker: CircuitBreaker, call: Callable[[], T], default: T, *, optional: bool = True
     ) -> T:
-        """Call the part of this breaker; `default` stands in for one that raises or may not begin.
+        """Call the part of this breaker; return `default` if it raises or may not begin.
 
-        One that is not optional, such as a rule, is called after the deadline too, and may be slow.
+        A part that is not optional, such as a rule, is called after the deadline too, and may be slow.
         """
         began = perf_counter()
         if optional and began >= self.deadline:
@@ -63,11 +63,11 @@ class RequestTrace:
         return default
 
     def step(self, name: str, kept: int, removed: int = 0) -> None:
-        """Note that the current step is done."""
+        """Record the end of the current step."""
         now = perf_counter()
         self.steps.append(Step(name, kept, removed, (now - self.clock) * 1e3))
         self.clock = now
 
     def over(self) -> bool:
-        """Has the deadline passed?"""
+        """Whether the deadline has passed."""
         return perf_counter() >= self.deadline
