@@ -18,8 +18,10 @@ IntArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
 
 SECONDS_PER_DAY = 86_400.0
+HALF_LIVES_DAYS = (1 / 24, 1 / 4, 1, 3, 7, 30, 180, float("inf"))  # of demand: from an hour to for ever
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 NEW = "new"  # the source of new items, see `recsys/sources/new.py`
+REPEAT = "repeat"  # the source of items to buy again, see `recsys/sources/repeat.py`
 PIN = "pin"  # the source of a slot whose place a business rule fixed
 
 
@@ -218,6 +220,22 @@ class Embeddings:
     encoder: str
     params: Mapping[str, Any]
     arrays: Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True)
+class ItemItem:
+    """What a model's `fit` returns that knows pairs of items: which follow from an item of the history, and how surely.
+
+    indptr: (n_items + 1,) int64; rows: (n_pairs,) int32 and scores: (n_pairs,) float32, those of item i at
+    `indptr[i]:indptr[i + 1]`. A candidate's score is the sum over the history of weight x score of the pair. params say
+    how a history becomes weights, see `recsys/encoders/item_item.py`: `half_life_days`; `last`, how many of the newest
+    liked items count; `place_decay`, the weight of each in units of the next newer one's.
+    """
+
+    indptr: npt.NDArray[np.int64]
+    rows: IntArray
+    scores: FloatArray
+    params: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
     manifest.json       bundle_id, data set, trained_until, counts, models, variants, metrics, and each file's hash
     catalogue.parquet   items in row order, with popularity      items/      item ids <-> rows
-    histories/          user id -> what the user did             models/<m>/ vectors, encoder, index
+    demand.npy          at every half-life of a ladder           gap_days.npy  until people come back for an item
+    histories/          user id -> what the user did             models/<m>/ vectors, encoder, index; or pairs of items
     rankers/<r>/        rankers that were learned: trees as text, and their settings
     calibration.json    curves from scores to probabilities, if they were fitted
 
@@ -27,10 +28,12 @@ from recsys.bundle.catalogue import Catalogue
 from recsys.bundle.histories import Histories
 from recsys.bundle.index import Index
 from recsys.bundle.similar_items import Similar
-from recsys.contracts import Embeddings, Encoder
+from recsys.contracts import Embeddings, Encoder, ItemItem
 from recsys.errors import BundleError
 from recsys.output import replaced
 from recsys.params import Params, VariantParams, parse
+
+FolderName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -57,7 +60,8 @@ class Manifest(BaseModel):
     dataset: str
     trained_until: datetime
     counts: dict[str, int]
-    models: dict[Annotated[str, Field(pattern=r"^[\w-]+$")], dict[str, Any]]  # names of folders
+    models: dict[FolderName, dict[str, Any]]
+    item_items: dict[FolderName, dict[str, Any]] = {}  # absent in bundles from before there were any
     variants: dict[str, VariantParams]
     default_variant: str
     event_weights: dict[str, float]
@@ -87,6 +91,7 @@ class Bundle:
     catalogue: Catalogue
     histories: Histories
     models: Mapping[str, LoadedModel]
+    item_items: Mapping[str, ItemItem] = field(default_factory=dict)
     calibration: Calibration | None = None
     rankers: Mapping[str, Path] = field(default_factory=dict)  # folder of each learned ranker
 
@@ -127,6 +132,7 @@ def write(
             parts.catalogue, parts.interactions, parts.now, params.data.recent_half_life_days
         )
         catalogue.write(counted, aside)
+        catalogue.write_demand(parts.interactions, parts.now, counted.height, aside)
         histories.write(parts.interactions, parts.users["user_id"], aside / "histories")
         if parts.calibration is not None:
             calibration.load(parts.calibration).save(aside / calibration.FILE)
@@ -142,7 +148,8 @@ def write(
                 "users": parts.users.height,
                 "interactions": parts.interactions.height,
             },
-            "models": described,
+            "models": {name: about for name, about in described.items() if "n_pairs" not in about},
+            "item_items": {name: about for name, about in described.items() if "n_pairs" in about},
             "variants": {name: variant.model_dump() for name, variant in params.variants.items()},
             "default_variant": default_variant or params.data.release_candidates[0],
             "event_weights": params.data.event_weights,
@@ -216,9 +223,11 @@ def load(folder: Path) -> Bundle:
         model = embeddings.load(folder / "models" / name)
         index = Index.load(folder / "models" / name, model.rows)
         loaded[name] = LoadedModel(model, embeddings.encoder_of(model), index, Similar(model))
+    pairs = {name: embeddings.load_pairs(folder / "models" / name) for name in manifest.item_items}
     confidence = calibration.load(path) if (path := folder / calibration.FILE).is_file() else None
     rankers = {path.name: path for path in folder.glob("rankers/*")}
-    return Bundle(manifest, catalogue.load(folder), Histories(folder / "histories"), loaded, confidence, rankers)
+    users = Histories(folder / "histories")
+    return Bundle(manifest, catalogue.load(folder), users, loaded, pairs, confidence, rankers)
 
 
 def hash_of(folder: Path) -> str:
@@ -230,6 +239,9 @@ def hash_of(folder: Path) -> str:
 def _add_model(folders: tuple[Path, Path], out: Path) -> dict[str, Any]:
     for folder in folders:
         _copy(folder, out)
+    if (out / embeddings.PAIRS).is_file():
+        pairs = embeddings.load_pairs(out)
+        return {"n_pairs": len(pairs.rows), **pairs.params}
     model = embeddings.load(out)
     index = json.loads((out / "index.json").read_text(encoding="utf-8"))
     return {"dim": model.vectors.shape[1], "metric": "inner_product", "encoder": model.encoder, "index": index}

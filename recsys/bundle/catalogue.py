@@ -10,8 +10,9 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.bundle import id_table
-from recsys.contracts import BoolArray, FloatArray, IntArray
+from recsys.contracts import HALF_LIVES_DAYS, SECONDS_PER_DAY, BoolArray, FloatArray, IntArray
 from recsys.data.time_units import epoch_seconds
+from recsys.output import read_array
 
 FEW_LIKES = 3  # an item that at most so many users liked is new: a collaborative model knows next to nothing of it
 
@@ -22,7 +23,8 @@ class Catalogue:
 
     popularity: (n_items,) float32 users who liked the item; recent: (n_items,) float32 the same, each user counted half
     after one half-life since that user's last event; available: (n_items,) bool; first_seen: (n_items,) float64 UTC
-    seconds, NaN where unknown.
+    seconds, NaN where unknown; demand: (n_items, len(HALF_LIVES_DAYS)) float32, as `recent` at every half-life of the
+    ladder; gap_days: (n_items,) float32, after how many days people usually come back for the item, NaN if nobody did.
     """
 
     frame: pl.DataFrame
@@ -31,6 +33,8 @@ class Catalogue:
     recent: FloatArray
     available: BoolArray
     first_seen: npt.NDArray[np.float64]
+    demand: FloatArray
+    gap_days: FloatArray
 
     def __len__(self) -> int:
         return len(self.popularity)
@@ -71,15 +75,49 @@ def with_popularity(
     )
 
 
+def demand(interactions: pl.DataFrame, now: float, n_items: int) -> FloatArray:
+    """(n_items, len(HALF_LIVES_DAYS)) float32: users who liked the item, each half after one half-life."""
+    liked = interactions.filter(pl.col("weight") > 0)
+    last = liked.unique(["user_row", "item_row"], keep="last", maintain_order=True)
+    rows = last["item_row"].to_numpy()
+    age_days = np.maximum(now - epoch_seconds(last["timestamp"]), 0) / SECONDS_PER_DAY
+    counts = [np.bincount(rows, np.exp2(-age_days / half_life), n_items) for half_life in HALF_LIVES_DAYS]
+    return np.column_stack(counts).astype(np.float32)
+
+
+def gap_days(interactions: pl.DataFrame, n_items: int) -> FloatArray:
+    """(n_items,) float32: the median of the days between two likes of the item by the same user, NaN without any.
+
+    Likes that are closer to each other than the shortest half-life of the ladder are one visit.
+    """
+    likes = interactions.lazy().filter(pl.col("weight") > 0).sort("user_row", "item_row", "timestamp")
+    gaps = likes.select(
+        "item_row", days=pl.col("timestamp").diff().over("user_row", "item_row").dt.total_seconds() / SECONDS_PER_DAY
+    )
+    usual = gaps.filter(pl.col("days") >= HALF_LIVES_DAYS[0]).group_by("item_row").agg(pl.col("days").median())
+    found = np.full(n_items, np.nan, dtype=np.float32)
+    counted = usual.collect()
+    found[counted["item_row"].to_numpy()] = counted["days"].to_numpy()
+    return found
+
+
 def write(catalogue: pl.DataFrame, folder: Path) -> None:
     """Write `catalogue.parquet` and the id table into a bundle folder."""
     catalogue.write_parquet(folder / "catalogue.parquet", compression="zstd")
     id_table.write(catalogue["item_id"], folder / "items")
 
 
+def write_demand(interactions: pl.DataFrame, now: float, n_items: int, folder: Path) -> None:
+    """Write `demand` and `gap_days` into a bundle folder."""
+    np.save(folder / "demand.npy", demand(interactions, now, n_items))
+    np.save(folder / "gap_days.npy", gap_days(interactions, n_items))
+
+
 def load(folder: Path) -> Catalogue:
-    """Read what `write` wrote."""
+    """Read what `write` wrote. A bundle from before demand was kept at every half-life has none of it."""
     frame = pl.read_parquet(folder / "catalogue.parquet")
+    kept = (folder / "demand.npy").is_file()
+    nothing = np.zeros((frame.height, len(HALF_LIVES_DAYS)), dtype=np.float32)
     return Catalogue(
         frame=frame,
         ids=id_table.IdTable(folder / "items"),
@@ -87,4 +125,6 @@ def load(folder: Path) -> Catalogue:
         recent=frame["recent"].to_numpy(),
         available=frame["available"].to_numpy(),
         first_seen=epoch_seconds(frame["first_seen"]),
+        demand=read_array(folder / "demand.npy") if kept else nothing,
+        gap_days=read_array(folder / "gap_days.npy") if kept else np.full(frame.height, np.nan, dtype=np.float32),
     )

@@ -1,7 +1,10 @@
-"""Embeddings on disk: plain arrays and one JSON file, so that any process can read a model without its library.
+"""Models on disk: plain arrays and one JSON file, so that any process can read a model without its library.
 
 vectors.npy   (n_items, dim) float32        rows.npy       (n_known,) int32
 <array>.npy   the encoder's arrays          encoder.json   {"encoder": name, "params": {...}, "arrays": [names]}
+
+Or, of pairs of items:
+indptr.npy (n_items + 1,) int64    rows.npy (n_pairs,) int32    scores.npy (n_pairs,) float32    item_item.json  params
 """
 
 import importlib
@@ -10,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.contracts import Embeddings, Encoder
+from recsys.contracts import EMPTY_HISTORY, Embeddings, Encoder, ItemItem
+from recsys.encoders import item_item
 from recsys.errors import BundleError
 from recsys.output import read_array
+
+PAIRS = "item_item.json"
 
 
 def save(embeddings: Embeddings, folder: Path) -> None:
@@ -55,3 +61,30 @@ def encoder_of(embeddings: Embeddings) -> Encoder:
         raise BundleError(f"encoder {embeddings.encoder!r}: no file recsys/encoders/{embeddings.encoder}.py") from error
     encoder: Encoder = module.build(embeddings.vectors, embeddings.params, embeddings.arrays)
     return encoder
+
+
+def save_pairs(model: ItemItem, folder: Path) -> None:
+    """Write the folder; what was in it before is overwritten file by file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "indptr.npy", model.indptr.astype(np.int64))
+    np.save(folder / "rows.npy", model.rows.astype(np.int32))
+    np.save(folder / "scores.npy", model.scores.astype(np.float32))
+    (folder / PAIRS).write_text(json.dumps(dict(model.params), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load_pairs(folder: Path) -> ItemItem:
+    """Read the folder; arrays are memory-mapped.
+
+    Raises:
+        BundleError: "models/ease: not a readable model (...); run `dvc repro` to write it again"
+    """
+    try:
+        params = json.loads((folder / PAIRS).read_text(encoding="utf-8"))
+        indptr, rows, values = (read_array(folder / f"{name}.npy") for name in ("indptr", "rows", "scores"))
+        if not len(rows) == len(values) == int(indptr[-1]):
+            raise ValueError(f"{len(rows)} rows, {len(values)} scores, indptr ends at {indptr[-1]}")
+        model = ItemItem(indptr, rows, values, params)
+        item_item.history_weights(model, EMPTY_HISTORY, 0.0)  # params are complete
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise BundleError(f"{folder}: not a readable model ({error}); run `dvc repro` to write it again") from error
+    return model

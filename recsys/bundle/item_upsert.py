@@ -133,6 +133,8 @@ def _longer(catalogue: Catalogue, items: pl.DataFrame) -> Catalogue:
         recent=np.append(catalogue.recent, nobody),
         available=np.append(catalogue.available, added["available"].to_numpy()),
         first_seen=np.append(catalogue.first_seen, epoch_seconds(added["first_seen"])),
+        demand=np.pad(catalogue.demand, ((0, items.height), (0, 0))),
+        gap_days=np.pad(catalogue.gap_days, (0, items.height), constant_values=np.nan),
     )
 
 

@@ -17,6 +17,7 @@ from recsys.bundle.bundle import Bundle
 from recsys.bundle.item_tower import content_model
 from recsys.contracts import (
     NEW,
+    REPEAT,
     Explains,
     ExplainsRanking,
     FloatArray,
@@ -29,6 +30,7 @@ from recsys.contracts import (
     Slot,
     Term,
 )
+from recsys.encoders import item_item
 from recsys.encoders.als_fold_in import Doubles
 from recsys.rankers._learned.features import NEWEST, liked
 from recsys.recommend.blending import united
@@ -110,7 +112,7 @@ def _contributions(recommender: Recommender, slate: Slate) -> list[Why]:
 def _own_score(bundle: Bundle, slot: Slot) -> Term:
     """Explain the score of a slot without a ranker: by the model behind its source, else by the source itself."""
     model = content_model(bundle.models) if slot.source == NEW else slot.source
-    return Term(slot.source, slot.score, model if model in bundle.models else None)
+    return Term(slot.source, slot.score, model if model in {*bundle.models, *bundle.item_items, REPEAT} else None)
 
 
 def _of_no_item(term: Term, slot: Slot) -> tuple[str, None, str | None]:
@@ -127,6 +129,10 @@ class _Carry:
 
     def on(self, term: Term, row: int) -> list[tuple[int | None, float]]:
         """Return the rows of the history (None: no item of it), and the share of the term's amount for each."""
+        if term.model == REPEAT:
+            return [(row, term.amount)]
+        if term.model and term.model in self._bundle.item_items:
+            return self._divided(term, *self._shares(term.model, row))
         model = self._bundle.models.get(term.model) if term.model else None
         if model is None:
             return [(None, term.amount)]
@@ -136,6 +142,10 @@ class _Carry:
             rows, weights = _cosines(model.embeddings.vectors, liked(self._query.history)[-NEWEST:], row)
             if term.way == "nearest" and len(rows):
                 rows, weights = rows[[weights.argmax()]], np.ones(1)
+        return self._divided(term, rows, weights)
+
+    @staticmethod
+    def _divided(term: Term, rows: IntArray, weights: Doubles) -> list[tuple[int | None, float]]:
         if not len(rows) or not weights.any():
             return [(None, term.amount)]
         # shares that nearly cancel out would be blown up by the division
@@ -145,10 +155,13 @@ class _Carry:
 
     def _shares(self, name: str, row: int) -> tuple[IntArray, Doubles]:
         if (name, row) not in self._parts:
-            model, query = self._bundle.models[name], self._query
-            encoder = model.encoder
-            vectors = model.embeddings.vectors[[row]]
-            parts = encoder.explain(query.history, query.now, vectors) if isinstance(encoder, Explains) else None
+            history, now = self._query.history, self._query.now
+            if name in self._bundle.item_items:
+                parts = item_item.explain(self._bundle.item_items[name], history, now, row)
+            else:
+                model = self._bundle.models[name]
+                encoder, vectors = model.encoder, model.embeddings.vectors[[row]]
+                parts = encoder.explain(history, now, vectors) if isinstance(encoder, Explains) else None
             self._parts[name, row] = parts
         parts = self._parts[name, row]
         return (np.empty(0, dtype=np.int32), np.empty(0)) if parts is None else (parts.rows, parts.shares[0])

@@ -17,6 +17,7 @@ from recsys.contracts import (
     NEW,
     NO_CANDIDATES,
     PIN,
+    REPEAT,
     Candidates,
     Encoder,
     FloatArray,
@@ -120,6 +121,8 @@ class Recommender:
             for name, model in bundle.models.items()
             if name in self._sources
         }
+        # of a variant that looks at the user, a list without a slot of the user's own is a fallback
+        self._personal = not self._sources.keys().isdisjoint({*bundle.models, *bundle.item_items, REPEAT})
         self._similar = {name: (model.similar, breakers.of(f"similar {name}")) for name, model in bundle.models.items()}
         self._fallback = Fallback(bundle, self._eligibility, breakers)
 
@@ -148,7 +151,7 @@ class Recommender:
             reason = "low_confidence" if doubtful else self._why(request)
             slots = self._arrange(request, self._fallback.fill(request, slots, depth, capped=True))
         personalised = _personalised(request, slots)
-        if reason is None and self._encoders and not personalised:
+        if reason is None and self._personal and not personalised:
             reason = self._why(request)
         return replace(self._slate(request, slots, reason), personalised=personalised)
 
@@ -253,7 +256,10 @@ class Recommender:
             return missing
         if not len(query.history.rows):
             return "no_history"
-        if self._encoders and not any(vector is not None for vector in query.vectors.values()):
+        heard = any(vector is not None for vector in query.vectors.values()) or any(
+            each.personal is not None and each.personal.any() for each in request.candidates.values()
+        )
+        if self._personal and not heard:
             return "history_unknown_to_models"
         return "too_few_candidates"
 

@@ -25,8 +25,12 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the index")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Index the items that the model knows; fails when the index misses its recall."""
+    """Index the items that the model knows; fails when the index misses its recall. Pairs of items need no index."""
     settings = params.load(params_file)
+    if (model / embeddings.PAIRS).is_file():
+        with replaced(out):
+            print(f"{out}: pairs of items, nothing to index")
+        return
     found = embeddings.load(model)
     queries = None
     if len(found.rows) > settings.index.exact_up_to:

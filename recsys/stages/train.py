@@ -7,6 +7,7 @@ import typer
 
 from recsys import extensions, params
 from recsys.bundle import embeddings
+from recsys.contracts import ItemItem
 from recsys.data import split as splits
 from recsys.errors import reports_errors
 from recsys.output import replaced
@@ -20,15 +21,20 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the model")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Fit and write the embeddings."""
+    """Fit and write the embeddings, or the pairs of items."""
     settings = params.load(params_file)
     data = splits.load(split)
     module = extensions.load("models", model)
     config = params.parse(module.Config, settings.model(model), f"{params_file}: model {model!r}")
     found = module.fit(data.training(fold, settings.seed, settings.threads), config)
     with replaced(out) as folder:
-        embeddings.save(found, folder)
-    print(f"{out}: {len(found.rows)} of {data.catalogue.height} items, {found.vectors.shape[1]} numbers each")
+        if isinstance(found, ItemItem):
+            embeddings.save_pairs(found, folder)
+            what = f"{len(found.rows)} pairs of {data.catalogue.height} items"
+        else:
+            embeddings.save(found, folder)
+            what = f"{len(found.rows)} of {data.catalogue.height} items, {found.vectors.shape[1]} numbers each"
+    print(f"{out}: {what}")
 
 
 if __name__ == "__main__":

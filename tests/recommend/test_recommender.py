@@ -124,7 +124,7 @@ def test_the_trace_says_what_each_step_kept_and_removed(recommenders: dict[str, 
 
 
 def test_a_variant_that_is_not_in_the_bundle_is_refused(shop: Bundle) -> None:
-    with pytest.raises(ParamsError, match=r"variant 'best': not in the bundle; it has: als, als_recent, mixed,"):
+    with pytest.raises(ParamsError, match=r"variant 'best': not in the bundle; it has: als, als_recent, covisit,"):
         Recommender(shop, "best")
 
 

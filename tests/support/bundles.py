@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from recsys.bundle import bundle, embeddings, index
-from recsys.contracts import Embeddings, FloatArray
+from recsys.contracts import Embeddings, FloatArray, ItemItem
 from recsys.params import Params
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -39,6 +39,8 @@ VARIANTS: dict[str, Any] = {
     "popular": {"sources": [{"source": "popular"}], "rules": RULES},
     "als": {"sources": [ALS], "rules": RULES},
     "als_recent": {"sources": [ALS], "ranker": {"name": "recency", "config": {"smoothing": 1}}, "rules": RULES},
+    "covisit": {"sources": [{"source": "item_item", "config": {"model": "covisit"}}], "rules": RULES},
+    "repeat": {"sources": [{"source": "repeat"}], "rules": RULES},
     "newcomers": {"sources": [ALS], "new_item_share": 0.3, "rules": RULES},
     "mixed": {
         "sources": [{**ALS, "share": 0.5}, {"source": "popular", "share": 0.3}, {"source": "random", "share": 0.2}],
@@ -73,7 +75,7 @@ def settings(allow_repeat: bool = False) -> Params:
             "seed": 1,
             "threads": 1,
             "datasets": {"hand-made": dataset},
-            "models": {"als": {}},
+            "models": {"als": {}, "covisit": {}},
             "index": {"exact_up_to": 1000, "min_recall": 0.9, "recall_at": 10, "sample": 10},
             "variants": VARIANTS,
             "evaluate": {
@@ -149,6 +151,17 @@ def model(made: FloatArray, folder: Path) -> None:
     index.build(made, known, settings().index, seed=1).save(folder)
 
 
+def pairs() -> ItemItem:
+    """From every kitchen item to the other kitchen items, the next one first, and likewise in the garden."""
+    owners, others = np.divmod(np.arange(N_ITEMS**2), N_ITEMS)
+    alike = (owners != others) & (np.maximum(owners, others) < NEW[0]) & (owners // 10 == others // 10)
+    owners, others = owners[alike], others[alike]
+    scores = 1 / (1 + (others - owners) % 10).astype(np.float32)
+    params = {"half_life_days": 1000.0, "last": 10, "place_decay": 1.0}
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=N_ITEMS))])
+    return ItemItem(indptr, others.astype(np.int32), scores, params)
+
+
 def write(
     folder: Path,
     made: FloatArray | None = None,
@@ -159,12 +172,14 @@ def write(
     """Write the bundle into `folder`, by default with `vectors()`."""
     parts_folder = folder.with_name(folder.name + ".model")
     model(vectors() if made is None else made, parts_folder)
+    pairs_folder = folder.with_name(folder.name + ".pairs")
+    embeddings.save_pairs(pairs(), pairs_folder)
     parts = bundle.Parts(
         interactions=interactions(),
         catalogue=catalogue(),
         users=pl.DataFrame({"user_row": np.arange(len(HISTORIES), dtype=np.int32), "user_id": list(HISTORIES)}),
         now=NOW.timestamp(),
-        models={"als": (parts_folder, parts_folder)},
+        models={"als": (parts_folder, parts_folder), "covisit": (pairs_folder, pairs_folder)},
         calibration=calibration,
         rankers=rankers or {},
     )

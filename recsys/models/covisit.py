@@ -1,0 +1,94 @@
+"""Co-visitation: what users liked soon after, or before, an item. Pairs count less with distance and with age.
+
+    pair(i, j) = sum over events i, j of one user, at most `window` places and `gap_days` days apart, of
+                 0.5 ** (age_days / half_life_days) / places apart, times `backward` where j came before i
+    score(i, j) = pair(i, j) / (total(i) * total(j)) ** `popularity`
+
+total(i) is the sum of the pairs of i. Several pairs of the same user and items count once, the strongest: no user
+speaks for others. Source: Sarwar, Karypis, Konstan, Riedl, "Item-based collaborative filtering recommendation
+algorithms", WWW 2001, for the scale; Ludewig and Jannach, "Evaluation of session-based recommendation
+algorithms", UMUAI 2018, for the distance.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from recsys.contracts import SECONDS_PER_DAY, ItemItem, TrainingData
+from recsys.data.time_units import epoch_seconds
+from recsys.params import Section
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+SCHEMA = {"user": pl.Int32, "item": pl.Int32, "other": pl.Int32, "weight": pl.Float64}
+
+
+class Config(Section):
+    """last: newest items of a history that count, each `place_decay` of the next newer one; neighbours: pairs that are
+    kept of an item; the others as above."""
+
+    window: int = Field(10, ge=1)
+    gap_days: float = Field(1.0, gt=0)
+    half_life_days: float = Field(180, gt=0)
+    backward: float = Field(0.5, ge=0, le=1)
+    popularity: float = Field(0.3, ge=0, le=1)
+    last: int = Field(50, ge=1)
+    place_decay: float = Field(0.9, gt=0, le=1)
+    neighbours: int = Field(100, ge=1)
+
+
+def suggest(trial: "Trial") -> dict[str, Any]:
+    """What `recsys tune` searches."""
+    times = {
+        "gap_days": trial.suggest_float("gap_days", 1 / 48, 365, log=True),
+        "half_life_days": trial.suggest_float("half_life_days", 1 / 24, 10_000, log=True),
+    }
+    shares = {name: round(trial.suggest_float(name, 0, 1, step=0.1), 1) for name in ("backward", "popularity")}
+    decay = round(trial.suggest_float("place_decay", 0.5, 1, step=0.05), 2)
+    return {name: float(f"{value:.2g}") for name, value in times.items()} | shares | {"place_decay": decay}
+
+
+def fit(data: TrainingData, config: Config) -> ItemItem:
+    """Pairs of all items that were liked near others; the same data gives the same bytes."""
+    counted = pairs(data, config)
+    totals = counted.group_by("item").agg(total=pl.col("weight").sum())
+    scored = (
+        counted.join(totals, on="item")
+        .join(totals.rename({"item": "other", "total": "other_total"}), on="other")
+        .with_columns(score=pl.col("weight") / (pl.col("total") * pl.col("other_total")).pow(config.popularity))
+        .sort(["item", "score", "other"], descending=[False, True, False])
+        .group_by("item", maintain_order=True)
+        .head(config.neighbours)
+    )
+    sizes = np.bincount(scored["item"].to_numpy(), minlength=data.n_items)
+    return ItemItem(
+        indptr=np.concatenate([[0], np.cumsum(sizes)]),
+        rows=scored["other"].to_numpy(),
+        scores=scored["score"].cast(pl.Float32).to_numpy(),
+        params={"half_life_days": config.half_life_days, "last": config.last, "place_decay": config.place_decay},
+    )
+
+
+def pairs(data: TrainingData, config: Config) -> pl.DataFrame:
+    """item, other int32, weight float64, sorted: both directions of every pair."""
+    liked = data.interactions.filter(pl.col("weight") > 0)
+    users, items = liked["user_row"].to_numpy(), liked["item_row"].to_numpy()
+    times = epoch_seconds(liked["timestamp"])
+    fresh = np.exp2(-np.maximum(data.now - times, 0) / SECONDS_PER_DAY / config.half_life_days)
+    found = []
+    for apart in range(1, min(config.window, len(users) - 1) + 1):
+        near = (users[apart:] == users[:-apart]) & (items[apart:] != items[:-apart])
+        near &= times[apart:] - times[:-apart] <= config.gap_days * SECONDS_PER_DAY
+        later = np.flatnonzero(near) + apart
+        earlier, worth = later - apart, fresh[later] / apart
+        for first, second, factor in ((earlier, later, 1.0), (later, earlier, config.backward)):
+            if factor:
+                columns = (users[first], items[first], items[second], worth * factor)
+                found.append(pl.DataFrame(dict(zip(SCHEMA, columns, strict=True)), schema=SCHEMA))
+    every = pl.concat(found) if found else pl.DataFrame(schema=SCHEMA)
+    once = every.group_by("user", "item", "other").agg(pl.col("weight").max())
+    # summed in one order, so that the same data gives the same bytes
+    return once.sort("item", "other", "user").group_by("item", "other", maintain_order=True).agg(pl.col("weight").sum())

@@ -1,0 +1,92 @@
+"""EASE: how much each item of a history adds to each other item, a linear model in closed form; here sparse.
+
+Source: Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019:
+    B = I - P diag(1 / diag(P)), P = (X'X + regularization I)^-1
+
+X holds 0.5 ** (age_days / half_life_days) of each user's newest like of an item. The inverse takes the cube of the
+number of items in time: only the `items` most liked ones take part, and only the largest `neighbours` of each remain.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import scipy.linalg
+from pydantic import Field
+from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
+
+from recsys.contracts import SECONDS_PER_DAY, FloatArray, IntArray, ItemItem, TrainingData
+from recsys.data.matrix import csr
+from recsys.data.time_units import epoch_seconds
+from recsys.params import Section
+from recsys.ranking import top_k
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+
+class Config(Section):
+    """regularization: of the paper's lambda; half_life_days: of a like, in training and in the history that is asked
+    about; last: newest items of a history that count; items and neighbours: see the module."""
+
+    regularization: float = Field(200, gt=0)
+    half_life_days: float = Field(10_000, gt=0)
+    last: int = Field(200, ge=1)
+    items: int = Field(4000, ge=2)
+    neighbours: int = Field(200, ge=1)
+
+
+def suggest(trial: "Trial") -> dict[str, Any]:
+    """What `recsys tune` searches."""
+    regularization = trial.suggest_float("regularization", 1, 2000, log=True)
+    half_life = trial.suggest_float("half_life_days", 1 / 24, 10_000, log=True)
+    return {"regularization": float(f"{regularization:.2g}"), "half_life_days": float(f"{half_life:.2g}")}
+
+
+def fit(data: TrainingData, config: Config) -> ItemItem:
+    """Pairs of the most liked items; the same data gives the same bytes, with any number of threads."""
+    matrix, items = likes(data, config.half_life_days, config.items)
+    with threadpool_limits(1, "blas"):  # several threads add up in another order
+        scores = weights((matrix.T @ matrix).toarray(), config.regularization)
+    params = {"half_life_days": config.half_life_days, "last": config.last, "place_decay": 1.0}
+    return strongest(scores, items, data.n_items, config.neighbours, params)
+
+
+def likes(data: TrainingData, half_life_days: float, most: int) -> tuple[csr_matrix, IntArray]:
+    """(n_users, m) float32, and the rows (m,) int32 of its columns: the most liked items, ascending."""
+    liked = data.interactions.filter(pl.col("weight") > 0)
+    liked = liked.unique(["user_row", "item_row"], keep="last", maintain_order=True)
+    popularity = np.bincount(liked["item_row"].to_numpy(), minlength=data.n_items)
+    items = np.sort(top_k(popularity, min(most, int((popularity > 0).sum())))).astype(np.int32)
+    age_days = np.maximum(data.now - epoch_seconds(liked["timestamp"]), 0) / SECONDS_PER_DAY
+    every = csr(
+        liked["user_row"].to_numpy(),
+        liked["item_row"].to_numpy(),
+        np.exp2(-age_days / half_life_days),
+        (data.n_users, data.n_items),
+    )
+    return every[:, items], items
+
+
+def weights(gram: FloatArray, regularization: float) -> FloatArray:
+    """(m, m) float32: B of the paper. gram: (m, m) float32, X'X; it is overwritten."""
+    gram[np.diag_indices_from(gram)] += np.float32(regularization)
+    factor, info = scipy.linalg.lapack.spotrf(gram, lower=True, overwrite_a=True)
+    inverse, failed = scipy.linalg.lapack.spotri(factor, lower=True, overwrite_c=True)
+    if info or failed:
+        raise ValueError(f"ease: X'X + {regularization} I has no inverse; raise models.ease.regularization")
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    found: FloatArray = -inverse / np.diag(inverse)
+    found[np.diag_indices_from(found)] = 0
+    return found
+
+
+def strongest(scores: FloatArray, items: IntArray, n_items: int, most: int, params: dict[str, Any]) -> ItemItem:
+    """The largest of each line by size, in rows of the catalogue. scores: (m, m), items: (m,) rows."""
+    kept = np.sort(top_k(np.abs(scores), most), axis=1)
+    values = np.take_along_axis(scores, kept, axis=1)
+    says = values != 0
+    counts = np.zeros(n_items, dtype=np.int64)
+    counts[items] = says.sum(axis=1)
+    return ItemItem(np.concatenate([[0], np.cumsum(counts)]), items[kept[says]], values[says], params)

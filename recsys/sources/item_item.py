@@ -1,0 +1,42 @@
+"""What a model of item pairs (`ease`, `covisit`) says of the user's newest items."""
+
+import numpy as np
+
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import NO_CANDIDATES, Candidates, Query
+from recsys.encoders import item_item
+from recsys.errors import ParamsError
+from recsys.params import Section
+from recsys.ranking import top_k
+
+
+class Config(Section):
+    """model: which of the bundle's models of item pairs to ask."""
+
+    model: str
+
+
+class ItemItemSource:
+    """Proposes items of a score above 0, so it has nothing to say when no pair begins in the history."""
+
+    def __init__(self, bundle: Bundle, config: Config) -> None:
+        if config.model not in bundle.item_items:
+            choices = ", ".join(bundle.item_items) or "none"
+            raise ParamsError(f"source 'item_item': model {config.model!r} is not in the bundle; it has: {choices}")
+        self._model = bundle.item_items[config.model]
+        self._n_items = len(bundle.catalogue)
+
+    def propose(self, query: Query, n: int) -> Candidates:
+        if not len(query.history):
+            return NO_CANDIDATES
+        scores = item_item.scores(self._model, query.history, query.now, self._n_items)
+        if query.only is not None:
+            scores *= query.only
+        rows = np.flatnonzero(scores > 0).astype(np.int32)
+        rows = rows[top_k(scores[rows], n)]
+        return Candidates(rows, scores[rows], personal=np.ones(len(rows), dtype=np.bool_))
+
+
+def build(bundle: Bundle, config: Config) -> ItemItemSource:
+    """See `ItemItemSource`."""
+    return ItemItemSource(bundle, config)
