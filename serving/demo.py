@@ -1,6 +1,6 @@
-"""`python -m serving.demo`: start the API on the current release, ask it what a shop would ask, print the answers.
+"""`python -m serving.demo`: start the API on the current release, send the requests of a shop, print the answers.
 
-Ends with an exit code that is not 0 when anything is not as it should be.
+The exit code is not 0 if an answer is wrong.
 """
 
 import json
@@ -34,7 +34,7 @@ EVENT = "purchase"
 
 @reports_errors
 def main() -> None:
-    """The demonstration from start to end."""
+    """Run the demonstration from start to end."""
     settings = Settings.from_environment()
     shop = bundle.load(settings.bundle or releases.current(settings.releases))
     user_id, rows = known_user(shop)
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def known_user(shop: Bundle) -> tuple[str, list[int]]:
-    """The first user with 10 different items, or the one with most; and the rows of these items, oldest first."""
+    """Return the first user with 10 different items, or the one with most, and the items' rows, oldest first."""
     users = shop.histories.users
     best: list[int] = []
     chosen = 0
@@ -95,7 +95,7 @@ def known_user(shop: Bundle) -> tuple[str, list[int]]:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """A real server process on a free port with a store of its own, ready to answer; stopped at the end."""
+    """Start a server process on a free port with a store of its own, wait until it is ready, stop it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -119,7 +119,7 @@ def server() -> Iterator[str]:
 
 
 def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
-    """Ask /readyz until it agrees."""
+    """Poll /readyz until it answers 200."""
     reason = "it does not answer"
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -136,7 +136,7 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
 
 
 def ask(url: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """One request; a body makes it a POST.
+    """Send one request; with a body it is a POST.
 
     Raises:
         RecsysError: "/v1/recommend: answered 500: ..."
@@ -153,7 +153,7 @@ def ask(url: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str,
 
 
 def show(answer: dict[str, Any]) -> None:
-    """One line an item, one line on how the list came about; a list that is short or degraded is an error."""
+    """Print one line per item and one of `meta`; a list that is short or degraded is an error."""
     meta = answer["meta"]
     for item in answer["items"]:
         start = f"{item['rank']:>3}  {item['score']:>8.3f}  {item['source']:<10.10}  "
@@ -165,7 +165,7 @@ def show(answer: dict[str, Any]) -> None:
 
 
 def show_metrics(metrics: dict[str, Any], default_variant: str) -> None:
-    """What the gate said, and a line for each variant with the figures that people look at first."""
+    """Print the reasons of the gate, and one line of offline metrics per variant."""
     variants = metrics["variants"]
     at = next(name for name in variants[default_variant] if "." not in name).partition("@")[2]
     print(textwrap.fill(metrics["gate"], WIDTH, initial_indent="     ", subsequent_indent="     "))
@@ -175,7 +175,7 @@ def show_metrics(metrics: dict[str, Any], default_variant: str) -> None:
 
 
 def expect(condition: bool, otherwise: str) -> None:
-    """Raises: RecsysError: what is not as it should be."""
+    """Raise RecsysError with the message `otherwise` unless the condition holds."""
     if not condition:
         raise RecsysError(otherwise)
 

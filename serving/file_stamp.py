@@ -1,4 +1,4 @@
-"""Has a file changed? One `stat`, so that a worker can ask twice a second."""
+"""Detects a changed file by one `stat`, so that a worker can check twice a second."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ Stamp = tuple[int, int, int]
 
 
 def stamp(path: Path) -> Stamp | None:
-    """Another value after every change of the file, also when it was replaced by a rename; None when it is absent."""
+    """Return a value that changes with the file, also when it is replaced by a rename; None if it is absent."""
     try:
         found = path.stat()
     except OSError:

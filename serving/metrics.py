@@ -1,7 +1,7 @@
-"""What Prometheus reads at /metrics: requests, fallbacks, failed parts, events, the bundle. Right for several workers.
+"""The metrics at /metrics for Prometheus: requests, fallbacks, failed parts, events, the bundle.
 
-With PROMETHEUS_MULTIPROC_DIR every worker writes into files of that folder and any of them adds all up;
-`python -m serving` sets it to a new folder before the first worker starts.
+With PROMETHEUS_MULTIPROC_DIR every worker writes into files of that folder, and the worker that is asked adds up all of
+them; `python -m serving` sets it to a new folder before the first worker starts.
 """
 
 import os
@@ -44,7 +44,7 @@ SHADOW_RBO = Histogram("recsys_shadow_rbo", "Rank-biased overlap of both lists, 
 
 
 def answered(answer: Answer) -> None:
-    """Count one list."""
+    """Count one list that was served."""
     ANSWERS.labels(answer.meta.variant, answer.meta.fallback_reason or "none").inc()
     if answer.meta.personalised_share is not None:
         own = round(answer.meta.personalised_share * len(answer.items))
@@ -55,14 +55,14 @@ def answered(answer: Answer) -> None:
 
 
 def swapped(before: str | None, bundle_id: str) -> None:
-    """This worker serves another bundle now."""
+    """Record that this worker serves another bundle."""
     if before is not None:
         BUNDLE.labels(before).set(0)
     BUNDLE.labels(bundle_id).set(1)
 
 
 def page() -> bytes:
-    """All figures of all workers, in Prometheus' own format."""
+    """Return the metrics of all workers in Prometheus' text format."""
     if FOLDER not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()

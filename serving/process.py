@@ -1,7 +1,7 @@
-"""What the API changes in its own process: at start-up, and after a bundle was loaded. No import or constructor does.
+"""All changes of process-wide state: at start-up, and after a bundle was loaded. No import or constructor makes any.
 
 The exceptions are the variables of `recsys/__init__.py` and `serving/__init__.py`: libraries read them once, when they
-are imported, so they are set before. `app.py` calls `prepare` when the app starts.
+are imported. `app.py` calls `prepare` when the app starts.
 """
 
 import gc
@@ -25,7 +25,7 @@ DRAIN_SECONDS = 5.0  # for what a worker has begun, once its supervisor is gone
 
 
 def prepare(flag_provider: FeatureProvider) -> None:
-    """Hand the interpreter from thread to thread sooner, and let OpenFeature ask this provider for arms."""
+    """Shorten the interpreter's switch interval between threads, and register this provider with OpenFeature."""
     end_with_the_supervisor()
     sys.setswitchinterval(SWITCH_SECONDS)
     api.set_provider(flag_provider, domain=DOMAIN)
@@ -46,9 +46,9 @@ def _end_after(sentinel: int) -> None:
 
 
 def spare_the_collector() -> None:
-    """Keep the garbage collector from what is loaded: looking through all of it stops the worker for 0.1 s.
+    """Exclude all loaded objects from garbage collection: a collection of them would stop the worker for 0.1 s.
 
-    It is looked through once more here, and not again.
+    They are collected once more here, and not again.
     """
     gc.unfreeze()
     gc.collect()

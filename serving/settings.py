@@ -1,4 +1,4 @@
-"""What the API reads from its environment: the field `store_url` is the variable RECSYS_STORE_URL, and so on."""
+"""Settings of the API from environment variables: the field `store_url` is the variable RECSYS_STORE_URL, and so on."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -15,7 +15,7 @@ DEVELOPMENT_SECRET = "for development only"
 
 
 class Settings(BaseSettings):
-    """Everything that an operator may set; values that would be unsafe outside development are refused there."""
+    """Everything that an operator may set; in production unsafe values are refused."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
@@ -66,7 +66,7 @@ class Settings(BaseSettings):
 
     @property
     def keys(self) -> tuple[Key, ...]:
-        """The keys that are accepted; none in development means that everybody may do everything."""
+        """Return the keys that are accepted; without keys, in development, every request is allowed."""
         return parse(self.api_keys)
 
     @model_validator(mode="after")

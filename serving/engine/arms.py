@@ -1,8 +1,8 @@
-"""Which arm a request gets. OpenFeature is the hook point: our own assigner is one provider, any other plugs in.
+"""Assigns an arm to a request through OpenFeature: our own hash is the default provider, any other can replace it.
 
-RECSYS_FLAG_PROVIDER names another one as `package.module:factory`. It is asked for a string flag with the name of an
-experiment and answers the name of an arm; all else (which variant that is, exploration, exposures, readout) stays.
-Whatever a provider does, the request is answered: when it fails, by the default variant, and the failure is counted.
+RECSYS_FLAG_PROVIDER names another one as `package.module:factory`. For a string flag with the name of an experiment it
+returns the name of an arm; all else (the arm's variant, exploration, exposures, readout) stays. When a provider fails,
+the default variant answers, and the failure is counted.
 """
 
 import importlib
@@ -42,27 +42,27 @@ FORCED = "forced"  # metadata of an answer: the unit was put in this arm by hand
 
 @dataclass(frozen=True)
 class Picked:
-    """The arm that a request was given, and what it stands for."""
+    """The arm of a request, with its experiment and settings."""
 
     assignment: Assignment
     arm: Arm
 
 
 class HashBucketProvider(AbstractProvider):
-    """Our own assigner: a hash of the unit, as `experiments.yaml` says. Needs nothing but the context it is given."""
+    """The default provider: assigns by a hash of the unit, as in `experiments.yaml`. Stateless."""
 
     def __init__(self, experiments_file: "ExperimentsFile") -> None:
         super().__init__()
         self._following = experiments_file
 
     def get_metadata(self) -> Metadata:
-        """Its name."""
+        """Return the name of the provider."""
         return Metadata("buckets")
 
     def resolve_string_details(
         self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[str]:
-        """The name of the arm; the default value for those who take no part."""
+        """Return the name of the arm; the default value for units that take no part."""
         experiments, found = self._following.experiments, None
         if evaluation_context is not None and evaluation_context.targeting_key:
             about: dict[str, Any] = dict(evaluation_context.attributes)
@@ -90,26 +90,26 @@ class ExposureHook(Hook):
         self.noted: tuple[str, str, bool] | None = None
 
     def after(self, hook_context: HookContext, details: FlagEvaluationDetails[FlagValueType], hints: HookHints) -> None:
-        """Keep experiment, arm, and whether it was forced."""
+        """Remember experiment, arm, and whether the arm was forced."""
         if details.value != NOBODY:
             forced = bool(details.flag_metadata.get(FORCED))  # not by the reason: flagd calls every split a match
             self.noted = (hook_context.flag_key, str(details.value), forced)
 
 
 class ExperimentsFile:
-    """`experiments.yaml` as it is now: read again when it changes; a file that is wrong is refused as a whole."""
+    """The current experiments: reads `experiments.yaml` again when it changes; a faulty file is refused as a whole."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ParamsError: the file is there and wrong."""
+        """Read the file; raises ParamsError if it exists and is faulty."""
         self._path = path
         self._seen = self._tried = stamp(path)
         self.experiments, self.version = config.load(path)
         self.reason: str | None = None
 
     def reload(self) -> None:
-        """Take over a changed file, once it is the same in two calls: the first may have met it half written.
+        """Apply a changed file once it is equal in two calls: the first may have read it half written.
 
-        The old experiments go on beside a wrong file and without a file, and `reason` says why.
+        With a faulty or missing file the old experiments go on, and `reason` says why.
         """
         now = stamp(self._path)
         settled, self._seen = now == self._seen, now
@@ -128,24 +128,24 @@ class ExperimentsFile:
 
 
 class ArmAssigner:
-    """Asks for every running experiment, in the order of the file; the first arm is the request's.
+    """Evaluates every running experiment, in the order of the file; the first that returns an arm counts.
 
-    What answers is the provider that OpenFeature has for `DOMAIN`: `serving/process.py` gives it `provider`.
+    The arm comes from the provider that OpenFeature has for `DOMAIN`, which `serving/process.py` sets to `provider`.
     """
 
     def __init__(self, experiments_file: ExperimentsFile, provider: str = "") -> None:
-        """Raises ParamsError: "RECSYS_FLAG_PROVIDER 'x:y': ..."."""
+        """Make the provider; raises ParamsError: "RECSYS_FLAG_PROVIDER 'x:y': ..."."""
         self._following = experiments_file
         self.provider = _provider(provider) if provider else HashBucketProvider(experiments_file)
         self._client = api.get_client(DOMAIN)
 
     @property
     def busy(self) -> bool:
-        """Whether there is any experiment at all."""
+        """Whether any experiment is defined."""
         return bool(self._following.experiments.experiments)
 
     def assign(self, units: Mapping[config.Unit, str], about: Mapping[str, str]) -> Picked | None:
-        """units: as in `Subject`; about: segment, surface and the attributes of the request."""
+        """Assign an arm. units: as in `Subject`; about: segment, surface and the attributes of the request."""
         for name, experiment in self._following.experiments.experiments.items():
             unit = units.get(experiment.unit)
             if unit is None or not experiment.running(datetime.now(UTC)):

@@ -1,4 +1,4 @@
-"""The shop's rules: one YAML file, followed while the API runs. See docs/rules.md.
+"""The shop's rules: one YAML file that is read again when it changes. See docs/rules.md.
 
     file = BusinessRulesFile(settings.rules, must_exist=True)    # at start; a bad file is refused
     file.reload(bundle)                 # every half second, in a thread; quick when nothing changed
@@ -6,8 +6,8 @@
     version, rules = file.current(bundle, surface="home", diversity=0.3)
     recommender.recommend(query, rules)
 
-`file.version` goes into the keys of caches; read it before the rules, so that no answer by older rules is kept under a
-newer version. `file.reason` says why the file is not what counts.
+`file.version` is part of cache keys; read it before the rules, so that no answer by older rules is cached under a newer
+version. `file.reason` says why the file has no or not its full effect.
 """
 
 import logging
@@ -38,13 +38,13 @@ class _Current:
 
 
 class BusinessRulesFile:
-    """The rules that count. A file that cannot be used is refused as a whole, and the rules before it stay.
+    """The current rules. A faulty file is refused as a whole, and the earlier rules stay.
 
-    reason: why the file is not what counts, or what of it has no effect; None while all is well.
+    reason: why the file is refused, or which part of it has no effect; None if it is applied in full.
     """
 
     def __init__(self, path: Path, must_exist: bool = False) -> None:
-        """Read the rules; no file, no rules.
+        """Read the rules; without a file there are none.
 
         Raises:
             ParamsError: as `recsys/business_rules/schema.py` says. An API that started without its rules might show
@@ -62,10 +62,10 @@ class BusinessRulesFile:
         return self._current.version
 
     def reload(self, bundle: Bundle) -> bool:
-        """Take over a changed file, once it is the same in two calls: the first may have met it half written.
+        """Apply a changed file once it is equal in two calls: the first may have read it half written.
 
-        Returns True when other rules count now. A file that cannot be read, or that names what the catalogue of
-        `bundle` does not have, changes nothing and is reported once.
+        Returns True if the rules changed. A file that cannot be read, or that names items or categories that the
+        catalogue of `bundle` lacks, changes nothing and is reported once.
         """
         now = stamp(self._path)
         settled, self._seen = now == self._seen, now
@@ -88,10 +88,10 @@ class BusinessRulesFile:
     def current(
         self, bundle: Bundle, surface: str | None = None, diversity: float | None = None, now: float | None = None
     ) -> tuple[str | None, CompiledSlateRules | None]:
-        """The version of the rules, and the rules for an answer from this bundle now; None when there are none.
+        """Return the version of the rules, and the rules for an answer from this bundle now; None without rules.
 
-        diversity: 0..1 in place of what the file says; now: UTC seconds, for pins. What the rules name and this bundle
-        does not have is passed over and reported: a new bundle is not refused for an item that is gone.
+        diversity: 0..1, replaces that of the file; now: UTC seconds, for pins. Names that this bundle lacks are ignored
+        and reported: a new bundle is not refused for an item that is gone.
         """
         current = self._current
         if current.rules == NO_RULES and not diversity:

@@ -1,4 +1,4 @@
-"""What the engine hands to the service."""
+"""The engine's result, before the service completes it."""
 
 from pydantic import BaseModel
 
@@ -6,9 +6,9 @@ from serving.api.schemas import Item, Meta
 
 
 class Draft(BaseModel):
-    """An answer before it belongs to one request: without its id, experiment and cursor. A cache may keep it.
+    """An answer without the parts of one request (id, experiment, cursor), so that it can be cached. Read-only.
 
-    `serving/service/finish.py` makes the answer of it; nobody changes it.
+    `serving/service/finish.py` makes the answer from it.
     """
 
     items: list[Item]

@@ -1,4 +1,4 @@
-"""One bundle that answers requests: every variant ready, rows turned back into ids and titles."""
+"""Answers requests from one bundle: holds a recommender per variant, and turns rows into ids and titles."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
@@ -76,10 +76,10 @@ class Engine:
         deadline: float = float("inf"),
         arm: Arm | None = None,
     ) -> Draft:
-        """Exactly k items, or the shortfall says why there are fewer; none of `shown_ids`, those of the pages before.
+        """Return exactly k items, none of `shown_ids` (earlier pages); if there are fewer, `meta.shortfall` says why.
 
-        arm: of the experiment that the request takes part in; its variant counts where the request names none, and
-        what it draws at random depends on request_id alone.
+        arm: of the request's experiment; its variant is used if the request names none, and its random draws depend
+        on request_id alone.
 
         Raises:
             ApiError: 422 "variant: 'a' is not in the bundle; it has: als, popular, random"
@@ -116,7 +116,7 @@ class Engine:
         return Draft(items=items, meta=meta, warnings=warnings)
 
     def similar(self, request: SimilarRequest, deadline: float = float("inf")) -> Draft:
-        """The items nearest to one item, under the rules of the default variant.
+        """Return the items nearest to one item, under the rules of the default variant.
 
         Raises:
             ApiError: 404 "item_id: 'x' is not in the catalogue"
@@ -134,7 +134,7 @@ class Engine:
         return Draft(items=items, meta=meta, warnings=warnings)
 
     def about(self) -> About:
-        """What is served."""
+        """Describe the served bundle."""
         manifest = self.bundle.manifest
         variants = {}
         for name, variant in manifest.variants.items():
@@ -160,28 +160,28 @@ class Engine:
         return variant in self._recommenders
 
     def segment(self, request: WhoAsks, user: UserState) -> str:
-        """The segment of whoever asks, as in the answer's meta."""
+        """Return the segment of the user, as in the answer's meta."""
         query, _ = self._queries.query(request.widened(), user, float("inf"))
         return self._segment(query)
 
     def knows(self, item_id: str) -> bool:
-        """Whether the item can be shown at all."""
+        """Whether the catalogue has the item."""
         return self._position(item_id) is not None
 
     def some_item_ids(self, n: int) -> list[str]:
-        """Ids of up to n items that are in stock, for examples."""
+        """Return ids of up to n items that are in stock, for examples."""
         rows = np.flatnonzero(self._available)[:n]
         return [self.bundle.catalogue.ids.external_id(int(row)) for row in rows]
 
     def mark(self, items: Iterable[StoredItem]) -> None:
-        """Take over which of these are in stock; all else that is said of an item needs another engine."""
+        """Update the stock of these items; any other change of an item needs a new engine."""
         for item in items:
             row = self._position(item.item_id)
             if row is not None and item.available is not None:
                 self._available[row] = item.available
 
     def _segment(self, query: Query) -> str:
-        """The segment of the offline report that the user is in."""
+        """Return the user's segment, by the definitions of the offline report."""
         n_events = len(query.history.rows)
         return "warm" if n_events >= self.bundle.manifest.warm_events else "few" if n_events else "cold_user"
 
@@ -217,7 +217,7 @@ def _no_rules(*_: object) -> tuple[None, None]:
 
 
 def _described(index: Mapping[str, Any]) -> str:
-    """An index in words, such as "ivf_fp16, 12 of 400 lists, recall@100 0.985"."""
+    """Describe an index, such as "ivf_fp16, 12 of 400 lists, recall@100 0.985"."""
     if not index["nlist"]:
         return str(index["kind"])
     lists = f"{index['nprobe']} of {index['nlist']} lists"

@@ -1,4 +1,4 @@
-"""An arm that explores: random items in some places of an answer that was made as ever."""
+"""Answers for an exploring arm: puts random items into some places of the variant's list."""
 
 import zlib
 from dataclasses import replace
@@ -14,9 +14,9 @@ from recsys.recommend.recommender import Recommender, Slate
 def explored(
     recommender: Recommender, query: Query, rules: SlateRules | None, answer: Slate, settings: Explore, request_id: str
 ) -> tuple[Slate, list[float]]:
-    """The answer with random items in it, and the probability of each item in its place.
+    """Return the list with random items in it, and the probability of each item in its place.
 
-    The pool is what the same recommender would have shown next, under the same rules; the dice are the request's id.
+    The pool holds the next best items of the same recommender, under the same rules; the request's id is the seed.
     """
     shown = np.array([slot.row for slot in answer.slots], dtype=np.int32)
     wider = replace(query, k=settings.pool, exclude=np.concatenate([query.exclude, shown]))

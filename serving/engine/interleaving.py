@@ -1,4 +1,4 @@
-"""An arm that interleaves: two variants in one list, dealt by team draft; clicks tell whose picks are better."""
+"""Answers for an interleaving arm: merges the lists of two variants by team draft; clicks show which is better."""
 
 import zlib
 from dataclasses import replace
@@ -11,9 +11,9 @@ from recsys.recommend.recommender import Recommender, Slate
 def interleaved(
     second: Recommender, query: Query, rules: SlateRules | None, answer: Slate, request_id: str
 ) -> tuple[Slate, list[str]]:
-    """The list of the answer and of the second variant in one, and the team of each place: `a` is the answer's own.
+    """Merge the list of the answer with that of the second variant; return it with the team of each place.
 
-    The coin that says who picks first is the request's id.
+    Team `a` is the answer's own variant. The request's id is the seed.
     """
     other = second.recommend(query, rules)
     slots = {slot.row: slot for slot in (*other.slots, *answer.slots)}

@@ -1,4 +1,4 @@
-"""What the store adds to a bundle, and what it holds of the user who asks."""
+"""The changes that the store adds to a bundle, and the state of one user in the store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,8 +18,8 @@ from serving.stores.protocol import Event, Item
 class StoreOverlay:
     """Items that were changed or added since the bundle was made, as of `version` of the store, and recent likes.
 
-    likes: item_id -> events, to be added to `Catalogue.recent`. revision: another one whenever more than stock has
-    changed, so that another engine is needed.
+    likes: item_id -> events, to be added to `Catalogue.recent`. revision: changes when more than stock changed, so that
+    a new engine is needed.
     """
 
     version: int = 0
@@ -28,7 +28,7 @@ class StoreOverlay:
     likes: Mapping[str, float] = field(default_factory=dict)
 
     def over(self, bundle: Bundle) -> Bundle:
-        """The bundle with these items and recent likes."""
+        """Return the bundle with these items and recent likes."""
         served = item_upsert.upsert(bundle, self._frame())
         return replace(served, catalogue=replace(served.catalogue, recent=self._recent(served)))
 
@@ -49,10 +49,10 @@ class StoreOverlay:
 
 @dataclass(frozen=True)
 class UserState:
-    """The store's latest events of the user who asks, oldest first, with the version of that history.
+    """The latest events of one user in the store, oldest first, with the version of that history.
 
-    seen: where there are more events than those, all items of all events, and whether each was disliked. forgotten:
-    what the bundle still holds of this user may not be used; failed: the store could not be asked.
+    seen: if there are more events than those, the items of all events, and whether each was disliked. forgotten: the
+    user's history in the bundle may not be used; failed: the store could not be read.
     """
 
     events: Sequence[Event] = ()
@@ -62,7 +62,7 @@ class UserState:
     failed: bool = False
 
     def digest(self) -> str:
-        """Another text whenever something else is known."""
+        """Return a text that changes with the state, for cache keys."""
         seen = blake2b(repr(sorted(self.seen.items())).encode(), digest_size=8).hexdigest() if self.seen else ""
         return f"{self.version} {self.forgotten} {seen}"
 

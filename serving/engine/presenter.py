@@ -1,4 +1,4 @@
-"""From the recommender's slots to what a client sees: ids, titles, confidence and reasons."""
+"""Turns the recommender's slots into items of the API: ids, titles, confidence and reasons."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,7 +14,7 @@ PARTS = 20  # reasons of one item; what else the history adds is summed up in on
 
 
 class Presenter:
-    """What the items of one bundle look like."""
+    """Presents the items of one bundle."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
@@ -28,7 +28,7 @@ class Presenter:
         propensities: Sequence[float] | None = None,
         teams: Sequence[str] | None = None,
     ) -> list[Item]:
-        """The items of the slate; `before` of them were shown on the pages before, the rest is what an arm drew."""
+        """Return the items of the slate; before: how many were on earlier pages; the rest: of a random arm."""
         calibration, n_events = self._bundle.calibration, len(query.history.rows)
         confidences: Sequence[float | None] = [None] * len(slate.slots)
         if calibration is not None:
@@ -55,7 +55,7 @@ class Presenter:
         return items
 
     def explain(self, items: list[Item], whys: list[Why]) -> None:
-        """Give the items of an answer their reasons; none were found where the part that finds them failed."""
+        """Add the reasons to the items of an answer; none if explaining failed."""
         for item, why in zip(items, whys, strict=False):
             item.reasons, item.factors = self._reasons(why), dict(why.factors)
 

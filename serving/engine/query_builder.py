@@ -1,4 +1,4 @@
-"""From a request to the query that the recommender understands: external ids become rows, times become seconds."""
+"""Turns a request into a query of the recommender: external ids become rows, times become seconds."""
 
 import time
 from collections import Counter
@@ -28,9 +28,9 @@ HistoryEvent = tuple[int, float, float]  # row, weight, time
 
 @dataclass(frozen=True)
 class QueryBuilder:
-    """Builds the queries of one bundle: `position` gives an item's row, `weights` what an event weighs.
+    """Builds the queries of one bundle. position: item_id -> row; weights: event type -> weight.
 
-    available: (n_items,) bool, what is in stock; it changes while the bundle is served.
+    available: (n_items,) bool, which items are in stock; it changes while the bundle is served.
     """
 
     bundle: Bundle
@@ -42,10 +42,10 @@ class QueryBuilder:
     def query(
         self, request: RecommendRequest, user: UserState, deadline: float, shown_ids: Sequence[str] = ()
     ) -> tuple[Query, list[str]]:
-        """The query, and a warning for everything in the request that has no effect or less than it could.
+        """Return the query, and a warning for everything in the request that has no or not its full effect.
 
-        The history is what the bundle holds of the user, what the store holds since, and what the client sent, by
-        time. The items of `shown_ids`, those of the pages before, are excluded.
+        The history joins the events of the bundle, of the store and of the request, by time. The items of `shown_ids`,
+        those of earlier pages, are excluded.
 
         Raises:
             ApiError: 422, the filter cannot be read.
@@ -82,7 +82,7 @@ class QueryBuilder:
         return np.array([row for row in map(self.position, item_ids) if row is not None], dtype=np.int32)
 
     def _only(self, request: RecommendRequest, warnings: list[str]) -> BoolArray | None:
-        """The items that the filter and the candidates of the request both allow; None allows all."""
+        """Return the mask of items that both the filter and the candidates of the request allow; None allows all."""
         only = None
         if request.filter is not None:
             try:
@@ -99,7 +99,7 @@ class QueryBuilder:
         return only
 
     def _stored(self, events: Iterable[Event], history: History) -> list[HistoryEvent]:
-        """Events of the store, but for those that the bundle was made of."""
+        """Return the events of the store, without those that the bundle was trained on."""
         new = []
         until = self.bundle.manifest.trained_until.timestamp()
         known: Counter[tuple[int, int]] = Counter()
@@ -119,7 +119,7 @@ class QueryBuilder:
         return new
 
     def _sent(self, session: list[SessionEvent], warnings: list[str]) -> list[HistoryEvent]:
-        """Events that the client sent. Times in the future count as now; so do absent ones."""
+        """Return the events of the request. Times in the future, or absent ones, count as now."""
         moment = time.time()
         events = []
         for place, event in enumerate(session):
@@ -141,7 +141,7 @@ def weights(bundle: Bundle) -> dict[str, float]:
 
 
 def clock(bundle: Bundle, history: History) -> float:
-    """The moment a query is asked at, UTC seconds: the end of the data, or the user's last event if that is later.
+    """Return the time of a query, UTC seconds: the end of the data, or the user's last event if that is later.
 
     The wall clock is not used: a user's history would lose weight as the bundle ages, which the offline evaluation
     does not measure.
@@ -151,14 +151,14 @@ def clock(bundle: Bundle, history: History) -> float:
 
 
 def _disliked(request: RecommendRequest, user: UserState) -> set[str]:
-    """Items that the user disliked: they are not shown, also where a data set allows repeats."""
+    """Return the items that the user disliked: they are never shown, even if the data set allows repeats."""
     disliked = {event.item_id for event in user.events if event.event == DISLIKE}
     disliked |= {event.item_id for event in request.session if event.event == DISLIKE}
     return disliked | {item_id for item_id, was_disliked in user.seen.items() if was_disliked}
 
 
 def _joined(history: History, events: list[HistoryEvent]) -> History:
-    """The history with these events, by time."""
+    """Return the history with these events added, by time."""
     rows, weights, times = zip(*events, strict=True)
     joined_times = np.concatenate([history.times, times])
     order = np.argsort(joined_times, kind="stable")

@@ -1,4 +1,4 @@
-"""What a bundle must be able to do before users see it: answer, completely, without a part that fails."""
+"""Checks a bundle before users see it: every variant must answer in full, and no part may fail."""
 
 import math
 
@@ -12,9 +12,9 @@ USERS = 10
 
 
 def check(bundle: Bundle) -> None:
-    """Ask every variant for a visitor and a few known users, and for items like the most popular one.
+    """Request lists of every variant for a visitor and a few known users, and items similar to the most popular one.
 
-    Also warms the bundle: the pages that every answer needs are in memory afterwards.
+    This also loads the memory-mapped pages that every answer needs.
 
     Raises:
         BundleError: "bundle 1f...: variant 'als' answers a visitor with 3 items, at least 10 were wanted (failed: ..."

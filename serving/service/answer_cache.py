@@ -1,4 +1,4 @@
-"""`Engine.recommend`, through the cache where there is one: what of a request makes another answer."""
+"""Calls `Engine.recommend` through the cache, and defines the cache key of a request."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ NOT_IN_THE_ANSWER = {"session_id", "attributes"}  # experiments read them, and t
 
 
 class AnswerCache:
-    """One per worker process. Without `RECSYS_CACHE_URL` every answer is computed."""
+    """The answer cache of one worker process. Without `RECSYS_CACHE_URL` every answer is computed."""
 
     def __init__(self, settings: Settings, background: Background) -> None:
         self._background = background
@@ -33,7 +33,7 @@ class AnswerCache:
         deadline: float,
         picked: Picked | None,
     ) -> tuple[Draft, bool]:
-        """See `Engine.recommend`; also whether the draft was kept. What an arm draws for each request is not kept."""
+        """Return the draft of `Engine.recommend`, and whether it came from the cache. Random arms are not cached."""
         arm = picked.arm if picked else None
         if self._cache is None or user.failed or (arm is not None and arm.drawn):
             return engine.recommend(request, request_id, user, shown_ids, deadline, arm), False
@@ -48,12 +48,12 @@ class AnswerCache:
         return await self._cache.answer(key, compute), not computed
 
     async def forget(self, user_id: str) -> None:
-        """Drop what is kept for a user."""
+        """Drop the cached answers of a user."""
         if self._cache is not None:
             await self._cache.forget(user_id)
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections of the cache."""
         if self._cache is not None:
             await self._cache.close()
 
@@ -71,5 +71,5 @@ class AnswerCache:
 
 
 def _may_be_given_again(draft: Draft) -> bool:
-    """Not what was made without a part, or in a hurry."""
+    """Return whether a draft may be cached: not a degraded one, or one that was cut short by the deadline."""
     return not draft.meta.degraded and draft.meta.fallback_reason != "deadline"

@@ -1,8 +1,8 @@
-"""Answers that were worked out a moment ago, kept in this process (`memory`) or in Redis, for all workers.
+"""Caches recent answers in this process (`memory`) or, for all workers, in Redis.
 
-A key holds everything an answer depends on, so nothing has to be thrown away: an event of the user, another bundle or
-another version of the rules makes another key, and the old answer is never asked for again. What the clock changes,
-such as a pin that begins at nine, is late by at most `seconds`. A cache that is out of reach costs time, not answers.
+A key holds everything that an answer depends on, so nothing is invalidated: a new event of the user, another bundle or
+other rules make another key. A change by the clock, such as a pin that begins at nine, is late by at most `seconds`. A
+cache that cannot be reached costs time, not answers.
 """
 
 import asyncio
@@ -48,12 +48,12 @@ class CacheKey:
 
     @property
     def key(self) -> str:
-        """The same for equal questions only; the owner comes first, so that all answers of one can be found."""
+        """Return the key as text; the owner comes first, so that all answers of a user can be found."""
         return f"{PREFIX}:{_digest(self.owner)}:{_digest(repr(astuple(self)))}"
 
 
 class Backend(Protocol):
-    """Keeps bytes for a while. Reading and writing raise nothing."""
+    """Stores bytes for a limited time. Reading and writing never raise."""
 
     async def get(self, key: str) -> bytes | None: ...
 
@@ -65,7 +65,7 @@ class Backend(Protocol):
 
 
 class Cache(Generic[M]):
-    """Answers of one type by key; `worth_keeping` says which of them may be given again."""
+    """Caches answers of one type; worth_keeping: returns whether an answer may be cached."""
 
     def __init__(self, backend: Backend, answer: type[M], worth_keeping: Callable[[M], bool]) -> None:
         self._backend = backend
@@ -75,7 +75,7 @@ class Cache(Generic[M]):
         self._writing: set[asyncio.Task[None]] = set()
 
     async def answer(self, asked: CacheKey, compute: Callable[[], Awaitable[M]]) -> M:
-        """The kept answer, or a computed one; of all that ask for the same at the same time only one computes."""
+        """Return the cached answer, or compute it; concurrent calls with the same key compute it once."""
         key = asked.key
         task = self._running.get(key)
         if task is None:
@@ -87,7 +87,7 @@ class Cache(Generic[M]):
         return await asyncio.shield(task)  # a client that hangs up takes nobody else's answer with it
 
     async def forget(self, owner: str) -> int:
-        """Drop the answers of one user or visitor, return how many. Those out of reach end by themselves in seconds."""
+        """Drop the answers of one user or visitor, return how many. Unreachable ones expire within seconds."""
         return await self._backend.delete(f"{PREFIX}:{_digest(owner)}:")
 
     async def close(self) -> None:
@@ -112,7 +112,7 @@ class Cache(Generic[M]):
 
 
 class Memory:
-    """The last answers of this process."""
+    """A backend in the memory of this process, for the most recently used answers."""
 
     def __init__(self, seconds: float, entries: int = MEMORY_ENTRIES, clock: Callable[[], float] = time.monotonic):
         self._seconds = seconds
@@ -144,7 +144,7 @@ class Memory:
 
 
 class Shared:
-    """Redis. After a failure it is left alone for two seconds: a request waits 50 ms for it, not every request."""
+    """A backend in Redis. After a failure it is not called for two seconds, so few requests wait their 50 ms for it."""
 
     def __init__(self, url: str, seconds: float) -> None:
         pool = BlockingConnectionPool.from_url(
@@ -195,7 +195,7 @@ class Shared:
 
 
 def open_cache(url: str, seconds: float, answer: type[M], worth_keeping: Callable[[M], bool]) -> Cache[M]:
-    """`memory`, or an address such as redis://host:6379/0."""
+    """Open the backend of an address: `memory`, or such as redis://host:6379/0."""
     return Cache(Memory(seconds) if url == "memory" else Shared(url, seconds), answer, worth_keeping)
 
 

@@ -1,4 +1,4 @@
-"""Where the engine's draft becomes the answer to one request, and what is kept of the answer in the exposure log."""
+"""Turns the engine's draft into the answer to one request, and the answer into an exposure for the log."""
 
 import time
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ def finished(
     shed: bool = False,
     next_cursor: str | None = None,
 ) -> Answer:
-    """The answer to one request.
+    """Return the answer to one request.
 
-    timings: milliseconds by step; assignment: the experiment that chose the variant; shed: the deadline had passed
-    before the request began, because there was too much to do.
+    timings: milliseconds by step; assignment: the experiment that chose the variant; shed: the deadline was zero, to
+    shed load.
     """
     changes: dict[str, Any] = {"timings_ms": {step: round(ms, 3) for step, ms in timings.items()}}
     if assignment is not None:
@@ -45,7 +45,7 @@ def finished(
 
 
 def exposure(request: RecommendRequest, answer: Answer) -> Exposure:
-    """Who was shown what. Somebody without any id is a visitor for one request."""
+    """Return the exposure of an answer. A request without any id is a visitor of its own."""
     meta, experiment = answer.meta, answer.meta.experiment
     nobody = request.user_id is None and request.anonymous_id is None
     return Exposure(

@@ -1,6 +1,6 @@
-"""The job of one request, from top to bottom: what the store holds -> the engine -> the answer -> its exposure.
+"""The path of one request: the user's state in the store -> the engine -> the answer -> its exposure.
 
-One `Service` per worker process. Without the store the answer is made of the bundle alone, and says so.
+One `Service` per worker process. Without the store the answer comes from the bundle alone, and `meta` says so.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ AT_ONCE = float("-inf")  # a deadline that has passed: nothing but what costs ne
 
 
 class Service:
-    """What the routes do. `background` holds the store and what follows it."""
+    """The operations behind the routes. background: holds the store and the background tasks."""
 
     def __init__(self, settings: Settings, background: Background) -> None:
         self._settings = settings
@@ -50,7 +50,7 @@ class Service:
         return engine
 
     async def recommend(self, request: RecommendRequest, request_id: str, *, paged: bool = True) -> Answer:
-        """Items for whoever asks; see `Engine.recommend`. An answer that is paged leads to the next page."""
+        """Return items for a user or visitor, see `Engine.recommend`, with the cursor of the next page."""
         started = perf_counter()
         engine = self.engine()
         shown_ids = [] if request.cursor is None else cursors.decode(request.cursor, self._settings.secret)
@@ -77,11 +77,11 @@ class Service:
         return answer
 
     async def rank(self, request: RankRequest, request_id: str) -> Answer:
-        """All candidates that may be shown, in order."""
+        """Return all candidates that may be shown, in order."""
         return await self.recommend(request.widened(k=len(set(request.candidates))), request_id, paged=False)
 
     async def batch(self, requests: Sequence[RecommendRequest], request_id: str) -> BatchAnswer:
-        """One answer for each.
+        """Return one answer for each request.
 
         Raises:
             ApiError: 422 "requests.3: variant: ..."
@@ -97,7 +97,7 @@ class Service:
         return BatchAnswer(answers=answers)
 
     def similar(self, request: SimilarRequest, request_id: str) -> Answer:
-        """Items like an item; see `Engine.similar`."""
+        """Return items similar to an item; see `Engine.similar`."""
         sheds = self._background.load.sheds
         deadline = AT_ONCE if sheds else perf_counter() + self._settings.deadline_ms / 1e3
         draft = self.engine().similar(request, deadline)
@@ -106,11 +106,11 @@ class Service:
         return answer
 
     async def take_events(self, posted: list[Any], key: str | None) -> events.EventsAnswer:
-        """Keep events; see `serving/api/events.py`.
+        """Store events; see `serving/api/events.py`.
 
         Raises:
-            ApiError, StoreError: 503, nothing was kept.
-            UnknownOutcomeError: 504, nobody can say whether it was kept.
+            ApiError, StoreError: 503, nothing was stored.
+            UnknownOutcomeError: 504, the events may or may not have been stored.
         """
         engine = self.engine()
         try:
@@ -126,11 +126,11 @@ class Service:
         return answer
 
     async def merge(self, request: identities.MergeRequest, key: str | None) -> identities.Merged:
-        """A visitor turned out to be a user."""
+        """Merge a visitor into a user."""
         return identities.Merged(events=await self.store().merge(request.anonymous_id, request.user_id, key))
 
     async def unmerge(self, request: identities.UnmergeRequest) -> identities.Merged:
-        """A merge was wrong.
+        """Undo the last merge of a visitor.
 
         Raises:
             ApiError: 404 "anonymous_id: no merge of this visitor is known"
@@ -141,7 +141,7 @@ class Service:
         return identities.Merged(events=moved)
 
     async def forget(self, user_id: str) -> identities.Forgotten:
-        """Delete what the store holds of the user, and use what the bundle holds no more."""
+        """Delete all data of the user in the store, and stop using the user's history in the bundle."""
         store = self.store()
         deleted = await store.forget(user_id)
         self._background.freshness.forgotten |= {store.fingerprint(user_id)}
@@ -149,7 +149,7 @@ class Service:
         return identities.Forgotten(deleted=deleted)
 
     async def ready(self) -> Ready:
-        """Which bundle is served, and whether the store answers.
+        """Return which bundle is served, and whether the store answers.
 
         Raises:
             ApiError: 503, no bundle is loaded yet, or the store was never reached.
@@ -164,7 +164,7 @@ class Service:
         return Ready(bundle_id=bundle_id, store="reached", refused=refused)
 
     def store(self) -> Store:
-        """The opened store.
+        """Return the opened store.
 
         Raises:
             ApiError: 503 "the store could not be reached yet; the log says why"
@@ -174,7 +174,7 @@ class Service:
         return self._background.store
 
     def _pick(self, request: RecommendRequest, engine: Engine, user: UserState) -> tuple[Engine, Picked | None]:
-        """The arm of whoever asks, and what serves it. One that cannot be served is none, and is counted."""
+        """Return the request's arm, and the engine that serves it. An arm without an engine is ignored and counted."""
         ids: dict[Unit, str | None] = {
             "user": request.user_id,
             "anonymous": request.anonymous_id,
@@ -197,7 +197,7 @@ class Service:
         return other, picked
 
     async def _user_state(self, user_id: str | None, anonymous_id: str | None, sheds: bool) -> UserState:
-        """What the store holds of the one who asks, or that it could not be asked in time or at all."""
+        """Return the user's state in the store; `failed` if the store did not answer in time."""
         store = self._background.store
         if store is None:
             return UserState(failed=True)
