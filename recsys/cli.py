@@ -127,8 +127,10 @@ def promote(
     folder: Releases = Path("releases"),
     public_key: PublicKey = None,
 ) -> None:
-    """Verify a bundle, copy it to the releases and make it current."""
-    print(f"current release: {releases.promote(bundle, folder, public_key or None)}")
+    """Verify a bundle, try it in a process of its own, copy it to the releases and make it current."""
+    from recsys.recommend.self_check import check_apart
+
+    print(f"current release: {releases.promote(bundle, folder, public_key or None, check_apart)}")
 
 
 @release_app.command("rollback")

@@ -20,16 +20,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from recsys.bundle import calibration, catalogue, embeddings, histories
+from recsys.bundle._checks import arrays
+from recsys.bundle._checks import catalogue as catalogue_check
 from recsys.bundle.calibration import Calibration
 from recsys.bundle.catalogue import Catalogue
 from recsys.bundle.histories import Histories
-from recsys.bundle.index import Index
+from recsys.bundle.index import INDEX, Index
 from recsys.bundle.similar_items import Similar
 from recsys.contracts import Embeddings, Encoder, ItemItem
-from recsys.errors import BundleError
+from recsys.errors import BundleError, ParamsError, RecsysError, one_line, quoted
 from recsys.output import replaced
 from recsys.params import Params, VariantParams, parse
 
@@ -53,12 +55,12 @@ class File(BaseModel):
 class Manifest(BaseModel):
     """The content of `manifest.json`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: int
     bundle_id: str
     dataset: str
-    trained_until: datetime
+    trained_until: AwareDatetime
     counts: dict[str, int]
     models: dict[FolderName, dict[str, Any]]
     item_items: dict[FolderName, dict[str, Any]] = {}  # absent in bundles from before there were any
@@ -68,7 +70,7 @@ class Manifest(BaseModel):
     allow_repeat: bool
     data_hash: str | None = None  # of the split that it was made of; absent in bundles that do not say it
     warm_events: int = 5  # of a user in the segment `warm`; the default is for bundles that do not say it
-    recent_half_life_days: float
+    recent_half_life_days: float = Field(gt=0)
     metrics: dict[str, Any]
     files: list[File]
 
@@ -205,29 +207,55 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else content
         raise BundleError(f"{path}: format is {found!r}, this code reads {FORMAT}; write the bundle again")
-    manifest = parse(Manifest, content, str(path))
+    try:
+        manifest = parse(Manifest, content, str(path))
+    except ParamsError as error:
+        raise BundleError(str(error)) from error
     if _digest(content) != manifest.bundle_id:
         raise BundleError(f"{path}: its content does not match bundle_id {manifest.bundle_id!r}; it was edited by hand")
     return manifest
 
 
 def load(folder: Path) -> Bundle:
-    """Verify and open a bundle; arrays are memory-mapped.
+    """Verify, open and check a bundle; arrays are memory-mapped.
 
     Raises:
-        BundleError: see `verify`.
+        BundleError: "bundle/histories/rows.npy: holds 0 to 24, wanted 0 to 23; write the bundle again", or see `verify`.
     """
-    manifest = verify(folder)
-    loaded = {}
-    for name in manifest.models:
-        model = embeddings.load(folder / "models" / name)
-        index = Index.load(folder / "models" / name, model.rows)
-        loaded[name] = LoadedModel(model, embeddings.encoder_of(model), index, Similar(model))
+    try:
+        return _open(folder, verify(folder))
+    except RecsysError as error:
+        raise error if isinstance(error, BundleError) else BundleError(str(error)) from error
+    except BaseException as error:  # a file of the wrong shape fails anywhere; polars panics beyond Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        reason = f"{type(error).__name__}: {one_line(str(error))}"
+        raise BundleError(f"{folder}: not a bundle that can be opened ({reason}); write it again") from error
+
+
+def _open(folder: Path, manifest: Manifest) -> Bundle:
+    n_items = manifest.counts.get("items", 0)
+    arrays.check(folder, n_items, manifest.counts.get("users", 0))
+    items = catalogue.load(folder)
+    if fault := catalogue_check.fault(items, n_items):
+        raise BundleError(f"{folder / 'catalogue.parquet'}: {fault}; write the bundle again")
+    models = {name: _open_model(folder / "models" / name, about) for name, about in manifest.models.items()}
     pairs = {name: embeddings.load_pairs(folder / "models" / name) for name in manifest.item_items}
     confidence = calibration.load(path) if (path := folder / calibration.FILE).is_file() else None
     rankers = {path.name: path for path in folder.glob("rankers/*")}
-    users = Histories(folder / "histories")
-    return Bundle(manifest, catalogue.load(folder), users, loaded, pairs, confidence, rankers)
+    return Bundle(manifest, items, Histories(folder / "histories"), models, pairs, confidence, rankers)
+
+
+def _open_model(folder: Path, about: Mapping[str, Any]) -> LoadedModel:
+    model = embeddings.load(folder)
+    index = Index.load(folder, model.rows)
+    if fault := index.fault(model.vectors[model.rows]):
+        raise BundleError(f"{folder / INDEX}: {fault}; run `dvc repro` to build it")
+    found = {"dim": model.vectors.shape[1], "encoder": model.encoder, "index": index.report.model_dump()}
+    for key, value in found.items():
+        if about.get(key) != value:
+            raise BundleError(f"{folder}: its {key} is {quoted(value)}, the manifest says {quoted(about.get(key))}")
+    return LoadedModel(model, embeddings.encoder_of(model), index, Similar(model))
 
 
 def hash_of(folder: Path) -> str:

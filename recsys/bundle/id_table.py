@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from recsys.contracts import IntArray
 from recsys.output import read_array
@@ -60,6 +61,11 @@ class IdTable:
     def external_id(self, position: int) -> str:
         """Return the id at a position of the table."""
         return self._bytes(position).decode()
+
+    def holds(self, ids: pl.Series) -> bool:
+        """Whether these are the ids of the table, in position order."""
+        lengths = ids.str.len_bytes().to_numpy()
+        return np.array_equal(np.diff(self._offsets), lengths) and self._text.tobytes() == "".join(ids).encode()
 
     def _bytes(self, position: int) -> bytes:
         return bytes(self._text[self._offsets[position] : self._offsets[position + 1]])

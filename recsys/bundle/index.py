@@ -12,6 +12,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from recsys.bundle._checks import index as index_check
 from recsys.bundle.ivf_lists import padded, partition
 from recsys.contracts import FloatArray, IntArray
 from recsys.errors import BundleError, GateError
@@ -49,6 +50,10 @@ class Index:
         scores, positions = self._index.search(_query(vector[None, :], self._index), n, params=self._depth(n))
         found = positions[0] >= 0  # lists that were not probed leave places empty
         return self._rows[positions[0][found]], scores[0][found]
+
+    def fault(self, known: FloatArray) -> str | None:
+        """What is wrong with the index of these vectors, (n_known, dim) float32; None if nothing is."""
+        return index_check.fault(self._index, self.report, known)
 
     def _depth(self, n: int) -> faiss.SearchParametersIVF | None:
         """Return how many lists to search: for more items than recall was measured at, more lists in proportion."""

@@ -9,7 +9,7 @@ reader sees the old state or the new one. With a public key only bundles that it
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,11 +90,16 @@ def load(folder: Path, public_key: str | None = None) -> Bundle:
     return bundle.load(folder)
 
 
-def promote(source: Path, folder: Path, public_key: str | None = None) -> str:
+def promote(
+    source: Path, folder: Path, public_key: str | None = None, check: Callable[[Path], None] | None = None
+) -> str:
     """Verify a bundle, copy it into the releases, verify the copy, make it current. Returns its id.
 
+    check: refuses what cannot be served, see `recsys/recommend/self_check.py`.
+
     Raises:
-        BundleError: when the bundle or its copy is not what its manifest says; the current release stays.
+        BundleError: the bundle or its copy is not what its manifest says, or `check` refuses it; the current release
+            stays.
     """
     bundle_id = verify(source, public_key)
     with _locked(folder):
@@ -103,6 +108,8 @@ def promote(source: Path, folder: Path, public_key: str | None = None) -> str:
             with replaced(target) as aside:
                 shutil.copytree(source, aside, dirs_exist_ok=True)
                 verify(aside, public_key)
+        if check is not None:
+            check(target)
         state = read(folder)
         if state.stack[-1:] != [bundle_id]:
             _write(folder, [*state.stack, bundle_id], state, "promote")

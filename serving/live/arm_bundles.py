@@ -5,7 +5,7 @@ import logging
 
 from recsys.bundle import releases
 from recsys.errors import RecsysError
-from serving.engine import self_check
+from recsys.recommend import self_check
 from serving.engine.arms import ExperimentsFile
 from serving.engine.engine import Engine
 from serving.live.store_watcher import StoreWatcher

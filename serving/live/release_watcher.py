@@ -12,8 +12,8 @@ from pathlib import Path
 from recsys.bundle import releases
 from recsys.bundle.bundle import Bundle
 from recsys.errors import RecsysError
+from recsys.recommend import self_check
 from serving import metrics
-from serving.engine import self_check
 from serving.engine.engine import Engine
 from serving.file_stamp import Stamp, stamp
 from serving.settings import Settings

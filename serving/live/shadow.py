@@ -14,10 +14,10 @@ from time import perf_counter
 from recsys.bundle import releases
 from recsys.bundle.bundle import Bundle
 from recsys.errors import RecsysError
+from recsys.recommend import self_check
 from serving import metrics
 from serving.api.errors import ApiError
 from serving.api.schemas import Answer, RecommendRequest
-from serving.engine import self_check
 from serving.engine.engine import Engine
 from serving.engine.overlay import UserState
 from serving.live.list_overlap import overlap, rank_biased_overlap

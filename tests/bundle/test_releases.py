@@ -12,6 +12,7 @@ from recsys import params
 from recsys.bundle import bundle, releases
 from recsys.cli import app
 from recsys.errors import BundleError, ParamsError
+from tests.support import bundles
 
 TOP = Path(__file__).parents[2]
 
@@ -109,13 +110,19 @@ def test_nothing_promoted_and_an_unreadable_state(tmp_path: Path) -> None:
         releases.current(tmp_path)
 
 
-def test_the_commands(two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = bundles.write(tmp_path / "one"), bundles.write(tmp_path / "two", allow_repeat=True)
+    unable = tmp_path / "unable"
+    make(unable, 3)  # its variants ask a model that it does not have
     monkeypatch.setenv("RECSYS_RELEASES", str(tmp_path / "releases"))
     run = CliRunner().invoke
     assert "no releases yet" in run(app, ["releases", "list"]).output
     assert "current release: " in run(app, ["releases", "promote", str(two[0])]).output
     assert run(app, ["releases", "promote", str(two[1])]).exit_code == 0
     second = json.loads((two[1] / "manifest.json").read_text(encoding="utf-8"))["bundle_id"]
+    assert second in run(app, ["releases", "current"]).output
+    refused = run(app, ["releases", "promote", str(unable)])
+    assert refused.exit_code == 1
     assert second in run(app, ["releases", "current"]).output
     assert run(app, ["releases", "rollback"]).exit_code == 0
     listed = run(app, ["releases", "list"]).output.splitlines()

@@ -140,7 +140,7 @@ def test_a_failing_part_does_not_break_similar_items(shop: Bundle) -> None:
 def test_a_rule_that_could_never_be_asked_lets_nothing_pass(
     shop: Bundle, monkeypatch: pytest.MonkeyPatch, rule: type
 ) -> None:
-    """Such a bundle is refused before it serves, see `serving/engine/self_check.py`."""
+    """Such a bundle is refused before it serves, see `recsys/recommend/self_check.py`."""
     monkeypatch.setattr(rule, "keep", broken)
     answer = ask(Recommender(shop, "als"), "anna")
     assert answer.slots == ()

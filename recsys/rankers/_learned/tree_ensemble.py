@@ -39,7 +39,7 @@ class Trees:
             self.shap = TreeShap(
                 [leaf for tree in fields for leaf in leaves(tree, _nan_is_left(tree))], len(self.features)
             )
-        except (OSError, ValueError, KeyError, IndexError) as error:
+        except (OSError, ValueError, KeyError, IndexError, ArithmeticError, RecursionError) as error:
             raise BundleError(f"{path}: not a readable model ({error!r}); run `dvc repro` again") from error
 
     def predict(self, x: FloatArray) -> FloatArray:
@@ -66,6 +66,8 @@ class Trees:
             if not 1 <= n_leaves <= MAX_LEAVES:
                 raise ValueError(f"a tree of {n_leaves} leaves, wanted 1 to {MAX_LEAVES}")
             leaf_values = [float(value) for value in fields["leaf_value"].split()]
+            if not np.isfinite(leaf_values).all():
+                raise ValueError("a leaf whose value is not finite")
             order = [0]
             if n_leaves > 1:
                 feature, lefts, rights = (
@@ -73,6 +75,8 @@ class Trees:
                     for name in ("split_feature", "left_child", "right_child")
                 )
                 nan_is_left = _nan_is_left(fields)
+                if not set(feature) <= set(range(len(self.features))):
+                    raise ValueError(f"a test of feature {max(feature)}, there are {len(self.features)}")
                 thresholds = [float(number) for number in fields["threshold"].split()]
                 order = _leaves(0, lefts, rights)
                 for node, threshold in enumerate(thresholds):

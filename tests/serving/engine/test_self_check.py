@@ -11,9 +11,9 @@ from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Candidates
 from recsys.errors import BundleError
+from recsys.recommend import self_check
 from recsys.sources.popular import Popular
 from recsys.sources.random import Random
-from serving.engine import self_check
 
 
 @pytest.fixture(scope="module")

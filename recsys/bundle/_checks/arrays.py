@@ -1,0 +1,158 @@
+"""What every array of a bundle must be: the one declaration of its dtype, its shape and the values it may hold.
+
+A bundle whose hashes fit may still be made by a program with an error in it, or by somebody who means harm. An array
+that is not as declared here would fail at some request, or show other items.
+"""
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys.bundle.embeddings import PAIRS
+from recsys.contracts import HALF_LIVES_DAYS
+from recsys.errors import BundleError
+from recsys.output import read_array
+
+LARGEST = 1e15  # of a float: its square times a thousand dimensions still fits into a float32
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """shape: the names of its sizes, each the same in all arrays of one folder; `+1` is one more.
+
+    least: of all values; nan: they may also be NaN; below: they are less than this size; ascending: no value is less than the one before it; unique: nor
+    the same; into: the values are offsets, from 0 up to this size. Floats are finite.
+    """
+
+    dtype: str
+    shape: tuple[str, ...] | None
+    least: float = -LARGEST
+    nan: bool = False
+    below: str | None = None
+    ascending: bool = False
+    unique: bool = False
+    into: str | None = None
+
+
+def _ids(size: str) -> dict[str, Wanted]:
+    return {
+        "hashes": Wanted("uint64", (size,), ascending=True),
+        "positions": Wanted("int32", (size,), below=size),
+        "offsets": Wanted("int64", (f"{size}+1",), into="bytes"),
+        "text": Wanted("uint8", ("bytes",)),
+    }
+
+
+# The first pattern that fits counts. `items` and `users` are those of the manifest; other sizes are of one folder.
+ARRAYS: dict[str, Wanted] = {
+    **{f"items/{name}": wanted for name, wanted in _ids("items").items()},
+    **{f"histories/users/{name}": wanted for name, wanted in _ids("users").items()},
+    "histories/offsets": Wanted("int64", ("users+1",), into="events"),
+    "histories/rows": Wanted("int32", ("events",), below="items"),
+    "histories/weights": Wanted("float32", ("events",)),
+    "histories/times": Wanted("float64", ("events",)),
+    "demand": Wanted("float32", ("items", "half-lives"), least=0),
+    "gap_days": Wanted("float32", ("items",), least=0, nan=True),
+    "pairs/*/indptr": Wanted("int64", ("items+1",), into="pairs"),
+    "pairs/*/rows": Wanted("int32", ("pairs",), below="items"),
+    "pairs/*/scores": Wanted("float32", ("pairs",)),
+    "models/*/vectors": Wanted("float32", ("items", "dim")),
+    "models/*/rows": Wanted("int32", ("known",), below="items", ascending=True, unique=True),
+    "models/*/gram": Wanted("float32", ("dim", "dim")),
+    "models/*/told": Wanted("float32", ("items",)),
+    "models/*/word_idf": Wanted("float32", ("words",)),
+    "models/*/category_idf": Wanted("float32", ("categories",)),
+    "models/*/prices": Wanted("float32", ("prices",), ascending=True),
+    "models/*/hidden_terms": Wanted("float32", ("terms", "hidden")),
+    "models/*/hidden_static": Wanted("float32", ("static", "hidden")),
+    "models/*/hidden_bias": Wanted("float32", ("hidden",)),
+    "models/*/output_weights": Wanted("float32", ("hidden", "dim")),
+    "models/*/output_bias": Wanted("float32", ("dim",)),
+    "models/*/reference_counts": Wanted("float32", ("references",)),
+    "models/*/reference_columns": Wanted("float32", ("reference words",), below="words"),
+    "models/*/reference_values": Wanted("float32", ("reference words",)),
+    "models/*/reference_vectors": Wanted("float32", ("references", "dim")),
+    "models/*/*": Wanted("float32", None),  # of an encoder of your own
+}
+
+
+def check(folder: Path, n_items: int, n_users: int) -> None:
+    """Check every array file of a bundle.
+
+    Raises:
+        BundleError: "bundle/histories/rows.npy: holds 0 to 24, wanted 0 to 23; write the bundle again"
+    """
+    sizes_of: dict[Path, dict[str, int]] = {}
+    paths = sorted(folder.rglob("*.npy"))
+    # of a folder, first those that bring the sizes that the bounds of others name
+    for path in sorted(paths, key=lambda path: _wanted(folder, path).below is not None):
+        known = {"items": n_items, "users": n_users, "half-lives": len(HALF_LIVES_DAYS)}
+        sizes = sizes_of.setdefault(path.parent, known)
+        try:
+            array = read_array(path)
+        except (OSError, ValueError, EOFError) as error:
+            raise BundleError(f"{path}: not a readable array ({error}); write the bundle again") from error
+        if fault := _fault(array, _wanted(folder, path), sizes):
+            raise BundleError(f"{path}: {fault}; write the bundle again")
+    for table in (folder / "items", folder / "histories" / "users"):
+        _check_texts(table)
+
+
+def _wanted(folder: Path, path: Path) -> Wanted:
+    name = path.relative_to(folder).with_suffix("").as_posix()
+    if path.with_name(PAIRS).is_file():
+        name = name.replace("models/", "pairs/", 1)
+    for pattern, wanted in ARRAYS.items():
+        if fnmatch(name, pattern):
+            return wanted
+    raise BundleError(f"{path}: no array of a bundle has this name; write the bundle again")
+
+
+def _fault(array: Any, wanted: Wanted, sizes: dict[str, int]) -> str | None:
+    """What is wrong with an array, None if nothing is; its sizes join `sizes`."""
+    if array.dtype != np.dtype(wanted.dtype):
+        return f"its dtype is {array.dtype}, wanted {wanted.dtype}"
+    if wanted.shape is not None:
+        if array.ndim != len(wanted.shape):
+            return f"it has {array.ndim} dimensions, wanted {len(wanted.shape)}"
+        for name, size in zip(wanted.shape, array.shape, strict=True):
+            plain, more, _ = name.partition("+1")
+            if size - bool(more) != sizes.setdefault(plain, size - bool(more)):
+                return f"it has {size} {plain}, wanted {sizes[plain] + bool(more)}"
+    return _value_fault(array, wanted, sizes) if array.size else None
+
+
+def _value_fault(array: Any, wanted: Wanted, sizes: dict[str, int]) -> str | None:
+    most = LARGEST if wanted.below is None else sizes.get(wanted.below, 0) - 1
+    least = wanted.least if wanted.below is None else 0
+    if wanted.nan:
+        array = array[~np.isnan(array)]
+    low, high = (array.min(), array.max()) if array.size else (most, most)
+    if array.dtype.kind != "u" and not (low >= least and high <= most):  # NaN fails both
+        return f"holds {low:g} to {high:g}, wanted {least:g} to {most:g}"
+    if (wanted.ascending or wanted.into is not None) and bool((array[1:] < array[:-1]).any()):
+        return "its values do not ascend"
+    if wanted.unique and bool((array[1:] == array[:-1]).any()):
+        return "holds a value twice"
+    if wanted.into is not None:
+        end = sizes.setdefault(wanted.into, int(array[-1]))
+        if array[0] != 0 or array[-1] != end:
+            return f"its offsets go from {array[0]} to {array[-1]}, wanted 0 to {end}"
+    return None
+
+
+def _check_texts(folder: Path) -> None:
+    """Every id of a table must be UTF-8 by itself, and every position must be there."""
+    text, offsets, positions = (read_array(folder / f"{name}.npy") for name in ("text", "offsets", "positions"))
+    try:
+        text.tobytes().decode()
+    except ValueError as error:
+        raise BundleError(f"{folder / 'text.npy'}: not UTF-8 ({error}); write the bundle again") from error
+    starts = offsets[:-1][offsets[:-1] < len(text)]
+    if bool((text[starts] & 0xC0 == 0x80).any()):
+        raise BundleError(f"{folder / 'offsets.npy'}: an id begins within a letter; write the bundle again")
+    if len(np.unique(positions)) != len(positions):
+        raise BundleError(f"{folder / 'positions.npy'}: holds a value twice; write the bundle again")

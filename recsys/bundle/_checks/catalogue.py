@@ -1,0 +1,49 @@
+"""What the table of items must be: its columns, no null where every item needs a value, and the ids of the id table."""
+
+import numpy as np
+import polars as pl
+
+from recsys.bundle._checks.arrays import LARGEST
+from recsys.bundle.catalogue import Catalogue
+
+COLUMNS: dict[str, pl.DataType] = {
+    "row": pl.Int32(),
+    "item_id": pl.String(),
+    "title": pl.String(),
+    "text": pl.String(),
+    "categories": pl.List(pl.String()),
+    "price": pl.Float64(),
+    "available": pl.Boolean(),
+    "first_seen": pl.Datetime("us", "UTC"),
+    "popularity": pl.Float32(),
+    "recent": pl.Float32(),
+}
+CONTENT = {"title", "text", "categories", "price"}  # needed where items are shown
+MAY_BE_NULL = {"text", "price", "first_seen"}
+
+
+def fault(catalogue: Catalogue, n_items: int) -> str | None:
+    """What is wrong with the table, None if nothing is; n_items: what the manifest says."""
+    frame = catalogue.frame
+    if frame.height != n_items:
+        return f"has {frame.height} items, the manifest says {n_items}"
+    for name, dtype in COLUMNS.items():
+        if name not in frame.columns:
+            if name in CONTENT:
+                continue
+            return f"has no column {name!r}"
+        column = frame[name]
+        if column.dtype != dtype and not (name == "row" and column.dtype.is_integer()):
+            return f"its column {name!r} is {column.dtype}, wanted {dtype}"
+        if name not in MAY_BE_NULL and column.null_count():
+            return f"its column {name!r} has an empty cell"
+    if "categories" in frame.columns and frame["categories"].explode(empty_as_null=False).null_count():
+        return "its column 'categories' has an empty category"
+    if not np.array_equal(frame["row"].to_numpy(), np.arange(n_items)):
+        return "its rows are not 0, 1, 2 and so on"
+    for counts in (catalogue.popularity, catalogue.recent):
+        if n_items and not (counts.min() >= 0 and counts.max() <= LARGEST):  # NaN fails both
+            return "an item's popularity is not a number of 0 or more"
+    if not catalogue.ids.holds(frame["item_id"]):
+        return "its ids are not those of the folder items"
+    return None

@@ -1,0 +1,128 @@
+"""What a bundle must be able to do before users see it: answer, completely, without a part that fails.
+
+`python -m recsys.recommend.self_check bundle` opens and checks a bundle in a process of its own. Only there a file that
+takes all memory, never ends or stops the process does no harm: `check_apart` starts it, with limits.
+"""
+
+import math
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+from recsys.bundle import bundle as bundles
+from recsys.bundle import item_tower
+from recsys.bundle._checks.catalogue import CONTENT
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import EMPTY_HISTORY, Query
+from recsys.errors import BundleError, RecsysError, one_line, reports_errors
+from recsys.recommend.explanations import explain
+from recsys.recommend.recommender import Recommender, Slate
+
+LENGTH = 10
+USERS = 10
+SECONDS, SECONDS_PER_GB = 120, 60
+MEMORY, MEMORY_PER_BYTE = 4 << 30, 6  # of the process, and for each byte of the bundle
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+
+
+def check(bundle: Bundle) -> None:
+    """Ask every variant for a visitor and a few known users, and for items like the most popular one.
+
+    Also warms the bundle: the pages that every answer needs are in memory afterwards.
+
+    Raises:
+        BundleError: "bundle 1f...: variant 'als' answers a visitor with 3 items, at least 10 were wanted (failed: ..."
+    """
+    try:
+        _check(bundle)
+    except BundleError:
+        raise
+    except Exception as error:
+        reason = (
+            one_line(str(error))
+            if isinstance(error, RecsysError)
+            else f"{type(error).__name__}: {one_line(str(error))}"
+        )
+        raise BundleError(f"bundle {bundle.manifest.bundle_id}: cannot answer ({reason}); train it again") from error
+
+
+def _check(bundle: Bundle) -> None:
+    catalogue, now = bundle.catalogue, bundle.manifest.trained_until.timestamp()
+    n_available = int(catalogue.available.sum())
+    if n_available == 0:
+        raise BundleError(f"bundle {bundle.manifest.bundle_id}: none of {len(catalogue)} items is available")
+    if missing := sorted(CONTENT - set(catalogue.frame.columns)):
+        raise BundleError(f"bundle {bundle.manifest.bundle_id}: its items have no {missing[0]}; write it again")
+    k = max(1, min(LENGTH, n_available // 2))
+    users = bundle.histories.users
+    recommenders = {variant: Recommender(bundle, variant) for variant in bundle.manifest.variants}
+    for variant, recommender in recommenders.items():
+        _expect(bundle, recommender.recommend(Query(EMPTY_HISTORY, k, now)), "a visitor", k)
+        own = []
+        for position in range(0, len(users), -(-len(users) // USERS) or 1):
+            user_id = users.external_id(position)
+            answer = recommender.recommend(Query(bundle.histories.at(position), k, now, user_id))
+            _expect(bundle, answer, "a known user", 0)  # who has seen it all rightly gets less
+            if position == 0:
+                explain(recommenders, answer)
+            own += [not slot.fallback for slot in answer.slots]
+        if own and not any(own):
+            raise BundleError(_refusal(bundle, variant, "known users from the fallback alone"))
+    row = int((catalogue.popularity * catalogue.available).argmax())
+    asked = f"items like {catalogue.ids.external_id(row)!r}"
+    _expect(bundle, Recommender(bundle).similar(row, Query(EMPTY_HISTORY, k, now)), asked, min(k, n_available - 1))
+    for model in bundle.models.values():
+        if tower := item_tower.of(model.embeddings):
+            tower.embed(catalogue.frame.head(LENGTH))
+
+
+def check_apart(folder: Path) -> None:
+    """Open and check the bundle of a folder in another process.
+
+    Raises:
+        BundleError: what it says, or "bundle: the process that checked it was stopped by signal 11; ..."
+    """
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    seconds, memory = SECONDS + SECONDS_PER_GB * size // (1 << 30), MEMORY + MEMORY_PER_BYTE * size
+    command = [sys.executable, "-m", __name__, str(folder), str(memory)]
+    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, errors="replace", timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise BundleError(f"{folder}: checking it took more than {seconds} s; refuse this bundle") from None
+    if done.returncode < 0:
+        raise BundleError(f"{folder}: the process that checked it was stopped by signal {-done.returncode}; refuse it")
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].removeprefix("error: ")
+        raise BundleError(said if str(folder) in said else f"{folder}: {said}")
+
+
+def _expect(bundle: Bundle, answer: Slate, asked: str, least: int) -> None:
+    if answer.failed or len(answer.slots) < least:
+        failed = f" (failed: {', '.join(answer.failed)})" if answer.failed else ""
+        found = f"{asked} with {len(answer.slots)} items, at least {least} were wanted{failed}"
+        raise BundleError(_refusal(bundle, answer.variant, found))
+    if odd := [slot for slot in answer.slots if not math.isfinite(slot.score)]:
+        found = f"{asked} with the score {odd[0].score} from {odd[0].source!r}"
+        raise BundleError(_refusal(bundle, answer.variant, found))
+
+
+def _refusal(bundle: Bundle, variant: str, found: str) -> str:
+    return f"bundle {bundle.manifest.bundle_id}: variant {variant!r} answers {found}; train it again"
+
+
+@reports_errors
+def main(folder: str, memory: str) -> None:
+    """Check one bundle with so many bytes of memory."""
+    resource.setrlimit(resource.RLIMIT_DATA, (int(memory), int(memory)))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    check(bundles.load(Path(folder)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
