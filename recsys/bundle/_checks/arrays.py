@@ -23,8 +23,8 @@ LARGEST = 1e15  # of a float: its square times a thousand dimensions still fits 
 class Wanted:
     """shape: the names of its sizes, each the same in all arrays of one folder; `+1` is one more.
 
-    least: of all values; nan: they may also be NaN; below: they are less than this size; ascending: no value is less than the one before it; unique: nor
-    the same; into: the values are offsets, from 0 up to this size. Floats are finite.
+    least: of all values; nan: some may be NaN; below: they are 0 or more and less than this size; ascending: none is
+    less than the one before it; unique: nor the same; into: they are offsets, from 0 up to this size.
     """
 
     dtype: str
