@@ -134,7 +134,7 @@ def own_lists(workspace: Path, split: splits.Split, asked: sample.Sample, settin
     folder = BUILD / settings.dataset / "bundle"
     bundle.write(parts, settings, {}, folder)
     loaded = bundle.load(folder)
-    names = dict.fromkeys([*VARIANTS, *settings.data.release_candidates])
+    names = dict.fromkeys([*VARIANTS, *settings.candidates])
     everyone = [segments.everyone(asked)]
     return {
         name: answers.recommend_all(Recommender(loaded, name), split, asked, everyone, 20, settings.seed)[

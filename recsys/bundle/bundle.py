@@ -153,7 +153,7 @@ def write(
             "models": {name: about for name, about in described.items() if "n_pairs" not in about},
             "item_items": {name: about for name, about in described.items() if "n_pairs" in about},
             "variants": {name: variant.model_dump() for name, variant in params.variants.items()},
-            "default_variant": default_variant or params.data.release_candidates[0],
+            "default_variant": default_variant or params.candidates[0],
             "event_weights": params.data.event_weights,
             "allow_repeat": params.data.split.allow_repeat,
             "data_hash": parts.data_hash,

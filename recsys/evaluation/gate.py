@@ -1,125 +1,195 @@
-"""What is released: the most elaborate candidate that earns its place, if it beats the baseline and no segment pays.
+"""What is released: the best variant that is significantly better than the baseline and costs no segment much.
 
-`release_candidates` of the data set go from simple to elaborate. A candidate is admitted when it beats the baseline,
-the lower end of the paired interval above zero, and is surely below none of the floors: no upper end below -margin.
-The first one admitted stands until a later one is surely better than it in `segment` or one of `earn_in`, and surely
-worse in none of them. So a simpler variant stays whenever the difference may be luck.
+All variants that could serve are compared user by user on the test window, which chose no setting: one-sided paired
+t-tests with Holm's correction over all comparisons of a step, so that luck passes a step at most `alpha` of the time.
+
+1. A candidate is admitted if it is better than `baseline` in `segment`, and not inferior in any of `floors`. Without an
+   admitted candidate the baseline is released.
+2. The simplest admitted candidate stands. A later one may replace it if it is better in `segment` or in `earn_in`.
+3. Of these, the ones that are not inferior to the best in `segment` (`tolerance`) count as equal there: the one with
+   the best mean over `segment` and `earn_in` is released.
+
+A floor is a segment that a better average must not hide. Where it has enough users, a candidate must be shown to lose
+less than `margin` of the baseline's value; where it has not, it must not be significantly worse. Enough: a candidate
+that is equal would be passed 19 times of 20.
+
+Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
 """
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import polars as pl
+import numpy as np
+from scipy import stats
 
 from recsys.errors import GateError
-from recsys.evaluation import results, segments
-from recsys.params import Floor, Params
+from recsys.evaluation import segments
+from recsys.output import write_text
+from recsys.params import GateParams, Params
+from recsys.ranking import Values
 
-Row = dict[str, Any]
+FILE = "gate.json"
+PASSED = 1.645  # standard errors between what an equal candidate scores 19 times of 20 and its mean
+
+PerSegment = Mapping[str, Mapping[str, Values]]  # segment -> variant -> (n_users,) float64, the same users for each
 
 
 @dataclass(frozen=True)
 class Decision:
-    """variant: what is released, None if no candidate is admitted; reasons: candidate -> why (not), in one line."""
+    """variant: what is released; reason: why, in one line; candidates: candidate -> why (not), in one line."""
 
-    variant: str | None
-    reasons: dict[str, str]
+    variant: str
+    reason: str
+    candidates: dict[str, str]
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        write_text(path, json.dumps(asdict(self), indent=1) + "\n")
 
 
-def check(path: Path, params: Params) -> tuple[str, dict[str, Any]]:
-    """Decide on the table that the stage `evaluate` wrote; return the variant and, for the manifest, why and figures.
+@dataclass(frozen=True)
+class Paired:
+    """A variant against another one, user by user; p: of a difference so large by luck; error: standard error."""
+
+    value: float
+    other: float
+    error: float
+    reach: float  # from the difference to each of its confidence bounds
+    p: float
+
+    @property
+    def difference(self) -> float:
+        """How much better the variant is."""
+        return self.value - self.other
+
+    def __str__(self) -> str:
+        low, high = self.difference - self.reach, self.difference + self.reach
+        return (
+            f"{self.value:.4f} against {self.other:.4f}, difference {self.difference:+.4f}, "
+            f"between {low:+.4f} and {high:+.4f}"
+        )
+
+
+def load(path: Path) -> Decision:
+    """Read what `evaluate` decided.
 
     Raises:
-        GateError: "metrics/intervals.csv: 'als' does not beat 'popular' on ndcg@10 in segment 'all': ..."
-        GateError: "metrics/intervals.csv: 'als' is below 1 of 4 floors: 'popular' on ndcg@10 in segment 'few': ..."
+        GateError: "metrics/gate.json: not a readable decision (...); run `dvc repro evaluate`"
     """
-    if not path.is_file():
-        raise GateError(f"{path}: no such file, the gate needs it; run `dvc repro evaluate`")
-    table = results.read(path)
-    found = decide(table, path, params)
-    if found.variant is None:
-        raise GateError(f"{path}: {'; and '.join(found.reasons.values())}: tune a model or name other candidates")
-    variants, baseline = table["variant"].unique(maintain_order=True), params.gate.baseline
-    shown = {name: results.flat(results.against(table, baseline), name, params.evaluate.at) for name in variants}
-    return found.variant, {"gate": found.reasons[found.variant], "candidates": found.reasons, "variants": shown}
+    try:
+        return Decision(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise GateError(f"{path}: not a readable decision ({error}); run `dvc repro evaluate`") from error
 
 
-def decide(table: pl.DataFrame, path: Path, params: Params) -> Decision:
-    """Go through the candidates from simple to elaborate; path: where the table comes from, for messages.
+def decide(values: PerSegment, params: Params) -> Decision:
+    """Go through the candidates from simple to elaborate. values: `gate.metric`; a segment without users is absent.
 
     Raises:
-        GateError: what the gate asks for is not in the table.
+        GateError: "gate: no segment is called 'vip'; there are: all, warm, ..."
     """
-    gate = params.gate
-    known = segments.names(params.evaluate)
-    for segment in [*gate.earn_in, *(floor.segment for floor in gate.floors)]:
+    gate, known = params.gate, segments.names(params.evaluate)
+    for segment in [gate.segment, *gate.earn_in, *gate.floors]:
         if segment not in known:
             raise GateError(f"gate: no segment is called {segment!r}; there are: {', '.join(known)}")
-    standing: str | None = None
-    reasons = {}
-    for variant in params.data.release_candidates:
-        if variant == gate.baseline:
-            raise GateError(
-                f"release_candidates and gate.baseline name {variant!r}: nothing to beat; change one of them"
-            )
-        won = _row(table, path, variant=variant, segment=gate.segment, metric=gate.metric, baseline=gate.baseline)
-        below = [figures for floor in gate.floors if (figures := _below(floor, variant, table, path))]
-        if won["difference_low"] <= 0:
-            reasons[variant] = f"{variant!r} does not beat {_figures(won)}; wanted the lower end above 0"
+    names = [name for name in params.candidates if name != gate.baseline]
+    won = _compare(values, names, gate.baseline, [gate.segment], gate.alpha)
+    reasons, admitted = {}, []
+    for name in names:
+        found, p = won[name, gate.segment]
+        below = [text for segment in gate.floors if (text := _below(values.get(segment, {}), name, segment, gate))]
+        if p > gate.alpha:
+            reasons[name] = f"{name!r} is not significantly better than {_told(found, p, gate.baseline, gate)}"
         elif below:
-            reasons[variant] = (
-                f"{variant!r} is below {len(below)} of {len(gate.floors)} floors: {'; '.join(below)}; "
-                "wanted no upper end below 0"
-            )
-        elif standing is None:
-            standing, reasons[variant] = variant, f"{variant!r} beats {_figures(won)}"
+            reasons[name] = f"{name!r} is below {len(below)} of {len(gate.floors)} floors: {'; '.join(below)}"
         else:
-            earned, reasons[variant] = _earns(variant, standing, table, path, params)
-            standing = variant if earned else standing
-    return Decision(standing, reasons)
+            reasons[name] = f"{name!r} is better than {_told(found, p, gate.baseline, gate)}"
+            admitted.append(name)
+    if not admitted:
+        reason = f"{gate.baseline!r} is released: none of {len(names)} candidates is admitted"
+        return Decision(gate.baseline, reason, reasons)
+    variant, reason = _best(values, admitted, gate)
+    return Decision(variant, reason, reasons)
 
 
-def _earns(variant: str, standing: str, table: pl.DataFrame, path: Path, params: Params) -> tuple[bool, str]:
-    """Whether a candidate takes the place of a simpler one, and the figures that say so."""
-    gate = params.gate
-    asked = [name for name in (gate.segment, *gate.earn_in) if name in table["segment"]]
-    rows = [_row(table, path, variant=variant, segment=name, metric=gate.metric, baseline=standing) for name in asked]
-    if worse := [row for row in rows if row["difference_high"] < 0]:
-        return False, f"{variant!r} is surely worse than {_figures(worse[0])}"
-    if better := [row for row in rows if row["difference_low"] > 0]:
-        return True, f"{variant!r} beats {'; and '.join(_figures(row) for row in better)}"
-    return (
-        False,
-        f"{variant!r} may be no better than {'; and '.join(_figures(row) for row in rows)}: the simpler one stays",
-    )
+def _best(values: PerSegment, admitted: list[str], gate: GateParams) -> tuple[str, str]:
+    """Which of the admitted candidates is released, and why."""
+    simplest, *later = admitted
+    places = [place for place in dict.fromkeys([gate.segment, *gate.earn_in]) if place in values]
+    won = _compare(values, later, simplest, places, gate.alpha)
+    able = [simplest] + [name for name in later if any(won[name, place][1] <= gate.alpha for place in places)]
+    here = values[gate.segment]
+    leader = max(able, key=lambda name: float(here[name].mean()))
+
+    def equal(name: str) -> bool:
+        found = paired(here[name], here[leader], gate.alpha)
+        return name == leader or found.difference - found.reach >= -gate.tolerance * found.other
+
+    def gain(name: str) -> float:
+        return sum(float(values[place][name].mean() / (values[place][simplest].mean() or 1.0)) for place in places)
+
+    best = max((name for name in able if equal(name)), key=gain)
+    of = f"{best!r} is released: {len(admitted)} of the candidates are admitted, "
+    if best == simplest:
+        return best, of + "it is the simplest, and " + (
+            "no other is significantly better" if able == [simplest] else "in all nothing is better"
+        )
+    place = min(places, key=lambda place: won[best, place][1])
+    return best, f"{of}it is the best and better than the simplest, {_told(*won[best, place], simplest, gate, place)}"
 
 
-def _below(floor: Floor, variant: str, table: pl.DataFrame, path: Path) -> str | None:
-    """The figures of a floor that is missed. A segment that nobody belongs to has no floor, nor has the baseline."""
-    if variant == floor.baseline or floor.segment not in table["segment"]:
+def _compare(
+    values: PerSegment, names: list[str], other: str, places: list[str], alpha: float
+) -> dict[tuple[str, str], tuple[Paired, float]]:
+    """(variant, segment) -> the comparison with `other`, and its p after Holm's correction over all of them."""
+    nobody = dict.fromkeys([*names, other], np.empty(0))
+    found = {
+        (name, place): paired(values.get(place, nobody)[name], values.get(place, nobody)[other], alpha)
+        for name in names
+        for place in places
+    }
+    adjusted, largest = {}, 0.0
+    for rank, key in enumerate(sorted(found, key=lambda key: found[key].p)):
+        largest = max(largest, min(1.0, found[key].p * (len(found) - rank)))
+        adjusted[key] = largest
+    return {key: (found[key], adjusted[key]) for key in found}
+
+
+def paired(values: Values, others: Values, alpha: float) -> Paired:
+    """Compare two variants on the same users, (n_users,) float64 both; a user without a value does not count.
+
+    >>> found = paired(np.array([0.2, 0.4, 0.6, 0.8]), np.array([0.1, 0.2, 0.3, 0.4]), 0.05)
+    >>> round(found.difference, 3), round(found.p, 3)
+    (0.25, 0.062)
+    """
+    both = np.isfinite(values) & np.isfinite(others)
+    n, differences = int(both.sum()), (values - others)[both]
+    differing = int(np.count_nonzero(differences))
+    value, other = (float(of[both].mean()) if n else 0.0 for of in (values, others))
+    if n < 2:
+        return Paired(value, other, np.inf, np.inf, 1.0)
+    error = float(differences.std(ddof=1) / np.sqrt(n))
+    reach = float(stats.t.ppf(1 - alpha, n - 1)) * error
+    if not differing:
+        return Paired(value, other, error, reach, 1.0)
+    p = float(stats.t.sf((value - other) / error, n - 1)) if error > 0 else float(value <= other)
+    return Paired(value, other, error, reach, max(p, 0.5**differing))  # few users prove little, however equal they are
+
+
+def _below(values: Mapping[str, Values], name: str, segment: str, gate: GateParams) -> str | None:
+    """The figures of a floor that is missed. A segment that nobody belongs to has no floor."""
+    if not values:
         return None
-    row = _row(table, path, variant=variant, segment=floor.segment, metric=floor.metric, baseline=floor.baseline)
-    tolerated = f", tolerated {-floor.margin:+.4f}" if floor.margin else ""
-    return _figures(row) + tolerated if row["difference_high"] < -floor.margin else None
+    found = paired(values[name], values[gate.baseline], gate.alpha)
+    margin = gate.margin * found.other
+    if found.reach + PASSED * found.error <= margin:
+        missed, wanted = found.difference - found.reach < -margin, f"tolerated {-margin:+.4f}"
+    else:
+        missed, wanted = found.difference + found.reach < 0, "significantly worse"
+    return f"{segment!r}: {found}, {wanted}" if missed else None
 
 
-def _figures(row: Row) -> str:
-    return (
-        f"{row['baseline']!r} on {row['metric']} in segment {row['segment']!r}: {row['value']:.4f} against "
-        f"{row['value'] - row['difference']:.4f}, difference {row['difference']:+.4f}, "
-        f"interval {row['difference_low']:+.4f} to {row['difference_high']:+.4f}"
-    )
-
-
-def _row(table: pl.DataFrame, path: Path, **wanted: str) -> Row:
-    for column, value in wanted.items():
-        known = table[column].drop_nulls().unique(maintain_order=True).to_list()
-        table = table.filter(pl.col(column) == value)
-        if table.is_empty():
-            choices = ", ".join(known)
-            raise GateError(f"{path}: no row with {column} {value!r}, the gate needs it; there are: {choices}")
-    row = table.row(0, named=True)
-    if row["difference_low"] is None:
-        raise GateError(f"{path}: {wanted['metric']} of {wanted['variant']!r} has no interval; gate on another metric")
-    return row
+def _told(found: Paired, p: float, other: str, gate: GateParams, place: str | None = None) -> str:
+    return f"{other!r} on {gate.metric} in segment {place or gate.segment!r}: {found}, p {p:.2g}"

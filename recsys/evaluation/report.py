@@ -76,7 +76,7 @@ def page(
         segments=[segment for segment in segments if segment.name in present],
         absent=[segment.name for segment in segments if segment.name not in present],
         variants=figures["variant"].unique(maintain_order=True).to_list(),
-        default=decision.variant or settings.data.release_candidates[-1],
+        default=decision.variant,
         decision=decision,
         accuracy=list(results.ACCURACY),
         metrics=results.METRICS,

@@ -14,6 +14,7 @@ import polars as pl
 
 from recsys.bundle.catalogue import FEW_LIKES
 from recsys.contracts import BoolArray, IntArray
+from recsys.errors import GateError
 from recsys.evaluation import metrics
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.metrics import Ragged
@@ -69,6 +70,28 @@ def measure(
     }
     order = [pl.col(column).replace_strict(names, range(len(names))) for column, names in orders.items()]
     return pl.DataFrame(table, schema=SCHEMA).sort(order).with_columns(FLOATS.fill_nan(None).round(DIGITS))
+
+
+def per_segment(lists: Lists, sample: Sample, segments: list[Segment], metric: str) -> dict[str, dict[str, Values]]:
+    """One metric for the gate: segment -> variant -> (n_users,) float64. Segments without users are left out.
+
+    Raises:
+        GateError: "gate.metric is 'coverage@10', wanted one of one user's list: recall@10, ndcg@10, ..."
+    """
+    k = int(metric.partition("@")[2] or 0)
+    known = [f"{name}@{k}" for name in METRICS if name != "coverage"]
+    if metric not in known:
+        raise GateError(f"gate.metric is {metric!r}, wanted one of one user's list: {', '.join(known)}")
+    found = {}
+    for segment in segments:
+        targets, users, asked = sample.targets.keep(segment.targets), segment.counted(sample), segment.question
+        if users.any():
+            rows = {variant: answered[asked] for variant, answered in lists.items()}
+            found[segment.name] = {
+                variant: (accuracy(mine, targets, [k]) | beyond_accuracy(mine, sample, [k]))[metric][users]
+                for variant, mine in rows.items()
+            }
+    return found
 
 
 def against(table: pl.DataFrame, baseline: str) -> pl.DataFrame:

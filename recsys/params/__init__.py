@@ -65,7 +65,9 @@ class DatasetParams(Section):
     recent_half_life_days: float = Field(gt=0)
     models: dict[str, dict[str, Any]]
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    release_candidates: list[str] = Field(min_length=1)  # from simple to elaborate, see recsys/evaluation/gate.py
+    release_candidates: list[str] | None = Field(
+        None, min_length=1
+    )  # from simple to elaborate; see `Params.candidates`
 
 
 class IndexParams(Section):
@@ -144,30 +146,22 @@ class EvaluateParams(Section):
     confidence: float = Field(gt=0.5, lt=1)
 
 
-class Floor(Section):
-    """The released variant must not be worse than `baseline`: the paired interval wholly below -margin is refused.
-
-    margin: the loss that is tolerated, in units of the metric.
-    """
-
-    segment: str
-    metric: str
-    baseline: str
-    margin: float = Field(0.0, ge=0)
-
-
 class GateParams(Section):
-    """The released variant must beat `baseline` on `metric` in `segment`, the paired interval wholly above zero.
+    """What decides on a release, see recsys/evaluation/gate.py: a candidate must beat `baseline` there.
 
-    earn_in: segments where an elaborate candidate may earn its place as well; floors: what a better average may not
-    hide.
+    earn_in: segments where an elaborate candidate may earn its place as well; tolerance: candidates that lose less than
+    this share in `segment` are equal there; floors: segments where none may be worse than `baseline`; margin: the loss
+    tolerated there, as a share of the baseline's value; alpha: how often luck alone may pass each of the two tests.
     """
 
     metric: str
     segment: str
     baseline: str
     earn_in: list[str] = Field(default_factory=list)
-    floors: list[Floor] = Field(default_factory=list)
+    tolerance: float = Field(0.02, ge=0, lt=1)
+    floors: list[str] = Field(default_factory=list)
+    margin: float = Field(0.1, ge=0, lt=1)
+    alpha: float = Field(0.0125, gt=0, lt=0.5)
 
 
 class Params(Section):
@@ -188,6 +182,11 @@ class Params(Section):
     def data(self) -> DatasetParams:
         """The section of the active data set."""
         return self.datasets[self.dataset]
+
+    @property
+    def candidates(self) -> list[str]:
+        """The variants that may be released, from simple to elaborate: by default all but `random`, in their order."""
+        return self.data.release_candidates or [name for name in self.variants if name != "random"]
 
     def model(self, name: str) -> dict[str, Any]:
         """All settings of one model for the active data set."""
@@ -246,11 +245,8 @@ def _check_names(params: Params, path: Path) -> None:
         at = f"datasets.{dataset}"
         _check_tuned(f"{path}: {at}", "models", section.models, params.models)
         _check_tuned(f"{path}: {at}", "variants", section.variants, shared)
-        names += [(f"{at}.release_candidates", name, "`variants`", variants) for name in section.release_candidates]
-        # the gate compares a later candidate with the earlier ones
         names += [
-            (f"{at}.release_candidates", name, "evaluate.baselines", baselines)
-            for name in section.release_candidates[:-1]
+            (f"{at}.release_candidates", name, "`variants`", variants) for name in section.release_candidates or ()
         ]
         by_event = section.thresholds.like_from if isinstance(section.thresholds.like_from, dict) else {}
         names += [
@@ -265,10 +261,6 @@ def _check_names(params: Params, path: Path) -> None:
     ]
     names += [("evaluate.baselines", name, "`variants`", variants) for name in baselines]
     names += [("gate.baseline", params.gate.baseline, "evaluate.baselines", baselines)]
-    names += [
-        (f"gate.floors.{at}.baseline", floor.baseline, "evaluate.baselines", baselines)
-        for at, floor in enumerate(params.gate.floors)
-    ]
     for key, name, what, known in names:
         if name not in known:
             raise ParamsError(f"{path}: {key} names {name!r}, wanted one of {what}: {', '.join(known)}")

@@ -4,7 +4,8 @@
 --rankers rankers/test --metrics metrics --report reports/offline.html`
 
     offline/           <variant>.json: metric -> value, for `dvc metrics`: one line a variant
-    intervals.csv      the table of `recsys/evaluation/results.py`, for `dvc plots` and the gate
+    intervals.csv      the table of `recsys/evaluation/results.py`, for `dvc plots`
+    gate.json          what is released and why, decided here, before anything is fitted again
     curve.csv          recall and NDCG for every length of the list, for `dvc plots`
     new_users.csv      NDCG of the same users by the number of their events that are used, for `dvc plots`
     ramp.csv           share of places that items get by the number of their events, for `dvc plots`
@@ -81,7 +82,7 @@ def main(
             print(f"{name}: {len(asked.users)} users answered in {seconds:.1f} s", file=sys.stderr, flush=True)
         bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
         figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.evaluate.baselines, bootstrap)
-        decision = gate.decide(figures, metrics / "intervals.csv", settings)
+        decision = gate.decide(results.per_segment(lists, asked, parts, settings.gate.metric), settings)
         default = Recommender(loaded, decision.variant)
         shown = [
             examples.describe(default, data, asked, segment, at, settings.seed)
@@ -105,8 +106,10 @@ def main(
     for name, table in tables.items():
         write_text(metrics / f"{name}.csv", table.write_csv())
     confidence.save(metrics / calibration.FILE)
+    decision.save(metrics / gate.FILE)
     write_text(report_file, page)
     print(report.table(metrics / "intervals.csv"))
+    print(decision.reason)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

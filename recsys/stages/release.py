@@ -1,4 +1,7 @@
-"""Gate, then write the bundle of the fold `all`: `python -m recsys.stages.release --split ... --out bundle`."""
+"""Write the bundle of the fold `all`, with the variant that the gate chose:
+
+`python -m recsys.stages.release --split ... --out bundle`
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +13,7 @@ from recsys import params
 from recsys.bundle import bundle, from_split
 from recsys.data import split as splits
 from recsys.errors import reports_errors
-from recsys.evaluation import gate
+from recsys.evaluation import gate, results
 
 
 @reports_errors
@@ -20,19 +23,23 @@ def main(
     indexes: Annotated[Path, typer.Option(help="folder of their indexes")],
     rankers: Annotated[Path, typer.Option(help="folder of the rankers, learned in the newest window")],
     offline: Annotated[Path, typer.Option(help="the offline evaluation's results")],
+    decision: Annotated[Path, typer.Option("--gate", help="what the offline evaluation decided")],
     confidence: Annotated[Path, typer.Option("--calibration", help="the offline evaluation's confidence")],
     out: Annotated[Path, typer.Option(help="folder of the bundle")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Write the bundle of the variant that passes the gate; refuse with the reason if none does."""
+    """Write the bundle of the variant that the gate chose."""
     settings = params.load(params_file)
-    variant, metrics = gate.check(offline, settings)
+    released, table = gate.load(decision), results.against(results.read(offline), settings.gate.baseline)
+    shown = {name: results.flat(table, name, settings.evaluate.at) for name in settings.variants}
+    metrics = {"gate": released.reason, "candidates": released.candidates, "variants": shown}
     parts = from_split.parts(splits.load(split), "all", models, indexes, settings, confidence, rankers)
     parts = replace(parts, data_hash=bundle.hash_of(split))
-    manifest = bundle.write(parts, settings, metrics, out, variant)
-    for reason in metrics["candidates"].values():
+    manifest = bundle.write(parts, settings, metrics, out, released.variant)
+    for reason in released.candidates.values():
         print(reason)
-    print(f"bundle {manifest.bundle_id}: {variant}, {manifest.counts}", flush=True)
+    print(released.reason)
+    print(f"bundle {manifest.bundle_id}: {released.variant}, {manifest.counts}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,196 +1,173 @@
-"""The gate opens only for a default variant that beats the baseline beyond doubt, and says the figures."""
+"""The gate releases what is significantly better, the baseline where nothing is, and always says the figures."""
 
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 from recsys import params
 from recsys.errors import GateError
-from recsys.evaluation import gate
-from recsys.params import Floor, GateParams, Params
+from recsys.evaluation import gate, results
+from recsys.evaluation.sample import Sample
+from recsys.evaluation.segments import Segment
+from recsys.params import GateParams, Params
+from recsys.ranking import Values
+
+USERS = 400
+Evaluation = dict[str, dict[str, Values]]
 
 
-@pytest.fixture
-def path(every: pl.DataFrame, tmp_path: Path) -> Path:
-    every.write_csv(tmp_path / "intervals.csv")
-    return tmp_path / "intervals.csv"
-
-
-def floor(segment: str, metric: str = "ndcg@3", margin: float = 0.0) -> Floor:
-    return Floor(segment=segment, metric=metric, baseline="popular", margin=margin)
-
-
-def settings(
-    root: Path, variant: str | list[str], metric: str = "ndcg@3", segment: str = "all", *floors: Floor
-) -> Params:
+def settings(root: Path, candidates: list[str] | None = None, **changed: object) -> Params:
     given = params.load(root / "params.yaml")
-    candidates = [variant] if isinstance(variant, str) else variant
-    data = given.data.model_copy(update={"release_candidates": candidates})
-    return given.model_copy(
-        update={
-            "datasets": {given.dataset: data},
-            "evaluate": given.evaluate.model_copy(update={"at": [3, 6], "new_user_items": [0, 1, 3]}),
-            "gate": GateParams(metric=metric, segment=segment, baseline="popular", floors=list(floors)),
-        }
-    )
+    data = given.data.model_copy(update={"release_candidates": candidates or ["simple", "elaborate"]})
+    asked = GateParams.model_validate({"metric": "ndcg@10", "segment": "all", "baseline": "popular"} | changed)
+    return given.model_copy(update={"datasets": {given.dataset: data}, "gate": asked})
 
 
-def test_a_clear_win_passes_with_its_figures(path: Path, root: Path) -> None:
-    released, won = gate.check(path, settings(root, "model"))
-    assert released == "model"
-    assert won["gate"].startswith("'model' beats 'popular' on ndcg@3 in segment 'all': 0.")
-    assert set(won["variants"]) == {"popular", "model", "empty"}
-    assert won["variants"]["model"]["ndcg@3"] > won["variants"]["popular"]["ndcg@3"]
+def evaluation(users: int = USERS, **means: dict[str, float]) -> Evaluation:
+    """segment -> variant -> values around this mean, the same noise in every segment, another for each variant."""
+    noise = {name: np.random.default_rng([1, len(name)]).normal(0, 0.1, users) for name in next(iter(means.values()))}
+    centred = {name: values - values.mean() for name, values in noise.items()}
+    return {place: {name: mean + centred[name] for name, mean in row.items()} for place, row in means.items()}
 
 
-def test_a_loss_is_refused_with_its_figures(path: Path, root: Path) -> None:
-    with pytest.raises(GateError, match=r"'empty' does not beat 'popular' on ndcg@3 .* difference -0\.\d+, interval -"):
-        gate.check(path, settings(root, "empty"))
+def row(simple: float, elaborate: float) -> dict[str, float]:
+    """Figures of a segment, where `popular` has 0.5."""
+    return {"popular": 0.5, "simple": simple, "elaborate": elaborate}
 
 
-def with_difference(table: pl.DataFrame, segments: list[str], low: float, high: float) -> pl.DataFrame:
-    """Sure losses by fiat: in these segments the interval of `model` is this one."""
-    mine = (pl.col("variant") == "model") & pl.col("segment").is_in(segments) & (pl.col("metric") == "ndcg@3")
-    bounds = {"difference_low": low, "difference_high": high}
-    return table.with_columns(pl.when(mine).then(value).otherwise(name).alias(name) for name, value in bounds.items())
-
-
-def test_every_missed_floor_is_named_in_one_line(every: pl.DataFrame, tmp_path: Path, root: Path) -> None:
-    path = tmp_path / "sold.csv"
-    with_difference(every, ["few", "new_user_1"], -0.2, -0.1).write_csv(path)
-    floors = [floor("few"), floor("new_user_0"), floor("new_user_1"), floor("cold_user")]
-    with pytest.raises(GateError) as error:
-        gate.check(path, settings(root, "model", "ndcg@3", "all", *floors))
-    line = str(error.value)
-    assert line.startswith(f"{path}: 'model' is below 2 of 4 floors: 'popular' on ndcg@3 in segment 'few': ")
-    assert "'popular' on ndcg@3 in segment 'new_user_1'" in line
-    assert line.count("interval -0.2000 to -0.1000") == 2
-    assert "new_user_0" not in line
-    assert "cold_user" not in line
-    assert "\n" not in line
-
-
-@pytest.mark.parametrize(("high", "margin", "opens"), [(0.0, 0.0, True), (-0.1, 0.1, True), (-0.1, 0.09, False)])
-def test_a_floor_refuses_only_what_is_surely_worse_than_tolerated(
-    every: pl.DataFrame, tmp_path: Path, root: Path, high: float, margin: float, opens: bool
+@pytest.mark.parametrize(
+    ("everyone", "new", "earn_in", "released"),
+    [
+        (row(0.5, 0.5), row(0.5, 0.5), [], "popular"),
+        (row(0.5, 0.55), row(0.5, 0.5), [], "elaborate"),  # the simple one is not admitted
+        (row(0.55, 0.5), row(0.5, 0.5), [], "simple"),
+        (row(0.55, 0.555), row(0.5, 0.5), [], "simple"),  # better, but by luck perhaps
+        (row(0.55, 0.6), row(0.5, 0.5), [], "elaborate"),
+        (row(0.55, 0.555), row(0.5, 0.6), ["new_user_1"], "elaborate"),  # earns its place there
+        (row(0.55, 0.555), row(0.5, 0.6), [], "simple"),
+        (row(0.6, 0.55), row(0.5, 0.7), ["new_user_1"], "simple"),  # inferior in `all`, whatever new users get
+    ],
+)
+def test_the_simplest_stays_unless_a_later_one_is_significantly_better(
+    root: Path, everyone: dict[str, float], new: dict[str, float], earn_in: list[str], released: str
 ) -> None:
-    path = tmp_path / "sold.csv"
-    with_difference(every, ["few"], -0.2, high).write_csv(path)
-    params = settings(root, "model", "ndcg@3", "all", floor("few", margin=margin))
-    if opens:
-        gate.check(path, params)
-    else:
-        with pytest.raises(GateError, match=r"interval -0.2000 to -0.1000, tolerated -0.0900; wanted"):
-            gate.check(path, params)
+    found = gate.decide(evaluation(all=everyone, new_user_1=new), settings(root, earn_in=earn_in, tolerance=0.04))
+    assert found.variant == released, found
+    assert found.reason.startswith(f"{released!r} is released: ")
+    assert list(found.candidates) == ["simple", "elaborate"]
+    assert all("\n" not in reason for reason in [found.reason, *found.candidates.values()])
 
 
-def test_a_segment_that_nobody_belongs_to_has_no_floor(every: pl.DataFrame, tmp_path: Path, root: Path) -> None:
-    path = tmp_path / "rest.csv"
-    every.filter(pl.col("segment") != "dormant").write_csv(path)
-    gate.check(path, settings(root, "model", "ndcg@3", "all", floor("dormant")))
+def test_a_reason_says_the_figures(root: Path) -> None:
+    found = gate.decide(evaluation(all=row(0.5, 0.6)), settings(root))
+    assert found.candidates["simple"].startswith("'simple' is not significantly better than 'popular' on ndcg@10 in ")
+    assert re.search(r"0\.6000 against 0\.5000, difference \+0\.1000, between \+0\.0\d+ and \+0\.1\d+, p ", str(found))
+    nothing = gate.decide(evaluation(all=row(0.5, 0.4)), settings(root))
+    assert nothing.reason == "'popular' is released: none of 2 candidates is admitted"
 
 
-def test_a_floor_in_no_known_segment_is_refused(path: Path, root: Path) -> None:
+def test_a_floor_excludes_a_candidate_never_the_bundle(root: Path) -> None:
+    """The better average of `elaborate` is paid by users of few events."""
+    sold = evaluation(all=row(0.55, 0.7), few=row(0.5, 0.3))
+    found = gate.decide(sold, settings(root, floors=["few", "dormant"]))
+    assert found.variant == "simple"
+    assert found.candidates["elaborate"].startswith("'elaborate' is below 1 of 2 floors: 'few': 0.3000 against 0.5000")
+    both = evaluation(all=row(0.6, 0.7), few=row(0.3, 0.3))
+    assert gate.decide(both, settings(root, floors=["few"])).variant == "popular"
+
+
+@pytest.mark.parametrize(
+    ("users", "loss", "passes"),
+    [
+        (4000, 0.01, True),  # enough users: shown to lose less than a tenth
+        (4000, 0.048, False),  # less than a tenth, but not shown to
+        (30, 0.048, True),  # too few to show anything: not significantly worse
+        (30, 0.15, False),
+    ],
+)
+def test_a_floor_wants_proof_where_there_are_users_to_give_it(
+    root: Path, users: int, loss: float, passes: bool
+) -> None:
+    parts = evaluation(all=row(0.6, 0.6)) | evaluation(users, few=row(0.5 - loss, 0.5))
+    found = gate.decide(parts, settings(root, ["simple"], floors=["few"], margin=0.1))
+    assert (found.variant == "simple") == passes, found
+
+
+def test_holm_counts_every_comparison(root: Path) -> None:
+    """A win that one candidate may have by luck is none when it is the best of many."""
+    alone = evaluation(all={"popular": 0.5, "elaborate": 0.5135})
+    p = gate.paired(alone["all"]["elaborate"], alone["all"]["popular"], 0.05).p
+    many = {f"n{number}": alone["all"]["popular"] for number in range(9)}
+    given = settings(root, ["elaborate"], alpha=1.5 * p)
+    assert gate.decide(alone, given).variant == "elaborate"
+    crowd = settings(root, [*many, "elaborate"], alpha=1.5 * p)
+    assert gate.decide({"all": alone["all"] | many}, crowd).variant == "popular"
+
+
+def test_a_comparison_is_the_paired_t_test() -> None:
+    rng = np.random.default_rng(2)
+    ours, theirs = rng.random(50), rng.random(50) - 0.1
+    found = gate.paired(np.append(ours, np.nan), np.append(theirs, 1.0), 0.05)
+    wanted = stats.ttest_rel(ours, theirs, alternative="greater")
+    assert found.p == pytest.approx(wanted.pvalue)
+    assert found.difference - found.reach == pytest.approx(wanted.confidence_interval(0.95).low)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "p"),
+    [([], [], 1.0), ([1.0], [0.0], 1.0), ([0.5] * 9, [0.5] * 9, 1.0), ([1.0] * 3, [0.0] * 3, 0.125)],
+)
+def test_hardly_any_users_prove_hardly_anything(ours: list[float], theirs: list[float], p: float) -> None:
+    assert gate.paired(np.array(ours), np.array(theirs), 0.05).p == p
+
+
+def test_nobody_to_judge_by_releases_the_baseline(root: Path) -> None:
+    assert gate.decide({}, settings(root)).variant == "popular"
+    assert gate.decide(evaluation(3, all=row(0.6, 0.9)), settings(root)).variant == "popular"
+
+
+def test_every_variant_but_random_is_a_candidate_and_the_baseline_is_what_remains(root: Path) -> None:
+    given = params.load(root / "params.yaml")
+    assert given.candidates == [name for name in given.variants if name != "random"]
+    nothing = {"all": dict.fromkeys(given.variants, np.full(USERS, 0.1))}
+    found = gate.decide(nothing, given)
+    assert found.variant == given.gate.baseline == "popular"
+    assert set(found.candidates) == set(given.candidates) - {"popular"}
+
+
+def test_a_segment_that_is_not_known_is_refused(root: Path) -> None:
     with pytest.raises(GateError, match=r"^gate: no segment is called 'vip'; there are: all, warm, few, "):
-        gate.check(path, settings(root, "model", "ndcg@3", "all", floor("vip")))
+        gate.decide({}, settings(root, floors=["vip"]))
 
 
-def test_a_win_that_may_be_luck_is_refused(table: pl.DataFrame, tmp_path: Path, root: Path) -> None:
-    lucky = table.with_columns(difference_low=pl.when(pl.col("variant") == "model").then(0.0).otherwise(None))
-    lucky.write_csv(tmp_path / "lucky.csv")
-    with pytest.raises(GateError, match=r"interval \+0\.0000 to .* wanted the lower end above 0"):
-        gate.check(tmp_path / "lucky.csv", settings(root, "model"))
+def test_a_decision_is_read_as_it_was_written(tmp_path: Path, root: Path) -> None:
+    found = gate.decide(evaluation(all=row(0.5, 0.6)), settings(root))
+    found.save(tmp_path / gate.FILE)
+    assert gate.load(tmp_path / gate.FILE) == found
+    (tmp_path / gate.FILE).write_text('{"variant": "als"}')
+    with pytest.raises(GateError, match=r"gate.json: not a readable decision \(.*\); run `dvc repro evaluate`"):
+        gate.load(tmp_path / gate.FILE)
+    with pytest.raises(GateError, match=r"none.json: not a readable decision"):
+        gate.load(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize(
-    ("variant", "metric", "segment", "message"),
-    [
-        ("other", "ndcg@3", "all", "no row with variant 'other', the gate needs it; there are: popular, model, empty"),
-        ("model", "ndcg@5", "all", "no row with metric 'ndcg@5', .* there are: recall@3, ndcg@3"),
-        ("model", "ndcg@3", "vip", "no row with segment 'vip', .* there are: all, warm, few, cold_user, dormant"),
-        ("model", "coverage@3", "all", "coverage@3 of 'model' has no interval; gate on another metric"),
-        ("popular", "ndcg@3", "all", "release_candidates and gate.baseline name 'popular'"),
-    ],
-)
-def test_a_gate_that_cannot_be_judged_is_refused(
-    path: Path, root: Path, variant: str, metric: str, segment: str, message: str
+def test_values_are_those_of_the_table(
+    sample: Sample, lists: dict[str, np.ndarray], parts: list[Segment], table: pl.DataFrame
 ) -> None:
-    with pytest.raises(GateError, match=message):
-        gate.check(path, settings(root, variant, metric, segment))
-
-
-def test_missing_results_are_named(tmp_path: Path, root: Path) -> None:
-    with pytest.raises(GateError, match=r"intervals.csv: no such file"):
-        gate.check(tmp_path / "intervals.csv", settings(root, "model"))
-
-
-def between(table: pl.DataFrame, intervals: dict[str, tuple[float, float]]) -> pl.DataFrame:
-    """A table in which `model` and `elaborate` both beat `popular`, and differ from each other as said by segment."""
-    wins = table.filter(variant="model", baseline="popular").with_columns(difference_low=0.1, difference_high=0.2)
-    bounds = pl.DataFrame(
-        [(segment, low, high) for segment, (low, high) in intervals.items()],
-        schema={"segment": pl.String, "lower": pl.Float64, "upper": pl.Float64},
-        orient="row",
-    )
-    differing = (
-        wins.join(bounds, on="segment", how="inner", maintain_order="left")
-        .with_columns(
-            baseline=pl.lit("model"),
-            difference=(pl.col("lower") + pl.col("upper")) / 2,
-            difference_low="lower",
-            difference_high="upper",
+    asked = {name: {part.question: rows for part in parts} for name, rows in lists.items()}
+    values = results.per_segment(asked, sample, parts, "ndcg@3")
+    for variant, segment, users, value in (
+        table.filter(metric="ndcg@3")
+        .select(
+            "variant", "segment", "users", "value"
         )
-        .drop("lower", "upper")
-    )
-    elaborate = pl.concat([wins, differing]).with_columns(variant=pl.lit("elaborate"))
-    return pl.concat([table.filter(pl.col("variant") != "model"), wins, elaborate])
-
-
-SURE, LUCK, LOSS = (0.01, 0.03), (-0.01, 0.03), (-0.03, -0.01)
-
-
-@pytest.mark.parametrize(
-    ("everyone", "new", "earn_in", "released", "reason"),
-    [
-        (SURE, LUCK, ["new_user_1"], "elaborate", r"^'elaborate' beats 'model' on ndcg@3 in segment 'all': "),
-        (LUCK, SURE, ["new_user_1"], "elaborate", r"^'elaborate' beats 'model' on ndcg@3 in segment 'new_user_1': "),
-        (LUCK, SURE, [], "model", r"^'elaborate' may be no better than 'model' .*: the simpler one stays$"),
-        (LUCK, LUCK, ["new_user_1"], "model", r"^'elaborate' may be no better than .* and 'model' .* 'new_user_1'"),
-        (LOSS, SURE, ["new_user_1"], "model", r"^'elaborate' is surely worse than 'model' on ndcg@3 in segment 'all'"),
-        (SURE, LOSS, ["new_user_1"], "model", r"^'elaborate' is surely worse than 'model' .* 'new_user_1'"),
-    ],
-)
-def test_an_elaborate_candidate_has_to_earn_its_place(
-    every: pl.DataFrame,
-    root: Path,
-    everyone: tuple[float, float],
-    new: tuple[float, float],
-    earn_in: list[str],
-    released: str,
-    reason: str,
-) -> None:
-    table = between(every, {"all": everyone, "new_user_1": new})
-    given = settings(root, ["model", "elaborate"])
-    given = given.model_copy(update={"gate": given.gate.model_copy(update={"earn_in": earn_in})})
-    found = gate.decide(table, Path("intervals.csv"), given)
-    assert found.variant == released
-    assert re.search(reason, found.reasons["elaborate"]), found.reasons
-
-
-def test_a_candidate_that_is_not_admitted_leaves_the_place_to_the_next(every: pl.DataFrame, root: Path) -> None:
-    found = gate.decide(every, Path("intervals.csv"), settings(root, ["empty", "model"]))
-    assert found.variant == "model"
-    assert found.reasons["empty"].startswith("'empty' does not beat 'popular'")
-
-
-def test_an_elaborate_candidate_below_a_floor_is_not_released(every: pl.DataFrame, root: Path) -> None:
-    table = between(every, {"all": SURE})
-    mine = (pl.col("variant") == "elaborate") & (pl.col("segment") == "few") & (pl.col("baseline") == "popular")
-    table = table.with_columns(pl.when(mine).then(-0.1).otherwise("difference_high").alias("difference_high"))
-    found = gate.decide(
-        table, Path("intervals.csv"), settings(root, ["model", "elaborate"], "ndcg@3", "all", floor("few"))
-    )
-    assert found.variant == "model"
-    assert "'elaborate' is below 1 of 1 floors" in found.reasons["elaborate"]
+        .iter_rows()
+    ):
+        assert len(values[segment][variant]) == users
+        assert values[segment][variant].mean() == pytest.approx(value, abs=1e-6)
+    with pytest.raises(GateError, match=r"gate.metric is 'coverage@3', wanted one of one user's list: recall@3, ndcg"):
+        results.per_segment(asked, sample, parts, "coverage@3")

@@ -11,7 +11,7 @@ import pytest
 from recsys.evaluation import answers, curves, examples, gate, plots, reliability, report, results, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.segments import PLAIN, QueryMode
-from recsys.params import Floor, Params
+from recsys.params import Params
 from recsys.recommend.recommender import Recommender
 from tests.evaluation import world
 from tests.support import bundles
@@ -80,7 +80,7 @@ def render(made: world.World, settings: Params, every: pl.DataFrame, tables: dic
     shown.append(examples.Example("ünï/<b>", "warm", "evil", 99, 1, [EVIL], [line]))
     reliable = {"als": {"ece": 0.0123, "ece_by_chance": 0.0045, "brier": 0.0678}}
     facts, manifest = made.split.facts, made.bundle.manifest
-    decision = gate.decide(every, Path("intervals.csv"), settings)
+    decision = gate.Decision("als", "'als' is released: a reason", {"als": "'als' is better"})
     return report.page(settings, facts, manifest, decision, made.sample, parts, every, tables, reliable, shown)
 
 
@@ -169,10 +169,11 @@ def test_the_same_figures_give_the_same_bytes(
 def test_a_floor_and_the_share_of_new_items_are_told(
     made: world.World, settings: Params, every: pl.DataFrame, tables: dict[str, pl.DataFrame]
 ) -> None:
-    floor = Floor(segment="few", metric="ndcg@3", baseline="popular", margin=0.01)
-    with_floor = settings.model_copy(update={"gate": settings.gate.model_copy(update={"floors": [floor]})})
+    gated = settings.gate.model_copy(update={"floors": ["few"], "margin": 0.05})
+    with_floor = settings.model_copy(update={"gate": gated})
     text = " ".join(re.sub(r"<[^>]+>", " ", render(made, with_floor, every, tables)).split())
-    assert "wholly below a floor: ndcg@3 of popular - 0.01 in few." in text
+    assert "No candidate is released that loses more than 5 % of ndcg@3 of popular in few." in text
+    assert "'als' is released: a reason. The candidates" in text.replace("&#39;", "'")
     wanted = np.mean([made.sample.popularity[row] <= 3 for row in made.sample.targets.rows.tolist()])
     assert f"of the choices, {wanted:.1%} are such items" in text
 

@@ -117,13 +117,11 @@ def test_metrics_plots_and_experiments(copy: Path, run: Run) -> None:
     assert (copy / "plots" / "index.html").stat().st_size > 1_000
 
 
-def test_the_gate_refuses_and_the_earlier_bundle_stays(copy: Path, run: Run) -> None:
-    before = bundle_id(copy)
+def test_without_a_better_candidate_the_baseline_is_released(copy: Path, run: Run) -> None:
     change(copy, "datasets.synthetic.release_candidates", ["random"])
-    change(copy, "gate.baseline", "popular")
-    with pytest.raises(AssertionError, match="'random' does not beat 'popular' on ndcg@10"):
-        run("dvc repro", copy)
-    assert bundle_id(copy) == before
+    printed = run("dvc repro evaluate release", copy)
+    assert "'popular' is released: none of 1 candidates is admitted" in printed
+    assert json.loads((copy / "bundle" / "manifest.json").read_text())["default_variant"] == "popular"
 
 
 def test_the_bundle_is_an_artifact(root: Path) -> None:

@@ -55,10 +55,6 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
             lambda p: p["rankers"]["learned"].update(variant="x"),
             r"rankers.learned.variant names 'x', wanted one of `variants`: ",
         ),
-        (
-            lambda p: p["evaluate"].update(baselines=["popular", "als"]),
-            r"release_candidates names 'als_recent', wanted one of evaluate.baselines: popular, als",
-        ),
         (lambda p: p["datasets"]["synthetic"]["models"].update(new={}), r"models.new: no such model in `models`"),
         (
             lambda p: p["datasets"]["synthetic"].update(variants={"als": {"rules": []}}),
@@ -80,10 +76,6 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
         (
             lambda p: p["gate"].update(baseline="best"),
             r"gate.baseline names 'best', wanted one of evaluate.baselines: ",
-        ),
-        (
-            lambda p: p["gate"].update(floors=[{"segment": "few", "metric": "ndcg@10", "baseline": "random"}]),
-            r"gate.floors.0.baseline names 'random', wanted one of evaluate.baselines: popular",
         ),
         (lambda p: p["evaluate"]["baselines"].append("x"), r"evaluate.baselines names 'x', wanted one of `variants`: "),
     ],
