@@ -161,11 +161,7 @@ def test_values_are_those_of_the_table(
     asked = {name: {part.question: rows for part in parts} for name, rows in lists.items()}
     values = results.per_segment(asked, sample, parts, "ndcg@3")
     for variant, segment, users, value in (
-        table.filter(metric="ndcg@3")
-        .select(
-            "variant", "segment", "users", "value"
-        )
-        .iter_rows()
+        table.filter(metric="ndcg@3").select("variant", "segment", "users", "value").iter_rows()
     ):
         assert len(values[segment][variant]) == users
         assert values[segment][variant].mean() == pytest.approx(value, abs=1e-6)
