@@ -161,7 +161,7 @@ class GateParams(Section):
     tolerance: float = Field(0.02, ge=0, lt=1)
     floors: list[str] = Field(default_factory=list)
     margin: float = Field(0.1, ge=0, lt=1)
-    alpha: float = Field(0.0125, gt=0, lt=0.5)
+    alpha: float = Field(0.01, gt=0, lt=0.5)
 
 
 class Params(Section):

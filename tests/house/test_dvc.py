@@ -29,7 +29,7 @@ def change(folder: Path, key: str, value: Any) -> None:
     section = params
     for part in parents:
         section = section[part]
-    assert section[last] != value
+    assert section.get(last) != value
     section[last] = value
     path.write_text(yaml.safe_dump(json.loads(json.dumps(params)), sort_keys=False))  # without anchors
 
