@@ -55,6 +55,7 @@ class Query:
     `shown_at`, UTC seconds by the wall clock, is not shown; None shows it, as evaluation on a past window needs.
     `vectors` maps a model's name to the user's vector in that model's space, or None if the model cannot encode this
     history; the recommender fills it in. `seen` are rows of events that are too old for `history`.
+    `live` is what people like now; None: only the training counts.
     """
 
     history: History
@@ -70,6 +71,7 @@ class Query:
     deadline: float = float("inf")
     available: BoolArray | None = None
     shown_at: float | None = None
+    live: "LiveCounts | None" = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,19 @@ class Candidates:
 
 
 NO_CANDIDATES = Candidates(NO_ROWS, np.empty(0, dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class LiveCounts:
+    """What people did since the training, counted at one moment; made by `recsys/recommend/live_counts.py`.
+
+    read_at: UTC seconds, until when the events were read. demand: (n_items,) float32, in place of `Catalogue.recent`.
+    popular: the items in demand, best first.
+    """
+
+    read_at: float
+    demand: FloatArray
+    popular: Candidates
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,11 @@ UNKNOWN_ITEMS = Counter("recsys_events_unknown_items", "Items of accepted events
 FLAG_FAILURES = Counter("recsys_flag_failures", "Arms that could not be had or served, by experiment", ["experiment"])
 # of several workers the one that spoke last: a sum would go on counting workers that have ended
 BUNDLE = Gauge("recsys_bundle_info", "1 for the bundle that is served", ["bundle_id"], multiprocess_mode="mostrecent")
+LIVE_READ = Gauge(
+    "recsys_live_read_timestamp_seconds",
+    "When events were last read for what people do now",
+    multiprocess_mode="mostrecent",
+)
 REFUSED = Gauge("recsys_release_refused", "1 while the current release is kept out", multiprocess_mode="mostrecent")
 DELAY = Gauge("recsys_loop_delay_seconds", "How long a request waits at least", multiprocess_mode="mostrecent")
 TENTHS = tuple(tenth / 10 for tenth in range(11))

@@ -32,6 +32,10 @@ class Settings(BaseSettings):
         100, ge=1, description="at more requests at once in one worker answers become cheap; at ten times that, 503"
     )
     history_events: int = Field(200, ge=1, description="how many of a user's latest events the store is asked for")
+    live_seconds: float = Field(30, gt=0, description="how often what people do now is counted anew, in seconds")
+    live_events: int = Field(100_000, ge=0, description="how many of the newest events are counted; 0: none, ever")
+    live_person_events: int = Field(1000, ge=1, description="who does more on one day (UTC) is not counted")
+    live_new_items: int = Field(1000, ge=0, description="at most so many items are shown that only events name")
     rules: Path = Field(
         Path("rules.yaml"), description="the shop's rules, followed while the API runs; see docs/rules.md"
     )

@@ -37,7 +37,7 @@ NOW = 1_700_000_000.0
 
 
 def event(event_id: str) -> Event:
-    """Each a purchase of one of ten items by a person of its own, whom popularity counts."""
+    """Each a purchase of one of ten items by a person of its own."""
     return Event(event_id, f"user-{event_id}", None, f"item-{event_id[-1]}", "purchase", None, NOW, None, NOW)
 
 
@@ -111,7 +111,7 @@ def kill(url: str, kills: int, folder: Path, server: servers.Postgres | None = N
         asyncio.run(send_again(url, sent))
         everything |= sent
     ids = [row[0] for row in select(url, "SELECT event_id FROM events")]
-    counted = select(url, "SELECT sum(n) FROM item_hours")[0][0]
+    counted = select(url, "SELECT count(*) FROM person_items")[0][0]
     found["duplicated"] = len(ids) - len(set(ids))
     found["lost"] += len(everything - set(ids))
     found["miscounted"] = abs(int(counted) - len(ids))

@@ -9,6 +9,7 @@ URL_VARIABLE = "RECSYS_STORE_URL"
 SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 DEFAULT_URL = f"{SQLITE}store/events.sqlite"
 
+GUEST_PERSON = "a:"  # how the `person` of a guest begins whom no merge has made a user
 # the columns that more than one module reads, by table
 EVENT_COLUMNS = (
     "event_id", "user_id", "anonymous_id", "item_id", "event", "value", "timestamp", "request_id", "received",

@@ -1,4 +1,7 @@
-"""What most users liked recently: the answer when nothing is known of a user but, maybe, the categories chosen."""
+"""What most users liked recently, or like now where the query says so.
+
+The answer when nothing is known of a user but, maybe, the categories chosen.
+"""
 
 import numpy as np
 
@@ -14,9 +17,10 @@ class Config(Section):
 
 
 class Popular:
-    """The order is fixed for a bundle, so it is sorted once. The categories that a user chose come first, if any."""
+    """The order is sorted once, for the bundle or for `Query.live`. The categories that a user chose come first."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
+        self._recent = config.recent
         counts = bundle.catalogue.recent if config.recent else bundle.catalogue.popularity
         rows = np.argsort(-counts, kind="stable").astype(np.int32)
         liked = rows[counts[rows] > 0]
@@ -24,18 +28,19 @@ class Popular:
         self._catalogue = bundle.catalogue
 
     def propose(self, query: Query, n: int) -> Candidates:
-        found = self._chosen_first(query.categories) if query.categories else self._all
+        liked = query.live.popular if self._recent and query.live is not None else self._all
+        found = self._chosen_first(liked, query.categories) if query.categories else liked
         return Candidates(found.rows[:n], found.scores[:n], None if found.personal is None else found.personal[:n])
 
-    def _chosen_first(self, categories: tuple[str, ...]) -> Candidates:
+    def _chosen_first(self, liked: Candidates, categories: tuple[str, ...]) -> Candidates:
         """Items of these categories count the most popular item's likes on top; a name nobody knows is passed over."""
         chosen = np.zeros(len(self._catalogue), dtype=np.bool_)
         for name in categories:
             chosen[self._catalogue.of_category.get(name, NO_ROWS)] = True
-        mine = chosen[self._all.rows]
+        mine = chosen[liked.rows]
         order = np.concatenate([np.flatnonzero(mine), np.flatnonzero(~mine)])
-        scores = self._all.scores + np.where(mine, self._all.scores[:1], np.float32(0))
-        return Candidates(self._all.rows[order], scores[order], personal=mine[order])
+        scores = liked.scores + np.where(mine, liked.scores[:1], np.float32(0))
+        return Candidates(liked.rows[order], scores[order], personal=mine[order])
 
 
 def build(bundle: Bundle, config: Config) -> Popular:

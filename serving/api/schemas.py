@@ -239,6 +239,10 @@ class Meta(BaseModel):
     ] = Field(default_factory=dict)
     trained_until: Annotated[datetime, Field(description="the last moment of the data behind this answer")]
     rules_version: Annotated[str | None, Field(description="version of the business rules; null: there are none")]
+    live_age_s: Annotated[
+        float | None,
+        Field(description="seconds since events were read for what people like now; null: only the training counts"),
+    ] = None
     timings_ms: Annotated[dict[str, float], Field(description="milliseconds by step, and their `total`")]
 
 

@@ -1,17 +1,19 @@
 """Answers requests from one bundle: holds a recommender per variant, and turns rows into ids and titles."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import Query
+from recsys.contracts import LiveCounts, Query
 from recsys.experiments.online.config import Arm
 from recsys.filters.masks import Filters
-from recsys.recommend import explanations
+from recsys.recommend import explanations, live_counts
 from recsys.recommend.circuit_breaker import CircuitBreakers
 from recsys.recommend.recommender import Recommender, Slate
 from recsys.recommend.trace import RequestTrace
@@ -33,7 +35,8 @@ class Engine:
     """Answers from one bundle and what the store adds to it.
 
     Nothing in it changes after it is built, so it can be swapped for another; but for its own array of what is in
-    stock, which `mark` writes, so that an item sold out disappears at once from a catalogue of any size.
+    stock, which `mark` writes, so that an item sold out disappears at once from a catalogue of any size, and for
+    `live`, what people do now, which is swapped as a whole.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Engine:
         self.base = bundle
         self.bundle = served = overlay.over(bundle)
         self.overlay = overlay
+        self.live: LiveCounts | None = None
         self.event_weights = query_builder.weights(bundle)
         self._api_version = api_version
         breakers = breakers or CircuitBreakers()
@@ -91,7 +95,7 @@ class Engine:
         if recommender is None:
             choices = ", ".join(sorted(self._recommenders))
             raise ApiError(422, f"variant: {name!r} is not in the bundle; it has: {choices}", "variant")
-        query, warnings = self._queries.query(request, user, deadline, shown_ids)
+        query, warnings = self._queries.query(request, user, deadline, shown_ids, self.live)
         rules_version, rules = self._current_rules(request.surface, request.options.diversity)
         slate, trace = recommender.recommend(query, rules), RequestTrace(deadline)
         propensities: list[float] | None = None
@@ -126,7 +130,7 @@ class Engine:
         if row is None:
             raise ApiError(404, f"item_id: {request.item_id!r} is not in the catalogue", "item_id")
         plain = RecommendRequest(k=request.k, exclude_ids=request.exclude_ids)
-        query, warnings = self._queries.query(plain, NOBODY, deadline)
+        query, warnings = self._queries.query(plain, NOBODY, deadline, live=self.live)
         rules_version, rules = self._current_rules()
         slate = self._recommenders[self.bundle.manifest.default_variant].similar(row, query, rules)
         items = self._presenter.items(slate, query)
@@ -173,6 +177,10 @@ class Engine:
         rows = np.flatnonzero(self._available)[:n]
         return [self.bundle.catalogue.ids.external_id(int(row)) for row in rows]
 
+    def count_live(self, likes: pl.DataFrame, now: float, read_at: float) -> None:
+        """Take over what people like now; `likes` as in `recsys/recommend/live_counts.py`."""
+        self.live = live_counts.count(likes, self.bundle, now, self._position, read_at)
+
     def mark(self, items: Iterable[StoredItem]) -> None:
         """Update the stock of these items; any other change of an item needs a new engine."""
         for item in items:
@@ -208,6 +216,7 @@ class Engine:
             indexes={name: self._indexes[name] for name in models},
             trained_until=manifest.trained_until,
             rules_version=rules_version,
+            live_age_s=None if query.live is None else max(0.0, time.time() - query.live.read_at),
             timings_ms=timings,
         )
 

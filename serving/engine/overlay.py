@@ -1,50 +1,39 @@
 """The changes that the store adds to a bundle, and the state of one user in the store."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-import numpy as np
 import polars as pl
 
 from recsys.bundle import item_upsert
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import FloatArray
 from serving.stores.protocol import Event, Item
 
 
 @dataclass(frozen=True)
 class StoreOverlay:
-    """Items that were changed or added since the bundle was made, as of `version` of the store, and recent likes.
+    """Items that were changed or added since the bundle was made, as of `version` of the store.
 
-    likes: item_id -> events, to be added to `Catalogue.recent`. revision: changes when more than stock changed, so that
-    a new engine is needed.
+    born: ids that nobody has described, but people like now. revision: changes when more than stock changed, so that a
+    new engine is needed.
     """
 
     version: int = 0
     revision: int = 0
     items: Mapping[str, Item] = field(default_factory=dict)
-    likes: Mapping[str, float] = field(default_factory=dict)
+    born: frozenset[str] = frozenset()
 
     def over(self, bundle: Bundle) -> Bundle:
-        """Return the bundle with these items and recent likes."""
-        served = item_upsert.upsert(bundle, self._frame())
-        return replace(served, catalogue=replace(served.catalogue, recent=self._recent(served)))
+        """Return the bundle with these items."""
+        return item_upsert.upsert(bundle, self._frame())
 
     def _frame(self) -> pl.DataFrame:
-        items = self.items.values()
+        items = [*self.items.values(), *map(Item, sorted(self.born - self.items.keys()))]
         columns = {name: [getattr(item, name) for item in items] for name in item_upsert.SAID if name != "first_seen"}
         seen = [datetime.fromtimestamp(item.first_seen, tz=UTC) if item.first_seen else None for item in items]
         return pl.DataFrame({**columns, "first_seen": seen}, schema=item_upsert.SAID)
-
-    def _recent(self, bundle: Bundle) -> FloatArray:
-        recent = bundle.catalogue.recent.copy()
-        for item_id, count in self.likes.items():
-            row = bundle.catalogue.ids.position(item_id)
-            if row is not None:
-                recent[row] += np.float32(count)
-        return recent
 
 
 @dataclass(frozen=True)

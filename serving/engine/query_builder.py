@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import EMPTY_HISTORY, BoolArray, History, IntArray, Query
+from recsys.contracts import EMPTY_HISTORY, BoolArray, History, IntArray, LiveCounts, Query
 from recsys.errors import FilterError
 from recsys.filters.masks import Filters
 from serving.api.errors import ApiError
@@ -40,7 +40,12 @@ class QueryBuilder:
     available: BoolArray
 
     def query(
-        self, request: RecommendRequest, user: UserState, deadline: float, shown_ids: Sequence[str] = ()
+        self,
+        request: RecommendRequest,
+        user: UserState,
+        deadline: float,
+        shown_ids: Sequence[str] = (),
+        live: LiveCounts | None = None,
     ) -> tuple[Query, list[str]]:
         """Return the query, and a warning for everything in the request that has no or not its full effect.
 
@@ -74,6 +79,7 @@ class QueryBuilder:
             deadline=deadline,
             available=self.available,
             shown_at=time.time(),
+            live=live,
         )
         return query, warnings
 

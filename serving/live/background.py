@@ -12,6 +12,7 @@ from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.engine import Engine
 from serving.live.arm_bundles import OtherBundles
 from serving.live.exposure_writer import Exposures
+from serving.live.live_feed import LiveFeed
 from serving.live.release_watcher import ReleaseWatcher
 from serving.live.shadow import Shadow
 from serving.live.store_watcher import StoreWatcher
@@ -35,7 +36,8 @@ class Background:
         self._settings = settings
         self.breakers = CircuitBreakers(Limits(slow_s=settings.deadline_ms / 2e3))
         self.rules = BusinessRulesFile(settings.rules, must_exist="rules" in settings.model_fields_set)
-        self.freshness = StoreWatcher(self.rules, self.breakers)
+        self.feed = LiveFeed(settings)
+        self.freshness = StoreWatcher(self.rules, self.breakers, self.feed)
         self.live = ReleaseWatcher(settings, self.freshness.engine)
         experiments_file = ExperimentsFile(settings.experiments)
         self.assigner = ArmAssigner(experiments_file, settings.flag_provider)
@@ -57,7 +59,7 @@ class Background:
             await self._open()
             async with asyncio.TaskGroup() as group:
                 followers = [self.load.watch, self.live.follow, self._follow_store, self._follow_rules]
-                followers.append(self.other_bundles.follow)
+                followers += [self.other_bundles.follow, self._follow_events]
                 if self.shadow is not None:
                     followers.append(self.shadow.run)
                 for follower in followers:
@@ -83,6 +85,14 @@ class Background:
             await asyncio.sleep(RETRY_SECONDS)
             await self._open()
         await self.freshness.follow(self.store, self.live)
+
+    async def _follow_events(self) -> None:
+        while self.live.engine is None or self.store is None:
+            await asyncio.sleep(RULES_SECONDS)
+        while True:
+            engines = (self.live.engine, *self.other_bundles.engines.values())
+            await self.feed.refresh(self.store, engines, self.freshness.forgotten)
+            await asyncio.sleep(self._settings.live_seconds)
 
     async def _open(self) -> None:
         try:

@@ -1,11 +1,10 @@
-"""Keeps what is served up to date with the store: stock, items, forgotten users four times a second, likes by minutes.
+"""Keeps what is served up to date with the store: stock, items and forgotten users, four times a second.
 
 Every worker asks the store by itself; nothing is passed between workers.
 """
 
 import asyncio
 import logging
-import time
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -15,33 +14,33 @@ from serving import process
 from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.engine import Engine
 from serving.engine.overlay import StoreOverlay
-from serving.live import recent_likes
+from serving.live.live_feed import LiveFeed
 from serving.live.release_watcher import ReleaseWatcher
 from serving.stores.protocol import Item, Store, StoreError
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
-RECENT_SECONDS = 60.0
 
 
 class StoreWatcher:
     """`now` is what the store said last, `forgotten` the fingerprints of users whose bundle history may not be used."""
 
-    def __init__(self, rules: BusinessRulesFile, breakers: CircuitBreakers) -> None:
+    def __init__(self, rules: BusinessRulesFile, breakers: CircuitBreakers, feed: LiveFeed) -> None:
         self._rules = rules
         self._breakers = breakers
+        self._feed = feed
         self.now = StoreOverlay()
         self.forgotten: frozenset[str] = frozenset()
         self._forgotten_version = 0
         self.others: dict[str, Engine] = {}  # of bundles that arms of experiments serve
         self._newest: Engine | None = None
-        self._counted: tuple[Bundle | None, float] = (None, 0.0)  # for which bundle likes were counted, and when
 
     def engine(self, bundle: Bundle) -> Engine:
         """An engine over the bundle that will not miss an item sold out while it is being built."""
         overlay = self.now
         engine = Engine(bundle, version("recsys"), overlay, self._rules, self._breakers)
+        self._feed.count(engine)
         before, self._newest = self._newest, engine
         if self.now.version != overlay.version:
             engine.mark(self.now.items.values())
@@ -76,7 +75,8 @@ class StoreWatcher:
         serving = live.engine
         if serving is None:
             return
-        await self._count(store, serving)
+        if not self._feed.born <= self.now.born:
+            self.now = replace(self.now, revision=self.now.revision + 1, born=self._feed.born)
         if serving.overlay.revision != self.now.revision:
             fresher = await asyncio.to_thread(self.engine, serving.base)
             if live.engine is serving:  # or else a new release was swapped in meanwhile: the next time
@@ -86,21 +86,10 @@ class StoreWatcher:
         before = self.now
         items = {**before.items, **{item.item_id: item for item in changed}}
         more = any(_tells_more(item, before.items.get(item.item_id), serving) for item in changed)
-        self.now = StoreOverlay(version, before.revision + more, items, before.likes)
+        self.now = StoreOverlay(version, before.revision + more, items, before.born)
         for engine in (serving, self._newest, *self.others.values()):
             if engine is not None:
                 engine.mark(changed)
-
-    async def _count(self, store: Store, serving: Engine) -> None:
-        """Recent likes, once a minute and for every new release."""
-        counted, at = self._counted
-        moment = time.monotonic()
-        if counted is serving.base and moment - at < RECENT_SECONDS:
-            return
-        likes = await recent_likes.likes(store, serving.base, serving.event_weights, time.time())
-        self._counted = (serving.base, moment)
-        if likes != self.now.likes:
-            self.now = StoreOverlay(self.now.version, self.now.revision + 1, self.now.items, likes)
 
 
 def _tells_more(item: Item, before: Item | None, serving: Engine | None) -> bool:

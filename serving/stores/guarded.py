@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers, Limits
 from serving.stores.job import abandon_after
-from serving.stores.protocol import Event, Exposure, Item, Outcome, Rejected, Store, StoreError
+from serving.stores.protocol import Event, Exposure, Item, Outcome, PersonEvent, Rejected, Store, StoreError
 
 T = TypeVar("T")
 
@@ -40,8 +40,8 @@ class GuardedStore:
     async def items_since(self, version: int) -> tuple[int, list[Item]]:
         return await self._read(lambda: self._store.items_since(version))
 
-    async def recent(self, since: float) -> dict[str, dict[str, int]]:
-        return await self._read(lambda: self._store.recent(since))
+    async def newest(self, since: float, before: tuple[float, str], limit: int) -> list[PersonEvent]:
+        return await self._read(lambda: self._store.newest(since, before, limit))
 
     async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
         return await self._read(lambda: self._store.forgotten(since))

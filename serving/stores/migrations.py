@@ -48,7 +48,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE salt (salt TEXT PRIMARY KEY)",
         "INSERT INTO salt VALUES ('{salt}')",
     ),
-    (  # what a person has met is found however much happened since; `counted`: when it last counted as popular
+    (  # what a person has met is found however much happened since; `counted`: when it was first met
         """CREATE TABLE person_items (
             person TEXT NOT NULL, item_id TEXT NOT NULL, event TEXT NOT NULL, counted DOUBLE PRECISION NOT NULL,
             PRIMARY KEY (person, item_id, event)){clustered}""",
@@ -62,6 +62,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX merges_of_guest ON merges (anonymous_id, merged)",
         "CREATE INDEX merges_of_user ON merges (user_id)",
         "CREATE INDEX merges_from_user ON merges (before)",
+    ),
+    (  # what is popular is counted from the newest events; nothing is added to `item_hours` any more
+        "CREATE INDEX events_by_received ON events (received, event_id)",
     ),
 )
 

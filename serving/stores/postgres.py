@@ -18,13 +18,14 @@ from serving.stores.protocol import (
     Exposure,
     Item,
     Outcome,
+    PersonEvent,
     Rejected,
     StoreError,
     UnknownOutcomeError,
 )
 from serving.stores.reads import Rows
 from serving.stores.task_writer import TaskWriter
-from serving.stores.writes import HOUR, Write, Writes
+from serving.stores.writes import Write, Writes
 
 T = TypeVar("T")
 
@@ -131,9 +132,9 @@ class PostgresStore:
         """See `Store`."""
         return reads.items(await self._read(statements.ITEMS, version), version)
 
-    async def recent(self, since: float) -> dict[str, dict[str, int]]:
+    async def newest(self, since: float, before: tuple[float, str], limit: int) -> list[PersonEvent]:
         """See `Store`."""
-        return reads.recent(await self._read(statements.RECENT, int(since // HOUR)))
+        return reads.newest(await self._read(statements.NEWEST, since, *before, limit))
 
     async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
         """See `Store`."""

@@ -7,7 +7,7 @@ A *guest* has only an anonymous_id; a merge says whose it was. After `merge("coo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from recsys.errors import RecsysError
 from recsys.schemas.store_schema import URL_VARIABLE, named
@@ -61,6 +61,17 @@ class Event:
     def stored_id(self) -> str:
         """The event_id in the table; no name of a key holds a slash."""
         return self.event_id if self.key is None else f"{self.key}/{self.event_id}"
+
+
+class PersonEvent(NamedTuple):
+    """An event and whose it is: person is "u:" and a user_id, or `GUEST_PERSON` and an anonymous_id."""
+
+    event_id: str
+    person: str
+    item_id: str
+    event: str
+    timestamp: float
+    received: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +172,9 @@ class Store(Protocol):
         """Items that were changed after `version` (0: all), each as it is now, and the version to ask with next."""
         ...
 
-    async def recent(self, since: float) -> dict[str, dict[str, int]]:
-        """item_id -> event -> people, since the full hour before `since`; from an aggregate, not from the events.
-
-        A person counts once a day for an event on an item, a guest from the second item on.
+    async def newest(self, since: float, before: tuple[float, str], limit: int) -> list[PersonEvent]:
+        """The newest `limit` events, newest first, that were received after `since` and stand before `before`, which
+        is (received, event_id) of the last one of the page before.
         """
         ...
 

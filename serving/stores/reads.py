@@ -5,7 +5,6 @@ it costs the row. Either is counted, and stops nothing else.
 """
 
 import json
-from collections import defaultdict
 from hashlib import blake2b
 from math import isfinite
 from typing import Any, TypeGuard
@@ -13,7 +12,7 @@ from typing import Any, TypeGuard
 from prometheus_client import Counter
 
 from recsys.schemas.field_limits import EARLIEST, LATEST, number_fault
-from serving.stores.protocol import Event, Item
+from serving.stores.protocol import Event, Item, PersonEvent
 
 Rows = list[tuple[Any, ...]]
 
@@ -81,12 +80,13 @@ def _names(cell: Any) -> tuple[str, ...] | None:
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
-def recent(rows: Rows) -> dict[str, dict[str, int]]:
-    """Rows of item_id, event, count."""
-    counts: dict[str, dict[str, int]] = defaultdict(dict)
-    for item_id, event, n in rows:
-        counts[item_id][event] = n
-    return dict(counts)
+def newest(rows: Rows) -> list[PersonEvent]:
+    """Rows newest first."""
+    found = [PersonEvent(*row) for row in rows]
+    usable = [e for e in found if all(map(_is_number, e[4:])) and all(isinstance(cell, str) for cell in e[:4])]
+    if len(usable) < len(found):
+        UNUSABLE.labels("events").inc(len(found) - len(usable))
+    return usable
 
 
 def forgotten(rows: Rows, since: int) -> tuple[int, frozenset[str]]:

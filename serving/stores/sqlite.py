@@ -16,10 +16,20 @@ import apsw
 from recsys.schemas.store_schema import fingerprint
 from serving.stores import checks, migrations, reads, statements
 from serving.stores.job import Job
-from serving.stores.protocol import FORGET_S, MAX_SEEN, Event, Exposure, Item, Outcome, Rejected, StoreError
+from serving.stores.protocol import (
+    FORGET_S,
+    MAX_SEEN,
+    Event,
+    Exposure,
+    Item,
+    Outcome,
+    PersonEvent,
+    Rejected,
+    StoreError,
+)
 from serving.stores.reads import Rows
 from serving.stores.writer import Writer, numbers
-from serving.stores.writes import HOUR, Writes
+from serving.stores.writes import Writes
 
 WRITE_WAIT_S = 5.0
 READ_WAIT_S = 0.1  # readers wait for no writer, only for the moment in which a file is recovered after a crash
@@ -114,9 +124,9 @@ class SqliteStore:
         """See `Store`."""
         return reads.items(await asyncio.to_thread(self._read, statements.ITEMS, version), version)
 
-    async def recent(self, since: float) -> dict[str, dict[str, int]]:
+    async def newest(self, since: float, before: tuple[float, str], limit: int) -> list[PersonEvent]:
         """See `Store`."""
-        return reads.recent(await asyncio.to_thread(self._read, statements.RECENT, int(since // HOUR)))
+        return reads.newest(await asyncio.to_thread(self._read, statements.NEWEST, since, *before, limit))
 
     async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
         """See `Store`."""

@@ -20,17 +20,9 @@ ADD_EVENTS = f"""INSERT INTO events ({EVENT}, person)
     {PERSON} {_REMEMBERED.format(who="column10", when="column7")}
     ON CONFLICT (event_id) DO NOTHING RETURNING event_id, person"""
 FIND_EVENTS = f"SELECT {EVENT} FROM events WHERE event_id IN (VALUES {{rows}})"
-# Returns nothing where the person counted already on that day.
 NOTE_ITEMS = """INSERT INTO person_items (person, item_id, event, counted)
     SELECT column1, column2, column3, column4 FROM (VALUES {rows}) AS sent WHERE TRUE
-    ON CONFLICT (person, item_id, event) DO UPDATE SET counted = excluded.counted
-    WHERE excluded.counted >= person_items.counted + 86400 RETURNING person, item_id, event"""
-# Enough to say of any item whether the person met another one.
-MET_BEFORE = """SELECT person, min(item_id), max(item_id) FROM person_items WHERE person IN (VALUES {rows})
-    GROUP BY person"""
-COUNT = """INSERT INTO item_hours (hour, item_id, event, n)
-    SELECT column1, column2, column3, column4 FROM (VALUES {rows}) AS sent WHERE TRUE
-    ON CONFLICT (hour, item_id, event) DO UPDATE SET n = item_hours.n + excluded.n"""
+    ON CONFLICT (person, item_id, event) DO NOTHING"""
 ADD_EXPOSURES = f"""INSERT INTO exposures
     (request_id, user_id, anonymous_id, unit, timestamp, experiment, variant, bundle_id, surface, segment, propensity,
     items, context, person)
@@ -90,6 +82,8 @@ HISTORY = f"""SELECT {EVENT} FROM events WHERE person = {_WHO.format(user="$1", 
 SEEN = f"""SELECT item_id, event = 'dislike' FROM person_items WHERE person = {_WHO.format(user="$1", guest="$2")}
     LIMIT CAST($3 AS BIGINT)"""
 ITEMS = f"{select_from('items', 'version', *ITEM_COLUMNS)} WHERE version > $1 ORDER BY version"
-RECENT = "SELECT item_id, event, CAST(sum(n) AS BIGINT) FROM item_hours WHERE hour >= $1 GROUP BY item_id, event"
+NEWEST = """SELECT event_id, person, item_id, event, timestamp, received FROM events
+    WHERE received > $1 AND (received, event_id) < (CAST($2 AS DOUBLE PRECISION), CAST($3 AS TEXT))
+    ORDER BY received DESC, event_id DESC LIMIT CAST($4 AS BIGINT)"""
 FORGOTTEN = f"{select_from('forgotten', 'version', 'fingerprint')} WHERE version > $1 ORDER BY version"
 SALT = select_from("salt")

@@ -7,7 +7,6 @@ run one again, so nothing but SQL happens in it.
 
 import json
 import time
-from collections import Counter
 from collections.abc import Generator, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -20,7 +19,6 @@ from serving.stores.statements import (
     ADD_EVENTS,
     ADD_EXPOSURES,
     ADD_LETTERS,
-    COUNT,
     DROP_IDENTITY,
     DROP_MERGE,
     FIND_EVENTS,
@@ -33,7 +31,6 @@ from serving.stores.statements import (
     GUESTS,
     IDENTIFY,
     LAST_MERGE,
-    MET_BEFORE,
     MOVE,
     MOVE_ITEMS,
     NOTE_ITEMS,
@@ -48,8 +45,6 @@ T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 Write = Generator[tuple[str, Rows], list[Rows], T]
 
-HOUR = 3600
-DAY = 86_400
 BULK_ROWS = 1000  # in one statement: no database takes more than 32,766 parameters
 CONTENT = ("user_id", "anonymous_id", "item_id", "event", "value", "request_id")
 ID_TAKEN = "event_id: it stands for an event of other content; give every event an id of its own"
@@ -105,33 +100,10 @@ class Writes:
             if event.stored_id in stored and not _same(event, stored[event.stored_id]):
                 outcomes[number][at] = Outcome.OTHER_CONTENT
                 letters.append(Rejected(at, ID_TAKEN, _sent(event), event.received))
-        yield from self._count([(person, first[stored_id][2]) for stored_id, person in added])
+        met = {(person, first[id_][2].item_id, first[id_][2].event): first[id_][2].timestamp for id_, person in added}
+        yield from _bulk(NOTE_ITEMS, [(*key, float(met[key])) for key in sorted(met)])
         yield from _bulk(ADD_LETTERS, [self._letter(letter) for letter in letters])
         return outcomes
-
-    def _count(self, new: list[tuple[str, Event]]) -> Write[None]:
-        """Note who met what. A person counts as popular once a day for an event on an item; a guest, whom anybody can
-        make up, from the second item on.
-        """
-        new = sorted(new, key=lambda pair: pair[1].timestamp)
-        guests = sorted({person for person, _ in new if person.startswith("a:")})
-        met = {row[0]: set(row[1:]) for row in (yield from _bulk(MET_BEFORE, [(guest,) for guest in guests]))}
-        counts: Counter[tuple[int, str, str]] = Counter()
-        while new:
-            now: dict[tuple[str, str, str], Event] = {}
-            later = []
-            for person, event in new:
-                key = person, event.item_id, event.event
-                if event.timestamp >= now.setdefault(key, event).timestamp + DAY:
-                    later.append((person, event))
-            noted = set((yield from _bulk(NOTE_ITEMS, [(*key, float(now[key].timestamp)) for key in sorted(now)])))
-            for key, event in now.items():
-                others = met.setdefault(key[0], set())
-                if key in noted and (key[0].startswith("u:") or others - {event.item_id}):
-                    counts[int(event.timestamp // HOUR), *key[1:]] += 1
-                others.add(event.item_id)
-            new = later
-        yield from _bulk(COUNT, [(*key, n) for key, n in sorted(counts.items())])
 
     def _event(self, event: Event) -> tuple[Any, ...]:
         return (

@@ -24,7 +24,7 @@ from tests.data.test_prepare import settings as dataset
 from tests.support import bundles
 from tests.support.apps import Start, new_store, until_ready
 
-TABLES = ("events", "dead_letters", "person_items", "item_hours", "items", "identities", "merges")
+TABLES = ("events", "dead_letters", "person_items", "items", "identities", "merges")
 SIGNS = ["\0", "\n", "\x85", "\u200b", "\u00a0", "e\u0301", "\ufeff", " "]
 GOOD_TIMES = ["1990-01-01T00:00:00Z", "2024-03-01T12:00:00.123457-11:30", "2099-12-31T23:59:59.999999Z"]
 BAD_TIMES = ["1970-01-01T00:00:00Z", "1990-01-01T00:00:00+14:00", "9999-12-31T23:59:59.9999999Z", "soon", 5]

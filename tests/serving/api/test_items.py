@@ -134,7 +134,7 @@ def test_what_nobody_expected_beside_the_requests_stops_nothing_else(
     async def fail(*_: Any) -> None:
         raise RuntimeError("nobody expected this")
 
-    monkeypatch.setattr("serving.live.recent_likes.likes", fail)
+    monkeypatch.setattr("serving.live.live_feed.LiveFeed.refresh", fail)
     monkeypatch.setattr("serving.live.background.RETRY_SECONDS", 0.05)
     with start(Settings(bundle=bundle_folder, store_url=new_store(tmp_path))) as client:
         put(until_ready(client), {"item_id": "kitchen-4", "available": False})

@@ -19,6 +19,9 @@ async def ids(store: Store, user_id: str | None = None, anonymous_id: str | None
     return [each.event_id for each in found]
 
 
+EVERYTHING = (float("inf"), "")
+
+
 async def test_events_come_back_as_they_were_oldest_first(store: Store) -> None:
     sent = [
         event("late", timestamp=NOON + 0.25, event="purchase", value=12.5, request_id="r1", anonymous_id=COOKIE),
@@ -36,7 +39,6 @@ async def test_an_event_id_counts_once(store: Store) -> None:
     assert await store.add_events([event("1"), event("2"), event("1")]) == [NEW, NEW, DUPLICATE]
     assert await store.add_events([event("2"), event("3", BEN)]) == [DUPLICATE, NEW]
     assert await ids(store, ANNA) == ["1", "2"]
-    assert await store.recent(NOON) == {"kettle": {"view": 2}}, "people"
     assert await store.add_events([]) == []
 
 
@@ -103,7 +105,7 @@ async def test_many_callers_at_once_each_get_their_own_answer(store: Store) -> N
 
     answers = await asyncio.gather(*(send(number) for number in range(80)))
     assert sum(answer == [NEW] for answer in answers) == 40
-    assert (await store.recent(NOON))["kettle"] == {"view": 40}
+    assert len(await store.newest(0, EVERYTHING, 100)) == 40
 
 
 async def test_the_version_changes_with_every_event_of_the_user_and_of_no_other(store: Store) -> None:
@@ -148,35 +150,19 @@ async def test_items_are_overlaid_field_by_field_and_read_by_version(store: Stor
     assert (await store.items_since(0))[1] == changed
 
 
-async def test_recent_counts_from_the_full_hour(store: Store) -> None:
-    times = {"1": NOON - 1, "2": NOON, "3": NOON + 3599, "4": NOON + 3600}
-    await store.add_events([event(key, f"user {key}", timestamp=moment) for key, moment in times.items()])
-    await store.add_events([event("5", BEN, event="cart", item_id="teapot")])
-    assert await store.recent(NOON + 1800) == {"kettle": {"view": 3}, "teapot": {"cart": 1}}
-    assert await store.recent(NOON + 3600) == {"kettle": {"view": 1}}
-    assert await store.recent(NOON + 7200) == {}
-
-
-async def test_a_person_counts_once_a_day_for_an_event_on_an_item(store: Store) -> None:
-    moments = [NOON, NOON + 60, NOON + 3 * 3600, NOON + 86_399, NOON + 86_400, NOON + 5]
-    for number, moment in enumerate(moments):
-        await store.add_events([event(f"a{number}", timestamp=moment), event(f"b{number}", BEN, timestamp=moment)])
-    await store.add_events([event("cart", event="cart", timestamp=NOON + 70)])
-    assert await store.recent(NOON) == {"kettle": {"view": 4, "cart": 1}}
-    assert await store.recent(NOON + 86_400) == {"kettle": {"view": 2}}
-    crowd = [event(f"c{number}", f"user {number}", timestamp=NOON) for number in range(300)]
-    await store.add_events([*crowd, *(event(f"d{number}", "user 7") for number in range(300))])
-    assert await store.recent(NOON) == {"kettle": {"view": 304, "cart": 1}}
-
-
-async def test_guests_count_from_their_second_item_on(store: Store) -> None:
-    """Anybody can make up guests: 300 of them that view one item are no crowd."""
-    guests = [{"user_id": None, "anonymous_id": f"guest {number}"} for number in range(300)]
-    await store.add_events([event(f"one {at}", **guest) for at, guest in enumerate(guests)])
-    assert await store.recent(NOON) == {}
-    await store.add_events([event(f"two {at}", **guest, item_id="teapot") for at, guest in enumerate(guests[:3])])
-    await store.add_events([event(f"again {at}", **guest, event="cart") for at, guest in enumerate(guests[:2])])
-    assert await store.recent(NOON) == {"teapot": {"view": 3}, "kettle": {"cart": 2}}
+async def test_the_newest_events_are_read_page_by_page(store: Store) -> None:
+    received = {"1": NOON + 1, "2": NOON + 3, "3": NOON + 2, "4": NOON + 2}
+    await store.add_events([event(key, received=moment, timestamp=NOON - 5) for key, moment in received.items()])
+    await store.add_events([event("guest", None, anonymous_id=COOKIE, event="cart", received=NOON)])
+    first = await store.newest(NOON, EVERYTHING, 2)
+    assert first == [(key, f"u:{ANNA}", "kettle", "view", NOON - 5, received[key]) for key in ("2", "4")]
+    rest = await store.newest(NOON - 1, (first[-1].received, first[-1].event_id), 10)
+    assert [each.event_id for each in rest] == ["3", "1", "guest"]
+    assert rest[-1].person == f"a:{COOKIE}"
+    assert await store.newest(NOON + 3, EVERYTHING, 10) == []
+    await store.merge(COOKIE, BEN)
+    await store.forget(ANNA)
+    assert [each.person for each in await store.newest(0, EVERYTHING, 10)] == [f"u:{BEN}"]
 
 
 async def test_exposures_are_kept_once_with_all_they_say(store: Store, select: Select) -> None:

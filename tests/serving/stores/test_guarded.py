@@ -131,7 +131,7 @@ def test_it_can_do_all_that_a_store_can(url: str) -> None:
         await store.ping()
         await store.upsert_items([])
         assert await store.items_since(0) == (0, [])
-        assert await store.recent(0.0) == {}
+        assert await store.newest(0.0, (1.0, ""), 9) == []
         assert (await store.forgotten())[1] == frozenset()
         assert await store.merge("cookie", "anna") == 0
         assert sum((await store.forget("anna")).values()) >= 0

@@ -41,7 +41,7 @@ async def test_it_works_behind_a_pooler_in_transaction_mode(pooled_url: str, ope
     await first.add_exposures([exposure("r1")])
     await first.upsert_items([Item("kettle", title="Blue kettle")])
     assert (await second.items_since(0))[1] == [Item("kettle", title="Blue kettle")]
-    assert await second.recent(0.0) == {"kettle": {"view": 1}}
+    assert len(await second.newest(0.0, (float("inf"), ""), 100)) == 24
     await first.add_events([event("g", None, anonymous_id=COOKIE)])
     assert await second.merge(COOKIE, ANNA) == 1
     assert await second.seen(ANNA, None) == {"kettle": False}

@@ -1,0 +1,127 @@
+"""What people do now: the newest events since the training, counted by persons.
+
+    events = LiveEvents(max_events=100_000, max_person_day=1000)
+    events.add(frame)                                   # in any order; an event that comes twice counts once
+    counts = count(events.likes(since, now), bundle, now, position)
+
+    demand(i) = sum over persons who liked i of share * 0.5 ** (age of the person's newest like of i / half-life)
+              + recent(i) * 0.5 ** (time since the training / half-life)
+              + prior * recent(i) / sum of recent
+
+The same sums serve requests and are replayed over a test window. The half-life is the bundle's `recent_half_life_days`.
+`recent` are the counts of the training, which fade as they would in the next training. What never fades is the prior:
+they weigh `prior` persons, see `prior_persons`, so that in a quiet shop a few clicks do not overrule them. A person
+counts once an item, and all in all no more than the busiest twentieth of the persons begins with. A guest, whom anybody
+can make up, counts from the second item on, and of guests whose events arrive together, such as in one request to the
+API, one counts for an item.
+Who does more in a day (UTC) than a person can is left out, as in `recsys/data/prepare.py`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+
+from recsys.bundle.bundle import Bundle
+from recsys.bundle.catalogue import Catalogue
+from recsys.contracts import SECONDS_PER_DAY, Candidates, FloatArray, LiveCounts
+from recsys.schemas.store_schema import GUEST_PERSON
+
+SCHEMA = {
+    "event_id": pl.String, "person": pl.String, "item_id": pl.String, "liked": pl.Boolean, "time": pl.Float64,
+    "received": pl.Float64,
+}  # fmt: skip
+LIKES = {"person": pl.String, "item_id": pl.String, "time": pl.Float64, "share": pl.Float64}
+FEWEST_PERSONS = 3.0  # who may bring an item that the training knows nothing of before its most popular one
+TOGETHER_S = 0.01
+BUSY = 0.95  # the share of persons who count in full
+
+
+class LiveEvents:
+    """The newest `max_events` events by time; what was left out for want of room does not come back."""
+
+    def __init__(self, max_events: int, max_person_day: int | None = None) -> None:
+        self._max_events, self._max_person_day = max_events, max_person_day
+        self._events = pl.DataFrame(schema=SCHEMA)
+
+    def __len__(self) -> int:
+        return self._events.height
+
+    def add(self, events: pl.DataFrame) -> None:
+        """events: the columns of `SCHEMA`, times UTC seconds; `liked`: of positive weight."""
+        joined = pl.concat([self._events, events.with_columns(pl.min_horizontal("time", "received"))])
+        joined = joined.unique("event_id", keep="first", maintain_order=True)
+        if self._max_person_day is not None:  # one event too many is enough to be left out
+            joined = joined.filter(pl.int_range(pl.len()).over("person", _DAY) <= self._max_person_day)
+        self._events = joined.sort("time", "event_id").tail(self._max_events)
+
+    def likes(self, since: float, now: float) -> pl.DataFrame:
+        """person, item_id, time, share: each person's newest like of each item in (since, now], by person and item.
+
+        share: (0, 1], what the person counts for an item.
+        """
+        events = self._events.filter(pl.col("time") <= now)
+        if self._max_person_day is not None:
+            events = events.filter((pl.len().over("person", _DAY).max().over("person")) <= self._max_person_day)
+        likes = events.filter(pl.col("liked"), pl.col("time") > since)
+        likes = likes.unique(["person", "item_id"], keep="last", maintain_order=True)
+        guest = pl.col("person").str.starts_with(GUEST_PERSON)
+        alone = guest & (pl.len().over("person") == 1)
+        together = (pl.col("received") // TOGETHER_S).alias("together")
+        again = guest & ~pl.struct("item_id", together, guest.alias("guest")).is_first_distinct()
+        likes = likes.filter(~alone & ~again).sort("person", "item_id")
+        items = likes.group_by("person").len()["len"]
+        most = 1 if items.is_empty() else items.quantile(BUSY, "lower")
+        return likes.with_columns(share=(pl.lit(most) / pl.len().over("person")).clip(upper_bound=1.0)).select(*LIKES)
+
+
+_DAY = (pl.col("time") // SECONDS_PER_DAY).alias("day")
+
+
+def demand(likes: pl.DataFrame, half_life_days: float, now: float) -> pl.DataFrame:
+    """item_id, demand, persons: the likes of each item, half after one half-life; the greatest demand first."""
+    age_days = (now - pl.col("time")).clip(lower_bound=0) / SECONDS_PER_DAY
+    counted = pl.lit(0.5).pow(age_days / half_life_days) * pl.col("share")
+    grouped = likes.with_columns(counted=counted).group_by("item_id", maintain_order=True)
+    summed = grouped.agg(demand=pl.col("counted").sum(), persons=pl.len())
+    return summed.sort("demand", "item_id", descending=[True, False])
+
+
+def count(
+    likes: pl.DataFrame, bundle: Bundle, now: float, position: Callable[[str], int | None], read_at: float | None = None
+) -> LiveCounts:
+    """The counts for the rows of this bundle; `position` gives an item's row. read_at: if it was not now."""
+    manifest, catalogue = bundle.manifest, bundle.catalogue
+    half_life_days = manifest.recent_half_life_days
+    recent = catalogue.recent.astype(np.float64)
+    fresh = 0.5 ** (max(now - manifest.trained_until.timestamp(), 0.0) / SECONDS_PER_DAY / half_life_days)
+    total = recent * (fresh + prior_persons(catalogue) / max(recent.sum(), 1e-9))
+    counted = demand(likes, half_life_days, now)
+    rows = [position(item_id) for item_id in counted["item_id"]]
+    for row, more in zip(rows, counted["demand"].to_list(), strict=True):
+        if row is not None:
+            total[row] += more
+    summed: FloatArray = total.astype(np.float32)
+    order = np.argsort(-summed, kind="stable").astype(np.int32)
+    order = order[summed[order] > 0]
+    return LiveCounts(now if read_at is None else read_at, summed, Candidates(order, summed[order]))
+
+
+def prior_persons(catalogue: Catalogue) -> float:
+    """How many persons the shares of the training are worth: fewer, the further recent demand was from all demand.
+
+    The concentration of a Dirichlet distribution around the shares of `popularity`, by the variance of those of
+    `recent` beyond chance: E sum (q - p)^2 = (1 - sum p^2) / (1 + prior) + (1 - sum q^2) / n, where n are the persons
+    of `recent`. At least so many that the most popular item is worth `FEWEST_PERSONS`, else at most n.
+
+    Source: Minka, "Estimating a Dirichlet distribution", 2000, for the moments.
+    """
+    n = float(catalogue.recent.sum(dtype=np.float64))
+    if n <= 0:
+        return 0.0
+    recent = catalogue.recent / n
+    ever = catalogue.popularity / max(float(catalogue.popularity.sum(dtype=np.float64)), 1e-9)
+    drift = float(((recent - ever) ** 2).sum()) - (1 - float((recent**2).sum())) / n
+    spread = 1 - float((ever**2).sum())
+    prior = min(n, spread / drift - 1) if drift > 0 else n
+    return max(prior, FEWEST_PERSONS / float(recent.max()))

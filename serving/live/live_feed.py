@@ -1,0 +1,96 @@
+"""Reads the newest events from the store and counts what people do now, for every engine of this worker.
+
+Every worker reads by itself. While the store cannot be read the events at hand go on counting, and fade as they age;
+when somebody is forgotten they are let go at once, and read anew.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+
+import polars as pl
+
+from recsys.recommend.live_counts import FEWEST_PERSONS, SCHEMA, LiveEvents, demand
+from serving import metrics
+from serving.engine.engine import Engine
+from serving.settings import Settings
+from serving.stores.protocol import PersonEvent, Store, StoreError
+
+log = logging.getLogger(__name__)
+
+PAGE = 2000  # events; more at once would hold up the answers
+OVERLAP_S = 30.0  # an event is visible when it is committed, not when it is received; hosts differ in their clocks
+
+
+class LiveFeed:
+    """`born` are the items that only events name and that enough people like now."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.born: frozenset[str] = frozenset()
+        self._forgotten: frozenset[str] = frozenset()
+        self._failing = False
+        self._begin({})
+
+    def _begin(self, weights: dict[str, float]) -> None:
+        self._weights = weights
+        self._events = LiveEvents(self._settings.live_events, self._settings.live_person_events)
+        self._until = 0.0  # `received` of the newest event at hand
+        self._read_at: float | None = None
+
+    async def refresh(self, store: Store, engines: Iterable[Engine], forgotten: frozenset[str]) -> None:
+        """Read what is new and count for these engines, of which the first is the one that serves."""
+        serving, *others = engines
+        if not self._settings.live_events:
+            return
+        if forgotten != self._forgotten or serving.event_weights != self._weights:
+            self._forgotten = forgotten
+            self._begin(serving.event_weights)
+            for engine in (serving, *others):
+                engine.live = None
+        try:
+            await self._read(store)
+            self._failing = False
+        except StoreError as error:
+            if not self._failing:
+                log.error("what people like now is counted without new events: %s", error)
+            self._failing = True
+        for engine in (serving, *others):
+            await asyncio.to_thread(self.count, engine)
+        if self._read_at is not None:
+            self.born = await asyncio.to_thread(self._born, serving)
+
+    def count(self, engine: Engine) -> None:
+        """Give the engine what people do now, as far as events were read."""
+        if self._read_at is not None:
+            now = time.time()
+            engine.count_live(self._likes(engine, now), now, self._read_at)
+
+    async def _read(self, store: Store) -> None:
+        began, before, room = time.time(), (float("inf"), ""), self._settings.live_events
+        pages: list[PersonEvent] = []
+        while room > len(pages):
+            page = await store.newest(self._until - OVERLAP_S, before, min(PAGE, room - len(pages)))
+            pages += page
+            if not page:
+                break
+            before = page[-1].received, page[-1].event_id
+        rows = [
+            (event_id, person, item_id, self._weights.get(event, 0.0) > 0, float(timestamp), float(received))
+            for event_id, person, item_id, event, timestamp, received in pages
+        ]
+        await asyncio.to_thread(self._events.add, pl.DataFrame(rows, schema=SCHEMA, orient="row"))
+        self._until = min(max([self._until, *[event.received for event in pages]]), began)
+        self._read_at = began
+        metrics.LIVE_READ.set(began)
+
+    def _likes(self, engine: Engine, now: float) -> pl.DataFrame:
+        return self._events.likes(engine.base.manifest.trained_until.timestamp(), now)
+
+    def _born(self, serving: Engine) -> frozenset[str]:
+        now = time.time()
+        liked = demand(self._likes(serving, now), serving.base.manifest.recent_half_life_days, now)
+        enough = liked.filter(pl.col("persons") >= FEWEST_PERSONS)["item_id"].to_list()
+        unknown = [item_id for item_id in enough if serving.base.catalogue.ids.position(item_id) is None]
+        return frozenset(unknown[: self._settings.live_new_items])

@@ -1,0 +1,185 @@
+"""What people do now: the same sums as a loop over persons, in any order of arrival, bounded for each person."""
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.bundle import bundle
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import EMPTY_HISTORY, LiveCounts, Query
+from recsys.recommend import live_counts
+from recsys.recommend.live_counts import SCHEMA, LiveEvents
+from recsys.recommend.recommender import Recommender
+from tests.support import bundles
+
+TRAINED = bundles.NOW.timestamp()
+DAY = 86_400.0
+NOW = TRAINED + 2 * DAY
+Row = tuple[str, str, str, bool, float, float]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return bundle.load(bundles.write(tmp_path_factory.mktemp("live") / "bundle"))
+
+
+def frame(rows: list[Row]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def likes(*rows: Row, max_events: int = 1000, max_person_day: int | None = 20) -> pl.DataFrame:
+    events = LiveEvents(max_events, max_person_day)
+    events.add(frame(list(rows)))
+    return events.likes(TRAINED, NOW)
+
+
+def like(event_id: str, person: str, item_id: str, age: float = 60.0, **changes: object) -> Row:
+    row = {"liked": True, "time": NOW - age, "received": NOW - age, **changes}
+    return event_id, person, item_id, *row.values()  # type: ignore[return-value]
+
+
+def counted(shop: Bundle, found: pl.DataFrame, now: float = NOW) -> LiveCounts:
+    return live_counts.count(found, shop, now, shop.catalogue.ids.position)
+
+
+moments = st.floats(TRAINED - DAY, NOW + DAY).map(lambda moment: round(moment, 3))
+rows = st.lists(
+    st.tuples(
+        st.integers(0, 60).map(str),
+        st.sampled_from(["u:anna", "u:ben", "u:carl", "a:guest", "a:other", "a:third"]),
+        st.sampled_from(["kitchen-1", "kitchen-2", "garden-10", "new-21", "born since"]),
+        st.booleans(),
+        moments,
+        moments,
+    ),
+    max_size=60,
+    unique_by=lambda row: row[0],
+)
+
+
+def by_hand(rows: list[Row], most_a_day: int) -> dict[str, float]:
+    """The same with loops."""
+    days: dict[tuple[str, float], int] = defaultdict(int)
+    newest: dict[tuple[str, str], tuple[float, str, float]] = {}
+    for event_id, person, item_id, liked, time, received in rows:
+        moment = min(time, received)
+        if moment <= NOW:
+            days[person, moment // DAY] += 1
+            if liked and moment > TRAINED:
+                newest[person, item_id] = max(
+                    newest.get((person, item_id), (0.0, "", 0.0)), (moment, event_id, received)
+                )
+    bots = {person for (person, _), n in days.items() if n > most_a_day}
+    of: dict[str, list[str]] = defaultdict(list)
+    for person, item_id in newest:
+        if person not in bots:
+            of[person].append(item_id)
+    seen: set[tuple[str, float]] = set()
+    taken: dict[tuple[str, str], float] = {}
+    for (person, item_id), (moment, _, received) in sorted(newest.items(), key=lambda pair: pair[1][:2]):
+        if person in bots:
+            continue
+        if person.startswith("a:"):
+            if len(of[person]) == 1 or (item_id, received // 0.01) in seen:
+                continue
+            seen.add((item_id, received // 0.01))
+        taken[person, item_id] = moment
+    sizes = sorted(np.unique([person for person, _ in taken], return_counts=True)[1].tolist())
+    most = sizes[int(0.95 * (len(sizes) - 1))] if sizes else 1
+    summed: dict[str, float] = defaultdict(float)
+    for (person, item_id), moment in taken.items():
+        share = min(1.0, most / sum(person == other for other, _ in taken))
+        summed[item_id] += share * 0.5 ** ((NOW - moment) / DAY / 7)
+    return dict(summed)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows, st.randoms(use_true_random=False), st.integers(1, 12))
+def test_the_sums_are_those_of_a_loop_in_any_order_and_however_often(
+    rows: list[Row], draw: object, most_a_day: int
+) -> None:
+    shuffled = [*rows, *rows[::3]]
+    draw.shuffle(shuffled)  # type: ignore[attr-defined]
+    found = []
+    for parts in ([rows], [shuffled[::2], shuffled[1::2]]):
+        events = LiveEvents(1000, most_a_day)
+        for part in parts:
+            events.add(frame(part))
+        found.append(live_counts.demand(events.likes(TRAINED, NOW), 7, NOW))
+    assert found[0].equals(found[1])
+    sums = dict(found[0].select("item_id", "demand").iter_rows())
+    assert sums == pytest.approx(by_hand(rows, most_a_day))
+
+
+def test_a_person_counts_once_for_an_item_and_has_no_more_to_give_than_the_busy_ones() -> None:
+    crowd = [like(f"c{n}", f"u:{n}", f"item {n}") for n in range(40)]
+    busy = [like(f"b{n}", "u:busy", f"item {n % 10}", age=n) for n in range(20)]
+    found = likes(*crowd, *busy).filter(pl.col("person") == "u:busy")
+    assert found.height == 10
+    assert found["share"].sum() == pytest.approx(1)
+
+
+def test_the_newest_events_are_kept_and_the_memory_is_bounded() -> None:
+    events = LiveEvents(50, 10)
+    events.add(frame([like(f"f{n}", "u:flood", "kitchen-1", age=n + 1) for n in range(1000)]))
+    assert len(events) == 11, "one more than a person can do in a day"
+    events.add(frame([like(f"c{n}", f"u:{n}", "kitchen-2", age=n / 10 + 1) for n in range(100)]))
+    assert len(events) == 50
+    assert events.likes(TRAINED, NOW)["time"].to_numpy().min() > NOW - 6
+
+
+def test_without_events_the_order_is_that_of_the_training_however_old_it_is(shop: Bundle) -> None:
+    for age in (0, 7, 700):
+        found = counted(shop, likes(), TRAINED + age * DAY).popular
+        query = Query(EMPTY_HISTORY, k=9, now=TRAINED)
+        trained = Recommender(shop, "popular").recommend(query)
+        assert [slot.row for slot in trained.slots] == [r for r in found.rows.tolist() if r != bundles.SOLD_OUT][:9]
+
+
+def test_so_few_persons_bring_an_item_first_as_the_prior_says(shop: Bundle) -> None:
+    """In a quiet shop whose training is long past."""
+    long_past = shop.manifest.model_copy(update={"trained_until": bundles.NOW - timedelta(days=700)})
+    quiet = replace(shop, manifest=long_past)
+    most = live_counts.prior_persons(shop.catalogue) * shop.catalogue.recent.max() / shop.catalogue.recent.sum()
+    assert most >= live_counts.FEWEST_PERSONS
+    needed = next(
+        n
+        for n in range(1, 100)
+        if counted(quiet, likes(*(like(str(at), f"u:{at}", "new-21") for at in range(n)))).popular.rows[0] == 21
+    )
+    assert needed >= np.floor(most) > 1
+
+
+def test_the_prior_is_worth_fewer_persons_where_demand_drifts(shop: Bundle) -> None:
+    draw = np.random.default_rng(1)
+    ever = draw.zipf(1.5, 2000).clip(max=1000).astype(np.float32)
+    steady = draw.multinomial(5000, ever / ever.sum()).astype(np.float32)
+    drifted = steady[draw.permutation(2000)]
+    worth = [
+        live_counts.prior_persons(replace(shop.catalogue, popularity=ever, recent=recent))
+        for recent in (steady, drifted)
+    ]
+    assert worth[0] > 1000 > 300 > worth[1]
+
+
+def test_variants_read_the_counts_and_without_them_nothing_changes(shop: Bundle) -> None:
+    found = counted(shop, likes(*(like(str(at), f"u:{at}", "garden-15") for at in range(30))))
+    assert found.demand[15] == pytest.approx(30, rel=0.1)
+    frozen = Query(shop.histories.of("ben"), k=5, now=TRAINED)
+    live = replace(frozen, live=found)
+    for variant in ("popular", "als_recent"):
+        recommender = Recommender(shop, variant)
+        assert recommender.recommend(live).slots[0].row == 15 != recommender.recommend(frozen).slots[0].row
+    chosen = Recommender(shop, "popular").recommend(replace(live, categories=("kitchen",)))
+    assert [slot.row for slot in chosen.slots if slot.row not in bundles.KITCHEN] == []
+
+
+def test_times_in_the_future_are_those_of_arrival() -> None:
+    found = likes(like("future", "u:a", "kitchen-1", time=NOW + 99 * DAY), like("old", "u:b", "kitchen-2", age=3 * DAY))
+    assert dict(found.select("item_id", "time").iter_rows()) == {"kitchen-1": NOW - 60}
