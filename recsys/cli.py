@@ -47,16 +47,17 @@ def use(dataset: str, params: ParamsFile = settings.PARAMS_FILE) -> None:
 @app.command()
 @reports_errors
 def tune(
-    model: Annotated[str, typer.Argument(help="a file in recsys/models")] = "als",
+    models: Annotated[list[str] | None, typer.Argument(help="files in recsys/models; else popularity and all")] = None,
     split: Annotated[Path, typer.Option(help="the split, from `dvc repro split`")] = Path("data/split"),
-    trials: Annotated[int, typer.Option(min=1, help="settings to try")] = 60,
+    trials: Annotated[int, typer.Option(min=1, help="settings to try, of each model")] = 60,
     out: Annotated[Path | None, typer.Option(help="write every trial to this JSON file")] = None,
+    memory: Annotated[Path, typer.Option(help="a stopped search goes on from here")] = Path("recsys-tune.trials"),
     params: ParamsFile = settings.PARAMS_FILE,
 ) -> None:
-    """Search a model's settings on the validation window and print the lines for params.yaml."""
-    from recsys.evaluation.tuning import tune as search
+    """Search settings on the validation window, typed ones too, and print the lines for params.yaml."""
+    from recsys.tuning.portfolio import search_anew
 
-    search(model, split, settings.load(params), trials, out)
+    search_anew(models or [], split, settings.load(params), trials, memory, out)
 
 
 @app.command()

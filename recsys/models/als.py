@@ -36,16 +36,9 @@ class Config(Section):
     half_life_days: float = Field(gt=0)
 
 
-RANGES: dict[str, tuple[float, float]] = {"alpha": (0.1, 50), "regularization": (0.01, 200)}
-
-
 def suggest(trial: "Trial") -> dict[str, Any]:
     """What `recsys tune` searches."""
-    return suggest_from(trial, {**RANGES, "half_life_days": (5, 100_000)})
-
-
-def suggest_from(trial: "Trial", ranges: dict[str, tuple[float, float]]) -> dict[str, Any]:
-    """One value of each range, on a logarithmic scale, and a number of factors."""
+    ranges = {"alpha": (0.1, 50), "regularization": (0.01, 200), "half_life_days": (0.02, 100_000)}
     found = {name: trial.suggest_float(name, low, high, log=True) for name, (low, high) in ranges.items()}
     rounded: dict[str, Any] = {name: float(f"{value:.2g}") for name, value in found.items()}
     return {**rounded, "factors": trial.suggest_categorical("factors", [32, 64, 128])}

@@ -60,9 +60,12 @@ class Config(Section):
     checkpoint: str | None = None
 
 
+IN_TRIALS = {"epochs": 0}  # how many, the model's own exam finds each time that it is fitted
+
+
 def suggest(trial: "Trial") -> dict[str, Any]:
     """What `recsys tune` searches."""
-    half_life = trial.suggest_float("half_life_days", 1, 10_000, log=True)
+    half_life = trial.suggest_float("half_life_days", 0.05, 10_000, log=True)
     return {
         "factors": trial.suggest_int("factors", 32, 160, step=32),
         "half_life_days": float(f"{half_life:.2g}"),

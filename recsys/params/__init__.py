@@ -1,28 +1,23 @@
 """`params.yaml`, typed. Unknown and missing keys are errors that name the file, the key and the choices.
 
 Nothing overrides anything: `models.<m>` holds what is the same for every data set, `datasets.<name>.models.<m>` what
-was tuned for that one, and a key that stands in both is refused. The same goes for `variants`.
+was tuned for that one, and a key that stands in both is refused. The same goes for `variants`. What a data set leaves
+open of its models, and its half-life, the stage `tune` finds: see `recsys/params/tuned.py`.
 """
 
 from collections.abc import Collection, Container, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from recsys.errors import ParamsError, one_line, quoted
+from recsys.errors import ParamsError
 from recsys.params import yaml_files
-from recsys.params.yaml_files import YamlFile
+from recsys.params.section import Section as Section
+from recsys.params.section import parse as parse
+from recsys.params.tuned import TUNED_FILE, TuneParams, with_tuned
 
 PARAMS_FILE = Path("params.yaml")
-
-M = TypeVar("M", bound=BaseModel)
-
-
-class Section(BaseModel):
-    """A section of the file: read-only, and closed to keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SplitParams(Section):
@@ -62,12 +57,19 @@ class DatasetParams(Section):
     event_weights: dict[str, float] = Field(min_length=1)
     thresholds: Thresholds
     split: SplitParams
-    recent_half_life_days: float = Field(gt=0)
-    models: dict[str, dict[str, Any]]
+    typed_half_life_days: float | None = Field(None, gt=0, alias="recent_half_life_days")
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     release_candidates: list[str] | None = Field(
         None, min_length=1
     )  # from simple to elaborate; see `Params.candidates`
+
+    @property
+    def recent_half_life_days(self) -> float:
+        """After so many days a like counts half in what is popular now."""
+        if self.typed_half_life_days is None:
+            raise ParamsError(f"recent_half_life_days is neither typed nor in {TUNED_FILE}: run `dvc repro tune`")
+        return self.typed_half_life_days
 
 
 class IndexParams(Section):
@@ -177,6 +179,7 @@ class Params(Section):
     rankers: dict[str, RankerParams] = Field(default_factory=dict)
     evaluate: EvaluateParams
     gate: GateParams
+    tune: TuneParams = Field(default_factory=TuneParams)
 
     @property
     def data(self) -> DatasetParams:
@@ -188,13 +191,19 @@ class Params(Section):
         """The variants that may be released, from simple to elaborate: by default all but `random`, in their order."""
         return self.data.release_candidates or [name for name in self.variants if name != "random"]
 
+    def with_data(self, **changes: Any) -> "Params":
+        """The same with other values of some fields of the active data set."""
+        return self.model_copy(
+            update={"datasets": {**self.datasets, self.dataset: self.data.model_copy(update=changes)}}
+        )
+
     def model(self, name: str) -> dict[str, Any]:
         """All settings of one model for the active data set."""
         return {**self.models[name], **self.data.models.get(name, {})}
 
 
-def load(path: Path = PARAMS_FILE) -> Params:
-    """Read and check the file.
+def load(path: Path = PARAMS_FILE, tuned: bool = True) -> Params:
+    """Read and check the file. tuned: with what the stage `tune` found for the active data set, if it has run.
 
     Raises:
         ParamsError: "params.yaml: datasets.shop.split.protocol is 'random', wanted 'global_time' or ..."
@@ -205,31 +214,11 @@ def load(path: Path = PARAMS_FILE) -> Params:
     params = parse(Params, file.content, str(path), file)
     _check_names(params, path)
     variants = dict(params.variants)
-    for name, tuned in params.data.variants.items():
-        merged = variants[name].model_dump(exclude_unset=True) | tuned
+    for name, own in params.data.variants.items():
+        merged = variants[name].model_dump(exclude_unset=True) | own
         variants[name] = parse(VariantParams, merged, f"{path}: datasets.{params.dataset}.variants.{name}")
-    return params.model_copy(update={"variants": variants})
-
-
-def parse(model: type[M], content: Any, where: str, file: YamlFile | None = None) -> M:
-    """Validate `content` as `model`; the first problem becomes one line that starts with `where`.
-
-    file: what `content` was read from, whole; the message then names the line.
-    """
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        at = where if file is None else file.at(first["loc"])
-        key = ".".join(one_line(str(part), 60) for part in first["loc"]) or "the file"
-        if first["type"] == "extra_forbidden":
-            allowed = ", ".join(sorted(model.model_fields)) if len(first["loc"]) == 1 else "the documented keys"
-            raise ParamsError(f"{at}: unknown key '{key}'; known here: {allowed}") from None
-        found = "" if first["type"] == "missing" else f", found {quoted(first['input'])}"
-        cure = (
-            ": put it in quotes" if first["type"] == "string_type" and isinstance(first["input"], int | float) else ""
-        )
-        raise ParamsError(f"{at}: {key}: {one_line(first['msg'])}{found}{cure}") from None
+    params = params.model_copy(update={"variants": variants})
+    return with_tuned(params, path.with_name(TUNED_FILE)) if tuned else params
 
 
 def _check_names(params: Params, path: Path) -> None:

@@ -48,6 +48,7 @@ def test_the_graph_goes_from_fetch_to_release(copy: Path, run: Run) -> None:
     for edge in (
         '"fetch" -> "prepare"',
         '"split" -> "train@als"',
+        '"tune" -> "train@als"',
         '"index@als" -> "candidates@learned"',
         '"candidates@learned" -> "rank@learned"',
         '"rank@learned" -> "evaluate"',
@@ -69,7 +70,16 @@ def test_nothing_to_do_after_a_run(copy: Path, run: Run) -> None:
         (
             "datasets.synthetic.models.als.alpha",
             2.5,
-            {"train@als", "index@als", "candidates@learned", "rank@learned", "evaluate", "refit@als", "release"},
+            {
+                "tune",
+                "train@als",
+                "index@als",
+                "candidates@learned",
+                "rank@learned",
+                "evaluate",
+                "refit@als",
+                "release",
+            },
         ),
         ("datasets.movielens.adapter.like_from", 3.5, set()),
     ],
@@ -134,12 +144,11 @@ def test_a_new_model_is_a_file_and_two_sections(copy: Path, run: Run) -> None:
     shutil.copyfile(copy / "recsys" / "models" / "als.py", copy / "recsys" / "models" / "twin.py")
     params = yaml.safe_load((copy / "params.yaml").read_text())
     params["models"]["twin"] = dict(params["models"]["als"])
-    for dataset in params["datasets"].values():
-        dataset["models"]["twin"] = dict(dataset["models"]["als"])
+    params["datasets"]["synthetic"]["models"]["twin"] = dict(params["datasets"]["synthetic"]["models"]["als"])
     (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     names = run("dvc stage list --all --name-only", copy).split()
     assert {"train@twin", "index@twin", "refit@twin"} <= set(names)
-    assert set(stages_run(run("dvc repro index@twin", copy))) == {"train@twin", "index@twin"}
+    assert set(stages_run(run("dvc repro index@twin", copy))) == {"tune", "train@twin", "index@twin"}
 
 
 def test_dvc_asks_nobody_and_reports_to_nobody(root: Path, run: Run) -> None:

@@ -1,5 +1,6 @@
 """params.yaml: what is accepted, and what one line says about everything else."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
     loaded = params.load(TOP / "params.yaml").model_copy(update={"dataset": name})
     adapter = extensions.load("datasets", name)
     params.parse(adapter.Config, loaded.data.adapter, name)
-    for model in loaded.models:
+    for model in loaded.data.models:
         params.parse(extensions.load("models", model).Config, loaded.model(model), model)
 
 
@@ -60,7 +61,10 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
             lambda p: p["datasets"]["synthetic"].update(variants={"als": {"rules": []}}),
             r"datasets.synthetic.variants.als: 'rules' stands there and in variants.als: keep one",
         ),
-        (lambda p: p["datasets"]["files"]["variants"].update(new={}), r"variants.new: no such variant in `variants`"),
+        (
+            lambda p: p["datasets"]["synthetic"]["variants"].update(new={}),
+            r"variants.new: no such variant in `variants`",
+        ),
         (
             lambda p: p["datasets"]["synthetic"].update(variants={"als": {"new_item_share": 2}}),
             r"datasets.synthetic.variants.als: new_item_share: .* found 2",
@@ -112,3 +116,30 @@ def test_an_unknown_extension_names_the_choices() -> None:
         ParamsError, match=r"no file recsys/sources/nearst.py; there are: item_item, nearest, new, popular, random"
     ):
         extensions.load("sources", "nearst")
+
+
+def test_what_is_not_typed_comes_from_tuned_json_and_typed_settings_win(tmp_path: Path) -> None:
+    def leave_open(content: Any) -> None:
+        content["dataset"] = "synthetic"
+        del content["datasets"]["synthetic"]["recent_half_life_days"]
+        content["datasets"]["synthetic"]["models"] = {"als": {"alpha": 3.0}}
+
+    path = write(tmp_path, leave_open)
+    assert params.load(path).model("als") == {"iterations": 15, "alpha": 3.0}
+    with pytest.raises(
+        ParamsError, match=r"recent_half_life_days is neither typed nor in tuned\.json: run `dvc repro t"
+    ):
+        _ = params.load(path).data.recent_half_life_days
+    found = {"dataset": "synthetic", "recent_half_life_days": 0.5, "variants": {}}
+    found["models"] = {"als": {"alpha": 9.0, "factors": 8}, "gone": {"alpha": 1.0}}
+    (tmp_path / "tuned.json").write_text(json.dumps(found))
+    loaded = params.load(path)
+    assert loaded.data.recent_half_life_days == 0.5
+    assert loaded.model("als") == {"iterations": 15, "alpha": 3.0, "factors": 8}
+    assert loaded.model("content") == {}
+    assert params.load(path, tuned=False).model("als") == {"iterations": 15, "alpha": 3.0}
+    (tmp_path / "tuned.json").write_text(json.dumps({**found, "dataset": "movielens"}))
+    assert params.load(path).model("als") == {"iterations": 15, "alpha": 3.0}
+    (tmp_path / "tuned.json").write_text("{}")
+    with pytest.raises(ParamsError, match=r"tuned\.json: dataset: Field required"):
+        params.load(path)

@@ -17,7 +17,7 @@ from recsys.datasets.shop_world.items import Floats, Ints
 N_TOPICS = 12
 OWN_TOPIC_SHARE = 0.6  # of the sessions; the others are in any topic
 OWN_TOPIC = 6.0  # how much more an article of the session's topic attracts
-HALF_LIFE_HOURS, HALF_LIFE_SIGMA, QUALITY_SIGMA = 2.0, 0.5, 1.0
+HALF_LIFE_HOURS, HALF_LIFE_SIGMA, QUALITY_SIGMA = 6.0, 0.5, 1.2
 CLICKS, MOST_CLICKS = 2.5, 12
 FOLLOW_SHARE, N_LINKS = 0.5, 3
 READ_S = 90.0

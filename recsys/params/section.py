@@ -1,0 +1,37 @@
+"""What every section of `params.yaml` is made of: a closed model, and the one line that says what is wrong with it."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from recsys.errors import ParamsError, one_line, quoted
+from recsys.params.yaml_files import YamlFile
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A section of the file: read-only, and closed to keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def parse(model: type[M], content: Any, where: str, file: YamlFile | None = None) -> M:
+    """Validate `content` as `model`; the first problem becomes one line that starts with `where`.
+
+    file: what `content` was read from, whole; the message then names the line.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        at = where if file is None else file.at(first["loc"])
+        key = ".".join(one_line(str(part), 60) for part in first["loc"]) or "the file"
+        if first["type"] == "extra_forbidden":
+            allowed = ", ".join(sorted(model.model_fields)) if len(first["loc"]) == 1 else "the documented keys"
+            raise ParamsError(f"{at}: unknown key '{key}'; known here: {allowed}") from None
+        found = "" if first["type"] == "missing" else f", found {quoted(first['input'])}"
+        cure = (
+            ": put it in quotes" if first["type"] == "string_type" and isinstance(first["input"], int | float) else ""
+        )
+        raise ParamsError(f"{at}: {key}: {one_line(first['msg'])}{found}{cure}") from None

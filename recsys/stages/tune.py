@@ -1,0 +1,26 @@
+"""Find what params.yaml leaves open: `python -m recsys.stages.tune --split data/split --out tuned.json`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recsys import params
+from recsys.errors import reports_errors
+from recsys.output import write_text
+from recsys.tuning import portfolio
+
+
+@reports_errors
+def main(
+    split: Annotated[Path, typer.Option(help="folder of the split")],
+    out: Annotated[Path, typer.Option(help="the settings, as JSON")],
+    params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
+) -> None:
+    """Write the settings of the active data set, typed and found; nothing is searched if all are typed."""
+    found = portfolio.fill(split, params.load(params_file, tuned=False), out.with_name(f"{out.name}.trials"))
+    write_text(out, found.model_dump_json(indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

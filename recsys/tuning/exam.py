@@ -1,0 +1,120 @@
+"""What every trial is asked, and how well it answers: NDCG@10 on the validation window.
+
+The whole catalogue is ranked as the main path would: the history is encoded by the model's own encoder, what was seen
+or cannot be had is left out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from threadpoolctl import threadpool_limits
+
+from recsys.bundle.embeddings import encoder_of
+from recsys.contracts import BoolArray, Embeddings, FloatArray, History, IntArray, ItemItem
+from recsys.data.split import Split
+from recsys.encoders import item_item
+from recsys.evaluation.metrics import Ragged, hits, ndcg
+from recsys.params import Params
+from recsys.ranking import top_k
+
+AT = 10
+USERS_AT_A_TIME = 512
+MOST_SEEN = 2_000  # of a list that is the same for everybody, so many places are looked at
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What every trial is asked: histories and targets of the same users, when they ask, and which items can be had.
+
+    nows: a moment per user, UTC seconds; targets: item rows per user; available: (n_items,) bool.
+    """
+
+    histories: list[History]
+    nows: list[float]
+    targets: Ragged
+    available: BoolArray
+    allow_repeat: bool
+
+    def value(self, lists: IntArray) -> float:
+        """Mean NDCG@10 of lists (n_users, AT) int32, -1 where there is nothing."""
+        return float(np.mean(ndcg(hits(lists, self.targets), self.targets.lengths)))
+
+
+def examine(data: Split, params: Params, least_events: int) -> Exam:
+    """The users asked in the validation window who did something before: at most `tune.max_users`, drawn by the seed.
+
+    least_events: in a history; if nobody has so many, whoever is asked.
+    """
+    targets = data.targets("valid")
+    asked = targets["user_row"].unique().sort().to_numpy()
+    warm = np.array([len(history) >= least_events for history in data.histories("valid", asked)])
+    asked = asked[warm] if warm.any() else asked
+    if len(asked) > params.tune.max_users:
+        asked = np.sort(np.random.default_rng(params.seed).choice(asked, params.tune.max_users, replace=False))
+    histories = data.histories("valid", asked)
+    wanted = targets.filter(pl.col("user_row").is_in(pl.Series(asked).implode()))
+    return Exam(
+        histories=histories,
+        nows=[data.query_now("valid", history) for history in histories],
+        targets=Ragged.of(
+            np.searchsorted(asked, wanted["user_row"].to_numpy()), wanted["item_row"].to_numpy(), len(asked)
+        ),
+        available=data.catalogue["available"].to_numpy(),
+        allow_repeat=data.facts.allow_repeat,
+    )
+
+
+def score(model: Embeddings | ItemItem, exam: Exam, factor: FloatArray | None = None) -> float:
+    """Mean NDCG@10; a user of whom the model can say nothing counts as 0.
+
+    factor: (n_items,) float32, what a ranker multiplies a score above 0 with.
+    """
+    lists = np.full((len(exam.histories), AT), -1, dtype=np.int32)
+    rows = np.arange(len(exam.available), dtype=np.int32) if isinstance(model, ItemItem) else model.rows
+    offered = rows[exam.available[rows]]
+    column = np.full(len(exam.available), -1)
+    column[offered] = np.arange(len(offered))
+    at = min(AT, len(offered))
+    for begin in range(0, len(exam.histories), USERS_AT_A_TIME):
+        users = range(begin, min(begin + USERS_AT_A_TIME, len(exam.histories)))
+        scores = _scores(model, exam, users)[:, offered]
+        if factor is not None:
+            scores = np.where(scores > 0, scores, 0) * factor[offered] + np.where(np.isinf(scores), scores, 0)
+        for line, user in enumerate([] if exam.allow_repeat else users):
+            seen = column[exam.histories[user].rows]
+            scores[line, seen[seen >= 0]] = -np.inf
+        best = top_k(scores, at)
+        said = ~np.isneginf(np.take_along_axis(scores, best, axis=1))
+        lists[list(users), :at] = np.where(said, offered[best], -1)
+    return exam.value(lists)
+
+
+def score_order(order: IntArray, exam: Exam) -> float:
+    """Mean NDCG@10 of one list for everybody, best first, less what each has seen. order: (m,) rows."""
+    order = order[exam.available[order]]
+    lists = np.full((len(exam.histories), AT), -1, dtype=np.int32)
+    for user, history in enumerate(exam.histories):
+        best = order[:AT]
+        if not exam.allow_repeat and len(history):
+            first = order[: min(len(history), MOST_SEEN) + AT]
+            best = first[~np.isin(first, history.rows)][:AT]
+        lists[user, : len(best)] = best
+    return exam.value(lists)
+
+
+def _scores(model: Embeddings | ItemItem, exam: Exam, users: range) -> FloatArray:
+    """(n_users, n_items) float32, -inf where the model has no say."""
+    scores = np.full((len(users), len(exam.available)), -np.inf, dtype=np.float32)
+    if isinstance(model, ItemItem):
+        for line, user in enumerate(users):
+            of_user = item_item.scores(model, exam.histories[user], exam.nows[user], len(exam.available))
+            scores[line] = np.where(of_user > 0, of_user, -np.inf)
+        return scores
+    encoder = encoder_of(model)
+    found = [encoder.encode(exam.histories[user], exam.nows[user]) for user in users]
+    told = [line for line, vector in enumerate(found) if vector is not None]
+    if told:
+        with threadpool_limits(1, "blas"):  # the same sums on any number of cores
+            scores[told] = np.stack([vector for vector in found if vector is not None]) @ model.vectors.T
+    return scores

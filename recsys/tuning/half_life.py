@@ -1,0 +1,38 @@
+"""How fast popularity ages: after which half-life the items liked most are those liked next.
+
+Every half-life of a grid from minutes to years orders the catalogue once; no model is fitted.
+"""
+
+import sys
+
+import numpy as np
+
+from recsys.bundle.catalogue import with_popularity
+from recsys.contracts import FloatArray
+from recsys.data.split import Split
+from recsys.params import Params
+from recsys.ranking import top_k
+from recsys.tuning.exam import examine, score_order
+
+HALF_LIVES_DAYS = [2.0**power for power in range(-6, 15)]  # 22 minutes, 45 minutes, ... to 45 years
+NEARLY = 0.99
+MOST_ITEMS = 10_000  # of the order, more than any list needs
+
+
+def find(data: Split, params: Params) -> float:
+    """Days; of half-lives that are nearly as good as the best one, the longest, which counts the most likes."""
+    exam = examine(data, params, least_events=0)
+    values = {}
+    for days in reversed(HALF_LIVES_DAYS):
+        recent = demand(data, days)[0]
+        order = top_k(recent, min(MOST_ITEMS, int((recent > 0).sum()))).astype(np.int32)
+        values[days] = score_order(order, exam)
+        print(f"tune popularity: half-life {days:g} days, NDCG@10 {values[days]:.4f}", file=sys.stderr, flush=True)
+    return max(days for days, value in values.items() if value >= NEARLY * max(values.values()))
+
+
+def demand(data: Split, half_life_days: float) -> tuple[FloatArray, FloatArray]:
+    """(n_items,) float32 each: likes before the validation window that count less with age, and all likes."""
+    fitted, now = data.fit_rows("valid"), data.now("valid")
+    counted = with_popularity(data.catalogue, fitted, now, half_life_days)
+    return counted["recent"].to_numpy(), counted["popularity"].to_numpy()

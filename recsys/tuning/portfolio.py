@@ -1,0 +1,64 @@
+"""All that params.yaml leaves open for the active data set, found one after the other; see `recsys.tuning`."""
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recsys.data import split as splits
+from recsys.output import write_text
+from recsys.params import Params
+from recsys.params.tuned import Tuned
+from recsys.tuning import half_life
+from recsys.tuning.search import Found, search
+
+
+def fill(split: Path, params: Params, memory: Path) -> Tuned:
+    """The settings of the active data set: those that are typed as they are, the others found. params: only typed ones.
+
+    memory: a file that remembers every trial until all are done, so that a stopped run goes on where it was.
+    """
+    found = params.data.typed_half_life_days or half_life.find(splits.load(split), params)
+    params = params.with_data(typed_half_life_days=found)
+    models = {
+        model: in_own_process(model, split, params, params.tune.trials, False, memory).settings
+        for model in params.models
+    }
+    memory.unlink(missing_ok=True)
+    return Tuned(
+        dataset=params.dataset, recent_half_life_days=found, models=models, variants=dict(params.data.variants)
+    )
+
+
+def search_anew(
+    names: list[str], split: Path, params: Params, trials: int, memory: Path, out: Path | None = None
+) -> dict[str, Found]:
+    """Search these models, or popularity and all models if none is named; print the lines for params.yaml."""
+    own: dict[str, Any] = {}
+    if not names:
+        own["recent_half_life_days"] = half_life.find(splits.load(split), params)
+        params = params.with_data(typed_half_life_days=own["recent_half_life_days"])
+    results = {model: in_own_process(model, split, params, trials, True, memory) for model in names or params.models}
+    memory.unlink(missing_ok=True)
+    shared: dict[str, dict[str, Any]] = {model: {} for model in results}
+    own["models"] = {model: {} for model in results}
+    for model, found in results.items():
+        before = "not complete" if found.before is None else f"{found.before:.4f}"
+        print(f"# {model}, {trials} trials: NDCG@10 on the validation window {found.after:.4f}, was {before}")
+        for key, value in found.settings.items():
+            (shared if key in params.models[model] else own["models"])[model][key] = value
+    content = {"datasets": {params.dataset: own}, "models": shared}
+    print(str(yaml.safe_dump(content, default_flow_style=None, sort_keys=False)).strip())
+    if out:
+        write_text(out, json.dumps({model: asdict(found) for model, found in results.items()}, indent=1) + "\n")
+    return results
+
+
+def in_own_process(*arguments: Any) -> Found:
+    """`search` in a process of its own: torch, implicit and faiss each bring an OpenMP that bears no other."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(search, *arguments).result()

@@ -1,0 +1,172 @@
+"""Searches the settings of one model: a trial fits it on the train window and answers the exam.
+
+The model is scored as it is served: under the ranker of the first variant that asks it alone. The first trials walk
+from short half-lives to long ones, the others are Optuna's TPE, seeded.
+Source: Bergstra et al., "Algorithms for hyper-parameter optimization", NIPS 2011.
+"""
+
+import contextlib
+import hashlib
+import inspect
+import io
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import optuna
+
+from recsys import extensions
+from recsys.contracts import FloatArray, TrainingData
+from recsys.data import split as splits
+from recsys.data.split import Split
+from recsys.errors import DataError, ParamsError
+from recsys.params import Params, parse
+from recsys.rankers import recency
+from recsys.tuning import half_life
+from recsys.tuning.exam import Exam, examine, score
+
+FIRST_DAYS = [30.0, 1.0, 1000.0, 0.1, 7.0, 180.0]  # half-lives of the first trials
+
+
+class Tried(NamedTuple):
+    """One trial: NDCG@10, and all settings of the model."""
+
+    value: float
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """settings: all of the model's; before: NDCG@10 of those it had, None if they were not complete; after: of these;
+    trials: what was tried."""
+
+    settings: dict[str, Any]
+    before: float | None = None
+    after: float | None = None
+    trials: list[Tried] = field(default_factory=list)
+
+
+def search(model: str, split: Path, params: Params, trials: int, anew: bool, memory: Path | None = None) -> Found:
+    """Find what `params` leave open of a model, or with `anew` search every setting again, against those it has.
+
+    Nothing is open of a model that the data set lists with all settings that have no default.
+
+    memory: a file that remembers every trial, so that a search that was stopped goes on where it was.
+
+    Raises:
+        ParamsError: "model 'popular': recsys/models/popular.py has no `suggest`, the settings to search"
+    """
+    module, current = extensions.load("models", model), params.model(model)
+    if not hasattr(module, "suggest"):
+        if anew:
+            raise ParamsError(f"model {model!r}: recsys/models/{model}.py has no `suggest`, the settings to search")
+        return Found(current)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    suggested = module.suggest(optuna.create_study().ask())
+    typed = model in params.data.models and _complete(module, current)
+    if typed and not anew:
+        return Found(current)
+    job = _Job.of(model, module, splits.load(split), params, _Memory.of(memory, split, params))
+    before = job.value(current) if typed else None
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=params.seed))
+    for days in FIRST_DAYS[:trials] if "half_life_days" in suggested else []:
+        study.enqueue_trial({"half_life_days": days})
+    tried = []
+    for number in range(trials):
+        trial = study.ask()
+        settings = {**current, **module.suggest(trial)} if anew else {**module.suggest(trial), **current}
+        value = job.value(settings)
+        study.tell(trial, value)
+        tried.append(Tried(value, settings))
+        at = f"tune {model}: trial {number + 1}/{trials}: NDCG@10 {value:.4f}, best {study.best_value:.4f}"
+        print(f"{at}, {settings}", file=sys.stderr, flush=True)
+    after, best = max(((one.value, one.settings) for one in tried), key=lambda one: one[0])
+    if before is not None and before >= after:
+        after, best = before, current
+    return Found(best, before, after, tried)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """All that the trials of one model share. known: fingerprint of a trial -> its value."""
+
+    model: str
+    module: ModuleType
+    training: TrainingData
+    exam: Exam
+    factor: FloatArray | None
+    known: "_Memory"
+
+    @classmethod
+    def of(cls, model: str, module: ModuleType, data: Split, params: Params, known: "_Memory") -> "_Job":
+        exam, training = (
+            examine(data, params, params.evaluate.warm_events),
+            data.training("valid", params.seed, params.threads),
+        )
+        return cls(model, module, training, exam, _factor(model, data, params), known)
+
+    def value(self, settings: dict[str, Any]) -> float:
+        """NDCG@10; 0 for settings with which these data cannot be fitted."""
+        key = json.dumps([self.model, inspect.getsource(self.module), settings], sort_keys=True)
+        if (known := self.known.get(key)) is not None:
+            return known
+        config = parse(self.module.Config, settings | getattr(self.module, "IN_TRIALS", {}), f"model {self.model!r}")
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):  # a line per trial, not a progress bar each
+                value = score(self.module.fit(self.training, config), self.exam, self.factor)
+        except (DataError, ValueError) as error:
+            print(f"tune {self.model}: {settings}: {error}", file=sys.stderr)
+            value = 0.0
+        self.known.put(key, value)
+        return value
+
+
+def _complete(module: ModuleType, settings: dict[str, Any]) -> bool:
+    try:
+        parse(module.Config, settings, "")
+    except ParamsError:
+        return False
+    return True
+
+
+def _factor(model: str, data: Split, params: Params) -> FloatArray | None:
+    """What the ranker of the first variant that asks this model alone makes of a score, if it multiplies it."""
+    alone = [variant for variant in params.variants.values() if variant.models == [model] and len(variant.sources) == 1]
+    ranker = alone[0].ranker if alone else None
+    if ranker is None or ranker.name != "recency":
+        return None
+    config = parse(recency.Config, ranker.config, "ranker 'recency'")
+    recent, popularity = half_life.demand(data, params.data.recent_half_life_days)
+    factor: FloatArray = recent / (popularity + np.float32(config.smoothing))
+    return factor
+
+
+class _Memory:
+    """Values of trials in a file, a line each, under the hash of what decides them: data, question and settings."""
+
+    def __init__(self, path: Path | None, about: str) -> None:
+        self._path, self._about = path, about
+        lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+        self._values = dict(json.loads(line) for line in lines if line.endswith("]"))  # the last may be cut short
+
+    @classmethod
+    def of(cls, path: Path | None, split: Path, params: Params) -> "_Memory":
+        with (split / "interactions.parquet").open("rb") as file:
+            data = hashlib.file_digest(file, "sha256").hexdigest()
+        question = (params.seed, params.tune.max_users, params.evaluate.warm_events, params.data.recent_half_life_days)
+        return cls(path, f"{data} {question} {params.variants}")
+
+    def get(self, key: str) -> float | None:
+        return self._values.get(self._hash(key))
+
+    def put(self, key: str, value: float) -> None:
+        if self._path:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([self._hash(key), value]) + "\n")
+
+    def _hash(self, key: str) -> str:
+        return hashlib.sha256((self._about + key).encode()).hexdigest()
