@@ -38,6 +38,19 @@ serve: setup ## serve the current release
 notebooks: setup ## run the notebooks on the outputs of the last `dvc repro`, and keep their outputs in them
 	python -m docs.notebooks
 
+lab: setup ## open the notebooks in JupyterLab, which gets an environment of its own in build/lab the first time
+	test -x build/lab/bin/jupyter-lab || { $(PYTHON) -m venv build/lab && build/lab/bin/pip install --quiet jupyterlab; }
+	python -m ipykernel install --prefix build/lab > /dev/null
+	build/lab/bin/jupyter-lab notebooks
+
+experiments: setup ## `dvc exp show`, as wide as a screen: the settings that differ, and NDCG@10 of the variants that do
+	@dvc exp show --csv --only-changed --drop 'metrics/(?!.*:ndcg@10$$)|Created|parent|State|Executor' \
+		| sed '1s#metrics/offline/\|\.json:ndcg@10\|datasets\.[^.]*\.##g' \
+		| awk -F, '{ for (i = 1; i <= NF && i <= 6; i++) printf "%-20s", substr($$i, length($$i) > 19 ? length($$i) - 18 : 1); print "" }'
+
+dag: setup ## the graph of the stages, one box for all models and one for all rankers
+	@dvc dag --collapse-foreach-matrix
+
 docs: setup ## build the site of the documents in build/site; strict, and nothing is loaded from the web
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 	@echo "look at it: python -m http.server --bind 127.0.0.1 --directory build/site"
@@ -70,4 +83,4 @@ lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 clean: ## delete everything the pipeline made (not releases/, not .venv)
 	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp
 
-.PHONY: help setup demo test lint serve notebooks docs coverage results figures check-figures story image lock clean
+.PHONY: help setup demo test lint serve notebooks lab experiments dag docs coverage results figures check-figures story image lock clean
