@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from ipaddress import ip_address
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -13,7 +14,10 @@ from uvicorn.config import LOGGING_CONFIG
 
 from recsys.errors import ParamsError, quoted, reports_errors
 from serving.engine.business_rules import BusinessRulesFile
+from serving.http_limits import HttpLimits, LimitedHttp
 from serving.settings import Settings
+
+DRAIN_SECONDS = 10  # for requests that were begun, when the server ends; about a second if nobody holds them up
 
 
 @reports_errors
@@ -30,9 +34,18 @@ def main(
             " set RECSYS_API_KEYS, or listen on 127.0.0.1"
         )
     BusinessRulesFile(settings.rules, must_exist="rules" in settings.model_fields_set)
-    with _shared_metrics() if workers > 1 else nullcontext():
+    limits = HttpLimits(settings.receive_seconds, settings.max_body_bytes, settings.max_connections)
+    with _shared_folder() if workers > 1 else nullcontext():
         uvicorn.run(
-            "serving.app:create_app", factory=True, host=host, port=port, workers=workers, log_config=_logging()
+            "serving.app:create_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            http=partial(LimitedHttp, limits=limits),  # type: ignore[arg-type]  # called as the class would be
+            ws="none",
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            log_config=_logging(),
         )
 
 
@@ -45,8 +58,8 @@ def _only_here(host: str) -> bool:
 
 
 @contextmanager
-def _shared_metrics() -> Iterator[None]:
-    """A folder through which the workers add up their figures, see `serving/metrics.py`."""
+def _shared_folder() -> Iterator[None]:
+    """A folder through which the workers add up their figures and rates: `metrics.py`, `middleware/limits.py`."""
     with TemporaryDirectory(prefix="recsys-metrics-") as folder:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
         yield

@@ -1,4 +1,4 @@
-"""The app: `uvicorn --factory serving.app:create_app`, or `python -m serving`."""
+"""The app of `python -m serving`. `uvicorn --factory serving.app:create_app` runs it too, without `http_limits.py`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,6 +15,7 @@ from serving.api import errors, examples
 from serving.live.background import Background
 from serving.metrics import Measured
 from serving.middleware import auth
+from serving.middleware.limits import HeadAsGet, ReadableBody
 from serving.middleware.load_shedding import LoadShedding
 from serving.middleware.request_ids import RequestIds
 from serving.routes import ingest, ops, recommend
@@ -31,6 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         process.prepare(background.assigner.provider)
+        process.leave_in_two_steps(background.leave, settings.leave_seconds)
         running = asyncio.create_task(background.run())
         yield
         running.cancel()
@@ -49,9 +51,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=_function_name,
     )
     app.state.service = service
-    auth.protect(app, settings)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(ReadableBody)
     app.add_middleware(LoadShedding, load=background.load)
-    app.add_middleware(RequestIds)
+    auth.protect(app, settings)
+    app.add_middleware(RequestIds, leaving=lambda: background.leaving)
     app.add_middleware(Measured)
     errors.handle(app)
     for routes in (recommend, ingest, ops):

@@ -4,11 +4,14 @@ The exceptions are the variables of `recsys/__init__.py` and `serving/__init__.p
 are imported. `app.py` calls `prepare` when the app starts.
 """
 
+import asyncio
 import gc
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from threading import Thread
@@ -29,6 +32,21 @@ def prepare(flag_provider: FeatureProvider) -> None:
     end_with_the_supervisor()
     sys.setswitchinterval(SWITCH_SECONDS)
     api.set_provider(flag_provider, domain=DOMAIN)
+
+
+def leave_in_two_steps(begin: Callable[[], None], wait_s: float) -> None:
+    """At SIGTERM call `begin`, and `wait_s` later what the server does at SIGTERM; at a second one at once."""
+    end = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(end):
+        return  # another program runs the app
+    loop = asyncio.get_running_loop()
+
+    def leave(*_: object) -> None:
+        signal.signal(signal.SIGTERM, end)
+        begin()
+        loop.call_soon_threadsafe(loop.call_later, wait_s, end, signal.SIGTERM, None)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def end_with_the_supervisor() -> None:

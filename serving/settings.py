@@ -31,6 +31,15 @@ class Settings(BaseSettings):
     shed_requests: int = Field(
         100, ge=1, description="at more requests at once in one worker answers become cheap; at ten times that, 503"
     )
+    max_connections: int = Field(
+        800, ge=1, description="open connections of one worker; above, those are closed whose clients let it wait"
+    )
+    receive_seconds: float = Field(
+        10, gt=0, description="for a client to send the head of a request, for its body, and to read the answer"
+    )
+    leave_seconds: float = Field(
+        0, ge=0, description="from SIGTERM, when /readyz fails, to the last request: until balancers have noticed"
+    )
     history_events: int = Field(200, ge=1, description="how many of a user's latest events the store is asked for")
     live_seconds: float = Field(30, gt=0, description="how often what people do now is counted anew, in seconds")
     live_events: int = Field(100_000, ge=0, description="how many of the newest events are counted; 0: none, ever")
@@ -52,7 +61,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(5_000_000, ge=1, description="a larger request body is refused")
     cache_url: str = Field("", repr=False, description="keep answers: `memory` or redis://...; empty: none are kept")
     cache_seconds: float = Field(30, gt=0, description="how long an answer may be given again")
-    rate_limit: float = Field(0, ge=0, description="requests a second of one key in one worker process; 0: no limit")
+    rate_limit: float = Field(
+        0, ge=0, description="requests a second of one key in all workers, each by what it costs; 0: no limit"
+    )
 
     @classmethod
     def from_environment(cls) -> Self:

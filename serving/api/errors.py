@@ -60,7 +60,7 @@ def response(status: int, message: str, request_id: str, field: str | None = Non
     """Make the response of an error."""
     code = CODES.get(status) or HTTPStatus(status).name.lower()
     body = ErrorBody(error=Problem(code=code, message=message, field=field, request_id=request_id))
-    return JSONResponse(body.model_dump(), status, headers={"retry-after": "1"} if status in (503, 504) else None)
+    return JSONResponse(body.model_dump(), status, headers={"retry-after": "1"} if status in (429, 503, 504) else None)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

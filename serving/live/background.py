@@ -49,6 +49,11 @@ class Background:
         self.store: GuardedStore | None = None
         self.exposures: Exposures | None = None
         self.reason = "the store is being opened"
+        self.leaving = False  # the process was told to end: it still answers, and says that it is not ready
+
+    def leave(self) -> None:
+        """Take no new clients; those who are here are told to go."""
+        self.leaving = True
 
     async def run(self) -> None:
         """Never returns; what was opened is closed when it is cancelled.

@@ -53,7 +53,7 @@ class Shadow:
 
     def compare(self, asked: RecommendRequest, known: UserState, shown: Sequence[str], answer: Answer) -> None:
         """Ask the shadow the same later, if there is time; an answer that is degraded is no measure. Never waits."""
-        if self._engine is None or self._load.sheds or self._waiting.full() or answer.meta.degraded:
+        if self._engine is None or self._load.busy or self._waiting.full() or answer.meta.degraded:
             metrics.SHADOW.labels("left_out").inc()
         else:
             self._waiting.put_nowait(_Served(asked, known, shown, answer))

@@ -11,7 +11,7 @@ from starlette.types import Scope as Connection
 from serving import api_keys
 from serving.api import errors
 from serving.api_keys import Key, Scope
-from serving.middleware.limits import BodyLimit, HeadAsGet, RateLimit, ReadableBody
+from serving.middleware.limits import BodyLimit, RateLimit
 from serving.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -74,8 +74,6 @@ def protect(app: FastAPI, settings: Settings) -> None:
     accepted = settings.keys
     if not accepted:
         log.warning("no API keys are configured: everybody who reaches this server may do everything")
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(ReadableBody)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     if settings.rate_limit:
         app.add_middleware(RateLimit, rate=settings.rate_limit)

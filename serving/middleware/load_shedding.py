@@ -1,18 +1,23 @@
 """Sheds load when a worker gets more requests than it can answer: cheaper answers first, then 503 with retry-after.
 
-Load is the number of requests in the process and the delay of its event loop. The delay is the smallest of the last
+Load is the cost of the requests in the process and the delay of its event loop. The delay is the smallest of the last
 measurements: a standing queue delays all of them, one slow call delays one.
 Source: Nichols and Jacobson 2012, "Controlling Queue Delay", on the minimum as the sign of a standing queue.
+
+A request counts once its body has arrived, by its cost, and for its API key. Load is shed for keys that have at least
+as much in the process as all keys have on average, so that one key cannot push out the others.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving import metrics
 from serving.api import errors
+from serving.middleware.shares import NO_KEY, Shares
 
 LOOK_SECONDS = 0.05
 LOOKS = 4
@@ -27,7 +32,7 @@ class Load:
         self._shed_requests = shed_requests
         self._shed_s = shed_s
         self._late = deque([0.0] * LOOKS, maxlen=LOOKS)
-        self.requests = 0
+        self.requests = Shares()
 
     @property
     def delay_s(self) -> float:
@@ -35,14 +40,20 @@ class Load:
         return min(self._late)
 
     @property
-    def sheds(self) -> bool:
-        """Return whether answers should be cheap ones."""
-        return self.requests > self._shed_requests or self.delay_s > self._shed_s
+    def busy(self) -> bool:
+        """Whether there is more to do than can be done in full."""
+        return self._above(1)
 
-    @property
-    def refuses(self) -> bool:
-        """Return whether even cheap answers would come too late."""
-        return self.requests > REFUSE_AT * self._shed_requests or self.delay_s > REFUSE_AT * self._shed_s
+    def sheds(self, key: str, own: float = 1) -> bool:
+        """Return whether answers to this key should be cheap ones. own: the cost of the request itself."""
+        return self._above(1, own) and self.requests.at_least_average(key)
+
+    def refuses(self, key: str) -> bool:
+        """Return whether even cheap answers to this key would come too late."""
+        return self._above(REFUSE_AT) and self.requests.at_least_average(key)
+
+    def _above(self, times: int, own: float = 1) -> bool:
+        return self.requests.total - own + 1 > times * self._shed_requests or self.delay_s > times * self._shed_s
 
     def looked(self, late_s: float) -> None:
         """Record a delay of the event loop, seconds."""
@@ -57,6 +68,33 @@ class Load:
             metrics.DELAY.set(self.delay_s)
 
 
+class Work:
+    """One request in the process: its cost, and whether its answer should be a cheap one."""
+
+    def __init__(self, load: Load, key: str, pay: Callable[[float], None] | None = None) -> None:
+        self._load, self.key, self._pay = load, key, pay
+        self.cost = 0.0
+
+    @property
+    def sheds(self) -> bool:
+        """Whether the answer should be a cheap one."""
+        return self._load.sheds(self.key, self.cost)
+
+    def counts(self, cost: float) -> None:
+        """Count it for the load as so many plain requests."""
+        self._load.requests.add(self.key, cost - self.cost)
+        self.cost = cost
+
+    def pays(self, cost: float) -> None:
+        """Charge its key for so many plain requests; `RateLimit` has charged one already.
+
+        Raises:
+            ApiError: 429, earlier requests of the key have used up its rate.
+        """
+        if self._pay is not None and cost > 1:
+            self._pay(cost - 1)
+
+
 class LoadShedding:
     """Answers 503 with retry-after when even cheap answers would come too late; probes always pass. Plain ASGI."""
 
@@ -68,13 +106,15 @@ class LoadShedding:
         if scope["type"] != "http" or scope["path"] in NEVER_REFUSED:
             await self.app(scope, receive, send)
             return
-        self._load.requests += 1
+        state = scope["state"]
+        state["work"] = work = Work(self._load, state.get("client", NO_KEY), state.get("pay"))
+        work.counts(1)
         try:
             await asyncio.sleep(0)  # all who have arrived are counted before the first of them is answered
-            if self._load.refuses:
-                answer = errors.response(503, "too much to do just now; try again", scope["state"]["request_id"])
+            if self._load.refuses(work.key):
+                answer = errors.response(503, "too much to do just now; try again", state["request_id"])
                 await answer(scope, receive, send)
             else:
                 await self.app(scope, receive, send)
         finally:
-            self._load.requests -= 1
+            work.counts(0)

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,10 +40,14 @@ class WithoutIds(logging.Filter):
 
 
 class RequestIds:
-    """Sets `request.state.request_id` for the routes and the header `x-request-id` of the response."""
+    """Sets `request.state.request_id` for the routes and the header `x-request-id` of the response.
 
-    def __init__(self, app: ASGIApp) -> None:
+    While the process is about to end, also `connection: close`.
+    """
+
+    def __init__(self, app: ASGIApp, leaving: Callable[[], bool] = lambda: False) -> None:
         self.app = app
+        self._leaving = leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,6 +62,8 @@ class RequestIds:
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                if self._leaving():
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:

@@ -3,6 +3,7 @@
 from fastapi import Request
 from starlette.convertors import PathConvertor, register_url_convertor
 
+from serving.middleware.load_shedding import Work
 from serving.service.service import Service
 
 
@@ -31,3 +32,9 @@ def key_of(request: Request) -> str | None:
     """Return the name of the request's API key; None if no keys are configured."""
     key: str | None = request.scope["state"].get("client")
     return key
+
+
+def work_of(request: Request) -> Work:
+    """What the request counts for in its worker."""
+    work: Work = request.scope["state"]["work"]
+    return work

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Body, Path, Request
 from serving.api import events, examples, identities, items
 from serving.api.errors import documented
 from serving.api.fields import StoredId
-from serving.routes import key_of, service_of
+from serving.routes import key_of, service_of, work_of
+from serving.service import costs
 
 router = APIRouter(prefix="/v1", tags=["events and items"])
 
@@ -27,7 +28,9 @@ async def post_events(
     Each is validated by itself: valid ones are stored even if others are refused, and refused ones are stored apart
     with the reason. An event on an item that the API does not know is stored; `unknown_items` names the item.
     """
-    return await service_of(request).take_events(events.listed(posted), key_of(request))
+    listed = events.listed(posted)
+    work_of(request).pays(costs.of_rows(len(listed)))
+    return await service_of(request).take_events(listed, key_of(request))
 
 
 @router.put(
@@ -37,7 +40,9 @@ async def put_items(
     posted: Annotated[items.OneOrMany, Body(openapi_examples=examples.ITEMS)], request: Request
 ) -> items.ItemsAnswer:
     """One item or up to 1,000, existing or new; absent fields stay. Within a second, all workers serve it."""
-    return await items.upsert(service_of(request).store(), posted if isinstance(posted, list) else [posted])
+    listed = posted if isinstance(posted, list) else [posted]
+    work_of(request).pays(costs.of_rows(len(listed)))
+    return await items.upsert(service_of(request).store(), listed)
 
 
 @router.post(

@@ -9,7 +9,7 @@ from serving.api.about import About
 from serving.api.errors import documented
 from serving.api.fields import Identifier, K, Variant
 from serving.api.schemas import Answer, BatchAnswer, BatchRequest, RankRequest, RecommendRequest, SimilarRequest
-from serving.routes import id_of, service_of
+from serving.routes import id_of, service_of, work_of
 
 router = APIRouter(prefix="/v1", tags=["recommend"])
 
@@ -25,7 +25,7 @@ async def recommend(
     An unknown user gets what is popular now, and `meta.fallback_reason` says so. `next_cursor` leads to the next page,
     which repeats nothing.
     """
-    return await service_of(request).recommend(asked, id_of(request))
+    return await service_of(request).recommend(asked, id_of(request), work_of(request))
 
 
 @router.post(
@@ -35,7 +35,7 @@ async def recommend_batch(
     asked: Annotated[BatchRequest, Body(openapi_examples=examples.BATCH)], request: Request
 ) -> BatchAnswer:
     """Up to 100 requests in one, such as for a mail to many users; one that is invalid refuses all."""
-    return await service_of(request).batch(asked.requests, id_of(request))
+    return await service_of(request).batch(asked.requests, id_of(request), work_of(request))
 
 
 @router.get(
@@ -49,7 +49,7 @@ async def recommend_user(
 ) -> Answer:
     """Items for a user, without any other option."""
     asked = RecommendRequest(user_id=user_id, k=k, variant=variant)
-    return await service_of(request).recommend(asked, id_of(request))
+    return await service_of(request).recommend(asked, id_of(request), work_of(request))
 
 
 @router.post("/similar", response_model=Answer, responses=documented(404, 422, 500, 503), summary="Items like an item")
@@ -57,7 +57,7 @@ async def similar(
     asked: Annotated[SimilarRequest, Body(openapi_examples=examples.SIMILAR)], request: Request
 ) -> Answer:
     """Items similar to a given one; popular items, with the reason, if no model has it. An unknown id is a 404."""
-    return service_of(request).similar(asked, id_of(request))
+    return service_of(request).similar(asked, id_of(request), work_of(request))
 
 
 @router.post("/rank", response_model=Answer, responses=documented(422, 500, 503), summary="Your items in order")
@@ -66,7 +66,7 @@ async def rank(asked: Annotated[RankRequest, Body(openapi_examples=examples.RANK
 
     Items that may not be shown, as by a rule, are left out, and `meta.shortfall` says so.
     """
-    return await service_of(request).rank(asked, id_of(request))
+    return await service_of(request).rank(asked, id_of(request), work_of(request))
 
 
 @router.get("/about", response_model=About, responses=documented(500, 503), summary="What is served")

@@ -18,7 +18,8 @@ from serving.engine.arms import Picked
 from serving.engine.engine import Engine
 from serving.engine.overlay import NOBODY, UserState
 from serving.live.background import Background
-from serving.service import finish
+from serving.middleware.load_shedding import Work
+from serving.service import costs, finish
 from serving.service.answer_cache import AnswerCache
 from serving.settings import Settings
 from serving.stores.protocol import Store, StoreError, UnknownOutcomeError
@@ -49,12 +50,18 @@ class Service:
             raise ApiError(503, "no bundle is loaded yet; the log says why")
         return engine
 
-    async def recommend(self, request: RecommendRequest, request_id: str, *, paged: bool = True) -> Answer:
+    async def recommend(self, request: RecommendRequest, request_id: str, work: Work) -> Answer:
         """Return items for a user or visitor, see `Engine.recommend`, with the cursor of the next page."""
+        work.pays(costs.of(request))
+        return await self._recommend(request, request_id, work)
+
+    async def _recommend(self, request: RecommendRequest, request_id: str, work: Work, *, paged: bool = True) -> Answer:
+        """As `recommend`, uncharged; `paged` says whether there is a cursor."""
         started = perf_counter()
         engine = self.engine()
         shown_ids = [] if request.cursor is None else cursors.decode(request.cursor, self._settings.secret)
-        sheds = self._background.load.sheds
+        work.counts(costs.of(request))
+        sheds = work.sheds
         user = await self._user_state(request.user_id, request.anonymous_id, sheds)
         user_read = perf_counter()
         deadline = AT_ONCE if sheds else started + self._settings.deadline_ms / 1e3
@@ -76,29 +83,32 @@ class Service:
             self._background.shadow.compare(request, user, shown_ids, answer)
         return answer
 
-    async def rank(self, request: RankRequest, request_id: str) -> Answer:
+    async def rank(self, request: RankRequest, request_id: str, work: Work) -> Answer:
         """Return all candidates that may be shown, in order."""
-        return await self.recommend(request.widened(k=len(set(request.candidates))), request_id, paged=False)
+        widened = request.widened(k=len(set(request.candidates)))
+        work.pays(costs.of(widened))
+        return await self._recommend(widened, request_id, work, paged=False)
 
-    async def batch(self, requests: Sequence[RecommendRequest], request_id: str) -> BatchAnswer:
-        """Return one answer for each request.
+    async def batch(self, requests: Sequence[RecommendRequest], request_id: str, work: Work) -> BatchAnswer:
+        """Return one answer for each request. They are computed one after another: the load counts one at a time.
 
         Raises:
             ApiError: 422 "requests.3: variant: ..."
         """
+        work.pays(sum(map(costs.of, requests)))
         answers = []
         for place, request in enumerate(requests):
             try:
-                answers.append(await self.recommend(request, f"{request_id}-{place}"))
+                answers.append(await self._recommend(request, f"{request_id}-{place}", work))
             except ApiError as error:
                 field = f"requests.{place}.{error.field}" if error.field else None
                 raise ApiError(error.status, f"requests.{place}: {error.message}", field) from error
             await asyncio.sleep(0)  # a batch may not hold up others
         return BatchAnswer(answers=answers)
 
-    def similar(self, request: SimilarRequest, request_id: str) -> Answer:
+    def similar(self, request: SimilarRequest, request_id: str, work: Work) -> Answer:
         """Return items similar to an item; see `Engine.similar`."""
-        sheds = self._background.load.sheds
+        sheds = work.sheds
         deadline = AT_ONCE if sheds else perf_counter() + self._settings.deadline_ms / 1e3
         draft = self.engine().similar(request, deadline)
         answer = finish.finished(draft, request_id, draft.meta.timings_ms, shed=sheds)
@@ -152,8 +162,10 @@ class Service:
         """Return which bundle is served, and whether the store answers.
 
         Raises:
-            ApiError: 503, no bundle is loaded yet, or the store was never reached.
+            ApiError: 503, no bundle is loaded yet, the store was never reached, or the process is about to end.
         """
+        if self._background.leaving:
+            raise ApiError(503, "the process was told to end; ask another one")
         live = self._background.live
         bundle_id, store = self.engine().bundle.manifest.bundle_id, self.store()
         refused = "the current release was refused, another one is served; the log says why" if live.reason else None

@@ -12,6 +12,7 @@ from recsys.bundle.index import Index
 from recsys.sources.popular import Popular
 from serving.live.background import Background
 from serving.middleware.load_shedding import Load
+from serving.middleware.shares import NO_KEY
 from serving.settings import Settings
 from serving.stores.protocol import StoreError
 from tests.support import bundles
@@ -113,7 +114,7 @@ def test_reasons_that_fail(shop: TestClient, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_no_time(start: Any, bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Load, "sheds", False)  # or else a worker so far behind its deadline answers cheaply
+    monkeypatch.setattr(Load, "sheds", lambda *_: False)  # or else a worker so far behind its deadline answers cheaply
     with start(Settings(bundle=bundle_folder, deadline_ms=1e-6)) as client:
         meta = ask(until_ready(client))["meta"]
     assert (meta["degraded"], meta["fallback_reason"]) == (True, "deadline")
@@ -122,16 +123,16 @@ def test_no_time(start: Any, bundle_folder: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_too_many_requests_at_once_make_answers_cheap_and_then_are_refused(shop: TestClient) -> None:
     load = background(shop).load
-    load.requests = 5  # and the one that is asked now
+    load.requests.add(NO_KEY, 5)  # and the one that is asked now
     answer = ask(shop)
     assert (answer["meta"]["fallback_reason"], answer["meta"]["degraded"]) == ("shed", True)
     assert {item["source"] for item in answer["items"]} == {"popular"}
     similar = shop.post("/v1/similar", json={"item_id": "kitchen-1", "k": 5}).json()
     assert (similar["meta"]["fallback_reason"], len(similar["items"])) == ("shed", 5)
-    load.requests = 51
+    load.requests.add(NO_KEY, 46)
     response = shop.post("/v1/recommend", json={})
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert "too much to do just now" in response.json()["error"]["message"]
     assert shop.get("/readyz").status_code == 200
-    load.requests = 0
+    load.requests.add(NO_KEY, -51)
     assert ask(shop)["meta"]["fallback_reason"] is None

@@ -8,29 +8,31 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from serving.middleware.load_shedding import LOOKS, Load, LoadShedding
+from serving.middleware.shares import NO_KEY, Shares
 
 
 def test_requests_decide() -> None:
     load = Load(shed_requests=10, shed_s=0.1)
     states = []
     for requests in (10, 11, 100, 101):
-        load.requests = requests
-        states.append((load.sheds, load.refuses))
+        load.requests = Shares()
+        load.requests.add(NO_KEY, requests)
+        states.append((load.sheds(NO_KEY), load.refuses(NO_KEY)))
     assert states == [(False, False), (True, False), (True, False), (True, True)]
 
 
 def test_a_loop_that_is_late_at_every_look_is_a_queue_and_one_that_was_late_once_is_not() -> None:
     load = Load(shed_requests=10, shed_s=0.1)
     load.looked(5.0)
-    assert not load.sheds
+    assert not load.busy
     for _ in range(LOOKS - 1):
         load.looked(0.2)
-    assert (load.sheds, load.refuses) == (True, False)
+    assert (load.sheds(NO_KEY), load.refuses(NO_KEY)) == (True, False)
     for _ in range(LOOKS):
         load.looked(1.1)
-    assert load.refuses
+    assert load.refuses(NO_KEY)
     load.looked(0.0)
-    assert not load.sheds
+    assert not load.busy
 
 
 def test_the_watch_measures_how_late_the_loop_is() -> None:
@@ -71,13 +73,13 @@ def get(load: Load, path: str) -> tuple[int, dict[bytes, bytes], bytes]:
 @pytest.mark.parametrize("path", ["/v1/recommend", "/v1/events"])
 def test_a_refusal_says_when_to_come_back(path: str) -> None:
     load = Load(shed_requests=1, shed_s=0.1)
-    load.requests = 9  # and this one
+    load.requests.add(NO_KEY, 9)  # and this one
     assert get(load, path)[0] == 200
-    load.requests = 10
+    load.requests.add(NO_KEY, 1)
     status, headers, body = get(load, path)
     assert (status, headers[b"retry-after"]) == (503, b"1")
     assert b"too much to do just now" in body
-    assert load.requests == 10
+    assert load.requests.total == 10
 
 
 def test_who_arrives_together_is_counted_before_the_first_is_answered() -> None:
@@ -85,11 +87,11 @@ def test_who_arrives_together_is_counted_before_the_first_is_answered() -> None:
     found = []
 
     async def look(*_: Any) -> None:
-        found.append((load.requests, load.sheds))
+        found.append((load.requests.total, load.sheds(NO_KEY)))
 
     async def arrive() -> None:
-        scope = {"type": "http", "path": "/v1/recommend", "state": {"request_id": "id"}}
-        await asyncio.gather(*(LoadShedding(look, load)(scope, None, None) for _ in range(4)))  # type: ignore[arg-type]
+        scopes = [{"type": "http", "path": "/v1/recommend", "state": {"request_id": "id"}} for _ in range(4)]
+        await asyncio.gather(*(LoadShedding(look, load)(scope, None, None) for scope in scopes))  # type: ignore[arg-type]
 
     asyncio.run(arrive())
     assert found == [(4, True), (3, True), (2, False), (1, False)]
@@ -98,7 +100,7 @@ def test_who_arrives_together_is_counted_before_the_first_is_answered() -> None:
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 def test_probes_always_pass(path: str) -> None:
     load = Load(shed_requests=1, shed_s=0.1)
-    load.requests = 1000
+    load.requests.add(NO_KEY, 1000)
     assert get(load, path)[0] == 200
 
 
@@ -106,10 +108,10 @@ def test_a_request_that_raises_is_counted_out_again() -> None:
     load = Load(shed_requests=1, shed_s=0.1)
 
     async def broken(*_: Any) -> None:
-        assert load.requests == 1
+        assert load.requests.total == 1
         raise RuntimeError("broken on purpose")
 
     scope = {"type": "http", "path": "/v1/recommend", "state": {"request_id": "id"}}
     with pytest.raises(RuntimeError):
         asyncio.run(LoadShedding(broken, load)(scope, None, None))  # type: ignore[arg-type]
-    assert load.requests == 0
+    assert load.requests.total == 0

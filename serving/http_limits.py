@@ -1,0 +1,169 @@
+"""HTTP/1.1 that cannot be held: uvicorn's protocol for httptools, with limits on what a client sends and on its time.
+
+uvicorn limits the head of a request for h11 only, and no time but that of an idle connection. Every connection here has
+a moment, `due`, by which its client must have done the next thing: send a head, send a body, or read its answer. Twice
+a second it is looked at.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from heapq import nsmallest
+from typing import Any
+
+from prometheus_client import Counter
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES = 65_536  # the line of a request and its headers
+LOOK_SECONDS = 0.5
+LINGER_SECONDS, LINGER_BYTES = 1.0, 1_000_000  # what a client may go on sending before it reads that it was refused
+LEAVE_SECONDS = 1.0  # when the server ends, for a request that is on its way
+NEVER = float("inf")
+TOO_LARGE = b"the head of the request is larger than 65,536 bytes"
+
+CLOSED = Counter("recsys_connections_closed", "Connections closed on a client that broke a limit", ["limit"])
+
+
+@dataclass(frozen=True)
+class HttpLimits:
+    """receive_s: for a head, for a body, and for reading an answer; connections: of one worker."""
+
+    receive_s: float
+    body_bytes: int
+    connections: int
+
+
+class HeadTooLargeError(Exception):
+    """Ends the parsing."""
+
+
+class LimitedHttp(HttpToolsProtocol):
+    """`due`: when the client must have done what is expected of it; NEVER while its answer is made."""
+
+    def __init__(self, *arguments: Any, limits: HttpLimits, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._limits = limits
+        self.due = NEVER
+        self.idle = False
+        self._in_body = self._refused = False
+        self._received = 0  # bytes since the last request or its head ended
+        self._head = 0  # bytes of the parsed parts of the head, and of the trailers of a body in chunks
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect(self._limits.receive_s)
+        self._make_room()
+        self._look_again = self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._look_again.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._refused:
+            if self._received > LINGER_BYTES:
+                self.transport.abort()
+            return
+        super().data_received(data)
+        if self._received > MAX_HEAD_BYTES + (self._limits.body_bytes if self._in_body else 0) and self.due < NEVER:
+            if self._in_body:
+                self._close("body bytes")
+            else:
+                self.send_400_response("")
+
+    def send_400_response(self, msg: str) -> None:
+        """Say 431 where the head was too large, and let the client read it before the connection ends."""
+        if self._head <= MAX_HEAD_BYTES and self._received <= MAX_HEAD_BYTES:
+            super().send_400_response(msg)
+        elif not self._refused:
+            CLOSED.labels("head bytes").inc()
+            self._refused, self._received = True, 0
+            head = f"HTTP/1.1 431 \r\ncontent-type: text/plain\r\ncontent-length: {len(TOO_LARGE)}\r\nconnection: close"
+            self.transport.write(head.encode() + b"\r\n\r\n" + TOO_LARGE)
+            self._expect(LINGER_SECONDS)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._received = self._head = 0
+        self._in_body = False
+        self._expect(self._limits.receive_s)
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_body, self._received = True, 0
+        self._expect(self._limits.receive_s)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_body, self._received = False, 0
+        if self.cycle.response_complete:
+            self._wait()
+        else:
+            self.due = NEVER
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            self.due = NEVER
+        elif not self._in_body:  # or else it has the time of the body to end
+            self._wait()
+        super().on_response_complete()
+        if self.flow.write_paused:
+            self._expect(self._limits.receive_s)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect(self._limits.receive_s)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.cycle.response_complete and not self._in_body:
+            self._wait()
+        elif not self._in_body:
+            self.due = NEVER
+
+    def shutdown(self) -> None:
+        """Answer what was asked, and what is on its way just now; the app tells the client that it is the last."""
+        if self.cycle and not self.cycle.response_complete and not self._in_body:
+            self.cycle.keep_alive = False
+        else:
+            self.due = min(self.due, self.loop.time() + LEAVE_SECONDS)
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > MAX_HEAD_BYTES:
+            raise HeadTooLargeError
+
+    def _expect(self, seconds: float) -> None:
+        self.due, self.idle = self.loop.time() + seconds, False
+
+    def _wait(self) -> None:
+        """For the next request on this connection, or for the rest of the answer to be read."""
+        self.due, self.idle = self.loop.time() + self.timeout_keep_alive, True
+
+    def _look(self) -> None:
+        ours_to_move = self.flow.read_paused and not self.flow.write_paused
+        if self.loop.time() >= self.due and not ours_to_move:
+            self._close("idle" if self.idle else "time")
+        else:
+            self._look_again = self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def _make_room(self) -> None:
+        """Close those that have waited longest for their clients, first those in the middle of a request."""
+        if len(self.connections) > self._limits.connections:
+            others = [each for each in self.connections if isinstance(each, LimitedHttp) and each.due < NEVER]
+            longest = nsmallest(1 + self._limits.connections // 20, others, key=lambda each: (each.idle, each.due))
+            for each in longest:
+                each._close("connections")
+
+    def _close(self, limit: str) -> None:
+        if limit != "idle":
+            CLOSED.labels(limit).inc()
+        self.transport.abort()
