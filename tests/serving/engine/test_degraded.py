@@ -114,7 +114,7 @@ def test_reasons_that_fail(shop: TestClient, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_no_time(start: Any, bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Load, "sheds", lambda *_: False)  # or else a worker so far behind its deadline answers cheaply
+    monkeypatch.setattr(Load, "_above", lambda *_: False)  # or else a worker so far behind its deadline answers cheaply
     with start(Settings(bundle=bundle_folder, deadline_ms=1e-6)) as client:
         meta = ask(until_ready(client))["meta"]
     assert (meta["degraded"], meta["fallback_reason"]) == (True, "deadline")
