@@ -92,15 +92,18 @@ NO_CANDIDATES = Candidates(NO_ROWS, np.empty(0, dtype=np.float32))
 
 @dataclass(frozen=True)
 class LiveCounts:
-    """What people did since the training, counted at one moment; made by `recsys/recommend/live_counts.py`.
+    """What people like now, counted at one moment by `recsys/recommend/live_counts.py`.
 
-    read_at: UTC seconds, until when the events were read. demand: (n_items,) float32, in place of `Catalogue.recent`.
-    popular: the items in demand, best first.
+    read_at: UTC seconds, until when the events were read. demand: (n_items,) float32, in place of `Catalogue.recent`;
+    total: its sum. popular: the items in demand, best first. follows: the probability that an item is liked next after
+    another one.
     """
 
     read_at: float
     demand: FloatArray
+    total: float
     popular: Candidates
+    follows: "ItemItem"
 
 
 @dataclass(frozen=True)

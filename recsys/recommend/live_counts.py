@@ -17,14 +17,14 @@ API, one counts for an item.
 Who does more in a day (UTC) than a person can is left out, as in `recsys/data/prepare.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import polars as pl
 
 from recsys.bundle.bundle import Bundle
 from recsys.bundle.catalogue import Catalogue
-from recsys.contracts import SECONDS_PER_DAY, Candidates, FloatArray, LiveCounts
+from recsys.contracts import SECONDS_PER_DAY, Candidates, FloatArray, ItemItem, LiveCounts
 from recsys.schemas.store_schema import GUEST_PERSON
 
 SCHEMA = {
@@ -34,6 +34,7 @@ SCHEMA = {
 LIKES = {"person": pl.String, "item_id": pl.String, "time": pl.Float64, "share": pl.Float64}
 FEWEST_PERSONS = 3.0  # who may bring an item that the training knows nothing of before its most popular one
 TOGETHER_S = 0.01
+SESSION_S, WINDOW = 1800.0, 5  # likes further apart are no co-visit
 BUSY = 0.95  # the share of persons who count in full
 
 
@@ -104,7 +105,48 @@ def count(
     summed: FloatArray = total.astype(np.float32)
     order = np.argsort(-summed, kind="stable").astype(np.int32)
     order = order[summed[order] > 0]
-    return LiveCounts(now if read_at is None else read_at, summed, Candidates(order, summed[order]))
+    popular = Candidates(order, summed[order])
+    follows = co_visits(likes, dict(zip(counted["item_id"], rows, strict=True)), len(catalogue), half_life_days, now)
+    return LiveCounts(now if read_at is None else read_at, summed, float(total.sum()), popular, follows)
+
+
+def co_visits(
+    likes: pl.DataFrame, rows: Mapping[str, int | None], n_items: int, half_life_days: float, now: float
+) -> ItemItem:
+    """How likely an item is liked next after another one, by the sessions of now.
+
+        pair(i, j) = sum over persons who liked j after i, at most `WINDOW` likes and `SESSION_S` apart, of
+                     share * 0.5 ** (age / half-life) / likes apart
+        score(i, j) = pair(i, j) / (sum over j of pair(i, j) + number of different j)
+
+    What is missing to 1 in the sum of the scores of an item is the probability of something not seen yet.
+
+    Source: Witten and Bell, "The zero-frequency problem", 1991, method C, for the number of different j.
+    """
+    ordered = likes.sort("person", "time", "item_id").with_columns(
+        row=pl.col("item_id").replace_strict(rows, default=None, return_dtype=pl.Int32)
+    )
+    same, fresh = pl.col("person"), pl.lit(0.5).pow((now - pl.col("time")) / SECONDS_PER_DAY / half_life_days)
+    pairs = pl.concat(
+        ordered.select(
+            item=pl.col("row").shift(apart),
+            other="row",
+            worth=fresh * pl.col("share") / apart,
+            near=(same == same.shift(apart)) & (pl.col("time") - pl.col("time").shift(apart) <= SESSION_S),
+        )
+        for apart in range(1, WINDOW + 1)
+    )
+    pairs = pairs.filter("near").drop_nulls().group_by("item", "other").agg(pl.col("worth").sum())
+    pairs = pairs.sort("item", "other").with_columns(
+        score=pl.col("worth") / (pl.col("worth").sum() + pl.len()).over("item")
+    )
+    sizes = np.bincount(pairs["item"].to_numpy(), minlength=n_items)
+    return ItemItem(
+        indptr=np.concatenate([[0], np.cumsum(sizes)]),
+        rows=pairs["other"].to_numpy(),
+        scores=pairs["score"].cast(pl.Float32).to_numpy(),
+        params={"half_life_days": SESSION_S / SECONDS_PER_DAY, "last": WINDOW, "place_decay": 0.5},
+    )
 
 
 def prior_persons(catalogue: Catalogue) -> float:

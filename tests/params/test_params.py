@@ -113,7 +113,8 @@ def test_no_file_and_no_yaml(tmp_path: Path) -> None:
 
 def test_an_unknown_extension_names_the_choices() -> None:
     with pytest.raises(
-        ParamsError, match=r"no file recsys/sources/nearst.py; there are: item_item, nearest, new, popular, random"
+        ParamsError,
+        match=r"no file recsys/sources/nearst.py; there are: item_item, live_covisit, nearest, new",
     ):
         extensions.load("sources", "nearst")
 

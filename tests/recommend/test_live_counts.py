@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import EMPTY_HISTORY, LiveCounts, Query
+from recsys.contracts import EMPTY_HISTORY, History, LiveCounts, Query
 from recsys.recommend import live_counts
 from recsys.recommend.live_counts import SCHEMA, LiveEvents
 from recsys.recommend.recommender import Recommender
+from recsys.sources import live_covisit
 from tests.support import bundles
 
 TRAINED = bundles.NOW.timestamp()
@@ -183,3 +184,37 @@ def test_variants_read_the_counts_and_without_them_nothing_changes(shop: Bundle)
 def test_times_in_the_future_are_those_of_arrival() -> None:
     found = likes(like("future", "u:a", "kitchen-1", time=NOW + 99 * DAY), like("old", "u:b", "kitchen-2", age=3 * DAY))
     assert dict(found.select("item_id", "time").iter_rows()) == {"kitchen-1": NOW - 60}
+
+
+def test_what_follows_in_a_session_has_a_direction_and_counts_persons(shop: Bundle) -> None:
+    """Ten read 1 and then 2, one of them again and again; one read 3 an hour later."""
+    first = [like(f"a{n}", f"u:{n}", "kitchen-1", age=5000) for n in range(10)]
+    then = [like(f"b{n}", f"u:{n}", "kitchen-2", age=4900) for n in range(10)]
+    again = [like(f"c{n}", "u:0", "kitchen-1", age=5100 + n) for n in range(20)]
+    later = [like("d", "u:1", "kitchen-3", age=2000), like("e", "u:9", "kitchen-4", age=9000)]
+    follows = counted(shop, likes(*first, *then, *again, *later, max_person_day=None)).follows
+    fresh = 0.5 ** (4900 / DAY / 7)
+
+    def after(row: int) -> dict[int, float]:
+        part = slice(int(follows.indptr[row]), int(follows.indptr[row + 1]))
+        return dict(zip(follows.rows[part].tolist(), follows.scores[part].tolist(), strict=True))
+
+    assert after(1) == {2: pytest.approx(10 * fresh / (10 * fresh + 1), rel=1e-3)}
+    assert after(2) == after(3) == after(4) == {}
+
+
+def test_the_session_of_now_leads_to_what_others_read_after_it(shop: Bundle) -> None:
+    read = [like(f"{n}-{row}", f"u:{n}", f"garden-{row}", age=300 - row) for n in range(8) for row in (15, 16)]
+    crowd = [like(f"c{n}", f"u:c{n}", "kitchen-9") for n in range(9)]
+    found = counted(shop, likes(*read, *crowd))
+    history = History(np.array([15], np.int32), np.ones(1, np.float32), np.array([NOW - 60]))
+    frozen = Query(history, k=3, now=NOW)
+    source = live_covisit.build(shop, live_covisit.Config())
+    assert not len(source.propose(frozen, 10).rows)
+    assert not len(source.propose(replace(frozen, history=EMPTY_HISTORY, live=found), 10).rows)
+    proposed = source.propose(replace(frozen, live=found), bundles.N_ITEMS)
+    assert proposed.rows[0] == 16, "after 15, though more people like kitchen-9"
+    assert proposed.personal is not None
+    assert proposed.personal.tolist() == [True] + [False] * (len(proposed.rows) - 1)
+    assert proposed.scores.sum() == pytest.approx(1, rel=1e-4)
+    assert (np.diff(proposed.scores) <= 0).all()

@@ -51,13 +51,16 @@ class RankingFeatures:
         self.names = tuple(names(models))
         self._vectors = {model: bundle.models[model].embeddings.vectors for model in models}
         self._lengths = {model: np.linalg.norm(vectors, axis=1) for model, vectors in self._vectors.items()}
-        demand = bundle.catalogue.recent
-        self._recent_share = demand / (bundle.catalogue.popularity + np.float32(SMOOTHING))
-        self._recent_demand = demand / max(float(demand.mean()), 1e-9)
+        self._smoothed = bundle.catalogue.popularity + np.float32(SMOOTHING)
+        self._recent = bundle.catalogue.recent
+        self._mean = max(float(self._recent.mean()), 1e-9)
 
     def of(self, query: Query, rows: IntArray) -> FloatArray:
         """Query with its vectors, rows (m,) int32 -> (m, n_features) float32."""
-        share = self._recent_share[rows]
+        recent, mean = self._recent[rows], self._mean
+        if query.live is not None:
+            recent, mean = query.live.demand[rows], max(query.live.total / len(query.live.demand), 1e-9)
+        share = recent / self._smoothed[rows]
         likes = liked(query.history)[-NEWEST:]
         columns: list[FloatArray] = []
         for model, vectors in self._vectors.items():
@@ -65,7 +68,7 @@ class RankingFeatures:
         history = query.history
         idle = (query.now - history.times[-1]) / SECONDS_PER_DAY if len(history.rows) else np.nan
         user = [np.full(len(rows), value, dtype=np.float32) for value in (n_liked(history), idle)]
-        return np.column_stack([*columns, share, self._recent_demand[rows], *user]).astype(np.float32)
+        return np.column_stack([*columns, share, recent / mean, *user]).astype(np.float32)
 
     @staticmethod
     def _of_model(

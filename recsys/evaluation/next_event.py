@@ -1,0 +1,132 @@
+"""The next-event question: what does each user of the window like next, asked at that moment, frozen and live.
+
+The events of the window are walked by time. Before each sampled one every variant is asked twice: with the bundle as it
+was trained, and with the live counts of the events until then (`recsys/recommend/live_counts.py`), which are counted
+anew when `refresh_s` seconds have passed. The history of the user is complete up to that moment in both. So the
+difference is what the bundle does not know of others since its training, and the curve by hours says how fast it ages.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.contracts import EMPTY_HISTORY, BoolArray, History, IntArray, Query
+from recsys.data.split import WINDOWS, ScoredFold, Split
+from recsys.data.time_units import epoch_seconds
+from recsys.errors import RecsysError
+from recsys.evaluation import metrics
+from recsys.evaluation.metrics import Ragged
+from recsys.recommend import live_counts
+from recsys.recommend.live_counts import LiveEvents
+from recsys.recommend.recommender import Recommender
+
+LIVE = ", live"  # behind the name of a variant
+HOURS = (0.0, 1.0, 6.0, 24.0, 48.0, 168.0)  # since the training
+MAX_EVENTS = 100_000  # that are counted, as in `serving/settings.py`
+
+
+@dataclass(frozen=True)
+class NextEvents:
+    """hours: (n,) float64 since the training; targets: (n,) int32 rows; born: (n,) bool, nobody met the target in the
+    fit set; lists: (n, k) int32 rows by variant, -1 where a list is shorter.
+    """
+
+    hours: npt.NDArray[np.float64]
+    targets: IntArray
+    born: BoolArray
+    lists: Mapping[str, IntArray]
+
+    def table(self, hours: Sequence[float] = HOURS) -> pl.DataFrame:
+        """from_hours, variant, events, born (share), ndcg, hit_rate: of all events (from_hours null), and by age."""
+        parts: dict[float | None, BoolArray] = {None: np.ones(len(self.hours), dtype=np.bool_)}
+        for begin, end in zip(hours, (*hours[1:], np.inf), strict=True):
+            parts[begin] = (self.hours >= begin) & (self.hours < end)
+        lines = []
+        for since, chosen in parts.items():
+            targets, n = self.targets[chosen], np.ones(int(chosen.sum()), dtype=np.int64)
+            if not len(n):
+                continue
+            for name, lists in self.lists.items():
+                hits = metrics.hits(lists[chosen], Ragged(np.arange(len(n) + 1), targets))
+                ndcg, hit_rate = metrics.ndcg(hits, n).mean(), metrics.hit_rate(hits, n).mean()
+                lines.append((since, name, len(n), self.born[chosen].mean(), ndcg, hit_rate))
+        return pl.DataFrame(lines, schema=["from_hours", "variant", "events", "born", "ndcg", "hit_rate"], orient="row")
+
+
+def replay(
+    recommenders: Mapping[str, Recommender],
+    split: Split,
+    fold: ScoredFold,
+    max_events: int,
+    refresh_s: float,
+    seed: int,
+    k: int = 10,
+) -> NextEvents:
+    """Ask all recommenders, which share one bundle, before each of at most `max_events` events of the window.
+
+    What a user met before is no target, unless the data set allows repeats.
+
+    Raises:
+        RecsysError: "variant 'als': source als failed; repair what the log shows"
+    """
+    bundle = next(iter(recommenders.values())).bundle
+    trained, position = split.now(fold), lru_cache(None)(bundle.catalogue.ids.position)
+    events = split.interactions.filter(pl.col("fold") <= WINDOWS[fold]).sort("timestamp", "user_row", "item_row")
+    times, users = epoch_seconds(events["timestamp"]), events["user_row"].to_numpy()
+    rows, weights = events["item_row"].to_numpy(), events["weight"].to_numpy()
+    fitted = int((events["fold"] < WINDOWS[fold]).sum())
+    stream = _stream(events, split)
+    live, fed, counts = LiveEvents(MAX_EVENTS), fitted, None
+    known = np.bincount(rows[:fitted], minlength=split.facts.n_items) > 0
+    asked = _sampled(events, split, fold, max_events, seed)
+    of_user = {user: np.flatnonzero(users == user) for user in np.unique(users[asked]).tolist()}
+    names = [name + kind for name in recommenders for kind in ("", LIVE)]
+    lists = {name: np.full((len(asked), k), -1, dtype=np.int32) for name in names}
+    for at, place in enumerate(asked.tolist()):
+        moment = float(times[place])
+        if counts is None or moment - counts.read_at >= refresh_s:
+            until = int(np.searchsorted(times, moment))
+            live.add(stream[fed:until])
+            fed, counts = until, live_counts.count(live.likes(trained, moment), bundle, moment, position)
+        before = of_user[int(users[place])]
+        before = before[before < place]
+        history = History(rows[before], weights[before], times[before]) if len(before) else EMPTY_HISTORY
+        frozen = Query(history, k, moment, split.users["user_id"][int(users[place])], seed=seed, shown_at=moment)
+        for name, recommender in recommenders.items():
+            for label, query in ((name, frozen), (name + LIVE, replace(frozen, live=counts))):
+                slate = recommender.recommend(query)
+                if slate.degraded:
+                    raise RecsysError(f"variant {name!r}: {', '.join(slate.failed)} failed; repair what the log shows")
+                lists[label][at, : len(slate.slots)] = [slot.row for slot in slate.slots]
+    return NextEvents((times[asked] - trained) / 3600.0, rows[asked], ~known[rows[asked]], lists)
+
+
+def _stream(events: pl.DataFrame, split: Split) -> pl.DataFrame:
+    """The events as the API would get them, by time."""
+    seconds = epoch_seconds(events["timestamp"])
+    return pl.DataFrame(
+        {
+            "event_id": pl.int_range(events.height, eager=True).cast(pl.String),
+            "person": "u:" + split.users["user_id"].gather(events["user_row"]),
+            "item_id": split.catalogue["item_id"].gather(events["item_row"]),
+            "liked": events["weight"] > 0,
+            "time": seconds,
+            "received": seconds,
+        }
+    )
+
+
+def _sampled(events: pl.DataFrame, split: Split, fold: ScoredFold, max_events: int, seed: int) -> npt.NDArray[np.intp]:
+    """Places of the events that are asked for, ascending."""
+    target = (events["fold"] == WINDOWS[fold]) & events["event"].is_in(split.facts.target_events)
+    target &= events["weight"] > 0
+    if not split.facts.allow_repeat:
+        target &= events.select(first=pl.struct("user_row", "item_row").is_first_distinct())["first"]
+    places = np.flatnonzero(target.to_numpy())
+    if len(places) > max_events:
+        places = np.sort(np.random.default_rng(seed).choice(places, max_events, replace=False))
+    return places

@@ -1,0 +1,51 @@
+"""What people like now after the items that this user liked last: co-visits of the running sessions.
+
+    score(j) = sum over the newest items i of weight(i) * (follows(i, j) + unseen(i) * share of demand(j))
+
+The weights add up to 1 and unseen(i) is what the scores of i leave over, so the score is a probability: the demand of
+all stands in where the sessions say little. Without live counts, or without an item of now, it has nothing to say.
+
+Source: Jelinek and Mercer, "Interpolated estimation of Markov source parameters", 1980.
+"""
+
+import numpy as np
+
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import NO_CANDIDATES, Candidates, Query
+from recsys.encoders.item_item import history_weights
+from recsys.params import Section
+from recsys.ranking import top_k
+
+
+class Config(Section):
+    """Nothing to set."""
+
+
+class LiveCovisit:
+    """Reads `Query.live` and nothing of the bundle."""
+
+    def propose(self, query: Query, n: int) -> Candidates:
+        if query.live is None:
+            return NO_CANDIDATES
+        follows, popular = query.live.follows, query.live.popular
+        newest, weights = history_weights(follows, query.history, query.now)
+        if not weights.any():
+            return NO_CANDIDATES
+        most = popular.rows[: n + len(query.history)]
+        found = dict.fromkeys(most.tolist(), 0.0)
+        unseen = 0.0
+        for row, weight in zip(newest.tolist(), (weights / weights.sum()).tolist(), strict=True):
+            part = slice(int(follows.indptr[row]), int(follows.indptr[row + 1]))
+            unseen += weight * (1 - float(follows.scores[part].sum()))
+            for other, score in zip(follows.rows[part].tolist(), follows.scores[part].tolist(), strict=True):
+                found[other] = found.get(other, 0.0) + weight * score
+        rows = np.fromiter(found, np.int32, len(found))
+        session = np.fromiter(found.values(), np.float32, len(found))
+        scores = session + np.float32(unseen / max(query.live.total, 1e-9)) * query.live.demand[rows]
+        best = top_k(scores, n)
+        return Candidates(rows[best], scores[best], personal=session[best] > 0)
+
+
+def build(bundle: Bundle, config: Config) -> LiveCovisit:
+    """See `LiveCovisit`."""
+    return LiveCovisit()
