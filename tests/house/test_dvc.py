@@ -122,7 +122,8 @@ def test_metrics_plots_and_experiments(copy: Path, run: Run) -> None:
     shown = json.loads(run("dvc exp show --json", copy))
     assert "fewer" in json.dumps(shown)
     table = run("make --silent --old-file setup experiments", copy)
-    assert "fewer" in table and "als.regularization" in table
+    assert "fewer" in table
+    assert "als.regularization" in table
     assert max(map(len, (table + run("make --silent --old-file setup dag", copy)).splitlines())) <= 120
     changes = json.loads(run("dvc metrics diff --json", copy))
     assert "ndcg@10" in changes["metrics/offline/als.json"]
