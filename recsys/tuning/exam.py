@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys.bundle.embeddings import encoder_of
 from recsys.contracts import BoolArray, Embeddings, FloatArray, History, IntArray, ItemItem
-from recsys.data.split import Split
+from recsys.data.split import ScoredFold, Split
 from recsys.encoders import item_item
 from recsys.evaluation.metrics import Ragged, hits, ndcg
 from recsys.params import Params
@@ -41,22 +41,22 @@ class Exam:
         return float(np.mean(ndcg(hits(lists, self.targets), self.targets.lengths)))
 
 
-def examine(data: Split, params: Params, least_events: int) -> Exam:
-    """The users asked in the validation window who did something before: at most `tune.max_users`, drawn by the seed.
+def examine(data: Split, params: Params, least_events: int, fold: ScoredFold = "valid") -> Exam:
+    """The users asked in the window of `fold` who did something before: at most `tune.max_users`, drawn by the seed.
 
     least_events: in a history; if nobody has so many, whoever is asked.
     """
-    targets = data.targets("valid")
+    targets = data.targets(fold)
     asked = targets["user_row"].unique().sort().to_numpy()
-    warm = np.array([len(history) >= least_events for history in data.histories("valid", asked)])
+    warm = np.array([len(history) >= least_events for history in data.histories(fold, asked)])
     asked = asked[warm] if warm.any() else asked
     if len(asked) > params.tune.max_users:
         asked = np.sort(np.random.default_rng(params.seed).choice(asked, params.tune.max_users, replace=False))
-    histories = data.histories("valid", asked)
+    histories = data.histories(fold, asked)
     wanted = targets.filter(pl.col("user_row").is_in(pl.Series(asked).implode()))
     return Exam(
         histories=histories,
-        nows=[data.query_now("valid", history) for history in histories],
+        nows=[data.query_now(fold, history) for history in histories],
         targets=Ragged.of(
             np.searchsorted(asked, wanted["user_row"].to_numpy()), wanted["item_row"].to_numpy(), len(asked)
         ),

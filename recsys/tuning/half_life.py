@@ -8,8 +8,8 @@ import sys
 import numpy as np
 
 from recsys.bundle.catalogue import with_popularity
-from recsys.contracts import FloatArray
-from recsys.data.split import Split
+from recsys.contracts import FloatArray, IntArray
+from recsys.data.split import ScoredFold, Split
 from recsys.params import Params
 from recsys.ranking import top_k
 from recsys.tuning.exam import examine, score_order
@@ -24,15 +24,17 @@ def find(data: Split, params: Params) -> float:
     exam = examine(data, params, least_events=0)
     values = {}
     for days in reversed(HALF_LIVES_DAYS):
-        recent = demand(data, days)[0]
-        order = top_k(recent, min(MOST_ITEMS, int((recent > 0).sum()))).astype(np.int32)
-        values[days] = score_order(order, exam)
+        values[days] = score_order(order(demand(data, days)[0]), exam)
         print(f"tune popularity: half-life {days:g} days, NDCG@10 {values[days]:.4f}", file=sys.stderr, flush=True)
     return max(days for days, value in values.items() if value >= NEARLY * max(values.values()))
 
 
-def demand(data: Split, half_life_days: float) -> tuple[FloatArray, FloatArray]:
-    """(n_items,) float32 each: likes before the validation window that count less with age, and all likes."""
-    fitted, now = data.fit_rows("valid"), data.now("valid")
-    counted = with_popularity(data.catalogue, fitted, now, half_life_days)
+def order(recent: FloatArray) -> IntArray:
+    """(m,) int32 rows of the items in demand, the most wanted first."""
+    return top_k(recent, min(MOST_ITEMS, int((recent > 0).sum()))).astype(np.int32)
+
+
+def demand(data: Split, half_life_days: float, fold: ScoredFold = "valid") -> tuple[FloatArray, FloatArray]:
+    """(n_items,) float32 each: likes before the window of `fold` that count less with age, and all likes."""
+    counted = with_popularity(data.catalogue, data.fit_rows(fold), data.now(fold), half_life_days)
     return counted["recent"].to_numpy(), counted["popularity"].to_numpy()

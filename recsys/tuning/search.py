@@ -22,7 +22,7 @@ import optuna
 from recsys import extensions
 from recsys.contracts import FloatArray, TrainingData
 from recsys.data import split as splits
-from recsys.data.split import Split
+from recsys.data.split import ScoredFold, Split
 from recsys.errors import DataError, ParamsError
 from recsys.params import Params, parse
 from recsys.rankers import recency
@@ -107,7 +107,7 @@ class _Job:
             examine(data, params, params.evaluate.warm_events),
             data.training("valid", params.seed, params.threads),
         )
-        return cls(model, module, training, exam, _factor(model, data, params), known)
+        return cls(model, module, training, exam, ranker_factor(model, data, params), known)
 
     def value(self, settings: dict[str, Any]) -> float:
         """NDCG@10; 0 for settings with which these data cannot be fitted."""
@@ -133,14 +133,14 @@ def _complete(module: ModuleType, settings: dict[str, Any]) -> bool:
     return True
 
 
-def _factor(model: str, data: Split, params: Params) -> FloatArray | None:
+def ranker_factor(model: str, data: Split, params: Params, fold: ScoredFold = "valid") -> FloatArray | None:
     """What the ranker of the first variant that asks this model alone makes of a score, if it multiplies it."""
     alone = [variant for variant in params.variants.values() if variant.models == [model] and len(variant.sources) == 1]
     ranker = alone[0].ranker if alone else None
     if ranker is None or ranker.name != "recency":
         return None
     config = parse(recency.Config, ranker.config, "ranker 'recency'")
-    recent, popularity = half_life.demand(data, params.data.recent_half_life_days)
+    recent, popularity = half_life.demand(data, params.data.recent_half_life_days, fold)
     factor: FloatArray = recent / (popularity + np.float32(config.smoothing))
     return factor
 

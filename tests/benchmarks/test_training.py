@@ -85,6 +85,14 @@ def test_the_grid_of_als_long(results: Results, pipeline: Path, command: Command
     assert len(results("recency_grid_synthetic")["grid"]) == 1
 
 
+def test_settings_that_are_found_beside_typed_ones(results: Results, pipeline: Path, command: Command) -> None:
+    command("benchmarks.models.found_settings", pipeline, 1)
+    found = results("found_settings_synthetic")
+    assert {"popular", "als", "content"} <= set(found["ndcg@10"])
+    assert all(one["typed"] > 0 and one["found"] > 0 for one in found["ndcg@10"].values())
+    assert found["found"]["models"]["als"]["alpha"] > 0
+
+
 def test_the_train_stage_beside_the_bare_fit(results: Results, command: Command) -> None:
     command("benchmarks.models.train_overhead", 5_000, 1)
     assert set(results("train_overhead")["stage_over"]) == {"bare_process", "bare_fit"}

@@ -127,8 +127,8 @@ def test_a_model_is_scored_under_the_ranker_of_its_variant(split_folder: Path, f
     """Alone, als_long would want to forget fast; under the ranker, which knows what sells now, it is multiplied."""
     split = splits.load(split_folder)
     bare = few.model_copy(update={"variants": {name: few.variants[name] for name in ("als",)}})
-    assert search_module._factor("als_long", split, bare) is None
-    factor = search_module._factor("als_long", split, few)
+    assert search_module.ranker_factor("als_long", split, bare) is None
+    factor = search_module.ranker_factor("als_long", split, few)
     recent, popularity = half_life.demand(split, few.data.recent_half_life_days)
     assert factor is not None
     assert np.allclose(factor, recent / (popularity + 20))
