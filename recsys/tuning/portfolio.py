@@ -25,7 +25,9 @@ def fill(split: Path, params: Params, memory: Path) -> Tuned:
     found = params.data.typed_half_life_days or half_life.find(splits.load(split), params)
     params = params.with_data(typed_half_life_days=found)
     models = {
-        model: in_own_process(model, split, params, params.tune.trials, False, memory).settings
+        model: params.model(model)
+        if model in params.data.models
+        else in_own_process(model, split, params, params.tune.trials, False, memory).settings
         for model in params.models
     }
     memory.unlink(missing_ok=True)

@@ -51,9 +51,7 @@ class Found:
 
 
 def search(model: str, split: Path, params: Params, trials: int, anew: bool, memory: Path | None = None) -> Found:
-    """Find what `params` leave open of a model, or with `anew` search every setting again, against those it has.
-
-    Nothing is open of a model that the data set lists with all settings that have no default.
+    """Find the settings that a model lacks, or with `anew` search those too that it has, which are the ones to beat.
 
     memory: a file that remembers every trial, so that a search that was stopped goes on where it was.
 
@@ -67,11 +65,8 @@ def search(model: str, split: Path, params: Params, trials: int, anew: bool, mem
         return Found(current)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     suggested = module.suggest(optuna.create_study().ask())
-    typed = model in params.data.models and _complete(module, current)
-    if typed and not anew:
-        return Found(current)
     job = _Job.of(model, module, splits.load(split), params, _Memory.of(memory, split, params))
-    before = job.value(current) if typed else None
+    before = job.value(current) if anew and _complete(module, current) else None
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=params.seed))
     for days in FIRST_DAYS[:trials] if "half_life_days" in suggested else []:
         study.enqueue_trial({"half_life_days": days})

@@ -92,12 +92,30 @@ def test_a_stopped_search_goes_on_where_it_was(
     assert search("als", split_folder, few, 7, True, tmp_path / "memory") == whole
 
 
+def test_a_data_set_that_lists_all_models_needs_no_search(
+    split_folder: Path, few: settings.Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portfolio, "in_own_process", None)
+    monkeypatch.setattr(half_life, "find", None)
+    found = portfolio.fill(split_folder, few, tmp_path / "memory")
+    assert found.models == {"als": few.model("als")}
+    assert found.recent_half_life_days == few.data.recent_half_life_days
+    assert found.variants == few.data.variants
+
+
+def test_what_is_not_listed_is_found_and_what_all_data_sets_share_is_kept(
+    split_folder: Path, few: settings.Params, tmp_path: Path
+) -> None:
+    one = few.model_copy(update={"tune": few.tune.model_copy(update={"trials": 2})})
+    found = portfolio.fill(split_folder, one.with_data(models={}, typed_half_life_days=None), tmp_path / "memory")
+    assert found.models["als"].keys() == {"factors", "iterations", "alpha", "regularization", "half_life_days"}
+    assert (found.models["als"]["factors"], found.models["als"]["iterations"]) == (4, 2)
+    assert found.recent_half_life_days in half_life.HALF_LIVES_DAYS
+    assert not (tmp_path / "memory").exists()
+
+
 def test_what_is_typed_is_kept_and_only_the_rest_is_searched(split_folder: Path, few: settings.Params) -> None:
-    typed = search("als", split_folder, few, 3, False)
-    assert typed.settings == few.model("als")
-    assert typed.trials == []
-    open_ = few.with_data(models={"als": {"alpha": 2.5}})
-    found = search("als", split_folder, open_, 3, False)
+    found = search("als", split_folder, few.with_data(models={"als": {"alpha": 2.5}}), 3, False)
     assert found.before is None
     assert {trial.settings["alpha"] for trial in found.trials} == {2.5}
     assert {trial.settings["factors"] for trial in found.trials} == {4}
