@@ -112,9 +112,9 @@ def _scores(model: Embeddings | ItemItem, exam: Exam, users: range) -> FloatArra
             scores[line] = np.where(of_user > 0, of_user, -np.inf)
         return scores
     encoder = encoder_of(model)
-    found = [encoder.encode(exam.histories[user], exam.nows[user]) for user in users]
-    told = [line for line, vector in enumerate(found) if vector is not None]
-    if told:
-        with threadpool_limits(1, "blas"):  # the same sums on any number of cores
+    with threadpool_limits(1, "blas"):  # the same sums on any number of cores, and no thread waits for others
+        found = [encoder.encode(exam.histories[user], exam.nows[user]) for user in users]
+        told = [line for line, vector in enumerate(found) if vector is not None]
+        if told:
             scores[told] = np.stack([vector for vector in found if vector is not None]) @ model.vectors.T
     return scores
