@@ -50,7 +50,7 @@ def main(
 
 
 def _only_here(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
+    """Return whether an address is loopback: reachable from this machine only."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -66,7 +66,7 @@ def _shared_folder() -> Iterator[None]:
 
 
 def _logging() -> dict[str, Any]:
-    """uvicorn's own logging, extended to our loggers; it is set up in every worker."""
+    """Return uvicorn's logging, extended to our loggers; every worker sets it up."""
     ours = {"handlers": ["default"], "level": "INFO", "propagate": False}
     access = {**LOGGING_CONFIG["handlers"]["access"], "filters": ["no ids"]}
     return {

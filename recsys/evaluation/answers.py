@@ -1,4 +1,4 @@
-"""Asks the main path what it would have recommended to the sampled users: what is measured is what is served."""
+"""Makes the lists that the main path would have served to the sampled users."""
 
 import numpy as np
 
@@ -20,10 +20,10 @@ def recommend_offline(
     known_items: int | None = None,
     exclude: IntArray = NO_ROWS,
 ) -> Slate:
-    """What the main path answers the user in row `user` at the end of the fold's fit set.
+    """Return the answer of the main path to the user in row `user` at the end of the fold's fit set.
 
-    known_items: as in `QueryMode`. The moment of asking and the items that may not be shown are those of the whole
-    history, so that every number of known items has the same candidates and the same targets.
+    known_items: as in `QueryMode`. Query time and excluded items are those of the whole history, so that candidates and
+    targets are the same for every number of known items.
 
     Raises:
         RecsysError: "variant 'als': source als failed for user 'u7'; ..."
@@ -43,7 +43,7 @@ def recommend_offline(
 
 
 def newest(history: History, known_items: int) -> History:
-    """The shortest end of the history with `known_items` different liked items, or all of it if there are fewer."""
+    """Return the shortest end of the history with `known_items` different liked items, or all of it if it has fewer."""
     if known_items == 0:
         return EMPTY_HISTORY
     liked = np.flatnonzero(history.weights > 0)[::-1]
@@ -57,9 +57,9 @@ def newest(history: History, known_items: int) -> History:
 def recommend_all(
     recommender: Recommender, split: Split, sample: Sample, segments: list[Segment], k: int, seed: int
 ) -> dict[QueryMode, IntArray]:
-    """Every question of the segments -> (n_users, k) int32 item rows, best first, -1 where the answer is shorter.
+    """Return for every query mode of the segments (n_users, k) int32 item rows, best first, padded with -1.
 
-    Users who count in no segment of a question are not asked it: a row of -1.
+    The row of a user who counts in no segment with this query mode is all -1.
     """
     found = {}
     for question in dict.fromkeys(segment.question for segment in segments):

@@ -1,4 +1,4 @@
-"""The tables behind the curves of the report: by length of the list, by what is known of a user, of an item."""
+"""Computes the curves of the report: by length of the list, by known events of a user, by known events of an item."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ KNOWN_EVENTS = {"0": (0, 0), "1-3": (1, 3), "4-10": (4, 10), "more": (11, np.inf
 
 
 def by_length(lists: Mapping[str, IntArray], sample: Sample) -> pl.DataFrame:
-    """Recall and NDCG of all users for every length of the list: variant, k, recall, ndcg."""
+    """Return recall and NDCG for every length of the list: columns variant, k, recall, ndcg."""
     table = []
     for variant, rows in lists.items():
         found, n_targets = metrics.hits(rows, sample.targets), sample.targets.lengths
@@ -27,7 +27,9 @@ def by_length(lists: Mapping[str, IntArray], sample: Sample) -> pl.DataFrame:
 
 
 def new_users(table: pl.DataFrame, metric: str) -> pl.DataFrame:
-    """One metric of the same users by how many of their items are told: variant, known_items, value, low, high.
+    """Return one metric of the same users by the number of their items in the query.
+
+    Columns: variant, known_items, value, low, high.
 
     table: that of `results`, against one baseline.
     """
@@ -37,10 +39,11 @@ def new_users(table: pl.DataFrame, metric: str) -> pl.DataFrame:
 
 
 def ramp(lists: Mapping[str, IntArray], sample: Sample, k: int) -> pl.DataFrame:
-    """What items get until they are known, by how many events the fit set holds of them.
+    """Return how often items are recommended, by the number of their events in the fit set.
 
-    Columns: variant; known_events; items, how many; wanted, their share of all targets; shown, their share of the first
-    k of all lists; found, the share of these targets that is in the first k. Shown below wanted is unfair to newcomers.
+    Columns: variant; known_events; items, their number; wanted, their share of all targets; shown, their share of the
+    first k of all lists; found, the share of these targets in the first k. New items with shown < wanted get too
+    little.
     """
     wanted, table = sample.targets.rows, []
     for variant, rows in lists.items():

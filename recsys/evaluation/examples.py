@@ -1,4 +1,4 @@
-"""A few users in plain words: what they did, what they are recommended, and which source put it there."""
+"""Picks a few users for the report: their history, their recommendations, and the source of each."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Line:
-    """One recommendation; found: the user did choose it in the test window."""
+    """One recommendation; found: whether the user chose the item in the test window."""
 
     title: str
     source: str
@@ -36,9 +36,9 @@ class Example:
 
 
 def pick(sample: Sample, segments: list[Segment], seed: int) -> list[tuple[Segment, int]]:
-    """Three users drawn at random, (segment, position in the sample): one of each segment that parts the users.
+    """Draw three users at random, (segment, position in the sample), from different segments of users.
 
-    Where a data set has fewer such segments, the others come from the fullest one.
+    If a data set has fewer such segments, the others come from the largest one.
     """
     parts = [segment for segment in segments if 0 < segment.users.sum() < len(sample.users)] or segments[:1]
     rng = np.random.default_rng(seed)
@@ -49,7 +49,7 @@ def pick(sample: Sample, segments: list[Segment], seed: int) -> list[tuple[Segme
 
 
 def describe(recommender: Recommender, split: Split, sample: Sample, segment: Segment, at: int, seed: int) -> Example:
-    """at: the user's position in the sample."""
+    """Describe one user; at: the position in the sample."""
     titles = [title or item_id for title, item_id in split.catalogue.select("title", "item_id").iter_rows()]
     user, history = int(sample.users[at]), recommender.bundle.histories.at(int(sample.users[at]))
     targets = sample.targets.rows[sample.targets.indptr[at] : sample.targets.indptr[at + 1]]

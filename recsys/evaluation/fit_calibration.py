@@ -1,9 +1,9 @@
 """Fits the confidence of `recsys/bundle/calibration.py` on the validation window, on answers of the main path that
 serves.
 
-Each label of a variant has few questions to ask of its slots, so a curve of few numbers is enough: which of score, rank
-and known events are in it is chosen by cross-validated log loss over users. A score may only raise confidence and a
-rank may only lower it. Steps fitted by isotonic regression overfitted here: they were worse on held-out users.
+Each label of a variant gets one logistic curve; which of score, rank and known events are its features is chosen by
+cross-validated log loss over users. A score may only raise confidence, a rank may only lower it. Isotonic regression
+overfitted: it was worse on held-out users.
 """
 
 import numpy as np
@@ -42,9 +42,10 @@ SCHEMA = pl.Schema(
 
 
 def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibration:
-    """Ask every variant for k items for the users of the validation window, and fit. bundle: that of fold `valid`.
+    """Fit the curves of every variant on lists of k items for the users of the validation window.
 
-    A learned ranker knows what two thirds of them wanted, so its variant is asked for the others only.
+    bundle: that of fold `valid`. A learned ranker was trained on two thirds of these users, so its variant is fitted
+    on the others only.
     """
     asked = sample.draw(split, "valid", bundle.catalogue.popularity, params.evaluate.max_users, params.seed)
     others = ranker_holdout_users(split.users["user_id"][asked.users])[asked.targets.owners]
@@ -57,7 +58,7 @@ def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibratio
 
 
 def on_test(bundle: Bundle, split: Split, asked: Sample, params: Params, k: int) -> dict[str, tuple[Floats, BoolArray]]:
-    """Each variant's confidences in the test window and what was wanted, (n_slots,) both.
+    """Return each variant's confidences in the test window and whether the items were relevant, (n_slots,) both.
 
     bundle: that of fold `test`, with the calibration.
     """
@@ -71,7 +72,7 @@ def on_test(bundle: Bundle, split: Split, asked: Sample, params: Params, k: int)
 
 
 def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k: int, seed: int) -> pl.DataFrame:
-    """The slots of all users who want something: user (place in the sample), label, score, rank, known, wanted.
+    """Return all slots of users with targets: user (position in the sample), label, score, rank, known, wanted.
 
     wanted: item rows per user of the sample.
     """
@@ -90,10 +91,10 @@ def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k
 
 
 def as_long_as_valid(split: Split, asked: Sample, params: SplitParams) -> Ragged:
-    """The targets of the test window's first part, which is as long as the validation window.
+    """Return the targets of the first part of the test window, which is as long as the validation window.
 
-    The longer one waits, the more a user wants; a probability holds for one length. Where every user has a clock of
-    their own, length is the share of the user's events, held-out items apart.
+    A longer window has more targets, so a probability holds for one length only. With `per_user_holdout` the length is
+    the share of a user's events, without held-out items.
     """
     window = split.interactions.filter(pl.col("fold") == WINDOWS["test"])
     if split.facts.protocol == "global_time":
@@ -113,14 +114,14 @@ def as_long_as_valid(split: Split, asked: Sample, params: SplitParams) -> Ragged
 
 
 def horizon_days(split: Split) -> float | None:
-    """How long the validation window is, or None where users have clocks of their own."""
+    """Return the length of the validation window in days; None with `per_user_holdout`."""
     if split.facts.protocol != "global_time":
         return None
     return round((split.now("test") - split.now("valid")) / SECONDS_PER_DAY, 2)
 
 
 def fit(slots: dict[str, pl.DataFrame], horizon: float | None, seed: int) -> Calibration:
-    """slots: what `ask` found in the validation window, by variant."""
+    """Fit the curves. slots: the result of `ask` in the validation window, by variant."""
     curves = {
         variant: {str(name): _curve(mine, seed) for (name,), mine in found.sort("user", "rank").group_by("label")}
         for variant, found in slots.items()
@@ -173,7 +174,7 @@ def _plausible(names: tuple[str, ...], numbers: Floats) -> bool:
 
 
 def _platt(features: Floats, wanted: BoolArray) -> Floats:
-    """Logistic regression towards Platt's smoothed targets, so that no label is 0 or 1."""
+    """Fit a logistic regression with Platt's smoothed targets in place of 0 and 1."""
     many = int(wanted.sum())
     targets = np.where(wanted, (many + 1) / (many + 2), 1 / (len(wanted) - many + 2))
 

@@ -1,4 +1,4 @@
-"""Every third user is kept out when a ranker is trained: what is chosen with it, or calibrated, is judged on them."""
+"""Holds out every third user from the training of a ranker, for choosing its settings and fitting its confidence."""
 
 import zlib
 from collections.abc import Iterable

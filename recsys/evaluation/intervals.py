@@ -1,4 +1,4 @@
-"""How sure a mean over users is: percentile intervals by bootstrap over users.
+"""Confidence intervals of means over users: percentile bootstrap over users.
 
 Source: Efron, "Bootstrap methods: another look at the jackknife", 1979.
 """
@@ -16,14 +16,14 @@ CHUNK = 100  # replicates at a time: bounds the memory, 5,000 users need 4 MB
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """replicates: how often the users are drawn anew; confidence: share of replicates inside the interval."""
+    """Bootstrap over users. replicates: how often users are drawn; confidence: share of replicates in the interval."""
 
     replicates: int
     confidence: float
     seed: int
 
     def interval(self, values: Values) -> tuple[Values, Values, Values]:
-        """Mean and interval of each column.
+        """Return mean and interval of each column.
 
         values: (n_users, n_columns) float64, NaN where a user has no value (no mean counts it). The
         difference of two variants user by user is a column like any other; its interval is the paired one.

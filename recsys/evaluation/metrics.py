@@ -1,8 +1,8 @@
-"""What a list of recommendations is worth: one number per user, the mean of which is the metric.
+"""The metrics of a list of recommendations: one number per user; their mean is the metric.
 
 Lists are (n_users, k) int32 item rows, best first, padded with -1 and without duplicates. The accuracy metrics take
-`hits` (n_users, k) bool and `n_targets` (n_users,) and agree with `ranx`; a user without targets gets NaN, which no
-mean counts.
+`hits` (n_users, k) bool and `n_targets` (n_users,) and agree with `ranx`; a user without targets gets NaN, which the
+mean leaves out.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Ragged:
 
     @classmethod
     def of(cls, owners: npt.NDArray[Any], rows: IntArray, n_users: int) -> "Ragged":
-        """owners: (n_entries,) ints ascending in [0, n_users): the user each row belongs to."""
+        """Group rows by user. owners: (n_entries,) ints ascending in [0, n_users): the user of each row."""
         return cls(np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=n_users))]), rows)
 
     @property
@@ -43,7 +43,7 @@ class Ragged:
         return np.repeat(np.arange(len(self.indptr) - 1), self.lengths)
 
     def keep(self, mask: BoolArray) -> "Ragged":
-        """The entries where `mask` (n_entries,) is True; users stay, possibly with nothing left."""
+        """Keep the entries where `mask` (n_entries,) is True; users without entries stay."""
         return Ragged.of(self.owners[mask], self.rows[mask], len(self.indptr) - 1)
 
 
@@ -91,10 +91,10 @@ def mrr(hits: BoolArray, n_targets: npt.NDArray[np.int64]) -> Values:
 
 
 def novelty(lists: IntArray, popularity: npt.NDArray[Any], n_users: int) -> Values:
-    """Mean self-information of the recommended items in bits: log2(n_users / users who know the item).
+    """Mean self-information of the recommended items in bits: log2(n_users / users with the item).
 
-    popularity: (n_items,) distinct users of each item among the `n_users` trained on; an item nobody knows counts as
-    known to one user. NaN for an empty list. Known to 1 and to 4 of 8 users: (3 + 1) / 2:
+    popularity: (n_items,) distinct users of each item among the `n_users` trained on; an item without users counts as
+    having one. NaN for an empty list. Items with 1 and 4 of 8 users: (3 + 1) / 2:
 
     >>> novelty(np.array([[0, 1]], dtype=np.int32), np.array([1, 4]), 8).tolist()
     [2.0]
@@ -107,7 +107,7 @@ def novelty(lists: IntArray, popularity: npt.NDArray[Any], n_users: int) -> Valu
 def popularity_bias(lists: IntArray, popularity: npt.NDArray[Any], history: Ragged) -> Values:
     """Mean popularity of the recommended items over that of the items in the user's history; 1 is no bias.
 
-    NaN for an empty list or history. Recommended items known to 30 and 10 users, history items to 10:
+    NaN for an empty list or history. Recommended items with 30 and 10 users, history items with 10:
 
     >>> lists, history = np.array([[0, 1]], dtype=np.int32), Ragged(np.array([0, 1]), np.array([2], dtype=np.int32))
     >>> popularity_bias(lists, np.array([30, 10, 10]), history).tolist()
@@ -122,8 +122,8 @@ def popularity_bias(lists: IntArray, popularity: npt.NDArray[Any], history: Ragg
 def diversity(lists: IntArray, content: csr_array) -> Values:
     """1 - mean similarity of all pairs in a list, where similarity is the cosine of the items' content.
 
-    content: (n_items, n_features), rows of unit length or empty; an item without content is unlike every other.
-    NaN for a list of fewer than two items. Two items of one category and one of another: of three pairs one is alike:
+    content: (n_items, n_features), rows of unit length or empty; an item without content has similarity 0 to others.
+    NaN for a list of fewer than two items. Two items of one category and one of another: one of three pairs is similar:
 
     >>> content = csr_array(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
     >>> diversity(np.array([[0, 1, 2]], dtype=np.int32), content).round(3).tolist()
@@ -151,7 +151,7 @@ def share(lists: IntArray, items: BoolArray) -> Values:
 
 
 def coverage(lists: IntArray, n_items: int) -> float:
-    """Share of the catalogue that is recommended to anybody. It grows with the number of users asked.
+    """Share of the catalogue that is recommended to at least one user. It grows with the number of users.
 
     >>> coverage(np.array([[0, 1], [1, -1]], dtype=np.int32), 4)
     0.5

@@ -1,4 +1,4 @@
-"""Charts of the report as inline SVG: no network, no script, the same bytes for the same figures."""
+"""Draws the charts of the report as inline SVG: no network, no script, equal bytes for equal data."""
 
 import io
 import re
@@ -28,7 +28,7 @@ STYLE: dict[Any, Any] = {
 
 
 def by_segment(table: pl.DataFrame, metric: str) -> str:
-    """One metric of every variant in every segment, with its interval."""
+    """Draw one metric of every variant in every segment, with its interval."""
     shown = table.filter(metric=metric)
     segments, variants = _names(shown, "segment"), _names(shown, "variant")
     apart = min(0.17, 0.85 / len(variants))
@@ -53,7 +53,7 @@ def by_segment(table: pl.DataFrame, metric: str) -> str:
 
 
 def by_length(curve: pl.DataFrame) -> str:
-    """Recall and NDCG of every variant for each length of the list."""
+    """Draw recall and NDCG of every variant for each length of the list."""
     variants = _names(curve, "variant")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 3.2), layout="constrained")
@@ -74,7 +74,7 @@ def by_length(curve: pl.DataFrame) -> str:
 
 
 def new_users(curve: pl.DataFrame, metric: str) -> str:
-    """One metric of the same users by how many of their items are told."""
+    """Draw one metric of the same users by the number of their items in the query."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 3.2), layout="constrained")
         axes = figure.subplots()
@@ -93,7 +93,7 @@ def new_users(curve: pl.DataFrame, metric: str) -> str:
 
 
 def by_known(ramp: pl.DataFrame) -> str:
-    """How much items are wanted, shown and found, by how many events are known of them."""
+    """Draw the shares `wanted`, `shown` and `found` of `curves.ramp`, by the number of known events of items."""
     variants, labels = _names(ramp, "variant"), _names(ramp, "known_events")
     width = 0.8 / (len(variants) + 1)
     with mpl.rc_context(STYLE):
@@ -118,7 +118,7 @@ def by_known(ramp: pl.DataFrame) -> str:
 
 
 def reliability(calibration: pl.DataFrame) -> str:
-    """What was wanted of slots by the confidence that they had; on the dashed line is what it should be."""
+    """Draw the share of relevant slots by their confidence; a perfect confidence lies on the dashed line."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 3.6), layout="constrained")
         axes = figure.subplots()

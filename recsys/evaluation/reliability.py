@@ -1,4 +1,4 @@
-"""Does a confidence of 5 % mean that 5 % are wanted? Reliability table, expected calibration error, Brier score."""
+"""Measures how well confidences are calibrated: reliability table, expected calibration error, Brier score."""
 
 from collections.abc import Mapping
 
@@ -15,9 +15,9 @@ BINS = 10
 
 
 def bins(confidence: Floats, wanted: BoolArray) -> pl.DataFrame:
-    """Slots by confidence in ten parts of equal size: slots, confidence (mean), wanted (share).
+    """Group slots by confidence into ten bins of equal size: slots, confidence (mean), wanted (share).
 
-    Parts of equal width would put nearly all slots of a recommender into the first one.
+    Bins of equal width would put nearly all slots of a recommender into the first one.
 
     >>> bins(np.array([0.1, 0.1, 0.3, 0.3]), np.array([False, False, False, True])).rows()[:2]
     [(1, 0.1, 0.0), (1, 0.1, 0.0)]
@@ -29,9 +29,9 @@ def bins(confidence: Floats, wanted: BoolArray) -> pl.DataFrame:
 
 
 def ece(confidence: Floats, wanted: BoolArray) -> float:
-    """Expected calibration error: mean distance of confidence and share wanted over the bins, weighted by slots.
+    """Expected calibration error: mean distance of confidence and relevant share over the bins, weighted by slots.
 
-    All say 20 %, but only every tenth is wanted:
+    Every slot has confidence 20 %, but only one in ten is relevant:
 
     >>> round(ece(np.full(200, 0.2), np.arange(200) % 10 == 0), 3)
     0.1
@@ -44,10 +44,10 @@ def ece(confidence: Floats, wanted: BoolArray) -> float:
 
 
 def ece_by_chance(confidence: Floats) -> float:
-    """About the ECE that perfect confidences would have with so many slots: what is left below it is luck.
+    """Return about the ECE of perfect confidences with this number of slots: a lower ECE is luck.
 
-    The mean distance of a normal number from its mean is sqrt(2 / pi) standard deviations. Slots of one user go
-    together, so the true floor is somewhat higher.
+    The mean distance of a normal variable from its mean is sqrt(2 / pi) standard deviations. Slots of one user are
+    correlated, so the true floor is somewhat higher.
     """
     order = np.argsort(confidence, kind="stable")
     spread = [np.sqrt((confidence[part] * (1 - confidence[part])).sum()) for part in np.array_split(order, BINS)]
@@ -55,7 +55,7 @@ def ece_by_chance(confidence: Floats) -> float:
 
 
 def brier(confidence: Floats, wanted: BoolArray) -> float:
-    """Mean square of the distance of each confidence from what came true, 0 or 1.
+    """Mean squared distance of each confidence from the outcome, 0 or 1.
 
     >>> brier(np.array([0.5, 1.0]), np.array([True, True]))
     0.125
@@ -66,7 +66,7 @@ def brier(confidence: Floats, wanted: BoolArray) -> float:
 
 
 def figures(confidence: Floats, wanted: BoolArray) -> dict[str, float]:
-    """All of it for `dvc metrics`; slots without a confidence do not count."""
+    """Return all calibration metrics for `dvc metrics`; slots without a confidence do not count."""
     known = np.isfinite(confidence)
     mine, found = confidence[known], wanted[known]
     values = {"ece": ece(mine, found), "ece_by_chance": ece_by_chance(mine), "brier": brier(mine, found)}
@@ -74,7 +74,7 @@ def figures(confidence: Floats, wanted: BoolArray) -> dict[str, float]:
 
 
 def table(found: Mapping[str, tuple[Floats, BoolArray]]) -> pl.DataFrame:
-    """`bins` of every variant, from its confidences and what was wanted, each (n_slots,)."""
+    """Return `bins` of every variant, from its confidences and whether slots were relevant, each (n_slots,)."""
     parts = []
     for variant, (confidence, wanted) in found.items():
         known = np.isfinite(confidence)

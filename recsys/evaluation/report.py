@@ -1,4 +1,4 @@
-"""The offline evaluation for people: one HTML page that needs no network, and a compact table for the terminal."""
+"""Writes the offline evaluation as one HTML page that needs no network, and as a compact table for the terminal."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -46,7 +46,7 @@ def measure(
     baselines: list[str],
     bootstrap: Bootstrap,
 ) -> pl.DataFrame:
-    """lists: max(at) long, for every question of the segments. Segments without users are left out of the table."""
+    """Compute the table. lists: of max(at) items for every query mode. Segments without users are left out."""
     beyond = {
         variant: {question: beyond_accuracy(rows, sample, at) for question, rows in found.items()}
         for variant, found in lists.items()
@@ -95,18 +95,18 @@ def per_segment(lists: Lists, sample: Sample, segments: list[Segment], metric: s
 
 
 def against(table: pl.DataFrame, baseline: str) -> pl.DataFrame:
-    """The part of the table with the differences to one baseline: every variant, segment and metric once."""
+    """Return the part of the table with the differences to one baseline: every variant, segment and metric once."""
     return table.filter(pl.col("baseline") == baseline)
 
 
 def accuracy(rows: IntArray, targets: Ragged, at: list[int]) -> PerUser:
-    """What was found."""
+    """Return the accuracy metrics, one column each."""
     found = metrics.hits(rows, targets)
     return {f"{name}@{k}": metric(found[:, :k], targets.lengths) for k in at for name, metric in ACCURACY.items()}
 
 
 def beyond_accuracy(rows: IntArray, sample: Sample, at: list[int]) -> PerUser:
-    """What the lists are like, whatever was found."""
+    """Return the metrics of the lists that do not depend on the targets."""
     values = {}
     for k in at:
         values[f"novelty@{k}"] = metrics.novelty(rows[:, :k], sample.popularity, sample.n_fitted)
@@ -117,12 +117,12 @@ def beyond_accuracy(rows: IntArray, sample: Sample, at: list[int]) -> PerUser:
 
 
 def coverage(rows: IntArray, n_items: int, at: list[int]) -> dict[str, float]:
-    """One value for all users together."""
+    """Return the coverage of the catalogue: one value for all users together."""
     return {f"coverage@{k}": metrics.coverage(rows[:, :k], n_items) for k in at}
 
 
 def flat(table: pl.DataFrame, variant: str, at: list[int]) -> dict[str, float]:
-    """One variant for `dvc metrics`: accuracy at every k, the rest at the first k, and NDCG of the segments.
+    """Return one variant for `dvc metrics`: accuracy at every k, the rest at the first k, NDCG of the segments.
 
     table: `against` one baseline.
     """

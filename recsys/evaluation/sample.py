@@ -1,4 +1,4 @@
-"""Who is asked in an offline evaluation, and what they were looking for."""
+"""Draws the users of an offline evaluation, with their targets and histories."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ from recsys.evaluation.metrics import Ragged
 
 @dataclass(frozen=True)
 class Sample:
-    """Users of one fold who have targets, and what the metrics need to know about them and the items.
+    """Users of one fold who have targets, with the data of them and of the items that the metrics need.
 
     users: (n,) int32 user rows, ascending; targets and histories: item rows of each of them, in that order; liked: (n,)
-    int64 different items that the user liked; idle_days: (n,) float64 from the last event to the moment of asking, NaN
+    int64 different items that the user liked; idle_days: (n,) float64 from the last event to the query time, NaN
     without a history; known_events: (n_items,) int64 events of the item in the fit set; arrived: (n_items,) bool, the
     first event is in the scored window (an item without any event did not arrive); popularity: (n_items,) users of the
     fit set who liked the item; n_fitted: users in the fit set; content: (n_items, n_features), see `content`.
@@ -37,7 +37,7 @@ class Sample:
 
 
 def draw(split: Split, fold: ScoredFold, popularity: npt.NDArray[np.float32], max_users: int, seed: int) -> Sample:
-    """At most `max_users` of the users who have targets, each as likely as the other."""
+    """Draw at most `max_users` of the users who have targets, uniformly."""
     targets = split.targets(fold)
     users = targets["user_row"].unique().sort().to_numpy()
     if len(users) > max_users:

@@ -1,6 +1,7 @@
-"""Who is measured apart: a segment says which users count, which of their targets, and what is asked for them.
+"""Segments of an evaluation: which users count, which of their targets, and how the recommender is queried for them.
 
-An average hides who pays for it. A new segment is one function from the sample to a `Segment`, and its name in `build`.
+Metrics by segment show what an average hides. A new segment is one function from the sample to a `Segment`, and its
+name in `build`.
 """
 
 from collections.abc import Callable
@@ -17,10 +18,10 @@ NEW_USER = "new_user_"
 
 @dataclass(frozen=True)
 class QueryMode:
-    """How the main path is asked; by default with all that is known of the user, for any item.
+    """How the recommender is queried; by default with the whole history, for any item.
 
-    known_items: only the end of the history with this many liked items; arrived_only: only items whose first event is
-    in the scored window may be in the answer.
+    known_items: with only the end of the history that has this many liked items; arrived_only: only for items whose
+    first event is in the scored window.
     """
 
     known_items: int | None = None
@@ -32,9 +33,9 @@ PLAIN = QueryMode()
 
 @dataclass(frozen=True)
 class Segment:
-    """users: (n_users,) bool, who counts; targets: (n_targets,) bool, what there is to find.
+    """users: (n_users,) bool, which users count; targets: (n_targets,) bool, which targets count.
 
-    A user whose targets are all left out does not count either.
+    A user without any target that counts does not count.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Segment:
     question: QueryMode = PLAIN
 
     def counted(self, sample: Sample) -> BoolArray:
-        """(n_users,) bool, True for users of the segment with at least one target in it."""
+        """(n_users,) bool, True for users of the segment with at least one target that counts."""
         counted: BoolArray = self.users & (sample.targets.keep(self.targets).lengths > 0)
         return counted
 
@@ -55,23 +56,23 @@ def everyone(sample: Sample) -> Segment:
 
 
 def warm(sample: Sample, warm_events: int) -> Segment:
-    """Users with a history to learn from."""
+    """Users with `evaluate.warm_events` events or more."""
     return _of_users(sample, "warm", f"{warm_events} known events or more", sample.histories.lengths >= warm_events)
 
 
 def few(sample: Sample, warm_events: int) -> Segment:
-    """Users seen before, but hardly."""
+    """Users with some events, but fewer than `evaluate.warm_events`."""
     known = sample.histories.lengths
     return _of_users(sample, "few", f"1 to {warm_events - 1} known events", (known > 0) & (known < warm_events))
 
 
 def cold_user(sample: Sample) -> Segment:
-    """Users never seen before."""
+    """Users without any event."""
     return _of_users(sample, "cold_user", "no known event", sample.histories.lengths == 0)
 
 
 def dormant(sample: Sample, dormant_days: float) -> Segment:
-    """Users who were away for long."""
+    """Users without an event in the last `evaluate.dormant_days`."""
     return _of_users(sample, "dormant", f"no event for {dormant_days:g} days", sample.idle_days > dormant_days)
 
 
@@ -86,23 +87,23 @@ def new_user(sample: Sample, known_items: int, least: int) -> Segment:
 
 
 def cold_item(sample: Sample) -> Segment:
-    """Everyone, but only items whose first event is in the window count as found, ranked among all items."""
+    """All users; only items whose first event is in the window count as targets; all items are ranked."""
     return _of_cold_items(sample, "cold_item", "only items that arrive in the window count", PLAIN)
 
 
 def cold_item_only(sample: Sample) -> Segment:
-    """As `cold_item`, but ranked among these items only."""
+    """Like `cold_item`, but only these items are ranked."""
     question = QueryMode(arrived_only=True)
     return _of_cold_items(sample, "cold_item_only", "the same, ranked among these items only", question)
 
 
 def build(sample: Sample, settings: EvaluateParams) -> list[Segment]:
-    """All segments, `all` first."""
+    """Return all segments, `all` first."""
     return [make(sample) for make in _makers(settings).values()]
 
 
 def names(settings: EvaluateParams) -> list[str]:
-    """The names of the segments that `build` makes, in that order."""
+    """Return the names of the segments that `build` makes, in that order."""
     return list(_makers(settings))
 
 

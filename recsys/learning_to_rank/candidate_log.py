@@ -1,9 +1,9 @@
-"""Candidates as the main path serves them, with their features and what became of them: what a ranker learns from.
+"""Logs the training data of a ranker: the candidates of the main path, with features and whether the user chose them.
 
 One row a candidate, the rows of a case together. Columns: case, user (user_row), n_wanted (targets of the user), all
-int32; told bool (False: only the end of a longer history), held_out bool, wanted bool, and a float32 column a feature.
-Cases that are judged keep all candidates: those of held-out users, and those with the whole history told. The others
-keep their hits and a sample of the rest.
+int32; told bool (True: the query has the whole history, False: only its end), held_out bool, wanted bool, and a float32
+column for each feature. Cases of held-out users and cases with the whole history keep all candidates. The others keep
+their hits and a sample of the rest.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ OF_A_CASE = {"user": pl.Int32, "n_wanted": pl.Int32, "told": pl.Boolean, "held_o
 
 
 class Recorder:
-    """A ranker that keeps what it was asked last; in which order it answers does not matter."""
+    """A ranker that records its last input; the order that it returns has no meaning."""
 
     def __init__(self, features: RankingFeatures) -> None:
         self.features = features
@@ -38,7 +38,7 @@ class Recorder:
 
 @dataclass(frozen=True)
 class Case:
-    """One question: of_a_case as in `OF_A_CASE`; wanted (m,) bool; features (m, n_features) float32."""
+    """One query: of_a_case as in `OF_A_CASE`; wanted (m,) bool; features (m, n_features) float32."""
 
     of_a_case: tuple[int, int, bool, bool]
     wanted: BoolArray
@@ -54,7 +54,7 @@ def collect(
     k: int,
     seed: int,
 ) -> pl.DataFrame:
-    """The log of all cases; `recorder` is the recommender's ranker, k the length of the answers asked for."""
+    """Return the log of all cases; recorder: the recommender's ranker; k: the length of the lists."""
     cases = list(_cases(recommender, recorder, split, sample, config, k, seed))
     sizes = [len(case.wanted) for case in cases]
     table = {"case": np.repeat(np.arange(len(cases), dtype=np.int32), sizes)}
@@ -75,7 +75,7 @@ def _cases(
     k: int,
     seed: int,
 ) -> Iterator[Case]:
-    """Every user with the whole history, and those who liked enough also with less of it told, as if they were new."""
+    """Yield every user with the whole history; users with enough likes also with its end only, as if they were new."""
     kept_out = ranker_holdout_users(split.users["user_id"][sample.users])
     random = np.random.default_rng(seed)
     for at, user in enumerate(sample.users.tolist()):

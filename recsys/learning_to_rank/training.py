@@ -1,12 +1,12 @@
 """Trains the ranker `recsys/rankers/learned.py` on a log of candidates (`recsys/learning_to_rank/candidate_log.py`).
 
-Three things are found. The formula: the one feature that orders best the lists of users of whom more is known than the
-trees are trained for. The trees: LightGBM's lambdarank on users of whom little is known, as many trees as held-out
-users want. And up to how many liked items the trees are better than the formula for held-out users.
+It determines three things. The formula: the one feature that best orders the lists of users with longer histories than
+the trees are trained for. The trees: LightGBM's lambdarank on users with few likes, stopped early on held-out users.
+The limit: up to how many liked items the trees are better than the formula for held-out users.
 
-There is a limit because a window cannot tell by itself what holds in the next one: for users with long histories trees
-won in the window that they were trained in and lost to the formula in the next. And who told nothing gets what is
-popular: trees could only learn by heart what was bought in this window.
+The limit is needed because a good fit in one window need not hold in the next: for users with long histories trees won
+in the window of their training and lost to the formula in the next. Users without any like get popular items: trees
+could only memorise the purchases of this window.
 
 Source: Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
 """
@@ -33,7 +33,7 @@ STEPS = 5  # so many numbers of trees are judged, up to all; LightGBM's own earl
 
 
 def fit(log: pl.DataFrame, models: Sequence[str], config: RankerParams, seed: int) -> tuple[str, Description]:
-    """The trees in LightGBM's text format, and `ranker.json`.
+    """Fit; return the trees in LightGBM's text format, and the content of `ranker.json`.
 
     Raises:
         DataError: "the log of candidates has no hit for users who told 1 to 10 likes (...); ..."
@@ -69,7 +69,7 @@ def fit(log: pl.DataFrame, models: Sequence[str], config: RankerParams, seed: in
 
 
 def limit(liked: npt.NDArray[Any], gain: Values) -> int:
-    """The number of liked items up to which the gains of the trees add up to the most; -1 if they never gain.
+    """Return the number of liked items up to which the summed gain of the trees is largest; -1 if it is never positive.
 
     >>> limit(np.array([1, 1, 3, 5]), np.array([0.2, -0.1, 0.1, -0.3]))
     3
@@ -82,7 +82,7 @@ def limit(liked: npt.NDArray[Any], gain: Values) -> int:
 
 
 def ndcg(scores: npt.NDArray[np.floating[Any]], log: pl.DataFrame) -> Values:
-    """(n_cases,) float64 NDCG@K of each case of the log, its candidates in the order of `scores`, (n_rows,)."""
+    """Return (n_cases,) float64 NDCG@K of each case of the log, with its candidates ordered by `scores`, (n_rows,)."""
     case = log["case"].to_numpy()
     order = np.lexsort((-scores, case))
     starts = np.flatnonzero(np.diff(case, prepend=-1))
@@ -95,12 +95,12 @@ def ndcg(scores: npt.NDArray[np.floating[Any]], log: pl.DataFrame) -> Values:
 
 
 def by_column(log: pl.DataFrame, name: str) -> FloatArray:
-    """The formula that is this feature, for every row of the log."""
+    """Return the score of the formula with this feature, for every row of the log."""
     return features.by_formula(log[name].to_numpy(), log["recent_demand"].to_numpy())
 
 
 def _with_hits(log: pl.DataFrame, chosen: BoolArray, most: int) -> pl.DataFrame:
-    """The chosen cases that have a hit among their candidates; the others have nothing to teach, nor to judge by."""
+    """Return the chosen cases with a hit among their candidates; without one no order is better than another."""
     rows = log.filter(pl.col("case").is_in(np.flatnonzero(chosen)), pl.col("wanted").any().over("case"))
     if rows.is_empty():
         raise DataError(

@@ -37,7 +37,7 @@ class Config(Section):
 
 
 def suggest(trial: "Trial") -> dict[str, Any]:
-    """What `recsys tune` searches."""
+    """Suggest the settings of one trial of `recsys tune`."""
     ranges = {"alpha": (0.1, 50), "regularization": (0.01, 200), "half_life_days": (0.02, 100_000)}
     found = {name: trial.suggest_float(name, low, high, log=True) for name, (low, high) in ranges.items()}
     rounded: dict[str, Any] = {name: float(f"{value:.2g}") for name, value in found.items()}
@@ -45,7 +45,7 @@ def suggest(trial: "Trial") -> dict[str, Any]:
 
 
 def fit(data: TrainingData, config: Config) -> Embeddings:
-    """Factors of all items that were liked; the same data and seed give the same bytes, with any number of threads."""
+    """Fit factors of all liked items; the same data and seed give the same bytes, with any number of threads."""
     matrix = confidence(data, config.half_life_days)
     with threadpool_limits(1, "blas"):  # threads of BLAS inside those of implicit cost more than they give
         model = AlternatingLeastSquares(
@@ -69,7 +69,7 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
 
 
 def confidence(data: TrainingData, half_life_days: float) -> csr_matrix:
-    """(n_users, n_items) float32: decayed weights, not yet times alpha. Events of weight 0 were seen, not liked."""
+    """Return (n_users, n_items) float32: decayed weights, not yet times alpha. Events of weight 0 are left out."""
     liked = data.interactions.filter(pl.col("weight") > 0)
     weights = decayed(liked["weight"].to_numpy(), epoch_seconds(liked["timestamp"]), data.now, half_life_days)
     known = weights > 0  # very old events fade to nothing

@@ -1,7 +1,7 @@
-"""ALS with a long memory: the same model as `als`, with settings of its own, to be multiplied by a recency ranker.
+"""ALS with a long half-life: the same model as `als` with other settings, for the ranker `recency`.
 
-Alone, ALS does best on a shop when it forgets fast; under the ranker `recency`, which knows what sells now, it does
-best when it remembers whole tastes. Both are measured, so both are models.
+Alone, ALS is best on a shop with a short half-life; under the ranker `recency`, which adds present demand, with a long
+one. Both were measured, so both are models.
 Settings: `benchmarks/models/recency_grid.py`.
 """
 

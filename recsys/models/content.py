@@ -1,12 +1,12 @@
-"""A content model: what an item says of itself gives it a place in a space of tastes, so new items have one at once.
+"""A content model: predicts an item's vector from its content, so that new items have a vector at once.
 
-1. The space: a truncated SVD of who liked what (`_content/space.py`). Users are pooled from their history in it.
-2. An item's content puts it where items of alike words lie, corrected by a small network (`_content/tower.py`), which a
-   regression fits to the items whose place is known.
-3. The vector of an item with a history is shrunk from its own place towards its content's: n likes count n / (n + 5).
-4. A softmax over negatives, through whole histories, tunes towers and ids together (`_content/training.py`). How many
-   epochs of it, possibly none, is chosen on the last tenth of every user's likes, with a tenth of the items hidden;
-   then everything is trained again on all data.
+1. The space: a truncated SVD of the likes (`_content/svd_space.py`). A user's vector is pooled from the history.
+2. The tower: the mean vector of items with similar words, corrected by a small network (`_content/tower.py`), which is
+   fitted by regression to the SVD vectors of items with likes.
+3. The vector of an item with likes is shrunk from its SVD vector towards the tower's: n likes weigh n / (n + 5). 4. A
+softmax over sampled negatives tunes tower and id vectors on whole histories (`_content/training.py`). The number of
+   epochs, possibly none, is chosen on the last tenth of every user's likes, with a tenth of the items hidden; then
+   everything is trained again on all data.
 """
 
 import sys
@@ -36,11 +36,11 @@ REFERENCE_ITEMS = 5_000  # at most so many are compared with an item, the most l
 
 class Config(Section):
     """factors: length of the vectors; half_life_days: after which a like counts half; popularity: the exponent p of
-    `_content/space.py`, the higher the less a like of a popular item tells; hidden: width of the network; wordllama:
-    also use static embeddings of the texts (package `wordllama`, then also where items are added online).
+    `_content/svd_space.py`: the higher, the less a like of a popular item counts; hidden: width of the network;
+    wordllama: also use static embeddings of the texts (package `wordllama`, which the API then needs, too).
 
-    epochs: at most so many of the softmax, 0 for none; patience: epochs without a better exam before it stops;
-    id_dropout: share of items that must do without their id in a step; negatives: drawn in a step, about; batch_users:
+    epochs: at most so many of the softmax, 0 for none; patience: epochs without a better validation before it stops;
+    id_dropout: share of items without their id vector in a step; negatives: drawn in a step, about; batch_users:
     in a step; device: of torch, "cpu" or "cuda"; processes: that train together under torchrun; checkpoint: folder of
     checkpoints, from which a stopped training goes on.
     """
@@ -74,10 +74,10 @@ def suggest(trial: "Trial") -> dict[str, Any]:
 
 
 def fit(data: TrainingData, config: Config) -> Embeddings:
-    """Vectors of all items with a like or with content; the same data and seed give the same bytes.
+    """Fit vectors of all items with a like or with content; the same data and seed give the same bytes.
 
     Raises:
-        DataError: see `_content/space.py`.
+        DataError: see `_content/svd_space.py`.
     """
     matrix = svd_space.confidence(data, config.half_life_days)
     liked = np.diff(matrix.tocsc().indptr) > 0
@@ -107,7 +107,7 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
 
 
 def _job(matrix: csr_matrix, learned: Features, content: Content, config: Config, seed: int) -> TrainingInputs:
-    """What is to be trained, without an exam."""
+    """Make the training inputs, without validation."""
     places = svd_space.fit(matrix, config.factors, config.popularity, seed)
     known, trust = places.users > 0, places.users / (places.users + PRIOR_LIKES)
     typical = np.average(places.told[known], weights=places.users[known])
@@ -129,7 +129,7 @@ def _job(matrix: csr_matrix, learned: Features, content: Content, config: Config
 
 
 def _most_liked(users: FloatArray) -> IntArray:
-    """(r,) int32, ascending: the items with likes, if there are too many those with the most."""
+    """Return (r,) int32, ascending: the items with likes; if there are too many, those with the most."""
     order = np.argsort(-users, kind="stable")[: min(REFERENCE_ITEMS, int((users > 0).sum()))]
     return np.sort(order).astype(np.int32)
 

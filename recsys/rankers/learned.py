@@ -1,8 +1,7 @@
-"""Two orders: trees for users of whom little is known, the best simple formula for the others.
+"""Learned ranker: trees order the candidates of users with few likes, the best single feature those of other users.
 
-The trees are LightGBM's lambdarank, trained by `recsys/learning_to_rank/training.py`, which also finds the formula
-(one column of the features, such as the score of `als_long` x the recent share) and up to how many liked items the
-trees are better.
+The trees are LightGBM's lambdarank, trained by `recsys/learning_to_rank/training.py`, which also chooses the feature
+(the "formula", such as the score of `als_long` x the recent share) and the number of likes up to which the trees order.
 """
 
 from pathlib import Path
@@ -22,11 +21,11 @@ WAYS: dict[str, Literal["nearest", "likeness"]] = {"nearest": "nearest", "likene
 
 
 class Config(Section):
-    """Nothing to set: what there is to choose was chosen on held-out users."""
+    """Without settings: all of them were chosen on held-out users."""
 
 
 class Learned:
-    """See the module."""
+    """The ranker; see the docstring of this module."""
 
     def __init__(self, bundle: Bundle, folder: Path) -> None:
         about = read(folder)
@@ -48,7 +47,7 @@ class Learned:
     def explain(
         self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
     ) -> list[RankedWhy]:
-        """SHAP values of the trees, or the factors of the formula."""
+        """Explain scores by SHAP values of the trees, or by the factors of the formula."""
         features = self._features.of(query, rows)
         if 0 < n_liked(query.history) <= self._trees_up_to:
             base = Term("base", self._trees.shap.base)
@@ -78,7 +77,7 @@ class Learned:
 
 
 def build(bundle: Bundle, config: Config) -> Learned:
-    """See `Learned`.
+    """Make the ranker from its folder in the bundle.
 
     Raises:
         BundleError: "ranker 'learned': the bundle has no folder rankers/learned; run `dvc repro`"

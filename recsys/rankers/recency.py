@@ -1,7 +1,7 @@
 """Best source score x share of the item's demand that is recent: score * recent / (popularity + smoothing).
 
-On shops, where tastes follow the season, this simple product is hard to beat; on films it hurts. So a data set has to
-choose it on its validation window, never by default.
+On shops, where demand is seasonal, this simple product is hard to beat; on films it hurts. So it is no default: choose
+it on the validation window of your data.
 """
 
 import numpy as np
@@ -12,13 +12,13 @@ from recsys.params import Section
 
 
 class Config(Section):
-    """smoothing: users an item needs before its ratio counts fully; keeps one lucky sale from ruling the list."""
+    """smoothing: added to the popularity, so that one sale of a rare item does not put it first."""
 
     smoothing: float
 
 
 class Recency:
-    """Scores below zero count as zero: a factor cannot turn dislike into like."""
+    """The ranker. Scores below zero count as zero: multiplying them would reverse their order."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         self._smoothed = bundle.catalogue.popularity + np.float32(config.smoothing)
@@ -37,7 +37,7 @@ class Recency:
     def explain(
         self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
     ) -> list[RankedWhy]:
-        """The score of the best source, carried on to the history, times the factor."""
+        """Explain a score by its best source, divided among the items of the history, times the factor."""
         reasons = []
         for place, recent in zip(at.tolist(), self._factor(query, rows[at]).tolist(), strict=True):
             column = np.nan_to_num(scores[:, place], nan=-np.inf)
@@ -49,5 +49,5 @@ class Recency:
 
 
 def build(bundle: Bundle, config: Config) -> Recency:
-    """See `Recency`."""
+    """Make the ranker for a bundle."""
     return Recency(bundle, config)

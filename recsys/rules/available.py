@@ -1,4 +1,4 @@
-"""Removes what is not in stock."""
+"""Removes items that are not in stock."""
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import BoolArray, IntArray, Query
@@ -6,7 +6,7 @@ from recsys.params import Section
 
 
 class Config(Section):
-    """Nothing to set."""
+    """Without settings."""
 
 
 class Available:
@@ -21,5 +21,5 @@ class Available:
 
 
 def build(bundle: Bundle, config: Config) -> Available:
-    """See `Available`."""
+    """Make the rule for a bundle."""
     return Available(bundle)

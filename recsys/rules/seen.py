@@ -1,4 +1,4 @@
-"""Removes what is in the user's history, unless the data set allows repeats."""
+"""Removes items of the user's history, unless the data set allows repeats."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from recsys.params import Section
 
 
 class Config(Section):
-    """Nothing to set; `split.allow_repeat` of the data set switches the rule off."""
+    """Without settings; `split.allow_repeat` of the data set switches the rule off."""
 
 
 class Seen:
-    """Looks at all that the user met, also at events of weight 0."""
+    """Removes items of all events, also of those with weight 0."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._allow_repeat = bundle.manifest.allow_repeat
@@ -25,5 +25,5 @@ class Seen:
 
 
 def build(bundle: Bundle, config: Config) -> Seen:
-    """See `Seen`."""
+    """Make the rule for a bundle."""
     return Seen(bundle)

@@ -1,4 +1,4 @@
-"""The items nearest to the user's vector in one model's index."""
+"""Proposes the items nearest to the user's vector in one model's index."""
 
 import numpy as np
 
@@ -18,10 +18,10 @@ class Config(Section):
 
 
 class Nearest:
-    """Has nothing to say when the model made no vector of the history.
+    """Proposes nothing if the model has no vector for the history.
 
-    Where a caller allows few items, exactly these are scored: the index would have to be asked for nearly everything
-    before enough of them came up. Where many are allowed, the main path asks for more until there are enough.
+    If a caller allows few items, these are scored directly: a search in the index would have to return nearly all
+    items. If it allows many, the main path asks for more until there are enough.
     """
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
@@ -52,5 +52,5 @@ class Nearest:
 
 
 def build(bundle: Bundle, config: Config) -> Nearest:
-    """See `Nearest`."""
+    """Make the source for a bundle."""
     return Nearest(bundle, config)

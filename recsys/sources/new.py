@@ -1,4 +1,4 @@
-"""Items that hardly anybody had the chance to like yet: whom they suit, a model that knows content can tell.
+"""Proposes items with few likes, ranked by the content model.
 
 Ranked among all items they would never be shown, so a variant reserves a share of the slots: `new_item_share`.
 """
@@ -13,14 +13,14 @@ from recsys.ranking import top_k
 
 
 class Config(Section):
-    """Nothing to set."""
+    """Without settings."""
 
 
 class New:
-    """Available items of few likes, by the first model of the bundle that knows content.
+    """Proposes available items with few likes, by the bundle's first content model.
 
-    Has nothing to say of a user whom that model cannot place: a guess would cost what popular items earn. In a bundle
-    without such a model the newest come first; an item without a date counts as arriving now.
+    It proposes nothing to a user whom that model has no vector for. In a bundle without such a model the newest items
+    come first; an item without a date counts as arriving now.
     """
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
@@ -56,5 +56,5 @@ class New:
 
 
 def build(bundle: Bundle, config: Config) -> New:
-    """See `New`."""
+    """Make the source for a bundle."""
     return New(bundle, config)

@@ -11,7 +11,7 @@ from recsys.params import Section
 
 
 class Config(Section):
-    """recent: count a user's like half after one half-life (`recent_half_life_days`), or fully for ever."""
+    """recent: whether a like counts half after one half-life (`recent_half_life_days`), or fully for ever."""
 
     recent: bool = True
 
@@ -33,7 +33,7 @@ class Popular:
         return Candidates(found.rows[:n], found.scores[:n], None if found.personal is None else found.personal[:n])
 
     def _chosen_first(self, liked: Candidates, categories: tuple[str, ...]) -> Candidates:
-        """Items of these categories count the most popular item's likes on top; a name nobody knows is passed over."""
+        """Put the items of these categories first, by adding the highest score to theirs; unknown names are ignored."""
         chosen = np.zeros(len(self._catalogue), dtype=np.bool_)
         for name in categories:
             chosen[self._catalogue.of_category.get(name, NO_ROWS)] = True
@@ -44,5 +44,5 @@ class Popular:
 
 
 def build(bundle: Bundle, config: Config) -> Popular:
-    """See `Popular`."""
+    """Make the source for a bundle."""
     return Popular(bundle, config)

@@ -1,4 +1,4 @@
-"""Items drawn at random: the floor that every measurement is held against."""
+"""Proposes items at random: the lower baseline of every evaluation."""
 
 import zlib
 
@@ -10,7 +10,7 @@ from recsys.params import Section
 
 
 class Config(Section):
-    """Nothing to set."""
+    """Without settings."""
 
 
 class Random:
@@ -26,5 +26,5 @@ class Random:
 
 
 def build(bundle: Bundle, config: Config) -> Random:
-    """See `Random`."""
+    """Make the source for a bundle."""
     return Random(bundle)

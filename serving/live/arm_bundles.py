@@ -1,4 +1,4 @@
-"""Released bundles besides the current one that an arm of an experiment serves: loaded aside, dropped when unused."""
+"""Loads the released bundles that arms of experiments serve besides the current one, and drops unused ones."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ POLL_SECONDS = 0.5
 
 
 class OtherBundles:
-    """`engines` maps a bundle_id to what answers from it; a bundle that cannot be loaded is not in it."""
+    """The bundles of arms. engines: bundle_id -> engine; a bundle that cannot be loaded is not in it."""
 
     def __init__(self, settings: Settings, experiments_file: ExperimentsFile, freshness: StoreWatcher) -> None:
         self._settings, self._following, self._freshness = settings, experiments_file, freshness
@@ -25,18 +25,18 @@ class OtherBundles:
 
     @property
     def engines(self) -> dict[str, Engine]:
-        """bundle_id -> engine."""
+        """Return bundle_id -> engine."""
         return self._freshness.others
 
     async def follow(self) -> None:
-        """Follow the experiments' file and what it names. Never returns."""
+        """Reload the experiments' file when it changes, and load the bundles that it names. Never returns."""
         while True:
             await asyncio.to_thread(self._following.reload)
             await self.refresh()
             await asyncio.sleep(POLL_SECONDS)
 
     async def refresh(self) -> None:
-        """Load what is named and not there or not fresh, drop what is not named any more."""
+        """Load bundles that are named and missing or outdated; drop those that are not named any more."""
         experiments = self._following.experiments.experiments.values()
         wanted = {arm.bundle for experiment in experiments for arm in experiment.arms.values() if arm.bundle}
         for bundle_id in self.engines.keys() - wanted:

@@ -1,4 +1,4 @@
-"""What goes on beside the requests of one worker: follow the releases, the store and the rules, write exposures."""
+"""The background tasks of one worker: watch releases, store and rules; write exposures."""
 
 import asyncio
 import logging
@@ -29,10 +29,10 @@ RULES_SECONDS = 0.5
 
 
 class Background:
-    """`store` and `exposures` are None until the store was opened; `reason` says why they are."""
+    """All background tasks. `store` and `exposures` are None until the store is open; `reason` says why."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ParamsError: the file of the rules or of the experiments cannot be used."""
+        """Read rules and experiments; raises ParamsError if one of the files cannot be used."""
         self._settings = settings
         self.breakers = CircuitBreakers(Limits(slow_s=settings.deadline_ms / 2e3))
         self.rules = BusinessRulesFile(settings.rules, must_exist="rules" in settings.model_fields_set)
@@ -56,9 +56,9 @@ class Background:
         self.leaving = True
 
     async def run(self) -> None:
-        """Never returns; what was opened is closed when it is cancelled.
+        """Run all tasks. Never returns; when cancelled it closes the store.
 
-        The store comes first: an item that is sold out is so in the very first answer.
+        The store is read first, so that the first answer has no item that is sold out.
         """
         try:
             await self._open()
@@ -76,7 +76,7 @@ class Background:
                 await self.store.close()
 
     def _shadow_engine(self, bundle: Bundle) -> Engine:
-        """With breakers of its own: what fails in the shadow says nothing about what is served."""
+        """Make the engine of the shadow bundle, with circuit breakers of its own."""
         return Engine(bundle, version("recsys"), self.freshness.now, self.rules, CircuitBreakers(Limits()))
 
     async def _follow_rules(self) -> None:
@@ -118,7 +118,7 @@ class Background:
 
 
 async def _forever(follower: Callable[[], Awaitable[None]]) -> None:
-    """What nobody expected in one of them stops neither it nor the others."""
+    """Run a task again after an unexpected exception, so that it stops neither this one nor the others."""
     while True:
         try:
             await follower()

@@ -1,7 +1,7 @@
-"""Exposures on their way to the store: put down without waiting, written in batches in the background.
+"""Queues exposures and writes them to the store in batches, in the background.
 
-An answer never waits for its exposure. When the store is slower than the answers, or away, exposures wait here; when
-there is no more room they are dropped and counted.
+An answer never waits for its exposure. When the store is slow or down, exposures wait in the queue; when it is full
+they are dropped and counted.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ EXPOSURES = Counter("recsys_exposures", "Exposures: written, or dropped because 
 
 
 class Exposures:
-    """`written`, `dropped` and `waiting` say how it goes, for this process. Needs a running event loop."""
+    """The queue of one process, with counters `written`, `dropped`, `waiting`. Needs a running event loop."""
 
     def __init__(self, store: Store, room: int = ROOM) -> None:
         self._store, self._room = store, room
@@ -36,11 +36,11 @@ class Exposures:
 
     @property
     def waiting(self) -> int:
-        """Exposures that are not in the store yet."""
+        """The number of exposures that are not in the store yet."""
         return len(self._queue)
 
     def put(self, exposure: Exposure) -> None:
-        """Take it if there is room; never waits, never raises."""
+        """Queue an exposure if there is room; never waits, never raises."""
         if len(self._queue) >= self._room:
             self._drop(1)
             return
@@ -52,7 +52,7 @@ class Exposures:
         EXPOSURES.labels("dropped").inc(n)
 
     async def flush(self) -> None:
-        """Write what waits now; after a StoreError it still waits."""
+        """Write the queued exposures; after a StoreError they stay queued."""
         size = BATCH
         while self._queue:
             batch = [self._queue[at] for at in range(min(size, len(self._queue)))]
@@ -74,7 +74,7 @@ class Exposures:
                 self._queue.popleft()
 
     async def close(self, timeout: float = 5.0) -> None:
-        """Stop, and write what waits if the store takes it in time; what it does not take is dropped and counted."""
+        """Stop, and write the queued exposures; those that the store does not take in time are dropped and counted."""
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task

@@ -1,4 +1,4 @@
-"""How much two lists of items agree: which items they share, and how far up."""
+"""Compares two lists of items: the share of common items, and rank-biased overlap."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ PERSISTENCE = 0.9  # 10 items hold about 86 % of the weight
 
 
 def overlap(first: Sequence[str], second: Sequence[str]) -> float:
-    """Share of the items of the longer list that are in both, 0..1.
+    """Return the share of the items of the longer list that are in both, 0..1.
 
     >>> overlap(["a", "b", "c", "d"], ["d", "x", "a", "y"])
     0.5
@@ -16,7 +16,7 @@ def overlap(first: Sequence[str], second: Sequence[str]) -> float:
 
 
 def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float = PERSISTENCE) -> float:
-    """Agreement at every depth, 0..1, the top counting most; what is below the lists is taken to agree like their end.
+    """Return the overlap at every depth, 0..1, weighted towards the top and extrapolated below the lists.
 
     X_d is the number of items that the first d of both lists share, and k the length of the longer list:
     RBO = X_k / k * p^k + (1 - p) / p * sum over d = 1..k of X_d / d * p^d

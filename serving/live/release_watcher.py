@@ -1,7 +1,7 @@
-"""What this process serves: the current release, loaded aside and swapped in one assignment, or why not.
+"""Serves the current release: loads a new one in a thread and swaps it in one assignment.
 
 An `Engine` never changes, and a request keeps the one that it began with: no answer mixes two bundles, and the old
-engine is freed when the last request that holds it ends. Every worker process follows the releases by itself.
+engine is freed when the last request that holds it ends. Every worker process watches the releases by itself.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ RETRY_SECONDS_AT_MOST = 60.0  # while another bundle serves: each try hashes the
 
 
 class ReleaseWatcher:
-    """`engine` is what is served, None until there is something; `reason` says why the current release is not it."""
+    """Watches the releases. engine: the served one, None before the first; reason: why the current one is refused."""
 
     def __init__(self, settings: Settings, build: Callable[[Bundle], Engine]) -> None:
         self._settings = settings
@@ -36,7 +36,7 @@ class ReleaseWatcher:
         self.reason = "the bundle is being loaded"
 
     async def follow(self) -> None:
-        """Serve the current release, and each one that becomes current after it. Never returns."""
+        """Serve the current release, and each later one. Never returns."""
         wait = RETRY_SECONDS
         while True:
             seen = stamp(self._state)  # before the look, so that what changes meanwhile is noticed afterwards
@@ -54,10 +54,10 @@ class ReleaseWatcher:
             wait = RETRY_SECONDS if changed or self.engine is None else min(2 * wait, RETRY_SECONDS_AT_MOST)
 
     async def _look(self) -> None:
-        """Swap when another bundle is current.
+        """Load and swap the bundle if another one is current.
 
         Raises:
-            BundleError: it is missing, not what its manifest says, not signed, or fails the self-check.
+            BundleError: it is missing, differs from its manifest, is not signed, or fails the self-check.
         """
         folder = self._settings.bundle or releases.current(self._settings.releases)
         before = self.engine.bundle.manifest.bundle_id if self.engine else None
@@ -74,7 +74,7 @@ class ReleaseWatcher:
         return self._build(bundle)
 
     async def _changed(self, seen: Stamp | None, wait: float) -> bool:
-        """Wait so many seconds, or until the releases change."""
+        """Wait this number of seconds, or until the releases change."""
         while wait > 0:
             pause = min(wait, POLL_SECONDS)
             await asyncio.sleep(pause)
@@ -84,7 +84,7 @@ class ReleaseWatcher:
         return False
 
     def _refuse(self, reason: str, error: Exception | None = None) -> None:
-        """Log a new reason once, not at every try."""
+        """Record why a bundle is refused; log a new reason once, not at every try."""
         if reason != self.reason:
             serving = f"bundle {self.engine.bundle.manifest.bundle_id} goes on" if self.engine else "not ready"
             log.error("%s: %s", serving, reason, exc_info=error)

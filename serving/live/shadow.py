@@ -1,7 +1,7 @@
-"""A second bundle that answers what users asked, a moment after they got their answer; nobody sees what it says.
+"""Lets a second bundle answer users' requests after they were answered, and compares the lists; users see nothing.
 
-How far it agrees with what was served, and how long it takes, is counted in the metrics. It has the time that the
-worker has to spare: while there is too much to do, or too many requests wait here, it is left out.
+The metrics have the overlap with the served lists, and the time. It only uses spare time of the worker: under load, or
+with too many requests in its queue, it skips requests.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ REBUILD_SECONDS = 60.0  # after which it is told what the store said meanwhile
 
 @dataclass(frozen=True)
 class _Served:
-    """One request as it was answered."""
+    """A request with its answer."""
 
     asked: RecommendRequest
     known: UserState
@@ -41,7 +41,7 @@ class _Served:
 
 
 class Shadow:
-    """`build` gives an engine over the bundle that knows what the store says now."""
+    """The shadow. build: makes an engine of the bundle with the present changes of the store."""
 
     def __init__(self, folder: Path, public_key: str | None, build: Callable[[Bundle], Engine], load: Load) -> None:
         self._folder = folder
@@ -52,14 +52,14 @@ class Shadow:
         self._engine: Engine | None = None
 
     def compare(self, asked: RecommendRequest, known: UserState, shown: Sequence[str], answer: Answer) -> None:
-        """Ask the shadow the same later, if there is time; an answer that is degraded is no measure. Never waits."""
+        """Queue a request for the shadow, if there is room; degraded answers are not compared. Never waits."""
         if self._engine is None or self._load.busy or self._waiting.full() or answer.meta.degraded:
             metrics.SHADOW.labels("left_out").inc()
         else:
             self._waiting.put_nowait(_Served(asked, known, shown, answer))
 
     async def run(self) -> None:
-        """Returns only when the bundle cannot be used: users notice nothing."""
+        """Answer the queued requests. Returns only if the bundle cannot be used; users notice nothing."""
         try:
             await self._follow(await asyncio.to_thread(self._open))
         except RecsysError as error:

@@ -24,7 +24,7 @@ POLL_SECONDS = 0.25
 
 
 class StoreWatcher:
-    """`now` is what the store said last, `forgotten` the fingerprints of users whose bundle history may not be used."""
+    """Polls the store. now: its last state; forgotten: fingerprints of users whose bundle history may not be used."""
 
     def __init__(self, rules: BusinessRulesFile, breakers: CircuitBreakers, feed: LiveFeed) -> None:
         self._rules = rules
@@ -37,7 +37,7 @@ class StoreWatcher:
         self._newest: Engine | None = None
 
     def engine(self, bundle: Bundle) -> Engine:
-        """An engine over the bundle that will not miss an item sold out while it is being built."""
+        """Build an engine over the bundle, with the changes of stock that arrive meanwhile."""
         overlay = self.now
         engine = Engine(bundle, version("recsys"), overlay, self._rules, self._breakers)
         self._feed.count(engine)
@@ -49,7 +49,7 @@ class StoreWatcher:
         return engine
 
     async def follow(self, store: Store, live: ReleaseWatcher) -> None:
-        """Never returns. While the store cannot be asked, what it said last goes on."""
+        """Poll the store. Never returns. While the store cannot be read, its last state stays."""
         reachable = True
         while True:
             try:
@@ -62,10 +62,10 @@ class StoreWatcher:
             await asyncio.sleep(POLL_SECONDS)
 
     async def refresh(self, store: Store, live: ReleaseWatcher) -> None:
-        """Ask once, and serve what is new.
+        """Read the changes once and apply them.
 
         Raises:
-            StoreError: the store cannot be asked.
+            StoreError: the store cannot be read.
         """
         self._forgotten_version, more = await store.forgotten(self._forgotten_version)
         self.forgotten |= more
@@ -93,7 +93,7 @@ class StoreWatcher:
 
 
 def _tells_more(item: Item, before: Item | None, serving: Engine | None) -> bool:
-    """Whether more than its stock has changed; True when in doubt."""
+    """Return whether more than the item's stock has changed; True if unknown."""
     if before is None and (serving is None or not serving.knows(item.item_id)):
         return True
     return replace(item, available=None) != replace(before or Item(item.item_id), available=None)

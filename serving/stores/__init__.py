@@ -1,6 +1,6 @@
-"""The durable stores: events, exposures, items, identities and who is forgotten. See `docs/stores.md`.
+"""The durable stores of events, exposures, items, identities and forgotten users. See `docs/stores.md`.
 
-`open_store(url)` gives the one for the url; the tables are made by `python -m serving.stores migrate`.
+`open_store(url)` opens the one of the url; `python -m serving.stores migrate` creates its tables.
 """
 
 from recsys.schemas.store_schema import POSTGRES, SQLITE

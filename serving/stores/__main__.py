@@ -21,7 +21,7 @@ def stores() -> None:
 def migrate(
     url: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="sqlite:///path or postgresql://...")] = DEFAULT_URL,
 ) -> None:
-    """Bring the tables to the version that this code wants; does nothing when they are."""
+    """Bring the tables to the version that this code needs; does nothing if they have it."""
     applied = apply(url)
     print(f"applied {', '.join(map(str, applied))}" if applied else "nothing to do")
 

@@ -1,4 +1,4 @@
-"""What no store can hold: refused before it is put beside the writes of others, which it would spoil."""
+"""Refuses rows that no store can hold, before they join a transaction with the writes of other callers."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ from serving.stores.protocol import Event, Exposure, Item, Rejected
 
 
 def events(batch: Sequence[Event | Rejected]) -> None:
-    """Raises ValueError: "event 'e1': neither user_id nor anonymous_id; send one of them"."""
+    """Check events; raises ValueError: "event 'e1': neither user_id nor anonymous_id; send one of them"."""
     for event in batch:
         if isinstance(event, Rejected):
             continue
@@ -29,7 +29,7 @@ def items(batch: Iterable[Item]) -> None:
 
 
 def texts(*values: str | None) -> None:
-    """PostgreSQL holds no NUL, and neither database half of a surrogate pair.
+    """Check texts: PostgreSQL stores no NUL, and neither database half of a surrogate pair.
 
     Raises:
         ValueError: "'a\\x00': a text with a NUL or half of a surrogate pair cannot be stored; send it without"

@@ -21,7 +21,7 @@ LONG_SECONDS = 5.0  # for what no answer waits for
 
 
 class GuardedStore:
-    """The same `Store`; `answer_s` is what an answer waits for a user's history."""
+    """A `Store` around another one; answer_s: seconds that an answer waits for a user's history."""
 
     def __init__(self, store: Store, answer_s: float, breakers: CircuitBreakers | None = None) -> None:
         self._store = store
@@ -65,14 +65,14 @@ class GuardedStore:
         return await self._write(lambda: self._store.unmerge(anonymous_id))
 
     async def forget(self, user_id: str) -> dict[str, int]:
-        """Tried even while writing keeps failing: a person waits for it."""
+        """Forget a user; also tried while the breaker of writing is open, because a person waits for it."""
         return await self._store.forget(user_id)
 
     async def close(self) -> None:
         await self._store.close()
 
     async def _read(self, ask: Callable[[], Coroutine[Any, Any, T]], seconds: float = LONG_SECONDS) -> T:
-        """Raises: StoreError: it failed, took too long, or did so often enough to be left alone for a moment."""
+        """Read with a timeout. Raises: StoreError: it failed, took too long, or its breaker is open."""
 
         async def bounded() -> T:
             try:
@@ -86,7 +86,7 @@ class GuardedStore:
         return await _unless_left_alone(self.reading, bounded)
 
     async def _write(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Raises: StoreError: as `_read`; nothing was stored. UnknownOutcomeError: it may have been."""
+        """Write. Raises: StoreError: as `_read`; nothing was stored. UnknownOutcomeError: it may have been stored."""
         return await _unless_left_alone(self.writing, ask)
 
 

@@ -1,4 +1,4 @@
-"""One caller's write on its way to the store, with an end that is true: stored, not stored, or nobody can say."""
+"""One caller's write in the queue of the store, with a definite outcome: stored, not stored, or unknown."""
 
 import asyncio
 import threading
@@ -13,10 +13,10 @@ Events = Sequence[Event | Rejected] | None
 
 
 class Job(Generic[T]):
-    """write: makes the statements; rows: how many it writes; alone: no other process may write beside it.
+    """One write. write: makes the statements; rows: how many it writes; alone: no other process may write meanwhile.
 
-    events: what `write` is given, together with those of all other jobs of the transaction; None: it takes nothing.
-    seconds: what is not begun by then is taken back, and what is has as long again to end.
+    events: arguments of `write`, together with those of the transaction's other jobs; None: it has none. seconds: a job
+    that has not begun by then is cancelled; one that has gets as long again to end.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class Job(Generic[T]):
         self._begun = False
 
     def begin(self) -> bool:
-        """Whether the writer may run it; False when its caller has left."""
+        """Mark the job as begun; return False if its caller has given up."""
         self._begun = self._begun or self._claim.acquire(blocking=False)
         return self._begun
 
     async def result(self) -> T:
-        """Wait for the end.
+        """Wait for the outcome.
 
         Raises:
             StoreError: it failed, or it was not begun in time; nothing of it was stored.
@@ -56,7 +56,7 @@ class Job(Generic[T]):
             timer.cancel()
 
     def _take_back(self) -> None:
-        """The time to begin is over."""
+        """Cancel the job if it has not begun in time."""
         if self._claim.acquire(blocking=False):
             said = f"the store did not begin to write within {self.seconds:g} s; nothing was stored"
             self.end(None, StoreError(said))
@@ -68,7 +68,7 @@ class Job(Generic[T]):
         self.end(None, UnknownOutcomeError(said))
 
     def end(self, result: Any, error: Exception | None = None) -> None:
-        """Give the caller, if it is still there, what came of it."""
+        """Hand the outcome to the caller, if it still waits."""
         if self.done.done():
             return
         if error is None:
@@ -78,7 +78,7 @@ class Job(Generic[T]):
 
 
 def all_of(jobs: Sequence[Job[Any]]) -> Write[list[Any]]:
-    """The writes of these jobs as one; events of all of them go into the same few statements."""
+    """Combine the writes of these jobs; their events share the same few statements."""
     results: dict[Job[Any], Any] = {}
     with_events = [job for job in jobs if job.events is not None]
     if with_events:
@@ -91,7 +91,7 @@ def all_of(jobs: Sequence[Job[Any]]) -> Write[list[Any]]:
 
 
 async def abandon_after(seconds: float, asked: Coroutine[Any, Any, T]) -> T:
-    """The result, if it comes in time; what is late is cancelled, and its end is not waited for.
+    """Return the result if it comes in time; else cancel the work without waiting for its end.
 
     Raises:
         TimeoutError: it did not come in time.

@@ -1,4 +1,4 @@
-"""The tables, version by version. A change of them is a new entry at the end: entries are never edited, and only add.
+"""The tables of the store, version by version. A change is a new entry at the end; entries only add, and stay as is.
 Own code: Alembic brings SQLAlchemy, and this is a list of statements and one number.
 
 One text for both databases: SQLite reads PostgreSQL's type names; `{clustered}`: it keeps the rows in their key. What
@@ -107,7 +107,7 @@ def check(found: int, store: str) -> None:
 
 @contextmanager
 def _transaction(url: str) -> Iterator[Any]:
-    """A connection in a transaction that no other migration runs beside."""
+    """Open a connection in a transaction that excludes other migrations."""
     if url.startswith(SQLITE):
         from serving.stores import sqlite
 

@@ -48,7 +48,7 @@ BESIDE = "SELECT pg_advisory_xact_lock_shared(1128679022)"
 
 @contextmanager
 def errors(url: str) -> Iterator[None]:
-    """One line without the password; what is wrong with a row itself stays as it is."""
+    """Turn database errors into StoreError, without the password; errors of a row itself pass through."""
     try:
         yield
     except (psycopg.DataError, psycopg.IntegrityError):
@@ -59,7 +59,7 @@ def errors(url: str) -> Iterator[None]:
 
 
 def name_of(url: str) -> str:
-    """The url without user and password."""
+    """Return the url without user and password."""
     try:
         parts = conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
@@ -68,7 +68,7 @@ def name_of(url: str) -> str:
 
 
 def connect(url: str) -> "psycopg.Connection[Any]":
-    """One connection for a migration."""
+    """Open a connection for a migration."""
     return psycopg.connect(url, **OPTIONS)
 
 
@@ -200,8 +200,8 @@ class PostgresStore:
             raise
 
     async def _with_connection(self, use: Callable[["AsyncConnection[Any]"], Awaitable[T]]) -> T:
-        """All that is done here may be done twice: after a restart of the server every connection is dead once, and of
-        two transactions that wait for each other the server ends one.
+        """Run the work with a connection, twice if need be: after a restart of the server every connection fails
+        once, and of two transactions in a deadlock the server aborts one.
         """
         with errors(self._url):
             async with self._pool.connection() as connection:
@@ -240,7 +240,7 @@ async def _run_write(connection: "AsyncConnection[Any]", write: Write[T]) -> T:
 
 
 async def _execute(connection: "AsyncConnection[Any]", statement: str, rows: Rows) -> list[Rows]:
-    """All executions in one round trip."""
+    """Run all executions in one round trip."""
     if not rows:
         return []
     async with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What a store keeps and what every store can do. Times are UTC seconds since 1970; ids are strings from outside.
+"""The rows of a store and the protocol of every store. Times are UTC seconds since 1970; ids are external strings.
 
 A *guest* has only an anonymous_id; a merge says whose it was. After `merge("cookie-1", "anna")` everything of the guest
 `cookie-1`, before and after, belongs to the user `anna`.
@@ -22,11 +22,11 @@ class StoreError(RecsysError):
 
 
 class UnknownOutcomeError(StoreError):
-    """Nobody can say whether this call was stored: it was under way when the store stopped answering."""
+    """It is unknown whether this call was stored: the store stopped answering during the write."""
 
 
 class Outcome(StrEnum):
-    """What became of an event."""
+    """The result of storing one event."""
 
     NEW = "new"
     DUPLICATE = "duplicate"
@@ -35,13 +35,13 @@ class Outcome(StrEnum):
 
 
 def no_store(url: str) -> StoreError:
-    """The url names neither database."""
+    """Make the error for a url that names neither database."""
     return StoreError(f"{named(url)}: wanted sqlite:///path or postgresql://...; correct {URL_VARIABLE}")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a user did. event_id makes it idempotent; user_id or anonymous_id says who; `received` is our clock.
+    """An action of a user or guest. event_id makes it idempotent; `received` is the time by the server's clock.
 
     key: name of the API key that sent it; two keys may use the same event_id. Both times are whole microseconds.
     """
@@ -59,7 +59,7 @@ class Event:
 
     @property
     def stored_id(self) -> str:
-        """The event_id in the table; no name of a key holds a slash."""
+        """Return the event_id in the table, with the key's name; no name of a key has a slash."""
         return self.event_id if self.key is None else f"{self.key}/{self.event_id}"
 
 
@@ -76,7 +76,7 @@ class PersonEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An event that was refused: its place in the request, why, and what was sent (anything JSON can hold)."""
+    """A refused event: its position in the request, the reason, and what was sent (any JSON)."""
 
     index: int
     reason: str
@@ -97,7 +97,7 @@ class Exposed:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Who was served what, by which variant, with which propensity. One per (request_id, unit).
+    """An answer that was served: user, items, variant and propensities. One per (request_id, unit).
 
     unit: what the experiment assigned a variant to; propensity: its chance of this variant; context: anything that JSON
     can hold.
@@ -120,7 +120,7 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is known of an item besides the bundle. None: not said; an upsert leaves such a field as it was."""
+    """The fields of an item that the shop put. None: not given; an upsert leaves such a field as it is."""
 
     item_id: str
     title: str | None = None
@@ -141,27 +141,27 @@ class Store(Protocol):
     remote: bool  # behind a network: a call that is cancelled may hang on
 
     async def add_events(self, rows: Sequence[Event | Rejected]) -> list[Outcome]:
-        """Keep events, and refused ones in `dead_letters`, all or nothing; returns only when all are durable.
+        """Store events, and refused ones in `dead_letters`, all or nothing; returns when all are durable.
 
-        An event_id that was there before is a duplicate if the content is the same, else OTHER_CONTENT: that event is
-        kept in `dead_letters` too. A time that was the moment of arrival, in either, is no other content. An event of a
-        forgotten user that happened before the forgetting is dropped and counts as a duplicate.
+        An event_id that exists is a duplicate if the content is equal, else OTHER_CONTENT: that event is stored in
+        `dead_letters` too. A time that was only the time of arrival, in either, is not compared. An event of a
+        forgotten user from before the forgetting is dropped and counts as a duplicate.
         """
         ...
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
-        """The newest `limit` events, oldest first, and a version that is another one whenever they are others.
+        """Return the newest `limit` events, oldest first, and a version that changes with them.
 
-        Follows merges. With a user_id the anonymous_id plays no part. Version 0: no event. One indexed look-up.
+        Follows merges. With a user_id the anonymous_id is ignored. Version 0: no event. One indexed look-up.
         """
         ...
 
     async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
-        """item_id -> whether it was disliked, of all items of all events, `MAX_SEEN` at most. Follows merges."""
+        """Return item_id -> whether it was disliked, for the items of all events, `MAX_SEEN` at most. Follows merges."""
         ...
 
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
-        """Durable. One that is already there, or that a forgotten user was shown before, is left out."""
+        """Store exposures durably; existing ones, and those of a user from before the forgetting, are left out."""
         ...
 
     async def upsert_items(self, items: Sequence[Item]) -> None:
@@ -169,7 +169,7 @@ class Store(Protocol):
         ...
 
     async def items_since(self, version: int) -> tuple[int, list[Item]]:
-        """Items that were changed after `version` (0: all), each as it is now, and the version to ask with next."""
+        """Return the items that changed after `version` (0: all), as they are now, and the next version to pass."""
         ...
 
     async def newest(self, since: float, before: tuple[float, str], limit: int) -> list[PersonEvent]:
@@ -179,38 +179,38 @@ class Store(Protocol):
         ...
 
     async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
-        """A guest turned out to be this user: from now on their events are one history. Returns events moved.
+        """Merge a guest into a user: from now on their events are one history. Return how many events moved.
 
-        Where that makes the guest another user's than before, `merges` keeps whose it was and sent_by, the API key.
+        If the guest changes its user by that, `merges` records the earlier one and sent_by, the API key.
         """
         ...
 
     async def unmerge(self, anonymous_id: str) -> int | None:
-        """Undo the last merge of a guest: what it did alone is again whose it was. Returns events moved; None: no
-        merge is known.
+        """Undo the last merge of a guest: its own events belong to whom they did before. Return the number of events
+        moved; None if there is no merge.
         """
         ...
 
     async def forget(self, user_id: str) -> dict[str, int]:
         """Delete events, exposures, dead letters and identities of this user or guest; returns rows deleted per table.
 
-        Of a guest who became a user, what the guest did alone. What others did on the same device stays. Keeps only
-        salted hashes, of the user_id and of the anonymous ids that were merged into it.
+        For a guest who became a user: the guest's own events only. Events of others on the same device stay. Keeps
+        only salted hashes, of the user_id and of the anonymous ids that were merged into it.
         """
         ...
 
     async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
-        """Fingerprints of the users forgotten after version `since`, and the version to ask with next."""
+        """Return the fingerprints of users forgotten after version `since`, and the next version to pass."""
         ...
 
     def fingerprint(self, user_id: str) -> str:
-        """The salted hash to look for in `forgotten()`."""
+        """Return the salted hash of a user_id, as `forgotten()` returns it."""
         ...
 
     async def ping(self) -> None:
-        """Read something; StoreError says why that is not possible."""
+        """Read a row, to check that the store works; StoreError says why not."""
         ...
 
     async def close(self) -> None:
-        """Finish what was begun, then close. No other call may follow."""
+        """Finish the writes that have begun, then close. No other call may follow."""
         ...

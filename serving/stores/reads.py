@@ -1,7 +1,7 @@
-"""What every read makes of its rows, once for both databases.
+"""Converts the rows of every read, for both databases.
 
-A cell that cannot be used, put there by an older version or another program, costs that cell; without an id or a time
-it costs the row. Either is counted, and stops nothing else.
+An unusable cell, written by an older version or another program, is emptied; a row without an id or time is dropped.
+Both are counted, and other rows are not affected.
 """
 
 import json
@@ -23,7 +23,7 @@ FIRST, LAST = EARLIEST.timestamp(), LATEST.timestamp()
 
 
 def history(rows: Rows) -> tuple[int, list[Event]]:
-    """Rows newest first. The version is a digest of the event ids (63 bits): other events, other version."""
+    """Convert events, newest first. The version is a digest of the event ids (63 bits)."""
     if not rows:
         return 0, []
     ids = "\0".join([row[0] for row in rows])
@@ -36,7 +36,7 @@ def history(rows: Rows) -> tuple[int, list[Event]]:
 
 
 def seen(rows: Rows) -> dict[str, bool]:
-    """Rows of item_id, and whether that event was a dislike."""
+    """Convert rows of item_id and whether that event was a dislike."""
     found: dict[str, bool] = {}
     for item_id, disliked in rows:
         found[item_id] = found.get(item_id, False) or bool(disliked)

@@ -1,7 +1,7 @@
 """The embedded store: one file that several processes read and write, through `apsw` in WAL mode.
 
-Reading happens in the event loop: one user's history takes less time than a change of thread would. Writing happens in
-one thread per process, see `serving/stores/writer.py`.
+Reads run in the event loop: a user's history takes less time than a switch of threads. Writes run in one thread per
+process, see `serving/stores/writer.py`.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ READ_WAIT_S = 0.1  # readers wait for no writer, only for the moment in which a 
 
 @contextmanager
 def errors(path: str) -> Iterator[None]:
-    """One line for whatever SQLite says; what is wrong with a row itself stays as it is."""
+    """Turn SQLite's errors into StoreError; errors of a row itself pass through."""
     try:
         yield
     except (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError):
@@ -47,7 +47,7 @@ def errors(path: str) -> Iterator[None]:
 
 
 def connect(path: str, *, create: bool = False, wait_s: float = WRITE_WAIT_S) -> apsw.Connection:
-    """A connection as every process must have it: WAL, each commit on disk, deleted rows overwritten."""
+    """Open a connection with the settings that every process needs: WAL, synced commits, deleted rows overwritten."""
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     connection = apsw.Connection(path, flags=flags)
     connection.set_busy_handler(_wait(wait_s))
@@ -72,7 +72,7 @@ def _write_ahead(connection: apsw.Connection, wait_s: float) -> None:
 
 
 def _wait(seconds: float) -> Callable[[int], bool]:
-    """SQLite's own handler sleeps up to 100 ms between two tries, a commit takes 3 ms."""
+    """Wait for a lock, briefly: SQLite's own handler sleeps up to 100 ms between two tries, a commit takes 3 ms."""
     began = 0.0
 
     def again(tries: int) -> bool:
@@ -139,7 +139,7 @@ class SqliteStore:
         return await self._writer.write(Job[int | None](lambda: self._writes.unmerge(anonymous_id)))
 
     async def forget(self, user_id: str) -> dict[str, int]:
-        """See `Store`. The log is emptied too: until then it holds pages as they were before."""
+        """See `Store`. Also empties the write-ahead log, which still holds the deleted rows."""
         checks.texts(user_id)
         deleted = await self._writer.write(Job[dict[str, int]](lambda: self._writes.forget(user_id), seconds=FORGET_S))
         await asyncio.to_thread(self._empty_log)
@@ -164,7 +164,7 @@ class SqliteStore:
             self._readers.pop().close()
 
     def _read(self, statement: str, *values: Any) -> Rows:
-        """A connection that failed is not used again; one that is busy in another thread is not waited for."""
+        """Read with a connection that is free; one that failed is closed."""
         with errors(self._path):
             reader = self._readers.pop() if self._readers else connect(self._path, wait_s=READ_WAIT_S)
             rows: Rows = reader.execute(numbers(statement), values).fetchall()

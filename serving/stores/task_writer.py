@@ -1,4 +1,4 @@
-"""Group commit for a server: one task writes for the whole process, and whatever waits is committed together."""
+"""Group commit for PostgreSQL: one task writes for the whole process, and commits all waiting jobs together."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class TaskWriter:
-    """`transaction` runs the writes of all jobs, commits, and returns their results in order."""
+    """The writing task. transaction: runs the writes of all jobs, commits, and returns their results in order."""
 
     def __init__(self, transaction: Callable[[list[Job[Any]]], Coroutine[Any, Any, list[Any]]]) -> None:
         self._transaction = transaction
@@ -29,7 +29,7 @@ class TaskWriter:
         return await job.result()
 
     async def close(self) -> None:
-        """Commit what waits, then end; a server that does not answer is not waited for."""
+        """Commit the waiting jobs, then end, without waiting for a server that does not answer."""
         self._queue.put_nowait(None)
         await asyncio.wait({self._task}, timeout=WRITE_S)
         self._task.cancel()

@@ -1,4 +1,4 @@
-"""Group commit: one thread writes for the whole process, and whatever waits is committed together.
+"""Group commit for SQLite: one thread writes for the whole process, and commits all waiting jobs together.
 
 A commit costs one or two waits for the disk, however many events it holds: 32 callers with one event each share it.
 """
@@ -47,7 +47,7 @@ class Writer:
         return await job.result()
 
     async def close(self) -> None:
-        """Commit what waits, then end; a disk that does not answer is not waited for."""
+        """Commit the waiting jobs, then end, without waiting for a disk that does not answer."""
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join, 2 * WRITE_S)
 
@@ -80,7 +80,7 @@ class Writer:
             jobs[0].loop.call_soon_threadsafe(_answer, answers)
 
     def _transaction(self, jobs: list[Job[Any]]) -> list[tuple[Job[Any], Any]]:
-        """Only what somebody still waits for when the lock is there."""
+        """Run the jobs in one transaction, without those whose callers gave up before it had the lock."""
         with self._errors():
             if self._connection is None:
                 self._connection = self._connect()
@@ -96,7 +96,7 @@ class Writer:
         return list(zip(begun, results, strict=True))
 
     def _drop(self) -> None:
-        """Closing rolls back, and a new connection trusts nothing that went before an error."""
+        """Close the connection after an error, which rolls back; the next write opens a new one."""
         if self._connection is not None:
             with suppress(apsw.Error):
                 self._connection.close()
@@ -105,7 +105,7 @@ class Writer:
 
 @lru_cache(200)
 def numbers(statement: str) -> str:
-    """SQLite takes $2 for a name and ?2 for the second parameter."""
+    """Replace $2 by ?2: for SQLite $2 is a name."""
     return statement.replace("$", "?")
 
 

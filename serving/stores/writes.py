@@ -1,4 +1,4 @@
-"""What every write does, once for both databases.
+"""The SQL of every write, for both databases.
 
 A write is a generator: it yields a statement and one row of parameters per execution, is sent back the rows each
 execution returned, and returns its result. A store runs the writes of many callers in one transaction and may have to
@@ -51,7 +51,7 @@ ID_TAKEN = "event_id: it stands for an event of other content; give every event 
 
 
 def _bulk(statement: str, rows: Rows) -> Write[Rows]:
-    """Run a statement with `{rows}` in it; returns what it returned."""
+    """Run a statement with `{rows}` in it; return its rows."""
     returned: Rows = []
     for start in range(0, len(rows), BULK_ROWS):
         part = rows[start : start + BULK_ROWS]
@@ -68,7 +68,7 @@ def _with_rows(statement: str, n: int, width: int) -> str:
 
 
 class Writes:
-    """Builds the writes of one store; `salt` is the store's own."""
+    """Makes the writes of one store; salt: the store's own."""
 
     def __init__(self, salt: str) -> None:
         self.salt = salt
@@ -78,8 +78,8 @@ class Writes:
         return None if user_id is None else fingerprint(self.salt, user_id)
 
     def add_events(self, batches: Sequence[Sequence[Event | Rejected]]) -> Write[list[list[Outcome]]]:
-        """The events of many callers in a few statements, in an order that two processes share: neither waits for the
-        other.
+        """Store the events of many callers in a few statements, in an order that all processes share, which avoids
+        deadlocks.
         """
         outcomes = [
             [Outcome.REJECTED if isinstance(row, Rejected) else Outcome.DUPLICATE for row in b] for b in batches
@@ -113,11 +113,11 @@ class Writes:
         )  # fmt: skip
 
     def _fingerprint_of(self, user_id: str | None, anonymous_id: str | None) -> str | None:
-        """Of who it was: on a shared device the user, not whoever else had its cookie."""
+        """Return the fingerprint of the event's person: on a shared device the user, not the owner of the cookie."""
         return self.fingerprint(anonymous_id if user_id is None else user_id)
 
     def add_exposures(self, batch: Sequence[Exposure]) -> Write[None]:
-        """What is there already stays as it is."""
+        """Store exposures; existing ones stay as they are."""
         ordered = sorted(batch, key=lambda shown: (shown.request_id, shown.unit))
         yield from _bulk(ADD_EXPOSURES, [self._exposure(shown) for shown in ordered])
 
@@ -131,7 +131,7 @@ class Writes:
         )  # fmt: skip
 
     def _letter(self, row: Rejected) -> tuple[Any, ...]:
-        """Whatever was sent is kept as JSON, escaped, so that it can always be stored."""
+        """Encode what was sent as escaped JSON, which can always be stored."""
         user_id, anonymous_id = _sent_id(row.body, "user_id"), _sent_id(row.body, "anonymous_id")
         return (
             uuid4().hex, user_id, anonymous_id, float(row.received), row.index, _escaped(row.reason),
@@ -139,7 +139,7 @@ class Writes:
         )  # fmt: skip
 
     def upsert_items(self, items: Sequence[Item]) -> Write[None]:
-        """Each change gets a version of its own, in the order of the changes."""
+        """Store items; each change gets a version of its own, in the order of the changes."""
         yield (
             PUT_ITEM,
             [
@@ -153,7 +153,7 @@ class Writes:
         )  # fmt: skip
 
     def merge(self, anonymous_id: str, user_id: str, sent_by: str | None) -> Write[int]:
-        """What comes later follows the identity; what is there is moved."""
+        """Merge a guest into a user: move its events; later ones follow the identity."""
         before = ((yield WHOSE, [(anonymous_id,)])[0] or [(None,)])[0][0]
         moment = time.time()
         if before != user_id:
@@ -166,7 +166,7 @@ class Writes:
         return len(moved[0])
 
     def unmerge(self, anonymous_id: str) -> Write[int | None]:
-        """What the guest did alone goes back to whose it was; None: there is no merge to undo."""
+        """Undo a merge: the guest's own events go back to their earlier owner; None: there is no merge."""
         last = (yield LAST_MERGE, [(anonymous_id,)])[0]
         if not last:
             return None
@@ -183,7 +183,7 @@ class Writes:
         return len(moved[0])
 
     def forget(self, user_id: str) -> Write[dict[str, int]]:
-        """The user or guest of this id, and the guests that were merged into the user."""
+        """Forget the user or guest of this id, and the guests that were merged into the user."""
         guests = yield GUESTS, [(user_id,)]
         ids = [user_id, *(guest for (guest,) in guests[0])]
         became = [f"u:{other}" for (other,) in (yield WHOSE, [(user_id,)])[0]]
@@ -202,13 +202,13 @@ class Writes:
 
 
 def _rebuild(*people: str) -> Write[None]:
-    """What these people met, from their events anew."""
+    """Rebuild the items that these people met from their events."""
     yield FORGET_ITEMS, [(person,) for person in people]
     yield REBUILD_ITEMS, [(person,) for person in people]
 
 
 def _same(sent: Event, stored: Event) -> bool:
-    """Whether it is one event, sent twice. A time that was the moment of arrival says nothing."""
+    """Return whether both are one event, sent twice. A time that was only the time of arrival is ignored."""
     arrived = sent.timestamp == sent.received or stored.timestamp == stored.received
     same_time = arrived or sent.timestamp == stored.timestamp
     return same_time and all(getattr(sent, name) == getattr(stored, name) for name in CONTENT)

@@ -1,7 +1,7 @@
-"""Batches of users: a random part of each history to pool, the rest to find, and negatives drawn by popularity.
+"""Draws batches of users: a random part of each history is pooled, the rest are targets; negatives by popularity.
 
-Everything random is drawn from the seed, the epoch and the users, for the whole batch: members of a team draw the same
-and then each take their share.
+All randomness follows from the seed, the epoch and the users, for the whole batch: every process of a group draws the
+same batch and takes its share.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ LEAST_SHARE, MOST_SHARE = 0.05, 0.8  # of a history that is pooled
 
 @dataclass(frozen=True)
 class Batch:
-    """b users, r items that play a part, s negatives and t likes to find; positions are in `rows`.
+    """A batch of b users, r items, s negatives and t likes as targets; positions refer to `rows`.
 
     rows: (r,) int32 item rows; pull: (r,) float32, how much each counts in the anchor, sum 1 over all shares of the
     batch; keep_ids: (r,) float32, 0 where the id is dropped; histories: (b, r) float32, what
@@ -44,7 +44,7 @@ class Batch:
 
 
 def epoch(job: TrainingInputs, settings: Settings, number: int) -> Iterator[IntArray]:
-    """Users with at least two likes in random order, `batch_users` at a time."""
+    """Yield the users with at least two likes in random order, `batch_users` at a time."""
     users = np.flatnonzero(np.diff(job.events.indptr) > 1)
     users = np.random.default_rng([settings.seed, number]).permutation(users)[:USERS_AN_EPOCH]
     if len(users):
@@ -53,7 +53,7 @@ def epoch(job: TrainingInputs, settings: Settings, number: int) -> Iterator[IntA
 
 
 def draw(job: TrainingInputs, settings: Settings, users: IntArray, number: int, team: ProcessGroup) -> Batch:
-    """The batch of these users in epoch `number`, a member's share of it."""
+    """Draw the batch of these users in epoch `number`; return this process's share."""
     random = np.random.default_rng([settings.seed, number, int(users[0])])
     liked = job.events[users]
     known, wanted = _cut(liked, random)
@@ -88,7 +88,7 @@ def draw(job: TrainingInputs, settings: Settings, users: IntArray, number: int, 
 
 
 def _cut(liked: csr_matrix, random: np.random.Generator) -> tuple[csr_matrix, csr_matrix]:
-    """What is pooled and what is to be found. A user for whom either is empty has nothing to find."""
+    """Split each history into a pooled part and targets. A user without a pooled part has no targets."""
     counts = np.diff(liked.indptr)
     share = random.uniform(0, 1, len(counts)).clip(LEAST_SHARE, MOST_SHARE)
     pooled = random.random(liked.nnz) < np.repeat(share, counts)
@@ -104,7 +104,7 @@ def _masked(matrix: csr_matrix, keep: BoolArray) -> csr_matrix:
 
 
 def pooling(known: csr_matrix, told: FloatArray) -> csr_matrix:
-    """As in `recsys/encoders/content.py`: confidence times `told`, over the length of the confidences."""
+    """Compute the weights of `recsys/encoders/content.py`: confidence times `told` over the norm of confidences."""
     owners = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr))
     lengths = np.sqrt(np.bincount(owners, known.data.astype(np.float64) ** 2, minlength=known.shape[0]))
     values = known.data * told[known.indices] / lengths[owners]
@@ -112,7 +112,7 @@ def pooling(known: csr_matrix, told: FloatArray) -> csr_matrix:
 
 
 def _inclusion(job: TrainingInputs, negatives: int) -> npt.NDArray[np.float64]:
-    """(n,) probability to be drawn, in proportion to the root of an item's popularity; 0 for unknown items."""
+    """Return (n,) sampling probabilities, in proportion to the root of an item's popularity; 0 for unknown items."""
     popularity = np.sqrt(np.bincount(job.events.indices, minlength=len(job.told)).astype(np.float64))
     probability: npt.NDArray[np.float64] = np.minimum(1.0, negatives * popularity / popularity.sum())
     return probability

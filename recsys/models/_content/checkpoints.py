@@ -1,6 +1,6 @@
-"""Checkpoints: after every epoch the whole state goes to one safetensors file, from which the next run goes on.
+"""Checkpoints: writes the whole state after every epoch into one safetensors file; the next run resumes from it.
 
-A file of other data or settings is not resumed: it carries their fingerprint.
+A file of other data or settings is not resumed: it has their fingerprint.
 """
 
 import json
@@ -17,7 +17,7 @@ from recsys.output import replaced_file
 
 @dataclass
 class State:
-    """What an epoch changes."""
+    """The state of the training: all that an epoch changes."""
 
     model: nn.Module
     optimizer: Adam
@@ -34,7 +34,7 @@ def write(state: State, folder: str, name: str, fingerprint: str) -> None:
 
 
 def resume(state: State, folder: str, name: str, fingerprint: str) -> State:
-    """The state in the file, or the one given when there is no file or it is of other data or settings."""
+    """Return the state in the file; the given one if there is no file or it is of other data or settings."""
     path = _path(folder, name)
     if not path.is_file():
         return state

@@ -1,7 +1,7 @@
-"""Processes that train together: each takes its share of every batch, and the gradients are added up.
+"""Data-parallel training: each process takes its share of every batch, and the gradients are summed.
 
-The losses of the shares add up to that of the whole batch, so a team of two takes the steps of a single process, up to
-the order of float additions.
+The losses of the shares sum to that of the whole batch, so two processes take the same steps as a single one, up to the
+order of float additions.
 """
 
 import torch
@@ -12,7 +12,7 @@ from recsys.contracts import IntArray
 
 
 class ProcessGroup:
-    """One member's view; by default a team of one."""
+    """The process group, as one of its processes sees it; by default a group of one."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self._rank = rank
@@ -20,15 +20,15 @@ class ProcessGroup:
 
     @property
     def leads(self) -> bool:
-        """True for the member that speaks for all."""
+        """Whether this process writes the output of the group."""
         return self._rank == 0
 
     def share(self, rows: IntArray) -> IntArray:
-        """This member's part of the rows."""
+        """Return this process's part of the rows."""
         return rows[self._rank :: self._size]
 
     def add_up(self, module: nn.Module) -> None:
-        """Replace each gradient by the sum over all members."""
+        """Replace each gradient by the sum over all processes."""
         if self._size == 1:
             return
         for parameter in module.parameters():

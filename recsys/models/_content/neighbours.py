@@ -1,6 +1,7 @@
-"""Where the items of alike texts lie: the mean of their vectors, each weighing the cube of the cosine of the words.
+"""Mean vectors of items with similar texts, weighted by the cubed cosine of their words.
 
-Cubed, one item of the same words outweighs dozens that share a common one; measured against squares and exponentials.
+With the cube, one item with the same words outweighs dozens that share a common word; it was better than squares and
+exponentials.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ ITEMS_AT_A_TIME = 512
 
 
 def means(words: Sparse, n_words: int, rows: IntArray, vectors: FloatArray) -> FloatArray:
-    """(n, dim) float32, for every item the mean over the items in `rows`, itself left out; zeros without any.
+    """Return (n, dim) float32: for every item the weighted mean over the other items in `rows`; zeros without any.
 
     words: (n, n_words), rows of unit length; rows: (r,) int32; vectors: (n, dim) float32. The same as
     `recsys/bundle/item_tower.py` gives for a single item, by a matrix product.

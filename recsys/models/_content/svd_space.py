@@ -1,9 +1,9 @@
-"""The space of tastes: a truncated SVD of who liked what, recent likes counting more.
+"""The item space of the content model: a truncated SVD of the likes, with more weight for recent ones.
 
     R = diag(|x_u|)^-1 X diag(n_i)^-p = U S V'     item i = n_i^p * V_i * S^1/2
 
 X holds the confidences of users in items, n_i is their sum over the users, smoothed. In this space a user is the sum of
-the items liked, each times `told`, n_i^-2p: no system to solve, and an item that nobody has met can be placed by its
+the liked items, each times `told`, n_i^-2p: no system to solve, and a new item's vector can be predicted from its
 content.
 
 Source: Cremonesi, Koren, Turrin, "Performance of recommender algorithms on top-N recommendation tasks", 2010, with the
@@ -40,7 +40,7 @@ class Space:
 
 
 def confidence(data: TrainingData, half_life_days: float) -> csr_matrix:
-    """(n_users, n_items) float32: the root of the decayed weights of a user's likes of an item, mean weight 1."""
+    """Return (n_users, n_items) float32: the root of the decayed weights of a user's likes of an item, mean 1."""
     liked = data.interactions.filter(pl.col("weight") > 0)
     weights = decayed(liked["weight"].to_numpy(), epoch_seconds(liked["timestamp"]), data.now, half_life_days)
     # what has faded to nothing was liked all the same
@@ -53,7 +53,7 @@ def confidence(data: TrainingData, half_life_days: float) -> csr_matrix:
 
 
 def fit(matrix: csr_matrix, factors: int, popularity: float, seed: int) -> Space:
-    """matrix: as of `confidence`; with few users or items the space has fewer numbers than `factors`.
+    """Fit the space. matrix: as from `confidence`; with few users or items it has fewer dimensions than `factors`.
 
     Raises:
         DataError: "content: 1 user(s) and 5 item(s) with likes, wanted at least 3 of each: give more data"
@@ -81,7 +81,7 @@ def fit(matrix: csr_matrix, factors: int, popularity: float, seed: int) -> Space
 
 
 def _spread(values: npt.NDArray[Any], items: npt.NDArray[Any], n_items: int) -> FloatArray:
-    """The values at their items, zeros elsewhere."""
+    """Return an array of all items with the values at `rows`, zeros elsewhere."""
     spread = np.zeros((n_items, *values.shape[1:]), dtype=np.float32)
     spread[items] = values
     return spread

@@ -1,4 +1,4 @@
-"""Training here, or by several processes under torchrun (backend gloo, or nccl on GPUs)."""
+"""Trains in this process, or in several processes under torchrun (backend gloo, or nccl on GPUs)."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ JOB, SETTINGS, RESULT = "job.npz", "settings.json", "result.safetensors"
 
 
 def run(job: TrainingInputs, settings: Settings, name: str, processes: int) -> Trained:
-    """Train on a job; `name` is that of its checkpoint and its progress."""
+    """Train on these inputs; name: of the checkpoint and the progress."""
     if processes == 1:
         return train(job, settings, ProcessGroup(), name)
     with tempfile.TemporaryDirectory(prefix="content-") as made:

@@ -1,4 +1,4 @@
-"""The item tower: from what an item says of itself to its place in the space of tastes."""
+"""The item tower in torch: maps an item's content to its vector."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from recsys.models._content.training_inputs import TrainingInputs
 
 
 class Tower(nn.Module):
-    """gain * (where the items of alike texts lie) + W2 relu(W1 content + b1) + b2, starting as the first part alone."""
+    """gain * (mean vector of items with similar texts) + W2 relu(W1 content + b1) + b2; W2 starts near zero."""
 
     def __init__(self, job: TrainingInputs, hidden: int, seed: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Tower(nn.Module):
         self.gain = nn.Parameter(torch.ones(1))
 
     def forward(self, content: "Content") -> Tensor:
-        """(n, dim) vectors of n items."""
+        """Return the (n, dim) vectors of n items."""
         hidden = functional.embedding_bag(
             content.columns, self.hidden_terms, content.offsets, mode="sum", per_sample_weights=content.values
         )
@@ -39,7 +39,7 @@ class Tower(nn.Module):
 
 
 class Content:
-    """The content of some items of a job, as tensors on a device."""
+    """The content of some items of the training inputs, as tensors on a device."""
 
     def __init__(self, job: TrainingInputs, rows: IntArray, device: str) -> None:
         terms: Sparse = job.terms.take(rows)
@@ -52,7 +52,7 @@ class Content:
 
 @torch.no_grad()
 def vectors(tower: Tower, job: TrainingInputs, device: str, at_a_time: int = 65_536) -> FloatArray:
-    """(n, dim) float32: the vectors that all items of the job get from their content alone."""
+    """Return (n, dim) float32: the vectors of all items by their content alone."""
     rows = np.arange(len(job.terms), dtype=np.int32)
     parts = [
         tower(Content(job, part, device)).cpu().numpy() for part in np.array_split(rows, len(rows) // at_a_time + 1)

@@ -1,9 +1,10 @@
-"""Two phases. First a regression places items by their content where their buyers have put them. Then whole histories
-are trained on: a random part of each pools into the user, the rest must be found among negatives.
+"""Trains the content model in two phases. First a regression fits the tower to the SVD vectors of the items. Then a
+softmax over whole histories: a random part of each is pooled into the user's vector, the rest are targets among sampled
+negatives.
 
-The second phase is anchored to the first, for without it the new items drift away; ids, which only sold items have, are
-dropped at random, so that content must be able to stand alone. The loss is a softmax over sampled negatives with logQ
-correction: a negative that was drawn with probability p counts 1 / p times, so the sum estimates that over all items.
+A penalty keeps the second phase near the first, or new items would drift away. The id vectors, which only sold items
+have, are dropped at random, so that content alone is enough. The softmax has logQ correction: a negative that is drawn
+with probability p counts 1 / p times, so the sum estimates that over all items.
 
 Source: Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations", 2019 (logQ);
 Volkovs, Yu, Poutanen, "DropoutNet: addressing cold start in recommender systems", 2017 (id dropout).
@@ -33,8 +34,8 @@ RATE, ANCHOR = 3e-4, 3.0
 
 @dataclass(frozen=True)
 class Trained:
-    """weights: the tower's arrays by name; ids: (n, dim) float32, what is added for items with a history, else zeros;
-    scores: of the exam before the second phase and after each of its epochs; content: (n, dim) float32 of the tower."""
+    """The result. weights: the tower's arrays by name; ids: (n, dim) float32, added to the vectors of items with a
+    history; scores: of the validation before the second phase and after each epoch; content: (n, dim) of the tower."""
 
     weights: dict[str, FloatArray]
     ids: FloatArray
@@ -43,12 +44,12 @@ class Trained:
 
     @property
     def best_epochs(self) -> int:
-        """How many epochs of the second phase scored best."""
+        """Return after how many epochs of the second phase the validation score was best."""
         return int(np.argmax(self.scores))
 
 
 class Model(nn.Module):
-    """The tower, the ids of the items with a history, and the softmax's temperature."""
+    """The parameters: tower, id vectors of the items with a history, temperature of the softmax."""
 
     def __init__(self, job: TrainingInputs, settings: Settings) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class Model(nn.Module):
 
 
 def train(job: TrainingInputs, settings: Settings, team: ProcessGroup, name: str) -> Trained:
-    """Train on one job, as one member of a team of processes; each member returns the same."""
+    """Train on the inputs, as one process of a group; every process returns the same."""
     # the products are small: a second thread gains little, and loses a lot on a busy machine; more `processes` gain
     torch.set_num_threads(1)
     model = Model(job, settings).to(settings.device)
@@ -89,7 +90,7 @@ def train(job: TrainingInputs, settings: Settings, team: ProcessGroup, name: str
 
 
 def _regress(model: Model, job: TrainingInputs, team: ProcessGroup, device: str) -> None:
-    """Move the tower's vectors to where the buyers of the known items have put these."""
+    """Fit the tower to the SVD vectors of the known items."""
     known = np.flatnonzero(job.pull > 0).astype(np.int32)
     mine = team.share(known)
     content = Content(job, mine, device)
@@ -110,13 +111,13 @@ def _distance(vectors: Tensor, targets: Tensor, pull: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _start_ids(model: Model, job: TrainingInputs, device: str) -> None:
-    """An item's own part: where its buyers put it less where its content does, the more the more buyers there are."""
+    """Initialise the id vectors: the SVD vector minus the tower's, shrunk for items with few buyers."""
     own = job.trust[:, None] * (job.targets - vectors(model.tower, job, device))
     model.ids.copy_(torch.from_numpy(own))
 
 
 def _loss(model: Model, job: TrainingInputs, batch: Batch, device: str) -> Tensor:
-    """Mean over the batch's users of the cross-entropy of what they liked, and the anchor: this member's share."""
+    """Return this process's share of the loss: mean cross-entropy of the users' targets, plus the penalty."""
 
     def there(array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(device)

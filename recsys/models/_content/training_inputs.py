@@ -1,4 +1,4 @@
-"""All that the training needs, as plain arrays, so that several processes can be given the same."""
+"""The inputs of the training as plain arrays, so that several processes can read the same file."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from recsys.contracts import BoolArray, FloatArray
 
 @dataclass(frozen=True)
 class Settings:
-    """Numbers of the training; see `recsys/models/content.py`."""
+    """The settings of the training; see `recsys/models/content.py`."""
 
     hidden: int
     epochs: int
@@ -33,13 +33,13 @@ class Settings:
 class TrainingInputs:
     """One training run over n items and m users; dim is the length of the vectors.
 
-    terms: (n, n_terms) and static: (n, ...) float32, content; neighbours: (n, dim) float32, where the items of alike
-    texts lie; targets: (n, dim) float32, where the item itself lies; pull: (n,) float32, how much that counts in the
-    regression, 0 for items to be treated as new; trust: (n,) float32 in [0, 1), how much of an item's vector is its own
-    rather than its content's; told: (n,) float32, see `recsys/encoders/content.py`; events: (m, n) confidences.
+    terms: (n, n_terms) and static: (n, ...) float32, content; neighbours: (n, dim) float32, mean vectors of items with
+    similar texts; targets: (n, dim) float32, SVD vectors; pull: (n,) float32, their weights in the regression, 0 for
+    items that are treated as new; trust: (n,) float32 in [0, 1), the share of the SVD vector in an item's vector, the
+    rest is the tower's; told: (n,) float32, see `recsys/encoders/content.py`; events: (m, n) confidences.
 
-    An exam, empty where there is none: asked: (q, n) histories; wanted: (q, n) what they liked next; hidden: (n,) bool,
-    the items treated as new.
+    Validation, empty if there is none: asked: (q, n) histories; wanted: (q, n) the next likes; hidden: (n,) bool, the
+    items that are treated as new.
     """
 
     terms: Sparse
@@ -73,7 +73,7 @@ class TrainingInputs:
         return cls(**values)
 
     def fingerprint(self, settings: Settings) -> str:
-        """Changes with every number that an epoch depends on; when to stop is not among them."""
+        """Return a hash of everything that an epoch depends on; not of the settings that stop the training."""
         free = ("checkpoint", "epochs", "patience")
         plain = {name: value for name, value in asdict(settings).items() if name not in free}
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())

@@ -1,4 +1,4 @@
-"""Is it better yet? NDCG@10 of what users liked next: among all items, and of the items treated as new among those."""
+"""Validation during training: NDCG@10 of users' next likes, among all items and among those treated as new."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ AT = 10
 
 @dataclass(frozen=True)
 class HeldOut:
-    """learning: the interactions to learn from; held: user_row, item_row to find; hidden: (n_items,) bool."""
+    """A validation split. learning: interactions to train on; held: user_row, item_row; hidden: (n_items,) bool."""
 
     learning: pl.DataFrame
     held: pl.DataFrame
@@ -29,7 +29,7 @@ class HeldOut:
     seed: int
 
     def questions(self, learning: csr_matrix) -> tuple[csr_matrix, csr_matrix]:
-        """(q, n_items) histories of the users who are asked, from the matrix of what is learned, and what they want."""
+        """Return (q, n_items) histories of the validation users and their targets."""
         pairs = self.held["user_row"].to_numpy(), self.held["item_row"].to_numpy()
         held = csr(*pairs, np.ones(self.held.height), learning.shape)
         users = np.flatnonzero((np.diff(held.indptr) > 0) & (np.diff(learning.indptr) > 0))
@@ -39,7 +39,7 @@ class HeldOut:
 
 
 def hold_out(data: TrainingData) -> HeldOut:
-    """Set aside the last tenth of what every user liked, and all events of a tenth of the items."""
+    """Hold out the last tenth of every user's likes, and all events of a tenth of the items."""
     liked = data.interactions.filter(pl.col("weight") > 0)
     last = (
         liked.group_by("user_row", "item_row").agg(pl.col("timestamp").max()).sort("user_row", "timestamp", "item_row")
@@ -54,7 +54,7 @@ def hold_out(data: TrainingData) -> HeldOut:
 
 
 def score(job: TrainingInputs, items: FloatArray) -> float:
-    """Geometric mean of both figures, so that neither is bought with the other. items: (n, dim) float32."""
+    """Return the geometric mean of both NDCGs, so that neither rises at the other's cost. items: (n, dim) float32."""
     new = np.flatnonzero(job.hidden)
     figures = []
     for begin in range(0, job.asked.shape[0], USERS_AT_A_TIME):
@@ -70,9 +70,9 @@ def score(job: TrainingInputs, items: FloatArray) -> float:
 
 
 def ndcg_of_scores(scores: FloatArray, wanted: csr_matrix) -> Values:
-    """(q,) per user, NaN for one who wants nothing; scores: (q, m), wanted: (q, m) non-zero where wanted.
+    """Return (q,) NDCG per user, NaN without targets; scores: (q, m); wanted: (q, m), non-zero for targets.
 
-    Of few items a third is listed, for a list of all of them is as good as any.
+    With few items the list has a third of them: a list of all items would be as good as any.
     """
     at = min(AT, -(-scores.shape[1] // 3))
     hits = np.take_along_axis(wanted.toarray() > 0, top_k(scores, at), axis=1)

@@ -13,9 +13,9 @@ MODEL, DESCRIPTION = "model.txt", "ranker.json"
 
 
 class Description(Section):
-    """What was chosen: the formula's feature, and up to how many liked items (-1: never) the trees order the list.
+    """The content of `ranker.json`: the formula's feature, and up to how many liked items (-1: never) the trees order.
 
-    models and features in the order that the trees know them; figures: NDCG, for people.
+    models and features: in the order of the trees' columns; figures: NDCG, for people.
     """
 
     models: list[str]

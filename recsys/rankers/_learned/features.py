@@ -1,4 +1,4 @@
-"""What a learned ranker sees of a candidate, computed by this one function in training and in serving.
+"""The features of a learned ranker, computed by the same function in training and in serving.
 
 Of every model: the score, relative to the best candidate's; its rank, as log(1 + place); the score times the recent
 share of the item's demand; the cosines to the user's newest likes, the best and the mean. Of the item: the recent
@@ -24,7 +24,7 @@ SMOOTHING = 20  # users an item needs before its recent share counts fully
 
 
 def names(models: Sequence[str]) -> dict[str, int]:
-    """Every feature in order, with its sense: 1 may only raise a score, -1 only lower it, 0 either.
+    """Return every feature in order, with its sense: 1 may only raise a score, -1 only lower it, 0 either.
 
     >>> list(names(["als"]))[:2]
     ['als_score', 'als_rank']
@@ -33,7 +33,7 @@ def names(models: Sequence[str]) -> dict[str, int]:
 
 
 def split(feature: str) -> tuple[str | None, str]:
-    """The model that a feature is of, None for one of the item or the user, and what it is of it.
+    """Split a feature's name into its model (None for a feature of the item or user) and the rest.
 
     >>> split("als_long_times_recent"), split("recent_share")
     (('als_long', 'times_recent'), (None, 'recent_share'))
@@ -45,7 +45,7 @@ def split(feature: str) -> tuple[str | None, str]:
 
 
 class RankingFeatures:
-    """The features of one bundle's items, for the models named."""
+    """Computes the features of one bundle's items for these models."""
 
     def __init__(self, bundle: "Bundle", models: Sequence[str]) -> None:
         self.names = tuple(names(models))
@@ -56,7 +56,7 @@ class RankingFeatures:
         self._mean = max(float(self._recent.mean()), 1e-9)
 
     def of(self, query: Query, rows: IntArray) -> FloatArray:
-        """Query with its vectors, rows (m,) int32 -> (m, n_features) float32."""
+        """Compute the features: query with its vectors, rows (m,) int32 -> (m, n_features) float32."""
         recent, mean = self._recent[rows], self._mean
         if query.live is not None:
             recent, mean = query.live.demand[rows], max(query.live.total / len(query.live.demand), 1e-9)
@@ -98,17 +98,17 @@ class RankingFeatures:
 
 
 def liked(history: History) -> IntArray:
-    """(n,) int32 rows of the events with weight, oldest first."""
+    """Return (n,) int32: the rows of the events with weight above 0, oldest first."""
     return history.rows[history.weights > 0]
 
 
 def n_liked(history: History) -> int:
-    """How many different items the user liked."""
+    """Return how many different items the user liked."""
     return len(np.unique(liked(history)))
 
 
 def by_formula(feature: FloatArray, recent_demand: FloatArray) -> FloatArray:
-    """The order by one feature, (m,) float32: from 0 on; below 0, by demand, what the feature knows nothing about."""
+    """Return the score by one feature, (m,) float32: 0 or more; rows where it is NaN score below 0, by demand."""
     unknown = recent_demand / (1 + recent_demand) - 1
     ordered: FloatArray = np.where(np.isnan(feature), unknown, feature.clip(min=0)).astype(np.float32)
     return ordered

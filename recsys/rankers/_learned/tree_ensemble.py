@@ -2,8 +2,8 @@
 
 Source: Lucchese et al., "QuickScorer: a fast algorithm to rank documents with additive ensembles of regression trees",
 SIGIR 2015. The leaves of a tree are numbered from left to right. Each test of a tree that a row fails (x > threshold)
-rules out the leaves on its left side, and the first leaf that is left is where the row ends. So a tree needs no walk:
-one byte a tree holds the leaves that are still possible, and a row combines one ready-made line of bytes a feature.
+rules out the leaves on its left side, and the row ends in the first leaf that remains. So no tree is walked: one byte
+per tree holds the remaining leaves, and a row combines one precomputed line of bytes per feature.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Trees:
-    """The sum of all trees for rows of features; NaN goes where LightGBM learned to send it."""
+    """Evaluates the sum of all trees; NaN goes to the side that LightGBM learned for it."""
 
     def __init__(self, path: Path) -> None:
         """Read a model that `Booster.save_model` wrote.
@@ -95,7 +95,7 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _nan_is_left(fields: dict[str, str]) -> list[bool]:
-    """For every test of a tree: does NaN go left?"""
+    """Return for every test of a tree whether NaN goes left."""
     return [
         bool(int(kind) & DEFAULT_LEFT) if int(kind) & MISSING_IS_NAN else float(threshold) >= 0
         for kind, threshold in zip(
@@ -105,12 +105,12 @@ def _nan_is_left(fields: dict[str, str]) -> list[bool]:
 
 
 def _leaves(node: int, lefts: list[int], rights: list[int]) -> list[int]:
-    """The leaves below a node, from left to right; LightGBM writes leaf n as the node ~n."""
+    """Return the leaves below a node, from left to right; LightGBM writes leaf n as the node ~n."""
     return [~node] if node < 0 else _leaves(lefts[node], lefts, rights) + _leaves(rights[node], lefts, rights)
 
 
 def _table(tests: list[tuple[float, int, int, bool]], n_trees: int) -> tuple[npt.NDArray[np.float64], Bytes]:
-    """Thresholds up; line i: the leaves still possible in each tree when i of them are below x. Last: for NaN."""
+    """Return the sorted thresholds, and per line i the remaining leaves if i thresholds are below x; last line: NaN."""
     thresholds = np.unique([threshold for threshold, *_ in tests])
     possible = np.full((len(thresholds) + 2, n_trees), 255, dtype=np.uint8)
     for threshold, tree, left, nan_is_left in tests:

@@ -1,4 +1,4 @@
-"""What each feature adds to the score of a tree ensemble: SHAP values, exact and additive.
+"""Computes SHAP values of a tree ensemble: exact, additive contributions of each feature to a score.
 
     score = base + sum over features of contribution
 
@@ -31,7 +31,7 @@ class Test(NamedTuple):
 
 
 class TreeShap:
-    """leaves: of all trees, the value of each leaf and the tests on the way to it."""
+    """Computes contributions. leaves: of all trees, the value of each leaf and the tests on the way to it."""
 
     def __init__(self, leaves: list[tuple[float, list[Test]]], n_features: int) -> None:
         self._n_features = n_features
@@ -63,7 +63,7 @@ class TreeShap:
         self.base = float(self._values @ self._z.prod(axis=1))
 
     def contributions(self, x: FloatArray) -> Doubles:
-        """x: (m, n_features) float32; returns (m, n_features) float64, whose row sums are the scores less `base`."""
+        """Return (m, n_features) float64, whose row sums are the scores minus `base`; x: (m, n_features) float32."""
         found = np.zeros((len(x), self._n_features))
         for row, values in enumerate(x.astype(np.float64)):
             o = self._passed(values)
@@ -91,7 +91,7 @@ class TreeShap:
 
 
 def leaves(fields: dict[str, str], nan_is_left: list[bool]) -> list[tuple[float, list[Test]]]:
-    """The leaves of one tree in LightGBM's text format, with the tests on the way to each."""
+    """Read the leaves of one tree in LightGBM's text format, with the tests on the way to each."""
     values = [float(value) for value in fields["leaf_value"].split()]
     if len(values) == 1:
         return [(values[0], [])]
