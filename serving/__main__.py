@@ -15,6 +15,7 @@ from uvicorn.config import LOGGING_CONFIG
 from recsys.errors import ParamsError, quoted, reports_errors
 from serving.engine.business_rules import BusinessRulesFile
 from serving.http_limits import HttpLimits, LimitedHttp
+from serving.last_known import LastKnown
 from serving.settings import Settings
 
 DRAIN_SECONDS = 10  # for requests that were begun, when the server ends; about a second if nobody holds them up
@@ -33,7 +34,7 @@ def main(
             f"RECSYS_HOST {quoted(host)} can be reached from other machines, where without keys everybody may do all:"
             " set RECSYS_API_KEYS, or listen on 127.0.0.1"
         )
-    BusinessRulesFile(settings.rules, must_exist="rules" in settings.model_fields_set)
+    BusinessRulesFile(settings.rules, "rules" in settings.model_fields_set, LastKnown(settings))
     limits = HttpLimits(settings.receive_seconds, settings.max_body_bytes, settings.max_connections)
     with _shared_folder() if workers > 1 else nullcontext():
         uvicorn.run(

@@ -40,6 +40,9 @@ LIVE_READ = Gauge(
     multiprocess_mode="mostrecent",
 )
 REFUSED = Gauge("recsys_release_refused", "1 while the current release is kept out", multiprocess_mode="mostrecent")
+LAST_KNOWN = Gauge(
+    "recsys_last_known", "1 while a part is served as it last was known", ["part"], multiprocess_mode="mostrecent"
+)
 DELAY = Gauge("recsys_loop_delay_seconds", "How long a request waits at least", multiprocess_mode="mostrecent")
 TENTHS = tuple(tenth / 10 for tenth in range(11))
 SHADOW = Counter("recsys_shadow_requests", "What became of requests in the shadow", ["outcome"])

@@ -1,5 +1,8 @@
 """Settings of the API from environment variables: the field `store_url` is the variable RECSYS_STORE_URL, and so on."""
 
+import os
+import tempfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal, Self
 
@@ -22,6 +25,10 @@ class Settings(BaseSettings):
     )
 
     releases: Path = Field(Path("releases"), description="the folder of the releases; the current one is served")
+    last_known: Path = Field(
+        Path(tempfile.gettempdir()) / f"recsys-{os.getuid()}",
+        description="a folder of this host alone, for copies of what is served; a start without its sources uses them",
+    )
     bundle: Path | None = Field(None, description="one bundle to serve, in place of the current release")
     shadow_bundle: Path | None = Field(None, description="a bundle that answers the same requests, unseen by users")
     public_key: str | None = Field(None, description="serve only bundles that this key's owner signed")
@@ -78,6 +85,12 @@ class Settings(BaseSettings):
             first = error.errors()[0]
             where = f"{PREFIX}{str(first['loc'][0]).upper()}: " if first["loc"] else ""
             raise ParamsError(where + first["msg"].removeprefix("Value error, ")) from None
+
+    @property
+    def last_known_folder(self) -> Path:
+        """The part of `last_known` that belongs to what is served here."""
+        served = str((self.bundle or self.releases).absolute())
+        return self.last_known.absolute() / sha256(served.encode()).hexdigest()[:12]
 
     @property
     def keys(self) -> tuple[Key, ...]:

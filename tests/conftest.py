@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from tests.support import redis_server, small_shop
 # Before a test imports numpy, torch or faiss: each brings its own OpenMP, and two tests run at a time.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+# What an API last knew is kept for the whole host: tests have a folder of their own.
+_last_known = tempfile.TemporaryDirectory(prefix="recsys-tests-")
+os.environ["RECSYS_LAST_KNOWN"] = _last_known.name
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 # How long an example takes says something of the machine, nothing of the code.

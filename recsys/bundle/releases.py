@@ -8,6 +8,7 @@ reader sees the old state or the new one. With a public key only bundles that it
 
 import fcntl
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,11 @@ from recsys.params import Section, parse
 
 STATE = "state.json"
 BundleId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # the name of a folder: nothing that leads elsewhere
+
+
+def is_id(name: str) -> bool:
+    """Whether a folder may be a release by its name."""
+    return re.fullmatch("[0-9a-f]{16}", name) is not None
 
 
 class Entry(Section):

@@ -21,6 +21,12 @@ class Ready(BaseModel):
     refused: Annotated[
         str | None, Field(description="another bundle than the current release is served; the log says why")
     ]
+    last_known: Annotated[
+        list[str],
+        Field(
+            description="what cannot be read now and is served as it last was: release, rules, experiments, store",
+        ),
+    ] = []
 
 
 class VariantAbout(BaseModel):

@@ -31,10 +31,12 @@ from recsys.experiments.online.assignment import Assignment, Subject, assign_one
 from recsys.experiments.online.config import Arm
 from serving import metrics
 from serving.file_stamp import stamp
+from serving.last_known import LastKnown
 
 log = logging.getLogger(__name__)
 
 DOMAIN = "recsys"
+PART = "experiments"
 NOBODY = ""  # the value of a flag for those who take no part
 NAMED = ("segment", "surface")
 FORCED = "forced"  # metadata of an answer: the unit was put in this arm by hand, so no statistic may count it
@@ -99,12 +101,15 @@ class ExposureHook(Hook):
 class ExperimentsFile:
     """The current experiments: reads `experiments.yaml` again when it changes; a faulty file is refused as a whole."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the file; raises ParamsError if it exists and is faulty."""
-        self._path = path
+    def __init__(self, path: Path, last_known: LastKnown | None = None) -> None:
+        """Read the file, or what it last was; raises ParamsError if it is faulty and `last_known` has none."""
+        self._path, self._last_known = path, last_known
         self._seen = self._tried = stamp(path)
-        self.experiments, self.version = config.load(path)
         self.reason: str | None = None
+        if last_known is None:
+            self.experiments, self.version = config.load(path)
+        else:
+            (self.experiments, self.version), self.reason = last_known.read_file(PART, path, config.load)
 
     def reload(self) -> None:
         """Apply a changed file once it is equal in two calls: the first may have read it half written.
@@ -121,10 +126,14 @@ class ExperimentsFile:
                 raise ParamsError(f"{self._path}: no such file: `experiments: {{}}` in it says that there are none")
             self.experiments, self.version = config.load(self._path)
             self.reason = None
+            if self._last_known is not None:
+                self._last_known.keep_file(PART, self._path)
             log.info("experiments: version %s", self.version)
         except ParamsError as error:
             self.reason = str(error)
             log.error("the experiments stay as they were: %s", error)
+            if self._last_known is not None:
+                self._last_known.use(PART, True)
 
 
 class ArmAssigner:

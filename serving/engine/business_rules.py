@@ -21,11 +21,13 @@ from recsys.business_rules.schema import Rules, load
 from recsys.business_rules.slate import CompiledSlateRules, compiled
 from recsys.errors import ParamsError
 from serving.file_stamp import stamp
+from serving.last_known import LastKnown
 
 log = logging.getLogger(__name__)
 
 BUNDLES = 3  # that compiled rules are kept for: the old, the new, and one in the shadow
 NO_RULES = Rules()
+PART = "rules"
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,23 @@ class BusinessRulesFile:
     reason: why the file is refused, or which part of it has no effect; None if it is applied in full.
     """
 
-    def __init__(self, path: Path, must_exist: bool = False) -> None:
-        """Read the rules; without a file there are none.
+    def __init__(self, path: Path, must_exist: bool = False, last_known: LastKnown | None = None) -> None:
+        """Read the rules; without a file there are none, unless this host had some before: then those apply.
 
         Raises:
-            ParamsError: as `recsys/business_rules/schema.py` says. An API that started without its rules might show
-                what they forbid.
+            ParamsError: as `recsys/business_rules/schema.py` says, and `last_known` has none. An API that started
+                without its rules might show what they forbid.
         """
+        self._last_known = last_known
         self._path = path
         self._seen = self._tried = stamp(path)
         self._lock = Lock()
         self.reason: str | None = None
-        self._current = _read(path) if must_exist or self._seen else _Current()
+        self._current = _Current()
+        if last_known is not None and (must_exist or self._seen or last_known.path(PART).is_file()):
+            self._current, self.reason = last_known.read_file(PART, path, _read)
+        elif must_exist or self._seen:
+            self._current = _read(path)
 
     @property
     def version(self) -> str | None:
@@ -79,9 +86,13 @@ class BusinessRulesFile:
                 raise ParamsError(f"{self._path}: {missing[0]} is not in the catalogue: correct it or take it out")
         except ParamsError as error:
             self._report(f"{error}; the rules of version {self.version} stay")
+            if self._last_known is not None:
+                self._last_known.use(PART, True)
             return False
         changed.compiled[id(bundle)] = rules
         self._current, self.reason = changed, None
+        if self._last_known is not None:
+            self._last_known.keep_file(PART, self._path)
         log.info("%s: rules of version %s count now", self._path, self.version)
         return True
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
+from pathlib import Path
 
-from recsys.bundle import releases
 from recsys.errors import RecsysError
-from recsys.recommend import self_check
 from serving.engine.arms import ExperimentsFile
 from serving.engine.engine import Engine
+from serving.last_known import LastKnown
 from serving.live.store_watcher import StoreWatcher
-from serving.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +18,11 @@ POLL_SECONDS = 0.5
 class OtherBundles:
     """The bundles of arms. engines: bundle_id -> engine; a bundle that cannot be loaded is not in it."""
 
-    def __init__(self, settings: Settings, experiments_file: ExperimentsFile, freshness: StoreWatcher) -> None:
-        self._settings, self._following, self._freshness = settings, experiments_file, freshness
+    def __init__(
+        self, releases: Path, last_known: LastKnown, experiments_file: ExperimentsFile, freshness: StoreWatcher
+    ) -> None:
+        self._releases, self._last_known = releases, last_known
+        self._following, self._freshness = experiments_file, freshness
         self._refused: dict[str, str] = {}
 
     @property
@@ -56,6 +58,4 @@ class OtherBundles:
     def _open(self, bundle_id: str, engine: Engine | None) -> Engine:
         if engine is not None:
             return self._freshness.engine(engine.base)
-        bundle = releases.load(self._settings.releases / bundle_id, self._settings.public_key)
-        self_check.check(bundle)
-        return self._freshness.engine(bundle)
+        return self._freshness.engine(self._last_known.bundle(self._releases / bundle_id))

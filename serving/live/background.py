@@ -10,6 +10,7 @@ from recsys.recommend.circuit_breaker import CircuitBreakers, Limits
 from serving.engine.arms import ArmAssigner, ExperimentsFile
 from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.engine import Engine
+from serving.last_known import LastKnown
 from serving.live.arm_bundles import OtherBundles
 from serving.live.exposure_writer import Exposures
 from serving.live.live_feed import LiveFeed
@@ -35,17 +36,18 @@ class Background:
         """Read rules and experiments; raises ParamsError if one of the files cannot be used."""
         self._settings = settings
         self.breakers = CircuitBreakers(Limits(slow_s=settings.deadline_ms / 2e3))
-        self.rules = BusinessRulesFile(settings.rules, must_exist="rules" in settings.model_fields_set)
+        self.last_known = LastKnown(settings)
+        self.rules = BusinessRulesFile(settings.rules, "rules" in settings.model_fields_set, self.last_known)
         self.feed = LiveFeed(settings)
-        self.freshness = StoreWatcher(self.rules, self.breakers, self.feed)
-        self.live = ReleaseWatcher(settings, self.freshness.engine)
-        experiments_file = ExperimentsFile(settings.experiments)
+        self.freshness = StoreWatcher(self.rules, self.breakers, self.feed, self.last_known)
+        self.live = ReleaseWatcher(settings, self.freshness.engine, self.last_known)
+        experiments_file = ExperimentsFile(settings.experiments, self.last_known)
         self.assigner = ArmAssigner(experiments_file, settings.flag_provider)
-        self.other_bundles = OtherBundles(settings, experiments_file, self.freshness)
+        self.other_bundles = OtherBundles(settings.releases, self.last_known, experiments_file, self.freshness)
         self.load = Load(settings.shed_requests, settings.deadline_ms / 1e3)
         self.shadow: Shadow | None = None
         if settings.shadow_bundle is not None:
-            self.shadow = Shadow(settings.shadow_bundle, settings.public_key, self._shadow_engine, self.load)
+            self.shadow = Shadow(settings.shadow_bundle, self.last_known, self._shadow_engine, self.load)
         self.store: GuardedStore | None = None
         self.exposures: Exposures | None = None
         self.reason = "the store is being opened"
@@ -112,6 +114,7 @@ class Background:
         except StoreError as error:
             if str(error) != self.reason:
                 log.error("going on without the store: %s", error)
+                self.freshness.start_without_the_store()
             self.reason = str(error)
         else:
             self.store, self.exposures = store, Exposures(store)

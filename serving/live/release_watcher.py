@@ -7,15 +7,16 @@ engine is freed when the last request that holds it ends. Every worker process w
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from recsys.bundle import releases
 from recsys.bundle.bundle import Bundle
 from recsys.errors import RecsysError
-from recsys.recommend import self_check
 from serving import metrics
 from serving.engine.engine import Engine
 from serving.file_stamp import Stamp, stamp
+from serving.last_known import SERVED, LastKnown
 from serving.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,11 @@ RETRY_SECONDS_AT_MOST = 60.0  # while another bundle serves: each try hashes the
 class ReleaseWatcher:
     """Watches the releases. engine: the served one, None before the first; reason: why the current one is refused."""
 
-    def __init__(self, settings: Settings, build: Callable[[Bundle], Engine]) -> None:
+    def __init__(
+        self, settings: Settings, build: Callable[[Bundle], Engine], last_known: LastKnown | None = None
+    ) -> None:
         self._settings = settings
+        self._last_known = last_known or LastKnown(settings)
         self._build = build
         self._state = settings.releases / releases.STATE
         self.engine: Engine | None = None
@@ -44,11 +48,14 @@ class ReleaseWatcher:
                 await self._look()
             except RecsysError as error:
                 self._refuse(str(error))
+                await self._serve_last_good()
             except Exception as error:  # noqa: BLE001 (logged with its traceback; the next try may succeed)
                 self._refuse("the bundle cannot be opened; the log says why", error)
+                await self._serve_last_good()
             else:
                 self.reason = ""
                 metrics.REFUSED.set(0)
+                self._last_known.use("release", False)
                 wait = float("inf")
             changed = await self._changed(seen, wait)
             wait = RETRY_SECONDS if changed or self.engine is None else min(2 * wait, RETRY_SECONDS_AT_MOST)
@@ -60,18 +67,35 @@ class ReleaseWatcher:
             BundleError: it is missing, differs from its manifest, is not signed, or fails the self-check.
         """
         folder = self._settings.bundle or releases.current(self._settings.releases)
-        before = self.engine.bundle.manifest.bundle_id if self.engine else None
-        if folder.name == before:
-            return
-        self.engine = await asyncio.to_thread(self._open, folder)
+        if self.engine is None or folder.name != self.engine.bundle.manifest.bundle_id:
+            await self._serve(folder)
+            self._last_known.keep(SERVED, self._id())
+
+    async def _serve(self, folder: Path) -> None:
+        before = self._id() if self.engine else None
+        self.engine = await asyncio.to_thread(lambda: self._build(self._last_known.bundle(folder)))
         served = self.engine.bundle.manifest
         metrics.swapped(before, served.bundle_id)
         log.info("serving bundle %s (%s, trained until %s)", served.bundle_id, served.dataset, served.trained_until)
 
-    def _open(self, folder: Path) -> Engine:
-        bundle = releases.load(folder, self._settings.public_key)
-        self_check.check(bundle)
-        return self._build(bundle)
+    async def _serve_last_good(self) -> None:
+        """At a start that finds the current release damaged: what this host served last, or an older release."""
+        if self.engine is not None:
+            return
+        served = self._last_known.served()
+        older: list[str] = []
+        if self._settings.bundle is None:
+            with suppress(RecsysError):
+                older = releases.read(self._settings.releases).stack[-2::-1]
+        for bundle_id in dict.fromkeys([*([served] if served else []), *older]):
+            with suppress(Exception):  # the next one may be good
+                await self._serve(self._settings.releases / bundle_id)
+                log.error("the current release cannot be served, bundle %s is", bundle_id)
+                self._last_known.use("release", True)
+                return
+
+    def _id(self) -> str:
+        return self.engine.bundle.manifest.bundle_id if self.engine else ""
 
     async def _changed(self, seen: Stamp | None, wait: float) -> bool:
         """Wait this number of seconds, or until the releases change."""

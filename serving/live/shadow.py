@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from recsys.bundle import releases
 from recsys.bundle.bundle import Bundle
 from recsys.errors import RecsysError
-from recsys.recommend import self_check
 from serving import metrics
 from serving.api.errors import ApiError
 from serving.api.schemas import Answer, RecommendRequest
 from serving.engine.engine import Engine
 from serving.engine.overlay import UserState
+from serving.last_known import LastKnown
 from serving.live.list_overlap import overlap, rank_biased_overlap
 from serving.middleware.load_shedding import Load
 
@@ -43,9 +42,9 @@ class _Served:
 class Shadow:
     """The shadow. build: makes an engine of the bundle with the present changes of the store."""
 
-    def __init__(self, folder: Path, public_key: str | None, build: Callable[[Bundle], Engine], load: Load) -> None:
+    def __init__(self, folder: Path, last_known: LastKnown, build: Callable[[Bundle], Engine], load: Load) -> None:
         self._folder = folder
-        self._public_key = public_key
+        self._last_known = last_known
         self._build = build
         self._load = load
         self._waiting: asyncio.Queue[_Served] = asyncio.Queue(ROOM)
@@ -69,8 +68,7 @@ class Shadow:
         self._engine = None
 
     def _open(self) -> Bundle:
-        bundle = releases.load(self._folder, self._public_key)
-        self_check.check(bundle)
+        bundle = self._last_known.bundle(self._folder)
         log.info("bundle %s answers in the shadow", bundle.manifest.bundle_id)
         return bundle
 

@@ -4,16 +4,20 @@ Every worker asks the store by itself; nothing is passed between workers.
 """
 
 import asyncio
+import json
 import logging
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from importlib.metadata import version
 
 from recsys.bundle.bundle import Bundle
 from recsys.recommend.circuit_breaker import CircuitBreakers
+from recsys.schemas.store_schema import fingerprint
 from serving import process
 from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.engine import Engine
 from serving.engine.overlay import StoreOverlay
+from serving.last_known import LastKnown
 from serving.live.live_feed import LiveFeed
 from serving.live.release_watcher import ReleaseWatcher
 from serving.stores.protocol import Item, Store, StoreError
@@ -21,20 +25,64 @@ from serving.stores.protocol import Item, Store, StoreError
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
+KEEP_SECONDS = 10.0
+FORGOTTEN, ITEMS = "forgotten.json", "items.json"
 
 
 class StoreWatcher:
-    """Polls the store. now: its last state; forgotten: fingerprints of users whose bundle history may not be used."""
+    """Polls the store. now: its last state; forgotten: fingerprints of users whose bundle history may not be used.
 
-    def __init__(self, rules: BusinessRulesFile, breakers: CircuitBreakers, feed: LiveFeed) -> None:
+    Until the store was asked once, both are what it said last to anybody on this host.
+    """
+
+    def __init__(
+        self, rules: BusinessRulesFile, breakers: CircuitBreakers, feed: LiveFeed, last_known: LastKnown
+    ) -> None:
+        self._last_known = last_known
         self._rules = rules
         self._breakers = breakers
         self._feed = feed
         self.now = StoreOverlay()
         self.forgotten: frozenset[str] = frozenset()
         self._forgotten_version = 0
+        self._salt: str | None = None
+        self._asked = False
+        self._kept = (-1, float("-inf"))  # which version of the items, and when
         self.others: dict[str, Engine] = {}  # of bundles that arms of experiments serve
         self._newest: Engine | None = None
+
+    def is_forgotten(self, user_id: str | None) -> bool:
+        """Whether what the bundle holds of a user may not be used; True while nobody knows."""
+        if self._salt is None or user_id is None:
+            return user_id is not None
+        return bool(self.forgotten) and fingerprint(self._salt, user_id) in self.forgotten
+
+    def forget(self, *fingerprints: str, instead: bool = False) -> None:
+        """Use no bundle history of these users any more, in no start either; `instead`: all others are unknown."""
+        self.forgotten = frozenset(fingerprints) | (frozenset() if instead else self.forgotten)
+        self._last_known.keep(FORGOTTEN, json.dumps({"salt": self._salt, "forgotten": sorted(self.forgotten)}))
+
+    def start_without_the_store(self) -> None:
+        """Take over what the store said last on this host, so that nothing sold out or forgotten comes back."""
+        if self._asked or self._salt is not None:
+            return
+        try:
+            kept = json.loads(self._last_known.path(FORGOTTEN).read_text(encoding="utf-8"))
+            stock = json.loads(self._last_known.path(ITEMS).read_text(encoding="utf-8"))
+            items = {item["item_id"]: Item(**{**item, "categories": _tuple(item["categories"])}) for item in stock}
+            self._salt, self.forgotten = str(kept["salt"]), frozenset(map(str, kept["forgotten"]))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            log.error(
+                "until the store answers no history of the bundle is used: nobody knows who is forgotten: %s", error
+            )
+        else:
+            self.now = replace(self.now, version=0, revision=self.now.revision + 1, items=items)
+            self._last_known.use("store", True)
+
+    @property
+    def has_something(self) -> bool:
+        """Whether the store, or what it said last on this host, could be read."""
+        return self._salt is not None
 
     def engine(self, bundle: Bundle) -> Engine:
         """Build an engine over the bundle, with the changes of stock that arrive meanwhile."""
@@ -55,9 +103,11 @@ class StoreWatcher:
             try:
                 await self.refresh(store, live)
                 reachable = True
+                self._last_known.use("store", False)
             except StoreError as error:
                 if reachable:
                     log.error("the store cannot be read, what it said last goes on: %s", error)
+                    self._last_known.use("store", True)
                 reachable = False
             await asyncio.sleep(POLL_SECONDS)
 
@@ -68,10 +118,17 @@ class StoreWatcher:
             StoreError: the store cannot be read.
         """
         self._forgotten_version, more = await store.forgotten(self._forgotten_version)
-        self.forgotten |= more
         version, changed = await store.items_since(self.now.version)
+        if more or not self._asked:
+            self._salt = store.salt
+            self.forget(*more, instead=not self._asked)
+        if not self._asked:
+            self.now = replace(self.now, revision=self.now.revision + bool(self.now.items), items={})
+            self._last_known.use("store", False)
         if changed:
             self._take(version, changed, live.engine)
+        self._asked = True
+        await self._keep_items()
         serving = live.engine
         if serving is None:
             return
@@ -82,6 +139,13 @@ class StoreWatcher:
             if live.engine is serving:  # or else a new release was swapped in meanwhile: the next time
                 live.engine = fresher
 
+    async def _keep_items(self) -> None:
+        version, at = self._kept
+        if version != self.now.version and time.monotonic() - at >= KEEP_SECONDS:
+            self._kept = (self.now.version, time.monotonic())
+            items = [asdict(item) for item in self.now.items.values()]
+            await asyncio.to_thread(lambda: self._last_known.keep(ITEMS, json.dumps(items)))
+
     def _take(self, version: int, changed: list[Item], serving: Engine | None) -> None:
         before = self.now
         items = {**before.items, **{item.item_id: item for item in changed}}
@@ -90,6 +154,10 @@ class StoreWatcher:
         for engine in (serving, self._newest, *self.others.values()):
             if engine is not None:
                 engine.mark(changed)
+
+
+def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
 
 
 def _tells_more(item: Item, before: Item | None, serving: Engine | None) -> bool:

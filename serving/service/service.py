@@ -5,6 +5,7 @@ One `Service` per worker process. Without the store the answer comes from the bu
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -154,7 +155,7 @@ class Service:
         """Delete all data of the user in the store, and stop using the user's history in the bundle."""
         store = self.store()
         deleted = await store.forget(user_id)
-        self._background.freshness.forgotten |= {store.fingerprint(user_id)}
+        self._background.freshness.forget(store.fingerprint(user_id))
         await self._answers.forget(user_id)
         return identities.Forgotten(deleted=deleted)
 
@@ -162,18 +163,27 @@ class Service:
         """Return which bundle is served, and whether the store answers.
 
         Raises:
-            ApiError: 503, no bundle is loaded yet, the store was never reached, or the process is about to end.
+            ApiError: 503, no bundle is loaded yet, the store was never reached and nothing is kept of it, or the process
+                is about to end.
         """
         if self._background.leaving:
             raise ApiError(503, "the process was told to end; ask another one")
-        live = self._background.live
-        bundle_id, store = self.engine().bundle.manifest.bundle_id, self.store()
-        refused = "the current release was refused, another one is served; the log says why" if live.reason else None
-        try:
-            await store.ping()
-        except StoreError:
-            return Ready(bundle_id=bundle_id, store="out of reach", refused=refused)
-        return Ready(bundle_id=bundle_id, store="reached", refused=refused)
+        background = self._background
+        bundle_id, store = self.engine().bundle.manifest.bundle_id, background.store
+        if store is None and not background.freshness.has_something:
+            self.store()
+        refused = "the current release was refused, another one is served; the log says why"
+        reached = False
+        if store is not None:
+            with suppress(StoreError):
+                await store.ping()
+                reached = True
+        return Ready(
+            bundle_id=bundle_id,
+            store="reached" if reached else "out of reach",
+            refused=refused if background.live.reason else None,
+            last_known=sorted(background.last_known.using),
+        )
 
     def store(self) -> Store:
         """Return the opened store.
@@ -211,12 +221,11 @@ class Service:
     async def _user_state(self, user_id: str | None, anonymous_id: str | None, sheds: bool) -> UserState:
         """Return the user's state in the store; `failed` if the store did not answer in time."""
         store = self._background.store
+        lost = self._background.freshness.is_forgotten(user_id)
         if store is None:
-            return UserState(failed=True)
+            return UserState(forgotten=lost, failed=True)
         if user_id is None and anonymous_id is None:
             return NOBODY
-        forgotten = self._background.freshness.forgotten
-        lost = bool(forgotten) and user_id is not None and store.fingerprint(user_id) in forgotten
         if sheds:
             return UserState(forgotten=lost, failed=True)
         try:

@@ -29,7 +29,7 @@ class GuardedStore:
         breakers = breakers or CircuitBreakers(LIMITS)
         self.reading, self.writing = breakers.of("reading the store"), breakers.of("writing to the store")
         self.fingerprint = store.fingerprint
-        self.remote = store.remote
+        self.remote, self.salt = store.remote, store.salt
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
         return await self._read(lambda: self._store.history(user_id, anonymous_id, limit), self._answer_s)

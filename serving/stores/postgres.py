@@ -79,6 +79,7 @@ class PostgresStore:
 
     def __init__(self, url: str, pool: "AsyncConnectionPool[AsyncConnection[Any]]", salt: str) -> None:
         self._url, self._pool = url, pool
+        self.salt = salt
         self._writes = Writes(salt)
         self._writer = TaskWriter(self._transaction)
 

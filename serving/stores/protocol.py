@@ -138,6 +138,7 @@ class Store(Protocol):
     can hold (a NUL, half of a surrogate pair) and an event of nobody raise ValueError.
     """
 
+    salt: str  # of its fingerprints, see `recsys/store_schema.py`
     remote: bool  # behind a network: a call that is cancelled may hang on
 
     async def add_events(self, rows: Sequence[Event | Rejected]) -> list[Outcome]:

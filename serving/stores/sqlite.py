@@ -94,7 +94,8 @@ class SqliteStore:
         self._path = path
         self._readers: list[apsw.Connection] = []
         migrations.check(_version(path), path)
-        self._writes = Writes(self._read(statements.SALT)[0][0])
+        self.salt = self._read(statements.SALT)[0][0]
+        self._writes = Writes(self.salt)
         self._writer = Writer(lambda: connect(path), lambda: errors(path))
 
     async def add_events(self, rows: Sequence[Event | Rejected]) -> list[Outcome]:

@@ -1,0 +1,146 @@
+"""What this host served last, and can go on serving: private, verified copies that all its workers share.
+
+A bundle is mapped from its copy, so that whatever is done to the release under it stops no worker and changes no
+answer. The files that are followed and what the store said are kept as they last were good, for a start without them.
+"""
+
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from recsys.bundle import releases
+from recsys.bundle.bundle import Bundle, read_manifest
+from recsys.errors import BundleError, ParamsError
+from recsys.output import replaced, write_text
+from recsys.recommend import self_check
+from serving import metrics
+from serving.settings import Settings
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+KEPT = 2  # bundles besides those that are in use
+SERVED = "served"
+
+
+class LastKnown:
+    """`using` names the parts that are served as they last were, because they cannot be read now."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.last_known_folder
+        self._public_key = settings.public_key
+        self._open: WeakValueDictionary[str, Bundle] = WeakValueDictionary()
+        self.using: set[str] = set()
+
+    def use(self, part: str, now: bool) -> None:
+        """Note whether a part is served as it last was."""
+        (self.using.add if now else self.using.discard)(part)
+        metrics.LAST_KNOWN.labels(part).set(now)
+
+    def bundle(self, source: Path) -> Bundle:
+        """The bundle of a folder, from a verified and tried copy; without room for one, from the folder itself.
+
+        Raises:
+            BundleError: there is no good copy, and the bundle is damaged, not signed, or cannot answer.
+        """
+        bundle_id = source.name if releases.is_id(source.name) else read_manifest(source).bundle_id
+        try:
+            loaded = self._copied(source, self._private() / bundle_id)
+        except OSError as error:
+            log.error("%s is served from where it lies, no copy can be made: %s", bundle_id, error)
+            self_check.check_apart(source)
+            loaded = releases.load(source, self._public_key)
+        self_check.check(loaded)
+        self._open[bundle_id] = loaded
+        return loaded
+
+    def served(self) -> str | None:
+        """The id of the bundle that was served last on this host."""
+        with suppress(OSError):
+            bundle_id = (self._folder / SERVED).read_text(encoding="utf-8")
+            return bundle_id if releases.is_id(bundle_id) else None
+        return None
+
+    def keep(self, name: str, content: str) -> None:
+        """Keep a text; without room for it that is logged, and the one before stays."""
+        try:
+            path = self._private() / name
+            with self._locked():
+                write_text(path, content)
+        except OSError as error:
+            log.error("%s of this host cannot be kept: %s", name, error)
+
+    def path(self, name: str) -> Path:
+        """Where `keep` keeps it."""
+        return self._folder / name
+
+    def read_file(self, part: str, path: Path, read: Callable[[Path], T]) -> tuple[T, str | None]:
+        """What `read` makes of a file that a person writes, or of what it last was; and why it is not the file itself.
+
+        Raises:
+            ParamsError: the file cannot be used, and nothing is kept that can.
+        """
+        try:
+            found = read(path)
+        except ParamsError as error:
+            if not self.path(part).is_file():
+                raise
+            kept = read(self.path(part))
+            self.use(part, True)
+            log.error("%s; what was served last on this host goes on", error)
+            return kept, str(error)
+        self.keep_file(part, path)
+        return found, None
+
+    def keep_file(self, part: str, path: Path) -> None:
+        """Keep a file that was just read and is good."""
+        self.use(part, False)
+        if path.is_file():
+            self.keep(part, path.read_text(encoding="utf-8"))
+
+    def _copied(self, source: Path, target: Path) -> Bundle:
+        with suppress(BundleError):
+            return releases.load(target, self._public_key)
+        with self._locked():
+            with suppress(BundleError):  # of another worker, meanwhile
+                return releases.load(target, self._public_key)
+            releases.verify(source, self._public_key)
+            with replaced(target) as aside:
+                shutil.copytree(source, aside, dirs_exist_ok=True, copy_function=shutil.copyfile)
+                try:
+                    self_check.check_apart(aside)
+                except BundleError as error:
+                    raise BundleError(str(error).replace(str(aside), str(source))) from None
+            self._make_room(target)
+            return releases.load(target, self._public_key)
+
+    def _make_room(self, newest: Path) -> None:
+        """Delete copies; what a process has mapped stays until it lets go of it."""
+        copies = sorted(
+            (path for path in self._folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
+        )
+        for path in copies[:-KEPT]:
+            if path.name not in self._open and path.name != self.served() and path != newest:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _private(self) -> Path:
+        """The folder, made if need be. Raises OSError: it is, or may be made, somebody else's."""
+        for folder in (self._folder.parent, self._folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = folder.stat()
+            if found.st_uid not in (0, os.getuid()) or found.st_mode & 0o022:
+                raise PermissionError(f"{folder}: others own it or may write into it; set RECSYS_LAST_KNOWN")
+        return self._folder
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self._folder / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
