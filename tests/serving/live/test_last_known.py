@@ -36,9 +36,14 @@ def rewrite(path: Path) -> None:
 
 
 def lists(client: TestClient) -> list[Any]:
+    """Items with titles and reasons, without the scores: those of what is popular now change by the clock."""
     users = [*bundles.HISTORIES, "nobody"]
     answers = [client.post("/v1/recommend", json={**ASK, "user_id": user}).json()["items"] for user in users]
-    return [*answers, client.post("/v1/similar", json={"item_id": "kitchen-1"}).json()["items"]]
+    answers.append(client.post("/v1/similar", json={"item_id": "kitchen-1"}).json()["items"])
+    return [
+        [(item["title"], item["source"], {reason["item_id"] for reason in item["reasons"]}) for item in answer]
+        for answer in answers
+    ]
 
 
 @pytest.fixture
