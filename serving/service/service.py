@@ -163,7 +163,7 @@ class Service:
         """Return which bundle is served, and whether the store answers.
 
         Raises:
-            ApiError: 503, no bundle is loaded yet, the store was never reached and nothing is kept of it, or the process
+            ApiError: 503, no bundle is loaded, the store was never reached and nothing is kept of it, or the process
                 is about to end.
         """
         if self._background.leaving:
