@@ -158,7 +158,7 @@ class Store(Protocol):
         ...
 
     async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
-        """Return item_id -> whether it was disliked, for the items of all events, `MAX_SEEN` at most. Follows merges."""
+        """Return item_id -> whether it was disliked, of the items of all events, at most `MAX_SEEN`. Follows merges."""
         ...
 
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
