@@ -104,6 +104,12 @@ class Split:
         """Return when the fit set of `fold` ends, UTC seconds."""
         return self.facts.now[fold].timestamp()
 
+    def end(self, fold: ScoredFold) -> float | None:
+        """When the window of `fold` ends, UTC seconds; None where windows overlap in time."""
+        if self.facts.protocol != "global_time":
+            return None
+        return self.now("test" if fold == "valid" else "all")
+
     def query_now(self, fold: Fold, history: History) -> float:
         """Return the time of a query by a user of `fold`, UTC seconds; see `Facts`."""
         own_clock = self.facts.query_time == "last_event" and len(history) > 0

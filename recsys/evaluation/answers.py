@@ -23,7 +23,8 @@ def recommend_offline(
     """Return the answer of the main path to the user in row `user` at the end of the fold's fit set.
 
     known_items: as in `QueryMode`. Query time and excluded items are those of the whole history, so that candidates and
-    targets are the same for every number of known items.
+    targets are the same for every number of known items. An item that arrives within
+    the window may be shown from its start, one that arrives after it may not.
 
     Raises:
         RecsysError: "variant 'als': source als failed for user 'u7'; ..."
@@ -33,7 +34,8 @@ def recommend_offline(
     now = split.query_now(fold, history)
     if known_items is not None and not recommender.bundle.manifest.allow_repeat:
         exclude = np.union1d(exclude, history.rows)
-    found = recommender.recommend(Query(history=told, k=k, now=now, user_id=user_id, exclude=exclude, seed=seed))
+    query = Query(history=told, k=k, now=now, user_id=user_id, exclude=exclude, seed=seed, shown_at=split.end(fold))
+    found = recommender.recommend(query)
     if found.degraded:
         raise RecsysError(
             f"variant {recommender.variant!r}: {', '.join(found.failed)} failed for user {user_id!r}; "

@@ -11,7 +11,7 @@ t-tests with Holm's correction over all comparisons of a step, so that luck pass
 
 A floor is a segment that a better average must not hide. Where it has enough users, a candidate must be shown to lose
 less than `margin` of the baseline's value; where it has not, it must not be significantly worse. Enough: a candidate
-that is equal would be passed 19 times of 20.
+that is equal would be passed 19 times of 20. The last floor are the places of new items, see `new_items.py`.
 
 Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
 """
@@ -22,10 +22,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from recsys.errors import GateError
 from recsys.evaluation import segments
+from recsys.evaluation.new_items import Learned
+from recsys.evaluation.paired import Paired, paired
 from recsys.output import write_text
 from recsys.params import GateParams, Params
 from recsys.ranking import Values
@@ -49,29 +50,6 @@ class Decision:
         write_text(path, json.dumps(asdict(self), indent=1) + "\n")
 
 
-@dataclass(frozen=True)
-class Paired:
-    """A variant against another one, user by user; p: of a difference so large by luck; error: standard error."""
-
-    value: float
-    other: float
-    error: float
-    reach: float  # from the difference to each of its confidence bounds
-    p: float
-
-    @property
-    def difference(self) -> float:
-        """How much better the variant is."""
-        return self.value - self.other
-
-    def __str__(self) -> str:
-        low, high = self.difference - self.reach, self.difference + self.reach
-        return (
-            f"{self.value:.4f} against {self.other:.4f}, difference {self.difference:+.4f}, "
-            f"between {low:+.4f} and {high:+.4f}"
-        )
-
-
 def load(path: Path) -> Decision:
     """Read what `evaluate` decided.
 
@@ -84,8 +62,10 @@ def load(path: Path) -> Decision:
         raise GateError(f"{path}: not a readable decision ({error}); run `dvc repro evaluate`") from error
 
 
-def decide(values: PerSegment, params: Params) -> Decision:
+def decide(values: PerSegment, params: Params, new: Learned | None = None) -> Decision:
     """Go through the candidates from simple to elaborate. values: `gate.metric`; a segment without users is absent.
+
+    new: what was learned about places for new items; a floor, unless no candidate is above it.
 
     Raises:
         GateError: "gate: no segment is called 'vip'; there are: all, warm, ..."
@@ -96,14 +76,17 @@ def decide(values: PerSegment, params: Params) -> Decision:
             raise GateError(f"gate: no segment is called {segment!r}; there are: {', '.join(known)}")
     names = [name for name in params.candidates if name != gate.baseline]
     won = _compare(values, names, gate.baseline, [gate.segment], gate.alpha)
+    unfair = {name: str(found) for name, found in (new or {}).items() if name in names and not found.fair}
+    unfair = unfair if len(unfair) < len(names) else {}
     reasons, admitted = {}, []
     for name in names:
         found, p = won[name, gate.segment]
         below = [text for segment in gate.floors if (text := _below(values.get(segment, {}), name, segment, gate))]
+        below += [unfair[name]] if name in unfair else []
         if p > gate.alpha:
             reasons[name] = f"{name!r} is not significantly better than {_told(found, p, gate.baseline, gate)}"
         elif below:
-            reasons[name] = f"{name!r} is below {len(below)} of {len(gate.floors)} floors: {'; '.join(below)}"
+            reasons[name] = f"{name!r} is below {len(below)} of {len(gate.floors) + 1} floors: {'; '.join(below)}"
         else:
             reasons[name] = f"{name!r} is better than {_told(found, p, gate.baseline, gate)}"
             admitted.append(name)
@@ -155,27 +138,6 @@ def _compare(
         largest = max(largest, min(1.0, found[key].p * (len(found) - rank)))
         adjusted[key] = largest
     return {key: (found[key], adjusted[key]) for key in found}
-
-
-def paired(values: Values, others: Values, alpha: float) -> Paired:
-    """Compare two variants on the same users, (n_users,) float64 both; a user without a value does not count.
-
-    >>> found = paired(np.array([0.2, 0.4, 0.6, 0.8]), np.array([0.1, 0.2, 0.3, 0.4]), 0.05)
-    >>> round(found.difference, 3), round(found.p, 3)
-    (0.25, 0.062)
-    """
-    both = np.isfinite(values) & np.isfinite(others)
-    n, differences = int(both.sum()), (values - others)[both]
-    differing = int(np.count_nonzero(differences))
-    value, other = (float(of[both].mean()) if n else 0.0 for of in (values, others))
-    if n < 2:
-        return Paired(value, other, np.inf, np.inf, 1.0)
-    error = float(differences.std(ddof=1) / np.sqrt(n))
-    reach = float(stats.t.ppf(1 - alpha, n - 1)) * error
-    if not differing:
-        return Paired(value, other, error, reach, 1.0)
-    p = float(stats.t.sf((value - other) / error, n - 1)) if error > 0 else float(value <= other)
-    return Paired(value, other, error, reach, max(p, 0.5**differing))  # few users prove little, however equal they are
 
 
 def _below(values: Mapping[str, Values], name: str, segment: str, gate: GateParams) -> str | None:

@@ -82,7 +82,7 @@ def page(
         metrics=results.METRICS,
         examples=examples,
         few_likes=FEW_LIKES,
-        wanted_new=float((sample.popularity[sample.targets.rows] <= FEW_LIKES).mean()),
+        wanted_new=float(sample.new[sample.targets.rows].mean()),
         by_segment=Markup(plots.by_segment(apart, settings.gate.metric)),
         by_length=Markup(plots.by_length(tables["curve"])),
         new_users=Markup(plots.new_users(tables["new_users"], f"ndcg@{settings.evaluate.at[0]}"))

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recsys.bundle.catalogue import FEW_LIKES
 from recsys.contracts import BoolArray, IntArray
 from recsys.errors import GateError
 from recsys.evaluation import metrics
@@ -112,7 +111,7 @@ def beyond_accuracy(rows: IntArray, sample: Sample, at: list[int]) -> PerUser:
         values[f"novelty@{k}"] = metrics.novelty(rows[:, :k], sample.popularity, sample.n_fitted)
         values[f"diversity@{k}"] = metrics.diversity(rows[:, :k], sample.content)
         values[f"popularity_bias@{k}"] = metrics.popularity_bias(rows[:, :k], sample.popularity, sample.histories)
-        values[f"new_share@{k}"] = metrics.share(rows[:, :k], sample.popularity <= FEW_LIKES)
+        values[f"new_share@{k}"] = metrics.share(rows[:, :k], sample.new)
     return values
 
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy.sparse import csr_array
 
+from recsys.bundle.catalogue import FEW_LIKES
 from recsys.contracts import SECONDS_PER_DAY, BoolArray, IntArray
 from recsys.data.split import WINDOWS, ScoredFold, Split
 from recsys.evaluation.metrics import Ragged
@@ -34,6 +35,11 @@ class Sample:
     popularity: npt.NDArray[np.float32]
     n_fitted: int
     content: csr_array
+
+    @property
+    def new(self) -> BoolArray:
+        """(n_items,) bool: items of few likes, as `Catalogue.new`."""
+        return self.popularity <= FEW_LIKES
 
 
 def draw(split: Split, fold: ScoredFold, popularity: npt.NDArray[np.float32], max_users: int, seed: int) -> Sample:

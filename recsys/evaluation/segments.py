@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys.bundle.catalogue import FEW_LIKES
 from recsys.contracts import BoolArray
 from recsys.evaluation.sample import Sample
 from recsys.params import EvaluateParams
@@ -86,15 +87,25 @@ def new_user(sample: Sample, known_items: int, least: int) -> Segment:
     return _of_users(sample, name, meaning, sample.liked >= least, QueryMode(known_items=known_items))
 
 
+def known_item(sample: Sample) -> Segment:
+    """All users; only items that are not new count as targets."""
+    return _of_items(sample, "known_item", f"only items that more than {FEW_LIKES} users liked count", ~sample.new)
+
+
+def new_item(sample: Sample) -> Segment:
+    """All users; only new items count as targets."""
+    return _of_items(sample, "new_item", f"only those that at most {FEW_LIKES} users liked", sample.new)
+
+
 def cold_item(sample: Sample) -> Segment:
     """All users; only items whose first event is in the window count as targets; all items are ranked."""
-    return _of_cold_items(sample, "cold_item", "only items that arrive in the window count", PLAIN)
+    return _of_items(sample, "cold_item", "only items that arrive in the window count", sample.arrived)
 
 
 def cold_item_only(sample: Sample) -> Segment:
     """Like `cold_item`, but only these items are ranked."""
     question = QueryMode(arrived_only=True)
-    return _of_cold_items(sample, "cold_item_only", "the same, ranked among these items only", question)
+    return _of_items(sample, "cold_item_only", "the same, ranked among these items only", sample.arrived, question)
 
 
 def build(sample: Sample, settings: EvaluateParams) -> list[Segment]:
@@ -118,6 +129,8 @@ def _makers(settings: EvaluateParams) -> dict[str, Callable[[Sample], Segment]]:
         "cold_user": cold_user,
         "dormant": lambda sample: dormant(sample, settings.dormant_days),
         **{f"{NEW_USER}{known_items}": new(known_items) for known_items in settings.new_user_items},
+        "known_item": known_item,
+        "new_item": new_item,
         "cold_item": cold_item,
         "cold_item_only": cold_item_only,
     }
@@ -127,6 +140,7 @@ def _of_users(sample: Sample, name: str, meaning: str, users: BoolArray, questio
     return Segment(name, meaning, users, np.ones(len(sample.targets.rows), dtype=np.bool_), question)
 
 
-def _of_cold_items(sample: Sample, name: str, meaning: str, question: QueryMode) -> Segment:
+def _of_items(sample: Sample, name: str, meaning: str, items: BoolArray, question: QueryMode = PLAIN) -> Segment:
+    """items: (n_items,) bool, what counts as found."""
     everyone = np.ones(len(sample.users), dtype=np.bool_)
-    return Segment(name, meaning, everyone, sample.arrived[sample.targets.rows], question)
+    return Segment(name, meaning, everyone, items[sample.targets.rows], question)

@@ -99,13 +99,14 @@ class Plugin(Section):
 class VariantParams(Section):
     """A named mix of sources, an optional ranker, and rules.
 
-    candidates: the least that is asked of each source; new_item_share: the share of slots that the source `new` fills;
-    min_confidence: below it, of the best slot, the answer is what is popular (`recsys/bundle/calibration.py`).
+    candidates: the least that is asked of each source; new_item_share: the share of slots that the source `new` fills,
+    by default learned (`recsys/evaluation/new_items.py`); min_confidence: below it, of the best
+    slot, the answer is what is popular (`recsys/bundle/calibration.py`).
     """
 
     sources: list[SourceShare] = Field(min_length=1)
     candidates: int = Field(100, ge=1)
-    new_item_share: float = Field(0.0, ge=0, le=1)
+    new_item_share: float | None = Field(None, ge=0, le=1)
     min_confidence: float | None = Field(None, gt=0, lt=1)
     ranker: Plugin | None = None
     rules: list[Plugin] = Field(default_factory=list)

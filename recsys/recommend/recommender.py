@@ -99,7 +99,7 @@ class Recommender:
         params = bundle.manifest.variants[self.variant]
         self._n_items = len(bundle.catalogue)
         self._candidates = params.candidates
-        self._new_share = params.new_item_share
+        self._new_share = params.new_item_share or 0.0
         self._min_confidence = params.min_confidence
         self._sources: dict[str, tuple[Source, CircuitBreaker]] = {}
         self._shares: dict[str, float] = {}

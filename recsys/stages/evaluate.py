@@ -5,6 +5,7 @@
 
     offline/           <variant>.json: metric -> value, for `dvc metrics`: one line a variant
     intervals.csv      the table of `recsys/evaluation/results.py`, for `dvc plots`
+    new_items.json     how many places new items get, learned in the validation window, for the bundle
     gate.json          what is released and why, decided here, before anything is fitted again
     curve.csv          recall and NDCG for every length of the list, for `dvc plots`
     new_users.csv      NDCG of the same users by the number of their events that are used, for `dvc plots`
@@ -16,10 +17,12 @@
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated
 
+import polars as pl
 import typer
 
 from recsys import params
@@ -34,6 +37,7 @@ from recsys.evaluation import (
     examples,
     fit_calibration,
     gate,
+    new_items,
     reliability,
     report,
     results,
@@ -42,6 +46,7 @@ from recsys.evaluation import (
 )
 from recsys.evaluation.intervals import Bootstrap
 from recsys.output import replaced, write_text
+from recsys.params import Params
 from recsys.recommend.recommender import Recommender
 
 FOLD: ScoredFold = "test"
@@ -69,7 +74,11 @@ def main(
             bundle.write(made, settings, {}, top / fold)
             return bundle.load(top / fold)
 
-        confidence = fit_calibration.on_valid(loaded_of("valid"), data, settings, longest)
+        before = loaded_of("valid")
+        places = new_items.learn(before, data, settings)
+        settings = new_items.applied(settings, places)
+        before = new_items.applied_to(before, {name: found.share for name, found in places.items()})
+        confidence = fit_calibration.on_valid(before, data, settings, longest)
         confidence.save(top / calibration.FILE)
         loaded = loaded_of(FOLD, top / calibration.FILE)
         asked = sample.draw(data, FOLD, loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
@@ -82,7 +91,7 @@ def main(
             print(f"{name}: {len(asked.users)} users answered in {seconds:.1f} s", file=sys.stderr, flush=True)
         bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
         figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.evaluate.baselines, bootstrap)
-        decision = gate.decide(results.per_segment(lists, asked, parts, settings.gate.metric), settings)
+        decision = gate.decide(results.per_segment(lists, asked, parts, settings.gate.metric), settings, places)
         default = Recommender(loaded, decision.variant)
         shown = [
             examples.describe(default, data, asked, segment, at, settings.seed)
@@ -99,21 +108,30 @@ def main(
     }
     reliable = {name: reliability.figures(*found) for name, found in trusted.items()}
     page = report.page(settings, data.facts, loaded.manifest, decision, asked, parts, figures, tables, reliable, shown)
-    with replaced(metrics / "offline") as folder:
-        for name in settings.variants:
-            _write_json(folder / f"{name}.json", results.flat(gated, name, settings.evaluate.at) | reliable[name])
-    write_text(metrics / "intervals.csv", figures.write_csv())
-    for name, table in tables.items():
-        write_text(metrics / f"{name}.csv", table.write_csv())
+    _write_tables(metrics, settings, figures, tables, reliable)
     confidence.save(metrics / calibration.FILE)
+    new_items.save(places, metrics / new_items.FILE)
     decision.save(metrics / gate.FILE)
     write_text(report_file, page)
     print(report.table(metrics / "intervals.csv"))
     print(decision.reason)
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_text(path, json.dumps(content, indent=1) + "\n")
+def _write_tables(
+    metrics: Path,
+    settings: Params,
+    figures: pl.DataFrame,
+    tables: Mapping[str, pl.DataFrame],
+    reliable: Mapping[str, Mapping[str, float]],
+) -> None:
+    gated = results.against(figures, settings.gate.baseline)
+    with replaced(metrics / "offline") as folder:
+        for name in settings.variants:
+            flat = results.flat(gated, name, settings.evaluate.at) | dict(reliable[name])
+            write_text(folder / f"{name}.json", json.dumps(flat, indent=1) + "\n")
+    write_text(metrics / "intervals.csv", figures.write_csv())
+    for name, table in tables.items():
+        write_text(metrics / f"{name}.csv", table.write_csv())
 
 
 if __name__ == "__main__":

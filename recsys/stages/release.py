@@ -13,7 +13,7 @@ from recsys import params
 from recsys.bundle import bundle, from_split
 from recsys.data import split as splits
 from recsys.errors import reports_errors
-from recsys.evaluation import gate, results
+from recsys.evaluation import gate, new_items, results
 
 
 @reports_errors
@@ -24,12 +24,13 @@ def main(
     rankers: Annotated[Path, typer.Option(help="folder of the rankers, learned in the newest window")],
     offline: Annotated[Path, typer.Option(help="the offline evaluation's results")],
     decision: Annotated[Path, typer.Option("--gate", help="what the offline evaluation decided")],
+    places: Annotated[Path, typer.Option("--new-items", help="the places for new items that it learned")],
     confidence: Annotated[Path, typer.Option("--calibration", help="the offline evaluation's confidence")],
     out: Annotated[Path, typer.Option(help="folder of the bundle")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
     """Write the bundle of the variant that the gate chose."""
-    settings = params.load(params_file)
+    settings = new_items.applied(params.load(params_file), new_items.load(places))
     released, table = gate.load(decision), results.against(results.read(offline), settings.gate.baseline)
     shown = {name: results.flat(table, name, settings.evaluate.at) for name in settings.variants}
     metrics = {"gate": released.reason, "candidates": released.candidates, "variants": shown}

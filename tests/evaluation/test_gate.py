@@ -11,6 +11,7 @@ from scipy import stats
 from recsys import params
 from recsys.errors import GateError
 from recsys.evaluation import gate, results
+from recsys.evaluation.paired import paired
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import Segment
 from recsys.params import GateParams, Params
@@ -75,7 +76,7 @@ def test_a_floor_excludes_a_candidate_never_the_bundle(root: Path) -> None:
     sold = evaluation(all=row(0.55, 0.7), few=row(0.5, 0.3))
     found = gate.decide(sold, settings(root, floors=["few", "dormant"]))
     assert found.variant == "simple"
-    assert found.candidates["elaborate"].startswith("'elaborate' is below 1 of 2 floors: 'few': 0.3000 against 0.5000")
+    assert found.candidates["elaborate"].startswith("'elaborate' is below 1 of 3 floors: 'few': 0.3000 against 0.5000")
     both = evaluation(all=row(0.6, 0.7), few=row(0.3, 0.3))
     assert gate.decide(both, settings(root, floors=["few"])).variant == "popular"
 
@@ -100,7 +101,7 @@ def test_a_floor_wants_proof_where_there_are_users_to_give_it(
 def test_holm_counts_every_comparison(root: Path) -> None:
     """A win that one candidate may have by luck is none when it is the best of many."""
     alone = evaluation(all={"popular": 0.5, "elaborate": 0.5135})
-    p = gate.paired(alone["all"]["elaborate"], alone["all"]["popular"], 0.05).p
+    p = paired(alone["all"]["elaborate"], alone["all"]["popular"], 0.05).p
     many = {f"n{number}": alone["all"]["popular"] for number in range(9)}
     given = settings(root, ["elaborate"], alpha=1.5 * p)
     assert gate.decide(alone, given).variant == "elaborate"
@@ -111,7 +112,7 @@ def test_holm_counts_every_comparison(root: Path) -> None:
 def test_a_comparison_is_the_paired_t_test() -> None:
     rng = np.random.default_rng(2)
     ours, theirs = rng.random(50), rng.random(50) - 0.1
-    found = gate.paired(np.append(ours, np.nan), np.append(theirs, 1.0), 0.05)
+    found = paired(np.append(ours, np.nan), np.append(theirs, 1.0), 0.05)
     wanted = stats.ttest_rel(ours, theirs, alternative="greater")
     assert found.p == pytest.approx(wanted.pvalue)
     assert found.difference - found.reach == pytest.approx(wanted.confidence_interval(0.95).low)
@@ -122,7 +123,7 @@ def test_a_comparison_is_the_paired_t_test() -> None:
     [([], [], 1.0), ([1.0], [0.0], 1.0), ([0.5] * 9, [0.5] * 9, 1.0), ([1.0] * 3, [0.0] * 3, 0.125)],
 )
 def test_hardly_any_users_prove_hardly_anything(ours: list[float], theirs: list[float], p: float) -> None:
-    assert gate.paired(np.array(ours), np.array(theirs), 0.05).p == p
+    assert paired(np.array(ours), np.array(theirs), 0.05).p == p
 
 
 def test_nobody_to_judge_by_releases_the_baseline(root: Path) -> None:

@@ -1,0 +1,103 @@
+"""The share of places for new items is what the validation window says: fair to them, at the least cost."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.contracts import EMPTY_HISTORY, NEW, Candidates, Query, Slot
+from recsys.errors import DataError
+from recsys.evaluation import gate, new_items
+from recsys.evaluation.new_items import NewItems
+from recsys.evaluation.sample import Sample
+from recsys.recommend.recommender import Recommender, Slate
+from tests.evaluation import world
+from tests.evaluation.conftest import N_ITEMS, N_USERS
+from tests.support import bundles
+
+K = 10
+NEW_ROWS = np.arange(30, N_ITEMS, dtype=np.int32)  # popularity 0
+
+
+def slates(sample: Sample, own: list[list[int]], new: list[list[int]], fallback: int = 0) -> list[Slate]:
+    """Answers that hold the rows of `own`, the last `fallback` of them as a fallback, and could show those of `new`."""
+    made = []
+    for user, (rows, candidates) in enumerate(zip(own, new, strict=True)):
+        slots = tuple(Slot(row, 1.0, "als", fallback=at >= K - fallback) for at, row in enumerate(rows))
+        proposals = Candidates(np.array(candidates, dtype=np.int32), np.zeros(len(candidates), dtype=np.float32))
+        query = Query(EMPTY_HISTORY, K, 0.0, f"u{user}")
+        made.append(Slate(slots, query, {NEW: proposals}, "als", None, None, (), ()))
+    return made
+
+
+def targets_of(sample: Sample, user: int) -> list[int]:
+    rows: list[int] = sample.targets.rows[sample.targets.indptr[user] : sample.targets.indptr[user + 1]].tolist()
+    return rows
+
+
+def test_new_items_that_users_want_get_their_share_at_a_gain(sample: Sample) -> None:
+    known = [row for row in range(30) if not sample.new[row]]
+    own = [known[user % 10 : user % 10 + K] for user in range(N_USERS)]
+    wanted = [[row for row in targets_of(sample, user) if sample.new[row]] for user in range(N_USERS)]
+    found = new_items._choose(slates(sample, own, wanted), sample, K, 0.01)
+    assert found.demand == pytest.approx(np.mean(sample.new[sample.targets.rows]), abs=1e-6)
+    assert found.lost < -0.2
+    assert found.share > found.demand  # not everybody can be shown one
+
+
+def test_new_items_that_nobody_wants_are_below_the_floor_and_say_what_they_cost(sample: Sample) -> None:
+    """Every place that they take was a hit."""
+    hits = [targets_of(sample, user) for user in range(N_USERS)]
+    own = [
+        ([row for row in range(30) if row not in mine and not sample.new[row]][: K - len(mine)] + mine)[:K]
+        for mine in hits
+    ]
+    useless = [[row for row in NEW_ROWS.tolist() if row not in mine] for mine in hits]
+    found = new_items._choose(slates(sample, own, useless), sample, K, 0.01)
+    assert not found.fair
+    assert found.shown >= 0.8 * found.demand
+    assert found.lost > 0.05
+    assert "% of the demand, and cost" in str(found)
+
+
+def test_a_list_is_what_the_main_path_answers(tmp_path: Path) -> None:
+    """Over every user and number of places, fallback and all: the same rows as with that share in the variant."""
+    made = world.make(tmp_path, 1, lambda n: np.random.default_rng(1).normal(size=(n, 4)).astype(np.float32))
+    split, asked = made.split, made.sample
+    trying = Recommender(new_items.applied_to(made.bundle, {"als": new_items.HARDLY}), "als")
+    shown = 0
+    for places in range(4):
+        really = Recommender(new_items.applied_to(made.bundle, {"als": places / K}), "als")
+        for user in asked.users.tolist():
+            query = Query(made.bundle.histories.at(user), K, split.now("test"), split.users["user_id"][user])
+            rows = [slot.row for slot in really.recommend(query).slots]
+            found = new_items._rows(trying.recommend(query), places, K)
+            assert found[found >= 0].tolist() == rows
+            shown += int(made.bundle.catalogue.new[rows].sum())
+    assert shown
+
+
+def test_a_floor_unless_nobody_is_above_it(root: Path) -> None:
+    given = bundles.settings()
+    data = given.data.model_copy(update={"release_candidates": ["als", "als_recent"]})
+    given = given.model_copy(update={"datasets": {given.dataset: data}})
+    rng = np.random.default_rng(3)
+    values = {"all": {name: rng.normal(mean, 0.1, 200) for name, mean in (("popular", 0.5), ("als", 0.6))}}
+    values["all"]["als_recent"] = values["all"]["als"] + 0.1
+    unfair, fair = NewItems(0.1, 0.1, 0.1, 0.3, 0.4, fair=False), NewItems(0.1, 0.1, 0.1, 0.0, 0.01)
+    assert gate.decide(values, given, {"als": fair, "als_recent": fair}).variant == "als_recent"
+    excluded = gate.decide(values, given, {"als": fair, "als_recent": unfair})
+    assert excluded.variant == "als"
+    assert "new items have 10.0% of the places" in excluded.candidates["als_recent"]
+    assert gate.decide(values, given, {"als": unfair, "als_recent": unfair}).variant == "als_recent"
+
+
+def test_what_was_learned_is_read_as_it_was_written_and_reaches_the_variants(tmp_path: Path) -> None:
+    learned = {"als": NewItems(0.07, 0.1, 0.08, 0.002, 0.01)}
+    new_items.save(learned, tmp_path / new_items.FILE)
+    assert new_items.load(tmp_path / new_items.FILE) == learned
+    given = new_items.applied(bundles.settings(), learned)
+    assert given.variants["als"].new_item_share == 0.07
+    assert given.variants["newcomers"].new_item_share == 0.3
+    with pytest.raises(DataError, match=r"none.json: not readable \(.*\); run `dvc repro evaluate`"):
+        new_items.load(tmp_path / "none.json")
