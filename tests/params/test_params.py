@@ -62,7 +62,7 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
             r"datasets.synthetic.variants.als: 'rules' stands there and in variants.als: keep one",
         ),
         (
-            lambda p: p["datasets"]["synthetic"]["variants"].update(new={}),
+            lambda p: p["datasets"]["synthetic"].update(variants={"new": {}}),
             r"variants.new: no such variant in `variants`",
         ),
         (
