@@ -11,7 +11,7 @@ t-tests with Holm's correction over all comparisons of a step, so that luck pass
 
 A floor is a segment that a better average must not hide. Where it has enough users, a candidate must be shown to lose
 less than `margin` of the baseline's value; where it has not, it must not be significantly worse. Enough: a candidate
-that is equal would be passed 19 times of 20. The last floor are the places of new items, see `new_items.py`.
+that is equal would be passed 19 times of 20. The last floor are the places of new items, see `learn_new_items.py`.
 
 Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
 """

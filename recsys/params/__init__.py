@@ -100,7 +100,7 @@ class VariantParams(Section):
     """A named mix of sources, an optional ranker, and rules.
 
     candidates: the least that is asked of each source; new_item_share: the share of slots that the source `new` fills,
-    by default learned (`recsys/evaluation/new_items.py`); min_confidence: below it, of the best
+    by default learned (`recsys/evaluation/learn_new_items.py`); min_confidence: below it, of the best
     slot, the answer is what is popular (`recsys/bundle/calibration.py`).
     """
 

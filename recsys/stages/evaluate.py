@@ -33,18 +33,17 @@ from recsys.data.split import ScoredFold
 from recsys.errors import reports_errors
 from recsys.evaluation import (
     answers,
-    curves,
-    examples,
     fit_calibration,
     gate,
+    learn_new_items,
     new_items,
     reliability,
-    report,
     results,
     sample,
     segments,
 )
 from recsys.evaluation.intervals import Bootstrap
+from recsys.evaluation.reporting import curves, examples, report
 from recsys.output import replaced, write_text
 from recsys.params import Params
 from recsys.recommend.recommender import Recommender
@@ -75,7 +74,7 @@ def main(
             return bundle.load(top / fold)
 
         before = loaded_of("valid")
-        places = new_items.learn(before, data, settings)
+        places = learn_new_items.learn(before, data, settings)
         settings = new_items.applied(settings, places)
         before = new_items.applied_to(before, {name: found.share for name, found in places.items()})
         confidence = fit_calibration.on_valid(before, data, settings, longest)

@@ -7,7 +7,7 @@ import pytest
 
 from recsys.contracts import EMPTY_HISTORY, NEW, Candidates, Query, Slot
 from recsys.errors import DataError
-from recsys.evaluation import gate, new_items
+from recsys.evaluation import gate, learn_new_items, new_items
 from recsys.evaluation.new_items import NewItems
 from recsys.evaluation.sample import Sample
 from recsys.recommend.recommender import Recommender, Slate
@@ -39,7 +39,7 @@ def test_new_items_that_users_want_get_their_share_at_a_gain(sample: Sample) -> 
     known = [row for row in range(30) if not sample.new[row]]
     own = [known[user % 10 : user % 10 + K] for user in range(N_USERS)]
     wanted = [[row for row in targets_of(sample, user) if sample.new[row]] for user in range(N_USERS)]
-    found = new_items._choose(slates(sample, own, wanted), sample, K, 0.01)
+    found = learn_new_items._choose(slates(sample, own, wanted), sample, K, 0.01)
     assert found.demand == pytest.approx(np.mean(sample.new[sample.targets.rows]), abs=1e-6)
     assert found.lost < -0.2
     assert found.share > found.demand  # not everybody can be shown one
@@ -53,7 +53,7 @@ def test_new_items_that_nobody_wants_are_below_the_floor_and_say_what_they_cost(
         for mine in hits
     ]
     useless = [[row for row in NEW_ROWS.tolist() if row not in mine] for mine in hits]
-    found = new_items._choose(slates(sample, own, useless), sample, K, 0.01)
+    found = learn_new_items._choose(slates(sample, own, useless), sample, K, 0.01)
     assert not found.fair
     assert found.shown >= 0.8 * found.demand
     assert found.lost > 0.05
@@ -64,14 +64,14 @@ def test_a_list_is_what_the_main_path_answers(tmp_path: Path) -> None:
     """Over every user and number of places, fallback and all: the same rows as with that share in the variant."""
     made = world.make(tmp_path, 1, lambda n: np.random.default_rng(1).normal(size=(n, 4)).astype(np.float32))
     split, asked = made.split, made.sample
-    trying = Recommender(new_items.applied_to(made.bundle, {"als": new_items.HARDLY}), "als")
+    trying = Recommender(new_items.applied_to(made.bundle, {"als": learn_new_items.HARDLY}), "als")
     shown = 0
     for places in range(4):
         really = Recommender(new_items.applied_to(made.bundle, {"als": places / K}), "als")
         for user in asked.users.tolist():
             query = Query(made.bundle.histories.at(user), K, split.now("test"), split.users["user_id"][user])
             rows = [slot.row for slot in really.recommend(query).slots]
-            found = new_items._rows(trying.recommend(query), places, K)
+            found = learn_new_items._rows(trying.recommend(query), places, K)
             assert found[found >= 0].tolist() == rows
             shown += int(made.bundle.catalogue.new[rows].sum())
     assert shown

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.evaluation import answers, curves, examples, gate, plots, reliability, report, results, segments
+from recsys.evaluation import answers, gate, reliability, results, segments
 from recsys.evaluation.intervals import Bootstrap
+from recsys.evaluation.reporting import curves, examples, plots, report
 from recsys.evaluation.segments import PLAIN, QueryMode
 from recsys.params import Params
 from recsys.recommend.recommender import Recommender

@@ -11,9 +11,10 @@ from markupsafe import Markup
 from recsys.bundle.bundle import Manifest
 from recsys.bundle.catalogue import FEW_LIKES
 from recsys.data.split import Facts
-from recsys.evaluation import plots, results
-from recsys.evaluation.examples import Example
+from recsys.evaluation import results
 from recsys.evaluation.gate import Decision
+from recsys.evaluation.reporting import plots
+from recsys.evaluation.reporting.examples import Example
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import NEW_USER, Segment
 from recsys.params import Params

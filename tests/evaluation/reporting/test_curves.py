@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.evaluation import curves
+from recsys.evaluation.reporting import curves
 from recsys.evaluation.sample import Sample
 
 

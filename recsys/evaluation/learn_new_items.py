@@ -1,0 +1,96 @@
+"""How many places new items get, learned in the validation window for each variant that types no share of its own.
+
+Tried are multiples of the share that new items have of the targets. Of those that show new items at least `LEAST_SHOWN`
+of it, the one with the best NDCG over all targets is taken, else the one that shows most. A variant that shows less, or
+that significantly loses more than `MOST_LOST` of NDCG, is below a floor of the gate.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import NEW, IntArray
+from recsys.data.split import Split
+from recsys.evaluation import answers, metrics, sample
+from recsys.evaluation.new_items import NOTHING, NewItems, applied_to
+from recsys.evaluation.paired import paired
+from recsys.evaluation.sample import Sample
+from recsys.params import Params
+from recsys.ranking import Values
+from recsys.recommend.blending import reserve_new_items
+from recsys.recommend.recommender import Recommender, Slate
+
+TIMES = (0.0, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 1.6, 2.0)  # the shares tried, as multiples of the demand
+LEAST_SHOWN, MOST_LOST = 0.8, 0.01
+MOST_USERS = 2000
+HARDLY = 1e-9  # a share that gives no place to a new item, but asks for candidates
+
+
+def learn(bundle: Bundle, split: Split, params: Params) -> dict[str, NewItems]:
+    """Try the shares on answers of the main path. bundle: that of fold `valid`."""
+    most, k = min(params.evaluate.max_users, MOST_USERS), params.evaluate.at[0]
+    asked = sample.draw(split, "valid", bundle.catalogue.popularity, most, params.seed)
+    found: dict[str, NewItems] = {}
+    for name, variant in params.variants.items():
+        if variant.new_item_share is not None:
+            continue
+        trying = Recommender(applied_to(bundle, {name: HARDLY}), name)
+        users = asked.users.tolist() if asked.new[asked.targets.rows].any() else []
+        slates = [answers.recommend_offline(trying, split, "valid", user, k, params.seed) for user in users]
+        found[name] = _choose(slates, asked, k, params.gate.alpha) if slates else NOTHING
+    return found
+
+
+def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItems:
+    """slates: the answers to the users of the sample, without a place for new items."""
+    new, targets = asked.new, asked.targets
+    demand, known = float(new[targets.rows].mean()), targets.keep(~new[targets.rows])
+    most = min(k, int(np.ceil(TIMES[-1] * demand * k)))
+    shown, ndcg, on_known = [], [], []  # by the number of places, one value a user
+    for places in range(most + 1):
+        lists = np.stack([_rows(slate, places, k) for slate in slates])
+        shown.append(metrics.share(lists, new))
+        ndcg.append(metrics.ndcg(metrics.hits(lists, targets), targets.lengths))
+        on_known.append(metrics.ndcg(metrics.hits(lists, known), known.lengths))
+
+    def at(values: list[Values], share: float) -> Values:
+        """A share that is no whole number of places gives the next number to a part of the answers."""
+        below = min(int(share * k), most - 1)
+        part = share * k - below
+        return (1 - part) * values[below] + part * values[below + 1]
+
+    tried = []
+    for share in [min(times * demand, 1.0) for times in TIMES]:
+        enough = float(np.nanmean(at(shown, share))) >= LEAST_SHOWN * demand
+        allowed = paired(at(ndcg, share), (1 - MOST_LOST) * ndcg[0], alpha)
+        tried.append(
+            NewItems(
+                share=round(share, 6),
+                demand=round(demand, 6),
+                shown=round(float(np.nanmean(at(shown, share))), 6),
+                lost=_lost(at(ndcg, share), ndcg[0]),
+                lost_on_known=_lost(at(on_known, share), on_known[0]),
+                fair=enough and allowed.difference + allowed.reach >= 0,
+            )
+        )
+    shows = [found for found in tried if found.shown >= LEAST_SHOWN * demand]
+    return min(shows or tried, key=lambda found: found.lost if shows else -found.shown)
+
+
+def _rows(slate: Slate, places: int, k: int) -> IntArray:
+    """What the main path would have answered with so many places for new items: own slots, new items, the fallback."""
+    own = [slot for slot in slate.slots if not slot.fallback]
+    # a whole number of places leaves nothing to the hash of the query
+    with_new = reserve_new_items(own, slate.candidates[NEW], NEW, places / k, replace(slate.query, k=k))[:k]
+    taken = {slot.row for slot in with_new}
+    filled = with_new + [slot for slot in slate.slots if slot.fallback and slot.row not in taken]
+    rows = np.full(k, -1, dtype=np.int32)
+    rows[: len(filled[:k])] = [slot.row for slot in filled[:k]]
+    return rows
+
+
+def _lost(values: Values, before: Values) -> float:
+    known = np.isfinite(values) & np.isfinite(before)
+    total = float(before[known].sum())
+    return round(1 - float(values[known].sum()) / total, 6) if total else 0.0
