@@ -1,20 +1,30 @@
 """API keys: `python -m serving.api_keys --name shop --scope recommend` prints a new one and its line of settings.
 
-A line reads `name:scope+scope:sha256 of the key in hex`. The key itself is kept nowhere: it is 256 random bits, so that
-its plain hash gives nothing away. RECSYS_API_KEYS holds the lines, parted by white space, or names a file with them.
+A line reads `name:scope+scope:sha256 of the key in hex`, and may end in `:2027-01-31`, the last day of the key in UTC.
+The key itself is kept nowhere: it is 256 random bits, so that its plain hash gives nothing away. RECSYS_API_KEYS holds
+the lines, parted by white space, or names a file with them, which is followed while the API runs.
 """
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from serving.file_stamp import stamp
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
 
 
 class Scope(StrEnum):
@@ -25,7 +35,7 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-LINE = re.compile(r"(?P<name>[\w.-]+):(?P<scopes>\w+(?:\+\w+)*):(?P<sha256>[0-9a-f]{64})")
+LINE = re.compile(r"(?P<name>[\w.-]+):(?P<scopes>\w+(?:\+\w+)*):(?P<sha256>[0-9a-f]{64})(:(?P<until>\d{4}-\d\d-\d\d))?")
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class Key:
     name: str
     scopes: frozenset[Scope]
     sha256: str = field(repr=False)
+    until: date | None = None  # its last day, UTC
 
 
 def parse(text: str) -> tuple[Key, ...]:
@@ -50,12 +61,35 @@ def parse(text: str) -> tuple[Key, ...]:
     return tuple(_key(line, number) for number, line in enumerate(text.split(), 1))
 
 
+class KeyFile:
+    """The keys that apply now: a file is read again when it changes, so that a key is revoked without a restart."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._looked = text, 0.0
+        self._file = Path(text) if text.strip() and "\n" not in text and len(text) < 4096 else None
+        self._seen = stamp(self._file) if self._file else None
+        self._keys = parse(text)
+
+    def now(self) -> tuple[Key, ...]:
+        """Return the keys; of a file that cannot be used, those that it had before."""
+        moment = time.monotonic()
+        if self._file is not None and moment - self._looked >= LOOK_SECONDS:
+            self._looked, before = moment, self._seen
+            self._seen = stamp(self._file)
+            if self._seen not in (before, None):
+                try:
+                    self._keys = parse(self._text) or self._keys
+                except (OSError, ValueError) as error:
+                    log.error("the API keys stay as they were: %s", error)
+        return self._keys
+
+
 def find(keys: Iterable[Key], presented: str) -> Key | None:
     """Return the key with this secret; every key is compared, in constant time."""
     digest = hashlib.sha256(presented.encode()).hexdigest()
     found = None
     for key in keys:
-        if hmac.compare_digest(key.sha256, digest):
+        if hmac.compare_digest(key.sha256, digest) and (key.until is None or datetime.now(UTC).date() <= key.until):
             found = key
     return found
 
@@ -76,7 +110,8 @@ def _key(line: str, number: int) -> Key:
     scopes = match["scopes"].split("+")
     if unknown := sorted(set(scopes) - set(Scope)):
         raise ValueError(f"key {match['name']!r} of RECSYS_API_KEYS has no scope {unknown[0]!r}; {', '.join(Scope)}")
-    return Key(match["name"], frozenset(map(Scope, scopes)), match["sha256"])
+    until = date.fromisoformat(match["until"]) if match["until"] else None
+    return Key(match["name"], frozenset(map(Scope, scopes)), match["sha256"], until)
 
 
 def main(

@@ -138,6 +138,23 @@ def rollback(folder: Path, public_key: str | None = None) -> str:
         return state.stack[-2]
 
 
+def prune(folder: Path, keep: int) -> list[str]:
+    """Delete all releases but the newest `keep`, of which the last is current; returns the ids of the deleted ones.
+
+    Raises:
+        BundleError: `state.json` cannot be read; nothing is deleted.
+    """
+    with _locked(folder):
+        state = read(folder)
+        kept = state.stack[-keep:]
+        old = [path for path in folder.iterdir() if is_id(path.name) and path.name not in kept]
+        if len(kept) < len(state.stack):
+            _write(folder, kept, state, "prune")
+        for path in old if kept else []:
+            shutil.rmtree(path)
+    return [path.name for path in old]
+
+
 def _check_signature(folder: Path, public_key: str | None) -> None:
     if public_key is not None:
         from recsys.bundle import signing  # here, so that who wants no signatures loads no cryptography

@@ -115,6 +115,7 @@ ANSWER: dict[str, Any] = {
         "indexes": {"als": "exact"},
         "trained_until": "2026-03-01T00:00:00Z",
         "rules_version": None,
+        "live_age_s": 12.0,
         "timings_ms": {"encode": 0.31, "source als": 0.12, "rules": 0.05, "mix": 0.04, "store": 0.11, "total": 0.71},
     },
     "warnings": [],

@@ -1,6 +1,6 @@
 """Requests that merge a visitor with a user, undo a merge, or forget somebody."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
@@ -30,3 +30,31 @@ class Forgotten(BaseModel):
     """What was deleted."""
 
     deleted: Annotated[dict[str, int], Field(description="rows by table of the store")]
+
+
+class BundleEvent(BaseModel):
+    """An event of the user as the models of the bundle see it."""
+
+    item_id: str
+    weight: float
+    timestamp: Annotated[float, Field(description="UTC seconds since 1970")]
+
+
+class Exported(BaseModel):
+    """All that is stored about somebody."""
+
+    user_id: str
+    store: Annotated[dict[str, list[dict[str, Any]]], Field(description="rows by table; the columns: docs/stores.md")]
+    bundle: Annotated[list[BundleEvent], Field(description="the history in the served bundle, oldest first")]
+
+
+class AuditLine(BaseModel):
+    """One action of an administrator."""
+
+    audit_id: str
+    at: Annotated[float, Field(description="UTC seconds since 1970")]
+    key: Annotated[str | None, Field(description="name of the API key; null where no keys are configured")]
+    action: Annotated[str, Field(description="put item, unmerge, forget or export")]
+    what: Annotated[str | None, Field(description="the item_id, or the salted hash of a user or visitor")]
+    before: Annotated[Any, Field(description="the item before, to be put again as it was; what was deleted")]
+    after: Any

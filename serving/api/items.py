@@ -45,13 +45,13 @@ Many = Annotated[list[PostedItem], Field(min_length=1, max_length=MAX_ITEMS)]
 OneOrMany = Annotated[Annotated[PostedItem, Tag("one")] | Annotated[Many, Tag("many")], Discriminator(_one_or_many)]
 
 
-async def upsert(store: Store, posted: list[PostedItem]) -> ItemsAnswer:
+async def upsert(store: Store, posted: list[PostedItem], key: str | None) -> ItemsAnswer:
     """Store the items; every worker serves them within a second, see `serving/live/store_watcher.py`.
 
     Raises:
         StoreError: nothing of this request is acknowledged.
     """
-    await store.upsert_items([_kept(item) for item in posted])
+    await store.upsert_items([_kept(item) for item in posted], key)
     return ItemsAnswer(upserted=len(posted))
 
 

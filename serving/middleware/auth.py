@@ -1,7 +1,7 @@
 """Checks API keys: every path needs a scope, and paths that are not listed here need `admin`. Plain ASGI."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -46,17 +46,18 @@ class ApiKeys:
     If no keys are configured, as in development, every request is allowed.
     """
 
-    def __init__(self, app: ASGIApp, accepted: Sequence[Key], open_metrics: bool) -> None:
+    def __init__(self, app: ASGIApp, accepted: Callable[[], Sequence[Key]], open_metrics: bool) -> None:
         self.app = app
         self._accepted = accepted
         self._open = {*OPEN, METRICS} if open_metrics else set(OPEN)
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self._accepted or scope["path"] in self._open:
+        accepted = self._accepted()
+        if scope["type"] != "http" or not accepted or scope["path"] in self._open:
             await self.app(scope, receive, send)
             return
         wanted = scope_of(scope["path"])
-        key = api_keys.find(self._accepted, _presented(scope))
+        key = api_keys.find(accepted, _presented(scope))
         if key is not None and wanted in key.scopes:
             scope["state"]["client"] = key.name
             await self.app(scope, receive, send)
@@ -71,13 +72,13 @@ class ApiKeys:
 
 def protect(app: FastAPI, settings: Settings) -> None:
     """Add the middlewares that refuse a request before a route sees it, and document their errors."""
-    accepted = settings.keys
-    if not accepted:
+    keys = api_keys.KeyFile(settings.api_keys)
+    if not keys.now():
         log.warning("no API keys are configured: everybody who reaches this server may do everything")
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     if settings.rate_limit:
         app.add_middleware(RateLimit, rate=settings.rate_limit)
-    app.add_middleware(ApiKeys, accepted=accepted, open_metrics=settings.open_metrics)
+    app.add_middleware(ApiKeys, accepted=keys.now, open_metrics=settings.open_metrics)
     _document(app)
 
 

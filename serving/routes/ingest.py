@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Request
+from fastapi import APIRouter, Body, Path, Query, Request
 
 from serving.api import events, examples, identities, items
 from serving.api.errors import documented
@@ -42,7 +42,7 @@ async def put_items(
     """One item or up to 1,000, existing or new; absent fields stay. Within a second, all workers serve it."""
     listed = posted if isinstance(posted, list) else [posted]
     work_of(request).pays(costs.of_rows(len(listed)))
-    return await items.upsert(service_of(request).store(), listed)
+    return await items.upsert(service_of(request).store(), listed, key_of(request))
 
 
 @router.post(
@@ -68,7 +68,7 @@ async def unmerge_identities(
     asked: Annotated[identities.UnmergeRequest, Body(openapi_examples=examples.UNMERGE)], request: Request
 ) -> identities.Merged:
     """Undo the last merge: the visitor's own events belong again to whom they belonged before it."""
-    return await service_of(request).unmerge(asked)
+    return await service_of(request).unmerge(asked, key_of(request))
 
 
 @router.delete(
@@ -84,4 +84,28 @@ async def forget_user(
 
     The next training leaves them out. An unknown id is accepted too. Events of others on the same device stay.
     """
-    return await service_of(request).forget(user_id)
+    return await service_of(request).forget(user_id, key_of(request))
+
+
+@router.get(
+    "/users/{user_id:text}/export",
+    response_model=identities.Exported,
+    responses=documented(422, 500, 503, 504),
+    summary="What is stored about somebody",
+)
+async def export_user(
+    user_id: Annotated[StoredId, Path(examples=["u0000001"])], request: Request
+) -> identities.Exported:
+    """All rows of the store about a user or visitor, by table, and what the served bundle holds of the user."""
+    return await service_of(request).export(user_id, key_of(request))
+
+
+@router.get(
+    "/audit",
+    response_model=list[identities.AuditLine],
+    responses=documented(422, 500, 503, 504),
+    summary="What administrators did",
+)
+async def read_audit(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[identities.AuditLine]:
+    """Changed items, undone merges, exports and forgetting, newest first. People are named by a salted hash."""
+    return await service_of(request).audit(limit)

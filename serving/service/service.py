@@ -9,6 +9,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
+from recsys.contracts import EMPTY_HISTORY
 from recsys.experiments.online.config import Unit
 from serving import metrics
 from serving.api import cursors, events, identities
@@ -23,6 +24,7 @@ from serving.middleware.load_shedding import Work
 from serving.service import costs, finish
 from serving.service.answer_cache import AnswerCache
 from serving.settings import Settings
+from serving.stores import admin
 from serving.stores.protocol import Store, StoreError, UnknownOutcomeError
 
 AT_ONCE = float("-inf")  # a deadline that has passed: nothing but what costs next to nothing
@@ -140,21 +142,38 @@ class Service:
         """Merge a visitor into a user."""
         return identities.Merged(events=await self.store().merge(request.anonymous_id, request.user_id, key))
 
-    async def unmerge(self, request: identities.UnmergeRequest) -> identities.Merged:
+    async def unmerge(self, request: identities.UnmergeRequest, key: str | None) -> identities.Merged:
         """Undo the last merge of a visitor.
 
         Raises:
             ApiError: 404 "anonymous_id: no merge of this visitor is known"
         """
-        moved = await self.store().unmerge(request.anonymous_id)
+        moved = await self.store().unmerge(request.anonymous_id, key)
         if moved is None:
             raise ApiError(404, "anonymous_id: no merge of this visitor is known", "anonymous_id")
         return identities.Merged(events=moved)
 
-    async def forget(self, user_id: str) -> identities.Forgotten:
+    async def export(self, user_id: str, key: str | None) -> identities.Exported:
+        """Return all that is stored about a user or guest; what is forgotten in the bundle counts as gone."""
+        rows = await self.store().manage(lambda writes: admin.export(writes, user_id, key))
+        bundle = self.engine().bundle
+        known = EMPTY_HISTORY if self._background.freshness.is_forgotten(user_id) else bundle.histories.of(user_id)
+        events = zip(known.rows.tolist(), known.weights.tolist(), known.times.tolist(), strict=True)
+        history = [
+            identities.BundleEvent(item_id=bundle.catalogue.ids.external_id(row), weight=weight, timestamp=at)
+            for row, weight, at in events
+        ]
+        return identities.Exported(user_id=user_id, store=rows, bundle=history)
+
+    async def audit(self, limit: int) -> list[identities.AuditLine]:
+        """Return the newest lines of the log of what administrators did."""
+        rows = await self.store().manage(lambda _: admin.log(limit))
+        return [identities.AuditLine.model_validate(row) for row in rows]
+
+    async def forget(self, user_id: str, key: str | None) -> identities.Forgotten:
         """Delete all data of the user in the store, and stop using the user's history in the bundle."""
         store = self.store()
-        deleted = await store.forget(user_id)
+        deleted = await store.forget(user_id, key)
         self._background.freshness.forget(store.fingerprint(user_id))
         await self._answers.forget(user_id)
         return identities.Forgotten(deleted=deleted)

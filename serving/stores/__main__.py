@@ -1,11 +1,14 @@
 """`python -m serving.stores migrate`: make or update the tables of the store in RECSYS_STORE_URL."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from recsys.bundle.releases import prune
 from recsys.errors import reports_errors
 from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
+from serving.stores.admin import delete_old
 from serving.stores.migrations import migrate as apply
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -24,6 +27,26 @@ def migrate(
     """Bring the tables to the version that this code needs; does nothing if they have it."""
     applied = apply(url)
     print(f"applied {', '.join(map(str, applied))}" if applied else "nothing to do")
+
+
+@app.command()
+@reports_errors
+def retention(
+    url: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="sqlite:///path or postgresql://...")] = DEFAULT_URL,
+    events: Annotated[float | None, typer.Option(envvar="RECSYS_KEEP_EVENTS_DAYS", min=0)] = None,
+    exposures: Annotated[float | None, typer.Option(envvar="RECSYS_KEEP_EXPOSURES_DAYS", min=0)] = None,
+    dead_letters: Annotated[float | None, typer.Option(envvar="RECSYS_KEEP_DEAD_LETTERS_DAYS", min=0)] = None,
+    audit: Annotated[float | None, typer.Option(envvar="RECSYS_KEEP_AUDIT_DAYS", min=0)] = None,
+    releases: Annotated[int | None, typer.Option(envvar="RECSYS_KEEP_RELEASES", min=2)] = None,
+    folder: Annotated[Path, typer.Option(envvar="RECSYS_RELEASES", help="the releases")] = Path("releases"),
+) -> None:
+    """Delete what is older than so many days, and all but so many releases; what is not named is kept. For cron."""
+    days = {"events": events, "person_items": events, "merges": events}
+    days |= {"exposures": exposures, "dead_letters": dead_letters, "audit": audit}
+    deleted = delete_old(url, {table: age for table, age in days.items() if age is not None})
+    if releases is not None:
+        deleted["releases"] = len(prune(folder, releases))
+    print(", ".join(f"{table}: {n:,} deleted" for table, n in deleted.items()) or "nothing to do: no age is set")
 
 
 if __name__ == "__main__":

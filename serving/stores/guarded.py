@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers, Limits
 from serving.stores.job import abandon_after
 from serving.stores.protocol import Event, Exposure, Item, Outcome, PersonEvent, Rejected, Store, StoreError
+from serving.stores.writes import Write, Writes
 
 T = TypeVar("T")
 
@@ -55,18 +56,21 @@ class GuardedStore:
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
         await self._write(lambda: self._store.add_exposures(batch))
 
-    async def upsert_items(self, items: Sequence[Item]) -> None:
-        await self._write(lambda: self._store.upsert_items(items))
+    async def upsert_items(self, items: Sequence[Item], by: str | None = None) -> None:
+        await self._write(lambda: self._store.upsert_items(items, by))
 
     async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
         return await self._write(lambda: self._store.merge(anonymous_id, user_id, sent_by))
 
-    async def unmerge(self, anonymous_id: str) -> int | None:
-        return await self._write(lambda: self._store.unmerge(anonymous_id))
+    async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
+        return await self._write(lambda: self._store.unmerge(anonymous_id, by))
 
-    async def forget(self, user_id: str) -> dict[str, int]:
+    async def forget(self, user_id: str, by: str | None = None) -> dict[str, int]:
         """Forget a user; also tried while the breaker of writing is open, because a person waits for it."""
-        return await self._store.forget(user_id)
+        return await self._store.forget(user_id, by)
+
+    async def manage(self, action: Callable[[Writes], Write[T]]) -> T:
+        return await self._write(lambda: self._store.manage(action))
 
     async def close(self) -> None:
         await self._store.close()

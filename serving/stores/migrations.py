@@ -66,6 +66,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (  # what is popular is counted from the newest events; nothing is added to `item_hours` any more
         "CREATE INDEX events_by_received ON events (received, event_id)",
     ),
+    (  # what administrators did; people are named by their salted hash
+        """CREATE TABLE audit (
+            audit_id TEXT PRIMARY KEY, at DOUBLE PRECISION NOT NULL, key TEXT, action TEXT NOT NULL, what TEXT,
+            before TEXT, after TEXT)""",
+        "CREATE INDEX audit_by_time ON audit (at)",
+    ),
 )
 
 WANTED = len(MIGRATIONS)
@@ -80,7 +86,7 @@ def migrate(url: str) -> list[int]:
     Raises:
         StoreError: the url is of no store, or the database cannot be opened or written.
     """
-    with _transaction(url) as database:
+    with transaction(url) as database:
         database.execute(VERSION_TABLE)
         found = database.execute(FOUND).fetchone()[0]
         for version, statements in enumerate(MIGRATIONS[found:], found + 1):
@@ -106,7 +112,7 @@ def check(found: int, store: str) -> None:
 
 
 @contextmanager
-def _transaction(url: str) -> Iterator[Any]:
+def transaction(url: str) -> Iterator[Any]:
     """Open a connection in a transaction that excludes other migrations."""
     if url.startswith(SQLITE):
         from serving.stores import sqlite

@@ -124,10 +124,10 @@ class PostgresStore:
         checks.exposures(batch)
         await self._writer.write(Job[None](lambda: self._writes.add_exposures(batch), len(batch)))
 
-    async def upsert_items(self, items: Sequence[Item]) -> None:
+    async def upsert_items(self, items: Sequence[Item], by: str | None = None) -> None:
         """See `Store`."""
         checks.items(items)
-        await self._writer.write(Job[None](lambda: self._writes.upsert_items(items), len(items), alone=True))
+        await self._writer.write(Job[None](lambda: self._writes.upsert_items(items, by), len(items), alone=True))
 
     async def items_since(self, version: int) -> tuple[int, list[Item]]:
         """See `Store`."""
@@ -144,17 +144,21 @@ class PostgresStore:
             Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by), alone=True)
         )
 
-    async def unmerge(self, anonymous_id: str) -> int | None:
+    async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
         """See `Store`."""
         checks.texts(anonymous_id)
-        return await self._writer.write(Job[int | None](lambda: self._writes.unmerge(anonymous_id), alone=True))
+        return await self._writer.write(Job[int | None](lambda: self._writes.unmerge(anonymous_id, by), alone=True))
 
-    async def forget(self, user_id: str) -> dict[str, int]:
+    async def forget(self, user_id: str, by: str | None = None) -> dict[str, int]:
         """See `Store`."""
         checks.texts(user_id)
         return await self._writer.write(
-            Job[dict[str, int]](lambda: self._writes.forget(user_id), alone=True, seconds=FORGET_S)
+            Job[dict[str, int]](lambda: self._writes.forget(user_id, by), alone=True, seconds=FORGET_S)
         )
+
+    async def manage(self, action: Callable[[Writes], Write[T]]) -> T:
+        """See `Store`."""
+        return await self._writer.write(Job[T](lambda: action(self._writes)))
 
     async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
         """See `Store`."""

@@ -4,13 +4,15 @@ A *guest* has only an anonymous_id; a merge says whose it was. After `merge("coo
 `cookie-1`, before and after, belongs to the user `anna`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from recsys.errors import RecsysError
 from recsys.schemas.store_schema import URL_VARIABLE, named
+
+T = TypeVar("T")
 
 WRITE_S = 5.0  # a write that was not begun by then is taken back; one that was has as long again to end
 FORGET_S = 60.0  # a person waits for it
@@ -165,7 +167,7 @@ class Store(Protocol):
         """Store exposures durably; existing ones, and those of a user from before the forgetting, are left out."""
         ...
 
-    async def upsert_items(self, items: Sequence[Item]) -> None:
+    async def upsert_items(self, items: Sequence[Item], by: str | None = None) -> None:
         """Add items or change the fields that are not None; durable."""
         ...
 
@@ -186,18 +188,22 @@ class Store(Protocol):
         """
         ...
 
-    async def unmerge(self, anonymous_id: str) -> int | None:
+    async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
         """Undo the last merge of a guest: its own events belong to whom they did before. Return the number of events
         moved; None if there is no merge.
         """
         ...
 
-    async def forget(self, user_id: str) -> dict[str, int]:
+    async def forget(self, user_id: str, by: str | None = None) -> dict[str, int]:
         """Delete events, exposures, dead letters and identities of this user or guest; returns rows deleted per table.
 
         For a guest who became a user: the guest's own events only. Events of others on the same device stay. Keeps
         only salted hashes, of the user_id and of the anonymous ids that were merged into it.
         """
+        ...
+
+    async def manage(self, action: Callable[[Any], Generator[Any, Any, T]]) -> T:
+        """Do what an administrator wants: a function of `serving/stores/admin.py`, which gets the store's `Writes`."""
         ...
 
     async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -29,7 +29,9 @@ from serving.stores.protocol import (
 )
 from serving.stores.reads import Rows
 from serving.stores.writer import Writer, numbers
-from serving.stores.writes import Writes
+from serving.stores.writes import Write, Writes
+
+T = TypeVar("T")
 
 WRITE_WAIT_S = 5.0
 READ_WAIT_S = 0.1  # readers wait for no writer, only for the moment in which a file is recovered after a crash
@@ -116,10 +118,10 @@ class SqliteStore:
         checks.exposures(batch)
         await self._writer.write(Job[None](lambda: self._writes.add_exposures(batch), len(batch)))
 
-    async def upsert_items(self, items: Sequence[Item]) -> None:
+    async def upsert_items(self, items: Sequence[Item], by: str | None = None) -> None:
         """See `Store`."""
         checks.items(items)
-        await self._writer.write(Job[None](lambda: self._writes.upsert_items(items), len(items)))
+        await self._writer.write(Job[None](lambda: self._writes.upsert_items(items, by), len(items)))
 
     async def items_since(self, version: int) -> tuple[int, list[Item]]:
         """See `Store`."""
@@ -134,17 +136,23 @@ class SqliteStore:
         checks.texts(anonymous_id, user_id)
         return await self._writer.write(Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by)))
 
-    async def unmerge(self, anonymous_id: str) -> int | None:
+    async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
         """See `Store`."""
         checks.texts(anonymous_id)
-        return await self._writer.write(Job[int | None](lambda: self._writes.unmerge(anonymous_id)))
+        return await self._writer.write(Job[int | None](lambda: self._writes.unmerge(anonymous_id, by)))
 
-    async def forget(self, user_id: str) -> dict[str, int]:
+    async def forget(self, user_id: str, by: str | None = None) -> dict[str, int]:
         """See `Store`. Also empties the write-ahead log, which still holds the deleted rows."""
         checks.texts(user_id)
-        deleted = await self._writer.write(Job[dict[str, int]](lambda: self._writes.forget(user_id), seconds=FORGET_S))
+        deleted = await self._writer.write(
+            Job[dict[str, int]](lambda: self._writes.forget(user_id, by), seconds=FORGET_S)
+        )
         await asyncio.to_thread(self._empty_log)
         return deleted
+
+    async def manage(self, action: Callable[[Writes], Write[T]]) -> T:
+        """See `Store`."""
+        return await self._writer.write(Job[T](lambda: action(self._writes)))
 
     async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
         """See `Store`."""

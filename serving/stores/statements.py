@@ -39,6 +39,9 @@ PUT_ITEM = """INSERT INTO items (item_id, title, text, categories, price, availa
     categories = coalesce(excluded.categories, items.categories), price = coalesce(excluded.price, items.price),
     available = coalesce(excluded.available, items.available),
     first_seen = coalesce(excluded.first_seen, items.first_seen)"""
+AUDIT = ("audit_id", "at", "key", "action", "what", "before", "after")
+NOTE = f"INSERT INTO audit ({', '.join(AUDIT)}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+ITEM_NOW = f"{select_from('items', *ITEM_COLUMNS)} WHERE item_id = $1"
 IDENTIFY = """INSERT INTO identities (anonymous_id, user_id, merged) VALUES ($1, $2, $3)
     ON CONFLICT (anonymous_id) DO UPDATE SET user_id = excluded.user_id, merged = excluded.merged"""
 MOVE = "UPDATE {table} SET person = 'u:' || CAST($2 AS TEXT) WHERE person = 'a:' || CAST($1 AS TEXT) RETURNING 1"
@@ -59,20 +62,21 @@ DROP_IDENTITY = "DELETE FROM identities WHERE anonymous_id = $1"
 GIVE_BACK = """UPDATE {table} SET person = $2 WHERE person = $3 AND anonymous_id = $1 AND user_id IS NULL RETURNING 1"""
 GUESTS = "SELECT anonymous_id FROM identities WHERE user_id = $1"
 # The user of this id, the guest of this id, and what the guest did alone before it became another user.
-_THEIRS = """person IN ('u:' || CAST($1 AS TEXT), 'a:' || CAST($1 AS TEXT)) OR (anonymous_id = $1 AND user_id IS NULL
+THEIRS = """person IN ('u:' || CAST($1 AS TEXT), 'a:' || CAST($1 AS TEXT)) OR (anonymous_id = $1 AND user_id IS NULL
     AND person = (SELECT 'u:' || user_id FROM identities WHERE anonymous_id = $1))"""
 FORGET = {
-    "events": f"DELETE FROM events WHERE {_THEIRS} RETURNING 1",
-    "exposures": f"DELETE FROM exposures WHERE {_THEIRS} RETURNING 1",
+    "events": f"DELETE FROM events WHERE {THEIRS} RETURNING 1",
+    "exposures": f"DELETE FROM exposures WHERE {THEIRS} RETURNING 1",
     "identities": "DELETE FROM identities WHERE user_id = $1 OR anonymous_id = $1 RETURNING 1",
 }
 FORGET_MERGES = "DELETE FROM merges WHERE user_id = $1 OR anonymous_id = $1"
 FORGET_MERGES_FROM = "UPDATE merges SET before = NULL WHERE before = $1"
 # An id may stand anywhere in what was refused: $1 as it is written in JSON. On a shared device the guest's id stands
 # beside another user's, $3 is not that user: such a letter stays.
-FORGET_LETTERS = """DELETE FROM dead_letters WHERE (CAST($2 AS TEXT) = CAST($3 AS TEXT) OR user_id IS NULL
+THEIR_LETTERS = """(CAST($2 AS TEXT) = CAST($3 AS TEXT) OR user_id IS NULL
     OR user_id = CAST($3 AS TEXT)) AND (user_id = CAST($2 AS TEXT) OR anonymous_id = CAST($2 AS TEXT)
-    OR replace(body, CAST($1 AS TEXT), '') <> body) RETURNING 1"""
+    OR replace(body, CAST($1 AS TEXT), '') <> body)"""
+FORGET_LETTERS = f"DELETE FROM dead_letters WHERE {THEIR_LETTERS} RETURNING 1"
 REMEMBER_HASH = """INSERT INTO forgotten (fingerprint, forgotten, version)
     VALUES ($1, $2, (SELECT coalesce(max(version), 0) + 1 FROM forgotten))
     ON CONFLICT (fingerprint) DO UPDATE SET forgotten = excluded.forgotten, version = excluded.version"""

@@ -8,12 +8,13 @@ run one again, so nothing but SQL happens in it.
 import json
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from recsys.schemas.store_schema import fingerprint
+from recsys.schemas.store_schema import ITEM_COLUMNS, fingerprint
 from serving.stores.protocol import Event, Exposed, Exposure, Item, Outcome, Rejected
 from serving.stores.statements import (
     ADD_EVENTS,
@@ -30,9 +31,11 @@ from serving.stores.statements import (
     GIVE_BACK,
     GUESTS,
     IDENTIFY,
+    ITEM_NOW,
     LAST_MERGE,
     MOVE,
     MOVE_ITEMS,
+    NOTE,
     NOTE_ITEMS,
     NOTE_MERGE,
     PUT_ITEM,
@@ -138,8 +141,9 @@ class Writes:
             json.dumps(row.body), self._fingerprint_of(user_id, anonymous_id),
         )  # fmt: skip
 
-    def upsert_items(self, items: Sequence[Item]) -> Write[None]:
+    def upsert_items(self, items: Sequence[Item], by: str | None = None) -> Write[None]:
         """Store items; each change gets a version of its own, in the order of the changes."""
+        before = yield ITEM_NOW, [(item.item_id,) for item in items]
         yield (
             PUT_ITEM,
             [
@@ -151,6 +155,9 @@ class Writes:
                 for item in items
             ],
         )  # fmt: skip
+        was = [dict(zip(ITEM_COLUMNS, row[0], strict=True)) if row else None for row in before]
+        changes = zip(was, items, strict=True)
+        yield NOTE, [audit(by, "put item", item.item_id, old, asdict(item)) for old, item in changes]
 
     def merge(self, anonymous_id: str, user_id: str, sent_by: str | None) -> Write[int]:
         """Merge a guest into a user: move its events; later ones follow the identity."""
@@ -165,7 +172,7 @@ class Writes:
         moved = yield MOVE.format(table="events"), [(anonymous_id, user_id)]
         return len(moved[0])
 
-    def unmerge(self, anonymous_id: str) -> Write[int | None]:
+    def unmerge(self, anonymous_id: str, by: str | None = None) -> Write[int | None]:
         """Undo a merge: the guest's own events go back to their earlier owner; None: there is no merge."""
         last = (yield LAST_MERGE, [(anonymous_id,)])[0]
         if not last:
@@ -180,9 +187,11 @@ class Writes:
         yield GIVE_BACK.format(table="exposures"), [(anonymous_id, then, now)]
         moved = yield GIVE_BACK.format(table="events"), [(anonymous_id, then, now)]
         yield from _rebuild(now, then)
+        was, became = (self.fingerprint(person[2:]) for person in (now, then))
+        yield NOTE, [audit(by, "unmerge", self.fingerprint(anonymous_id), was, became)]
         return len(moved[0])
 
-    def forget(self, user_id: str) -> Write[dict[str, int]]:
+    def forget(self, user_id: str, by: str | None = None) -> Write[dict[str, int]]:
         """Forget the user or guest of this id, and the guests that were merged into the user."""
         guests = yield GUESTS, [(user_id,)]
         ids = [user_id, *(guest for (guest,) in guests[0])]
@@ -198,7 +207,13 @@ class Writes:
         deleted["dead_letters"] = sum(map(len, letters))
         moment = time.time()
         yield REMEMBER_HASH, [(self.fingerprint(known), moment) for known in ids]
+        yield NOTE, [audit(by, "forget", self.fingerprint(user_id), deleted, None)]
         return deleted
+
+
+def audit(key: str | None, action: str, what: str | None, before: Any, after: Any) -> tuple[Any, ...]:
+    """A line of the log: `key` is the name of the API key, None where no keys are configured."""
+    return uuid4().hex, time.time(), key, action, what, json.dumps(before), json.dumps(after)
 
 
 def _rebuild(*people: str) -> Write[None]:

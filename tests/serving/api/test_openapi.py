@@ -36,6 +36,8 @@ def test_operation_ids_are_a_promise(document: dict[str, Any]) -> None:
         ("post", "/v1/identity/merge"): "merge_identities",
         ("post", "/v1/identity/unmerge"): "unmerge_identities",
         ("delete", "/v1/users/{user_id}"): "forget_user",
+        ("get", "/v1/users/{user_id}/export"): "export_user",
+        ("get", "/v1/audit"): "read_audit",
         ("get", "/healthz"): "health",
         ("get", "/readyz"): "ready",
         ("get", "/metrics"): "figures",

@@ -28,6 +28,7 @@ ASKED = {
     "/v1/recommend": Scope.RECOMMEND, "/v1/recommend/anna": Scope.RECOMMEND, "/v1/recommend:batch": Scope.RECOMMEND,
     "/v1/similar": Scope.RECOMMEND, "/v1/rank": Scope.RECOMMEND, "/v1/about": Scope.RECOMMEND,
     "/v1/events": Scope.EVENTS, "/v1/identity/merge": Scope.EVENTS,
+    "/v1/users/anna/export": Scope.ADMIN, "/v1/audit": Scope.ADMIN,
     "/v1/items": Scope.ADMIN, "/v1/users/anna": Scope.ADMIN, "/metrics": Scope.ADMIN,
     "/docs": Scope.ADMIN, "/openapi.json": Scope.ADMIN, "/v1/recommended": Scope.ADMIN, "//v1/recommend": Scope.ADMIN,
     "/v1/no-such-route": Scope.ADMIN, "/": Scope.ADMIN,
@@ -52,6 +53,28 @@ def behind(**settings: Any) -> TestClient:
 
 def bearing(scope: Scope) -> dict[str, str]:
     return {"authorization": f"Bearer {MADE[scope][0]}"}
+
+
+def test_a_key_is_revoked_and_expires_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_keys, "LOOK_SECONDS", 0)
+    file = tmp_path / "keys"
+    file.write_text(LINES)
+    client = behind(api_keys=str(file))
+    asks = bearing(Scope.RECOMMEND)
+    assert client.get("/v1/about", headers=asks).status_code == 200
+    line = MADE[Scope.RECOMMEND][1]
+    for text, status in (
+        (LINES.replace(line, ""), 401),
+        (LINES.replace(line, f"{line}:2999-12-31"), 200),
+        ("nonsense", 200),  # what cannot be read changes nothing, and locks nobody out
+        ("", 200),
+        (LINES.replace(line, f"{line}:2001-01-31"), 401),
+    ):
+        file.write_text(text)
+        assert client.get("/v1/about", headers=asks).status_code == status, text
+        assert client.get("/v1/items", headers=bearing(Scope.ADMIN)).status_code == 200
+    file.unlink()
+    assert client.get("/v1/items", headers=bearing(Scope.ADMIN)).status_code == 200
 
 
 @pytest.fixture(scope="module")

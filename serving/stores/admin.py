@@ -1,0 +1,90 @@
+"""Privacy and audit: all that is stored about a person, the log of what administrators did, and how long rows are kept.
+
+The log names people by their salted hash only, so that forgetting somebody leaves it as it is.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from recsys.contracts import SECONDS_PER_DAY
+from recsys.schemas.store_schema import EVENT_COLUMNS
+from serving.stores import migrations, statements
+from serving.stores.statements import AUDIT, NOTE
+from serving.stores.writes import Write, Writes, audit
+
+Row = dict[str, Any]
+
+SHOWN = ("request_id", "timestamp", "experiment", "variant", "bundle_id", "surface", "segment", "items", "context")
+OWN_ITEMS = "person IN ('u:' || CAST($1 AS TEXT), 'a:' || CAST($1 AS TEXT))"
+OWN = "user_id = $1 OR anonymous_id = $1"
+PERSONAL: dict[str, tuple[tuple[str, ...], str]] = {
+    "events": (EVENT_COLUMNS, statements.THEIRS),
+    "exposures": (("unit", "user_id", "anonymous_id", *SHOWN), statements.THEIRS),
+    "person_items": (("item_id", "event", "counted"), OWN_ITEMS),
+    "identities": (("anonymous_id", "merged"), OWN),
+    "merges": (("anonymous_id", "merged"), OWN),
+}
+LETTERS = ("received", "reason", "body")
+JSON = {"items", "context", "body", "before", "after"}
+
+# What grows without end, the column that says how old a row is, and its key.
+AGES = {
+    "events": ("received", "event_id"),
+    "exposures": ("timestamp", "request_id"),
+    "dead_letters": ("received", "letter_id"),
+    "merges": ("merged", "merge_id"),
+    "person_items": ("counted", "person"),
+    "audit": ("at", "audit_id"),
+}
+ROWS_AT_ONCE = 5_000  # the API waits for the write lock meanwhile
+
+
+def export(writes: Writes, user_id: str, key: str | None) -> Write[dict[str, list[Row]]]:
+    """All rows about a user or guest, by table; also of the guests who were merged into the user."""
+    found: dict[str, list[Row]] = {}
+    for table, (columns, where) in PERSONAL.items():
+        rows = yield f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", [(user_id,)]
+        found[table] = [_row(columns, row) for row in rows[0]]
+    guests = yield statements.GUESTS, [(user_id,)]
+    ids = [(json.dumps(known), known, user_id) for known in [user_id, *(guest for (guest,) in guests[0])]]
+    letters = yield f"SELECT {', '.join(LETTERS)} FROM dead_letters WHERE {statements.THEIR_LETTERS}", ids
+    found["dead_letters"] = [_row(LETTERS, row) for rows in letters for row in rows]
+    counts = {name: len(rows) for name, rows in found.items()}
+    yield NOTE, [audit(key, "export", writes.fingerprint(user_id), None, counts)]
+    return found
+
+
+def log(limit: int) -> Write[list[Row]]:
+    """The newest lines of the log, newest first."""
+    rows = yield f"SELECT {', '.join(AUDIT)} FROM audit ORDER BY at DESC, audit_id LIMIT CAST($1 AS BIGINT)", [(limit,)]
+    return [_row(AUDIT, row) for row in rows[0]]
+
+
+def delete_old(url: str, days: Mapping[str, float]) -> dict[str, int]:
+    """Delete the rows of each table that are older than so many days; returns how many.
+
+    Raises:
+        StoreError: the database cannot be opened or written.
+    """
+    deleted = {}
+    for table, age in days.items():
+        column, key = AGES[table]
+        old = f"{column} < {time.time() - age * SECONDS_PER_DAY}"
+        where = f"{old} AND {key} IN (SELECT {key} FROM {table} WHERE {old} LIMIT {ROWS_AT_ONCE})"
+        deleted[table] = 0
+        while True:
+            with migrations.transaction(url) as database:
+                n = len(database.execute(f"DELETE FROM {table} WHERE {where} RETURNING 1").fetchall())
+            deleted[table] += n
+            if not n:
+                break
+    return deleted
+
+
+def _row(columns: tuple[str, ...], cells: tuple[Any, ...]) -> Row:
+    return {
+        name: json.loads(cell) if name in JSON and cell is not None else cell
+        for name, cell in zip(columns, cells, strict=True)
+    }
