@@ -55,7 +55,7 @@ class Query:
     `shown_at`, UTC seconds by the wall clock, is not shown; None shows it, as evaluation on a past window needs.
     `vectors` maps a model's name to the user's vector in that model's space, or None if the model cannot encode this
     history; the recommender fills it in. `seen` are rows of events that are too old for `history`.
-    `live` is what people like now; None: only the training counts.
+    `live` are the likes since the training; None: only those of the training count.
     """
 
     history: History
@@ -92,7 +92,7 @@ NO_CANDIDATES = Candidates(NO_ROWS, np.empty(0, dtype=np.float32))
 
 @dataclass(frozen=True)
 class LiveCounts:
-    """What people like now, counted at one moment by `recsys/recommend/live_counts.py`.
+    """The likes since the training, counted at one time by `recsys/recommend/live_counts.py`.
 
     read_at: UTC seconds, until when the events were read. demand: (n_items,) float32, in place of `Catalogue.recent`;
     total: its sum. popular: the items in demand, best first. follows: the probability that an item is liked next after
@@ -242,7 +242,7 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class ItemItem:
-    """What a model's `fit` returns that knows pairs of items: which follow from an item of the history, and how surely.
+    """The result of `fit` for a model of item pairs: which items follow from an item of the history, with scores.
 
     indptr: (n_items + 1,) int64; rows: (n_pairs,) int32 and scores: (n_pairs,) float32, those of item i at
     `indptr[i]:indptr[i + 1]`. A candidate's score is the sum over the history of weight x score of the pair. params say

@@ -1,5 +1,5 @@
-"""Outputs that are either complete or absent: written aside, then renamed. Arrays are memory-mapped, never
-unpickled.
+"""Writes files and folders under a temporary name and renames them, so that an output is complete or absent. Reads
+arrays memory-mapped, and never unpickles.
 """
 
 import os

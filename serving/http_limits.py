@@ -1,8 +1,7 @@
-"""HTTP/1.1 that cannot be held: uvicorn's protocol for httptools, with limits on what a client sends and on its time.
+"""uvicorn's HTTP/1.1 protocol (httptools) with limits on the size and time of what a client sends.
 
-uvicorn limits the head of a request for h11 only, and no time but that of an idle connection. Every connection here has
-a moment, `due`, by which its client must have done the next thing: send a head, send a body, or read its answer. Twice
-a second it is looked at.
+uvicorn limits the head of a request for h11 only, and no time but that of an idle connection. Here every connection has
+a time `due` by which its client must have sent a head, sent a body, or read its answer. It is checked twice a second.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ CLOSED = Counter("recsys_connections_closed", "Connections closed on a client th
 
 @dataclass(frozen=True)
 class HttpLimits:
-    """receive_s: for a head, for a body, and for reading an answer; connections: of one worker."""
+    """Limits. receive_s: seconds for a head, a body, and reading an answer; connections: the most of one worker."""
 
     receive_s: float
     body_bytes: int
@@ -33,11 +32,11 @@ class HttpLimits:
 
 
 class HeadTooLargeError(Exception):
-    """Ends the parsing."""
+    """The head of a request is too large; raised to end its parsing."""
 
 
 class LimitedHttp(HttpToolsProtocol):
-    """`due`: when the client must have done what is expected of it; NEVER while its answer is made."""
+    """The protocol of one connection. due: when the client must have acted; NEVER while its answer is computed."""
 
     def __init__(self, *arguments: Any, limits: HttpLimits, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -72,7 +71,7 @@ class LimitedHttp(HttpToolsProtocol):
                 self.send_400_response("")
 
     def send_400_response(self, msg: str) -> None:
-        """Say 431 where the head was too large, and let the client read it before the connection ends."""
+        """Answer 400, or 431 if the head was too large, and let the client read it before the connection ends."""
         if self._head <= MAX_HEAD_BYTES and self._received <= MAX_HEAD_BYTES:
             super().send_400_response(msg)
         elif not self._refused:
@@ -130,7 +129,7 @@ class LimitedHttp(HttpToolsProtocol):
             self.due = NEVER
 
     def shutdown(self) -> None:
-        """Answer what was asked, and what is on its way just now; the app tells the client that it is the last."""
+        """Answer the requests that have arrived or are arriving; the app tells the client that these are the last."""
         if self.cycle and not self.cycle.response_complete and not self._in_body:
             self.cycle.keep_alive = False
         else:
@@ -145,7 +144,7 @@ class LimitedHttp(HttpToolsProtocol):
         self.due, self.idle = self.loop.time() + seconds, False
 
     def _wait(self) -> None:
-        """For the next request on this connection, or for the rest of the answer to be read."""
+        """Wait for the next request on this connection, or until the rest of the answer is read."""
         self.due, self.idle = self.loop.time() + self.timeout_keep_alive, True
 
     def _look(self) -> None:
@@ -156,7 +155,7 @@ class LimitedHttp(HttpToolsProtocol):
             self._look_again = self.loop.call_later(LOOK_SECONDS, self._look)
 
     def _make_room(self) -> None:
-        """Close those that have waited longest for their clients, first those in the middle of a request."""
+        """Close the connections that have waited longest for their clients, first those in the middle of a request."""
         if len(self.connections) > self._limits.connections:
             others = [each for each in self.connections if isinstance(each, LimitedHttp) and each.due < NEVER]
             longest = nsmallest(1 + self._limits.connections // 20, others, key=lambda each: (each.idle, each.due))

@@ -88,7 +88,7 @@ def demand(interactions: pl.DataFrame, now: float, n_items: int) -> FloatArray:
 def gap_days(interactions: pl.DataFrame, n_items: int) -> FloatArray:
     """(n_items,) float32: the median of the days between two likes of the item by the same user, NaN without any.
 
-    Likes that are closer to each other than the shortest half-life of the ladder are one visit.
+    Likes that are closer to each other than the shortest of `HALF_LIVES_DAYS` are one visit.
     """
     likes = interactions.lazy().filter(pl.col("weight") > 0).sort("user_row", "item_row", "timestamp")
     gaps = likes.select(
@@ -114,7 +114,7 @@ def write_demand(interactions: pl.DataFrame, now: float, n_items: int, folder: P
 
 
 def load(folder: Path) -> Catalogue:
-    """Read what `write` wrote. A bundle from before demand was kept at every half-life has none of it."""
+    """Read the files of `write`. Older bundles have no demand at several half-lives."""
     frame = pl.read_parquet(folder / "catalogue.parquet")
     kept = (folder / "demand.npy").is_file()
     nothing = np.zeros((frame.height, len(HALF_LIVES_DAYS)), dtype=np.float32)

@@ -52,7 +52,7 @@ class Index:
         return self._rows[positions[0][found]], scores[0][found]
 
     def fault(self, known: FloatArray) -> str | None:
-        """What is wrong with the index of these vectors, (n_known, dim) float32; None if nothing is."""
+        """Return the fault of the index of these vectors, (n_known, dim) float32; None if it is valid."""
         return index_check.fault(self._index, self.report, known)
 
     def _depth(self, n: int) -> faiss.SearchParametersIVF | None:

@@ -1,4 +1,4 @@
-"""What a history says through pairs of items. Linear, so every item of the history has an exact part in each score."""
+"""Scores items by pairs with the items of a history. Linear: each item of the history has an exact share of a score."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from recsys.contracts import SECONDS_PER_DAY, FloatArray, History, IntArray, Ite
 
 
 def history_weights(model: ItemItem, history: History, now: float) -> tuple[IntArray, FloatArray]:
-    """The newest liked items, each once, newest first, and their weights: (m,) both.
+    """Return the newest liked items, each once, newest first, and their weights: (m,) both.
 
         weight = 0.5 ** (age_days of its newest like / half_life_days) * place_decay ** place
 
@@ -22,7 +22,7 @@ def history_weights(model: ItemItem, history: History, now: float) -> tuple[IntA
 
 
 def scores(model: ItemItem, history: History, now: float, n_items: int) -> FloatArray:
-    """(n_items,) float32, 0 for an item that nothing of the history leads to."""
+    """Return (n_items,) float32 scores; 0 for an item without a pair with the history."""
     rows, weights = history_weights(model, history, now)
     found = np.zeros(n_items, dtype=np.float32)
     for row, weight in zip(rows.tolist(), weights.tolist(), strict=True):
@@ -32,7 +32,7 @@ def scores(model: ItemItem, history: History, now: float, n_items: int) -> Float
 
 
 def explain(model: ItemItem, history: History, now: float, row: int) -> Parts | None:
-    """What each item of the history adds to the score of the item in `row`, None where nothing does."""
+    """Return the share of each item of the history in the score of the item in `row`; None if it has no pair."""
     rows, weights = history_weights(model, history, now)
     shares = np.zeros(len(rows))
     for at, (mine, weight) in enumerate(zip(rows.tolist(), weights.tolist(), strict=True)):

@@ -1,4 +1,4 @@
-"""What a user liked before: how often, how long ago, and after how many days the user usually comes back for it."""
+"""Features of a user's likes of each item: how often, how long ago, and the usual days between them."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from recsys.contracts import HALF_LIVES_DAYS, SECONDS_PER_DAY, FloatArray, Histo
 
 @dataclass(frozen=True)
 class Liked:
-    """What the user liked, each item once: rows (m,) int32 ascending; visits (m,), days_since the last like and
+    """The user's liked items, each once: rows (m,) int32 ascending; visits (m,), days_since the last like and
     usual_days between two visits (m,) float32, NaN where that is not known; frequency (m,), the decayed count.
     """
 
@@ -21,13 +21,13 @@ class Liked:
 
     @property
     def due(self) -> FloatArray:
-        """(m,) float32: 1/2 after one usual gap, near 0 right after a like; 1 where no gap is known."""
+        """(m,) float32: how due each item is: 1/2 after one usual gap, near 0 right after a like; 1 without a gap."""
         gaps: FloatArray = self.days_since / self.usual_days
         return np.where(np.isnan(gaps), 1, gaps / (1 + gaps)).astype(np.float32)
 
 
 def liked(history: History, now: float, gap_days: FloatArray, half_life_days: float) -> Liked:
-    """gap_days: (n_items,) float32, of the catalogue."""
+    """Compute the features of a history. gap_days: (n_items,) float32, of the catalogue."""
     counts = history.weights > 0
     age_days = np.maximum(now - history.times[counts], 0) / SECONDS_PER_DAY
     rows, place = np.unique(history.rows[counts], return_inverse=True)

@@ -1,4 +1,4 @@
-"""What is released: the best variant that is significantly better than the baseline and costs no segment much.
+"""Chooses the variant to release: the best one that is significantly better than the baseline and harms no segment.
 
 All variants that could serve are compared user by user on the test window, which chose no setting: one-sided paired
 t-tests with Holm's correction over all comparisons of a step, so that luck passes a step at most `alpha` of the time.
@@ -46,12 +46,12 @@ class Decision:
     candidates: dict[str, str]
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write the decision as JSON."""
         write_text(path, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def load(path: Path) -> Decision:
-    """Read what `evaluate` decided.
+    """Read the decision of the stage `evaluate`.
 
     Raises:
         GateError: "metrics/gate.json: not a readable decision (...); run `dvc repro evaluate`"
@@ -98,7 +98,7 @@ def decide(values: PerSegment, params: Params, new: Learned | None = None) -> De
 
 
 def _best(values: PerSegment, admitted: list[str], gate: GateParams) -> tuple[str, str]:
-    """Which of the admitted candidates is released, and why."""
+    """Return which of the admitted candidates is released, and why."""
     simplest, *later = admitted
     places = [place for place in dict.fromkeys([gate.segment, *gate.earn_in]) if place in values]
     won = _compare(values, later, simplest, places, gate.alpha)
@@ -126,7 +126,7 @@ def _best(values: PerSegment, admitted: list[str], gate: GateParams) -> tuple[st
 def _compare(
     values: PerSegment, names: list[str], other: str, places: list[str], alpha: float
 ) -> dict[tuple[str, str], tuple[Paired, float]]:
-    """(variant, segment) -> the comparison with `other`, and its p after Holm's correction over all of them."""
+    """Return (variant, segment) -> the comparison with `other`, and its p after Holm's correction over all of them."""
     nobody = dict.fromkeys([*names, other], np.empty(0))
     found = {
         (name, place): paired(values.get(place, nobody)[name], values.get(place, nobody)[other], alpha)
@@ -141,7 +141,7 @@ def _compare(
 
 
 def _below(values: Mapping[str, Values], name: str, segment: str, gate: GateParams) -> str | None:
-    """The figures of a floor that is missed. A segment that nobody belongs to has no floor."""
+    """Return the figures of each floor that is not met. A segment without users has no floor."""
     if not values:
         return None
     found = paired(values[name], values[gate.baseline], gate.alpha)

@@ -1,9 +1,9 @@
-"""The next-event question: what does each user of the window like next, asked at that moment, frozen and live.
+"""Evaluates next-event prediction: the list before each event of the window, with and without live counts.
 
-The events of the window are walked by time. Before each sampled one every variant is asked twice: with the bundle as it
-was trained, and with the live counts of the events until then (`recsys/recommend/live_counts.py`), which are counted
-anew when `refresh_s` seconds have passed. The history of the user is complete up to that moment in both. So the
-difference is what the bundle does not know of others since its training, and the curve by hours says how fast it ages.
+The events of the window are replayed by time. Before each sampled one every variant answers twice: with the bundle as
+trained, and with live counts of the events until then (`recsys/recommend/live_counts.py`), which are updated every
+`refresh_s` seconds. Both have the user's complete history. So the difference is the value of other users' events since
+the training, and the curve by hours shows how fast the bundle ages.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,8 +31,8 @@ MAX_EVENTS = 100_000  # that are counted, as in `serving/settings.py`
 
 @dataclass(frozen=True)
 class NextEvents:
-    """hours: (n,) float64 since the training; targets: (n,) int32 rows; born: (n,) bool, nobody met the target in the
-    fit set; lists: (n, k) int32 rows by variant, -1 where a list is shorter.
+    """The result. hours: (n,) float64 since the training; targets: (n,) int32 rows; born: (n,) bool, the target has no
+    event in the fit set; lists: (n, k) int32 rows by variant, -1 where a list is shorter.
     """
 
     hours: npt.NDArray[np.float64]
@@ -66,9 +66,9 @@ def replay(
     seed: int,
     k: int = 10,
 ) -> NextEvents:
-    """Ask all recommenders, which share one bundle, before each of at most `max_events` events of the window.
+    """Make the lists of all recommenders, which share one bundle, before each of at most `max_events` events.
 
-    What a user met before is no target, unless the data set allows repeats.
+    An item that the user has in the history is no target, unless the data set allows repeats.
 
     Raises:
         RecsysError: "variant 'als': source als failed; repair what the log shows"
@@ -106,7 +106,7 @@ def replay(
 
 
 def _stream(events: pl.DataFrame, split: Split) -> pl.DataFrame:
-    """The events as the API would get them, by time."""
+    """Return the events as the API would receive them, by time."""
     seconds = epoch_seconds(events["timestamp"])
     return pl.DataFrame(
         {
@@ -121,7 +121,7 @@ def _stream(events: pl.DataFrame, split: Split) -> pl.DataFrame:
 
 
 def _sampled(events: pl.DataFrame, split: Split, fold: ScoredFold, max_events: int, seed: int) -> npt.NDArray[np.intp]:
-    """Places of the events that are asked for, ascending."""
+    """Return the positions of the sampled events, ascending."""
     target = (events["fold"] == WINDOWS[fold]) & events["event"].is_in(split.facts.target_events)
     target &= events["weight"] > 0
     if not split.facts.allow_repeat:

@@ -52,7 +52,7 @@ def suggest(trial: "Trial") -> dict[str, Any]:
 
 
 def fit(data: TrainingData, config: Config) -> ItemItem:
-    """Pairs of all items that were liked near others; the same data gives the same bytes."""
+    """Fit pairs of all items that were liked near others; the same data gives the same bytes."""
     counted = pairs(data, config)
     totals = counted.group_by("item").agg(total=pl.col("weight").sum())
     scored = (
@@ -73,7 +73,7 @@ def fit(data: TrainingData, config: Config) -> ItemItem:
 
 
 def pairs(data: TrainingData, config: Config) -> pl.DataFrame:
-    """item, other int32, weight float64, sorted: both directions of every pair."""
+    """Return item, other int32, weight float64, sorted: both directions of every pair."""
     liked = data.interactions.filter(pl.col("weight") > 0)
     users, items = liked["user_row"].to_numpy(), liked["item_row"].to_numpy()
     times = epoch_seconds(liked["timestamp"])

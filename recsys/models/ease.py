@@ -45,7 +45,7 @@ def suggest(trial: "Trial") -> dict[str, Any]:
 
 
 def fit(data: TrainingData, config: Config) -> ItemItem:
-    """Pairs of the most liked items; the same data gives the same bytes, with any number of threads."""
+    """Fit pairs of the most liked items; the same data gives the same bytes, with any number of threads."""
     matrix, items = likes(data, config.half_life_days, config.items)
     with threadpool_limits(1, "blas"):  # several threads add up in another order
         scores = weights((matrix.T @ matrix).toarray(), config.regularization)
@@ -83,7 +83,7 @@ def weights(gram: FloatArray, regularization: float) -> FloatArray:
 
 
 def strongest(scores: FloatArray, items: IntArray, n_items: int, most: int, params: dict[str, Any]) -> ItemItem:
-    """The largest of each line by size, in rows of the catalogue. scores: (m, m), items: (m,) rows."""
+    """Keep the largest scores of each line by absolute value. scores: (m, m); items: (m,) rows of the catalogue."""
     kept = np.sort(top_k(np.abs(scores), most), axis=1)
     values = np.take_along_axis(scores, kept, axis=1)
     says = values != 0

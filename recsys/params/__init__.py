@@ -66,7 +66,7 @@ class DatasetParams(Section):
 
     @property
     def recent_half_life_days(self) -> float:
-        """After so many days a like counts half in what is popular now."""
+        """The half-life of a like in days, for recent popularity."""
         if self.typed_half_life_days is None:
             raise ParamsError(f"recent_half_life_days is neither typed nor in {TUNED_FILE}: run `dvc repro tune`")
         return self.typed_half_life_days
@@ -193,7 +193,7 @@ class Params(Section):
         return self.data.release_candidates or [name for name in self.variants if name != "random"]
 
     def with_data(self, **changes: Any) -> "Params":
-        """The same with other values of some fields of the active data set."""
+        """Return the settings with other values of some fields of the active data set."""
         return self.model_copy(
             update={"datasets": {**self.datasets, self.dataset: self.data.model_copy(update=changes)}}
         )

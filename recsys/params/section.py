@@ -1,4 +1,4 @@
-"""What every section of `params.yaml` is made of: a closed model, and the one line that says what is wrong with it."""
+"""The base of every section of `params.yaml`, and the one-line message for a section that is invalid."""
 
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """A section of the file: read-only, and closed to keys it does not know."""
+    """A section of `params.yaml`: read-only; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -1,6 +1,6 @@
-"""`tuned.json`, which the stage `tune` writes: what a data set's section of params.yaml leaves open, and what it types.
+"""The file `tuned.json` of the stage `tune`: the settings that a data set leaves open in params.yaml, and the others.
 
-Typed settings win, and stages name the keys that they read of it as their parameters.
+Settings of params.yaml win. Stages declare the keys of this file that they read as their parameters.
 """
 
 import json
@@ -18,14 +18,14 @@ TUNED_FILE = "tuned.json"
 
 
 class TuneParams(Section):
-    """The stage `tune`: trials of each model that has settings to find, and at most so many users who are asked."""
+    """Settings of the stage `tune`: the number of trials of each model, and the most users of a trial."""
 
     trials: int = Field(20, ge=1)
     max_users: int = Field(2000, ge=1)
 
 
 class Tuned(Section):
-    """All settings of one data set that may be found."""
+    """All settings of one data set that the stage `tune` may find."""
 
     dataset: str
     recent_half_life_days: float
@@ -34,7 +34,7 @@ class Tuned(Section):
 
 
 def with_tuned(params: "Params", path: Path) -> "Params":
-    """The same with what was found; a file of another data set, or settings of models that are gone, say nothing."""
+    """Return the settings with those of the file; another data set's file and settings of removed models are ignored."""
     if not path.exists():
         return params
     found = parse(Tuned, json.loads(path.read_bytes()), str(path))

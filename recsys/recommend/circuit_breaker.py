@@ -50,7 +50,7 @@ class CircuitBreaker:
     def allows(self) -> bool:
         """Return whether this request may call the part; while open, one request in `cooldown_s` seconds may.
 
-        It need not report back: another request tries after the next pause.
+        If that request never reports its result, another one tries after the next pause.
         """
         if self.closed:
             return True

@@ -1,4 +1,4 @@
-"""What people do now: the newest events since the training, counted by persons.
+"""Counts the likes since the training from the newest events, by persons.
 
     events = LiveEvents(max_events=100_000, max_person_day=1000)
     events.add(frame)                                   # in any order; an event that comes twice counts once
@@ -9,12 +9,11 @@
               + prior * recent(i) / sum of recent
 
 The same sums serve requests and are replayed over a test window. The half-life is the bundle's `recent_half_life_days`.
-`recent` are the counts of the training, which fade as they would in the next training. What never fades is the prior:
-they weigh `prior` persons, see `prior_persons`, so that in a quiet shop a few clicks do not overrule them. A person
-counts once an item, and all in all no more than the busiest twentieth of the persons begins with. A guest, whom anybody
-can make up, counts from the second item on, and of guests whose events arrive together, such as in one request to the
-API, one counts for an item.
-Who does more in a day (UTC) than a person can is left out, as in `recsys/data/prepare.py`.
+`recent` are the counts of the training; they decay as in the next training, except for the prior, which has the weight
+of `prior` persons (see `prior_persons`), so that in a quiet shop a few clicks do not overrule the training. A person
+counts once per item, and in total at most as much as the 95th percentile of persons. A guest id is free to invent, so a
+guest counts from the second item on, and of guests whose events arrive together, as in one request, one counts for an
+item. A person with more events on a day (UTC) than people have is left out, as in `recsys/data/prepare.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +38,7 @@ BUSY = 0.95  # the share of persons who count in full
 
 
 class LiveEvents:
-    """The newest `max_events` events by time; what was left out for want of room does not come back."""
+    """Keeps the newest `max_events` events by time; older ones are dropped for good."""
 
     def __init__(self, max_events: int, max_person_day: int | None = None) -> None:
         self._max_events, self._max_person_day = max_events, max_person_day
@@ -49,7 +48,7 @@ class LiveEvents:
         return self._events.height
 
     def add(self, events: pl.DataFrame) -> None:
-        """events: the columns of `SCHEMA`, times UTC seconds; `liked`: of positive weight."""
+        """Add events: the columns of `SCHEMA`; times: UTC seconds; `liked`: whether the weight is above 0."""
         joined = pl.concat([self._events, events.with_columns(pl.min_horizontal("time", "received"))])
         joined = joined.unique("event_id", keep="first", maintain_order=True)
         if self._max_person_day is not None:  # one event too many is enough to be left out
@@ -57,7 +56,7 @@ class LiveEvents:
         self._events = joined.sort("time", "event_id").tail(self._max_events)
 
     def likes(self, since: float, now: float) -> pl.DataFrame:
-        """person, item_id, time, share: each person's newest like of each item in (since, now], by person and item.
+        """Return person, item_id, time, share: each person's newest like of each item in (since, now].
 
         share: (0, 1], what the person counts for an item.
         """
@@ -80,7 +79,7 @@ _DAY = (pl.col("time") // SECONDS_PER_DAY).alias("day")
 
 
 def demand(likes: pl.DataFrame, half_life_days: float, now: float) -> pl.DataFrame:
-    """item_id, demand, persons: the likes of each item, half after one half-life; the greatest demand first."""
+    """Return item_id, demand, persons: the decayed likes of each item; largest demand first."""
     age_days = (now - pl.col("time")).clip(lower_bound=0) / SECONDS_PER_DAY
     counted = pl.lit(0.5).pow(age_days / half_life_days) * pl.col("share")
     grouped = likes.with_columns(counted=counted).group_by("item_id", maintain_order=True)
@@ -91,7 +90,7 @@ def demand(likes: pl.DataFrame, half_life_days: float, now: float) -> pl.DataFra
 def count(
     likes: pl.DataFrame, bundle: Bundle, now: float, position: Callable[[str], int | None], read_at: float | None = None
 ) -> LiveCounts:
-    """The counts for the rows of this bundle; `position` gives an item's row. read_at: if it was not now."""
+    """Return the counts for the rows of this bundle. position: item_id -> row; read_at: by default now."""
     manifest, catalogue = bundle.manifest, bundle.catalogue
     half_life_days = manifest.recent_half_life_days
     recent = catalogue.recent.astype(np.float64)
@@ -113,13 +112,13 @@ def count(
 def co_visits(
     likes: pl.DataFrame, rows: Mapping[str, int | None], n_items: int, half_life_days: float, now: float
 ) -> ItemItem:
-    """How likely an item is liked next after another one, by the sessions of now.
+    """Estimate the probability that an item is liked next after another one, from recent sessions.
 
         pair(i, j) = sum over persons who liked j after i, at most `WINDOW` likes and `SESSION_S` apart, of
                      share * 0.5 ** (age / half-life) / likes apart
         score(i, j) = pair(i, j) / (sum over j of pair(i, j) + number of different j)
 
-    What is missing to 1 in the sum of the scores of an item is the probability of something not seen yet.
+    The scores of an item sum to less than 1: the rest is the probability of a pair that was not seen yet.
 
     Source: Witten and Bell, "The zero-frequency problem", 1991, method C, for the number of different j.
     """
@@ -150,7 +149,7 @@ def co_visits(
 
 
 def prior_persons(catalogue: Catalogue) -> float:
-    """How many persons the shares of the training are worth: fewer, the further recent demand was from all demand.
+    """Return the weight of the training's counts in persons: the more recent demand differs from all demand, the less.
 
     The concentration of a Dirichlet distribution around the shares of `popularity`, by the variance of those of
     `recent` beyond chance: E sum (q - p)^2 = (1 - sum p^2) / (1 + prior) + (1 - sum q^2) / n, where n are the persons

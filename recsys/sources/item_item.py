@@ -1,4 +1,4 @@
-"""What a model of item pairs (`ease`, `covisit`) says of the user's newest items."""
+"""Proposes the items that a model of item pairs (`ease`, `covisit`) scores highest for the user's newest items."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class Config(Section):
 
 
 class ItemItemSource:
-    """Proposes items of a score above 0, so it has nothing to say when no pair begins in the history."""
+    """Proposes items with a score above 0: none if no item of the history has a pair."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         if config.model not in bundle.item_items:
@@ -38,5 +38,5 @@ class ItemItemSource:
 
 
 def build(bundle: Bundle, config: Config) -> ItemItemSource:
-    """See `ItemItemSource`."""
+    """Make the source for a bundle."""
     return ItemItemSource(bundle, config)

@@ -1,9 +1,9 @@
-"""What people like now after the items that this user liked last: co-visits of the running sessions.
+"""Proposes the items that people now like after the user's last items: co-visits in recent sessions.
 
     score(j) = sum over the newest items i of weight(i) * (follows(i, j) + unseen(i) * share of demand(j))
 
-The weights add up to 1 and unseen(i) is what the scores of i leave over, so the score is a probability: the demand of
-all stands in where the sessions say little. Without live counts, or without an item of now, it has nothing to say.
+The weights sum to 1 and unseen(i) is 1 minus the sum of follows(i, j), so the score is a probability; with few sessions
+it is mostly the demand of all. Without live counts, or without a recent item of the user, it proposes nothing.
 
 Source: Jelinek and Mercer, "Interpolated estimation of Markov source parameters", 1980.
 """
@@ -22,7 +22,7 @@ class Config(Section):
 
 
 class LiveCovisit:
-    """Reads `Query.live` and nothing of the bundle."""
+    """The source; it uses `Query.live` only, nothing of the bundle."""
 
     def propose(self, query: Query, n: int) -> Candidates:
         if query.live is None:
@@ -47,5 +47,5 @@ class LiveCovisit:
 
 
 def build(bundle: Bundle, config: Config) -> LiveCovisit:
-    """See `LiveCovisit`."""
+    """Make the source for a bundle."""
     return LiveCovisit()

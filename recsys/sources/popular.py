@@ -1,6 +1,6 @@
-"""What most users liked recently, or like now where the query says so.
+"""Proposes the items that most users liked recently, by the live counts of the query if it has them.
 
-The answer when nothing is known of a user but, maybe, the categories chosen.
+For users without a history, first the items of the categories that they chose.
 """
 
 import numpy as np

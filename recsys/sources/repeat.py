@@ -1,10 +1,10 @@
-"""What the user liked before and may want again: often and lately liked items first, those that are not yet due behind.
+"""Proposes items that the user liked before and may want again: often and recently liked ones that are due first.
 
     score = sum over the user's likes of the item of 0.5 ** (age_days / half_life_days) * due
     due = x / (1 + x), x = days since the last like / usual gap in days
 
 The usual gap is the user's own mean where the item was liked in two visits or more, else the item's (`gap_days` of the
-catalogue), else nobody knows and `due` is 1. Source: Hu, He, Gao, Zhang, "Modeling personalized item frequency
+catalogue), else unknown, and `due` is 1. Source: Hu, He, Gao, Zhang, "Modeling personalized item frequency
 information for next-basket recommendation", SIGIR 2020, for frequency and recency; the gap is our own.
 """
 
@@ -25,7 +25,7 @@ class Config(Section):
 
 
 class Repeat:
-    """Has nothing to say where the data set asks for new items only (`split.allow_repeat`)."""
+    """The source; it proposes nothing if the data set does not allow repeats (`split.allow_repeat`)."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         self._allowed = bundle.manifest.allow_repeat
@@ -42,5 +42,5 @@ class Repeat:
 
 
 def build(bundle: Bundle, config: Config) -> Repeat:
-    """See `Repeat`."""
+    """Make the source for a bundle."""
     return Repeat(bundle, config)

@@ -17,7 +17,7 @@ def main(
     out: Annotated[Path, typer.Option(help="the settings, as JSON")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Write the settings of the active data set, typed and found; nothing is searched if all are typed."""
+    """Write all settings of the active data set; only those that params.yaml leaves open are searched."""
     found = portfolio.fill(split, params.load(params_file, tuned=False), out.with_name(f"{out.name}.trials"))
     write_text(out, found.model_dump_json(indent=1) + "\n")
 

@@ -1,7 +1,7 @@
-"""What every trial is asked, and how well it answers: NDCG@10 on the validation window.
+"""The task of every trial and its score: NDCG@10 on the validation window.
 
-The whole catalogue is ranked as the main path would: the history is encoded by the model's own encoder, what was seen
-or cannot be had is left out.
+The whole catalogue is ranked as on the main path: the history is encoded by the model's own encoder, seen and
+unavailable items are left out.
 """
 
 from dataclasses import dataclass
@@ -37,14 +37,14 @@ class Exam:
     allow_repeat: bool
 
     def value(self, lists: IntArray) -> float:
-        """Mean NDCG@10 of lists (n_users, AT) int32, -1 where there is nothing."""
+        """Return the mean NDCG@10 of lists (n_users, AT) int32, padded with -1."""
         return float(np.mean(ndcg(hits(lists, self.targets), self.targets.lengths)))
 
 
 def examine(data: Split, params: Params, least_events: int, fold: ScoredFold = "valid") -> Exam:
-    """The users asked in the window of `fold` who did something before: at most `tune.max_users`, drawn by the seed.
+    """Draw at most `tune.max_users` users with targets in the window of `fold` and a history.
 
-    least_events: in a history; if nobody has so many, whoever is asked.
+    least_events: in a history; if no user has so many, all users with a history are drawn from.
     """
     targets = data.targets(fold)
     asked = targets["user_row"].unique().sort().to_numpy()
@@ -66,9 +66,9 @@ def examine(data: Split, params: Params, least_events: int, fold: ScoredFold = "
 
 
 def score(model: Embeddings | ItemItem, exam: Exam, factor: FloatArray | None = None) -> float:
-    """Mean NDCG@10; a user of whom the model can say nothing counts as 0.
+    """Return the mean NDCG@10; a user without a vector counts as 0.
 
-    factor: (n_items,) float32, what a ranker multiplies a score above 0 with.
+    factor: (n_items,) float32, by which a ranker multiplies scores above 0.
     """
     lists = np.full((len(exam.histories), AT), -1, dtype=np.int32)
     rows = np.arange(len(exam.available), dtype=np.int32) if isinstance(model, ItemItem) else model.rows
@@ -91,7 +91,7 @@ def score(model: Embeddings | ItemItem, exam: Exam, factor: FloatArray | None = 
 
 
 def score_order(order: IntArray, exam: Exam) -> float:
-    """Mean NDCG@10 of one list for everybody, best first, less what each has seen. order: (m,) rows."""
+    """Return the mean NDCG@10 of one list for all users, without the items each has seen. order: (m,) rows."""
     order = order[exam.available[order]]
     lists = np.full((len(exam.histories), AT), -1, dtype=np.int32)
     for user, history in enumerate(exam.histories):
@@ -104,7 +104,7 @@ def score_order(order: IntArray, exam: Exam) -> float:
 
 
 def _scores(model: Embeddings | ItemItem, exam: Exam, users: range) -> FloatArray:
-    """(n_users, n_items) float32, -inf where the model has no say."""
+    """Return (n_users, n_items) float32 scores, -inf for items that the model does not have."""
     scores = np.full((len(users), len(exam.available)), -np.inf, dtype=np.float32)
     if isinstance(model, ItemItem):
         for line, user in enumerate(users):

@@ -1,4 +1,4 @@
-"""How fast popularity ages: after which half-life the items liked most are those liked next.
+"""Finds the half-life of popularity for which the items liked most are those liked next.
 
 Every half-life of a grid from minutes to years orders the catalogue once; no model is fitted.
 """
@@ -20,7 +20,7 @@ MOST_ITEMS = 10_000  # of the order, more than any list needs
 
 
 def find(data: Split, params: Params) -> float:
-    """Days; of half-lives that are nearly as good as the best one, the longest, which counts the most likes."""
+    """Return the half-life in days: of those that are nearly as good as the best one, the longest."""
     exam = examine(data, params, least_events=0)
     values = {}
     for days in reversed(HALF_LIVES_DAYS):
@@ -30,11 +30,11 @@ def find(data: Split, params: Params) -> float:
 
 
 def order(recent: FloatArray) -> IntArray:
-    """(m,) int32 rows of the items in demand, the most wanted first."""
+    """Return (m,) int32 rows of the items with demand, largest first."""
     return top_k(recent, min(MOST_ITEMS, int((recent > 0).sum()))).astype(np.int32)
 
 
 def demand(data: Split, half_life_days: float, fold: ScoredFold = "valid") -> tuple[FloatArray, FloatArray]:
-    """(n_items,) float32 each: likes before the window of `fold` that count less with age, and all likes."""
+    """Return the decayed likes before the window of `fold`, and all likes, (n_items,) float32 each."""
     counted = with_popularity(data.catalogue, data.fit_rows(fold), data.now(fold), half_life_days)
     return counted["recent"].to_numpy(), counted["popularity"].to_numpy()

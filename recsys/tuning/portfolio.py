@@ -1,4 +1,4 @@
-"""All that params.yaml leaves open for the active data set, found one after the other; see `recsys.tuning`."""
+"""Finds all settings that params.yaml leaves open for the active data set, one after the other; see `recsys.tuning`."""
 
 import json
 from concurrent.futures import ProcessPoolExecutor
@@ -18,9 +18,9 @@ from recsys.tuning.search import Found, search
 
 
 def fill(split: Path, params: Params, memory: Path) -> Tuned:
-    """The settings of the active data set: those that are typed as they are, the others found. params: only typed ones.
+    """Return all settings of the active data set: those of params.yaml, the others found. params: without tuned ones.
 
-    memory: a file that remembers every trial until all are done, so that a stopped run goes on where it was.
+    memory: a file with the result of every trial, so that a stopped run resumes.
     """
     found = params.data.typed_half_life_days or half_life.find(splits.load(split), params)
     params = params.with_data(typed_half_life_days=found)
@@ -61,6 +61,6 @@ def search_anew(
 
 
 def in_own_process(*arguments: Any) -> Found:
-    """`search` in a process of its own: torch, implicit and faiss each bring an OpenMP that bears no other."""
+    """Run `search` in a process of its own: torch, implicit and faiss cannot share one, each has its own OpenMP."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(search, *arguments).result()

@@ -1,7 +1,7 @@
-"""Searches the settings of one model: a trial fits it on the train window and answers the exam.
+"""Searches the settings of one model: a trial fits it on the train window and scores it on the validation window.
 
-The model is scored as it is served: under the ranker of the first variant that asks it alone. The first trials walk
-from short half-lives to long ones, the others are Optuna's TPE, seeded.
+The model is scored as it is served: under the ranker of the first variant that uses it alone. The first trials go from
+short half-lives to long ones, the others are Optuna's TPE, seeded.
 Source: Bergstra et al., "Algorithms for hyper-parameter optimization", NIPS 2011.
 """
 
@@ -41,8 +41,8 @@ class Tried(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """settings: all of the model's; before: NDCG@10 of those it had, None if they were not complete; after: of these;
-    trials: what was tried."""
+    """The result of a search. settings: all of the model's; before: NDCG@10 of its earlier settings, None if they were
+    incomplete; after: of the found ones; trials: all trials."""
 
     settings: dict[str, Any]
     before: float | None = None
@@ -51,9 +51,9 @@ class Found:
 
 
 def search(model: str, split: Path, params: Params, trials: int, anew: bool, memory: Path | None = None) -> Found:
-    """Find the settings that a model lacks, or with `anew` search those too that it has, which are the ones to beat.
+    """Find the settings that a model lacks; with `anew` all of them, and the present ones are the ones to beat.
 
-    memory: a file that remembers every trial, so that a search that was stopped goes on where it was.
+    memory: a file with the result of every trial, so that a stopped search resumes.
 
     Raises:
         ParamsError: "model 'popular': recsys/models/popular.py has no `suggest`, the settings to search"
@@ -87,7 +87,7 @@ def search(model: str, split: Path, params: Params, trials: int, anew: bool, mem
 
 @dataclass(frozen=True)
 class _Job:
-    """All that the trials of one model share. known: fingerprint of a trial -> its value."""
+    """The data that all trials of one model share. known: hash of a trial -> its score."""
 
     model: str
     module: ModuleType
@@ -105,7 +105,7 @@ class _Job:
         return cls(model, module, training, exam, ranker_factor(model, data, params), known)
 
     def value(self, settings: dict[str, Any]) -> float:
-        """NDCG@10; 0 for settings with which these data cannot be fitted."""
+        """Return the NDCG@10 of a trial; 0 if the model cannot be fitted with its settings."""
         key = json.dumps([self.model, inspect.getsource(self.module), settings], sort_keys=True)
         if (known := self.known.get(key)) is not None:
             return known
@@ -129,7 +129,7 @@ def _complete(module: ModuleType, settings: dict[str, Any]) -> bool:
 
 
 def ranker_factor(model: str, data: Split, params: Params, fold: ScoredFold = "valid") -> FloatArray | None:
-    """What the ranker of the first variant that asks this model alone makes of a score, if it multiplies it."""
+    """Return the factor of the first ranker over this model alone in a variant, if that ranker multiplies scores."""
     alone = [variant for variant in params.variants.values() if variant.models == [model] and len(variant.sources) == 1]
     ranker = alone[0].ranker if alone else None
     if ranker is None or ranker.name != "recency":
@@ -141,7 +141,7 @@ def ranker_factor(model: str, data: Split, params: Params, fold: ScoredFold = "v
 
 
 class _Memory:
-    """Values of trials in a file, a line each, under the hash of what decides them: data, question and settings."""
+    """The scores of trials in a file, a line each, by a hash of what decides them: data, task and settings."""
 
     def __init__(self, path: Path | None, about: str) -> None:
         self._path, self._about = path, about

@@ -178,7 +178,7 @@ class Engine:
         return [self.bundle.catalogue.ids.external_id(int(row)) for row in rows]
 
     def count_live(self, likes: pl.DataFrame, now: float, read_at: float) -> None:
-        """Take over what people like now; `likes` as in `recsys/recommend/live_counts.py`."""
+        """Update the live counts; likes: as in `recsys/recommend/live_counts.py`."""
         self.live = live_counts.count(likes, self.bundle, now, self._position, read_at)
 
     def mark(self, items: Iterable[StoredItem]) -> None:

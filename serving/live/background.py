@@ -54,7 +54,7 @@ class Background:
         self.leaving = False  # the process was told to end: it still answers, and says that it is not ready
 
     def leave(self) -> None:
-        """Take no new clients; those who are here are told to go."""
+        """Begin to shut down: accept no new clients, and tell connected ones to leave."""
         self.leaving = True
 
     async def run(self) -> None:

@@ -1,7 +1,7 @@
-"""Reads the newest events from the store and counts what people do now, for every engine of this worker.
+"""Reads the newest events from the store and updates the live counts of every engine of this worker.
 
-Every worker reads by itself. While the store cannot be read the events at hand go on counting, and fade as they age;
-when somebody is forgotten they are let go at once, and read anew.
+Every worker reads by itself. While the store cannot be read, the events in memory stay and decay with age; when a user
+is forgotten, they are dropped at once and read again.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ OVERLAP_S = 30.0  # an event is visible when it is committed, not when it is rec
 
 
 class LiveFeed:
-    """`born` are the items that only events name and that enough people like now."""
+    """Keeps the newest events. born: items that only events name and that enough people like."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -40,7 +40,7 @@ class LiveFeed:
         self._read_at: float | None = None
 
     async def refresh(self, store: Store, engines: Iterable[Engine], forgotten: frozenset[str]) -> None:
-        """Read what is new and count for these engines, of which the first is the one that serves."""
+        """Read new events and update the counts of these engines; the first one is the one that serves."""
         serving, *others = engines
         if not self._settings.live_events:
             return
@@ -62,7 +62,7 @@ class LiveFeed:
             self.born = await asyncio.to_thread(self._born, serving)
 
     def count(self, engine: Engine) -> None:
-        """Give the engine what people do now, as far as events were read."""
+        """Update the counts of an engine from the events that were read."""
         if self._read_at is not None:
             now = time.time()
             engine.count_live(self._likes(engine, now), now, self._read_at)

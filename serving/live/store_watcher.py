@@ -1,6 +1,6 @@
-"""Keeps what is served up to date with the store: stock, items and forgotten users, four times a second.
+"""Polls the store four times a second and applies changes of stock, items and forgotten users.
 
-Every worker asks the store by itself; nothing is passed between workers.
+Every worker polls the store by itself; nothing is passed between workers.
 """
 
 import asyncio

@@ -34,7 +34,7 @@ UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")  # all that is ASCII is UTF-8
 class BodyLimit:
     """Answers 413 to a body above `max_bytes`; hands a request on when its whole body has arrived.
 
-    A body on its way counts for no load. One worker holds `BODIES` of them at most; above, it answers 503 to the keys
+    An arriving body is not part of the load. A worker holds at most `BODIES` of them; above, it answers 503 to the keys
     that hold most.
     """
 

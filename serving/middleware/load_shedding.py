@@ -41,7 +41,7 @@ class Load:
 
     @property
     def busy(self) -> bool:
-        """Whether there is more to do than can be done in full."""
+        """Whether the worker has more load than it can answer in full."""
         return self._above(1)
 
     def sheds(self, key: str, own: float = 1) -> bool:
@@ -81,12 +81,12 @@ class Work:
         return self._load.sheds(self.key, self.cost)
 
     def counts(self, cost: float) -> None:
-        """Count it for the load as so many plain requests."""
+        """Count the request as this number of plain requests in the load."""
         self._load.requests.add(self.key, cost - self.cost)
         self.cost = cost
 
     def pays(self, cost: float) -> None:
-        """Charge its key for so many plain requests; `RateLimit` has charged one already.
+        """Charge the request's key with this number of plain requests; `RateLimit` has charged one already.
 
         Raises:
             ApiError: 429, earlier requests of the key have used up its rate.

@@ -1,24 +1,24 @@
-"""What each API key has of something that all keys share, such as the time of a worker or its memory."""
+"""Counts how much each API key uses of a shared resource, such as the time or memory of a worker."""
 
 NO_KEY = ""  # whoever presents none, where none are configured
 
 
 class Shares:
-    """Amounts by key; `total` is their sum."""
+    """Amounts by API key; `total` is their sum."""
 
     def __init__(self) -> None:
         self._of: dict[str, float] = {}
         self.total = 0.0
 
     def add(self, key: str, amount: float) -> None:
-        """Add to what a key has; a negative amount gives back."""
+        """Add to the amount of a key; a negative amount subtracts."""
         self._of[key] = self._of.get(key, 0.0) + amount
         if self._of[key] <= 0:
             del self._of[key]
         self.total = sum(self._of.values())
 
     def at_least_average(self, key: str) -> bool:
-        """Whether a key has as much as the keys that have something do on average.
+        """Return whether a key has at least the average of the keys with an amount.
 
         >>> shares = Shares()
         >>> shares.add("shop", 90), shares.add("mail", 10)

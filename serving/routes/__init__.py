@@ -35,6 +35,6 @@ def key_of(request: Request) -> str | None:
 
 
 def work_of(request: Request) -> Work:
-    """What the request counts for in its worker."""
+    """Return the request's part of the worker's load."""
     work: Work = request.scope["state"]["work"]
     return work

@@ -1,6 +1,6 @@
-"""What a request costs, in plain ones: so much counts for the rate of its key and for the load of its worker.
+"""The cost of a request in plain requests: it counts for the rate of its key and for the load of its worker.
 
-The weights are rounded from the CPU that the variant takes whose answers and reasons cost most.
+The weights are rounded from the CPU time of the most expensive variant.
 """
 
 from serving.api.schemas import RecommendRequest
@@ -12,7 +12,7 @@ GIVEN = 0.005  # an item of the session, the candidates or those excluded; an ev
 
 
 def of(request: RecommendRequest) -> float:
-    """How many plain requests it is worth, at least 1.
+    """Return the cost of a request for a list, at least 1.
 
     >>> round(of(RecommendRequest(k=10)), 2), round(of(RecommendRequest(k=100, options={"explain": True})), 2)
     (1.0, 51.8)
@@ -23,5 +23,5 @@ def of(request: RecommendRequest) -> float:
 
 
 def of_rows(n: int) -> float:
-    """Of a request that stores so many events or items."""
+    """Return the cost of a request that stores this number of events or items."""
     return 1 + GIVEN * (n - 1)

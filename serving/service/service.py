@@ -59,7 +59,7 @@ class Service:
         return await self._recommend(request, request_id, work)
 
     async def _recommend(self, request: RecommendRequest, request_id: str, work: Work, *, paged: bool = True) -> Answer:
-        """As `recommend`, uncharged; `paged` says whether there is a cursor."""
+        """Return the answer of `recommend` without charging the key; paged: whether it has a cursor."""
         started = perf_counter()
         engine = self.engine()
         shown_ids = [] if request.cursor is None else cursors.decode(request.cursor, self._settings.secret)

@@ -245,7 +245,7 @@ async def _run_write(connection: "AsyncConnection[Any]", write: Write[T]) -> T:
 
 
 async def _execute(connection: "AsyncConnection[Any]", statement: str, rows: Rows) -> list[Rows]:
-    """Run all executions in one round trip."""
+    """Run all executions of a statement in one round trip."""
     if not rows:
         return []
     async with connection.cursor() as cursor:

@@ -66,7 +66,7 @@ class Event:
 
 
 class PersonEvent(NamedTuple):
-    """An event and whose it is: person is "u:" and a user_id, or `GUEST_PERSON` and an anonymous_id."""
+    """An event with its owner. person: "u:" and a user_id, or `GUEST_PERSON` and an anonymous_id."""
 
     event_id: str
     person: str
@@ -176,8 +176,9 @@ class Store(Protocol):
         ...
 
     async def newest(self, since: float, before: tuple[float, str], limit: int) -> list[PersonEvent]:
-        """The newest `limit` events, newest first, that were received after `since` and stand before `before`, which
-        is (received, event_id) of the last one of the page before.
+        """Return the newest `limit` events received after `since`, newest first.
+
+        before: (received, event_id) of the last event of the page before, to continue there.
         """
         ...
 

@@ -1,7 +1,7 @@
-"""What every array of a bundle must be: the one declaration of its dtype, its shape and the values it may hold.
+"""Declares dtype, shape and range of every array of a bundle, and checks them.
 
-A bundle whose hashes fit may still be made by a program with an error in it, or by somebody who means harm. An array
-that is not as declared here would fail at some request, or show other items.
+A bundle with correct hashes may still come from a faulty program or an attacker. An array that differs from its
+declaration would fail at some request, or show wrong items.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ LARGEST = 1e15  # of a float: its square times a thousand dimensions still fits 
 
 @dataclass(frozen=True)
 class Wanted:
-    """shape: the names of its sizes, each the same in all arrays of one folder; `+1` is one more.
+    """The declaration of one array. shape: names of its sizes, equal in all arrays of one folder; `+1`: one more.
 
-    least: of all values; nan: some may be NaN; below: they are 0 or more and less than this size; ascending: none is
-    less than the one before it; unique: nor the same; into: they are offsets, from 0 up to this size.
+    least: the smallest value allowed; nan: whether NaN is; below: values are in [0, this size); ascending: no value is
+    less than the one before it; unique: no value comes twice; into: values are offsets, from 0 up to this size.
     """
 
     dtype: str
@@ -112,7 +112,7 @@ def _wanted(folder: Path, path: Path) -> Wanted:
 
 
 def _fault(array: Any, wanted: Wanted, sizes: dict[str, int]) -> str | None:
-    """What is wrong with an array, None if nothing is; its sizes join `sizes`."""
+    """Return the fault of an array, None if it is valid; add its sizes to `sizes`."""
     if array.dtype != np.dtype(wanted.dtype):
         return f"its dtype is {array.dtype}, wanted {wanted.dtype}"
     if wanted.shape is not None:

@@ -1,4 +1,4 @@
-"""What the table of items must be: its columns, no null where every item needs a value, and the ids of the id table."""
+"""Checks the table of items: its columns, required values, and that its ids are those of the id table."""
 
 import numpy as np
 import polars as pl
@@ -23,7 +23,7 @@ MAY_BE_NULL = {"text", "price", "first_seen"}
 
 
 def fault(catalogue: Catalogue, n_items: int) -> str | None:
-    """What is wrong with the table, None if nothing is; n_items: what the manifest says."""
+    """Return the fault of the table, None if it is valid; n_items: by the manifest."""
     frame = catalogue.frame
     if frame.height != n_items:
         return f"has {frame.height} items, the manifest says {n_items}"

@@ -1,4 +1,4 @@
-"""Whether an index holds what its report says, and the vectors of its model: anything else fails at some request."""
+"""Checks that an index agrees with its report and with the vectors of its model."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ EXACT, LISTS = "exact", "ivf_fp16"
 
 
 def fault(index: faiss.Index, report: Any, known: FloatArray) -> str | None:
-    """What is wrong, None if nothing is. report: `recsys.bundle.index.Report`; known: (n_known, dim) float32."""
+    """Return the fault of an index or None. report: `recsys.bundle.index.Report`; known: (n_known, dim) float32."""
     n, dim = known.shape
     if (index.ntotal, report.n, report.dim) != (n, n, dim):
         said = f"{index.ntotal} items, and its report says {report.n} of {report.dim} numbers"
