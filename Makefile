@@ -19,6 +19,7 @@ setup: .venv/installed ## create .venv and install the pinned dependencies; EXTR
 
 demo: setup ## run the pipeline, release the bundle, ask the API a few questions; DATA=movielens or online_retail for real data, news or grocery for other made-up ones
 	$(if $(DATA),recsys use $(DATA))
+	recsys lock
 	dvc repro
 	recsys releases promote bundle
 	python -m serving.demo
