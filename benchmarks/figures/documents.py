@@ -15,7 +15,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         training.content_cost, training.overhead, training.allow_repeat, training.calibration,
         serving.cache, serving.rules, serving.stores, serving.load, serving.serving, serving.faults,
         serving.experiments, serving.story, serving.structure,
-        quality.coverage,
+        quality.coverage, quality.dirty_logs, quality.mutation,
     )
 }  # fmt: skip
 MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)

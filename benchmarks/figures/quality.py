@@ -1,7 +1,7 @@
-"""What docs/quality.md shows of the tests."""
+"""What the documents show of how good tests and checks are."""
 
 from benchmarks import provenance
-from benchmarks.figures.markdown import read, table
+from benchmarks.figures.markdown import percent, read, table
 
 
 def coverage() -> str:
@@ -15,6 +15,34 @@ def coverage() -> str:
         for name, counts in [*found["packages"].items(), ("**all**", found["all"])]
     ]  # fmt: skip
     return table(["package", "lines", "run by a test", "branches", "taken by a test"], rows, "coverage")
+
+
+def dirty_logs() -> str:
+    """Decisions on simulated logs that are as dirty as real ones."""
+    found = read("experiments_dirty")
+    same, better = found["a_a"], found["a_b"]
+    rows: list[list[object]] = [
+        [label, *(percent(one[key], 1) for one in (same, better))]
+        for label, key in (
+            ("p at the planned end below 5 %", "fixed_p_below_5_percent"),
+            ("always-valid p below 5 %", "anytime_p_below_5_percent"),
+            ("the 95 % interval holds the truth", "interval_holds_the_truth"),
+            ('decided "ship"', "ship"),
+            ('decided "ship" or "stop"', "ship_or_stop"),
+            ("not trusted by a check", "untrusted"),
+        )
+    ]
+    header = ["", f"{same['logs']:,} logs without a difference", f"{better['logs']} logs of +5 %"]
+    return table(header, rows, "experiments_dirty")
+
+
+def mutation() -> str:
+    """How many planted faults the tests notice, and where not."""
+    if not (provenance.RESULTS / "mutation.json").is_file():
+        return "Not measured yet."
+    found = read("mutation")
+    rows: list[list[object]] = [["all", found["mutants"], percent(found["killed_share"], 1)]]
+    return table(["modules", "mutants", "noticed"], rows, "mutation")
 
 
 def share(part: int, whole: int) -> str:
