@@ -34,7 +34,7 @@ class Tuned(Section):
 
 
 def with_tuned(params: "Params", path: Path) -> "Params":
-    """Return the settings with those of the file; another data set's file and settings of removed models are ignored."""
+    """Return the settings with those of the file; ignore another data set's file and settings of removed models."""
     if not path.exists():
         return params
     found = parse(Tuned, json.loads(path.read_bytes()), str(path))
