@@ -7,6 +7,7 @@ a time `due` by which its client must have sent a head, sent a body, or read its
 import asyncio
 from dataclasses import dataclass
 from heapq import nsmallest
+from resource import RLIMIT_NOFILE, getrlimit
 from typing import Any
 
 from prometheus_client import Counter
@@ -16,6 +17,7 @@ MAX_HEAD_BYTES = 65_536  # the line of a request and its headers
 LOOK_SECONDS = 0.5
 LINGER_SECONDS, LINGER_BYTES = 1.0, 1_000_000  # what a client may go on sending before it reads that it was refused
 LEAVE_SECONDS = 1.0  # when the server ends, for a request that is on its way
+RESERVED_FILES = 128  # descriptors for bundles, stores and files that are followed
 NEVER = float("inf")
 TOO_LARGE = b"the head of the request is larger than 65,536 bytes"
 
@@ -156,9 +158,13 @@ class LimitedHttp(HttpToolsProtocol):
 
     def _make_room(self) -> None:
         """Close the connections that have waited longest for their clients, first those in the middle of a request."""
-        if len(self.connections) > self._limits.connections:
+        files = getrlimit(RLIMIT_NOFILE)[0] - RESERVED_FILES
+        room = min(self._limits.connections, max(files, 8))
+        if len(self.connections) > room:
             others = [each for each in self.connections if isinstance(each, LimitedHttp) and each.due < NEVER]
-            longest = nsmallest(1 + self._limits.connections // 20, others, key=lambda each: (each.idle, each.due))
+            longest = nsmallest(
+                len(self.connections) - room + room // 20, others, key=lambda each: (each.idle, each.due)
+            )
             for each in longest:
                 each._close("connections")
 

@@ -10,6 +10,7 @@ the history. The other items then weigh more, so it is not the score minus the c
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 
 import numpy as np
 
@@ -97,6 +98,8 @@ def _contributions(recommender: Recommender, slate: Slate) -> list[Why]:
             explained |= dict(zip(ranked, reasons, strict=True))
     carry = _Carry(recommender.bundle, slate.query)
     for at, (terms, factors) in explained.items():
+        if perf_counter() >= slate.query.deadline:
+            break  # the reason of the others is their source
         slot = slate.slots[at]
         amounts: dict[tuple[str, int | None, str | None], float] = {}
         for term in terms:
@@ -182,6 +185,8 @@ def _with_second_calls(recommender: Recommender, slate: Slate, rules: SlateRules
                 total[reason.row] = total.get(reason.row, 0.0) + abs(reason.contribution)
     without: dict[tuple[int, int], float] = {}
     for row in sorted(total, key=lambda row: (-total[row], row))[:MAX_WITHOUT]:
+        if perf_counter() >= slate.query.deadline:
+            break
         query = replace(slate.query, history=_left_out(slate.query.history, row), vectors={})
         second = recommender.recommend(query, rules)
         for at, score in enumerate(_scores_of(slate.slots, recommender, second)):

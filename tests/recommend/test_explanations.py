@@ -125,6 +125,14 @@ def test_a_place_that_an_experiment_filled_says_so(shop: Bundle) -> None:
     assert found[2].reasons == (Reason("exploration", 0.5),)
 
 
+def test_after_the_deadline_the_reason_is_the_source(shop: Bundle) -> None:
+    recommender, slate, whys = ask(shop, "als", "anna")
+    assert any(reason.kind == "history" for why in whys for reason in why.reasons)
+    late = replace(slate, query=replace(slate.query, deadline=0.0))
+    for slot, why in zip(slate.slots, explain({"als": recommender}, late), strict=True):
+        assert why.reasons == (Reason(slot.source, slot.score),)
+
+
 def test_a_new_encoder_need_not_explain(shop: Bundle) -> None:
     class Silent:
         def encode(self, history: History, now: float) -> np.ndarray:
