@@ -27,7 +27,7 @@ PIN = "pin"  # the source of a slot whose place a business rule fixed
 
 @dataclass(frozen=True)
 class History:
-    """What one user did, oldest first; an item may occur several times.
+    """The events of one user, oldest first; an item may occur several times.
 
     rows: (n_events,) int32 catalogue rows; weights: (n_events,) float32 event weights, 0 means seen but not liked;
     times: (n_events,) float64 UTC seconds.
@@ -46,7 +46,7 @@ EMPTY_HISTORY = History(NO_ROWS, np.empty(0, dtype=np.float32), np.empty(0, dtyp
 
 @dataclass(frozen=True)
 class Query:
-    """One request for recommendations, in internal terms.
+    """One request for recommendations, with rows in place of item ids.
 
     user_id None is an anonymous visitor. `now` is the time of the query (UTC seconds). `exclude` are rows that may not
     be shown; `only`, (n_items,) bool, is True where the caller allows the row, None allows all. `categories` are those

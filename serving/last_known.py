@@ -1,4 +1,4 @@
-"""What this host served last, and can go on serving: private, verified copies that all its workers share.
+"""Keeps verified, private copies of what this host served last, so that all its workers can start from them.
 
 A bundle is mapped from its copy, so that whatever is done to the release under it stops no worker and changes no
 answer. The files that are followed and what the store said are kept as they last were good, for a start without them.
@@ -78,11 +78,11 @@ class LastKnown:
             log.error("%s of this host cannot be kept: %s", name, error)
 
     def path(self, name: str) -> Path:
-        """Where `keep` keeps it."""
+        """Return the path of the copy of `keep`."""
         return self._folder / name
 
     def read_file(self, part: str, path: Path, read: Callable[[Path], T]) -> tuple[T, str | None]:
-        """What `read` makes of a file that a person writes, or of what it last was; and why it is not the file itself.
+        """Read a file that a person writes, or its last valid copy; also return why it is not the file itself.
 
         Raises:
             ParamsError: the file cannot be used, and nothing is kept that can.

@@ -35,7 +35,7 @@ def prepare(flag_provider: FeatureProvider) -> None:
 
 
 def leave_in_two_steps(begin: Callable[[], None], wait_s: float) -> None:
-    """At SIGTERM call `begin`, and `wait_s` later what the server does at SIGTERM; at a second one at once."""
+    """At SIGTERM call `begin`, then after `wait_s` the server's own handler; at a second SIGTERM at once."""
     end = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or not callable(end):
         return  # another program runs the app

@@ -88,7 +88,7 @@ class Settings(BaseSettings):
 
     @property
     def last_known_folder(self) -> Path:
-        """The part of `last_known` that belongs to what is served here."""
+        """The folder in `last_known` for the releases or bundle that is served."""
         served = str((self.bundle or self.releases).absolute())
         return self.last_known.absolute() / sha256(served.encode()).hexdigest()[:12]
 
@@ -103,7 +103,8 @@ class Settings(BaseSettings):
         if self.environment != "development":
             if not keys:
                 raise ValueError(
-                    "RECSYS_API_KEYS is empty, anybody could ask; make a key with `python -m serving.api_keys`"
+                    "RECSYS_API_KEYS is empty, so every request would be allowed; "
+                    "make a key with `python -m serving.api_keys`"
                 )
             if self.secret == DEVELOPMENT_SECRET:
                 raise ValueError("RECSYS_SECRET is absent: everybody knows its default; set 32 random characters")

@@ -100,7 +100,7 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a bundle is made of: one fold's interactions, its catalogue and users, and the folders of each model.
+    """The parts of a bundle: one fold's interactions, its catalogue and users, and the folders of each model.
 
     interactions, catalogue and users as in `recsys/data/split.py`; `now` is the end of the fold in UTC seconds;
     `models` maps a model's name to (model folder, index folder); `calibration` is the file of

@@ -23,8 +23,8 @@ class Catalogue:
 
     popularity: (n_items,) float32 users who liked the item; recent: (n_items,) float32 the same, each user counted half
     after one half-life since that user's last event; available: (n_items,) bool; first_seen: (n_items,) float64 UTC
-    seconds, NaN where unknown; demand: (n_items, len(HALF_LIVES_DAYS)) float32, as `recent` at every half-life of the
-    ladder; gap_days: (n_items,) float32, after how many days people usually come back for the item, NaN if nobody did.
+    seconds, NaN where unknown; demand: (n_items, len(HALF_LIVES_DAYS)) float32, as `recent` at every half-life of
+    HALF_LIVES_DAYS; gap_days: (n_items,) float32, median days between two likes by a user, NaN if unknown.
     """
 
     frame: pl.DataFrame

@@ -64,7 +64,7 @@ def encoder_of(embeddings: Embeddings) -> Encoder:
 
 
 def save_pairs(model: ItemItem, folder: Path) -> None:
-    """Write the folder; what was in it before is overwritten file by file."""
+    """Write the folder; earlier files in it are overwritten one by one."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "indptr.npy", model.indptr.astype(np.int64))
     np.save(folder / "rows.npy", model.rows.astype(np.int32))

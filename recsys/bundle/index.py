@@ -22,7 +22,7 @@ INDEX, REPORT = "index.faiss", "index.json"
 
 
 class Report(Section):
-    """How the index was built, and the share of the true nearest `recall_at` items that it finds."""
+    """The type of the index, and its recall: the share of the true nearest `recall_at` items that it finds."""
 
     kind: str
     n: int

@@ -1,4 +1,4 @@
-"""What a shop may write into its file of rules. All of it is optional; `{}` sets nothing, an empty file is refused.
+"""The schema of the shop's file of rules. Every key is optional; `{}` sets nothing, an empty file is refused.
 
 block:      {items: [id], categories: [name], filters: [filter]}        never shown
 cap:        {every_category: 3, categories: {name: 2}, surfaces: [name]}      at most so many in one answer
@@ -28,7 +28,7 @@ class Block(Section):
 
 
 class Cap(Section):
-    """At most so many items of a category in one answer; a category that is named has its own number.
+    """The most items of one category in an answer; `categories` overrides the number for some of them.
 
     On all surfaces if none is named; on the page of one category a cap would cut the answer short.
     """
@@ -39,14 +39,14 @@ class Cap(Section):
 
 
 class Boost(Section):
-    """The items of the filter count `factor` times."""
+    """Multiplies the score of the filter's items by `factor` in the order of an answer."""
 
     filter: str
     factor: float = Field(gt=1, le=1000)
 
 
 class Bury(Section):
-    """The items of the filter count `factor` times; 0 puts them last."""
+    """Multiplies the score of the filter's items by `factor` in the order of an answer; 0 puts them last."""
 
     filter: str
     factor: float = Field(ge=0, lt=1)

@@ -1,4 +1,4 @@
-"""What an adapter of a data set hands to `prepare`: raw tables with canonical column names, not yet validated."""
+"""The output of a data set's adapter, which `prepare` validates: raw tables with canonical column names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ DERIVED = "derived"
 
 @dataclass(frozen=True)
 class FileLines:
-    """Which lines a file of text has: lines = header + row_lines + refused; a row can have several of them.
+    """The line counts of a text file: lines = header + row_lines + refused; a row can have several lines.
 
     For a file that has no lines, such as Parquet, only `rows` is known.
     """

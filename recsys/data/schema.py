@@ -10,7 +10,7 @@ from recsys.schemas.field_limits import EARLIEST, MAX_CATEGORIES, MAX_ID_LENGTH,
 
 
 class Interactions(dy.Schema):
-    """One row per event: who did what to which item, and when.
+    """One row per event: user, item, event type and time.
 
     `value` is a rating, or price x quantity, or null; `weight` is what the event is worth for training, from
     `event_weights`; 0 means seen but not liked.

@@ -78,7 +78,7 @@ def _global_time(rows: pl.DataFrame, params: SplitParams) -> pl.DataFrame:
     if params.cold_item_share:
         raise DataError(
             f"split.cold_item_share is {params.cold_item_share}, wanted 0 with protocol 'global_time': "
-            "there new items come by themselves"
+            "its windows have new items anyway"
         )
     time = pl.col("timestamp")
     valid_from = time.quantile(1 - params.test_share - params.valid_share, "higher")

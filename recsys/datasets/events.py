@@ -60,7 +60,7 @@ class Config(BaseModel):
 
 
 def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
-    """Copy events and items as they are at one moment; the seed plays no part.
+    """Copy events and items as of one moment; `seed` has no effect.
 
     Raises:
         SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_STORE_URL to the store of the API"

@@ -32,7 +32,7 @@ TAGS = {"userId": pl.String, "movieId": pl.String, "tag": pl.String, "timestamp"
 
 @dataclass(frozen=True)
 class Variant:
-    """One published archive. files: ratings, films, and what else the variant has; encoding is that of the films."""
+    """One published archive. files: ratings, films, and others of the variant; encoding: of the films."""
 
     archive: str
     sha256: str

@@ -15,7 +15,7 @@ FILE = "new_items.json"
 
 @dataclass(frozen=True)
 class NewItems:
-    """What was learned for a variant.
+    """The learned share of new items of one variant.
 
     demand, shown: shares that new items have of the targets and of the places; lost: the share of NDCG that they cost
     over all targets, below 0 for a gain; lost_on_known: the same over targets that are no new items; fair: they are

@@ -20,7 +20,7 @@ class Paired:
 
     @property
     def difference(self) -> float:
-        """How much better the variant is."""
+        """The mean difference: above 0 if the variant is better."""
         return self.value - self.other
 
     def __str__(self) -> str:

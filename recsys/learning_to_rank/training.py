@@ -36,7 +36,7 @@ def fit(log: pl.DataFrame, models: Sequence[str], config: RankerParams, seed: in
     """Fit; return the trees in LightGBM's text format, and the content of `ranker.json`.
 
     Raises:
-        DataError: "the log of candidates has no hit for users who told 1 to 10 likes (...); ..."
+        DataError: "the log of candidates has no hit for users with 1 to 10 likes (...); ..."
     """
     senses, most = features.names(models), max(config.known_items)
     cases = log.group_by("case", maintain_order=True).agg(pl.col("liked", "told", "held_out").first())
@@ -104,7 +104,7 @@ def _with_hits(log: pl.DataFrame, chosen: BoolArray, most: int) -> pl.DataFrame:
     rows = log.filter(pl.col("case").is_in(np.flatnonzero(chosen)), pl.col("wanted").any().over("case"))
     if rows.is_empty():
         raise DataError(
-            f"the log of candidates has no hit for users who told 1 to {most} likes ({log['case'].n_unique()} cases): "
+            f"the log of candidates has no hit for users with 1 to {most} likes ({log['case'].n_unique()} cases): "
             "raise max_users of the ranker, or take it out of `rankers` and `variants`"
         )
     return rows

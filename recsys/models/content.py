@@ -64,7 +64,7 @@ IN_TRIALS = {"epochs": 0}  # how many, the model's own exam finds each time that
 
 
 def suggest(trial: "Trial") -> dict[str, Any]:
-    """What `recsys tune` searches."""
+    """Suggest the settings of one trial of `recsys tune`."""
     half_life = trial.suggest_float("half_life_days", 0.05, 10_000, log=True)
     return {
         "factors": trial.suggest_int("factors", 32, 160, step=32),

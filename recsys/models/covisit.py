@@ -41,7 +41,7 @@ class Config(Section):
 
 
 def suggest(trial: "Trial") -> dict[str, Any]:
-    """What `recsys tune` searches."""
+    """Suggest the settings of one trial of `recsys tune`."""
     times = {
         "gap_days": trial.suggest_float("gap_days", 1 / 48, 365, log=True),
         "half_life_days": trial.suggest_float("half_life_days", 1 / 24, 10_000, log=True),

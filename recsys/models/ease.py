@@ -38,7 +38,7 @@ class Config(Section):
 
 
 def suggest(trial: "Trial") -> dict[str, Any]:
-    """What `recsys tune` searches."""
+    """Suggest the settings of one trial of `recsys tune`."""
     regularization = trial.suggest_float("regularization", 1, 2000, log=True)
     half_life = trial.suggest_float("half_life_days", 1 / 24, 10_000, log=True)
     return {"regularization": float(f"{regularization:.2g}"), "half_life_days": float(f"{half_life:.2g}")}

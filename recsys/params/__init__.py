@@ -21,7 +21,7 @@ PARAMS_FILE = Path("params.yaml")
 
 
 class SplitParams(Section):
-    """How time is cut; see `recsys/data/split.py` for both protocols."""
+    """Settings of the split; see `recsys/data/split_protocols.py` for both protocols."""
 
     protocol: Literal["global_time", "per_user_holdout"]
     valid_share: float = Field(gt=0, lt=0.5)
@@ -118,9 +118,9 @@ class VariantParams(Section):
 
 
 class RankerParams(Section):
-    """How a ranker is learned: from the candidates of `variant`, for users of whom only `known_items` likes are told.
+    """Training of a ranker: on the candidates of `variant`, for queries with at most `known_items` likes.
 
-    Every case keeps its hits and so many `negatives`; the other settings are LightGBM's. At most `rounds` trees.
+    Every case keeps its hits and this number of `negatives`; the other settings are LightGBM's. At most `rounds` trees.
     """
 
     variant: str
@@ -168,7 +168,7 @@ class GateParams(Section):
 
 
 class Params(Section):
-    """The whole file; `variants` are complete, with what the active data set says of them."""
+    """The whole file; `variants` include the settings of the active data set."""
 
     dataset: str
     seed: int = Field(ge=0, lt=2**31)
@@ -223,7 +223,7 @@ def load(path: Path = PARAMS_FILE, tuned: bool = True) -> Params:
 
 
 def _check_names(params: Params, path: Path) -> None:
-    """Refuse a name of what is not there.
+    """Refuse names of models, variants and other sections that do not exist.
 
     Raises:
         ParamsError: "params.yaml: dataset names 'shop', wanted one of `datasets`: synthetic, movielens, ..."
@@ -257,7 +257,7 @@ def _check_names(params: Params, path: Path) -> None:
 
 
 def _check_tuned(at: str, kind: str, tuned: dict[str, dict[str, Any]], shared: Mapping[str, Container[str]]) -> None:
-    """What a data set says of its models or variants is of known ones, and of keys that are not shared."""
+    """Refuse settings of a data set for unknown models or variants, and keys that the shared section sets too."""
     for name, settings in tuned.items():
         if name not in shared:
             raise ParamsError(f"{at}.{kind}.{name}: no such {kind[:-1]} in `{kind}`: add {kind}.{name}")

@@ -1,4 +1,4 @@
-"""One request on its way through the main path."""
+"""The state of one request on the main path."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a bundle must be able to do before users see it: answer, completely, without a part that fails.
+"""Checks a bundle before users see it: every variant must answer in full, and no part may fail.
 
 `python -m recsys.recommend.self_check bundle` opens and checks a bundle in a process of its own. Only there a file that
 takes all memory, never ends or stops the process does no harm: `check_apart` starts it, with limits.

@@ -75,7 +75,7 @@ class Shoppers:
         return np.where(items >= 0, chances, 0.0).tolist()  # type: ignore[no-any-return]
 
     def react(self, visit: Visit, rows: list[int]) -> list[Deed]:
-        """What the visitor does; rows as in `probabilities`. The same visit and rows give the same deeds."""
+        """Return the visitor's actions; rows as in `probabilities`. The same visit and rows give the same actions."""
         chance = np.random.default_rng([self.seed, 2, visit.day, int(visit.second * 1000), visit.user])
         deeds = []
         for place, (row, probability) in enumerate(zip(rows, self.probabilities(visit, rows), strict=True)):

@@ -25,7 +25,7 @@ MOST_SEEN = 2_000  # of a list that is the same for everybody, so many places ar
 
 @dataclass(frozen=True)
 class Exam:
-    """What every trial is asked: histories and targets of the same users, when they ask, and which items can be had.
+    """The task of every trial: histories, targets and query times of the same users, and the available items.
 
     nows: a moment per user, UTC seconds; targets: item rows per user; available: (n_items,) bool.
     """

@@ -38,7 +38,7 @@ class VariantAbout(BaseModel):
 
 
 class About(BaseModel):
-    """What is served."""
+    """The served bundle: variants, models, events and offline metrics."""
 
     api: Annotated[str, Field(description="version of this software")]
     bundle_id: str

@@ -27,7 +27,7 @@ class Merged(BaseModel):
 
 
 class Forgotten(BaseModel):
-    """What was deleted."""
+    """The number of deleted rows per table."""
 
     deleted: Annotated[dict[str, int], Field(description="rows by table of the store")]
 

@@ -12,7 +12,7 @@ MAX_ITEMS = 1000
 
 
 class PostedItem(RequestModel):
-    """An item; what is absent or null stays as it was."""
+    """An item; absent or null fields stay as they are."""
 
     item_id: Identifier
     title: Annotated[Title | None, Field(description="one line; absent for a new item: its id")] = None

@@ -40,7 +40,7 @@ class SessionEvent(RequestModel):
 
 
 class Options(RequestModel):
-    """What can be set for one request."""
+    """Options of one request."""
 
     explain: Annotated[bool, Field(description="say of every item which items of the history brought it up")] = False
     diversity: Annotated[
@@ -67,7 +67,7 @@ Surface = Annotated[Label | None, Field(description="where it is shown, such as 
 
 
 class WhoAsks(RequestModel):
-    """Who asks and what the client knows of them: the part that several requests share."""
+    """The user or visitor, and the history that the client sends: the part that several requests share."""
 
     user_id: UserId = None
     anonymous_id: AnonymousId = None
@@ -91,7 +91,7 @@ class WhoAsks(RequestModel):
 
 
 class RecommendRequest(WhoAsks):
-    """Who asks, what the client knows of them, which items are allowed, and how many are wanted."""
+    """A request for items: the user or visitor, the allowed items, and their number."""
 
     categories: Annotated[
         list[Name], Field(max_length=100, description="what a new user chose to see; used while little is known")
@@ -119,7 +119,7 @@ _PLAIN = RecommendRequest()  # pydantic's own model_construct takes 1 ms to find
 
 
 class RankRequest(WhoAsks):
-    """Who asks, and the items to put in order."""
+    """A request to order items for a user or visitor."""
 
     candidates: Annotated[
         list[Identifier],
@@ -134,7 +134,7 @@ class BatchRequest(RequestModel):
 
 
 class SimilarRequest(RequestModel):
-    """Which item, and how many like it are wanted."""
+    """A request for items similar to one item."""
 
     item_id: Identifier
     k: K = 10
@@ -203,7 +203,7 @@ class Experiment(BaseModel):
 
 
 class Meta(BaseModel):
-    """How the answer came about."""
+    """Metadata of an answer: variant, experiment, fallback, failed parts, versions, times."""
 
     variant: str
     experiment: Annotated[Experiment | None, Field(description="null when no experiment chose the variant")]
@@ -259,6 +259,6 @@ class Answer(BaseModel):
 
 
 class BatchAnswer(BaseModel):
-    """One answer for each request, in their order; their ids are that of the batch, with the position behind it."""
+    """One answer for each request, in their order; the request_id of each is that of the batch, then its position."""
 
     answers: list[Answer]

@@ -79,7 +79,7 @@ class ReleaseWatcher:
         log.info("serving bundle %s (%s, trained until %s)", served.bundle_id, served.dataset, served.trained_until)
 
     async def _serve_last_good(self) -> None:
-        """At a start that finds the current release damaged: what this host served last, or an older release."""
+        """Serve the last bundle of this host, or an older release, if the current release is damaged at the start."""
         if self.engine is not None:
             return
         served = self._last_known.served()

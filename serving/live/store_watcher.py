@@ -32,7 +32,7 @@ FORGOTTEN, ITEMS = "forgotten.json", "items.json"
 class StoreWatcher:
     """Polls the store. now: its last state; forgotten: fingerprints of users whose bundle history may not be used.
 
-    Until the store was asked once, both are what it said last to anybody on this host.
+    Until the store was read once, both are the last state that a worker of this host read.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class StoreWatcher:
         self._newest: Engine | None = None
 
     def is_forgotten(self, user_id: str | None) -> bool:
-        """Whether what the bundle holds of a user may not be used; True while nobody knows."""
+        """Whether a user's history in the bundle may not be used; True while that is unknown."""
         if self._salt is None or user_id is None:
             return user_id is not None
         return bool(self.forgotten) and fingerprint(self._salt, user_id) in self.forgotten
@@ -81,7 +81,7 @@ class StoreWatcher:
 
     @property
     def has_something(self) -> bool:
-        """Whether the store, or what it said last on this host, could be read."""
+        """Whether the store, or the last state of it on this host, could be read."""
         return self._salt is not None
 
     def engine(self, bundle: Bundle) -> Engine:

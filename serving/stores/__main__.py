@@ -40,7 +40,7 @@ def retention(
     releases: Annotated[int | None, typer.Option(envvar="RECSYS_KEEP_RELEASES", min=2)] = None,
     folder: Annotated[Path, typer.Option(envvar="RECSYS_RELEASES", help="the releases")] = Path("releases"),
 ) -> None:
-    """Delete what is older than so many days, and all but so many releases; what is not named is kept. For cron."""
+    """Delete rows older than the given days, and all but the newest releases; without an option nothing is deleted."""
     days = {"events": events, "person_items": events, "merges": events}
     days |= {"exposures": exposures, "dead_letters": dead_letters, "audit": audit}
     deleted = delete_old(url, {table: age for table, age in days.items() if age is not None})

@@ -63,7 +63,7 @@ def log(limit: int) -> Write[list[Row]]:
 
 
 def delete_old(url: str, days: Mapping[str, float]) -> dict[str, int]:
-    """Delete the rows of each table that are older than so many days; returns how many.
+    """Delete the rows of each table that are older than the given days; return how many.
 
     Raises:
         StoreError: the database cannot be opened or written.

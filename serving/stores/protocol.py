@@ -204,7 +204,7 @@ class Store(Protocol):
         ...
 
     async def manage(self, action: Callable[[Any], Generator[Any, Any, T]]) -> T:
-        """Do what an administrator wants: a function of `serving/stores/admin.py`, which gets the store's `Writes`."""
+        """Run a function of `serving/stores/admin.py` with the store's `Writes`."""
         ...
 
     async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:

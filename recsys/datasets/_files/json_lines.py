@@ -1,4 +1,4 @@
-"""Reads JSON Lines, an object a line, into parts of Parquet. Numbers and lists stay the text that they are."""
+"""Reads JSON Lines, an object a line, into numbered Parquet files. Numbers and lists are kept as their text."""
 
 import json
 from collections.abc import Iterator

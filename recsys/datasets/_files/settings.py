@@ -41,7 +41,7 @@ class TableFile(BaseModel):
     null_values: texts that mean missing, in upper or lower case; an empty or blank cell always does.
     timestamp_format: as for strptime, or epoch_s, epoch_ms, epoch_us; without it text is ISO 8601. time_zone: of times
         that name no zone, such as Europe/Berlin; times that its clock skips or shows twice are refused. Without: UTC.
-    odd_ids: ids with characters that nobody can see are refused or normalised. float_ids: ids such as 123.0 are refused
+    odd_ids: ids with invisible characters are refused or normalised. float_ids: ids such as 123.0 are refused
         or read as whole numbers; `keep` takes them as they are.
     """
 
@@ -82,7 +82,7 @@ class TableFile(BaseModel):
             except pl.exceptions.PolarsError:
                 zone = ""
             if "/" not in zone:  # EST and the like are fixed offsets, which no place keeps all year
-                raise ValueError("wanted a place of the time zone database, such as Europe/Berlin, or UTC")
+                raise ValueError("wanted a name of the time zone database, such as Europe/Berlin, or UTC")
         return zone
 
     @model_validator(mode="after")

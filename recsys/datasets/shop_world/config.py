@@ -1,4 +1,4 @@
-"""How large the made-up data are, of which kind, and how fast they change: the adapter's section of `params.yaml`."""
+"""Settings of the made-up data: scenario, size and pace; the adapter's section of `params.yaml`."""
 
 from typing import Literal
 

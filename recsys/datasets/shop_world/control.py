@@ -1,6 +1,6 @@
 """Scenario `control`: tastes and popularity, and nothing else: no order, no repeats, no ageing, no words.
 
-Whoever likes what is drawn once for all pairs of users and items; when each like happens is drawn apart from it. So
+The likes are drawn once for all pairs of users and items; their times are drawn independently. So
 sources that live on time, on sessions or on repeats cannot add anything here, and a choice that keeps them is wrong.
 """
 

@@ -101,7 +101,7 @@ def _hours(config: Config, n: int, rng: np.random.Generator) -> Ints:
 
 
 def _clicks(found: Articles, hour: float, topic: Ints, rng: np.random.Generator) -> Ints:
-    """(n_sessions, MOST_CLICKS) what is read one after the other by sessions of these topics that begin in one hour."""
+    """(n_sessions, MOST_CLICKS) articles read in turn in sessions of these topics that begin in one hour."""
     attraction = found.attraction(hour)
     if not attraction.any():
         attraction = np.where(found.born == found.born.min(), 1.0, 0.0)

@@ -1,4 +1,4 @@
-"""One day in the shop: sessions of looks, some of which become carts, some of those purchases."""
+"""One day in the shop: sessions of views, some of which lead to carts, and some of those to purchases."""
 
 from dataclasses import dataclass
 

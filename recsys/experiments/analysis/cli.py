@@ -40,7 +40,7 @@ def readout(
 @app.command()
 @reports_errors
 def interleaving(name: Name, config: Config = Path("experiments.yaml"), store: Store = DEFAULT_URL) -> None:
-    """Which of two interleaved variants the clicks prefer, for every arm with `interleave`."""
+    """Print which of two interleaved variants the clicks prefer, for every arm with `interleave`."""
     from recsys.experiments.analysis import log, run
 
     experiment = run.find(config, name)
@@ -65,7 +65,7 @@ def plan(
     ] = None,
     units_per_day: Annotated[float, typer.Option(help="how many units a day would take part; with --rate")] = 1000,
 ) -> None:
-    """How many units and days it takes to find the effect worth finding: from rates, or from the log of the store."""
+    """Print how many units and days it takes to detect `minimum_effect`, from rates or from the log of the store."""
     from recsys.experiments.analysis import planning, run
 
     experiment = run.find(config, name)

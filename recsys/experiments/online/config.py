@@ -109,10 +109,10 @@ class Experiment(Section):
     """One experiment. The first arm is the control.
 
     seed: what the buckets are drawn from, by default the name; coverage: the share of the units that take part, which
-    can be raised without moving anybody; forced: unit -> arm, for testing; enabled false is the kill switch: everybody
-    gets the default variant at once; planned_units: the number that `recsys experiment plan` gave, all arms together;
-    clock_skew_seconds: how wrong a client's clock may be, where an event has no better time; a list of guardrails gives
-    each its default.
+    can be raised without moving any unit; forced: unit -> arm, for testing; enabled false is the kill switch: every
+    unit gets the default variant at once; planned_units: the number that `recsys experiment plan` gave, all arms
+    together; clock_skew_seconds: how wrong a client's clock may be, where an event has no better time; a list of
+    guardrails gives each its default.
     """
 
     unit: Unit = "user"

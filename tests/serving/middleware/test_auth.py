@@ -223,7 +223,7 @@ def test_production_starts_with_keys_and_a_secret() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"RECSYS_API_KEYS": ""}, "RECSYS_API_KEYS is empty, anybody could ask; make a key with"),
+        ({"RECSYS_API_KEYS": ""}, "RECSYS_API_KEYS is empty, so every request would be allowed; make a key with"),
         ({"RECSYS_API_KEYS": "\n "}, "RECSYS_API_KEYS is empty"),
         ({"RECSYS_SECRET": ""}, "RECSYS_SECRET is absent: everybody knows its default"),
         ({"RECSYS_SECRET": DEVELOPMENT_SECRET}, "RECSYS_SECRET is absent: everybody knows its default"),
