@@ -49,8 +49,9 @@ experiments: setup ## `dvc exp show`, as wide as a screen: the settings that dif
 		| sed '1s#metrics/offline/\|\.json:ndcg@10\|datasets\.[^.]*\.##g' \
 		| awk -F, '{ for (i = 1; i <= NF && i <= 6; i++) printf "%-20s", substr($$i, length($$i) > 19 ? length($$i) - 18 : 1); print "" }'
 
-dag: setup ## the graph of the stages, one box for all models and one for all rankers
-	@dvc dag --collapse-foreach-matrix
+dag: setup ## `dvc dag`, as wide as a screen: each stage and the stages that it reads from
+	@dvc dag --dot --collapse-foreach-matrix | sed -n 's/^ *"\(.*\)" -> "\(.*\)";*$$/\2 \1/p' \
+		| awk '{ from[$$1] = from[$$1] " " $$2 } END { for (stage in from) print stage " <-" from[stage] }' | sort
 
 docs: setup ## build the site of the documents in build/site; strict, and nothing is loaded from the web
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict

@@ -109,7 +109,7 @@ def _key(line: str, number: int) -> Key:
         )
     scopes = match["scopes"].split("+")
     if unknown := sorted(set(scopes) - set(Scope)):
-        raise ValueError(f"key {match['name']!r} of RECSYS_API_KEYS has no scope {unknown[0]!r}; {', '.join(Scope)}")
+        raise ValueError(f"key {match['name']!r} of RECSYS_API_KEYS has no scope {unknown[0]!r}: {', '.join(Scope)}")
     until = date.fromisoformat(match["until"]) if match["until"] else None
     return Key(match["name"], frozenset(map(Scope, scopes)), match["sha256"], until)
 

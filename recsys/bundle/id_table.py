@@ -59,7 +59,6 @@ class IdTable:
         return np.fromiter((position for position in found if position is not None), dtype=np.int32)
 
     def external_id(self, position: int) -> str:
-        """Return the id at a position of the table."""
         return self._bytes(position).decode()
 
     def holds(self, ids: pl.Series) -> bool:

@@ -65,7 +65,6 @@ class Index:
         return depth
 
     def save(self, folder: Path) -> None:
-        """Write both files into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         faiss.write_index(self._index, str(folder / INDEX))
         (folder / REPORT).write_text(self.report.model_dump_json(indent=1) + "\n", encoding="utf-8")

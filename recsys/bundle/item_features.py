@@ -55,7 +55,6 @@ class Sparse:
         return product
 
     def take(self, rows: IntArray) -> "Sparse":
-        """Return the rows at these positions, in this order."""
         counts = np.diff(self.indptr)[rows]
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         at = np.repeat(self.indptr[rows] - indptr[:-1], counts) + np.arange(indptr[-1])
@@ -93,7 +92,6 @@ class Features:
 
     @property
     def n_terms(self) -> int:
-        """The number of columns of the sparse matrix."""
         return len(self.words) + len(self.categories) + len(self.prices) + 1
 
     def of(self, items: pl.DataFrame) -> Content:
@@ -111,7 +109,6 @@ class Features:
         return {"words": self.words, "categories": self.categories, "static": self.static}
 
     def arrays(self) -> dict[str, FloatArray]:
-        """Return the numeric arrays by name."""
         return {"word_idf": self.word_idf, "category_idf": self.category_idf, "prices": self.prices}
 
     @classmethod

@@ -119,7 +119,6 @@ def _changed(catalogue: Catalogue, items: pl.DataFrame, rows: IntArray) -> Catal
 
 
 def _longer(catalogue: Catalogue, items: pl.DataFrame) -> Catalogue:
-    """Append new items to the catalogue; nobody has liked them yet."""
     if not items.height:
         return catalogue
     rows = np.arange(items.height, dtype=np.int32) + np.int32(len(catalogue))

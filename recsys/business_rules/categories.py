@@ -24,7 +24,6 @@ class Groups:
         self._ends = np.cumsum(np.bincount(rows, minlength=n_items))
 
     def of(self, row: int) -> Codes:
-        """Return the category codes of one item, ascending."""
         return self._codes[self._ends[row - 1] if row else 0 : self._ends[row]]
 
     def pairs(self, rows: IntArray) -> tuple[Codes, Codes]:

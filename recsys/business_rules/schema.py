@@ -109,7 +109,7 @@ def read(content: bytes, where: Path) -> Rules:
             raise ParamsError(f"{at}: {place}: {str(error).removeprefix('filter: ')}") from None
         if "available" in grammar.fields(tree):
             raise ParamsError(
-                f"{at}: {place}: asks for 'available', which changes by the second: "
+                f"{at}: {place}: compares 'available', which changes all the time: "
                 "give the variant the rule `available` instead"
             )
     return rules

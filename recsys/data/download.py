@@ -61,7 +61,6 @@ class Found:
     passed_over: list[str]
 
     def provenance(self) -> dict[str, Any]:
-        """Return the origin of the file as a dict for JSON."""
         return {
             "source": self.place.kind,
             "location": self.place.location,

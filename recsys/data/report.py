@@ -80,11 +80,9 @@ class DataReport:
     files: dict[str, list[FileLines]]
 
     def to_json(self) -> str:
-        """Return all fields as JSON, one a line."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
 
     def to_text(self) -> str:
-        """Return the report as a text table."""
         return "\n".join(_lines(self)) + "\n"
 
 

@@ -46,7 +46,6 @@ class Decision:
     candidates: dict[str, str]
 
     def save(self, path: Path) -> None:
-        """Write the decision as JSON."""
         write_text(path, json.dumps(asdict(self), indent=1) + "\n")
 
 
@@ -98,7 +97,6 @@ def decide(values: PerSegment, params: Params, new: Learned | None = None) -> De
 
 
 def _best(values: PerSegment, admitted: list[str], gate: GateParams) -> tuple[str, str]:
-    """Return which of the admitted candidates is released, and why."""
     simplest, *later = admitted
     places = [place for place in dict.fromkeys([gate.segment, *gate.earn_in]) if place in values]
     won = _compare(values, later, simplest, places, gate.alpha)

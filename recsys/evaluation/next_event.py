@@ -106,7 +106,6 @@ def replay(
 
 
 def _stream(events: pl.DataFrame, split: Split) -> pl.DataFrame:
-    """Return the events as the API would receive them, by time."""
     seconds = epoch_seconds(events["timestamp"])
     return pl.DataFrame(
         {
@@ -121,7 +120,6 @@ def _stream(events: pl.DataFrame, split: Split) -> pl.DataFrame:
 
 
 def _sampled(events: pl.DataFrame, split: Split, fold: ScoredFold, max_events: int, seed: int) -> npt.NDArray[np.intp]:
-    """Return the positions of the sampled events, ascending."""
     target = (events["fold"] == WINDOWS[fold]) & events["event"].is_in(split.facts.target_events)
     target &= events["weight"] > 0
     if not split.facts.allow_repeat:

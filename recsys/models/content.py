@@ -107,7 +107,6 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
 
 
 def _job(matrix: csr_matrix, learned: Features, content: Content, config: Config, seed: int) -> TrainingInputs:
-    """Make the training inputs, without validation."""
     places = svd_space.fit(matrix, config.factors, config.popularity, seed)
     known, trust = places.users > 0, places.users / (places.users + PRIOR_LIKES)
     typical = np.average(places.told[known], weights=places.users[known])

@@ -184,7 +184,6 @@ class Params(Section):
 
     @property
     def data(self) -> DatasetParams:
-        """The section of the active data set."""
         return self.datasets[self.dataset]
 
     @property
@@ -262,4 +261,4 @@ def _check_tuned(at: str, kind: str, tuned: dict[str, dict[str, Any]], shared: M
         if name not in shared:
             raise ParamsError(f"{at}.{kind}.{name}: no such {kind[:-1]} in `{kind}`: add {kind}.{name}")
         if both := sorted(key for key in settings if key in shared[name]):
-            raise ParamsError(f"{at}.{kind}.{name}: {both[0]!r} stands there and in {kind}.{name}: keep one")
+            raise ParamsError(f"{at}.{kind}.{name}: {both[0]!r} is set there and in {kind}.{name}: keep one")

@@ -73,7 +73,6 @@ class CircuitBreaker:
             log.warning("%s answers again", self.part)
 
     def failed(self) -> None:
-        """Record that the part raised."""
         self._note_bad("fails")
 
     def _note_bad(self, how: str) -> None:

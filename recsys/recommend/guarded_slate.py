@@ -54,23 +54,18 @@ class GuardedSlateRules:
         return self._call(self._guard.block, partial(self._rules.keep, query, rows), last.allowed[rows])
 
     def adjust(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
-        """Boost and bury scores."""
         return self._call(self._guard.boost, partial(self._rules.adjust, query, rows, scores), scores)
 
     def pins(self, query: Query) -> IntArray:
-        """Return the rows that have a fixed place."""
         return self._call(self._guard.pin, partial(self._rules.pins, query), NO_ROWS)
 
     def depth(self, k: int) -> int:
-        """Return how many ordered slots `arrange` needs."""
         return self._call(self._guard.cap, partial(self._rules.depth, k), k)
 
     def room(self, slots: list[Slot], rows: IntArray, n: int) -> npt.NDArray[np.intp]:
-        """Choose the rows that may join the slots under the caps."""
         return self._call(self._guard.cap, partial(self._rules.room, slots, rows, n), np.arange(len(rows)))
 
     def arrange(self, query: Query, slots: list[Slot]) -> list[Slot]:
-        """Turn ordered slots into the answer."""
         return self._call(self._guard.cap, partial(self._rules.arrange, query, slots), slots)
 
     def _call(self, breaker: CircuitBreaker, call: Callable[[], T], default: T) -> T:

@@ -226,7 +226,6 @@ class Recommender:
         return reserve_new_items(slots, new, NEW, self._new_share, query)
 
     def _pinned(self, request: Request) -> list[Slot]:
-        """Return the pinned slots whose items all rules allow."""
         if request.rules is None or not len(rows := request.rules.pins(request.query)):
             return []
         kept = rows[self._eligibility.mask(request, rows)]
@@ -250,7 +249,6 @@ class Recommender:
         return any(confidence is not None and confidence < self._min_confidence for confidence in confidences)
 
     def _why(self, request: Request) -> str:
-        """Return the reason of a fallback."""
         query = request.query
         if missing := _part_missing(request.trace):
             return missing

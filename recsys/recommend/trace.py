@@ -63,11 +63,9 @@ class RequestTrace:
         return default
 
     def step(self, name: str, kept: int, removed: int = 0) -> None:
-        """Record the end of the current step."""
         now = perf_counter()
         self.steps.append(Step(name, kept, removed, (now - self.clock) * 1e3))
         self.clock = now
 
     def over(self) -> bool:
-        """Whether the deadline has passed."""
         return perf_counter() >= self.deadline

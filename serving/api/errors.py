@@ -116,7 +116,6 @@ def problem(first: Mapping[str, Any], within: int) -> tuple[str | None, str]:
 
 
 def _first(error: RequestValidationError) -> tuple[str | None, str]:
-    """Return field and message of the first error."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return None, f"the body is not valid JSON: {first['ctx']['error']} at character {first['loc'][-1]}"

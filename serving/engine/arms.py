@@ -58,7 +58,6 @@ class HashBucketProvider(AbstractProvider):
         self._following = experiments_file
 
     def get_metadata(self) -> Metadata:
-        """Return the name of the provider."""
         return Metadata("buckets")
 
     def resolve_string_details(
@@ -150,7 +149,6 @@ class ArmAssigner:
 
     @property
     def busy(self) -> bool:
-        """Whether any experiment is defined."""
         return bool(self._following.experiments.experiments)
 
     def assign(self, units: Mapping[config.Unit, str], about: Mapping[str, str]) -> Picked | None:

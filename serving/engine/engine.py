@@ -138,7 +138,6 @@ class Engine:
         return Draft(items=items, meta=meta, warnings=warnings)
 
     def about(self) -> About:
-        """Describe the served bundle."""
         manifest = self.bundle.manifest
         variants = {}
         for name, variant in manifest.variants.items():
@@ -160,7 +159,6 @@ class Engine:
         )
 
     def serves(self, variant: str) -> bool:
-        """Whether the bundle has this variant."""
         return variant in self._recommenders
 
     def segment(self, request: WhoAsks, user: UserState) -> str:
@@ -169,7 +167,6 @@ class Engine:
         return self._segment(query)
 
     def knows(self, item_id: str) -> bool:
-        """Whether the catalogue has the item."""
         return self._position(item_id) is not None
 
     def some_item_ids(self, n: int) -> list[str]:

@@ -26,7 +26,6 @@ class StoreOverlay:
     born: frozenset[str] = frozenset()
 
     def over(self, bundle: Bundle) -> Bundle:
-        """Return the bundle with these items."""
         return item_upsert.upsert(bundle, self._frame())
 
     def _frame(self) -> pl.DataFrame:

@@ -164,7 +164,6 @@ def _disliked(request: RecommendRequest, user: UserState) -> set[str]:
 
 
 def _joined(history: History, events: list[HistoryEvent]) -> History:
-    """Return the history with these events added, by time."""
     rows, weights, times = zip(*events, strict=True)
     joined_times = np.concatenate([history.times, times])
     order = np.argsort(joined_times, kind="stable")

@@ -27,7 +27,6 @@ class OtherBundles:
 
     @property
     def engines(self) -> dict[str, Engine]:
-        """Return bundle_id -> engine."""
         return self._freshness.others
 
     async def follow(self) -> None:

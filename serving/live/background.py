@@ -78,7 +78,6 @@ class Background:
                 await self.store.close()
 
     def _shadow_engine(self, bundle: Bundle) -> Engine:
-        """Make the engine of the shadow bundle, with circuit breakers of its own."""
         return Engine(bundle, version("recsys"), self.freshness.now, self.rules, CircuitBreakers(Limits()))
 
     async def _follow_rules(self) -> None:

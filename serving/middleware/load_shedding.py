@@ -56,7 +56,6 @@ class Load:
         return self.requests.total - own + 1 > times * self._shed_requests or self.delay_s > times * self._shed_s
 
     def looked(self, late_s: float) -> None:
-        """Record a delay of the event loop, seconds."""
         self._late.append(late_s)
 
     async def watch(self) -> None:

@@ -48,12 +48,10 @@ class AnswerCache:
         return await self._cache.answer(key, compute), not computed
 
     async def forget(self, user_id: str) -> None:
-        """Drop the cached answers of a user."""
         if self._cache is not None:
             await self._cache.forget(user_id)
 
     async def close(self) -> None:
-        """Close the connections of the cache."""
         if self._cache is not None:
             await self._cache.close()
 

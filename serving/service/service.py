@@ -39,7 +39,6 @@ class Service:
         self._answers = AnswerCache(settings, background)
 
     async def close(self) -> None:
-        """Close the connections to the cache of answers."""
         await self._answers.close()
 
     def engine(self) -> Engine:
@@ -87,7 +86,6 @@ class Service:
         return answer
 
     async def rank(self, request: RankRequest, request_id: str, work: Work) -> Answer:
-        """Return all candidates that may be shown, in order."""
         widened = request.widened(k=len(set(request.candidates)))
         work.pays(costs.of(widened))
         return await self._recommend(widened, request_id, work, paged=False)
@@ -139,7 +137,6 @@ class Service:
         return answer
 
     async def merge(self, request: identities.MergeRequest, key: str | None) -> identities.Merged:
-        """Merge a visitor into a user."""
         return identities.Merged(events=await self.store().merge(request.anonymous_id, request.user_id, key))
 
     async def unmerge(self, request: identities.UnmergeRequest, key: str | None) -> identities.Merged:
@@ -186,7 +183,7 @@ class Service:
                 is about to end.
         """
         if self._background.leaving:
-            raise ApiError(503, "the process was told to end; ask another one")
+            raise ApiError(503, "the process was told to end; send it again")
         background = self._background
         bundle_id, store = self.engine().bundle.manifest.bundle_id, background.store
         if store is None and not background.freshness.has_something:

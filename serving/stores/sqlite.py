@@ -101,12 +101,10 @@ class SqliteStore:
         self._writer = Writer(lambda: connect(path), lambda: errors(path))
 
     async def add_events(self, rows: Sequence[Event | Rejected]) -> list[Outcome]:
-        """See `Store`."""
         checks.events(rows)
         return await self._writer.write(Job[list[Outcome]](self._writes.add_events, len(rows), events=rows))
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
-        """See `Store`."""
         return reads.history(self._read(statements.HISTORY, user_id, anonymous_id, limit))
 
     async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
@@ -114,30 +112,24 @@ class SqliteStore:
         return reads.seen(await asyncio.to_thread(self._read, statements.SEEN, user_id, anonymous_id, MAX_SEEN))
 
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
-        """See `Store`."""
         checks.exposures(batch)
         await self._writer.write(Job[None](lambda: self._writes.add_exposures(batch), len(batch)))
 
     async def upsert_items(self, items: Sequence[Item], by: str | None = None) -> None:
-        """See `Store`."""
         checks.items(items)
         await self._writer.write(Job[None](lambda: self._writes.upsert_items(items, by), len(items)))
 
     async def items_since(self, version: int) -> tuple[int, list[Item]]:
-        """See `Store`."""
         return reads.items(await asyncio.to_thread(self._read, statements.ITEMS, version), version)
 
     async def newest(self, since: float, before: tuple[float, str], limit: int) -> list[PersonEvent]:
-        """See `Store`."""
         return reads.newest(await asyncio.to_thread(self._read, statements.NEWEST, since, *before, limit))
 
     async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
-        """See `Store`."""
         checks.texts(anonymous_id, user_id)
         return await self._writer.write(Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by)))
 
     async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
-        """See `Store`."""
         checks.texts(anonymous_id)
         return await self._writer.write(Job[int | None](lambda: self._writes.unmerge(anonymous_id, by)))
 
@@ -151,23 +143,18 @@ class SqliteStore:
         return deleted
 
     async def manage(self, action: Callable[[Writes], Write[T]]) -> T:
-        """See `Store`."""
         return await self._writer.write(Job[T](lambda: action(self._writes)))
 
     async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
-        """See `Store`."""
         return reads.forgotten(await asyncio.to_thread(self._read, statements.FORGOTTEN, since), since)
 
     def fingerprint(self, user_id: str) -> str:
-        """See `Store`."""
         return fingerprint(self._writes.salt, user_id)
 
     async def ping(self) -> None:
-        """See `Store`."""
         self._read(statements.SALT)
 
     async def close(self) -> None:
-        """See `Store`."""
         await self._writer.close()
         while self._readers:
             self._readers.pop().close()

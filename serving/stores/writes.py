@@ -77,7 +77,6 @@ class Writes:
         self.salt = salt
 
     def fingerprint(self, user_id: str | None) -> str | None:
-        """Salted hash of an id."""
         return None if user_id is None else fingerprint(self.salt, user_id)
 
     def add_events(self, batches: Sequence[Sequence[Event | Rejected]]) -> Write[list[list[Outcome]]]:

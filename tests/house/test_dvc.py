@@ -124,7 +124,9 @@ def test_metrics_plots_and_experiments(copy: Path, run: Run) -> None:
     table = run("make --silent --old-file setup experiments", copy)
     assert "fewer" in table
     assert "als.regularization" in table
-    assert max(map(len, (table + run("make --silent --old-file setup dag", copy)).splitlines())) <= 120
+    graph = run("make --silent --old-file setup dag", copy)
+    assert "prepare <- fetch\n" in graph
+    assert max(map(len, (table + graph).splitlines())) <= 120
     changes = json.loads(run("dvc metrics diff --json", copy))
     assert "ndcg@10" in changes["metrics/offline/als.json"]
     run("dvc plots show --quiet --out plots", copy)

@@ -162,5 +162,4 @@ def _shape(cell: str | None) -> str:
 
 
 def _body(line: str) -> str:
-    """Return the line without its line end."""
     return line[:-1].removesuffix("\r") if line.endswith("\n") else line

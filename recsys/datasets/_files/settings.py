@@ -96,7 +96,6 @@ class TableFile(BaseModel):
 
     @property
     def paths(self) -> list[Path]:
-        """`path` as a list."""
         return self.path if isinstance(self.path, list) else [self.path]
 
     @property

@@ -52,7 +52,6 @@ class Items:
 
     @property
     def department(self) -> Ints:
-        """(n_items,) positions in DEPARTMENTS."""
         return np.asarray(SUB_DEPARTMENT[self.sub], dtype=np.int64)
 
     def pace(self, day: int) -> Floats:

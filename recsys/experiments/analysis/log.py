@@ -149,7 +149,6 @@ def _events(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
 
 
 def _seconds(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema with times as integers, as the store keeps them."""
     return {name: pl.Float64 if isinstance(kind, pl.Datetime) else kind for name, kind in schema.items()}
 
 
@@ -158,7 +157,6 @@ def _moment(column: str) -> pl.Expr:
 
 
 def _filled(frame: pl.DataFrame, more: dict[str, Any]) -> pl.DataFrame:
-    """Return the frame with these columns; missing ones are null."""
     return frame.with_columns(
         pl.lit(None, kind).alias(name) for name, kind in more.items() if name not in frame.columns
     )

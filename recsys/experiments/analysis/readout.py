@@ -41,7 +41,6 @@ class Readout:
 
     @property
     def valid(self) -> bool:
-        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
 

@@ -162,7 +162,6 @@ def explored(name: str, experiment: Experiment, raw: log.Log) -> dict[str, pl.Da
 
 
 def _people(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the answers of the units that count, and all events."""
     cleaned, _ = raw.cleaned()
     return population.in_one_arm(population.drawn(cleaned.exposures, experiment)[0])[0], cleaned.events
 

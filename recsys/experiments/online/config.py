@@ -149,11 +149,9 @@ class Experiment(Section):
 
     @property
     def control(self) -> str:
-        """The arm that all others are compared with: the first one."""
         return next(iter(self.arms))
 
     def running(self, now: datetime) -> bool:
-        """Whether the experiment assigns arms at this time."""
         begun = self.start is None or self.start <= now
         return self.enabled and begun and (self.end is None or now < self.end)
 

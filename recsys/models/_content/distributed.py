@@ -24,11 +24,9 @@ class ProcessGroup:
         return self._rank == 0
 
     def share(self, rows: IntArray) -> IntArray:
-        """Return this process's part of the rows."""
         return rows[self._rank :: self._size]
 
     def add_up(self, module: nn.Module) -> None:
-        """Replace each gradient by the sum over all processes."""
         if self._size == 1:
             return
         for parameter in module.parameters():

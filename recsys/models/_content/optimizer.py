@@ -24,7 +24,6 @@ class Adam:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Move every parameter that has a gradient."""
         self.state["steps"] += 1
         steps = float(self.state["steps"])
         for name, parameter in self._module.named_parameters():

@@ -81,7 +81,6 @@ def fit(matrix: csr_matrix, factors: int, popularity: float, seed: int) -> Space
 
 
 def _spread(values: npt.NDArray[Any], items: npt.NDArray[Any], n_items: int) -> FloatArray:
-    """Return an array of all items with the values at `rows`, zeros elsewhere."""
     spread = np.zeros((n_items, *values.shape[1:]), dtype=np.float32)
     spread[items] = values
     return spread

@@ -29,7 +29,6 @@ class Tower(nn.Module):
         self.gain = nn.Parameter(torch.ones(1))
 
     def forward(self, content: "Content") -> Tensor:
-        """Return the (n, dim) vectors of n items."""
         hidden = functional.embedding_bag(
             content.columns, self.hidden_terms, content.offsets, mode="sum", per_sample_weights=content.values
         )

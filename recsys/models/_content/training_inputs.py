@@ -56,12 +56,10 @@ class TrainingInputs:
     hidden: BoolArray
 
     def save(self, path: Path) -> None:
-        """Write one .npz file."""
         np.savez(path, allow_pickle=False, **self._arrays())
 
     @classmethod
     def load(cls, path: Path) -> "TrainingInputs":
-        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
             arrays = dict(stored)
         values: dict[str, Any] = {name: array for name, array in arrays.items() if "." not in name}

@@ -95,7 +95,6 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _nan_is_left(fields: dict[str, str]) -> list[bool]:
-    """Return for every test of a tree whether NaN goes left."""
     return [
         bool(int(kind) & DEFAULT_LEFT) if int(kind) & MISSING_IS_NAN else float(threshold) >= 0
         for kind, threshold in zip(

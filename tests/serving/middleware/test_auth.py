@@ -230,7 +230,7 @@ def test_production_starts_with_keys_and_a_secret() -> None:
         ({"RECSYS_SECRET": "short"}, "RECSYS_SECRET: String should have at least 16 characters"),
         ({"RECSYS_ENVIRONMENT": "prod"}, "RECSYS_ENVIRONMENT: Input should be 'development' or 'production'"),
         ({"RECSYS_API_KEYS": "/no/such/file"}, "key 1 of RECSYS_API_KEYS is not `name:scope+scope:sha256 in hex`"),
-        ({"RECSYS_API_KEYS": "a:root:" + "0" * 64}, "key 'a' of RECSYS_API_KEYS has no scope 'root'; recommend"),
+        ({"RECSYS_API_KEYS": "a:root:" + "0" * 64}, "key 'a' of RECSYS_API_KEYS has no scope 'root': recommend"),
         ({"RECSYS_RATE_LIMIT": "-1"}, "RECSYS_RATE_LIMIT: Input should be greater than or equal to 0"),
         ({"RECSYS_MAX_BODY_BYTES": "5 MB"}, "RECSYS_MAX_BODY_BYTES: Input should be a valid integer"),
     ],
