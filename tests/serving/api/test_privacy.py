@@ -33,9 +33,19 @@ KEY, LINE = api_keys.new("erp", list(Scope))
 ADMIN = {"authorization": f"Bearer {KEY}"}
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return new_store(tmp_path)
+    made: Postgres = request.getfixturevalue("postgres")
+    address = made.emptied()
+    migrate(address)
+    return address
+
+
 @pytest.fixture
-def admin(bundle_folder: Path, start: Start, tmp_path: Path) -> Iterator[TestClient]:
-    with start(Settings(bundle=bundle_folder, store_url=new_store(tmp_path), api_keys=LINE)) as client:
+def admin(bundle_folder: Path, start: Start, url: str) -> Iterator[TestClient]:
+    with start(Settings(bundle=bundle_folder, store_url=url, api_keys=LINE, cache_url="memory")) as client:
         client.headers.update(ADMIN)
         yield until_ready(client)
 
@@ -97,16 +107,6 @@ def test_what_administrators_do_is_kept_without_ids_of_people(admin: TestClient)
     assert (price["before"]["price"], price["after"]["price"]) == (3, 4)
     admin.put("/v1/items", json=price["before"] | {"categories": []})  # undone
     assert admin.get("/v1/audit", params={"limit": 1}).json()[0]["after"]["price"] == 3
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return new_store(tmp_path)
-    made: Postgres = request.getfixturevalue("postgres")
-    address = made.emptied()
-    migrate(address)
-    return address
 
 
 async def fill(url: str, now: float) -> None:
@@ -178,12 +178,21 @@ def act(client: TestClient, number: int, run: str, action: tuple[str, str | None
         client.delete(f"/v1/users/{user}-{run}")
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def rows(url: str) -> str:
+    """All rows of all tables of PostgreSQL; SQLite's are in its files."""
+    if not url.startswith("postgres"):
+        return ""
+    with psycopg.connect(url) as server:
+        tables = server.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        return str([server.execute(f"SELECT t::text FROM {name} t").fetchall() for (name,) in tables])
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(ACTIONS, min_size=3, max_size=25), st.sets(st.sampled_from([*USERS, *GUESTS]), min_size=1))
 def test_nothing_of_who_is_forgotten_is_left_anywhere(
-    admin: TestClient, tmp_path: Path, caplog: pytest.LogCaptureFixture, actions: list[Any], last: set[str]
+    admin: TestClient, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, actions: list[Any], last: set[str]
 ) -> None:
-    """Their ids are in no file, row or log. A guest's id may stay where another user's event names the device."""
+    """Their ids are in no file, row, cache or log, but for a guest's where another user's event names the device."""
     run = f"run{time.monotonic_ns()}"
     caplog.set_level(logging.INFO)
     for number, action in enumerate(actions):
@@ -194,9 +203,16 @@ def test_nothing_of_who_is_forgotten_is_left_anywhere(
         admin.delete(f"/v1/users/{name}-{run}")
         assert name in shared or not any(exported(admin, f"{name}-{run}")["store"].values())
     gone = [f"{name}-{run}" for name in last - shared]
-    kept: Path = admin.app.state.service._settings.last_known_folder  # type: ignore[attr-defined]
-    files = [path for folder in (tmp_path, kept) for path in folder.rglob("*") if path.is_file()]
+    service: Any = admin.app.state.service  # type: ignore[attr-defined]
+    files = [
+        path
+        for folder in (tmp_path, service._settings.last_known_folder)
+        for path in folder.rglob("*")
+        if path.is_file()
+    ]
     assert [(path, name) for path in files for name in gone if name.encode() in path.read_bytes()] == []
+    everything = repr(vars(service._answers._cache._backend)) + rows(url)
+    assert [name for name in gone if name in everything] == []
     said = [one.getMessage() for one in caplog.records if one.name.startswith(("serving", "recsys", "uvicorn"))]
     assert [(line, name) for line in said for name in gone if name in line] == []
 
