@@ -167,7 +167,8 @@ def act(client: TestClient, number: int, run: str, action: tuple[str, str | None
     if kind == "event" and who:
         post(client, event_id=f"{run}-{number}", **who)
     elif kind == "letter":
-        client.post("/v1/events", json={"event_id": f"{run}-{number}", "nested": who, "item_id": 3})
+        sent = [{"event_id": f"{run}-{number}", "item_id": "", **who}, {"nested": [who]}]
+        assert len(client.post("/v1/events", json=sent).json()["rejected"]) == 2
     elif kind == "ask":
         client.post("/v1/recommend", json={**who, "k": 3})
     elif kind == "merge":
