@@ -38,7 +38,7 @@ def make(interactions: pl.LazyFrame, items: pl.DataFrame, params: SplitParams, s
     if user_ids.len() < 2:
         raise DataError(f"interactions: {user_ids.len()} user(s), wanted at least 2: give more data")
     if params.protocol == "global_time":
-        rows = _global_time(rows, params)
+        rows = _global_time(rows, params, seed)
     else:
         rows = _per_user_holdout(rows, items.height, params, seed)
     events = _count(rows)
@@ -73,7 +73,7 @@ def _encode(interactions: pl.LazyFrame, item_ids: pl.Series) -> tuple[pl.DataFra
     return rows.sort("user_row", "timestamp", "item_row", maintain_order=True), user_ids
 
 
-def _global_time(rows: pl.DataFrame, params: SplitParams) -> pl.DataFrame:
+def _global_time(rows: pl.DataFrame, params: SplitParams, seed: int) -> pl.DataFrame:
     """Return the fold of each event when every window starts at a quantile of all event times."""
     if params.cold_item_share:
         raise DataError(
@@ -83,7 +83,18 @@ def _global_time(rows: pl.DataFrame, params: SplitParams) -> pl.DataFrame:
     time = pl.col("timestamp")
     valid_from = time.quantile(1 - params.test_share - params.valid_share, "higher")
     test_from = time.quantile(1 - params.test_share, "higher")
-    return rows.with_columns(fold=(time >= valid_from).cast(pl.UInt8) + (time >= test_from).cast(pl.UInt8))
+    by_time = rows.with_columns(fold=(time >= valid_from).cast(pl.UInt8) + (time >= test_from).cast(pl.UInt8))
+    if by_time["fold"].n_unique() == len(WINDOWS):
+        return by_time
+    # so few moments, down to one where an export has no times, that a window would be empty: a moment is cut at random
+    place = np.empty(rows.height, dtype=np.int64)
+    place[np.lexsort((np.random.default_rng([seed, 2]).random(rows.height), rows["timestamp"].to_numpy()))] = np.arange(
+        rows.height
+    )
+    starts = [
+        np.ceil(rows.height * (1 - share)) for share in (params.test_share + params.valid_share, params.test_share)
+    ]
+    return rows.with_columns(fold=pl.Series(np.searchsorted(starts, place, side="right").astype(np.uint8)))
 
 
 def _per_user_holdout(rows: pl.DataFrame, n_items: int, params: SplitParams, seed: int) -> pl.DataFrame:

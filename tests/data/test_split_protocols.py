@@ -206,8 +206,7 @@ def test_an_item_is_first_seen_at_its_first_event_or_when_the_shop_says() -> Non
         ([], 12, "0 user"),
         ([(0, n % 5, n) for n in range(50)], 12, "1 user"),
         ([(n % 5, 0, n) for n in range(50)], 1, "1 item"),
-        ([(n % 5, n % 12, 0) for n in range(50)], 12, "no interaction in train"),
-        ([(n % 5, n % 12, 0) for n in range(50)] + [(0, 0, 1)], 12, "no interaction in"),
+        ([(n, n, n) for n in range(3)], 12, "no interaction in valid"),
         ([(n % 5, 20, n) for n in range(50)], 12, "'i20' is not in items"),
     ],
 )
@@ -215,6 +214,18 @@ def test_what_cannot_be_split_is_one_clear_line(events: list[tuple[int, int, int
     with pytest.raises(DataError, match=said) as error:
         split_protocols.make(table(events), items(n_items), params(), seed=3)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("later", [[], [(0, 11, 1)]])
+def test_a_moment_is_cut_at_random_where_a_window_would_be_empty(later: list[tuple[int, int, int]]) -> None:
+    """As in an export without times, or with dates alone."""
+    events = [(n % 5, n % 12, 0) for n in range(60)] + later
+    split, again = (split_protocols.make(table(events), items(N_ITEMS), params(), seed=3) for _ in range(2))
+    assert split.interactions.equals(again.interactions)
+    train, valid, test = np.bincount(split.interactions["fold"].to_numpy())
+    assert (train, valid, test) == ((43, 6, 12) if later else (42, 6, 12))
+    assert split.interactions.sort("timestamp")["fold"][-1] == 2 or not later
+    assert split.facts.windows["test"].users > 1
 
 
 def test_held_out_items_belong_to_the_per_user_protocol() -> None:
