@@ -9,7 +9,8 @@ from scipy.sparse import csr_array
 
 from recsys.bundle.catalogue import FEW_LIKES
 from recsys.contracts import SECONDS_PER_DAY, BoolArray, IntArray
-from recsys.data.split import WINDOWS, ScoredFold, Split
+from recsys.data.split import PAIR, WINDOWS, ScoredFold, Split
+from recsys.data.time_units import epoch_seconds
 from recsys.evaluation.metrics import Ragged
 
 
@@ -21,7 +22,9 @@ class Sample:
     int64 different items that the user liked; idle_days: (n,) float64 from the last event to the query time, NaN
     without a history; known_events: (n_items,) int64 events of the item in the fit set; arrived: (n_items,) bool, the
     first event is in the scored window (an item without any event did not arrive); popularity: (n_items,) users of the
-    fit set who liked the item; n_fitted: users in the fit set; content: (n_items, n_features), see `content`.
+    fit set who liked the item; n_fitted: users in the fit set; age: (n_targets,) float64 in [0, 1], when in the
+    window a target was first chosen, NaN where windows overlap in time; window_days: the length of the window; content:
+    (n_items, n_features), see `content`.
     """
 
     fold: ScoredFold
@@ -34,6 +37,8 @@ class Sample:
     arrived: BoolArray
     popularity: npt.NDArray[np.float32]
     n_fitted: int
+    age: npt.NDArray[np.float64]
+    window_days: float
     content: csr_array
 
     @property
@@ -66,6 +71,8 @@ def draw(split: Split, fold: ScoredFold, popularity: npt.NDArray[np.float32], ma
         arrived=(known == 0) & (scored > 0),
         popularity=popularity,
         n_fitted=fitted["user_row"].n_unique(),
+        age=_age(split, fold, targets.filter(pl.col("user_row").is_in(pl.Series(users).implode()))),
+        window_days=((split.end(fold) or np.nan) - split.now(fold)) / SECONDS_PER_DAY,
         content=content(split.catalogue),
     )
 
@@ -83,6 +90,18 @@ def content(catalogue: pl.DataFrame) -> csr_array:
     counts = np.bincount(terms["row"].to_numpy(), minlength=catalogue.height)
     indptr, values = np.concatenate([[0], np.cumsum(counts)]), np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts)
     return csr_array((values, columns, indptr), shape=(catalogue.height, columns.max(initial=-1) + 1))
+
+
+def _age(split: Split, fold: ScoredFold, targets: pl.DataFrame) -> npt.NDArray[np.float64]:
+    """See `Sample`; targets: user_row, item_row."""
+    begin, end = split.now(fold), split.end(fold)
+    if end is None:
+        return np.full(targets.height, np.nan)
+    wanted = pl.col("event").is_in(split.facts.target_events) & (pl.col("weight") > 0)
+    window = split.interactions.filter(pl.col("fold") == WINDOWS[fold], wanted)
+    first = window.group_by(PAIR).agg(pl.col("timestamp").min())
+    times = epoch_seconds(targets.join(first, on=PAIR, how="left", maintain_order="left")["timestamp"])
+    return (times - begin) / max(end - begin, 1e-6)
 
 
 def _of_users(pairs: pl.DataFrame, users: IntArray) -> Ragged:

@@ -6,6 +6,7 @@ name in `build`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from recsys.evaluation.sample import Sample
 from recsys.params import EvaluateParams
 
 NEW_USER = "new_user_"
+AGES = 4  # parts of the window, by the age of the model
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,25 @@ def new_item(sample: Sample) -> Segment:
     return _of_items(sample, "new_item", f"only those that at most {FEW_LIKES} users liked", sample.new)
 
 
+def repeat(sample: Sample, again: bool) -> Segment:
+    """All users; only items that the user had before count as targets, or only the others; where both are targets."""
+    width = len(sample.known_events)
+    before = sample.histories.owners * width + sample.histories.rows
+    repeats = np.isin(sample.targets.owners * width + sample.targets.rows, before)
+    counted = repeats == again if repeats.any() else np.zeros(len(repeats), dtype=np.bool_)
+    name, meaning = ("repeat", "only items the user had before") if again else ("first", "only items new to the user")
+    return Segment(name, meaning, np.ones(len(sample.users), dtype=np.bool_), counted)
+
+
+def aged(sample: Sample, part: int) -> Segment:
+    """All users; only targets of one part of the window count: how good the model is at that age."""
+    begin, end = (part - 1) / AGES, part / AGES
+    ages = f"{begin * sample.window_days:.3g} to {end * sample.window_days:.3g}"
+    counted = (sample.age >= begin) & ((sample.age < end) | (part == AGES))
+    meaning = f"only what was chosen {ages} days after the model was fitted"
+    return Segment(f"age_{part}", meaning, np.ones(len(sample.users), dtype=np.bool_), counted)
+
+
 def cold_item(sample: Sample) -> Segment:
     """All users; only items whose first event is in the window count as targets; all items are ranked."""
     return _of_items(sample, "cold_item", "only items that arrive in the window count", sample.arrived)
@@ -129,6 +150,9 @@ def _makers(settings: EvaluateParams) -> dict[str, Callable[[Sample], Segment]]:
         "cold_user": cold_user,
         "dormant": lambda sample: dormant(sample, settings.dormant_days),
         **{f"{NEW_USER}{known_items}": new(known_items) for known_items in settings.new_user_items},
+        "repeat": lambda sample: repeat(sample, again=True),
+        "first": lambda sample: repeat(sample, again=False),
+        **{f"age_{part}": partial(aged, part=part) for part in range(1, AGES + 1)},
         "known_item": known_item,
         "new_item": new_item,
         "cold_item": cold_item,

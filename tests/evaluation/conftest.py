@@ -35,6 +35,8 @@ def sample() -> Sample:
         arrived=(np.arange(N_ITEMS) >= 30) & (np.arange(N_ITEMS) < 39),
         popularity=popularity.astype(np.float32),
         n_fitted=40,
+        age=np.arange(4 * N_USERS) % 10 / 10,
+        window_days=20.0,
         content=content,
     )
 

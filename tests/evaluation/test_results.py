@@ -21,7 +21,7 @@ def value(table: pl.DataFrame, variant: str, segment: str, metric: str, column: 
 def test_every_variant_segment_and_metric_is_there_once(table: pl.DataFrame) -> None:
     assert table["segment"].unique(maintain_order=True).to_list()[0] == "all"
     assert table.select("variant", "segment", "metric").is_unique().all()
-    assert table.height == 3 * 12 * 2 * len(results.METRICS)
+    assert table.height == 3 * 18 * 2 * len(results.METRICS)
     assert table.schema == pl.Schema(results.SCHEMA)
 
 

@@ -59,3 +59,18 @@ def test_who_has_nothing_to_find_does_not_count(sample: Sample) -> None:
     wanting = {int(owner) for owner in sample.targets.owners[sample.arrived[sample.targets.rows]]}
     assert 0 < len(wanting) < len(sample.users)
     assert set(np.flatnonzero(part.counted(sample)).tolist()) == wanting
+
+
+def test_the_ages_part_the_targets_by_when_they_were_chosen(sample: Sample, parts: list[Segment]) -> None:
+    ages = [part for part in parts if part.name.startswith("age_")]
+    assert (np.sum([part.targets for part in ages], axis=0) == 1).all()
+    assert ages[0].meaning == "only what was chosen 0 to 5 days after the model was fitted"
+    assert (sample.age[ages[3].targets] >= 0.75).all()
+
+
+def test_repeats_and_first_purchases_part_the_targets(sample: Sample) -> None:
+    again, first = segments.repeat(sample, again=True), segments.repeat(sample, again=False)
+    assert (again.targets ^ first.targets).all()
+    for user, row, repeats in zip(sample.targets.owners, sample.targets.rows, again.targets, strict=True):
+        history = sample.histories.rows[sample.histories.indptr[user] : sample.histories.indptr[user + 1]]
+        assert (row in history) == repeats

@@ -67,7 +67,7 @@ def page(
     gated = results.against(figures, settings.gate.baseline)
     environment.globals.update(shown=_shown, interval=_interval, cell=_Cells(figures, settings.gate.baseline))
     environment.filters["thousands"] = lambda number: f"{number:,}"
-    apart = gated.filter(~pl.col("segment").str.starts_with(NEW_USER))  # these have a chart of their own
+    apart = gated.filter(~pl.col("segment").str.contains(f"^{NEW_USER}|^age_"))  # these have a chart of their own
     present = figures["segment"].unique(maintain_order=True).to_list()
     return environment.get_template(TEMPLATE).render(
         settings=settings,
