@@ -1,11 +1,16 @@
 """Benchmarks of the evaluation at toy size."""
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from benchmarks.evaluation import gate
+from recsys import params
 from tests.benchmarks.conftest import Results
+
+Command = Callable[..., str]
 
 
 def test_what_the_gate_promotes(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,3 +21,15 @@ def test_what_the_gate_promotes(results: Results, monkeypatch: pytest.MonkeyPatc
     assert promoted["equal_to_each"] <= 0.1
     assert promoted["better"] > 0.7
     assert promoted["better_than"] > 0.7
+
+
+@pytest.mark.parametrize("name", ["ablate", "rolling"])
+def test_a_read_out_of_own_data(results: Results, command: Command, pipeline: Path, name: str) -> None:
+    command(f"benchmarks.evaluation.{name}", str(pipeline))
+    found = results(f"{name}_synthetic")
+    if name == "ablate":
+        assert set(found["without"]) == set(params.load(pipeline / "params.yaml").models)
+        assert found["as_good"]["0.5"]["segments"]["all"]["change"] < 0
+    else:
+        assert {row["kept"] for row in found["rows"] if row["age_days"] == 0} == {1.0}
+        assert found["train_every_days"] > 0
