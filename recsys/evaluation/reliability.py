@@ -25,7 +25,7 @@ def bins(confidence: Floats, wanted: BoolArray) -> pl.DataFrame:
     order = np.argsort(confidence, kind="stable")
     parts = [part for part in np.array_split(order, BINS) if len(part)]
     rows = [(len(part), float(confidence[part].mean()), float(wanted[part].mean())) for part in parts]
-    return pl.DataFrame(rows, schema=["slots", "confidence", "wanted"], orient="row")
+    return pl.DataFrame(rows, {"slots": pl.Int64, "confidence": pl.Float64, "wanted": pl.Float64}, orient="row")
 
 
 def ece(confidence: Floats, wanted: BoolArray) -> float:
@@ -66,9 +66,14 @@ def brier(confidence: Floats, wanted: BoolArray) -> float:
 
 
 def figures(confidence: Floats, wanted: BoolArray) -> dict[str, float]:
-    """Return all calibration metrics for `dvc metrics`; slots without a confidence do not count."""
+    """Return all calibration metrics for `dvc metrics`; slots without a confidence do not count.
+
+    Without any slot there are no figures.
+    """
     known = np.isfinite(confidence)
     mine, found = confidence[known], wanted[known]
+    if not len(mine):
+        return {}
     values = {"ece": ece(mine, found), "ece_by_chance": ece_by_chance(mine), "brier": brier(mine, found)}
     return {name: round(value, DIGITS) for name, value in values.items()}
 

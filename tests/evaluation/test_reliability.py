@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.evaluation import reliability
+from recsys.evaluation.reporting import plots
 
 
 def draw(confidence: np.ndarray) -> np.ndarray:
@@ -43,3 +44,11 @@ def test_slots_without_a_confidence_do_not_count() -> None:
     confidence, wanted = np.array([0.5, np.nan, 0.5]), np.array([True, True, False])
     assert reliability.figures(confidence, wanted)["brier"] == 0.25
     assert reliability.table({"als": (confidence, wanted)})["slots"].sum() == 2
+
+
+def test_without_slots_there_are_no_figures_and_an_empty_table() -> None:
+    nothing = (np.empty(0), np.empty(0, dtype=np.bool_))
+    assert reliability.figures(*nothing) == {}
+    table = reliability.table({"als": nothing})
+    assert table.is_empty()
+    assert "<svg" in plots.reliability(table)

@@ -122,7 +122,7 @@ def reliability(calibration: pl.DataFrame) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 3.6), layout="constrained")
         axes = figure.subplots()
-        most = float(calibration.select(pl.max_horizontal("confidence", "wanted").max()).item()) * 1.05
+        most = float(calibration.select(pl.max_horizontal("confidence", "wanted").max()).item() or 1.0) * 1.05
         axes.plot([0, most], [0, most], "--", color="#9aa3ad", linewidth=1)
         for v, variant in enumerate(_names(calibration, "variant")):
             rows, colour = calibration.filter(variant=variant), COLOURS[v % len(COLOURS)]
