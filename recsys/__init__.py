@@ -1,8 +1,8 @@
 """An end-to-end recommender: raw events in, an evaluated bundle out.
 
-Importing it selects the AVX2 code of every numeric library on x86-64 Linux, whatever the environment says. Left alone,
-they choose code by the model of the CPU, and the same input gives other bytes on another machine. They read these
-variables once, when they are loaded: import recsys before numpy. Why, and what it costs:
+Importing it sets environment variables so that every numeric library uses its AVX2 code on x86-64 Linux. By default
+they choose code by the model of the CPU, and the same input gives other bytes on another machine. They read the
+variables once, when they are loaded: import recsys before numpy. Reasons and cost:
 docs/decisions/0013-one-set-of-cpu-kernels.md.
 """
 

@@ -112,7 +112,7 @@ def export(
     rules: Annotated[Path, typer.Option(envvar="RECSYS_RULES", help="the rules of the house")] = Path("rules.yaml"),
     store: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="who is forgotten there gets no list")] = DEFAULT_URL,
 ) -> None:
-    """Write the best items of all users; run it again after it was stopped, and it goes on from there."""
+    """Write the best items of all users; a run that was stopped resumes when the command is run again."""
     from recsys.bundle.bundle import load
     from recsys.export.lists import lists, open_target
     from recsys.recommend.recommender import Recommender
@@ -139,7 +139,7 @@ def serve(
 @release_app.command("list")
 @reports_errors
 def list_releases(folder: Releases = Path("releases")) -> None:
-    """The promoted bundles, newest last; the current one is marked."""
+    """Print the promoted bundles, newest last; the current one is marked."""
     state = releases.read(folder)
     for entry in state.log:
         mark = "*" if entry is state.log[-1] else " "

@@ -10,7 +10,7 @@ R = TypeVar("R")
 
 
 class RecsysError(Exception):
-    """Base of every error that is the input's fault, not the code's."""
+    """Base of every error that input or settings cause."""
 
 
 class ParamsError(RecsysError):
@@ -18,7 +18,7 @@ class ParamsError(RecsysError):
 
 
 class DataError(RecsysError):
-    """The raw data, a table or a threshold is not as the pipeline needs it."""
+    """Raw data or a table is invalid, or exceeds a threshold of the settings."""
 
 
 class SourceUnreachableError(DataError):
@@ -26,7 +26,7 @@ class SourceUnreachableError(DataError):
 
 
 class GateError(RecsysError):
-    """A result is below the bar that was set for it, so nothing is released."""
+    """A result does not meet its limit in the settings, so nothing is released."""
 
 
 class BundleError(RecsysError):

@@ -50,7 +50,7 @@ def leave_in_two_steps(begin: Callable[[], None], wait_s: float) -> None:
 
 
 def end_with_the_supervisor() -> None:
-    """End this worker when the process that started it is gone, however that ended: nobody else would stop it."""
+    """End this worker when the process that started it has ended, in whatever way: nothing else would stop it."""
     supervisor = parent_process()
     if supervisor is not None:
         Thread(target=_end_after, args=(supervisor.sentinel,), name="end with the supervisor", daemon=True).start()

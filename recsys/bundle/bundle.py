@@ -2,8 +2,8 @@
 
     manifest.json       bundle_id, data set, trained_until, counts, models, variants, metrics, and each file's hash
     catalogue.parquet   items in row order, with popularity      items/      item ids <-> rows
-    demand.npy          at every half-life of a ladder           gap_days.npy  until people come back for an item
-    histories/          user id -> what the user did             models/<m>/ vectors, encoder, index; or pairs of items
+    demand.npy          decayed likes, at several half-lives     gap_days.npy  usual days between two likes of an item
+    histories/          user id -> the user's events             models/<m>/ vectors, encoder, index; or pairs of items
     rankers/<r>/        rankers that were learned: trees as text, and their settings
     calibration.json    curves from scores to probabilities, if they were fitted
 

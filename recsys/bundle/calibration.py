@@ -44,7 +44,7 @@ class Curve(Section):
 
 
 class Calibration(Section):
-    """curves: variant -> label -> curve; horizon_days is None where windows are not cut by the clock."""
+    """curves: variant -> label -> curve; horizon_days: None with the split `per_user_holdout`."""
 
     horizon_days: float | None
     curves: dict[str, dict[str, Curve]]

@@ -7,7 +7,7 @@ from recsys.ranking import top_k
 
 
 class Similar:
-    """Exact cosine over all known items: the index compares by inner product, which would favour the popular ones.
+    """Exact search by cosine over all items of a model; the index's inner product would favour popular items.
 
     One product of a matrix and a vector: 0.3 ms at 10,000 items of 64 numbers.
     """

@@ -1,4 +1,4 @@
-"""Diversity: the next item of a list is one that suits the user and is unlike what the list already holds."""
+"""Diversifies a list by maximal marginal relevance: each next item is relevant and unlike those before it."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ from recsys.contracts import FloatArray, IntArray
 
 
 def mmr(likeness: FloatArray, k: int, diversity: float) -> npt.NDArray[np.intp]:
-    """Choose k of m items that are given best first: their places, in the order of the new list.
+    """Choose k of m items that are given best first; return their positions in the order of the new list.
 
     Each step takes the item with the largest (1 - diversity) * relevance - diversity * (its largest likeness with an
     item taken before). likeness: (m, m) float32. The relevance of place i is k / (k + i): scores of different sources

@@ -53,7 +53,7 @@ class Bury(Section):
 
 
 class Pin(Section):
-    """The item stands at `position` (from 1) from `since` until before `until`; on all surfaces if none is named."""
+    """Puts an item at `position` (from 1), from `since` until before `until`; on all surfaces if none is named."""
 
     item: str
     position: int = Field(ge=1, le=1000)
@@ -98,7 +98,7 @@ def load(path: Path) -> tuple[Rules, str]:
 
 
 def read(content: bytes, where: Path) -> Rules:
-    """Check the bytes of a file of rules; raises what `load` says."""
+    """Parse the bytes of a file of rules; raises the errors of `load`."""
     file = yaml_files.parse(content, str(where))
     rules = parse(Rules, file.content, str(where), file)
     for place, written in rules.filters():

@@ -1,4 +1,4 @@
-"""The business rules, compiled for one bundle: a `SlateRules` of `recsys/contracts.py`.
+"""Compiles the business rules for one bundle, into a `SlateRules` of `recsys/contracts.py`.
 
     rules, missing = slate.compiled(schema.read(text, path), bundle)
     Recommender(bundle).recommend(query, rules.at(time.time(), surface="home", diversity=0.3))

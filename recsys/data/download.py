@@ -1,8 +1,8 @@
-"""Raw data from the first place that has it intact: a local folder, the publisher, then mirrors.
+"""Gets raw data from the first place that has it intact: a local folder, the publisher, then mirrors.
 
-A download grows in `<name>.part` and loses that ending once its bytes were checked, so a half-written one never counts
-as data; the next run goes on where it stopped (HTTP Range). It is kept: fetching again asks no server. Proxies and
-certificates come from the environment, as httpx reads them (HTTPS_PROXY, SSL_CERT_FILE, ...).
+A download is written to `<name>.part` and renamed once its bytes were checked, so an unfinished one never counts as
+data; the next run resumes it (HTTP Range). A finished one is kept and not downloaded again. Proxies and certificates
+come from the environment, as httpx reads them (HTTPS_PROXY, SSL_CERT_FILE, ...).
 
 The publishers' own addresses are not exercised by the tests, which use a local server.
 """

@@ -19,7 +19,7 @@ SHOWN_CELL, SHOWN_ROW = 40, 240
 
 @dataclass(frozen=True)
 class TableReport:
-    """Rows of one table; `reasons` counts the rejected ones, most frequent first, `notes` what was changed in cells."""
+    """Row counts of one table; `reasons`: of rejected rows, most frequent first; `notes`: of changes in cells."""
 
     file: str
     read: int
@@ -55,9 +55,9 @@ class TableReport:
 class DataReport:
     """`interactions` and `items` count rows, all else describes the interactions that were kept.
 
-    Times are UTC, ISO 8601, None without interactions. `repeat_rate` is the part of the interactions whose user had
-    met the item before. `seen_items` have an interaction. `duplicate_share` and `orphan_share` are of the rows read.
-    Of the items kept, `item_gaps` is the share without a title of their own, a text, a category, a price;
+    Times are UTC, ISO 8601, None without interactions. `repeat_rate` is the share of the interactions whose user had an
+    earlier one with the item. `seen_items` have an interaction. `duplicate_share` and `orphan_share` are of the rows
+    read. Of the items kept, `item_gaps` is the share without a title of their own, a text, a category, a price;
     `items_without_likes` have no interaction of a weight above 0. `files` says where the lines of text files went.
     """
 

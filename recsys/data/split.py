@@ -1,4 +1,4 @@
-"""The split data: interactions cut into train, valid and test, with row numbers in place of ids from here on.
+"""The split data: interactions in train, valid and test windows, with row numbers in place of ids.
 
     catalogue.parquet     row int32, item_id, title, text, categories, price, available, first_seen; in row order, which
                           is a seeded shuffle: ties broken by row are broken at random

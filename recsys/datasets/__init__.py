@@ -1,7 +1,7 @@
 """Data sets: one file here is one data set, named as its section under `datasets` in `params.yaml`.
 
-An adapter offers three names, see `recsys/data/raw_tables.py`. It translates and never judges: every raw row comes out,
-and `prepare` decides what is kept. Files whose name starts with an underscore and folders are not adapters.
+An adapter defines three names, see `recsys/data/raw_tables.py`. It returns every raw row; `prepare` validates them.
+Files whose name starts with an underscore and folders are not adapters.
 """
 
 from typing import cast

@@ -1,4 +1,4 @@
-"""Your own files, as exports write them: say in `params.yaml` which of their columns is which; no code.
+"""Reads your own files, as exports write them; `params.yaml` names their columns.
 
     adapter:
       interactions:

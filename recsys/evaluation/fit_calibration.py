@@ -1,5 +1,4 @@
-"""Fits the confidence of `recsys/bundle/calibration.py` on the validation window, on answers of the main path that
-serves.
+"""Fits the confidence of `recsys/bundle/calibration.py` on answers of the main path in the validation window.
 
 Each label of a variant gets one logistic curve; which of score, rank and known events are its features is chosen by
 cross-validated log loss over users. A score may only raise confidence, a rank may only lower it. Isotonic regression

@@ -9,9 +9,10 @@ t-tests with Holm's correction over all comparisons of a step, so that luck pass
 3. Of these, the ones that are not inferior to the best in `segment` (`tolerance`) count as equal there: the one with
    the best mean over `segment` and `earn_in` is released.
 
-A floor is a segment that a better average must not hide. Where it has enough users, a candidate must be shown to lose
-less than `margin` of the baseline's value; where it has not, it must not be significantly worse. Enough: a candidate
-that is equal would be passed 19 times of 20. The last floor are the places of new items, see `learn_new_items.py`.
+A floor is a segment in which a candidate must not lose, however good its average is. With enough users, it must be
+shown to lose less than `margin` of the baseline's value; with fewer, it must not be significantly worse. Enough means
+that an equal candidate would pass in 19 of 20 cases. The last floor are the places of new items, see
+`learn_new_items.py`.
 
 Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
 """

@@ -9,7 +9,7 @@ from recsys.contracts import BoolArray
 
 
 def ranker_holdout_users(user_ids: Iterable[str]) -> BoolArray:
-    """(n_users,) bool: True for the users kept out, the same ones in every window, run and data set.
+    """(n_users,) bool: True for held-out users, by a hash of the id, so the same ones in every window and run.
 
     >>> ranker_holdout_users(["anna", "ben", "cleo"]).tolist()
     [True, True, False]

@@ -1,8 +1,8 @@
-"""How many places new items get, learned in the validation window for each variant that types no share of its own.
+"""Learns the share of places for new items in the validation window, for each variant that does not set one.
 
-Tried are multiples of the share that new items have of the targets. Of those that show new items at least `LEAST_SHOWN`
-of it, the one with the best NDCG over all targets is taken, else the one that shows most. A variant that shows less, or
-that significantly loses more than `MOST_LOST` of NDCG, is below a floor of the gate.
+It tries multiples of the share that new items have of the targets. Of those that show new items at least `LEAST_SHOWN`
+of that share, it takes the one with the best NDCG over all targets, else the one that shows them most. A variant that
+shows fewer, or significantly loses more than `MOST_LOST` of NDCG, fails a floor of the gate.
 """
 
 from dataclasses import replace
@@ -28,7 +28,7 @@ HARDLY = 1e-9  # a share that gives no place to a new item, but asks for candida
 
 
 def learn(bundle: Bundle, split: Split, params: Params) -> dict[str, NewItems]:
-    """Try the shares on answers of the main path. bundle: that of fold `valid`."""
+    """Learn the share of every variant without one. bundle: that of fold `valid`."""
     most, k = min(params.evaluate.max_users, MOST_USERS), params.evaluate.at[0]
     asked = sample.draw(split, "valid", bundle.catalogue.popularity, most, params.seed)
     found: dict[str, NewItems] = {}
@@ -79,7 +79,7 @@ def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItem
 
 
 def _rows(slate: Slate, places: int, k: int) -> IntArray:
-    """What the main path would have answered with so many places for new items: own slots, new items, the fallback."""
+    """Return the answers of the main path with this number of places for new items: own slots, new items, fallback."""
     own = [slot for slot in slate.slots if not slot.fallback]
     # a whole number of places leaves nothing to the hash of the query
     with_new = reserve_new_items(own, slate.candidates[NEW], NEW, places / k, replace(slate.query, k=k))[:k]

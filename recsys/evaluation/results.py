@@ -1,4 +1,4 @@
-"""From lists to one table: every metric of every variant in every segment, with intervals.
+"""Computes one table from the lists: every metric of every variant in every segment, with intervals.
 
 Columns: variant, segment, users, metric, value, low, high; then the paired difference to a baseline: baseline,
 difference, difference_low, difference_high. Each baseline has the whole table once (`against`). Coverage belongs to a

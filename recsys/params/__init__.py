@@ -34,9 +34,9 @@ class SplitParams(Section):
 class Thresholds(Section):
     """Limits that stop the run in `prepare`; a share is of the rows read.
 
-    `max_emptied_share`: of the cells of a column of items that cannot be used. `max_events_per_user_day` stops nothing:
-    all rows of a user who on some day did more go to quarantine, as of a bot. `like_from` stops nothing either: an
-    interaction with a lower value, of any event or of the one named, is kept and is no like (its weight is 0).
+    `max_emptied_share`: of unusable cells in a column of items. `max_events_per_user_day` stops nothing: all rows of a
+    user with more events on some day go to quarantine, as of a bot. `like_from` stops nothing either: an interaction
+    with a lower value, of any event or of the one named, is kept with weight 0, so it is no like.
     """
 
     min_interactions: int = Field(ge=1)
@@ -68,12 +68,14 @@ class DatasetParams(Section):
     def recent_half_life_days(self) -> float:
         """The half-life of a like in days, for recent popularity."""
         if self.typed_half_life_days is None:
-            raise ParamsError(f"recent_half_life_days is neither typed nor in {TUNED_FILE}: run `dvc repro tune`")
+            raise ParamsError(
+                f"recent_half_life_days is neither in params.yaml nor in {TUNED_FILE}: run `dvc repro tune`"
+            )
         return self.typed_half_life_days
 
 
 class IndexParams(Section):
-    """Exact search up to `exact_up_to` items, IVF with fp16 above; the build fails below the recall gate."""
+    """Exact search up to `exact_up_to` items, IVF with fp16 above; the build fails if recall is below `min_recall`."""
 
     exact_up_to: int = Field(ge=1)
     min_recall: float = Field(gt=0, le=1)
@@ -99,9 +101,9 @@ class Plugin(Section):
 class VariantParams(Section):
     """A named mix of sources, an optional ranker, and rules.
 
-    candidates: the least that is asked of each source; new_item_share: the share of slots that the source `new` fills,
-    by default learned (`recsys/evaluation/learn_new_items.py`); min_confidence: below it, of the best
-    slot, the answer is what is popular (`recsys/bundle/calibration.py`).
+    candidates: the minimum number requested from each source; new_item_share: the share of slots that the source `new`
+    fills, by default learned (`recsys/evaluation/learn_new_items.py`); min_confidence: if the best slot's confidence
+    is lower, the answer is the popular items (`recsys/bundle/calibration.py`).
     """
 
     sources: list[SourceShare] = Field(min_length=1)
@@ -134,9 +136,9 @@ class RankerParams(Section):
 
 
 class EvaluateParams(Section):
-    """Offline evaluation: list lengths, users drawn, whom the variants are compared with, segments, intervals.
+    """Offline evaluation: list lengths, number of users, baselines, segments, intervals.
 
-    `new_user_items`: how many items new users are taken to know; `dormant_days`: without an event, until they ask.
+    `new_user_items`: numbers of liked items of new users; `dormant_days`: days without an event before the query.
     """
 
     at: list[int] = Field(min_length=1)
@@ -168,7 +170,7 @@ class GateParams(Section):
 
 
 class Params(Section):
-    """The whole file; `variants` include the settings of the active data set."""
+    """All of `params.yaml`; `variants` include the settings of the active data set."""
 
     dataset: str
     seed: int = Field(ge=0, lt=2**31)

@@ -19,7 +19,7 @@ class Section(BaseModel):
 def parse(model: type[M], content: Any, where: str, file: YamlFile | None = None) -> M:
     """Validate `content` as `model`; the first problem becomes one line that starts with `where`.
 
-    file: what `content` was read from, whole; the message then names the line.
+    file: the whole file that `content` is from; with it the message names the line.
     """
     try:
         return model.model_validate(content)

@@ -94,7 +94,7 @@ def parse(content: bytes, where: str) -> YamlFile:
 
 
 class _Builder:
-    """Builds the values from the parser's events, one by one, so that nothing grows before it is checked."""
+    """Builds the values from the parser's events one by one, and checks each before memory is used for it."""
 
     def __init__(self, text: str, where: str) -> None:
         self._file = YamlFile(where)

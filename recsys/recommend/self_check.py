@@ -28,9 +28,9 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_T
 
 
 def check(bundle: Bundle) -> None:
-    """Ask every variant for a visitor and a few known users, and for items like the most popular one.
+    """Request lists of every variant for a visitor and a few known users, and items similar to the most popular one.
 
-    Also warms the bundle: the pages that every answer needs are in memory afterwards.
+    This also loads the memory-mapped pages that every answer needs.
 
     Raises:
         BundleError: "bundle 1f...: variant 'als' answers a visitor with 3 items, at least 10 were wanted (failed: ..."

@@ -10,7 +10,7 @@ class Config(Section):
 
 
 class Available:
-    """Reads `Query.available`, or without it the catalogue's column of that name."""
+    """The rule; it uses `Query.available`, or without it the catalogue's column of that name."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._available = bundle.catalogue.available

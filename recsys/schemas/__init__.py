@@ -1,1 +1,1 @@
-"""What the API, its store and the pipeline agree on: the limits of every field, the tables and columns of the store."""
+"""Definitions that the API, its store and the pipeline share: limits of fields, tables and columns of the store."""

@@ -37,7 +37,7 @@ class ClickModel:
         return np.asarray(self.patience ** np.arange(n_places))
 
     def chance(self, appeal: Floats, shown_before: Ints) -> Floats:
-        """(n,) probability of a click on items that are looked at; both (n,)."""
+        """(n,) probability of a click on items that are looked at; both arguments (n,)."""
         return np.asarray((self.least + (self.most - self.least) * appeal) * self.fatigue**shown_before)
 
 

@@ -38,7 +38,7 @@ class Deed:
 
 @dataclass
 class Shoppers:
-    """The people of one shop; `seed` decides everything they do, given what they are shown."""
+    """The users of one shop; all their actions follow from `seed` and the items shown."""
 
     world: World
     seed: int
@@ -49,7 +49,7 @@ class Shoppers:
         self._shown: Counter[tuple[str, int]] = Counter()
 
     def visits(self, day: int, n: int) -> Iterator[Visit]:
-        """n visits of one day, by time: the more active a user, the more of them; strangers come once."""
+        """Draw n visits of one day, by time: active users come more often; unknown visitors come once."""
         chance = np.random.default_rng([self.seed, 1, day])
         present = np.cumsum(self.world.users.presence(min(day, self.world.config.days - 1)))
         users = np.searchsorted(present, chance.random(n) * present[-1], side="right")

@@ -1,4 +1,4 @@
-"""Log the candidates that a ranker learns from, as the main path serves them in one window:
+"""Log the candidates of the main path in one window, as training data of a ranker:
 
 `python -m recsys.stages.candidates --ranker learned --fold valid --split data/split --models models/valid
 --indexes indexes/valid --out candidates/valid/learned.parquet`

@@ -5,8 +5,8 @@
 
     offline/           <variant>.json: metric -> value, for `dvc metrics`: one line a variant
     intervals.csv      the table of `recsys/evaluation/results.py`, for `dvc plots`
-    new_items.json     how many places new items get, learned in the validation window, for the bundle
-    gate.json          what is released and why, decided here, before anything is fitted again
+    new_items.json     share of places of new items, learned in the validation window, for the bundle
+    gate.json          the variant to release and the reasons
     curve.csv          recall and NDCG for every length of the list, for `dvc plots`
     new_users.csv      NDCG of the same users by the number of their events that are used, for `dvc plots`
     ramp.csv           share of places that items get by the number of their events, for `dvc plots`

@@ -32,11 +32,11 @@ REMEMBERED = 50_000  # ids; looking one up takes about 5 us, remembering it 0.1 
 
 
 class Engine:
-    """Answers from one bundle and what the store adds to it.
+    """Answers from one bundle with the changes of the store.
 
-    Nothing in it changes after it is built, so it can be swapped for another; but for its own array of what is in
-    stock, which `mark` writes, so that an item sold out disappears at once from a catalogue of any size, and for
-    `live`, what people do now, which is swapped as a whole.
+    It does not change after it is built, so it can be swapped for another, with two exceptions: its own array of
+    stock, which `mark` writes, so that an item that sells out disappears at once, and the live counts in `live`, which
+    are replaced as a whole.
     """
 
     def __init__(

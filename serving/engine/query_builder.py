@@ -142,7 +142,7 @@ class QueryBuilder:
 
 
 def weights(bundle: Bundle) -> dict[str, float]:
-    """The weight of each event type: the data set's own, or the default for a type that the data set lacks."""
+    """Return the weight of each event type: the data set's own, or the default for a type that it lacks."""
     return {**DEFAULT_WEIGHTS, **bundle.manifest.event_weights}
 
 

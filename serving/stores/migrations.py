@@ -81,7 +81,7 @@ FOUND = "SELECT coalesce(max(version), 0) FROM migrations"
 
 
 def migrate(url: str) -> list[int]:
-    """Bring the tables of a store to the newest version, all in one transaction; returns the versions applied.
+    """Bring the tables of a store to the newest version in one transaction; return the versions applied.
 
     Raises:
         StoreError: the url is of no store, or the database cannot be opened or written.

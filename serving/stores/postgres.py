@@ -85,7 +85,7 @@ class PostgresStore:
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        """Raises StoreError: the server cannot be reached, or its tables are too old."""
+        """Open the pool; raises StoreError if the server cannot be reached or its tables are too old."""
         with errors(url):
             pool = AsyncConnectionPool(
                 url,
@@ -107,7 +107,7 @@ class PostgresStore:
         return cls(url, pool, salt[0][0])
 
     async def add_events(self, rows: Sequence[Event | Rejected]) -> list[Outcome]:
-        """See `Store`. If the connection breaks while it commits, what was stored is answered as a duplicate."""
+        """See `Store`. If the connection breaks during the commit, events that were stored count as duplicates."""
         checks.events(rows)
         return await self._writer.write(Job[list[Outcome]](self._writes.add_events, len(rows), events=rows))
 

@@ -134,10 +134,10 @@ class Item:
 
 
 class Store(Protocol):
-    """All methods raise StoreError, and nothing else, when the store cannot do its part now.
+    """The protocol of every store. All methods raise StoreError, and nothing else, when the store fails.
 
     A write that raises it was not stored; one that raises UnknownOutcomeError may have been. Only a text that no store
-    can hold (a NUL, half of a surrogate pair) and an event of nobody raise ValueError.
+    can hold (a NUL, half of a surrogate pair) and an event without user_id and anonymous_id raise ValueError.
     """
 
     salt: str  # of its fingerprints, see `recsys/store_schema.py`

@@ -92,7 +92,7 @@ class SqliteStore:
     remote = False
 
     def __init__(self, path: str) -> None:
-        """Raises StoreError: "store/events.sqlite: its tables are of version 0, this code wants 1: run ..."."""
+        """Open the file; raises StoreError: "store/events.sqlite: its tables are of version 0, this code ..."."""
         self._path = path
         self._readers: list[apsw.Connection] = []
         migrations.check(_version(path), path)
@@ -108,7 +108,7 @@ class SqliteStore:
         return reads.history(self._read(statements.HISTORY, user_id, anonymous_id, limit))
 
     async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
-        """See `Store`. Not in the event loop: it may be many rows."""
+        """See `Store`. Runs in a thread: there may be many rows."""
         return reads.seen(await asyncio.to_thread(self._read, statements.SEEN, user_id, anonymous_id, MAX_SEEN))
 
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:

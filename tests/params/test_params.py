@@ -128,7 +128,7 @@ def test_what_is_not_typed_comes_from_tuned_json_and_typed_settings_win(tmp_path
     path = write(tmp_path, leave_open)
     assert params.load(path).model("als") == {"iterations": 15, "alpha": 3.0}
     with pytest.raises(
-        ParamsError, match=r"recent_half_life_days is neither typed nor in tuned\.json: run `dvc repro t"
+        ParamsError, match=r"recent_half_life_days is neither in params.yaml nor in tuned\.json: run `dvc repro t"
     ):
         _ = params.load(path).data.recent_half_life_days
     found = {"dataset": "synthetic", "recent_half_life_days": 0.5, "variants": {}}

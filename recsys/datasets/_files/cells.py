@@ -63,7 +63,7 @@ def read_cells(table: pl.LazyFrame, file: TableFile) -> pl.LazyFrame:
 
 
 def swapped_dates(table: pl.LazyFrame, column: str, form: str, other: str) -> bool:
-    """Say whether more texts fit only the format with day and month exchanged than only the given one."""
+    """Return whether more texts fit only the format with day and month exchanged than only the given one."""
     texts = pl.col(column).str.strip_chars()
     ours, theirs = (texts.str.to_datetime(way, time_unit="us", strict=False).is_not_null() for way in (form, other))
     only = table.select(ours=(ours & ~theirs).sum(), theirs=(theirs & ~ours).sum()).collect(engine="streaming")

@@ -16,7 +16,7 @@ BAD_JSON, NO_OBJECT = "not_json", "no_json_object"
 
 
 def read(text: Path, source: Source, parts: Parts) -> FileLines:
-    """Write the rows of a file in UTF-8; a key that a line does not have is missing.
+    """Write the rows of a file in UTF-8; keys that a line lacks become null.
 
     Raises:
         DataError: "loans.json: one JSON array, wanted an object a line: ..."

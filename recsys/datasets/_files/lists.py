@@ -72,7 +72,7 @@ def bracketed_values(text: str) -> list[str] | None:
 
 
 def _json_values(found: Any) -> list[str] | None:
-    """Values of a list; of objects in it, their names."""
+    """Return the values of a list; for objects in it, their `name`."""
     if not isinstance(found, list):
         return None if found else []
     values = [value.get("name", value.get("title")) if isinstance(value, dict) else value for value in found]

@@ -100,7 +100,7 @@ class TableFile(BaseModel):
 
     @property
     def label(self) -> Path:
-        """`path` as messages name it."""
+        """`path` as a text for messages."""
         return Path(", ".join(map(str, self.paths)))
 
 

@@ -87,9 +87,7 @@ def _source(path: Path, name: str, folders: PurePath) -> Source:
     if not inner.suffix and zipfile.is_zipfile(path):
         inner = PurePath(_member(path).filename.lower())
     if inner.suffix not in KINDS:
-        raise DataError(
-            f"{path}: wanted a name that ends with {', '.join(KINDS)}, and after it perhaps {', '.join(PACKED)}"
-        )
+        raise DataError(f"{path}: wanted a name that ends with {', '.join(KINDS)}, then optionally {', '.join(PACKED)}")
     pairs = dict(part.split("=", 1) for part in folders.parts if "=" in part)
     named = {key: unquote(value) for key, value in pairs.items() if value != "__HIVE_DEFAULT_PARTITION__"}
     return Source(path, name, KINDS[inner.suffix], named)

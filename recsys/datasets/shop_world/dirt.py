@@ -37,7 +37,7 @@ def soil(clean: pl.DataFrame, n_dirty: int, first_bot: int, shop: World, rng: np
 
 
 def spoil_prices(catalogue: pl.DataFrame, share: float, items: Items, rng: np.random.Generator) -> pl.DataFrame:
-    """Make the prices of a share of all items negative, among the less popular half: a shop sees the others at once."""
+    """Make the prices of a share of all items negative, among the less popular half: a shop would notice the others."""
     unpopular = items.popularity.argsort()[: (len(items) + 1) // 2]
     spoilt = np.zeros(len(items), dtype=bool)
     spoilt[rng.permutation(unpopular)[: round(share * len(items))]] = True

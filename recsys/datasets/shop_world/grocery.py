@@ -1,7 +1,7 @@
 """Scenario `grocery`: every user has staples and buys each again after its usual time; few items are ever new.
 
-Planted: `Households.gap`, the days between two purchases of a staple by its user. On every trip a part of the basket
-are the staples that are most overdue, each by its own gap; the rest is tried out, by popularity and liked aisles.
+`Households.gap` are the days between two purchases of a staple by its user. On every trip a part of the basket are the
+staples that are most overdue; the others are drawn by popularity and liked aisles.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ ITEM_S = 5.0
 
 @dataclass(frozen=True)
 class Households:
-    """trip_user: (n_trips,) the user of each trip, trip_day: when, in days since the log began, ascending per user;
+    """The users and trips. trip_user: (n_trips,) the user; trip_day: days since the log began, ascending per user;
     size: what is bought. pull: (n_users, n_items) log of how much each item attracts. staples: (n_users, N_STAPLES)
     item rows; gap: the same shape, days. aisle, arrives: (n_items,)."""
 
@@ -94,7 +94,7 @@ def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _baskets(of: Households, rng: np.random.Generator) -> Ints:
-    """(n_trips, MOST_IN_BASKET) item rows; of each trip the first `size` count. Trips of one number go together."""
+    """(n_trips, MOST_IN_BASKET) item rows; of each trip the first `size` count. Draws all n-th trips at once."""
     number = _number(of.trip_user)
     last = -rng.random(of.gap.shape) * of.gap  # days: the log begins in the middle of life
     n_staples = np.minimum(rng.binomial(of.size, STAPLE_SHARE), N_STAPLES)
@@ -118,7 +118,7 @@ def _baskets(of: Households, rng: np.random.Generator) -> Ints:
 
 
 def _number(trip_user: Ints) -> Ints:
-    """(n_trips,) which of its user's trips each is, from 0; trip_user ascending."""
+    """(n_trips,) the position of each trip among its user's trips, from 0; trip_user ascending."""
     return np.arange(len(trip_user)) - np.searchsorted(trip_user, trip_user)
 
 

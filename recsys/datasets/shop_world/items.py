@@ -29,8 +29,8 @@ class Items:
     """All arrays have one entry per item, in an order that means nothing.
 
     sub: position in SUBS; style: in STYLES; brand: in BRANDS. vectors: (n_items, DIM), unit length. popularity: Zipf,
-    sums to 1. price: in money. price_level: how dear for its kind, log. arrives, leaves: days since the log began; an
-    item that stays leaves at infinity. trend_days, trend_phase, season_peak, season_strength: see `pace`.
+    sums to 1. price: in money. price_level: log price relative to its kind. arrives, leaves: days since the log began;
+    an item that stays leaves at infinity. trend_days, trend_phase, season_peak, season_strength: see `pace`.
     """
 
     sub: Ints
@@ -57,7 +57,7 @@ class Items:
     def pace(self, day: int) -> Floats:
         """(n_items,) demand on a day relative to an item's popularity; 0 before it arrives and after it leaves.
 
-        New items get a push that is gone in weeks, old ones fade; each has its own slow trend, and its kind a season.
+        New items have higher demand for some weeks, old ones decay; each has its own slow trend, and its kind a season.
         """
         age = day - self.arrives
         fresh = 0.3 + 0.7 * np.exp(-np.maximum(age, 0.0) / 120.0) + 1.5 * np.exp(-np.maximum(age, 0.0) / 7.0)

@@ -1,6 +1,6 @@
 """Scenario `news`: articles are born all the time and fade in hours, readers come for short sessions, nothing has text.
 
-Planted: the attraction of an article halves every `HALF_LIFE_HOURS` (of each its own, around that). A session starts
+The attraction of an article halves every `HALF_LIFE_HOURS` or so (each article has its own). A session starts
 with an article of the reader's topic by attraction; each next click follows, with `FOLLOW_SHARE`, one of the links of
 the article just read, which lead to articles of its topic that are little older: co-visits with a direction.
 """
@@ -25,8 +25,8 @@ READ_S = 90.0
 
 @dataclass(frozen=True)
 class Articles:
-    """born: (n_items,) hours since the log began; half_life: hours; links: (n_items, N_LINKS) rows that one leads to,
-    itself where there is nothing to lead to."""
+    """The articles. born: (n_items,) hours since the log began; half_life: hours; links: (n_items, N_LINKS) rows of the
+    linked articles, or its own row without any."""
 
     topic: Ints
     born: Floats
@@ -35,7 +35,7 @@ class Articles:
     links: Ints
 
     def attraction(self, hour: float) -> Floats:
-        """(n_items,) how much each draws in the hour that begins then, 0 before it is born."""
+        """(n_items,) the attraction of each article in the hour that begins then, 0 before it is published."""
         age = hour - self.born
         return np.where(age >= 0, self.quality * 0.5 ** (np.maximum(age, 0.0) / self.half_life), 0.0)
 

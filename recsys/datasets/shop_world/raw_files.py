@@ -1,4 +1,4 @@
-"""The raw files of all made-up data: what `fetch` and `tables` of synthetic, news, grocery and control do."""
+"""The raw files of all made-up data: `fetch` and `tables` of synthetic, news, grocery and control."""
 
 import sys
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def fetch(config: Config, out: Path, seed: int) -> None:
 
 
 def tables(config: Config, raw: Path) -> RawTables:
-    """The raw tables as they are: made-up data already speak in canonical columns.
+    """Return the raw tables, which already have canonical columns.
 
     Raises:
         DataError: "data/raw: no items.parquet; run the stage fetch"

@@ -28,14 +28,14 @@ class Events:
 
 
 def traffic(world: World) -> Floats:
-    """(days,) share of all events that falls on each day: as many as there are customers, more at weekends."""
+    """(days,) share of all events on each day: in proportion to the customers of the day, more at weekends."""
     days = range(world.config.days)
     present = np.array([world.users.presence(day).sum() * WEEKDAYS[day % 7] for day in days])
     return np.asarray(present / present.sum())
 
 
 def day(world: World, day: int, n_events: int, rng: np.random.Generator) -> Events:
-    """Exactly `n_events` events of one day; sessions are in no order, the last one may be cut short."""
+    """Draw exactly `n_events` events of one day; sessions are unordered, the last one may be cut short."""
     looks = np.minimum(rng.geometric(1.0 / LOOKS, size=n_events), MOST_LOOKS)
     looks = looks[: np.searchsorted(np.cumsum(looks), n_events) + 1]  # enough, even if nobody buys
     user = _visitors(world, day, len(looks), rng)

@@ -33,7 +33,7 @@ class World:
         return np.asarray(np.einsum("nd,nd->n", self.users.vectors[user_rows], self.items.vectors[item_rows]))
 
     def conversion(self, user_rows: Ints, item_rows: Ints) -> Floats:
-        """(n,) probability that user_rows[j], looking at item_rows[j], puts it into the cart: taste and price."""
+        """(n,) probability that user_rows[j] adds item_rows[j] to the cart after a view, by taste and price."""
         gap = np.abs(self.users.price_level[user_rows] - self.items.price_level[item_rows])
         logit = BUYING_BASE + BUYING_TASTE * self.affinity(user_rows, item_rows) - BUYING_PRICE * gap
         return np.asarray(1.0 / (1.0 + np.exp(-logit)))

@@ -108,7 +108,7 @@ class _Cells:
 
 
 def _shown(metric: str, value: float | None, sign: str = "") -> str:
-    """A figure as its metric is read; nothing known is a dash.
+    """Format a value as usual for its metric; a missing one is a dash.
 
     >>> _shown("ndcg@10", 0.05126), _shown("coverage@10", 0.5), _shown("ndcg@10", 0.01, "+"), _shown("novelty@10", None)
     ('0.0513', '50.0%', '+0.0100', '–')

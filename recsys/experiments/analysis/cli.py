@@ -25,7 +25,7 @@ def readout(
     until: Annotated[datetime | None, typer.Option(help="read as if it were this moment, UTC")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for readout.json and readout.html")] = None,
 ) -> None:
-    """Effects with intervals, whether the log can be trusted, and what to do."""
+    """Print effects with intervals, checks of the log, and a decision for each arm."""
     from datetime import UTC
 
     from recsys.experiments.analysis import report, run

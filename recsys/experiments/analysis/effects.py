@@ -163,7 +163,7 @@ def bootstrap(units: pl.DataFrame, experiment: Experiment, draws: int = 500, see
 
 
 def _holm(p_values: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
-    """Source: Holm, "A simple sequentially rejective multiple test procedure", 1979."""
+    """Adjust p-values. Source: Holm, "A simple sequentially rejective multiple test procedure", 1979."""
     adjusted, largest = {}, 0.0
     for place, key in enumerate(sorted(p_values, key=lambda key: p_values[key])):
         largest = max(largest, min(1.0, (len(p_values) - place) * p_values[key]))

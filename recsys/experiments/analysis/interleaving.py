@@ -26,7 +26,7 @@ class Preference:
 
 
 def preference(clicks: pl.DataFrame, alpha: float = 0.05) -> Preference:
-    """clicks: unit, team; one row a click on an interleaved answer."""
+    """Compute the preference. clicks: unit, team; one row per click on an interleaved answer."""
     by_unit = clicks.group_by("unit").agg(score=(pl.col("team") == B).mean() * 2 - 1).sort("unit")
     scores = by_unit["score"].to_numpy()
     if len(scores) < 2:

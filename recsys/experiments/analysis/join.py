@@ -31,7 +31,7 @@ DOUBT = timedelta(hours=1)  # how wrong a clock without any better time is taken
 
 @dataclass(frozen=True)
 class Rule:
-    """The attribution rule: how long after an answer an event counts for it, and how wrong a client's clock may be."""
+    """The attribution rule: how long an event counts for an answer, and the tolerated skew of clients' clocks."""
 
     window_hours: float
     skew_seconds: float = 10.0
@@ -164,7 +164,7 @@ def _last_shown(events: pl.DataFrame, shown: pl.DataFrame, at: str, rule: Rule, 
 
 
 def _not_joined(events: pl.DataFrame, exposures: pl.DataFrame) -> pl.DataFrame:
-    """Return the reason for each event without an answer; one that names a missing answer gets its unit's first."""
+    """Return the reason for each event without an answer; if it names a missing one, also the unit's first answer."""
     logged = exposures["request_id"].unique().implode()
     first = (
         exposures.sort("timestamp").unique("unit", keep="first", maintain_order=True).select("unit", first="request_id")

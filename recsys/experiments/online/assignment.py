@@ -27,7 +27,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The arm of one experiment. probability: the arm's weight; 1 for a unit that was put there by hand (forced)."""
+    """The arm of one experiment. probability: the arm's weight; 1 for a forced unit."""
 
     experiment: str
     arm: str

@@ -111,7 +111,7 @@ class Experiment(Section):
     seed: what the buckets are drawn from, by default the name; coverage: the share of the units that take part, which
     can be raised without moving any unit; forced: unit -> arm, for testing; enabled false is the kill switch: every
     unit gets the default variant at once; planned_units: the number that `recsys experiment plan` gave, all arms
-    together; clock_skew_seconds: how wrong a client's clock may be, where an event has no better time; a list of
+    together; clock_skew_seconds: the tolerated skew of a client's clock, for events without a request id; a list of
     guardrails gives each its default.
     """
 
@@ -173,7 +173,7 @@ class Experiment(Section):
 
 
 class Experiments(Section):
-    """The whole file. holdout: the share of units that is kept out of every experiment, for good."""
+    """The whole file. holdout: the share of units that never take part in any experiment."""
 
     holdout: Share = 0.0
     holdout_seed: str = "holdout"

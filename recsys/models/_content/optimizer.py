@@ -1,4 +1,4 @@
-"""Adam, in the lines that are needed: `torch.optim` imports the compiler of torch first, longer than a small fit takes.
+"""A minimal Adam: importing `torch.optim` loads torch's compiler, which takes longer than a small fit.
 
 Its root is `.rsqrt_().reciprocal_()`: `torch.sqrt`, which the Adam of torch takes unless it is fused, gives other bytes
 on another CPU. `python -m benchmarks.same_bytes small` measures all of them.
@@ -13,7 +13,7 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
 class Adam:
-    """Takes steps along the gradients of a module; `state` is all that it remembers, by parameter name."""
+    """The optimizer of a module; state: its moments, by parameter name."""
 
     def __init__(self, module: nn.Module, rate: float) -> None:
         self._module = module
