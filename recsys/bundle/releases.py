@@ -108,14 +108,15 @@ def promote(
             stays.
     """
     bundle_id = verify(source, public_key)
+    if check is not None:
+        check(source)
     with _locked(folder):
         target = folder / bundle_id
         if not _same(source, target):
             with replaced(target) as aside:
                 shutil.copytree(source, aside, dirs_exist_ok=True)
-                verify(aside, public_key)
-        if check is not None:
-            check(target)
+                if verify(aside, public_key) != bundle_id:
+                    raise BundleError(f"{source}: it changed while it was copied; promote it again")
         state = read(folder)
         if state.stack[-1:] != [bundle_id]:
             _write(folder, [*state.stack, bundle_id], state, "promote")

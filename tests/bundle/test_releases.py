@@ -123,6 +123,9 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert second in run(app, ["releases", "current"]).output
     refused = run(app, ["releases", "promote", str(unable)])
     assert refused.exit_code == 1
+    assert json.loads((unable / "manifest.json").read_text())["bundle_id"] not in {
+        path.name for path in (tmp_path / "releases").iterdir()
+    }
     assert second in run(app, ["releases", "current"]).output
     assert run(app, ["releases", "rollback"]).exit_code == 0
     listed = run(app, ["releases", "list"]).output.splitlines()
