@@ -50,7 +50,7 @@ def use(dataset: str, params: ParamsFile = settings.PARAMS_FILE) -> None:
 def lock(path: Annotated[Path, typer.Argument(help="DVC's record of the last run")] = Path("dvc.lock")) -> None:
     """Restore a `dvc.lock` that a killed `dvc repro` left damaged, from the copy of the last call or from git.
 
-    A good one is kept for that; `make demo` calls this first.
+    A valid file is copied for the next call; `make demo` runs this command first.
     """
     kept = path.parent / ".dvc" / "tmp" / "dvc.lock.kept"
     if not path.exists() or _is_lock(path):
@@ -72,7 +72,7 @@ def lock(path: Annotated[Path, typer.Argument(help="DVC's record of the last run
 
 
 def _is_lock(path: Path) -> bool:
-    """Whether DVC can read it: a file that was cut off often is YAML still."""
+    """Return whether DVC can read the file: a truncated file is often still valid YAML."""
     import yaml
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA  # here, because it takes a moment to import
 

@@ -62,7 +62,7 @@ def parse(text: str) -> tuple[Key, ...]:
 
 
 class KeyFile:
-    """The keys that apply now: a file is read again when it changes, so that a key is revoked without a restart."""
+    """The current keys: reads a file again when it changes, so that a key can be revoked without a restart."""
 
     def __init__(self, text: str) -> None:
         self._text, self._looked = text, 0.0
@@ -71,7 +71,7 @@ class KeyFile:
         self._keys = parse(text)
 
     def now(self) -> tuple[Key, ...]:
-        """Return the keys; of a file that cannot be used, those that it had before."""
+        """Return the current keys; while the file is faulty, the earlier ones."""
         moment = time.monotonic()
         if self._file is not None and moment - self._looked >= LOOK_SECONDS:
             self._looked, before = moment, self._seen

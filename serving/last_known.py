@@ -31,7 +31,7 @@ SERVED = "served"
 
 
 class LastKnown:
-    """`using` names the parts that are served as they last were, because they cannot be read now."""
+    """The copies of this host. using: names the parts that are served from a copy, as the original is unreadable."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.last_known_folder
@@ -40,15 +40,15 @@ class LastKnown:
         self.using: set[str] = set()
 
     def use(self, part: str, now: bool) -> None:
-        """Note whether a part is served as it last was."""
+        """Record whether a part is served from its copy."""
         (self.using.add if now else self.using.discard)(part)
         metrics.LAST_KNOWN.labels(part).set(now)
 
     def bundle(self, source: Path) -> Bundle:
-        """The bundle of a folder, from a verified and tried copy; without room for one, from the folder itself.
+        """Load the bundle of a folder from a verified and checked copy; without space for one, from the folder itself.
 
         Raises:
-            BundleError: there is no good copy, and the bundle is damaged, not signed, or cannot answer.
+            BundleError: there is no valid copy, and the bundle is damaged, not signed, or fails its self-check.
         """
         bundle_id = source.name if releases.is_id(source.name) else read_manifest(source).bundle_id
         try:
@@ -69,7 +69,7 @@ class LastKnown:
         return None
 
     def keep(self, name: str, content: str) -> None:
-        """Keep a text; without room for it that is logged, and the one before stays."""
+        """Write a copy of a text; without space for it, log that and leave the earlier copy."""
         try:
             path = self._private() / name
             with self._locked():
@@ -100,7 +100,7 @@ class LastKnown:
         return found, None
 
     def keep_file(self, part: str, path: Path) -> None:
-        """Keep a file that was just read and is good."""
+        """Copy a file that was just read and is valid."""
         self.use(part, False)
         if path.is_file():
             self.keep(part, path.read_text(encoding="utf-8"))
@@ -122,7 +122,7 @@ class LastKnown:
             return releases.load(target, self._public_key)
 
     def _make_room(self, newest: Path) -> None:
-        """Delete copies; what a process has mapped stays until it lets go of it."""
+        """Delete copies; a file that a process has memory-mapped stays readable there."""
         copies = sorted(
             (path for path in self._folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
         )
@@ -131,7 +131,7 @@ class LastKnown:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _private(self) -> Path:
-        """The folder, made if need be. Raises OSError: it is, or may be made, somebody else's."""
+        """Return the folder, create it if needed; raises OSError if other users own it or may write into it."""
         for folder in (self._folder.parent, self._folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = folder.stat()

@@ -166,7 +166,7 @@ def _vocabulary(counted: pl.DataFrame, n_items: int, min_items: int) -> tuple[li
 
 
 def _block(counted: pl.DataFrame, terms: list[str], idf: FloatArray, n_items: int) -> Sparse:
-    """(1 + ln times) * idf, each row scaled to unit length; terms outside the vocabulary are left out."""
+    """Return TF-IDF rows, (1 + ln times) * idf, scaled to unit length; terms outside the vocabulary are left out."""
     columns = {"term": terms, "column": np.arange(len(terms), dtype=np.int32), "idf": idf}
     vocabulary = pl.DataFrame(columns, schema_overrides={"term": pl.String})
     found = counted.join(vocabulary, on="term").sort("row", "column")

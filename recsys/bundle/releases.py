@@ -29,7 +29,7 @@ BundleId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # the name of a fol
 
 
 def is_id(name: str) -> bool:
-    """Whether a folder may be a release by its name."""
+    """Return whether a name is a valid id of a release."""
     return re.fullmatch("[0-9a-f]{16}", name) is not None
 
 

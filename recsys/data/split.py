@@ -105,7 +105,7 @@ class Split:
         return self.facts.now[fold].timestamp()
 
     def end(self, fold: ScoredFold) -> float | None:
-        """When the window of `fold` ends, UTC seconds; None where windows overlap in time."""
+        """Return when the window of `fold` ends, UTC seconds; None if windows overlap in time."""
         if self.facts.protocol != "global_time":
             return None
         return self.now("test" if fold == "valid" else "all")

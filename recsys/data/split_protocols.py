@@ -1,12 +1,12 @@
 """Cuts the interactions into train, valid and test.
 
-`global_time` is the rule: three windows on one clock, cut at quantiles of the event times. Nothing after the start of a
-window is known when it is scored, as in production; users and items that arrive later are cold, as in production.
+`global_time` is the usual one: three windows on one clock, cut at quantiles of the event times. Nothing after the start
+of a window is known when it is scored, as in production; users and items that arrive later are cold, as in production.
 
 `per_user_holdout` is for data where most users come once and never again (MovieLens: everything rated in one sitting),
 so that after a global cut hardly any user of the test window has a history. Each user's last events are test, the ones
-before valid. No user is cold then, and so that items are, a share of them is held out: all their events are test. The
-price: the model may learn from what other users did later, so figures are not comparable with `global_time`.
+before valid. No user is cold then; a share of the items is, because all their events are test. The disadvantage: a
+model may learn from what other users did later, so figures are not comparable with `global_time`.
 """
 
 import dataclasses

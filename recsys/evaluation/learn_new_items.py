@@ -43,7 +43,7 @@ def learn(bundle: Bundle, split: Split, params: Params) -> dict[str, NewItems]:
 
 
 def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItems:
-    """slates: the answers to the users of the sample, without a place for new items."""
+    """Choose the share. slates: the answers to the users of the sample, without places for new items."""
     new, targets = asked.new, asked.targets
     demand, known = float(new[targets.rows].mean()), targets.keep(~new[targets.rows])
     most = min(k, int(np.ceil(TIMES[-1] * demand * k)))
@@ -55,7 +55,7 @@ def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItem
         on_known.append(metrics.ndcg(metrics.hits(lists, known), known.lengths))
 
     def at(values: list[Values], share: float) -> Values:
-        """A share that is no whole number of places gives the next number to a part of the answers."""
+        """Return the values for a share between two numbers of places: a part of the answers has one place more."""
         below = min(int(share * k), most - 1)
         part = share * k - below
         return (1 - part) * values[below] + part * values[below + 1]

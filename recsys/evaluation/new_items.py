@@ -1,4 +1,4 @@
-"""What was learned of new items, for each variant: its share of places, what it costs, and how it reaches variants."""
+"""The learned shares of places for new items by variant: reads and writes them, and applies them to settings."""
 
 import json
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ FILE = "new_items.json"
 class NewItems:
     """The learned share of new items of one variant.
 
-    demand, shown: shares that new items have of the targets and of the places; lost: the share of NDCG that they cost
-    over all targets, below 0 for a gain; lost_on_known: the same over targets that are no new items; fair: they are
-    shown enough, and do not cost too much.
+    demand, shown: shares of new items among targets and places; lost: the loss of NDCG over all targets, as a share,
+    below 0 for a gain; lost_on_known: the same over targets that are not new items; fair: new items are shown enough
+    and do not cost too much.
     """
 
     share: float
@@ -59,13 +59,13 @@ def load(path: Path) -> dict[str, NewItems]:
 
 
 def applied(params: Params, learned: Learned) -> Params:
-    """The settings, with what was learned in the variants."""
+    """Return the settings with the learned shares in the variants."""
     shares = {name: found.share for name, found in learned.items()}
     return params.model_copy(update={"variants": _with(params.variants, shares)})
 
 
 def applied_to(bundle: Bundle, shares: Mapping[str, float]) -> Bundle:
-    """The bundle, with these shares in its variants."""
+    """Return the bundle with these shares in its variants."""
     manifest = bundle.manifest
     variants = _with(manifest.variants, shares)
     return replace(bundle, manifest=manifest.model_copy(update={"variants": variants}))

@@ -93,7 +93,7 @@ def content(catalogue: pl.DataFrame) -> csr_array:
 
 
 def _age(split: Split, fold: ScoredFold, targets: pl.DataFrame) -> npt.NDArray[np.float64]:
-    """See `Sample`; targets: user_row, item_row."""
+    """Return the ages of the targets, see `Sample`; targets: user_row, item_row."""
     begin, end = split.now(fold), split.end(fold)
     if end is None:
         return np.full(targets.height, np.nan)

@@ -100,7 +100,7 @@ def new_item(sample: Sample) -> Segment:
 
 
 def repeat(sample: Sample, again: bool) -> Segment:
-    """All users; only items that the user had before count as targets, or only the others; where both are targets."""
+    """All users; only items of the user's history count as targets, or only others; none if no target is."""
     width = len(sample.known_events)
     before = sample.histories.owners * width + sample.histories.rows
     repeats = np.isin(sample.targets.owners * width + sample.targets.rows, before)
@@ -110,7 +110,7 @@ def repeat(sample: Sample, again: bool) -> Segment:
 
 
 def aged(sample: Sample, part: int) -> Segment:
-    """All users; only targets of one part of the window count: how good the model is at that age."""
+    """All users; only targets of one part of the window count, to measure the model by its age."""
     begin, end = (part - 1) / AGES, part / AGES
     ages = f"{begin * sample.window_days:.3g} to {end * sample.window_days:.3g}"
     counted = (sample.age >= begin) & ((sample.age < end) | (part == AGES))
@@ -165,6 +165,6 @@ def _of_users(sample: Sample, name: str, meaning: str, users: BoolArray, questio
 
 
 def _of_items(sample: Sample, name: str, meaning: str, items: BoolArray, question: QueryMode = PLAIN) -> Segment:
-    """items: (n_items,) bool, what counts as found."""
+    """Make a segment of all users. items: (n_items,) bool, the items that count as targets."""
     everyone = np.ones(len(sample.users), dtype=np.bool_)
     return Segment(name, meaning, everyone, items[sample.targets.rows], question)

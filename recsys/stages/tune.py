@@ -1,4 +1,4 @@
-"""Find what params.yaml leaves open: `python -m recsys.stages.tune --split data/split --out tuned.json`."""
+"""Find settings that params.yaml leaves open: `python -m recsys.stages.tune --split data/split --out tuned.json`."""
 
 from pathlib import Path
 from typing import Annotated

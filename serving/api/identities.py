@@ -33,7 +33,7 @@ class Forgotten(BaseModel):
 
 
 class BundleEvent(BaseModel):
-    """An event of the user as the models of the bundle see it."""
+    """An event of the user's history in the bundle."""
 
     item_id: str
     weight: float
@@ -41,7 +41,7 @@ class BundleEvent(BaseModel):
 
 
 class Exported(BaseModel):
-    """All that is stored about somebody."""
+    """All data that is stored about a user or visitor."""
 
     user_id: str
     store: Annotated[dict[str, list[dict[str, Any]]], Field(description="rows by table; the columns: docs/stores.md")]

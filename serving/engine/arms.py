@@ -101,7 +101,7 @@ class ExperimentsFile:
     """The current experiments: reads `experiments.yaml` again when it changes; a faulty file is refused as a whole."""
 
     def __init__(self, path: Path, last_known: LastKnown | None = None) -> None:
-        """Read the file, or what it last was; raises ParamsError if it is faulty and `last_known` has none."""
+        """Read the file or its last valid copy; raises ParamsError if it is faulty and `last_known` has no copy."""
         self._path, self._last_known = path, last_known
         self._seen = self._tried = stamp(path)
         self.reason: str | None = None

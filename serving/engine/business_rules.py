@@ -46,11 +46,11 @@ class BusinessRulesFile:
     """
 
     def __init__(self, path: Path, must_exist: bool = False, last_known: LastKnown | None = None) -> None:
-        """Read the rules; without a file there are none, unless this host had some before: then those apply.
+        """Read the rules or their last valid copy on this host; without both there are none.
 
         Raises:
-            ParamsError: as `recsys/business_rules/schema.py` says, and `last_known` has none. An API that started
-                without its rules might show what they forbid.
+            ParamsError: as `recsys/business_rules/schema.py` says, and `last_known` has no copy. An API that started
+                without its rules might show blocked items.
         """
         self._last_known = last_known
         self._path = path

@@ -58,12 +58,12 @@ class StoreWatcher:
         return bool(self.forgotten) and fingerprint(self._salt, user_id) in self.forgotten
 
     def forget(self, *fingerprints: str, instead: bool = False) -> None:
-        """Use no bundle history of these users any more, in no start either; `instead`: all others are unknown."""
+        """Stop using these users' histories in the bundle, also after a restart; instead: replace the earlier list."""
         self.forgotten = frozenset(fingerprints) | (frozenset() if instead else self.forgotten)
         self._last_known.keep(FORGOTTEN, json.dumps({"salt": self._salt, "forgotten": sorted(self.forgotten)}))
 
     def start_without_the_store(self) -> None:
-        """Take over what the store said last on this host, so that nothing sold out or forgotten comes back."""
+        """Start with the store's last state on this host, so that no sold-out item or forgotten user comes back."""
         if self._asked or self._salt is not None:
             return
         try:

@@ -96,7 +96,7 @@ async def forget_user(
 async def export_user(
     user_id: Annotated[StoredId, Path(examples=["u0000001"])], request: Request
 ) -> identities.Exported:
-    """All rows of the store about a user or visitor, by table, and what the served bundle holds of the user."""
+    """All rows of the store about a user or visitor, by table, and the user's history in the served bundle."""
     return await service_of(request).export(user_id, key_of(request))
 
 
@@ -107,5 +107,5 @@ async def export_user(
     summary="What administrators did",
 )
 async def read_audit(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[identities.AuditLine]:
-    """Changed items, undone merges, exports and forgetting, newest first. People are named by a salted hash."""
+    """The audit log, newest first: changed items, undone merges, exports, forgetting. People are salted hashes."""
     return await service_of(request).audit(limit)

@@ -151,7 +151,7 @@ class Service:
         return identities.Merged(events=moved)
 
     async def export(self, user_id: str, key: str | None) -> identities.Exported:
-        """Return all that is stored about a user or guest; what is forgotten in the bundle counts as gone."""
+        """Return all data that is stored about a user or guest; history in the bundle that is forgotten is left out."""
         rows = await self.store().manage(lambda writes: admin.export(writes, user_id, key))
         bundle = self.engine().bundle
         known = EMPTY_HISTORY if self._background.freshness.is_forgotten(user_id) else bundle.histories.of(user_id)
@@ -163,7 +163,7 @@ class Service:
         return identities.Exported(user_id=user_id, store=rows, bundle=history)
 
     async def audit(self, limit: int) -> list[identities.AuditLine]:
-        """Return the newest lines of the log of what administrators did."""
+        """Return the newest lines of the audit log."""
         rows = await self.store().manage(lambda _: admin.log(limit))
         return [identities.AuditLine.model_validate(row) for row in rows]
 

@@ -1,6 +1,6 @@
-"""Privacy and audit: all that is stored about a person, the log of what administrators did, and how long rows are kept.
+"""Privacy and audit: exports all data about a person, keeps the log of administrators' actions, deletes old rows.
 
-The log names people by their salted hash only, so that forgetting somebody leaves it as it is.
+The log names people by their salted hash only, so forgetting a user does not change it.
 """
 
 import json
@@ -42,7 +42,7 @@ ROWS_AT_ONCE = 5_000  # the API waits for the write lock meanwhile
 
 
 def export(writes: Writes, user_id: str, key: str | None) -> Write[dict[str, list[Row]]]:
-    """All rows about a user or guest, by table; also of the guests who were merged into the user."""
+    """Return all rows about a user or guest, by table; also of the guests who were merged into the user."""
     found: dict[str, list[Row]] = {}
     for table, (columns, where) in PERSONAL.items():
         rows = yield f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", [(user_id,)]
@@ -57,7 +57,7 @@ def export(writes: Writes, user_id: str, key: str | None) -> Write[dict[str, lis
 
 
 def log(limit: int) -> Write[list[Row]]:
-    """The newest lines of the log, newest first."""
+    """Return the newest lines of the log, newest first."""
     rows = yield f"SELECT {', '.join(AUDIT)} FROM audit ORDER BY at DESC, audit_id LIMIT CAST($1 AS BIGINT)", [(limit,)]
     return [_row(AUDIT, row) for row in rows[0]]
 

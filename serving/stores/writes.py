@@ -211,7 +211,7 @@ class Writes:
 
 
 def audit(key: str | None, action: str, what: str | None, before: Any, after: Any) -> tuple[Any, ...]:
-    """A line of the log: `key` is the name of the API key, None where no keys are configured."""
+    """Write a line of the audit log; key: the name of the API key, None if no keys are configured."""
     return uuid4().hex, time.time(), key, action, what, json.dumps(before), json.dumps(after)
 
 
