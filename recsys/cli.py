@@ -151,7 +151,7 @@ def list_releases(folder: Releases = Path("releases")) -> None:
 @release_app.command("current")
 @reports_errors
 def current(folder: Releases = Path("releases")) -> None:
-    """The bundle that is served now."""
+    """Print the bundle that is served now."""
     path = releases.current(folder)
     manifest = read_manifest(path)
     print(

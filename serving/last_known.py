@@ -85,7 +85,7 @@ class LastKnown:
         """Read a file that a person writes, or its last valid copy; also return why it is not the file itself.
 
         Raises:
-            ParamsError: the file cannot be used, and nothing is kept that can.
+            ParamsError: the file is faulty, and there is no valid copy.
         """
         try:
             found = read(path)

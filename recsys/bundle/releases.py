@@ -42,7 +42,7 @@ class Entry(Section):
 
 
 class State(Section):
-    """The content of `state.json`."""
+    """The promoted releases and the log, as in `state.json`."""
 
     stack: list[BundleId] = Field(default_factory=list)
     log: list[Entry] = Field(default_factory=list)

@@ -69,7 +69,7 @@ class Pin(Section):
 
 
 class Rules(Section):
-    """The whole file."""
+    """All business rules of the file."""
 
     block: Block = Block()
     cap: Cap = Cap()

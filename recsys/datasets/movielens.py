@@ -84,7 +84,7 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
 
 
 def tables(config: Config, raw: Path) -> RawTables:
-    """Ratings as interactions, films as items.
+    """Return the ratings as interactions and the films as items.
 
     Raises:
         DataError: "data/raw: no file 'ratings.dat' of variant '1m'; fetch the raw data first"

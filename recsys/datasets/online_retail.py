@@ -73,7 +73,7 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
 
 
 def tables(config: Config, raw: Path) -> RawTables:
-    """Invoice lines as purchases, product codes as items.
+    """Return the invoice lines as purchases and the product codes as items.
 
     Raises:
         DataError: "data/raw: no file 'online_retail.parquet'; fetch the raw data first"

@@ -34,7 +34,7 @@ class Ragged:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """(n_users,) int64."""
+        """(n_users,) int64: how many rows each user has."""
         return np.diff(self.indptr)
 
     @property

@@ -41,7 +41,7 @@ Learned = Mapping[str, NewItems]
 
 
 def save(learned: Learned, path: Path) -> None:
-    """Write it as JSON."""
+    """Write the learned shares as JSON."""
     write_text(path, json.dumps({name: asdict(found) for name, found in learned.items()}, indent=1) + "\n")
 
 

@@ -44,7 +44,7 @@ class YamlFile:
 
 
 def read(path: Path) -> YamlFile:
-    """Read a file.
+    """Read a YAML file and check it, see the docstring of this module.
 
     Raises:
         ParamsError: "rules.yaml: no such file", and what `parse` says

@@ -18,7 +18,7 @@ from recsys.ranking import top_k
 
 
 class Config(Section):
-    """Nothing to set."""
+    """Without settings."""
 
 
 class LiveCovisit:

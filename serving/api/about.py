@@ -30,7 +30,7 @@ class Ready(BaseModel):
 
 
 class VariantAbout(BaseModel):
-    """A mix of sources that can be asked for."""
+    """A variant of the bundle: a mix of sources that a request can name."""
 
     sources: Annotated[dict[str, float], Field(description="each source and its share of the places")]
     ranker: str | None

@@ -76,7 +76,7 @@ class Work:
 
     @property
     def sheds(self) -> bool:
-        """Whether the answer should be a cheap one."""
+        """Whether the answer should be a cheap one, to shed load."""
         return self._load.sheds(self.key, self.cost)
 
     def counts(self, cost: float) -> None:

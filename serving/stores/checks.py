@@ -16,14 +16,14 @@ def events(batch: Sequence[Event | Rejected]) -> None:
 
 
 def exposures(batch: Sequence[Exposure]) -> None:
-    """Raises ValueError, see `texts`."""
+    """Check the texts of exposures; raises ValueError, see `texts`."""
     for shown in batch:
         texts(shown.request_id, shown.unit, shown.user_id, shown.anonymous_id, shown.experiment, shown.variant)
         texts(shown.bundle_id, shown.surface, shown.segment)
 
 
 def items(batch: Iterable[Item]) -> None:
-    """Raises ValueError, see `texts`."""
+    """Check the texts of items; raises ValueError, see `texts`."""
     for item in batch:
         texts(item.item_id, item.title, item.text)
 

@@ -73,7 +73,7 @@ def connect(url: str) -> "psycopg.Connection[Any]":
 
 
 class PostgresStore:
-    """See `Store`."""
+    """A `Store` in PostgreSQL; see there for what its methods do."""
 
     remote = True
 

@@ -44,7 +44,7 @@ def seen(rows: Rows) -> dict[str, bool]:
 
 
 def items(rows: Rows, since: int) -> tuple[int, list[Item]]:
-    """Rows in the order of their versions."""
+    """Convert items, in the order of their versions."""
     found = []
     for _, item_id, *cells in rows:
         title, text, categories, price, available, first_seen = cells
@@ -81,7 +81,7 @@ def _names(cell: Any) -> tuple[str, ...] | None:
 
 
 def newest(rows: Rows) -> list[PersonEvent]:
-    """Rows newest first."""
+    """Convert events with their owners, newest first."""
     found = [PersonEvent(*row) for row in rows]
     usable = [e for e in found if all(map(_is_number, e[4:])) and all(isinstance(cell, str) for cell in e[:4])]
     if len(usable) < len(found):
@@ -90,5 +90,5 @@ def newest(rows: Rows) -> list[PersonEvent]:
 
 
 def forgotten(rows: Rows, since: int) -> tuple[int, frozenset[str]]:
-    """Rows in the order of their versions."""
+    """Convert fingerprints of forgotten users, in the order of their versions."""
     return (rows[-1][0] if rows else since), frozenset(fingerprint for _, fingerprint in rows)

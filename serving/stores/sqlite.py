@@ -87,7 +87,7 @@ def _wait(seconds: float) -> Callable[[int], bool]:
 
 
 class SqliteStore:
-    """See `Store`."""
+    """A `Store` in SQLite; see there for what its methods do."""
 
     remote = False
 

@@ -137,7 +137,7 @@ class ItemsFile(TableFile):
 
 
 class Config(BaseModel):
-    """The files; `items` may be left out."""
+    """The settings of the data set `files`; `items` may be left out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -13,7 +13,7 @@ END = datetime(2026, 1, 1, tzinfo=UTC)  # of the log, whatever its length, so th
 
 
 def start(config: Config) -> datetime:
-    """Midnight of the first day of the log."""
+    """Return midnight of the first day of the log."""
     return END - timedelta(days=config.days)
 
 

@@ -10,7 +10,7 @@ LEAST_OLD = 40  # items of a grocery: enough for a user's staples and one full b
 
 
 class Config(BaseModel):
-    """Kind, size and pace.
+    """Scenario, size and pace of the made-up data.
 
     scenario: `shop`, or another kind of data, see `shop_world/__init__.py`. events: rows of the raw interactions, dirty
     ones included, exactly. users, items: how many there are in the end. days: length of the log. new_user_share,

@@ -54,7 +54,7 @@ class Log:
 
     @property
     def weights(self) -> Floats:
-        """(n,) importance weights.
+        """(n,) importance weights: new probability over propensity.
 
         Raises:
             DataError: "3 of 100 rows were logged with propensity 0 or less; ..."
@@ -68,7 +68,7 @@ class Log:
 
 
 def effective_size(weights: Floats) -> float:
-    """(sum w)^2 / sum w^2."""
+    """Return the effective sample size, (sum w)^2 / sum w^2, of these weights."""
     squares = float((weights**2).sum())
     return float(weights.sum()) ** 2 / squares if squares else 0.0
 

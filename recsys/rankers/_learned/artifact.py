@@ -26,7 +26,7 @@ class Description(Section):
 
 
 def write(trees: str, about: Description, out: Path) -> None:
-    """Write the folder."""
+    """Write trees and description into a folder."""
     with replaced(out) as folder:
         (folder / MODEL).write_text(trees, encoding="utf-8")
         content = json.dumps(about.model_dump(), indent=1) + "\n"
