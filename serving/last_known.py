@@ -136,7 +136,7 @@ class LastKnown:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = folder.stat()
             if found.st_uid not in (0, os.getuid()) or found.st_mode & 0o022:
-                raise PermissionError(f"{folder}: others own it or may write into it; set RECSYS_LAST_KNOWN")
+                raise PermissionError(f"{folder}: others own it or may write into it; set another RECSYS_LAST_KNOWN")
         return self._folder
 
     @contextmanager

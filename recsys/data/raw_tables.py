@@ -46,8 +46,8 @@ class RawTables:
 
     interactions_file and items_file name where the rows stood, for error messages. `latest` is the last moment an event
     can have happened, UTC; None means the moment at which `prepare` runs. files: the lines of text files, by table.
-    hints: what to do about a reason that ends like this key, for the message that stops a run. distinct: rows that look
-    alike are not copies of each other, because the source knows them apart.
+    hints: end of a reason -> what to do about it, for the message that stops a run. distinct: equal rows are not copies
+    of each other, because the source has an id for each.
     """
 
     interactions: pl.LazyFrame

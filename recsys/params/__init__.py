@@ -1,8 +1,8 @@
 """`params.yaml`, typed. Unknown and missing keys are errors that name the file, the key and the choices.
 
-Nothing overrides anything: `models.<m>` holds what is the same for every data set, `datasets.<name>.models.<m>` what
-was tuned for that one, and a key that stands in both is refused. The same goes for `variants`. What a data set leaves
-open of its models, and its half-life, the stage `tune` finds: see `recsys/params/tuned.py`.
+No section overrides another: `models.<m>` has the settings that are the same for every data set,
+`datasets.<name>.models.<m>` those that were tuned for that one, and a key in both is refused; likewise for `variants`.
+The stage `tune` finds settings that a data set leaves open, see `recsys/params/tuned.py`.
 """
 
 from collections.abc import Collection, Container, Mapping
