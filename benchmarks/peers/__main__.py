@@ -1,4 +1,4 @@
-"""Our ALS beside EASE, RecTools and LensKit on the same split, scored by the same code.
+"""Our ALS beside EASE, UP-CF, VSKNN, RecTools and LensKit on the same split, scored by the same code.
 
     python -m benchmarks.peers WORKSPACE               where `dvc repro` has run
     python -m benchmarks.peers WORKSPACE sasrec_peers  only this one again; the others' lists are those of the last run
@@ -33,11 +33,22 @@ HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "peers"
 ENVIRONMENTS: dict[str, list[str]] = {
     "ease": [],
+    "neighbours": [],
     "rectools_peers": ["rectools==0.19.0"],
     "lenskit_peers": ["torch==2.13.0", "lenskit==2025.8.1"],
     "sasrec_peers": ["torch==2.13.0", "rectools[torch]==0.19.0"],
 }
-PEERS = ["ease", "rectools_als", "rectools_item_knn", "rectools_sasrec", "lenskit_als", "lenskit_item_knn"]
+PEERS = [
+    "ease",
+    "recent_popular",
+    "up_cf",
+    "vsknn",
+    "rectools_als",
+    "rectools_item_knn",
+    "rectools_sasrec",
+    "lenskit_als",
+    "lenskit_item_knn",
+]
 BASELINE = "als"
 VARIANTS = [BASELINE, "popular", "random"]
 
@@ -118,6 +129,7 @@ def export(split: splits.Split, fold: splits.ScoredFold, mine: sample.Sample, pa
         target_starts=mine.targets.indptr,
         target_rows=mine.targets.rows,
         shape=np.array([split.users.height, split.catalogue.height]),
+        allow_repeat=np.array(split.facts.allow_repeat),
     )
 
 

@@ -23,7 +23,7 @@ K = 20
 @dataclass(frozen=True)
 class Fold:
     """users, items, weights, times: (n_events,) the fit set, weight > 0, UTC seconds; asked: (m,) users; targets: their
-    rows.
+    rows; with allow_repeat the lists may hold what was seen.
     """
 
     users: np.ndarray
@@ -35,6 +35,7 @@ class Fold:
     seen: list[set[int]]
     n_users: int
     n_items: int
+    allow_repeat: bool
 
     @cached_property
     def k(self) -> int:
@@ -43,7 +44,7 @@ class Fold:
         for user, item in zip(self.users.tolist(), self.items.tolist(), strict=True):
             liked[user].add(item)
         asked = zip(self.asked.tolist(), self.seen, strict=True)
-        return K + max(len(items - liked[user]) for user, items in asked)
+        return K if self.allow_repeat else K + max(len(items - liked[user]) for user, items in asked)
 
 
 Lists = Callable[[Fold, dict[str, Any]], np.ndarray]
@@ -58,11 +59,13 @@ def read(folder: Path, fold: str) -> Fold:
     )
     n_users, n_items = arrays["shape"].tolist()
     events = (arrays["users"], arrays["items"], arrays["weights"], arrays["times"])
-    return Fold(*events, arrays["asked"], targets, seen, n_users, n_items)
+    return Fold(*events, arrays["asked"], targets, seen, n_users, n_items, bool(arrays["allow_repeat"]))
 
 
 def unseen(lists: np.ndarray, fold: Fold) -> np.ndarray:
     """The first K items of each list that are not in the user's history, liked or not: what our lists leave out too."""
+    if fold.allow_repeat:
+        return lists[:, :K].astype(np.int32)
     rows = np.full((len(lists), K), -1, dtype=np.int32)
     for place, (row, seen) in enumerate(zip(lists.tolist(), fold.seen, strict=True)):
         left = [item for item in row if item >= 0 and item not in seen][:K]
@@ -83,10 +86,11 @@ def ndcg(lists: np.ndarray, targets: list[set[int]], k: int = 10) -> float:
 def top(scores: np.ndarray, fold: Fold, asked: np.ndarray) -> np.ndarray:
     """The best items of each row of scores (m, n_items) that are not in the fit set; overwrites scores."""
     k = min(fold.k, scores.shape[1] - 1)
-    place = np.full(fold.n_users, -1)
-    place[asked] = np.arange(len(asked))
-    mine = place[fold.users] >= 0
-    scores[place[fold.users[mine]], fold.items[mine]] = -np.inf
+    if not fold.allow_repeat:
+        place = np.full(fold.n_users, -1)
+        place[asked] = np.arange(len(asked))
+        mine = place[fold.users] >= 0
+        scores[place[fold.users[mine]], fold.items[mine]] = -np.inf
     best = np.argpartition(-scores, k, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
     return np.take_along_axis(best, order, axis=1).astype(np.int32)
