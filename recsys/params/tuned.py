@@ -20,7 +20,7 @@ TUNED_FILE = "tuned.json"
 class TuneParams(Section):
     """Settings of the stage `tune`: the number of trials of each model, and the most users of a trial."""
 
-    trials: int = Field(20, ge=1)
+    trials: int = Field(30, ge=1)
     max_users: int = Field(2000, ge=1)
 
 

@@ -1,7 +1,7 @@
 """Searches the settings of one model: a trial fits it on the train window and scores it on the validation window.
 
 The model is scored as it is served: under the ranker of the first variant that uses it alone. The first trials go from
-short half-lives to long ones, the others are Optuna's TPE, seeded.
+long half-lives to short ones, the others are Optuna's TPE, seeded.
 Source: Bergstra et al., "Algorithms for hyper-parameter optimization", NIPS 2011.
 """
 
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from recsys import extensions
 from recsys.contracts import FloatArray, TrainingData
@@ -29,7 +30,7 @@ from recsys.rankers import recency
 from recsys.tuning import half_life
 from recsys.tuning.exam import Exam, examine, score
 
-FIRST_DAYS = [30.0, 1.0, 1000.0, 0.1, 7.0, 180.0]  # half-lives of the first trials
+HALF_LIVES = 6  # of the first trials, from the longest in the model's range to the shortest
 
 
 class Tried(NamedTuple):
@@ -64,12 +65,14 @@ def search(model: str, split: Path, params: Params, trials: int, anew: bool, mem
             raise ParamsError(f"model {model!r}: recsys/models/{model}.py has no `suggest`, the settings to search")
         return Found(current)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    suggested = module.suggest(optuna.create_study().ask())
+    probe = optuna.create_study().ask()
+    module.suggest(probe)  # which tells the ranges
     job = _Job.of(model, module, splits.load(split), params, _Memory.of(memory, split, params))
     before = job.value(current) if anew and _complete(module, current) else None
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=params.seed))
-    for days in FIRST_DAYS[:trials] if "half_life_days" in suggested else []:
-        study.enqueue_trial({"half_life_days": days})
+    sampler = optuna.samplers.TPESampler(seed=params.seed, n_startup_trials=HALF_LIVES)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for start in _starts(probe.distributions)[:trials]:
+        study.enqueue_trial(start)
     tried = []
     for number in range(trials):
         trial = study.ask()
@@ -118,6 +121,22 @@ class _Job:
             value = 0.0
         self.known.put(key, value)
         return value
+
+
+def _starts(ranges: dict[str, BaseDistribution]) -> list[dict[str, Any]]:
+    """The middle of every range, of a logarithmic one by its logarithm, with half-lives from long to short."""
+    found: dict[str, Any] = {}
+    for name, one in ranges.items():
+        if isinstance(one, CategoricalDistribution):
+            found[name] = one.choices[len(one.choices) // 2]
+        elif isinstance(one, FloatDistribution | IntDistribution):
+            middle = (one.low * one.high) ** 0.5 if one.log else (one.low + one.high) / 2
+            steps = round((middle - one.low) / one.step) if one.step else None
+            found[name] = middle if steps is None or one.step is None else one.low + steps * one.step
+    times = ranges.get("half_life_days")
+    if not isinstance(times, FloatDistribution):
+        return [found]
+    return [{**found, "half_life_days": days} for days in np.geomspace(times.high, times.low, HALF_LIVES).tolist()]
 
 
 def _complete(module: ModuleType, settings: dict[str, Any]) -> bool:

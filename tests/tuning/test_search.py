@@ -119,7 +119,7 @@ def test_what_is_typed_is_kept_and_only_the_rest_is_searched(split_folder: Path,
     assert found.before is None
     assert {trial.settings["alpha"] for trial in found.trials} == {2.5}
     assert {trial.settings["factors"] for trial in found.trials} == {4}
-    assert len({trial.settings["regularization"] for trial in found.trials}) == 3
+    assert len({trial.settings["half_life_days"] for trial in found.trials}) == 3
 
 
 def test_settings_that_nothing_beats_are_kept(
