@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ import polars as pl
 import pytest
 
 from recsys.bundle import releases
+from serving.settings import Settings
 from tests.support import bundles
 from tests.support.servers import serving
 
@@ -90,6 +92,7 @@ def test_no_request_fails_and_no_answer_mixes_two_bundles(
         until(f"serving bundle {first}", 2)
         other = releases.promote(second, folder)
         until(f"serving bundle {other}", 2)
+        shutil.rmtree(Settings(releases=folder).last_known_folder / first)  # or else this host serves its copy
         (folder / first / "catalogue.parquet").rename(tmp_path / "aside")
         state = json.loads((folder / releases.STATE).read_text())
         (folder / releases.STATE).write_text(json.dumps({**state, "stack": [first]}))  # a rollback to half a bundle
