@@ -27,6 +27,9 @@ demo: setup ## run the pipeline, release the bundle, ask the API a few questions
 test: setup ## run all tests
 	pytest -n 2
 
+test-chaos: setup ## break what the API depends on, two workers, PostgreSQL and Redis: what users notice
+	pytest -m chaos tests/chaos
+
 lint: setup ## ruff, mypy, the import contracts, no copied code, and every file compiles
 	ruff check . && ruff format --check . && mypy && lint-imports --no-logo
 	pylint --recursive=y recsys serving benchmarks deploy docs
@@ -85,4 +88,4 @@ lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 clean: ## delete everything the pipeline made (not releases/, not .venv)
 	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp
 
-.PHONY: help setup demo test lint serve notebooks lab experiments dag docs coverage results figures check-figures story image lock clean
+.PHONY: help setup demo test test-chaos lint serve notebooks lab experiments dag docs coverage results figures check-figures story image lock clean

@@ -18,6 +18,7 @@ from serving.http_limits import HttpLimits, LimitedHttp
 from serving.last_known import LastKnown
 from serving.settings import Settings
 
+ALIVE_SECONDS = 30  # a worker that says nothing for so long is replaced; on a busy machine one takes 20 s to start
 DRAIN_SECONDS = 10  # for requests that were begun, when the server ends; about a second if nobody holds them up
 
 
@@ -46,6 +47,7 @@ def main(
             http=partial(LimitedHttp, limits=limits),  # type: ignore[arg-type]  # called as the class would be
             ws="none",
             timeout_graceful_shutdown=DRAIN_SECONDS,
+            timeout_worker_healthcheck=ALIVE_SECONDS,
             log_config=_logging(),
         )
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from multiprocessing import parent_process
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,6 +23,8 @@ from serving.routes import ingest, ops, recommend
 from serving.service.service import Service
 from serving.settings import Settings
 
+FIRST_LOOK_SECONDS = 30.0
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the app; it starts at once and is ready as soon as its bundle is loaded."""
@@ -34,6 +37,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         process.prepare(background.assigner.provider)
         process.leave_in_two_steps(background.leave, settings.leave_seconds)
         running = asyncio.create_task(background.run())
+        if parent_process() is not None:  # until this worker has a bundle, the others take all connections
+            with suppress(TimeoutError):
+                await asyncio.wait_for(background.live.looked.wait(), FIRST_LOOK_SECONDS)
         yield
         running.cancel()
         with suppress(asyncio.CancelledError):

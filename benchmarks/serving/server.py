@@ -15,7 +15,7 @@ from pathlib import Path
 
 MEASURES = ("serving/__main__.py", "serving/app.py")
 TICKS = os.sysconf("SC_CLK_TCK")
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ def exposures_counted(port: int) -> tuple[int, int]:
 
 @contextmanager
 def running(app: str, folder: Path, workers: int = 1, **environment: str) -> Iterator[Server]:
-    """`app` is what uvicorn calls a factory, or "serving" for `python -m serving`; `folder` takes the log."""
+    """`app` is what uvicorn calls a factory, or a module for `python -m`, such as "serving"; `folder` takes the log."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     program = (
-        [sys.executable, "-m", "serving"]
-        if app == "serving"
+        [sys.executable, "-m", app]
+        if ":" not in app
         else [sys.executable, "-m", "uvicorn", "--factory", app, "--no-access-log", "--log-level", "warning"]
     )
     command = [*program, "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]

@@ -38,6 +38,7 @@ class ReleaseWatcher:
         self._state = settings.releases / releases.STATE
         self.engine: Engine | None = None
         self.reason = "the bundle is being loaded"
+        self.looked = asyncio.Event()  # there is an engine, or it is known why not
 
     async def follow(self) -> None:
         """Serve the current release, and each later one. Never returns."""
@@ -57,6 +58,7 @@ class ReleaseWatcher:
                 metrics.REFUSED.set(0)
                 self._last_known.use("release", False)
                 wait = float("inf")
+            self.looked.set()
             changed = await self._changed(seen, wait)
             wait = RETRY_SECONDS if changed or self.engine is None else min(2 * wait, RETRY_SECONDS_AT_MOST)
 

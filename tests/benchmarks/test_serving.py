@@ -6,7 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from benchmarks.serving import cache, conformance, cost, events, exposures, faults, load, soak, swap
+from benchmarks.serving import cache, conformance, cost, events, exposures, load, soak, swap
+from benchmarks.serving.faults import measure
 from benchmarks.stores import servers, throughput
 from tests.benchmarks.conftest import Results
 
@@ -45,8 +46,9 @@ def test_exposures_after_a_kill(results: Results, served: Path) -> None:
 
 
 def test_a_fault(results: Results, served: Path) -> None:
-    faults.main(["source raises"], rate=20.0, seconds={"sound": 1.0, "broken": 1.0, "after": 1.0})
+    measure.main(["source raises"], rate=20.0, seconds={"sound": 1.0, "broken": 1.0, "after": 1.0})
     assert results("serving_faults")["faults"]["source raises"]["broken"]["other_5xx_or_no_answer"] == 0
+    assert set(results("serving_faults")["faults"]["source raises"]["broken"]) >= {"useful_share", "p99_by_deadline"}
 
 
 def test_releases_that_change(results: Results, served: Path) -> None:

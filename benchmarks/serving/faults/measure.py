@@ -1,0 +1,87 @@
+"""Traffic at a rate while one part after the other breaks and comes back.
+
+    python -m benchmarks.serving.faults [FAULT ...]    writes benchmarks/results/serving_faults.json
+
+Each fault of `catalogue.py` has a server of its own (two workers): sound, broken, sound again, some seconds each. What
+counts: every answer useful (k items), known users' lists their own, no 5xx but those shed on purpose (503 with
+Retry-After), p99 below twice the deadline, sound again within 5 s. A fault that cannot be prepared here is said so.
+"""
+
+import asyncio
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import provenance
+from benchmarks.serving import shop
+from benchmarks.serving.faults.catalogue import FAULTS, Fault
+from benchmarks.serving.faults.place import WORKERS, Place, place
+from benchmarks.serving.traffic import Reply, Traffic, recovered_after, summary
+from serving.settings import Settings
+
+RATE = 200.0
+SECONDS = {"sound": 8.0, "broken": 10.0, "after": 12.0}
+
+
+def main(names: list[str], rate: float = RATE, seconds: dict[str, float] = SECONDS) -> None:
+    """Measure and write."""
+    origin, found, releases = provenance.describe(), {}, shop.releases()
+    for name in names:
+        found[name] = measure(FAULTS[name], releases, rate, seconds)
+        print(name, json.dumps(found[name]), flush=True)
+    about = {"rate": rate, "seconds": seconds, "workers": WORKERS, "deadline_ms": Settings().deadline_ms}
+    provenance.write("serving_faults", origin, {"load": about, "faults": found})
+
+
+def measure(fault: Fault, releases: Path, rate: float, seconds: dict[str, float]) -> dict[str, Any]:
+    """One fault from start to end."""
+    try:
+        with place(releases, fault.store, cache=fault.cache, clock=fault.clock) as here:
+            return asyncio.run(break_it(fault, here, rate, seconds))
+    except (OSError, subprocess.CalledProcessError) as error:
+        return {"left out": f"cannot be prepared here: {error}"}
+
+
+async def break_it(fault: Fault, here: Place, rate: float, seconds: dict[str, float]) -> dict[str, Any]:
+    """Traffic all along; the fault in the middle."""
+    until = sum(seconds.values())
+    warm = Traffic(here.server.port, shop.requests(seed=3))
+    await warm.run(rate / 4, seconds["sound"] / 3)
+    traffic = Traffic(here.server.port, shop.requests(seed=2))
+    running_traffic = asyncio.create_task(traffic.run(rate, until))
+    start = time.perf_counter()
+    await asyncio.sleep(seconds["sound"])
+    manager = fault.happens(here)
+    await asyncio.to_thread(manager.__enter__)
+    began = time.perf_counter() - start
+    await asyncio.sleep(seconds["broken"])
+    await asyncio.to_thread(manager.__exit__, None, None, None)
+    ended = time.perf_counter() - start
+    replies = await running_traffic
+    errors = {str(reply.body.get("error", reply.body))[:120] for reply in replies if reply.status != 200}
+    return {
+        "sound": figures(replies, 0, seconds["sound"]),
+        "broken": figures(replies, began, ended),
+        "after": figures(replies, ended, until),
+        "errors": sorted(errors)[:5],
+        "sound_again_after_seconds": recovered_after(replies, ended),
+    }
+
+
+def figures(replies: list[Reply], low: float, high: float) -> dict[str, Any]:
+    """What came of the requests that were due between two moments."""
+    part = [reply for reply in replies if low <= reply.due < high]
+    asked = [reply for reply in part if reply.path == "/v1/recommend"]
+    answered = [reply.body for reply in asked if reply.status == 200]
+    known = [body for body in answered if body["meta"]["segment"] != "cold_user" or body["meta"]["degraded"]]
+    own = [body for body in known if body["meta"]["personalised_share"]]
+    useful = sum(len(body["items"]) == 10 for body in answered)
+    found = summary(part)
+    return {
+        **found,
+        "useful_share": round(useful / max(len(asked), 1), 5),
+        "personalised_share_of_known": round(len(own) / max(len(known), 1), 5),
+        "p99_by_deadline": round(found["ms"]["p99"] / Settings().deadline_ms, 2),
+    }

@@ -1,0 +1,181 @@
+"""Parts that break: a source, the store, the cache, a worker, the disk, descriptors, the clock."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+
+import apsw
+import psycopg
+
+from benchmarks.serving.faults.place import Place
+from recsys.schemas.store_schema import SQLITE
+
+
+@contextmanager
+def _flag(path: Path) -> Iterator[None]:
+    path.touch()
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+def source_raises(place: Place) -> AbstractContextManager[None]:
+    """The source of the collaborative model raises at every request."""
+    return _flag(place.folder / "source_raises")
+
+
+def source_slow(place: Place) -> AbstractContextManager[None]:
+    """The same source takes 300 ms."""
+    return _flag(place.folder / "source_slow")
+
+
+@contextmanager
+def store_locked(place: Place) -> Iterator[None]:
+    """Another process keeps the SQLite store locked."""
+    other = apsw.Connection(place.environment["RECSYS_STORE_URL"].removeprefix(SQLITE))
+    other.set_busy_timeout(5000)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+@contextmanager
+def postgres_stopped(place: Place) -> Iterator[None]:
+    """The PostgreSQL store is stopped at once."""
+    assert place.postgres is not None
+    place.postgres.stop()
+    try:
+        yield
+    finally:
+        place.postgres.start()
+
+
+def postgres_frozen(place: Place) -> AbstractContextManager[None]:
+    """Connections stay open, and nothing answers."""
+    assert place.postgres is not None
+    return place.postgres.frozen()
+
+
+@contextmanager
+def postgres_slow(place: Place) -> Iterator[None]:
+    """Another session locks the table of events for half a second again and again."""
+    assert place.postgres is not None
+    script = "DO $$ BEGIN FOR n IN 1..600 LOOP LOCK events; PERFORM pg_sleep(0.5); COMMIT; PERFORM pg_sleep(0.05); "
+    script += "END LOOP; END $$"
+    with (
+        psycopg.connect(place.postgres.url(), autocommit=True) as connection,
+        psycopg.connect(place.postgres.url(), autocommit=True) as stopper,
+    ):
+        backend = connection.info.backend_pid
+
+        def slow() -> None:
+            with suppress(psycopg.Error):
+                connection.execute(script)
+
+        thread = Thread(target=slow)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopper.execute("SELECT pg_terminate_backend(%s)", [backend])
+            thread.join()
+
+
+@contextmanager
+def cache_gone(place: Place) -> Iterator[None]:
+    """The Redis cache is gone."""
+    assert place.redis is not None
+    place.redis.kill()
+    place.redis.wait()
+    try:
+        yield
+    finally:
+        place.start_redis()
+
+
+@contextmanager
+def cache_frozen(place: Place) -> Iterator[None]:
+    """The Redis cache keeps its connections and answers nothing."""
+    assert place.redis is not None
+    place.redis.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        place.redis.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def worker_killed(place: Place) -> Iterator[None]:
+    """One of the two workers dies at once."""
+    os.kill(place.server.workers()[0], signal.SIGKILL)
+    yield
+
+
+@contextmanager
+def worker_frozen(place: Place) -> Iterator[None]:
+    """One of the two workers stands still; its supervisor ends it after some seconds."""
+    worker = place.server.workers()[0]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGCONT)
+
+
+@contextmanager
+def disk_full(place: Place) -> Iterator[None]:
+    """The disk of the store is full."""
+    if not os.path.ismount(place.folder / "store"):
+        raise OSError("a small disk of its own needs root")
+    filler = place.folder / "store/filler"
+    with suppress(OSError), filler.open("wb") as file:
+        while True:
+            file.write(b"\0" * 65536)
+            file.flush()
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+@contextmanager
+def no_descriptors(place: Place) -> Iterator[None]:
+    """Each worker may open hardly more files than it has."""
+    workers = place.server.workers()
+    for worker in workers:
+        opened = max(int(name) for name in os.listdir(f"/proc/{worker}/fd"))
+        subprocess.run(["prlimit", "--pid", str(worker), f"--nofile={opened + 3}:"], check=True)
+    try:
+        yield
+    finally:
+        for worker in workers:
+            with suppress(subprocess.CalledProcessError):
+                subprocess.run(["prlimit", "--pid", str(worker), "--nofile=1024:"], check=True)
+
+
+def clock(change: str) -> Callable[[Place], AbstractContextManager[None]]:
+    """The wall clock jumps, and jumps back."""
+    if re.fullmatch(r"[+-]\d+d", change) is None:
+        raise ValueError(change)
+
+    @contextmanager
+    def jumped(place: Place) -> Iterator[None]:
+        (place.folder / "clock").write_text(f"{change}\n")
+        time.sleep(1.5)  # it is read once a second
+        try:
+            yield
+        finally:
+            (place.folder / "clock").write_text("+0\n")
+
+    return jumped
