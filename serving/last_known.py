@@ -78,7 +78,6 @@ class LastKnown:
             log.error("%s of this host cannot be kept: %s", name, error)
 
     def path(self, name: str) -> Path:
-        """Return the path of the copy of `keep`."""
         return self._folder / name
 
     def read_file(self, part: str, path: Path, read: Callable[[Path], T]) -> tuple[T, str | None]:
@@ -100,7 +99,6 @@ class LastKnown:
         return found, None
 
     def keep_file(self, part: str, path: Path) -> None:
-        """Copy a file that was just read and is valid."""
         self.use(part, False)
         if path.is_file():
             self.keep(part, path.read_text(encoding="utf-8"))

@@ -46,7 +46,6 @@ class Catalogue:
 
     @cached_property
     def of_category(self) -> dict[str, IntArray]:
-        """Map each category to its rows (m,) int32, ascending."""
         pairs = self.frame.select("row", "categories").explode("categories").drop_nulls().unique(maintain_order=True)
         grouped = pairs.group_by("categories", maintain_order=True).agg("row")
         return {name: rows.to_numpy() for name, rows in zip(grouped["categories"], grouped["row"], strict=True)}

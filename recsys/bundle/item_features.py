@@ -105,7 +105,6 @@ class Features:
         return Content(words, terms, static, told)
 
     def settings(self) -> dict[str, Any]:
-        """Return the vocabularies and flags, ready for JSON."""
         return {"words": self.words, "categories": self.categories, "static": self.static}
 
     def arrays(self) -> dict[str, FloatArray]:

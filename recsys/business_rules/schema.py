@@ -79,7 +79,6 @@ class Rules(Section):
     diversity: float = Field(0.0, ge=0, le=1)
 
     def filters(self) -> list[tuple[str, str]]:
-        """Return every filter of the file as (key path, text)."""
         named = [(f"block.filters.{at}", text) for at, text in enumerate(self.block.filters)]
         named += [(f"boost.{at}.filter", rule.filter) for at, rule in enumerate(self.boost)]
         return named + [(f"bury.{at}.filter", rule.filter) for at, rule in enumerate(self.bury)]

@@ -47,7 +47,6 @@ class TableReport:
         )
 
     def share(self, reason: str) -> float:
-        """Return the share of the rows read that was rejected for `reason`."""
         return self.reasons.get(reason, 0) / max(self.read, 1)
 
 

@@ -96,12 +96,10 @@ class Split:
         return wanted.select(PAIR).unique().sort(PAIR).collect()
 
     def training(self, fold: Fold, seed: int, threads: int) -> TrainingData:
-        """Return the data that a model is fitted on in `fold`."""
         n_users, n_items = self.users.height, self.catalogue.height
         return TrainingData(self.fit_rows(fold), self.catalogue, n_users, n_items, self.now(fold), seed, threads)
 
     def now(self, fold: Fold) -> float:
-        """Return when the fit set of `fold` ends, UTC seconds."""
         return self.facts.now[fold].timestamp()
 
     def end(self, fold: ScoredFold) -> float | None:

@@ -20,7 +20,6 @@ class Paired:
 
     @property
     def difference(self) -> float:
-        """The mean difference: above 0 if the variant is better."""
         return self.value - self.other
 
     def __str__(self) -> str:

@@ -66,7 +66,6 @@ class DatasetParams(Section):
 
     @property
     def recent_half_life_days(self) -> float:
-        """The half-life of a like in days, for recent popularity."""
         if self.typed_half_life_days is None:
             raise ParamsError(
                 f"recent_half_life_days is neither in params.yaml nor in {TUNED_FILE}: run `dvc repro tune`"
@@ -200,7 +199,6 @@ class Params(Section):
         )
 
     def model(self, name: str) -> dict[str, Any]:
-        """All settings of one model for the active data set."""
         return {**self.models[name], **self.data.models.get(name, {})}
 
 

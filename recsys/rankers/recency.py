@@ -29,7 +29,6 @@ class Recency:
         return best * self._factor(query, rows)
 
     def _factor(self, query: Query, rows: IntArray) -> FloatArray:
-        """(m,) float32: what a score is multiplied with."""
         recent = self._recent if query.live is None else query.live.demand
         ratio: FloatArray = recent[rows] / self._smoothed[rows]
         return ratio

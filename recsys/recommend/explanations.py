@@ -82,20 +82,15 @@ def explain(recommenders: Mapping[str, Recommender], slate: Slate, rules: SlateR
 def _contributions(recommender: Recommender, slate: Slate) -> list[Why]:
     whys = [Why((Reason(slot.source, slot.score),), {}) for slot in slate.slots]
     own = [at for at, slot in enumerate(slate.slots) if slot.source in slate.candidates and not slot.fallback]
-    ranked = [at for at in own if slate.slots[at].source != NEW]
-    ranker = recommender.ranker
-    if ranker is None or RANKER in slate.failed:
-        explained = {at: RankedWhy([_own_score(recommender.bundle, slate.slots[at])], {}) for at in own}
-    else:
-        explained = {
-            at: RankedWhy([_own_score(recommender.bundle, slate.slots[at])], {}) for at in own if at not in ranked
-        }
-        if ranked and isinstance(ranker, ExplainsRanking):
-            proposals = {label: each for label, each in slate.candidates.items() if label != NEW}
-            rows, scores = united(proposals)
-            places = np.searchsorted(rows, [slate.slots[at].row for at in ranked]).astype(np.int32)
-            reasons = ranker.explain(slate.query, rows, scores, list(proposals), places)
-            explained |= dict(zip(ranked, reasons, strict=True))
+    ranker = None if RANKER in slate.failed else recommender.ranker
+    ranked = [at for at in own if ranker is not None and slate.slots[at].source != NEW]
+    explained = {at: RankedWhy([_own_score(recommender.bundle, slate.slots[at])], {}) for at in own if at not in ranked}
+    if ranked and isinstance(ranker, ExplainsRanking):
+        proposals = {label: each for label, each in slate.candidates.items() if label != NEW}
+        rows, scores = united(proposals)
+        places = np.searchsorted(rows, [slate.slots[at].row for at in ranked]).astype(np.int32)
+        reasons = ranker.explain(slate.query, rows, scores, list(proposals), places)
+        explained |= dict(zip(ranked, reasons, strict=True))
     carry = _Carry(recommender.bundle, slate.query)
     for at, (terms, factors) in explained.items():
         if perf_counter() >= slate.query.deadline:

@@ -33,7 +33,6 @@ class ClickModel:
     fatigue: float = 0.95
 
     def examined(self, n_places: int) -> Floats:
-        """(n_places,) probability that each place is looked at."""
         return np.asarray(self.patience ** np.arange(n_places))
 
     def chance(self, appeal: Floats, shown_before: Ints) -> Floats:

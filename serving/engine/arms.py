@@ -91,7 +91,6 @@ class ExposureHook(Hook):
         self.noted: tuple[str, str, bool] | None = None
 
     def after(self, hook_context: HookContext, details: FlagEvaluationDetails[FlagValueType], hints: HookHints) -> None:
-        """Remember experiment, arm, and whether the arm was forced."""
         if details.value != NOBODY:
             forced = bool(details.flag_metadata.get(FORCED))  # not by the reason: flagd calls every split a match
             self.noted = (hook_context.flag_key, str(details.value), forced)

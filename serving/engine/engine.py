@@ -162,7 +162,6 @@ class Engine:
         return variant in self._recommenders
 
     def segment(self, request: WhoAsks, user: UserState) -> str:
-        """Return the segment of the user, as in the answer's meta."""
         query, _ = self._queries.query(request.widened(), user, float("inf"))
         return self._segment(query)
 

@@ -36,7 +36,6 @@ class Exposures:
 
     @property
     def waiting(self) -> int:
-        """The number of exposures that are not in the store yet."""
         return len(self._queue)
 
     def put(self, exposure: Exposure) -> None:

@@ -41,7 +41,6 @@ class Load:
 
     @property
     def busy(self) -> bool:
-        """Whether the worker has more load than it can answer in full."""
         return self._above(1)
 
     def sheds(self, key: str, own: float = 1) -> bool:
@@ -76,7 +75,6 @@ class Work:
 
     @property
     def sheds(self) -> bool:
-        """Whether the answer should be a cheap one, to shed load."""
         return self._load.sheds(self.key, self.cost)
 
     def counts(self, cost: float) -> None:

@@ -11,7 +11,6 @@ class Shares:
         self.total = 0.0
 
     def add(self, key: str, amount: float) -> None:
-        """Add to the amount of a key; a negative amount subtracts."""
         self._of[key] = self._of.get(key, 0.0) + amount
         if self._of[key] <= 0:
             del self._of[key]

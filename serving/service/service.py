@@ -108,7 +108,6 @@ class Service:
         return BatchAnswer(answers=answers)
 
     def similar(self, request: SimilarRequest, request_id: str, work: Work) -> Answer:
-        """Return items similar to an item; see `Engine.similar`."""
         sheds = work.sheds
         deadline = AT_ONCE if sheds else perf_counter() + self._settings.deadline_ms / 1e3
         draft = self.engine().similar(request, deadline)
@@ -163,7 +162,6 @@ class Service:
         return identities.Exported(user_id=user_id, store=rows, bundle=history)
 
     async def audit(self, limit: int) -> list[identities.AuditLine]:
-        """Return the newest lines of the audit log."""
         rows = await self.store().manage(lambda _: admin.log(limit))
         return [identities.AuditLine.model_validate(row) for row in rows]
 

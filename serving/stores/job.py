@@ -68,7 +68,6 @@ class Job(Generic[T]):
         self.end(None, UnknownOutcomeError(said))
 
     def end(self, result: Any, error: Exception | None = None) -> None:
-        """Hand the outcome to the caller, if it still waits."""
         if self.done.done():
             return
         if error is None:

@@ -100,7 +100,6 @@ class TableFile(BaseModel):
 
     @property
     def label(self) -> Path:
-        """`path` as a text for messages."""
         return Path(", ".join(map(str, self.paths)))
 
 

@@ -38,7 +38,6 @@ class Rule:
 
     @property
     def window(self) -> timedelta:
-        """Return the attribution window plus the tolerated skew."""
         return timedelta(hours=self.window_hours, seconds=self.skew_seconds)
 
     def __str__(self) -> str:

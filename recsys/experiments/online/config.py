@@ -48,7 +48,6 @@ class Arm(Section):
 
     @property
     def drawn(self) -> bool:
-        """Whether the answers of this arm are drawn at random for every request."""
         return self.explore is not None or self.interleave is not None
 
     @model_validator(mode="after")

@@ -44,7 +44,6 @@ class Trained:
 
     @property
     def best_epochs(self) -> int:
-        """Return after how many epochs of the second phase the validation score was best."""
         return int(np.argmax(self.scores))
 
 
@@ -90,7 +89,6 @@ def train(job: TrainingInputs, settings: Settings, team: ProcessGroup, name: str
 
 
 def _regress(model: Model, job: TrainingInputs, team: ProcessGroup, device: str) -> None:
-    """Fit the tower to the SVD vectors of the known items."""
     known = np.flatnonzero(job.pull > 0).astype(np.int32)
     mine = team.share(known)
     content = Content(job, mine, device)
