@@ -28,8 +28,9 @@ import typer
 from recsys import params
 from recsys.bundle import bundle, calibration, from_split
 from recsys.bundle.bundle import Bundle
+from recsys.contracts import IntArray
 from recsys.data import split as splits
-from recsys.data.split import ScoredFold
+from recsys.data.split import ScoredFold, Split
 from recsys.errors import reports_errors
 from recsys.evaluation import (
     answers,
@@ -44,6 +45,8 @@ from recsys.evaluation import (
 )
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.reporting import curves, examples, report
+from recsys.evaluation.sample import Sample
+from recsys.evaluation.segments import QueryMode, Segment
 from recsys.output import replaced, write_text
 from recsys.params import Params
 from recsys.recommend.recommender import Recommender
@@ -82,12 +85,7 @@ def main(
         loaded = loaded_of(FOLD, top / calibration.FILE)
         asked = sample.draw(data, FOLD, loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
         parts = segments.build(asked, settings.evaluate)
-        lists = {}
-        for name in settings.variants:
-            start = perf_counter()
-            lists[name] = answers.recommend_all(Recommender(loaded, name), data, asked, parts, longest, settings.seed)
-            seconds = perf_counter() - start
-            print(f"{name}: {len(asked.users)} users answered in {seconds:.1f} s", file=sys.stderr, flush=True)
+        lists = {name: _lists(loaded, name, data, asked, parts, settings) for name in settings.variants}
         bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
         figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.evaluate.baselines, bootstrap)
         decision = gate.decide(results.per_segment(lists, asked, parts, settings.gate.metric), settings, places)
@@ -114,6 +112,16 @@ def main(
     write_text(report_file, page)
     print(report.table(metrics / "intervals.csv"))
     print(decision.reason)
+
+
+def _lists(
+    loaded: Bundle, variant: str, data: Split, asked: Sample, parts: list[Segment], settings: Params
+) -> dict[QueryMode, IntArray]:
+    start, longest = perf_counter(), max(settings.evaluate.at)
+    lists = answers.recommend_all(Recommender(loaded, variant), data, asked, parts, longest, settings.seed)
+    seconds = perf_counter() - start
+    print(f"{variant}: {len(asked.users)} users answered in {seconds:.1f} s", file=sys.stderr, flush=True)
+    return lists
 
 
 def _write_tables(

@@ -11,7 +11,7 @@ import pytest
 
 from recsys.data.download import Found, Place, local_places, obtain, unpack
 from recsys.errors import DataError, SourceUnreachableError
-from tests.support.http_site import BODY, SHA256, Site, running, send
+from tests.data.http_site import BODY, SHA256, Site, running, send
 
 
 @pytest.fixture

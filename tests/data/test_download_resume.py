@@ -12,7 +12,7 @@ import pytest
 from recsys.data import download
 from recsys.data.download import Found, Place, obtain
 from recsys.errors import SourceUnreachableError
-from tests.support.http_site import BODY, SHA256, Site, in_turn, refuse, running, send
+from tests.data.http_site import BODY, SHA256, Site, in_turn, refuse, running, send
 
 
 @pytest.fixture
