@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers import serving
-from tests.support.sockets import answer, connected, cpu_seconds, head, many, read, sent
+from tests.support.servers import answer, connected, cpu_seconds, head, many, read, sent, serving
 
 LIMITS = {"RECSYS_RECEIVE_SECONDS": "2", "RECSYS_MAX_CONNECTIONS": "40", "RECSYS_MAX_BODY_BYTES": "100000"}
 BODY = json.dumps({"user_id": "anna", "k": 3}).encode()

@@ -1,12 +1,13 @@
-"""Real servers for tests: processes with a port."""
+"""Real servers for tests, processes with a port, and raw sockets that send them what they like."""
 
 import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from serving.stores.migrations import migrate
 
@@ -40,3 +41,70 @@ def serving(
         finally:
             process.kill()
             process.wait()
+
+
+def connected(url: str) -> socket.socket:
+    """A connection to the server at `url`, whose reads end after 30 s."""
+    parts = urlsplit(url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=30)
+
+
+def head(path: str, length: int | None = None, *lines: str) -> bytes:
+    """The head of a request; with a length that of a POST."""
+    more = [] if length is None else ["content-type: application/json", f"content-length: {length}"]
+    start = f"{'GET' if length is None else 'POST'} {path} HTTP/1.1"
+    return "\r\n".join([start, "host: x", *more, *lines, "", ""]).encode()
+
+
+def sent(client: socket.socket, parts: Iterable[bytes]) -> int:
+    """Send until the server has had enough; how many bytes it took."""
+    n = 0
+    try:
+        for part in parts:
+            client.sendall(part)
+            n += len(part)
+    except OSError:
+        pass
+    return n
+
+
+def read(client: socket.socket) -> bytes:
+    """What comes until the server closes the connection or cuts it."""
+    found = b""
+    try:
+        while part := client.recv(65536):
+            found += part
+    except ConnectionError:
+        pass
+    return found
+
+
+def answer(client: socket.socket) -> bytes:
+    """One answer with a length, on a connection that stays open."""
+    found = b""
+    while b"\r\n\r\n" not in found:
+        part = client.recv(65536)
+        if not part:
+            return found
+        found += part
+    start, _, body = found.partition(b"\r\n\r\n")
+    length = next(int(line.split(b":")[1]) for line in start.lower().split(b"\r\n") if line[:15] == b"content-length:")
+    while len(body) < length:
+        body += client.recv(65536)
+    return start + b"\r\n\r\n" + body
+
+
+@contextmanager
+def many(url: str, n: int, first: bytes) -> Iterator[list[socket.socket]]:
+    """So many connections that have sent the same first bytes."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connected(url)) for _ in range(n)]
+        for client in clients:
+            client.sendall(first)
+        yield clients
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
