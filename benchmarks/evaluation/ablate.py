@@ -61,8 +61,11 @@ class Workspace:
         return {name: found[variant] for name, found in values.items()}
 
     def best_without(self, model: str) -> str:
-        """The best variant of the test window that does not ask the model."""
-        able = [name for name, variant in self.settings.variants.items() if model not in variant.models]
+        """The release if it does not ask the model, else the best candidate of the test window that does not."""
+        asks = {name: self.settings.variants[name].models for name in [*self.settings.candidates, self.released]}
+        if model not in asks[self.released]:
+            return self.released
+        able = [name for name, models in asks.items() if model not in models]
         rows = self.table.filter(self.table["variant"].is_in(able)).sort("value", descending=True, maintain_order=True)
         return str(rows["variant"][0])
 
