@@ -136,8 +136,13 @@ def main(workspace: str = ".") -> None:
     found = measure()
     provenance.write(f"rolling_{params.load().dataset}", origin, found)
     print(json.dumps(found, indent=1))
-    often = "more often than every" if found["more_often"] else "every"
-    print(f"train {often} {found['train_every_days']:g} days: a model of that age keeps {LEAST_KEPT:.0%}")
+    days, kept = found["train_every_days"], found["kept_by_age_days"]
+    if found["more_often"]:
+        print(
+            f"train more often than every {days:g} days: a model of that age keeps less than {LEAST_KEPT:.0%}: {kept}"
+        )
+    else:
+        print(f"train every {days:g} days: a model of that age keeps {LEAST_KEPT:.0%} or more: {kept}")
 
 
 if __name__ == "__main__":
