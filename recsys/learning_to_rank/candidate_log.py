@@ -1,9 +1,10 @@
 """Logs the training data of a ranker: the candidates of the main path, with features and whether the user chose them.
 
-One row a candidate, the rows of a case together. Columns: case, user (user_row), n_wanted (targets of the user), all
-int32; told bool (True: the query has the whole history, False: only its end), held_out bool, wanted bool, and a float32
-column for each feature. Cases of held-out users and cases with the whole history keep all candidates. The others keep
-their hits and a sample of the rest.
+One row a candidate, the rows of a case together. Columns: case, user (user_row), n_wanted (targets of the user) and
+n_late, all int32; told bool (True: the query has the whole history), held_out, wanted, late (wanted first in the
+second half of the window) bool, and a float32 column a feature.
+Cases that are judged keep all candidates: those of held-out users, and those with the whole history told. The others
+keep their hits and a sample of the rest.
 """
 
 from collections.abc import Iterator
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from recsys.contracts import BoolArray, FloatArray, IntArray, Query
-from recsys.data.split import Split
+from recsys.contracts import NO_ROWS, BoolArray, FloatArray, IntArray, Query
+from recsys.data.split import PAIR, WINDOWS, ScoredFold, Split
 from recsys.evaluation import answers
 from recsys.evaluation.held_out_users import ranker_holdout_users
 from recsys.evaluation.sample import Sample
@@ -21,7 +22,9 @@ from recsys.params import RankerParams
 from recsys.rankers._learned.features import RankingFeatures
 from recsys.recommend.recommender import Recommender
 
-OF_A_CASE = {"user": pl.Int32, "n_wanted": pl.Int32, "told": pl.Boolean, "held_out": pl.Boolean}
+OF_A_CASE = {
+    "user": pl.Int32, "n_wanted": pl.Int32, "n_late": pl.Int32, "told": pl.Boolean, "held_out": pl.Boolean,
+}  # fmt: skip
 
 
 class Recorder:
@@ -38,10 +41,11 @@ class Recorder:
 
 @dataclass(frozen=True)
 class Case:
-    """One query: of_a_case as in `OF_A_CASE`; wanted (m,) bool; features (m, n_features) float32."""
+    """One query: of_a_case as in `OF_A_CASE`; wanted and late (m,) bool; features (m, n_features) float32."""
 
-    of_a_case: tuple[int, int, bool, bool]
+    of_a_case: tuple[int, int, int, bool, bool]
     wanted: BoolArray
+    late: BoolArray
     features: FloatArray
 
 
@@ -62,6 +66,7 @@ def collect(
         values = pl.Series([case.of_a_case[place] for case in cases], dtype=kind).to_numpy()
         table[name] = np.repeat(values, sizes)
     table["wanted"] = np.concatenate([case.wanted for case in cases])
+    table["late"] = np.concatenate([case.late for case in cases])
     features = np.concatenate([case.features for case in cases])
     return pl.DataFrame(table | dict(zip(recorder.features.names, features.T, strict=True)))
 
@@ -77,7 +82,7 @@ def _cases(
 ) -> Iterator[Case]:
     """Yield every user with the whole history; users with enough likes also with its end only, as if they were new."""
     kept_out = ranker_holdout_users(split.users["user_id"][sample.users])
-    random = np.random.default_rng(seed)
+    random, late_of = np.random.default_rng(seed), late_targets(split, sample.fold)
     for at, user in enumerate(sample.users.tolist()):
         targets = sample.targets.rows[sample.targets.indptr[at] : sample.targets.indptr[at + 1]]
         as_new = config.known_items if sample.liked[at] >= max(config.known_items) else []
@@ -91,5 +96,21 @@ def _cases(
             keep = np.ones(len(rows), dtype=np.bool_)
             if known is not None and not kept_out[at]:
                 keep[random.permutation(np.flatnonzero(~wanted))[config.negatives :]] = False
-            of_a_case = (user, len(targets), known is None, bool(kept_out[at]))
-            yield Case(of_a_case, wanted[keep], features[keep])
+            late = late_of.get(user, NO_ROWS)
+            of_a_case = (user, len(targets), len(late), known is None, bool(kept_out[at]))
+            yield Case(of_a_case, wanted[keep], np.isin(rows[keep], late), features[keep])
+
+
+def late_targets(split: Split, fold: ScoredFold) -> dict[int, IntArray]:
+    """User row -> the targets that the user first wanted in the second half of the window, which half the targets are.
+
+    Where users have clocks of their own, each has halves of their own.
+    """
+    targets = split.targets(fold).with_columns(pl.col("user_row", "item_row").cast(pl.Int32))
+    window = split.interactions.filter(pl.col("fold") == WINDOWS[fold], pl.col("weight") > 0)
+    window = window.filter(pl.col("event").is_in(split.facts.target_events))
+    timed = window.group_by("user_row", "item_row").agg(pl.col("timestamp").min()).join(targets, on=PAIR)
+    middle = pl.col("timestamp").median()
+    half = middle.over("user_row") if split.facts.query_time == "last_event" else middle
+    late = timed.filter(pl.col("timestamp") > half).sort(PAIR).group_by("user_row", maintain_order=True).agg("item_row")
+    return {user: rows.to_numpy() for user, rows in zip(late["user_row"], late["item_row"], strict=True)}

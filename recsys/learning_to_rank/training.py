@@ -1,12 +1,15 @@
-"""Trains the ranker `recsys/rankers/learned.py` on a log of candidates (`recsys/learning_to_rank/candidate_log.py`).
+"""Finds the orders of `recsys/rankers/learned.py` on a log of candidates (`recsys/learning_to_rank/candidate_log.py`).
 
-It determines three things. The formula: the one feature that best orders the lists of users with longer histories than
-the trees are trained for. The trees: LightGBM's lambdarank on users with few likes, stopped early on held-out users.
-The limit: up to how many liked items the trees are better than the formula for held-out users.
+1. Two blends of features (`recsys/learning_to_rank/blends.py`): for users of few likes, as if new, and for the others.
+   Sources without a weight in either are left out.
+2. Trees on the features of the other sources: LightGBM's lambdarank for all users with a history. Users in a window
+   want the same items, and items that were wanted early in it are wanted late too: trees learn such items by heart, and
+   lost to a formula in the next window. So trees that learned from the first half of the window are judged on the
+   second half, for users who were kept out.
+3. Up to so many likes as the trees gain most, and only if the gain is significant, they order the lists; they are then
+   fitted on the whole window.
 
-The limit is needed because a good fit in one window need not hold in the next: for users with long histories trees won
-in the window of their training and lost to the formula in the next. Users without any like get popular items: trees
-could only memorise the purchases of this window.
+Without a hit in the log the order is the score of the first source.
 
 Source: Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
 """
@@ -19,98 +22,114 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.contracts import BoolArray, FloatArray
-from recsys.errors import DataError
-from recsys.evaluation import metrics
-from recsys.params import RankerParams
+from recsys.contracts import REPEAT, FloatArray
+from recsys.learning_to_rank import blends
+from recsys.params import RankerParams, VariantParams
 from recsys.rankers._learned import features
 from recsys.rankers._learned.artifact import Description
+from recsys.ranking import Values
 
-Values = npt.NDArray[np.float64]
-
-K = 10  # what the lists are judged by: NDCG@K
-STEPS = 5  # so many numbers of trees are judged, up to all; LightGBM's own early stopping ended far too early
+EVERYBODY = 1_000_000  # likes
+SIGNIFICANT = 1.645  # standard errors: luck passes once in twenty
 
 
-def fit(log: pl.DataFrame, models: Sequence[str], config: RankerParams, seed: int) -> tuple[str, Description]:
-    """Fit; return the trees in LightGBM's text format, and the content of `ranker.json`.
-
-    Raises:
-        DataError: "the log of candidates has no hit for users with 1 to 10 likes (...); ..."
-    """
-    senses, most = features.names(models), max(config.known_items)
-    cases = log.group_by("case", maintain_order=True).agg(pl.col("liked", "told", "held_out").first())
-    liked, held_out = cases["liked"].to_numpy(), cases["held_out"].to_numpy()
-    few = (liked > 0) & (liked <= most)
-    many = cases["told"].to_numpy() & (liked > most)
-
-    known_well = log.filter(pl.col("case").is_in(np.flatnonzero(many)))
-    choices = [f"{model}_{name}" for model in models for name in ("score", "times_recent")]
-    worth = {name: float(ndcg(by_column(known_well, name), known_well).mean()) for name in choices if many.any()}
-    formula = max(choices, key=lambda name: worth.get(name, 0.0))
-
-    learning, judging = (_with_hits(log, few & part, most) for part in (~held_out, held_out))
-    booster = _boost(learning, senses, config, seed)
-    table, steps = _table(judging, senses), [max(1, config.rounds * step // STEPS) for step in range(1, STEPS + 1)]
-    grown = {n: ndcg(np.asarray(booster.predict(table, num_iteration=n)), judging) for n in steps}
-    n_trees = max(grown, key=lambda n: float(grown[n].mean()))
-    simple = ndcg(by_column(judging, formula), judging)
-    told = judging.group_by("case", maintain_order=True).agg(pl.col("liked").first())["liked"].to_numpy()
-    figures = {"trees, few liked": grown[n_trees].mean(), "formula, few liked": simple.mean()}
-    figures |= {"formula, more liked": worth[formula]} if worth else {}
-    description = Description(
-        models=list(models),
-        features=list(senses),
-        formula=formula,
-        trees_up_to=limit(told, grown[n_trees] - simple),
-        figures={name: round(float(value), 4) for name, value in figures.items()},
+def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: int) -> tuple[str, Description]:
+    """Return the trees in LightGBM's text format, "" if there was nothing to learn from, and `ranker.json`."""
+    pairs = variant.pairs
+    models = [name for name in variant.models if name not in pairs]
+    most = max(config.known_items)
+    log = log.with_columns(few=pl.col("liked") <= most).filter(pl.col("liked") > 0)
+    repeat = bool(log["repeat_days"].is_not_nan().any())
+    named = [*models, *pairs, *([REPEAT] if repeat else [])]
+    choices = [f"{model}_{name}" for model in [*models, *pairs] for name in ("score", "times_recent")]
+    choices += ([f"{REPEAT}_score"] if repeat else []) + list(features.LADDER)
+    judged = log.filter(pl.col("told") | pl.col("held_out"), pl.col("wanted").any().over("case"))
+    parts = {"few": judged.filter("few", "held_out"), "more": judged.filter(~pl.col("few"), "told")}
+    found = {name: blends.fit(part, choices, seed) for name, part in parts.items() if part.height}
+    few, more = (found.get(name) or next(iter(found.values()), {choices[0]: 1.0}) for name in ("few", "more"))
+    left_out = "too few halves of the users chose it for a blend on the validation window"
+    used = [name for name in named if any(features.split(each)[0] == name for each in (*few, *more))]
+    about = Description(
+        models=used,
+        features=list(features.names(_of(models, used), _of(pairs, used), REPEAT in used)),
+        few=few,
+        more=more,
+        few_up_to=most,
+        trees_up_to=-1,
+        left_out={name: left_out for name in named if name not in used},
+        figures={
+            f"blend, {name}": round(float(worth(part, blend).mean()), 4)
+            for (name, part), blend in zip(parts.items(), (few, more), strict=True)
+            if part.height
+        },
     )
-    return booster.model_to_string(num_iteration=n_trees), description
+    return _with_trees(log, about, config, seed)
+
+
+def _with_trees(log: pl.DataFrame, about: Description, config: RankerParams, seed: int) -> tuple[str, Description]:
+    """Compare trees with the blends, late in the window and on held-out users, and use them where they are better."""
+    sense = features.names(about.models, about.models, repeat=True)
+    senses = {name: sense[name] for name in about.features}
+    log = log.with_columns(early=pl.col("wanted") & ~pl.col("late"))
+    late = log.filter("held_out").with_columns(wanted="late", n_wanted="n_late")
+    late = late.filter(pl.col("wanted").any().over("case"))
+    learning = log.filter(~pl.col("held_out"))
+    if late.is_empty() or not learning["early"].any():
+        return "", about
+    trees = _boost(learning, "early", senses, config, seed)
+    by_trees = ndcg(np.asarray(trees.predict(_table(late, senses))), late)
+    few = late.group_by("case", maintain_order=True).agg(pl.col("few", "liked").first())
+    by_blend = np.empty(few.height)
+    for is_few, blend in ((True, about.few), (False, about.more)):
+        mine = few["few"].to_numpy() == is_few
+        if mine.any():
+            by_blend[mine] = worth(late.filter(pl.col("few") == is_few), blend)
+    up_to = limit(few["liked"].to_numpy(), by_trees - by_blend)
+    tried = {"trees, second half": by_trees.mean(), "blends, second half": by_blend.mean()}
+    figures = about.figures | {name: round(float(value), 4) for name, value in tried.items()}
+    about = about.model_copy(update={"trees_up_to": up_to, "figures": figures})
+    if up_to > 0:
+        trees = _boost(learning, "wanted", senses, config, seed)
+    return trees.model_to_string(), about
+
+
+def _of(names: Sequence[str], used: list[str]) -> list[str]:
+    return [name for name in names if name in used]
 
 
 def limit(liked: npt.NDArray[Any], gain: Values) -> int:
-    """Return the number of liked items up to which the summed gain of the trees is largest; -1 if it is never positive.
+    """Return the number of liked items up to which the summed gain of the trees is largest; -1 if it may be luck.
 
-    >>> limit(np.array([1, 1, 3, 5]), np.array([0.2, -0.1, 0.1, -0.3]))
+    >>> limit(np.array([1, 1, 1, 3, 5]), np.array([0.2, 0.1, 0.1, 0.2, -0.3]))
     3
     """
     order = np.argsort(liked, kind="stable")
     total, last = np.cumsum(gain[order]), np.append(np.diff(liked[order]) > 0, True)
-    if total[last].max() <= 0:
+    best = int(np.flatnonzero(last)[total[last].argmax()])
+    error = float(gain[order][: best + 1].std(ddof=1)) * np.sqrt(best + 1) if best else np.inf
+    if total[best] <= SIGNIFICANT * error:
         return -1
-    return int(liked[order][last][total[last].argmax()])
+    return EVERYBODY if best == len(liked) - 1 else int(liked[order][best])
+
+
+def worth(log: pl.DataFrame, blend: dict[str, float]) -> Values:
+    """Return (n_cases,) float64 NDCG@K of each case of the log in the order of the blend."""
+    lists = blends.Lists.of(log, list(blend))
+    return lists.worth(np.sum([weight * lists.tables[name] for name, weight in blend.items()], axis=0))
 
 
 def ndcg(scores: npt.NDArray[np.floating[Any]], log: pl.DataFrame) -> Values:
     """Return (n_cases,) float64 NDCG@K of each case of the log, with its candidates ordered by `scores`, (n_rows,)."""
-    case = log["case"].to_numpy()
-    order = np.lexsort((-scores, case))
-    starts = np.flatnonzero(np.diff(case, prepend=-1))
-    sizes = np.diff(starts, append=len(case))
-    number, place = np.repeat(np.arange(len(starts)), sizes), np.arange(len(case)) - np.repeat(starts, sizes)
-    hits = np.zeros((len(starts), K), dtype=np.bool_)
-    top = place < K
-    hits[number[top], place[top]] = log["wanted"].to_numpy()[order][top]
-    return metrics.ndcg(hits, log["n_wanted"].to_numpy()[starts])
+    shifted = scores - scores.min(initial=0) + 1e-6  # a list counts from 0 up
+    return worth(log.with_columns(by=pl.Series(shifted)), {"by": 1.0})
 
 
-def by_column(log: pl.DataFrame, name: str) -> FloatArray:
-    """Return the score of the formula with this feature, for every row of the log."""
-    return features.by_formula(log[name].to_numpy(), log["recent_demand"].to_numpy())
-
-
-def _with_hits(log: pl.DataFrame, chosen: BoolArray, most: int) -> pl.DataFrame:
-    """Return the chosen cases with a hit among their candidates; without one no order is better than another."""
-    rows = log.filter(pl.col("case").is_in(np.flatnonzero(chosen)), pl.col("wanted").any().over("case"))
-    if rows.is_empty():
-        raise DataError(
-            f"the log of candidates has no hit for users with 1 to {most} likes ({log['case'].n_unique()} cases): "
-            "raise max_users of the ranker, or take it out of `rankers` and `variants`"
-        )
-    return rows
-
-
-def _boost(rows: pl.DataFrame, senses: dict[str, int], config: RankerParams, seed: int) -> lgb.Booster:
+def _boost(rows: pl.DataFrame, label: str, senses: dict[str, int], config: RankerParams, seed: int) -> lgb.Booster:
+    """Fit on the cases with a hit, and on so many `negatives` of each."""
+    rows = rows.filter(pl.col(label).any().over("case"))
+    luck = np.random.default_rng(seed).random(rows.height)
+    share = config.negatives / pl.len().over("case")
+    rows = rows.filter(pl.col("wanted") | (pl.lit(pl.Series(luck, dtype=pl.Float64)) < share))
     settings = {
         "objective": "lambdarank",
         "num_leaves": config.num_leaves,
@@ -130,7 +149,7 @@ def _boost(rows: pl.DataFrame, senses: dict[str, int], config: RankerParams, see
     }
     data = lgb.Dataset(
         _table(rows, senses),
-        rows["wanted"].cast(pl.Int8).to_numpy(),
+        rows[label].cast(pl.Int8).to_numpy(),
         group=rows.group_by("case", maintain_order=True).len()["len"].to_numpy(),
         feature_name=list(senses),
     )

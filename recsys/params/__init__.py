@@ -89,6 +89,11 @@ class SourceShare(Section):
     share: float = Field(1.0, gt=0, le=1)
     config: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """What slots and traces call it: the model that it asks, or itself."""
+        return str(self.config.get("model", self.source))
+
 
 class Plugin(Section):
     """A ranker or a rule by file name, with its own settings."""
@@ -115,7 +120,12 @@ class VariantParams(Section):
     @property
     def models(self) -> list[str]:
         """The models that its sources ask, in their order."""
-        return [str(part.config["model"]) for part in self.sources if "model" in part.config]
+        return [part.label for part in self.sources if "model" in part.config]
+
+    @property
+    def pairs(self) -> list[str]:
+        """Those of them that are models of item pairs."""
+        return [part.label for part in self.sources if part.source == "item_item"]
 
 
 class RankerParams(Section):

@@ -1,27 +1,48 @@
-"""Learned ranker: trees order the candidates of users with few likes, the best single feature those of other users.
+"""Learned ranker: a blend of features, or trees where these are significantly better on the validation window.
 
-The trees are LightGBM's lambdarank, trained by `recsys/learning_to_rank/training.py`, which also chooses the feature
-(the "formula", such as the score of `als_long` x the recent share) and the number of likes up to which the trees order.
+A blend is a convex sum of features, each relative to the best candidate's: one for users of few likes, one for others.
+`recsys/learning_to_rank/training.py` finds them, trains the trees (LightGBM's lambdarank) and compares the two. Users
+without a history get what is in demand.
 """
 
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import FloatArray, IntArray, Query, RankedWhy, Term
+from recsys.contracts import REPEAT, FloatArray, IntArray, Query, RankedWhy, Term
 from recsys.errors import BundleError
 from recsys.params import Section
 from recsys.rankers._learned.artifact import DESCRIPTION, MODEL, read
-from recsys.rankers._learned.features import RankingFeatures, by_formula, n_liked, split
+from recsys.rankers._learned.features import DEMAND, RankingFeatures, by_formula, n_liked, names, split
 from recsys.rankers._learned.tree_ensemble import Trees
 
 WAYS: dict[str, Literal["nearest", "likeness"]] = {"nearest": "nearest", "likeness": "likeness"}
 
 
 class Config(Section):
-    """Without settings: all of them were chosen on held-out users."""
+    """Without settings: all of them were chosen on a validation window."""
+
+
+class Blend:
+    """weights: feature -> weight. Candidates that no feature has a value for come last, by recent demand."""
+
+    def __init__(self, bundle: Bundle, weights: dict[str, float]) -> None:
+        self.weights = np.array(list(weights.values()), dtype=np.float32)
+        self.features = RankingFeatures(bundle, [*weights, DEMAND])
+
+    def terms(self, query: Query, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+        """(m, n_weights) float32 that add up to the score, and (m,) the score itself."""
+        table = self.features.of(query, rows)
+        parts = np.nan_to_num(table[:, :-1].clip(0))
+        if len(self.weights) > 1:  # a single feature keeps its own scale
+            parts /= np.maximum(parts.max(axis=0, initial=0), 1e-9)
+        parts = parts * self.weights
+        unknown = np.isnan(table[:, :-1]).all(axis=1)
+        total: FloatArray = parts.sum(axis=1)
+        return parts, by_formula(np.where(unknown, np.nan, total).astype(np.float32), table[:, -1])
 
 
 class Learned:
@@ -29,46 +50,50 @@ class Learned:
 
     def __init__(self, bundle: Bundle, folder: Path) -> None:
         about = read(folder)
-        if missing := set(about.models) - set(bundle.models):
+        if missing := set(about.models) - {*bundle.models, *bundle.item_items, REPEAT}:
             raise BundleError(f"{folder / DESCRIPTION}: model {min(missing)!r} is not in the bundle; run `dvc repro`")
-        self._features = RankingFeatures(bundle, about.models)
-        self._trees = Trees(folder / MODEL)
-        if not list(self._features.names) == about.features == self._trees.features:
-            raise BundleError(f"{folder}: trained on other features than this code computes; run `dvc repro`")
-        self._formula = about.features.index(about.formula)
-        self._trees_up_to = about.trees_up_to
+        known = names(about.models, about.models, repeat=True)
+        if odd := {*about.features, *about.few, *about.more} - set(known):
+            raise BundleError(f"{folder / DESCRIPTION}: this code computes no feature {min(odd)!r}; run `dvc repro`")
+        self._few, self._more, self._few_up_to = Blend(bundle, about.few), Blend(bundle, about.more), about.few_up_to
+        self._trees_up_to, self._folder = about.trees_up_to, folder
+        self._features = RankingFeatures(bundle, about.features)
+        if about.trees_up_to > 0 and about.features != self._trees.features:
+            raise BundleError(f"{folder}: trained on other features than {DESCRIPTION} names; run `dvc repro`")
+
+    @cached_property
+    def _trees(self) -> Trees:
+        """Read the trees when they are used: they take time and memory."""
+        return Trees(self._folder / MODEL)
 
     def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
-        found = self._features.of(query, rows)
-        if 0 < n_liked(query.history) <= self._trees_up_to:
-            return self._trees.predict(found)
-        return by_formula(found[:, self._formula], found[:, self._features.names.index("recent_demand")])
+        n = n_liked(query.history)
+        if 0 < n <= self._trees_up_to:
+            return self._trees.predict(self._features.of(query, rows))
+        return self._blend(n).terms(query, rows)[1]
 
     def explain(
         self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
     ) -> list[RankedWhy]:
-        """Explain scores by SHAP values of the trees, or by the factors of the formula."""
-        features = self._features.of(query, rows)
-        if 0 < n_liked(query.history) <= self._trees_up_to:
+        """Explain scores by SHAP values of the trees, or by the terms of the blend."""
+        n = n_liked(query.history)
+        if 0 < n <= self._trees_up_to:
             base = Term("base", self._trees.shap.base)
             return [
                 RankedWhy([base, *map(self._term, self._features.names, contributions)], {})
-                for contributions in self._trees.shap.contributions(features[at]).tolist()
+                for contributions in self._trees.shap.contributions(self._features.of(query, rows)[at]).tolist()
             ]
-        final = self.rank(query, rows, scores)
-        name = self._features.names[self._formula]
-        model, kind = split(name)
+        blend = self._blend(n)
+        parts, final = blend.terms(query, rows)
         reasons = []
         for place in at.tolist():
-            if np.isnan(features[place, self._formula]):
-                reasons.append(RankedWhy([Term("recent_demand", float(final[place]))], {}))
-                continue
-            factors = {}
-            if kind == "times_recent":
-                values = dict(zip(self._features.names, features[place].tolist(), strict=True))
-                factors = {f"{model}_score": max(values[f"{model}_score"], 0.0), "recent_share": values["recent_share"]}
-            reasons.append(RankedWhy([self._term(name, float(final[place]))], factors))
+            amounts = zip(blend.features.names, parts[place].tolist(), strict=False)  # the last one is the demand
+            terms = [self._term(name, amount) for name, amount in amounts if amount]
+            reasons.append(RankedWhy(terms or [Term(DEMAND, float(final[place]))], {}))
         return reasons
+
+    def _blend(self, n: int) -> Blend:
+        return self._few if n <= self._few_up_to else self._more
 
     @staticmethod
     def _term(feature: str, amount: float) -> Term:

@@ -104,9 +104,9 @@ class Recommender:
         self._sources: dict[str, tuple[Source, CircuitBreaker]] = {}
         self._shares: dict[str, float] = {}
         for part in params.sources:
-            label = part.config.get("model", part.source)
             source = extensions.build("sources", part.source, bundle, part.config)
-            self._sources[label], self._shares[label] = (source, breakers.of(f"source {label}")), part.share
+            self._sources[part.label] = source, breakers.of(f"source {part.label}")
+            self._shares[part.label] = part.share
         self._new: Source | None = extensions.build("sources", NEW, bundle, {}) if self._new_share else None
         self._new_breaker = breakers.of(f"source {NEW}")
         self.ranker = ranker

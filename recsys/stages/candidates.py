@@ -17,7 +17,7 @@ from recsys.data import split as splits
 from recsys.errors import reports_errors
 from recsys.evaluation import sample
 from recsys.learning_to_rank import candidate_log
-from recsys.rankers._learned.features import RankingFeatures
+from recsys.rankers._learned.features import RankingFeatures, names
 from recsys.recommend.recommender import Recommender
 
 
@@ -39,7 +39,9 @@ def main(
         bundle.write(from_split.parts(data, fold, models, indexes, settings), settings, {}, Path(folder) / "bundle")
         loaded = bundle.load(Path(folder) / "bundle")
         asked = sample.draw(data, fold, loaded.catalogue.popularity, config.max_users, settings.seed)
-        features = RankingFeatures(loaded, settings.variants[config.variant].models)
+        variant = settings.variants[config.variant]
+        vectors = [model for model in variant.models if model not in variant.pairs]
+        features = RankingFeatures(loaded, list(names(vectors, variant.pairs, repeat=True)))
         recorder = candidate_log.Recorder(features)
         recommender = Recommender(loaded, config.variant, ranker=recorder)
         log = candidate_log.collect(

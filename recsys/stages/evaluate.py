@@ -49,6 +49,7 @@ from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import QueryMode, Segment
 from recsys.output import replaced, write_text
 from recsys.params import Params
+from recsys.rankers._learned import artifact
 from recsys.recommend.recommender import Recommender
 
 FOLD: ScoredFold = "test"
@@ -65,7 +66,7 @@ def main(
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
     """Make the lists of every variant, measure them, write the results."""
-    settings = params.load(params_file)
+    settings = artifact.narrowed(params.load(params_file), rankers)
     data = splits.load(split)
     longest = max(settings.evaluate.at)
     with tempfile.TemporaryDirectory() as temporary:
@@ -104,7 +105,10 @@ def main(
         "calibration": reliability.table(trusted),
     }
     reliable = {name: reliability.figures(*found) for name, found in trusted.items()}
-    page = report.page(settings, data.facts, loaded.manifest, decision, asked, parts, figures, tables, reliable, shown)
+    learned = {name: artifact.read(rankers / name) for name in settings.rankers}
+    page = report.page(
+        settings, data.facts, loaded.manifest, decision, asked, parts, figures, tables, reliable, shown, learned
+    )
     _write_tables(metrics, settings, figures, tables, reliable)
     confidence.save(metrics / calibration.FILE)
     new_items.save(places, metrics / new_items.FILE)

@@ -27,10 +27,12 @@ def main(
     if not candidates.is_file():
         raise DataError(f"{candidates}: no such file; run `dvc repro candidates@{ranker}`")
     config = settings.rankers[ranker]
-    models = settings.variants[config.variant].models
-    trees, about = training.fit(pl.read_parquet(candidates), models, config, settings.seed)
+    variant = settings.variants[config.variant]
+    trees, about = training.fit(pl.read_parquet(candidates), variant, config, settings.seed)
     artifact.write(trees, about, out)
-    print(f"{out}: trees up to {about.trees_up_to} liked items, else {about.formula}; held-out NDCG {about.figures}")
+    print(f"{out}: trees up to {about.trees_up_to} liked items, else {about.few} or {about.more}; {about.figures}")
+    for source, reason in about.left_out.items():
+        print(f"{source} is left out: {reason}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from recsys.bundle import bundle, from_split
 from recsys.data import split as splits
 from recsys.errors import reports_errors
 from recsys.evaluation import gate, new_items, results
+from recsys.rankers._learned import artifact
 
 
 @reports_errors
@@ -34,13 +35,24 @@ def main(
     released, table = gate.load(decision), results.against(results.read(offline), settings.gate.baseline)
     shown = {name: results.flat(table, name, settings.evaluate.at) for name in settings.variants}
     metrics = {"gate": released.reason, "candidates": released.candidates, "variants": shown}
-    parts = from_split.parts(splits.load(split), "all", models, indexes, settings, confidence, rankers)
+    served = without_idle_pairs(artifact.narrowed(settings, rankers), released.variant)
+    parts = from_split.parts(splits.load(split), "all", models, indexes, served, confidence, rankers)
     parts = replace(parts, data_hash=bundle.hash_of(split))
-    manifest = bundle.write(parts, settings, metrics, out, released.variant)
+    manifest = bundle.write(parts, served, metrics, out, released.variant)
     for reason in released.candidates.values():
         print(reason)
     print(released.reason)
     print(f"bundle {manifest.bundle_id}: {released.variant}, {manifest.counts}", flush=True)
+
+
+def without_idle_pairs(settings: params.Params, released: str) -> params.Params:
+    """Leave out the models of item pairs that no variant with a ranker uses, and the variants that show only these."""
+    serving = [each for name, each in settings.variants.items() if each.ranker or name == released]
+    used = {model for each in serving for model in each.models}
+    idle = {pair for variant in settings.variants.values() for pair in variant.pairs} - used
+    variants = {name: each for name, each in settings.variants.items() if not idle.intersection(each.models)}
+    models = {name: each for name, each in settings.models.items() if name not in idle}
+    return settings.model_copy(update={"variants": variants, "models": models})
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ class Engine:
         manifest = self.bundle.manifest
         variants = {}
         for name, variant in manifest.variants.items():
-            shares = {part.config.get("model", part.source): part.share for part in variant.sources}
+            shares = {part.label: part.share for part in variant.sources}
             ranker = variant.ranker.name if variant.ranker else None
             variants[name] = VariantAbout(sources=shares, ranker=ranker, rules=[rule.name for rule in variant.rules])
         return About(

@@ -7,10 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.errors import DataError
-from recsys.learning_to_rank import training
+from recsys.learning_to_rank import blends, training
+from recsys.params import SourceShare
 from recsys.rankers._learned import features
-from tests.support.ranker_logs import CONFIG, planted
+from tests.support.ranker_logs import CONFIG, VARIANT, planted
+
+PAIRS = {"model": "pairs"}
 
 
 @pytest.fixture(scope="module")
@@ -31,31 +33,46 @@ def test_the_order_of_a_case_is_worth_what_the_metric_says() -> None:
     np.testing.assert_allclose(found, [best[1] / best.sum(), 1])
 
 
-def test_trees_find_a_taste_that_no_single_feature_shows(log: pl.DataFrame) -> None:
-    _, found = training.fit(log, ["als"], CONFIG, seed=1)
-    random = np.random.default_rng(0).random(log.height)
-    few = log.filter(pl.col("liked") <= 10, pl.col("held_out"))
-    by_chance = training.ndcg(random[: few.height], few).mean()
-    assert found.figures["trees, few liked"] > 1.5 * found.figures["formula, few liked"]
-    assert found.figures["trees, few liked"] > 2 * by_chance
+def test_trees_find_a_taste_that_no_blend_shows(log: pl.DataFrame) -> None:
+    trees, found = training.fit(log, VARIANT, CONFIG, seed=1)
+    assert found.figures["trees, second half"] > 1.3 * found.figures["blends, second half"]
     assert found.trees_up_to == 10
     assert found.features == list(features.names(["als"]))
+    assert trees.startswith("tree")
 
 
-def test_the_formula_is_the_one_that_orders_the_lists_of_those_who_are_known_well(log: pl.DataFrame) -> None:
-    assert training.fit(log, ["als"], CONFIG, seed=1)[1].formula == "als_score"
+def test_a_blend_takes_what_orders_best_and_leaves_out_what_adds_nothing(log: pl.DataFrame) -> None:
+    assert training.fit(log, VARIANT, CONFIG, seed=1)[1].more == {"als_score": 1.0}
     swapped = log.rename({"als_score": "als_times_recent", "als_times_recent": "als_score"})
-    assert training.fit(swapped, ["als"], CONFIG, seed=1)[1].formula == "als_times_recent"
+    assert training.fit(swapped, VARIANT, CONFIG, seed=1)[1].more == {"als_times_recent": 1.0}
+    both = VARIANT.model_copy(update={"sources": [*VARIANT.sources, SourceShare(source="item_item", config=PAIRS)]})
+    noise = np.random.default_rng(4).normal(size=log.height).astype(np.float32)
+    noisy = log.with_columns(pl.Series(f"pairs_{name}", noise) for name in features.OF_PAIRS)
+    found = training.fit(noisy, both, CONFIG, seed=1)[1]
+    assert (found.models, list(found.left_out)) == (["als"], ["pairs"])
+    assert not [name for name in found.features if name.startswith("pairs")]
+
+
+def test_a_blend_of_two_is_better_than_each_and_its_weights_add_up(log: pl.DataFrame) -> None:
+    halves = np.random.default_rng(2).random(log.height).astype(np.float32)
+    mixed = log.with_columns(
+        als_score=pl.col("wanted") * pl.Series(halves), demand_24h=pl.col("wanted") * pl.Series(1 - halves)
+    ).with_columns(pl.col("als_score", "demand_24h") + pl.Series(np.roll(halves, 7)) * 0.7)
+    weights = blends.fit(mixed.cast({"als_score": pl.Float32}), ["als_score", "demand_24h"], seed=1)
+    assert set(weights) == {"als_score", "demand_24h"}
+    assert sum(weights.values()) == pytest.approx(1, abs=1e-3)
+    alone = [training.worth(mixed, {name: 1.0}).mean() for name in weights]
+    assert training.worth(mixed, weights).mean() > max(alone) + 0.02
 
 
 def test_the_same_log_gives_the_same_bytes(log: pl.DataFrame) -> None:
-    first, again = (training.fit(log, ["als"], CONFIG, seed=1) for _ in range(2))
+    first, again = (training.fit(log, VARIANT, CONFIG, seed=1) for _ in range(2))
     assert first == again
-    assert training.fit(log, ["als"], CONFIG, seed=2)[0] != first[0]
+    assert training.fit(log, VARIANT, CONFIG, seed=2)[0] != first[0]
 
 
 def test_trees_that_only_guess_are_not_used(log: pl.DataFrame) -> None:
-    """The formula knows all; the trees see noise."""
+    """The blend knows all; the trees see noise."""
     known = log.with_columns(als_score=pl.col("wanted").cast(pl.Float32))
     noise = np.random.default_rng(1).normal(size=log.height).astype(np.float32)
     held = known.with_columns(
@@ -63,26 +80,22 @@ def test_trees_that_only_guess_are_not_used(log: pl.DataFrame) -> None:
         for name in features.names(["als"])
         if name != "liked"
     )
-    assert training.fit(held, ["als"], CONFIG, seed=1)[1].trees_up_to == -1
+    assert training.fit(held, VARIANT, CONFIG, seed=1)[1].trees_up_to == -1
 
 
-def test_no_hit_is_one_line(log: pl.DataFrame) -> None:
-    nobody = log.with_columns(wanted=pl.lit(value=False))
-    with pytest.raises(DataError, match=r"^the log of candidates has no hit for users with 1 to 10 likes \(\d+ cases"):
-        training.fit(nobody, ["als"], CONFIG, seed=1)
+@pytest.mark.parametrize("nothing", ["wanted", "liked"])
+def test_without_a_hit_or_a_history_the_first_source_orders(log: pl.DataFrame, nothing: str) -> None:
+    nobody = log.with_columns(pl.lit(value=0).cast(log.schema[nothing]).alias(nothing))
+    trees, found = training.fit(nobody.with_columns(late=pl.col("late") & pl.col("wanted")), VARIANT, CONFIG, seed=1)
+    assert (trees, found.few, found.more, found.trees_up_to) == ("", {"als_score": 1.0}, {"als_score": 1.0}, -1)
 
 
 def test_gains_decide_up_to_where_the_trees_are_used() -> None:
-    liked = np.array([10, 1, 5, 1, 3])
-    assert training.limit(liked, np.array([-0.5, 0.2, 0.1, -0.1, 0.1])) == 5
-    assert training.limit(liked, np.array([0.5, 0.2, -0.1, -0.1, 0.1])) == 10
-    assert training.limit(liked, np.array([-0.1, -0.2, -0.1, -0.1, -0.1])) == -1
-
-
-def test_whoever_told_nothing_teaches_nothing(log: pl.DataFrame) -> None:
-    nothing = log.with_columns(liked=pl.when(pl.col("liked") <= 10).then(0).otherwise("liked").cast(pl.Float32))
-    with pytest.raises(DataError, match=r"no hit for users with 1 to 10"):
-        training.fit(nothing, ["als"], CONFIG, seed=1)
+    liked, noise = np.repeat([1, 3, 10], 20), np.tile([0.1, -0.1], 30)
+    assert training.limit(liked, np.repeat([0.2, 0.2, -0.4], 20) + noise) == 3
+    assert training.limit(liked, np.repeat([0.2, 0.0, 0.2], 20) + noise) == training.EVERYBODY
+    assert training.limit(liked, np.repeat([-0.1, -0.1, 0.01], 20) + noise) == -1
+    assert training.limit(liked, noise) == -1, "luck is no gain"
 
 
 def test_lightgbm_and_faiss_never_meet_in_one_process() -> None:

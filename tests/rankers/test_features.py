@@ -6,7 +6,7 @@ import pytest
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, History, Query
-from recsys.rankers._learned.features import RankingFeatures, by_formula, names
+from recsys.rankers._learned.features import LADDER, RankingFeatures, by_formula, names
 from tests.support import bundles
 
 NOW = bundles.NOW.timestamp()
@@ -21,10 +21,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def ask(shop: Bundle, history: History, rows: list[int]) -> dict[str, np.ndarray]:
     """The features of these rows by name."""
     query = Query(history, 5, NOW, vectors={"als": shop.models["als"].encoder.encode(history, NOW)})
-    table = RankingFeatures(shop, ["als"]).of(query, np.array(rows, dtype=np.int32))
+    every = list(names(["als"], ["covisit"], repeat=True))
+    table = RankingFeatures(shop, every).of(query, np.array(rows, dtype=np.int32))
     assert table.dtype == np.float32
-    assert table.shape == (len(rows), len(names(["als"])))
-    return dict(zip(names(["als"]), table.T, strict=True))
+    assert table.shape == (len(rows), len(every))
+    return dict(zip(every, table.T, strict=True))
 
 
 def likes(rows: list[int], weights: list[float] | None = None) -> History:
@@ -75,3 +76,24 @@ def test_a_formula_puts_last_what_it_knows_nothing_about_by_demand() -> None:
     feature = np.array([np.nan, 0.5, -1.0, np.nan, 2.0], dtype=np.float32)
     order = np.argsort(-by_formula(feature, np.array([1, 0, 0, 9, 0], dtype=np.float32)), kind="stable")
     assert order.tolist() == [4, 1, 2, 3, 0]
+
+
+def test_of_pairs_and_repeats(shop: Bundle) -> None:
+    """From kitchen item 0, item 1 follows first; who liked it twice, three days apart, may come back."""
+    found = ask(shop, likes([5, 0, 1, 2, 0]), [1, 0, 9])
+    assert found["covisit_score"].max() == 1
+    assert found["covisit_rank"][found["covisit_score"].argmax()] == 0
+    assert found["repeat_visits"][:2].tolist() == [1, 2]
+    assert found["repeat_days"][:2].tolist() == [3, 1]
+    np.testing.assert_allclose(found["repeat_gaps"][1], 1 / 3, rtol=1e-6)
+    assert np.isnan(found["repeat_gaps"][[0, 2]]).all()
+    assert found["repeat_score"][2] == 0
+
+
+def test_demand_at_every_half_life_is_relative_to_the_most_demanded(shop: Bundle) -> None:
+    rows = list(range(bundles.N_ITEMS))
+    found = ask(shop, likes([0]), rows)
+    assert not found["demand_1h"].any(), "nothing is so recent here"
+    for name in list(LADDER)[3:]:
+        assert found[name].max() == 1
+    assert found["demand_24h"].tolist() != found["demand_4320h"].tolist()

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from recsys.params import RankerParams
+from recsys.params import RankerParams, VariantParams
 from recsys.rankers._learned import features as ranking_features
 
 CONFIG = RankerParams(
@@ -16,6 +16,7 @@ CONFIG = RankerParams(
     learning_rate=0.2,
     min_data_in_leaf=20,
 )
+VARIANT = VariantParams.model_validate({"sources": [{"source": "nearest", "config": {"model": "als"}}]})
 N_CASES, N_CANDIDATES = 300, 30
 
 
@@ -30,14 +31,19 @@ def planted() -> pl.DataFrame:
     both = np.minimum(features["als_likeness"], features["recent_demand"])
     wish = np.where(liked > 10, features["als_score"], both) + 0.1 * random.normal(size=len(case))
     wanted = (wish.reshape(N_CASES, -1) >= np.sort(wish.reshape(N_CASES, -1))[:, [-3]]).ravel()
+    late = wanted & (np.arange(len(case)) % 3 == 0)
+    unknown = np.full(len(case), np.nan, dtype=np.float32)
+    features |= dict.fromkeys(ranking_features.OF_REPEAT, unknown)
     return pl.DataFrame(
         {
             "case": case,
             "user": case,
             "n_wanted": np.full(len(case), 3, dtype=np.int32),
+            "n_late": np.full(len(case), 1, dtype=np.int32),
             "told": liked > 10,
             "held_out": case % 3 == 0,
             "wanted": wanted,
+            "late": late,
             **features,
         }
     )

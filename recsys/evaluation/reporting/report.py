@@ -18,6 +18,7 @@ from recsys.evaluation.reporting.examples import Example
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import NEW_USER, Segment
 from recsys.params import Params
+from recsys.rankers._learned.artifact import Description
 
 TEMPLATE = "report.html.j2"
 FORMATS = {"coverage": ".1%", "novelty": ".2f", "diversity": ".3f", "popularity_bias": ".2f", "new_share": ".1%"}
@@ -51,10 +52,11 @@ def page(
     tables: Mapping[str, pl.DataFrame],
     reliable: Mapping[str, Mapping[str, float]],
     examples: list[Example],
+    learned: Mapping[str, Description],
 ) -> str:
     """The whole report; figures as in `results`, tables: those of `curves` and `reliability` by the name of their file.
 
-    reliable: variant -> figures of `reliability`.
+    reliable: variant -> figures of `reliability`; learned: ranker -> what was chosen on the validation window.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -82,6 +84,7 @@ def page(
         accuracy=list(results.ACCURACY),
         metrics=results.METRICS,
         examples=examples,
+        learned=learned,
         few_likes=FEW_LIKES,
         wanted_new=float(sample.new[sample.targets.rows].mean()),
         by_segment=Markup(plots.by_segment(apart, settings.gate.metric)),

@@ -7,22 +7,39 @@ from pydantic import Field
 
 from recsys.errors import BundleError
 from recsys.output import replaced
-from recsys.params import Section, parse
+from recsys.params import Params, Section, parse
 
 MODEL, DESCRIPTION = "model.txt", "ranker.json"
 
 
 class Description(Section):
-    """The content of `ranker.json`: the formula's feature, and up to how many liked items (-1: never) the trees order.
+    """What was chosen: blends (feature -> weight) for users of up to `few_up_to` liked items and for the others, and up
+    to how many liked items (-1: never) the trees order the list in place of a blend.
 
-    models and features: in the order of the trees' columns; figures: NDCG, for people.
+    models: the sources that are used, by label; features in the order that the trees know them; left_out: source -> why
+    it is not used; figures: NDCG, for people. formula: the single feature of a ranker from before there were blends.
     """
 
     models: list[str]
     features: list[str]
-    formula: str
     trees_up_to: int = Field(ge=-1)
+    few: dict[str, float] = Field(default_factory=dict)
+    more: dict[str, float] = Field(default_factory=dict)
+    few_up_to: int = 0
+    left_out: dict[str, str] = Field(default_factory=dict)
     figures: dict[str, float]
+    formula: str | None = None
+
+
+def narrowed(params: Params, rankers: Path) -> Params:
+    """The same settings, but a variant with a learned ranker asks only the sources that the ranker uses."""
+    variants = dict(params.variants)
+    for name, variant in params.variants.items():
+        if variant.ranker is not None and variant.ranker.name in params.rankers:
+            left_out = read(rankers / variant.ranker.name).left_out
+            used = [part for part in variant.sources if part.label not in left_out]
+            variants[name] = variant.model_copy(update={"sources": used or variant.sources})
+    return params.model_copy(update={"variants": variants})
 
 
 def write(trees: str, about: Description, out: Path) -> None:
@@ -44,4 +61,9 @@ def read(folder: Path) -> Description:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: not readable ({error}); run `dvc repro` again") from error
-    return parse(Description, content, str(path))
+    about = parse(Description, content, str(path))
+    if about.more:
+        return about
+    if about.formula is None:
+        raise BundleError(f"{path}: has neither blends nor a formula; run `dvc repro` again")
+    return about.model_copy(update={"few": {about.formula: 1.0}, "more": {about.formula: 1.0}})

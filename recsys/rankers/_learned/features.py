@@ -1,10 +1,12 @@
 """The features of a learned ranker, computed by the same function in training and in serving.
 
 Of every model: the score, relative to the best candidate's; its rank, as log(1 + place); the score times the recent
-share of the item's demand; the cosines to the user's newest likes, the best and the mean. Of the item: the recent
-share, and the recent demand in units of the average item's. Of the user: how many items are liked, and how many days
-since the last event. NaN says that it is not known. An item's whole popularity is left out on purpose: with it the
-trees learn the items of one window by heart, which pays off in that window only.
+share of the item's demand. Of a model of vectors also the cosines to the user's newest likes, the best and the mean. Of
+the source `repeat`: its score, the user's visits to the item, the days since the last and how many usual gaps they are.
+Of the item: the recent share, the recent demand in units of the average item's, the demand at every half-life of the
+ladder relative to the item most in demand, and the days since it was first seen. Of the user: how many items are liked,
+and how many days since the last event. NaN says that it is not known. An item's whole popularity is left out on
+purpose: with it the trees learn the items of one window by heart, which pays off in that window only.
 """
 
 from collections.abc import Sequence
@@ -12,32 +14,43 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys.contracts import SECONDS_PER_DAY, FloatArray, History, IntArray, Query
+from recsys.contracts import HALF_LIVES_DAYS, REPEAT, SECONDS_PER_DAY, FloatArray, History, IntArray, Query
+from recsys.encoders import item_item, repeats
 
 if TYPE_CHECKING:
     from recsys.bundle.bundle import Bundle
 
-OF_A_MODEL = {"score": 1, "rank": -1, "times_recent": 1, "nearest": 1, "likeness": 1}
+OF_PAIRS = {"score": 1, "rank": -1, "times_recent": 1}
+OF_A_MODEL = {**OF_PAIRS, "nearest": 1, "likeness": 1}
+OF_REPEAT = {f"{REPEAT}_score": 1, f"{REPEAT}_visits": 0, f"{REPEAT}_days": 0, f"{REPEAT}_gaps": 0}
+LADDER = {f"demand_{24 * days:.0f}h": days for days in HALF_LIVES_DAYS if days < np.inf}
 OF_ITEM_AND_USER = {"recent_share": 1, "recent_demand": 1, "liked": 0, "idle_days": 0}
+OF_TIME = {**dict.fromkeys(LADDER, 1), "age_days": 0}
+DEMAND = "recent_demand"
 NEWEST = 20  # likes that the cosines look at
 SMOOTHING = 20  # users an item needs before its recent share counts fully
+REPEAT_HALF_LIFE_DAYS = 180.0
 
 
-def names(models: Sequence[str]) -> dict[str, int]:
+def names(models: Sequence[str], pairs: Sequence[str] = (), repeat: bool = False) -> dict[str, int]:
     """Return every feature in order, with its sense: 1 may only raise a score, -1 only lower it, 0 either.
 
     >>> list(names(["als"]))[:2]
     ['als_score', 'als_rank']
     """
-    return {f"{model}_{name}": sense for model in models for name, sense in OF_A_MODEL.items()} | OF_ITEM_AND_USER
+    of_models = {f"{model}_{name}": sense for model in models for name, sense in OF_A_MODEL.items()}
+    of_pairs = {f"{model}_{name}": sense for model in pairs for name, sense in OF_PAIRS.items()}
+    return of_models | of_pairs | (OF_REPEAT if repeat else {}) | OF_ITEM_AND_USER | OF_TIME
 
 
 def split(feature: str) -> tuple[str | None, str]:
-    """Split a feature's name into its model (None for a feature of the item or user) and the rest.
+    """Return the model that a feature is of, None for one of the item or the user, and what it is of it.
 
     >>> split("als_long_times_recent"), split("recent_share")
     (('als_long', 'times_recent'), (None, 'recent_share'))
     """
+    if feature in OF_REPEAT:
+        return REPEAT, feature.removeprefix(f"{REPEAT}_")
     for name in OF_A_MODEL:
         if feature.endswith(f"_{name}") and feature not in OF_ITEM_AND_USER:
             return feature.removesuffix(f"_{name}"), name
@@ -45,56 +58,91 @@ def split(feature: str) -> tuple[str | None, str]:
 
 
 class RankingFeatures:
-    """Computes the features of one bundle's items for these models."""
+    """Computes the named features of one bundle's items, and nothing that these do not need."""
 
-    def __init__(self, bundle: "Bundle", models: Sequence[str]) -> None:
-        self.names = tuple(names(models))
-        self._vectors = {model: bundle.models[model].embeddings.vectors for model in models}
+    def __init__(self, bundle: "Bundle", wanted: Sequence[str]) -> None:
+        self.names = tuple(wanted)
+        self.models = tuple(dict.fromkeys(model for name in wanted if (model := split(name)[0])))
+        self._cosines = {model for model, kind in map(split, wanted) if model and kind in ("nearest", "likeness")}
+        self._bundle = bundle
+        models = {model: each for model, each in bundle.models.items() if model in self.models}
+        self._vectors = {model: each.embeddings.vectors for model, each in models.items()}
         self._lengths = {model: np.linalg.norm(vectors, axis=1) for model, vectors in self._vectors.items()}
-        self._smoothed = bundle.catalogue.popularity + np.float32(SMOOTHING)
-        self._recent = bundle.catalogue.recent
-        self._mean = max(float(self._recent.mean()), 1e-9)
+        catalogue = bundle.catalogue
+        demand = catalogue.demand / np.maximum(catalogue.demand.max(axis=0, initial=0), 1e-9)
+        self._smoothed, self._recent = catalogue.popularity + np.float32(SMOOTHING), catalogue.recent
+        self._mean = max(float(catalogue.recent.mean()), 1e-9)
+        self._ladder = dict(zip(LADDER, demand.T.copy(), strict=False))
 
     def of(self, query: Query, rows: IntArray) -> FloatArray:
         """Compute the features: query with its vectors, rows (m,) int32 -> (m, n_features) float32."""
+        found: dict[str, FloatArray | float] = {
+            name: values[rows] for name, values in self._ladder.items() if name in self.names
+        }
         recent, mean = self._recent[rows], self._mean
         if query.live is not None:
             recent, mean = query.live.demand[rows], max(query.live.total / len(query.live.demand), 1e-9)
-        share = recent / self._smoothed[rows]
-        likes = liked(query.history)[-NEWEST:]
-        columns: list[FloatArray] = []
-        for model, vectors in self._vectors.items():
-            columns += self._of_model(query.vectors.get(model), vectors, self._lengths[model], rows, likes, share)
-        history = query.history
-        idle = (query.now - history.times[-1]) / SECONDS_PER_DAY if len(history.rows) else np.nan
-        user = [np.full(len(rows), value, dtype=np.float32) for value in (n_liked(history), idle)]
-        return np.column_stack([*columns, share, recent / mean, *user]).astype(np.float32)
+        share, history, catalogue = recent / self._smoothed[rows], query.history, self._bundle.catalogue
+        found |= {"recent_share": share, DEMAND: recent / mean}
+        for model in self.models:
+            if model in self._vectors:
+                columns = self._of_vectors(query, model, rows)
+            elif model == REPEAT:
+                columns = _of_repeat(query, rows, catalogue.gap_days)
+            else:
+                pairs = self._bundle.item_items[model]
+                columns = _of_score(item_item.scores(pairs, history, query.now, len(catalogue))[rows])
+            if f"{model}_times_recent" in self.names:
+                columns["times_recent"] = columns["score"].clip(min=0) * share
+            found |= {f"{model}_{name}": values for name, values in columns.items()}
+        if "age_days" in self.names:
+            age_days = (query.now - catalogue.first_seen[rows]) / SECONDS_PER_DAY
+            found["age_days"] = age_days.astype(np.float32)
+        found["liked"] = n_liked(history)
+        found["idle_days"] = (query.now - history.times[-1]) / SECONDS_PER_DAY if len(history.rows) else np.nan
+        table = np.empty((len(rows), len(self.names)), dtype=np.float32)
+        for at, name in enumerate(self.names):
+            table[:, at] = found[name]
+        return table
 
-    @staticmethod
-    def _of_model(
-        vector: FloatArray | None,
-        vectors: FloatArray,
-        lengths: FloatArray,
-        rows: IntArray,
-        likes: IntArray,
-        share: FloatArray,
-    ) -> list[FloatArray]:
+    def _of_vectors(self, query: Query, model: str, rows: IntArray) -> dict[str, FloatArray]:
+        vector, vectors, lengths = query.vectors.get(model), self._vectors[model], self._lengths[model]
+        nothing = np.full(len(rows), np.nan, dtype=np.float32)
         if vector is None:
-            return [np.full(len(rows), np.nan, dtype=np.float32)] * len(OF_A_MODEL)
+            return dict.fromkeys(OF_A_MODEL, nothing)
         mine, known = vectors[rows], lengths[rows] > 0
         score = mine @ vector
         score[~known] = np.nan
-        score /= max(float(np.nanmax(score, initial=-np.inf)), 1e-9)
-        rank = np.empty(len(rows), dtype=np.float32)
-        rank[np.argsort(-score, kind="stable")] = np.log1p(np.arange(len(rows)))
-        rank[~known] = np.nan
-        best = mean = np.full(len(rows), np.nan, dtype=np.float32)
+        columns = {**_of_score(score), "nearest": nothing, "likeness": nothing}
+        likes = liked(query.history)[-NEWEST:]
         likes = likes[lengths[likes] > 0]
-        if len(likes):
+        if len(likes) and model in self._cosines:
             unit = (vectors[likes] / lengths[likes, None]).T
             cosines = mine @ unit / np.where(known, lengths[rows], np.nan)[:, None]
-            best, mean = cosines.max(axis=1), cosines.mean(axis=1)
-        return [score, rank, score.clip(min=0) * share, best, mean]
+            columns |= {"nearest": cosines.max(axis=1), "likeness": cosines.mean(axis=1)}
+        return columns
+
+
+def _of_score(score: FloatArray) -> dict[str, FloatArray]:
+    """Return the score relative to the best one, and the rank; NaN where the model has no score."""
+    rank = np.empty(len(score), dtype=np.float32)
+    rank[np.argsort(-score, kind="stable")] = np.log1p(np.arange(len(score)))
+    rank[np.isnan(score)] = np.nan
+    return {"score": score / max(float(np.nanmax(score, initial=-np.inf)), 1e-9), "rank": rank}
+
+
+def _of_repeat(query: Query, rows: IntArray, gap_days: FloatArray) -> dict[str, FloatArray]:
+    """Return what the user did with each row before: NaN, and a score of 0, for what is new to the user."""
+    found = repeats.liked(query.history, query.now, gap_days, REPEAT_HALF_LIFE_DAYS)
+    place = np.searchsorted(found.rows, rows)
+    known = np.isin(rows, found.rows)
+    columns = {"visits": found.visits, "days": found.days_since, "gaps": found.days_since / found.usual_days}
+    columns["score"] = found.frequency * found.due / max(float((found.frequency * found.due).max(initial=0)), 1e-9)
+    filled = {name: np.full(len(rows), np.nan, dtype=np.float32) for name in columns}
+    for name, values in columns.items():
+        filled[name][known] = values[place[known]]
+    filled["score"][~known] = 0
+    return filled
 
 
 def liked(history: History) -> IntArray:

@@ -13,6 +13,7 @@ from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.reporting import curves, examples, plots, report
 from recsys.evaluation.segments import PLAIN, QueryMode
 from recsys.params import Params
+from recsys.rankers._learned.artifact import Description
 from recsys.recommend.recommender import Recommender
 from tests.evaluation import world
 from tests.support import bundles
@@ -70,6 +71,20 @@ def tables(
     }
 
 
+LEARNED = {
+    "learned": Description(
+        models=["als"],
+        features=[],
+        few={"als_score": 0.75, "demand_24h": 0.25},
+        more={"als_score": 1.0},
+        few_up_to=10,
+        trees_up_to=-1,
+        left_out={"ease": "no significant gain"},
+        figures={"blend, more": 0.1234},
+    )
+}
+
+
 def render(made: world.World, settings: Params, every: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> str:
     parts = segments.build(made.sample, settings.evaluate)
     recommender = Recommender(made.bundle, "als")
@@ -82,7 +97,7 @@ def render(made: world.World, settings: Params, every: pl.DataFrame, tables: dic
     reliable = {"als": {"ece": 0.0123, "ece_by_chance": 0.0045, "brier": 0.0678}}
     facts, manifest = made.split.facts, made.bundle.manifest
     decision = gate.Decision("als", "'als' is released: a reason", {"als": "'als' is better"})
-    return report.page(settings, facts, manifest, decision, made.sample, parts, every, tables, reliable, shown)
+    return report.page(settings, facts, manifest, decision, made.sample, parts, every, tables, reliable, shown, LEARNED)
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +244,8 @@ def test_a_dot_for_each_tenth_of_the_slots(tables: dict[str, pl.DataFrame]) -> N
     svg = plots.reliability(tables["calibration"])
     assert svg == plots.reliability(tables["calibration"])
     assert svg.count("<use ") >= 10
+
+
+def test_what_the_ranker_uses_and_what_it_leaves_out_is_said(page: str) -> None:
+    for said in ("0.75 als_score + 0.25 demand_24h", "ease is left out: no significant gain", "blend, more 0.1234"):
+        assert said in page
