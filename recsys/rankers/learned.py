@@ -55,6 +55,7 @@ class Learned:
         known = names(about.models, about.models, repeat=True)
         if odd := {*about.features, *about.few, *about.more} - set(known):
             raise BundleError(f"{folder / DESCRIPTION}: this code computes no feature {min(odd)!r}; run `dvc repro`")
+        self._strangers = Blend(bundle, {DEMAND: 1.0})
         self._few, self._more, self._few_up_to = Blend(bundle, about.few), Blend(bundle, about.more), about.few_up_to
         self._trees_up_to, self._folder = about.trees_up_to, folder
         self._features = RankingFeatures(bundle, about.features)
@@ -93,6 +94,8 @@ class Learned:
         return reasons
 
     def _blend(self, n: int) -> Blend:
+        if n == 0:
+            return self._strangers
         return self._few if n <= self._few_up_to else self._more
 
     @staticmethod

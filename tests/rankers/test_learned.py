@@ -65,6 +65,14 @@ def test_who_told_nothing_gets_what_is_popular(shop: Bundle) -> None:
     assert [slot.row for slot in answer.slots] == [slot.row for slot in plain.slots]
 
 
+def test_demand_at_another_half_life_is_for_those_with_a_history(folder: Path, tmp_path: Path) -> None:
+    """A blend for users of few likes may ask for the demand of one hour; who has no history gets what is popular."""
+    about = artifact.read(folder).model_copy(update={"few": {"demand_1h": 1.0}, "trees_up_to": -1})
+    artifact.write((folder / "model.txt").read_text(), about, tmp_path / "hourly")
+    shop = bundle.load(bundles.write(tmp_path / "bundle", rankers={"learned": tmp_path / "hourly"}))
+    test_who_told_nothing_gets_what_is_popular(shop)
+
+
 def test_the_formula_agrees_with_the_model_for_those_known_well(shop: Bundle) -> None:
     ranker = learned.build(shop, learned.Config())
     query = Query(fan(5), 8, NOW)
