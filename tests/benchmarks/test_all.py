@@ -8,6 +8,7 @@ from benchmarks.provenance import TOP
 BY_ANOTHER = {  # programs that another program runs
     *(f"benchmarks.peers.{name}" for name in ("ease", "lenskit_peers", "neighbours", "rectools_peers", "sasrec_peers")),
     "benchmarks.mutation.run_module",
+    "benchmarks.serving.faults.faulty",
     "benchmarks.structure.count_calls",
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import provenance
 from benchmarks.mutation import __main__ as mutation
-from benchmarks.structure import calls, import_graph
+from benchmarks.structure import calls, import_graph, sample_words
 
 
 def test_calls_of_a_recommendation_an_event_and_an_item(
@@ -32,6 +32,15 @@ def test_a_small_mistake_is_noticed() -> None:
     drawn = mutation.draw([path], sample=1, seed=7)
     assert len(drawn[path]) == 5
     assert [row["outcome"] for row in mutation.run(path, [0])] == ["killed"]
+
+
+def test_a_sample_of_words_is_drawn_by_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    samples = []
+    for seed in (1, 1, 2):
+        sample_words.main(seed, docstrings=3, messages=2)
+        samples.append(capsys.readouterr().out)
+    assert samples[0] == samples[1] != samples[2]
+    assert [samples[0].count(f"## {letter}") for letter in "DE"] == [3, 2]
 
 
 def test_calls_without_a_bundle_say_what_to_do(tmp_path: Path) -> None:
