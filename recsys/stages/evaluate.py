@@ -24,6 +24,7 @@ from typing import Annotated
 
 import polars as pl
 import typer
+from threadpoolctl import threadpool_limits
 
 from recsys import params
 from recsys.bundle import bundle, calibration, from_split
@@ -69,7 +70,7 @@ def main(
     settings = artifact.narrowed(params.load(params_file), rankers)
     data = splits.load(split)
     longest = max(settings.evaluate.at)
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, threadpool_limits(1):  # small arrays: a second thread only waits
         top = Path(temporary)
 
         def loaded_of(fold: ScoredFold, fitted: Path | None = None) -> Bundle:
