@@ -92,4 +92,5 @@ def test_the_command_can_be_killed_and_run_again(two: list[Recommender], tmp_pat
     assert "8 users, 0 of them" not in done.stderr
     assert done.stdout == f"8 users, bundle {two[0].bundle.manifest.bundle_id}, variant als\n"
     assert read_file(out) == expected(two[0])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "bundle.model", "lists.parquet"]
+    files = ["bundle", "bundle.model", "bundle.pairs", "lists.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == files

@@ -112,7 +112,8 @@ VARIANTS = {
 def open_bundle(folder: Path) -> bundle.Bundle:
     """The shop with a content model and one that knows only what was sold, called als."""
     models: dict[str, dict[str, object]] = {"als": {}, "content": {}}
-    settings = Params.model_validate({**bundles.settings().model_dump(by_alias=True), "variants": VARIANTS, "models": models})
+    shared = bundles.settings().model_dump(by_alias=True)
+    settings = Params.model_validate({**shared, "variants": VARIANTS, "models": models})
     fitted = content.fit(training(), content.Config(factors=8, half_life_days=100, hidden=16, epochs=0))
     embeddings.save(fitted, folder / "content")
     index.build(fitted.vectors, fitted.rows, settings.index, seed=1).save(folder / "content")
