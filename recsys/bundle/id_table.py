@@ -6,6 +6,7 @@ offsets.npy (n + 1,) int64           text.npy (n_bytes,) uint8, all ids in posit
 
 import hashlib
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,13 @@ class IdTable:
 
     def external_id(self, position: int) -> str:
         return self._bytes(position).decode()
+
+    def finds_all(self) -> bool:
+        """Whether the hashes lead to every id; reads the whole table."""
+        text = self._text.tobytes()
+        hashes = (_hash(text[begin:end]) for begin, end in pairwise(self._offsets.tolist()))
+        every = np.fromiter(hashes, dtype=np.uint64, count=len(self))
+        return np.array_equal(every[self._positions], self._hashes)
 
     def holds(self, ids: pl.Series) -> bool:
         """Whether these are the ids of the table, in position order."""

@@ -120,10 +120,12 @@ def _stream(events: pl.DataFrame, split: Split) -> pl.DataFrame:
 
 
 def _sampled(events: pl.DataFrame, split: Split, fold: ScoredFold, max_events: int, seed: int) -> npt.NDArray[np.intp]:
-    target = (events["fold"] == WINDOWS[fold]) & events["event"].is_in(split.facts.target_events)
-    target &= events["weight"] > 0
-    if not split.facts.allow_repeat:
-        target &= events.select(first=pl.struct("user_row", "item_row").is_first_distinct())["first"]
+    inside, kinds = pl.col("fold") == WINDOWS[fold], split.facts.target_events
+    wanted = inside & pl.col("event").is_in(kinds) & (pl.col("weight") > 0)
+    if not split.facts.allow_repeat:  # asked at the first event on an item that becomes a target in this window
+        pair = ["user_row", "item_row"]
+        wanted = wanted.any().over(pair) & inside & pl.struct(pair).is_first_distinct()
+    target = events.select(wanted=wanted)["wanted"]
     places = np.flatnonzero(target.to_numpy())
     if len(places) > max_events:
         places = np.sort(np.random.default_rng(seed).choice(places, max_events, replace=False))

@@ -15,7 +15,7 @@ def of(request: RecommendRequest) -> float:
     """Return the cost of a request for a list, at least 1.
 
     >>> round(of(RecommendRequest(k=10)), 2), round(of(RecommendRequest(k=100, options={"explain": True})), 2)
-    (1.0, 51.8)
+    (1.0, 52.8)
     """
     given = len(request.session) + len(request.exclude_ids) + len(request.candidates or ())
     cost = 1 + ITEM * max(request.k - 10, 0) + GIVEN * given

@@ -135,6 +135,7 @@ def test_metrics_plots_and_experiments(copy: Path, run: Run) -> None:
 
 def test_without_a_better_candidate_the_baseline_is_released(copy: Path, run: Run) -> None:
     change(copy, "datasets.synthetic.release_candidates", ["random"])
+    change(copy, "gate.baseline", "popular")
     printed = run("dvc repro evaluate release", copy)
     assert "'popular' is released: none of 1 candidates is admitted" in printed
     assert json.loads((copy / "bundle" / "manifest.json").read_text())["default_variant"] == "popular"

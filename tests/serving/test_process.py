@@ -140,7 +140,7 @@ def test_the_demo_on_a_bundle_of_the_pipeline(pipeline: Path, run: Any) -> None:
         "A known user, ",
         "An unknown user, ",
         "after one event, ",
-        "fallback because of no_history",
+        "variant popular, no fallback",
         "Items like ",
         "ndcg@10",
     ):

@@ -50,7 +50,7 @@ def test_serving_sees_the_features_of_training(
         served.clear()
         answers.recommend_offline(recommender, split, FOLD, case["user"][0], max(settings.evaluate.at), settings.seed)
         names, table = served[-1]
-        assert np.array_equal(table, case.select(names).to_numpy(), equal_nan=True)
+        assert np.array_equal(table, np.column_stack([case[name] for name in names]), equal_nan=True)
 
 
 def test_judged_cases_are_whole_and_the_others_keep_their_hits(log: pl.DataFrame, split: splits.Split) -> None:

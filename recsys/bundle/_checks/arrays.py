@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from recsys.bundle.embeddings import PAIRS
+from recsys.bundle.id_table import IdTable
 from recsys.contracts import HALF_LIVES_DAYS
 from recsys.errors import BundleError
 from recsys.output import read_array
@@ -156,3 +157,7 @@ def _check_texts(folder: Path) -> None:
         raise BundleError(f"{folder / 'offsets.npy'}: an id begins within a letter; write the bundle again")
     if len(np.unique(positions)) != len(positions):
         raise BundleError(f"{folder / 'positions.npy'}: holds a value twice; write the bundle again")
+    if not IdTable(folder).finds_all():
+        raise BundleError(
+            f"{folder / 'positions.npy'}: does not lead from the hashes to the ids; write the bundle again"
+        )

@@ -23,7 +23,7 @@ def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     pull = FOCUS * np.log(liked @ about.T + 0.01) + rng.normal(0.0, ACTIVITY_SIGMA, size=(config.users, 1))
     pull -= ZIPF_EXPONENT * np.log(rng.permutation(config.items) + ZIPF_OFFSET)
     pull += rng.gumbel(size=pull.shape)  # the greatest of these are a weighted draw without replacement
-    pairs = np.argpartition(-pull.ravel(), config.events)[: config.events]
+    pairs = np.argsort(-pull.ravel(), kind="stable")[: config.events]
     user, item = np.divmod(rng.permutation(np.sort(pairs)), config.items)
     microseconds = rng.integers(config.days * 86_400 * 10**6, size=config.events)
     events = pl.DataFrame(

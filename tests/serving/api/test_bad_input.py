@@ -24,7 +24,7 @@ from tests.support import bundles
         ({"user_id": ""}, "user_id", "at least 1 character, found ''"),
         ({"user_id": "x" * 257}, "user_id", "at most 256 characters"),
         ({"user_id": 7}, "user_id", "valid string, found 7"),
-        ({"variant": "best"}, "variant", "'best' is not in the bundle; it has: als, als_recent, mixed,"),
+        ({"variant": "best"}, "variant", "'best' is not in the bundle; it has: als, als_recent, covisit,"),
         ({"histroy": []}, "histroy", "histroy: no such field"),
         ({"session": [{}]}, "session.0.item_id", "Field required"),
         ({"session": [{"item_id": ""}]}, "session.0.item_id", "at least 1 character"),
