@@ -199,8 +199,15 @@ class Params(Section):
 
     @property
     def candidates(self) -> list[str]:
-        """The variants that may be released, from simple to elaborate: by default all but `random`, in their order."""
-        return self.data.release_candidates or [name for name in self.variants if name != "random"]
+        """The variants that may be released, from simple to elaborate.
+
+        By default all, in their order, whose first source proposes something in an offline evaluation: `random` is only
+        a reference, live co-visits are not there, and what to buy again needs a data set that allows repeats.
+        """
+        if self.data.release_candidates is not None:
+            return self.data.release_candidates
+        silent = {"random", "live_covisit"} | (set() if self.data.split.allow_repeat else {"repeat"})
+        return [name for name, variant in self.variants.items() if variant.sources[0].source not in silent]
 
     def with_data(self, **changes: Any) -> "Params":
         """Return the settings with other values of some fields of the active data set."""

@@ -47,6 +47,12 @@ class Place:
                 time.sleep(0.05)
         raise OSError("redis-server does not answer")
 
+    def stop_redis(self) -> None:
+        """Kill the cache, also one that is stopped by a signal."""
+        if self.redis is not None:
+            self.redis.kill()
+            self.redis.wait()
+
 
 @contextmanager
 def place(
@@ -72,7 +78,7 @@ def place(
         if cache:
             here.environment["RECSYS_CACHE_URL"] = f"redis://127.0.0.1:{free_port()}"
             here.start_redis()
-            stack.callback(lambda: here.redis.kill() if here.redis else None)
+            stack.callback(here.stop_redis)
         if clock:
             here.environment |= fake_clock(folder)
         migrate(here)
