@@ -6,10 +6,11 @@ from uuid import uuid4
 
 import pytest
 
-from benchmarks.serving import cache, conformance, cost, events, exposures, load, soak, swap
+from benchmarks.serving import cache, conformance, cost, events, exposures, load, reasons, soak, swap
 from benchmarks.serving.faults import measure
 from benchmarks.stores import servers, throughput
 from tests.benchmarks.conftest import Results
+from tests.support import bundles
 
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk, Debian's package, is not installed")
 
@@ -76,3 +77,13 @@ def test_durable_events(postgres: servers.Postgres, tmp_path: Path, monkeypatch:
         found = throughput.measure(new_store, seconds=0.2)
         assert found["single"]["events_per_s"] > 0
         assert found["reading"]["history_p50_us"] > 0
+
+
+def test_reasons_add_up_and_second_calls_agree(results: Results, tmp_path: Path) -> None:
+    reasons.main(bundles.write(tmp_path / "bundle"), answers=8)
+    variants = results("reasons_hand-made")["variants"]
+    assert {"als", "als_recent", "covisit", "popular"} <= set(variants)
+    assert sum(found["second_scores_compared"] for found in variants.values()) > 20
+    for found in variants.values():
+        assert found["worst_sum"] < 1e-5
+        assert found["worst_without"] < 1e-6
