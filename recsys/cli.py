@@ -1,5 +1,6 @@
 """The `recsys` command: choose a data set, tune, export, serve, manage releases and keys."""
 
+import json
 import os
 import re
 import subprocess
@@ -52,7 +53,10 @@ def lock(path: Annotated[Path, typer.Argument(help="DVC's record of the last run
 
     A valid file is copied for the next call; `make demo` runs this command first.
     """
-    kept = path.parent / ".dvc" / "tmp" / "dvc.lock.kept"
+    in_use, kept = (path.parent / ".dvc" / "tmp" / name for name in ("rwlock", "dvc.lock.kept"))
+    if in_use.exists() and not _is_json(in_use):  # what running commands read and write
+        in_use.unlink()
+        print(f"{in_use}: a run that was killed left it damaged; removed")
     if not path.exists() or _is_lock(path):
         if path.exists():
             write_text(kept, path.read_text(encoding="utf-8"))
@@ -69,6 +73,14 @@ def lock(path: Annotated[Path, typer.Argument(help="DVC's record of the last run
         path.unlink()
         print(f"{path}: a run that was killed left it damaged, and there is no copy: removed, every stage runs again")
     committed.unlink()
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 def _is_lock(path: Path) -> bool:

@@ -67,6 +67,16 @@ def test_without_any_copy_every_stage_runs_again(workspace: Path) -> None:
     assert restored(workspace) == ""
 
 
+def test_a_damaged_record_of_running_commands_is_removed_and_said(workspace: Path) -> None:
+    running = workspace / ".dvc" / "tmp" / "rwlock"
+    running.write_text("")
+    (workspace / "in").write_text("2")
+    assert dvc(workspace, "repro").returncode != 0, "what a killed run leaves, DVC refuses"
+    assert f"{running}: a run that was killed left it damaged; removed" in restored(workspace)
+    assert dvc(workspace, "repro").returncode == 0
+    assert restored(workspace) == ""
+
+
 def test_kill_9_at_random_moments(workspace: Path) -> None:
     draw = random.Random(7)
     for number in range(4):
