@@ -72,6 +72,7 @@ class Background:
                 for follower in followers:
                     group.create_task(_forever(follower))
         finally:
+            self.freshness.keep_items()
             if self.exposures is not None:
                 await self.exposures.close()
             if self.store is not None:

@@ -128,7 +128,8 @@ class StoreWatcher:
         if changed:
             self._take(version, changed, live.engine)
         self._asked = True
-        await self._keep_items()
+        if self._kept[0] != self.now.version and time.monotonic() - self._kept[1] >= KEEP_SECONDS:
+            await asyncio.to_thread(self.keep_items)
         serving = live.engine
         if serving is None:
             return
@@ -139,12 +140,11 @@ class StoreWatcher:
             if live.engine is serving:  # or else a new release was swapped in meanwhile: the next time
                 live.engine = fresher
 
-    async def _keep_items(self) -> None:
-        version, at = self._kept
-        if version != self.now.version and time.monotonic() - at >= KEEP_SECONDS:
+    def keep_items(self) -> None:
+        """Copy the items for a start without the store, unless the copy has them or the store was never read."""
+        if self._asked and self._kept[0] != self.now.version:
             self._kept = (self.now.version, time.monotonic())
-            items = [asdict(item) for item in self.now.items.values()]
-            await asyncio.to_thread(lambda: self._last_known.keep(ITEMS, json.dumps(items)))
+            self._last_known.keep(ITEMS, json.dumps([asdict(item) for item in self.now.items.values()]))
 
     def _take(self, version: int, changed: list[Item], serving: Engine | None) -> None:
         before = self.now

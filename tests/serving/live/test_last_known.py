@@ -121,10 +121,6 @@ def test_a_start_without_the_store(settings: Settings, start: Any, tmp_path: Pat
         until(lambda: (settings.last_known_folder / "items.json").is_file())
         until(lambda: "kitchen-5" not in str(client.post("/v1/recommend", json=ASK).json()["items"]))
         until(lambda: len(json.loads((settings.last_known_folder / "forgotten.json").read_text())["forgotten"]) == 1)
-    # what is kept of the stock may be seconds old: write it now, as those seconds do
-    kept = [{"item_id": "kitchen-5", "title": None, "text": None, "categories": None, "price": None,
-             "available": False, "first_seen": None}]  # fmt: skip
-    (settings.last_known_folder / "items.json").write_text(json.dumps(kept))
     (tmp_path / "store").rename(tmp_path / "away")
     with start(settings) as client:
         said = until_ready(client).get("/readyz").json()
