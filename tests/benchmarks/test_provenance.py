@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,3 +40,20 @@ def test_what_is_written_says_where_it_comes_from(tmp_path: Path, monkeypatch: p
     assert written["provenance"]["command"].endswith(" 5000 shop")
     assert "openblas" in written["provenance"]["kernel"]
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", written["provenance"]["commit"])
+
+
+def test_only_a_change_of_something_other_than_results_makes_a_commit_dirty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, result = tmp_path / "code.py", tmp_path / "docs/results/shop.json"
+    result.parent.mkdir(parents=True)
+    for path in (code, result):
+        path.write_text("{}")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=a"]):
+        subprocess.run([*git, *arguments], cwd=tmp_path, check=True)
+    monkeypatch.setattr(provenance, "TOP", tmp_path)
+    result.write_text("[]")
+    assert re.fullmatch(r"[0-9a-f]{40}", provenance.describe()["commit"])
+    code.write_text("[]")
+    assert provenance.describe()["commit"].endswith("-dirty")
