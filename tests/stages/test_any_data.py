@@ -1,0 +1,60 @@
+"""Every valid data set ends in a bundle with its reason, however small or odd: through the real stages."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys.bundle import bundle
+from recsys.contracts import EMPTY_HISTORY, Query
+from recsys.recommend.recommender import Recommender
+from tests.support import small_shop, stages, tiny_shops
+
+ALS = {"factors": 8, "alpha": 1.0, "regularization": 10, "half_life_days": 60}
+CHEAP: dict[str, dict[str, Any]] = {  # nothing is searched for: that is tested elsewhere
+    "datasets.files": {
+        "recent_half_life_days": 30,
+        "models": {
+            "als": ALS,
+            "als_long": dict(ALS),
+            "content": {"factors": 8, "half_life_days": 60, "epochs": 0},
+            "ease": {},
+            "covisit": {},
+        },
+    },
+    "evaluate": {"bootstrap": 100},
+}
+
+
+@pytest.fixture(scope="module")
+def errors(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]]:
+    """Shop -> its folder and the error that ended its run, "" for none."""
+    top = tmp_path_factory.mktemp("tiny")
+    for name, shop in tiny_shops.SHOPS.items():
+        (top / name).mkdir()
+        (top / name / "tiny.csv").write_text(tiny_shops.csv(shop()))
+        shutil.copy(root / "params.yaml", top / name)
+        for changes in (tiny_shops.SETTINGS, CHEAP):
+            small_shop.change(top / name / "params.yaml", "files", changes)
+    found = stages.run([top / name for name in tiny_shops.SHOPS])
+    return {folder.name: (folder, error) for folder, error in found.items()}
+
+
+@pytest.mark.parametrize("shop", tiny_shops.SHOPS)
+def test_a_bundle_and_its_reason(errors: dict[str, tuple[Path, str]], shop: str) -> None:
+    folder, error = errors[shop]
+    assert not error
+    manifest = json.loads((folder / "bundle" / "manifest.json").read_text())
+    assert manifest["metrics"]["gate"].startswith(f"{manifest['default_variant']!r} is released: ")
+    recommender = Recommender(bundle.load(folder / "bundle"))
+    assert recommender.bundle.manifest.counts["users"] >= tiny_shops.USERS
+    slate = recommender.recommend(Query(EMPTY_HISTORY, 5, manifest_time(manifest)))
+    assert len(slate.slots) == min(5, len(recommender.bundle.catalogue))
+    assert not slate.degraded
+
+
+def manifest_time(manifest: dict[str, Any]) -> float:
+    """When the training ended, in UTC seconds."""
+    return bundle.Manifest.model_validate(manifest).trained_until.timestamp()
