@@ -1,0 +1,1 @@
+"""Drift, on windows whose truth is known."""

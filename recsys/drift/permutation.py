@@ -1,0 +1,114 @@
+"""Compares the answers of one time with those of others, feature by feature: which differ by more than chance?
+
+A threshold on a distance alone, such as PSI > 0.2, alarms on nothing where answers are few and misses a shift where
+they are many. Here the distance is compared with its own distribution under the hypothesis that nothing changed. The
+answers of a person are alike: so it is persons whose times are permuted, and all features together.
+
+Source: Pesarin, Salmaso, "Permutation Tests for Complex Data", 2010; Benjamini, Hochberg, "Controlling the False
+Discovery Rate", JRSS B 1995.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+FIRST = 199  # permutations of every comparison; most end here
+PROMISING = 0.02  # a p-value of these that is as small asks for more
+CHUNK = 400
+GROUPS = 500
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One feature. moved: the share of the counts that would have to move to make both sides equal, 0..1; alarm: p is
+    significant among those of all features.
+    """
+
+    feature: str
+    p: float
+    moved: float
+    alarm: bool
+
+
+def compare(
+    counts: Mapping[str, Counts],
+    person: Ints,
+    time: Ints,
+    level: float = 0.01,
+    permutations: int = 2_999,
+    seed: int = 0,
+) -> list[Finding]:
+    """Compare the last time with all earlier ones. Where nothing changed, any feature alarms with probability `level`.
+
+    counts: feature -> (n, n_bins) counts, a row for what one person did at one time; person: (n,) who, 0, 1, ..., in
+    any order, or -1: somebody else than in all other rows; time: (n,) when, 0, 1, ..., all of equal length. With -1
+    there are two times of any length.
+    """
+    features, rows = list(counts), np.hstack([counts[name] for name in counts])
+    ends, n_times = np.cumsum([counts[name].shape[1] for name in features]), int(time.max()) + 1
+    unknown = bool(len(person)) and int(person.max()) < 0
+    rows, group, time = _grouped(rows, person, time, n_times, unknown)
+    total, share = rows.sum(axis=0), float((time == n_times - 1).mean())
+    now = (time == n_times - 1).astype(np.float32) @ rows
+    observed = _distances(now[None], total, ends)[0] * (1 - 1e-6)
+    rng, greater, done = np.random.default_rng(seed), np.zeros(len(features)), 0
+    while done < permutations:
+        n = min(CHUNK if done else FIRST, permutations - done)
+        if unknown:
+            chosen = rng.random((n, len(rows))) < share
+        else:
+            chosen = rng.integers(0, n_times, (n, GROUPS))[:, group] == time  # that time is the last in this draw
+        greater += (_distances(chosen.astype(np.float32) @ rows, total, ends) >= observed).sum(axis=0)
+        done += n
+        if done == FIRST and greater.min() + 1 > PROMISING * (done + 1):
+            break
+    p = (1 + greater) / (1 + done)
+    alarms = significant(p, level)
+    moved = [_moved(*np.split(np.vstack([total - now, now]), ends[:-1], axis=1)[at]) for at in range(len(features))]
+    return [
+        Finding(name, round(float(p[at]), 6), round(moved[at], 4), bool(alarms[at])) for at, name in enumerate(features)
+    ]
+
+
+def _grouped(rows: Counts, person: Ints, time: Ints, n_times: int, unknown: bool) -> tuple[Counts, Ints, Ints]:
+    """Add up the rows of groups of persons, whose times are permuted together: as exact, and 500 rows are enough."""
+    if unknown:  # groups of equal size on both sides
+        size = -(-len(rows) // GROUPS)
+        place = np.concatenate([np.arange(n) // size for n in np.bincount(time, minlength=n_times)])
+        key = np.sort(time, kind="stable") * GROUPS + place
+        rows = rows[np.argsort(time, kind="stable")]
+    else:
+        key = time * GROUPS + person % GROUPS
+    keys, at = np.unique(key, return_inverse=True)
+    added = np.zeros((len(keys), rows.shape[1]), dtype=np.float32)
+    np.add.at(added, at, rows)
+    return added, keys % GROUPS, keys // GROUPS
+
+
+def significant(p: npt.NDArray[np.float64], level: float) -> npt.NDArray[np.bool_]:
+    """Return which hypotheses are rejected by Benjamini and Hochberg at this level.
+
+    >>> significant(np.array([0.04, 0.001, 0.5]), 0.05).tolist()
+    [False, True, False]
+    """
+    order = np.sort(p)
+    below = order <= level * np.arange(1, len(p) + 1) / len(p)
+    return np.asarray(p <= (order[below].max() if below.any() else -1.0))
+
+
+def _distances(now: Counts, total: Counts, ends: Ints) -> npt.NDArray[np.float64]:
+    """(n_draws, n_features) chi-square distance between the shares of one side and those of both together."""
+    starts, widths = np.concatenate([[0], ends[:-1]]), np.diff(ends, prepend=0)
+    of_all = np.repeat(np.maximum(np.add.reduceat(total, starts), 1e-9), widths)
+    of_now = np.repeat(np.maximum(np.add.reduceat(now, starts, axis=1), 1e-9), widths, axis=1)
+    expected = np.maximum(total / of_all, 1e-9)
+    return np.asarray(np.add.reduceat((now / of_now - expected) ** 2 / expected, starts, axis=1), dtype=np.float64)
+
+
+def _moved(before: Counts, now: Counts) -> float:
+    return float(np.abs(now / max(now.sum(), 1e-9) - before / max(before.sum(), 1e-9)).sum() / 2)
