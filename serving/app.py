@@ -13,6 +13,8 @@ from fastapi_offline import FastAPIOffline
 
 from serving import process
 from serving.api import errors, examples
+from serving.console import console
+from serving.console.page import Console
 from serving.live.background import Background
 from serving.metrics import Measured
 from serving.middleware import auth
@@ -66,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.handle(app)
     for routes in (recommend, ingest, ops):
         app.include_router(routes.router)
+    console.add(app, Console(settings, background, service))
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -75,7 +75,7 @@ def main() -> None:
 
         print("\nOffline evaluation of this release, all users of the test window:")
         show_metrics(about["metrics"], about["default_variant"])
-    print("\nThe server has stopped. Start it with `make serve`; try it at http://127.0.0.1:8000/docs")
+    print("\nThe server has stopped. Start it with `make serve`, and look at http://127.0.0.1:8000/console")
 
 
 def known_user(shop: Bundle) -> tuple[str, list[int]]:

@@ -41,9 +41,9 @@ class Background:
         self.feed = LiveFeed(settings)
         self.freshness = StoreWatcher(self.rules, self.breakers, self.feed, self.last_known)
         self.live = ReleaseWatcher(settings, self.freshness.engine, self.last_known)
-        experiments_file = ExperimentsFile(settings.experiments, self.last_known)
-        self.assigner = ArmAssigner(experiments_file, settings.flag_provider)
-        self.other_bundles = OtherBundles(settings.releases, self.last_known, experiments_file, self.freshness)
+        self.experiments = ExperimentsFile(settings.experiments, self.last_known)
+        self.assigner = ArmAssigner(self.experiments, settings.flag_provider)
+        self.other_bundles = OtherBundles(settings.releases, self.last_known, self.experiments, self.freshness)
         self.load = Load(settings.shed_requests, settings.deadline_ms / 1e3)
         self.shadow: Shadow | None = None
         if settings.shadow_bundle is not None:

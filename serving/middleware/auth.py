@@ -1,7 +1,9 @@
 """Checks API keys: every path needs a scope, and paths that are not listed here need `admin`. Plain ASGI."""
 
+import base64
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,8 +18,9 @@ from serving.settings import Settings
 
 log = logging.getLogger(__name__)
 
-OPEN = ("/healthz", "/readyz")
+OPEN = ("/", "/healthz", "/readyz")
 METRICS = "/metrics"
+SIGN_IN = 'Basic realm="Console: any user name, and a key of the scope admin as password", charset="UTF-8"'
 SCOPES = {
     "/v1/about": Scope.RECOMMEND,
     "/v1/recommend": Scope.RECOMMEND,
@@ -64,7 +67,7 @@ class ApiKeys:
             return
         if key is None:
             answer = errors.response(401, "no known key in the header authorization: Bearer <key>", _id(scope))
-            answer.headers["www-authenticate"] = "Bearer"
+            answer.headers["www-authenticate"] = SIGN_IN if _in_console(scope["path"]) else "Bearer"
         else:
             answer = errors.response(403, f"the key of {key.name!r} has not the scope {wanted.value!r}", _id(scope))
         await answer(scope, receive, send)
@@ -113,7 +116,14 @@ def _presented(scope: Connection) -> str:
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             presented: str = value[7:].decode("latin-1")
             return presented
+        if name == b"authorization" and value[:6].lower() == b"basic " and _in_console(scope["path"]):
+            with suppress(ValueError):  # a browser sends the key as a password, with any user name
+                return base64.b64decode(value[6:], validate=True).decode("latin-1").partition(":")[2]
     return ""
+
+
+def _in_console(path: str) -> bool:
+    return path == "/console" or path.startswith("/console/")
 
 
 def _id(scope: Connection) -> str:

@@ -31,7 +31,7 @@ ASKED = {
     "/v1/users/anna/export": Scope.ADMIN, "/v1/audit": Scope.ADMIN,
     "/v1/items": Scope.ADMIN, "/v1/users/anna": Scope.ADMIN, "/metrics": Scope.ADMIN,
     "/docs": Scope.ADMIN, "/openapi.json": Scope.ADMIN, "/v1/recommended": Scope.ADMIN, "//v1/recommend": Scope.ADMIN,
-    "/v1/no-such-route": Scope.ADMIN, "/": Scope.ADMIN,
+    "/v1/no-such-route": Scope.ADMIN, "/console": Scope.ADMIN, "/console/event": Scope.ADMIN,
 }  # fmt: skip
 
 

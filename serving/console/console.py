@@ -1,0 +1,25 @@
+"""Adds the Console to the app: its pages, its scripts and styles, and `GET /`, which names where to go."""
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+
+from serving.console import shop
+from serving.console.page import HEADERS, STATIC, TEMPLATES, Console, only_from_here
+
+router = APIRouter()
+
+
+def add(app: FastAPI, console: Console) -> None:
+    """Add all routes; they are no part of the API's document."""
+    app.state.console = console
+    app.mount("/console/static", StaticFiles(directory=STATIC))
+    for pages in (shop,):
+        app.include_router(pages.router, include_in_schema=False, dependencies=[Depends(only_from_here)])
+    app.include_router(router, include_in_schema=False)
+
+
+@router.get("/")
+async def start(_: Request) -> HTMLResponse:
+    """Name the pages of this server. It is open without a key, and says nothing else."""
+    return HTMLResponse(TEMPLATES.get_template("start.html").render(), headers=HEADERS)

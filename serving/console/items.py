@@ -1,0 +1,109 @@
+"""Items and users of the served bundle, as the pages show them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from recsys.contracts import EMPTY_HISTORY
+from serving.api.schemas import Item
+from serving.console import words
+from serving.console.page import Console
+from serving.engine.engine import Engine
+from serving.stores.protocol import StoreError
+
+SUGGESTED = 12
+LIKES = 10
+LOOKED_AT = 200  # users, for one with some history
+
+
+def entry(engine: Engine, item_id: str, event: str, at: float | None) -> dict[str, Any]:
+    """Return an item with what somebody did with it. at: UTC seconds, None without a time."""
+    return {**describe(engine, item_id), "event": event, "at": at}
+
+
+def describe(engine: Engine, item_id: str) -> dict[str, Any]:
+    """Return id, title, categories and price of an item; an item that nobody has described has its id as title."""
+    catalogue = engine.bundle.catalogue
+    row = catalogue.ids.position(item_id)
+    if row is None:
+        return {"item_id": item_id, "title": item_id, "categories": [], "price": None, "known": False}
+    frame = catalogue.frame
+    return {
+        "item_id": item_id,
+        "title": frame["title"][row],
+        "categories": frame["categories"][row].to_list(),
+        "price": frame["price"][row],
+        "known": True,
+    }
+
+
+def title(engine: Engine, item_id: str) -> str:
+    """Return the title of an item, its id if nobody has described it."""
+    return str(describe(engine, item_id)["title"])
+
+
+def card(engine: Engine, item: Item) -> dict[str, Any]:
+    """Return an item of an answer: what `describe` says, its place, and why it is there."""
+    largest = max((abs(reason.contribution) for reason in item.reasons), default=0.0) or 1.0
+    reasons = [
+        {
+            "what": words.part(reason),
+            "adds": reason.contribution,
+            "share": abs(reason.contribution) / largest,
+            "without": reason.without,
+        }
+        for reason in item.reasons[:6]
+    ]
+    more = item.model_dump(include={"rank", "score", "confidence", "source", "fallback", "boost"})
+    return {**describe(engine, item.item_id), **more, "why": words.why(item), "reasons": reasons}
+
+
+async def history(console: Console, person: str, *, guest: bool) -> list[dict[str, Any]]:
+    """Return what a user or guest did, oldest first: in the data of the bundle, and since then by the store."""
+    engine, background = console.service.engine(), console.background
+    bundle = engine.bundle
+    known = EMPTY_HISTORY
+    if not guest and person and not background.freshness.is_forgotten(person):
+        known = bundle.histories.of(person)
+    names = _events_by_weight(bundle.manifest.event_weights)
+    done = [
+        entry(engine, bundle.catalogue.ids.external_id(row), names.get(weight, f"weight {weight:g}"), at)
+        for row, weight, at in zip(known.rows.tolist(), known.weights.tolist(), known.times.tolist(), strict=True)
+    ]
+    if person and background.store is not None:
+        try:
+            user_id, guest_id = (None, person) if guest else (person, None)
+            _, events = await background.store.history(user_id, guest_id, console.settings.history_events)
+        except StoreError:
+            events = []
+        until = bundle.manifest.trained_until.timestamp() if known.rows.size else 0.0
+        done += [entry(engine, e.item_id, e.event, e.timestamp) for e in events if e.timestamp > until]
+    return done
+
+
+def _events_by_weight(weights: Mapping[str, float]) -> dict[float, str]:
+    """Return the event of each weight that only one event has: the bundle keeps weights, not names."""
+    return {weight: name for name, weight in weights.items() if list(weights.values()).count(weight) == 1}
+
+
+def some_user(engine: Engine) -> str:
+    """Return the first user with some history, or "" in a bundle without users."""
+    histories = engine.bundle.histories
+    n = min(len(histories.users), LOOKED_AT)
+    best = max(range(n), key=lambda at: (min(len(histories.at(at).rows), LIKES), -at), default=None)
+    return "" if best is None else histories.users.external_id(best)
+
+
+def users(engine: Engine) -> list[tuple[str, int]]:
+    """Return some users with the number of their events."""
+    histories = engine.bundle.histories
+    places = range(min(len(histories.users), SUGGESTED))
+    return [(histories.users.external_id(at), len(histories.at(at).rows)) for at in places]
+
+
+def next_user(engine: Engine, user_id: str) -> str:
+    """Return the user after this one in the bundle, "" in a bundle without users."""
+    known = engine.bundle.histories.users
+    if not len(known):
+        return ""
+    at = known.position(user_id)
+    return known.external_id(0 if at is None else (at + 1) % len(known))

@@ -1,0 +1,169 @@
+"""Makes the pages of the Console, and refuses requests that may not see or change anything.
+
+Every response carries a strict Content-Security-Policy: scripts, styles and pictures come from this server only. Every
+form carries a token that is bound to a cookie of its browser, so that no other site can send it.
+"""
+
+import colorsys
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+from zlib import crc32
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from itsdangerous import BadSignature, URLSafeSerializer
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from serving.api.errors import ApiError
+from serving.engine.engine import Engine
+from serving.live.background import Background
+from serving.service.service import Service
+from serving.settings import Settings
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+COOKIE = "recsys_console"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+PAGES = (("/console", "Shop window"),)
+
+
+@dataclass(frozen=True)
+class Console:
+    """What the pages read: settings, background tasks and service of this worker.
+
+    compared: the engine of a release that is looked at besides those that are served, by its bundle_id.
+    """
+
+    settings: Settings
+    background: Background
+    service: Service
+    compared: dict[str, Engine] = field(default_factory=dict)
+
+
+def console_of(request: Request) -> Console:
+    """Return the console of the app."""
+    console: Console = request.app.state.console
+    return console
+
+
+def only_from_here(request: Request) -> None:
+    """Refuse hosts but this machine while no keys are configured: a foreign site could have its name point here.
+
+    Raises:
+        ApiError: 403 "without API keys the Console answers on localhost only, found ..."
+    """
+    host = request.url.hostname or ""
+    if request.scope["state"].get("client") is None and not _is_local(host):
+        raise ApiError(403, f"without API keys the Console answers on localhost only, found {host!r:.80}")
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def show(request: Request, template: str, **values: Any) -> HTMLResponse:
+    """Return a page; with the cookie that its forms are bound to, if the browser has none."""
+    console = console_of(request)
+    session = request.cookies.get(COOKIE) or secrets.token_urlsafe(16)
+    engine = console.background.live.engine
+    bundle = engine.bundle.manifest if engine else None
+    html = TEMPLATES.get_template(template).render(
+        pages=PAGES,
+        path=request.url.path,
+        bundle=bundle,
+        token=_signer(console).dumps(session),
+        **values,
+    )
+    response = HTMLResponse(html, headers=HEADERS)
+    if COOKIE not in request.cookies:
+        response.set_cookie(COOKIE, session, path="/console", httponly=True, samesite="strict")
+    return response
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """Return the fields of a form that this server made for this browser.
+
+    Raises:
+        ApiError: 403 "the form was not made for this browser: open the page again"
+    """
+    fields = dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
+    try:
+        session = _signer(console_of(request)).loads(fields.pop("token", ""))
+    except BadSignature:
+        session = None
+    if session is None or session != request.cookies.get(COOKIE):
+        raise ApiError(403, "the form was not made for this browser: open the page again")
+    return fields
+
+
+def _signer(console: Console) -> URLSafeSerializer:
+    return URLSafeSerializer(console.settings.secret, salt="console form")
+
+
+def when(moment: float | datetime) -> str:
+    """Write a moment, a datetime or UTC seconds, as "2026-11-26 02:13 UTC"."""
+    at = moment if isinstance(moment, datetime) else datetime.fromtimestamp(moment, tz=UTC)
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def age(seconds: float) -> str:
+    """Write a time span in its largest unit, such as "3 hours"."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def tile(item_id: str, categories: list[str]) -> dict[str, Any]:
+    """Return the drawing of an item: colours by its first category, shapes by its id; the same at every time."""
+    draws = crc32(item_id.encode())
+    hue = crc32((categories[0] if categories else "").encode()) % 360
+    shapes = [
+        {
+            "x": 8 + (draws >> 5 * at) % 32 * 2.7,
+            "y": 8 + (draws >> (5 * at + 3)) % 32 * 1.5,
+            "r": 9 + (draws >> at) % 17,
+        }
+        for at in range(3)
+    ]
+    return {"back": _colour(hue, 0.86), "shapes": shapes, "fore": _colour(hue + 25, 0.62), "deep": _colour(hue, 0.42)}
+
+
+def _colour(hue: float, lightness: float) -> str:
+    red, green, blue = colorsys.hls_to_rgb(hue % 360 / 360, lightness, 0.42)
+    return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    named: Mapping[str, Any] = {"when": when, "age": age, "number": lambda value: f"{value:,}"}
+    made.filters.update(named)
+    made.globals["tile"] = tile
+    return made
+
+
+TEMPLATES = _environment()

@@ -1,0 +1,209 @@
+"""The shop window: what a user, a stranger or a session is shown by two variants, arms or releases side by side.
+
+A click or purchase goes through the same door as `POST /v1/events`; the session's are only sent with the next request.
+"""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from pydantic import ValidationError
+
+from recsys.bundle import releases
+from recsys.errors import RecsysError
+from recsys.experiments.online.config import Arm
+from recsys.recommend.circuit_breaker import CircuitBreakers
+from serving.api import errors
+from serving.api.errors import ApiError
+from serving.api.events import PostedEvent
+from serving.api.schemas import Answer, RecommendRequest
+from serving.console import items, words
+from serving.console.page import Console, console_of, form_of, show
+from serving.engine.engine import Engine
+from serving.routes import id_of, key_of
+
+router = APIRouter()
+
+BUTTONS = ("view", "cart", "purchase", "dislike")
+PLACES = 8
+SESSION_EVENTS = 50
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What fills one side: a variant, an arm of an experiment, or the default variant of another release."""
+
+    group: str
+    label: str
+    variant: str | None = None
+    arm: Arm | None = None
+    bundle_id: str | None = None
+
+
+@dataclass
+class Side:
+    """One list of the window. error: why there is none; cards: as `items.card` makes them."""
+
+    choice: Choice
+    answer: Answer | None = None
+    error: str = ""
+    cards: list[dict[str, Any]] = field(default_factory=list)
+
+
+@router.get("/console")
+async def shop_window(request: Request) -> HTMLResponse:
+    """Show the window as the query says; without one, the default variant for a known user."""
+    return await _window(request, dict(request.query_params), "shop.html", "")
+
+
+@router.post("/console/event")
+async def take_event(request: Request) -> HTMLResponse:
+    """Send one event of the person in the window, and show the lists that follow from it."""
+    asked, console = await form_of(request), console_of(request)
+    item_id, event, who = asked.get("item_id", ""), asked.get("did", ""), asked.get("who", "")
+    if who == "session":
+        asked["session"] = json.dumps([*_session(asked), {"item_id": item_id, "event": event}][-SESSION_EVENTS:])
+        said = "Sent with the session; stored nowhere."
+    else:
+        whose = {"user_id" if who == "user" else "anonymous_id": asked.get("person", "")}
+        try:
+            posted = PostedEvent.model_validate({"item_id": item_id, "event": event, **whose})
+        except ValidationError as error:
+            raise ApiError(422, errors.problem(error.errors(include_url=False)[0], 0)[1]) from error
+        taken = await console.service.take_events([posted], key_of(request))
+        said = "Stored as an event." if taken.accepted else f"Refused: {taken.rejected[0].reason}"
+    title = items.title(console.service.engine(), item_id)
+    return await _window(request, asked, "window.html", f"{words.EVENTS.get(event, event)}: {title}. {said}")
+
+
+async def _window(request: Request, asked: dict[str, str], template: str, said: str) -> HTMLResponse:
+    console = console_of(request)
+    engine = console.service.engine()
+    asked = {**dict.fromkeys(("user_id", "a", "b", "filter", "diversity", "surface"), ""), "who": "user", **asked}
+    if asked["who"] == "user":
+        asked["person"] = asked["user_id"] or items.some_user(engine)
+    elif asked["who"] == "stranger":
+        asked["person"] = asked.get("person") or f"console-{secrets.token_hex(4)}"
+    else:
+        asked["person"] = ""
+    choices = _choices(console, engine)
+    chosen = [choices.get(asked["a"], choices[""])]
+    if asked["b"] and asked["b"] in choices:
+        chosen.append(choices[asked["b"]])
+    before = [_ids(asked.get(f"before{at}")) for at in range(len(chosen))]
+    sides = [await _side(request, choice, asked, past) for choice, past in zip(chosen, before, strict=True)]
+    history = await items.history(console, asked["person"], guest=asked["who"] != "user")
+    if asked["who"] == "session":
+        history = [items.entry(engine, each["item_id"], each["event"], None) for each in _session(asked)]
+    groups: dict[str, dict[str, Choice]] = {}
+    for value, choice in choices.items():
+        groups.setdefault(choice.group, {})[value] = choice
+    return show(
+        request,
+        template,
+        asked=asked,
+        groups=groups,
+        sides=sides,
+        history=history[::-1][:12],
+        n_history=len(history),
+        users=items.users(engine),
+        next_user=items.next_user(engine, asked["person"]),
+        state={
+            "session": json.dumps(_session(asked)),
+            "person": asked["person"],
+            **{f"before{at}": json.dumps([card["item_id"] for card in side.cards]) for at, side in enumerate(sides)},
+        },
+        buttons=[(name, words.EVENTS[name]) for name in BUTTONS if name in engine.event_weights],
+        said=said,
+        words=words,
+    )
+
+
+async def _side(request: Request, choice: Choice, asked: Mapping[str, str], before: list[str] | None) -> Side:
+    console, side = console_of(request), Side(choice)
+    try:
+        engine = await _engine(console, choice.bundle_id)
+        query = _query(asked, choice.variant)
+        side.answer = await console.service.preview(query, id_of(request), engine, choice.arm)
+    except (ApiError, RecsysError) as error:
+        side.error = str(error)
+        return side
+    side.cards = [items.card(engine, item) | _moved(item.item_id, item.rank, before) for item in side.answer.items]
+    return side
+
+
+def _query(asked: Mapping[str, str], variant: str | None) -> RecommendRequest:
+    """Make the request of one side.
+
+    Raises:
+        ApiError: 422 "diversity: Input should be less than or equal to 1, found 3.0"
+    """
+    whose = {"user": {"user_id": asked["person"]}, "stranger": {"anonymous_id": asked["person"]}}
+    options = {"explain": True, "diversity": asked["diversity"] or None}
+    content: dict[str, Any] = {"k": PLACES, "variant": variant, "options": options, "filter": asked["filter"] or None}
+    content |= {"surface": asked["surface"] or None, "session": _session(asked), **whose.get(asked["who"], {})}
+    try:
+        return RecommendRequest.model_validate(content, strict=False)
+    except ValidationError as error:
+        raise ApiError(422, errors.problem(error.errors(include_url=False)[0], 0)[1]) from error
+
+
+def _session(asked: Mapping[str, str]) -> list[dict[str, str]]:
+    try:
+        sent = json.loads(asked.get("session") or "[]")
+        return [{"item_id": str(each["item_id"]), "event": str(each["event"])} for each in sent]
+    except (ValueError, TypeError, KeyError):
+        return []
+
+
+def _ids(text: str | None) -> list[str] | None:
+    try:
+        ids = json.loads(text or "null")
+    except ValueError:
+        return None
+    return ids if isinstance(ids, list) and ids else None
+
+
+def _moved(item_id: str, rank: int, before: list[str] | None) -> dict[str, Any]:
+    """Return how a card moved since the list before: `new`, or the number of places up, 0 where it stands."""
+    if before is None:
+        return {"moved": 0, "new": False}
+    return {"moved": before.index(item_id) + 1 - rank if item_id in before else 0, "new": item_id not in before}
+
+
+def _choices(console: Console, engine: Engine) -> dict[str, Choice]:
+    manifest = engine.bundle.manifest
+    default = f"{manifest.default_variant}, the default variant"
+    choices = {"": Choice("This release", default, manifest.default_variant)}
+    choices |= {f"variant {name}": Choice("Variants of this release", name, name) for name in manifest.variants}
+    for name, experiment in console.background.experiments.experiments.experiments.items():
+        for arm_name, arm in experiment.arms.items():
+            label = f"{name}: {arm_name}"
+            choices[f"arm {name} {arm_name}"] = Choice("Arms of experiments", label, None, arm, arm.bundle)
+    if console.settings.bundle is None:
+        for bundle_id in dict.fromkeys(reversed(releases.read(console.settings.releases).stack)):
+            if bundle_id != manifest.bundle_id and (console.settings.releases / bundle_id).is_dir():
+                choices[f"release {bundle_id}"] = Choice("Other releases", bundle_id, None, None, bundle_id)
+    return choices
+
+
+async def _engine(console: Console, bundle_id: str | None) -> Engine:
+    """Return the engine of a release. One besides those that are served is kept, with the stock of its first look."""
+    served = console.service.engine()
+    if bundle_id is None or bundle_id == served.bundle.manifest.bundle_id:
+        return served
+    background, other = console.background, console.compared
+    if bundle_id in background.other_bundles.engines:
+        return background.other_bundles.engines[bundle_id]
+    if bundle_id not in other or other[bundle_id].overlay.version != background.freshness.now.version:
+        other.clear()
+        bundle = await asyncio.to_thread(background.last_known.bundle, console.settings.releases / bundle_id)
+        arguments = (bundle, version("recsys"), background.freshness.now, background.rules, CircuitBreakers())
+        other[bundle_id] = await asyncio.to_thread(Engine, *arguments)
+    return other[bundle_id]
