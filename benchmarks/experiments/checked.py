@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.experiments.logged import ARMS, EXPERIMENT, FOLDER
+from benchmarks.simulator.shoppers import Shoppers
 from benchmarks.story import shop
 from recsys.contracts import Slot
 from recsys.datasets.shop_world.world import world as make_world
@@ -15,7 +16,6 @@ from recsys.experiments.analysis import checks, off_policy
 from recsys.experiments.online import exploration
 from recsys.experiments.online.assignment import Subject, arm_of, assign_one, bucket
 from recsys.experiments.online.config import Experiments, Explore
-from recsys.simulator.shoppers import Shoppers
 from serving import process
 from serving.engine.arms import ArmAssigner, ExperimentsFile
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from benchmarks.simulator.shoppers import Shoppers
 from benchmarks.story import in_process, phases, shop
 from benchmarks.story.in_process import Clock
 from benchmarks.story.simulate import Days, Simulation
@@ -18,7 +19,6 @@ from recsys.datasets.shop_world.config import Config
 from recsys.datasets.shop_world.world import world as make_world
 from recsys.experiments.analysis import join, log
 from recsys.experiments.online.config import Experiment
-from recsys.simulator.shoppers import Shoppers
 from serving.settings import Settings
 
 TOP = Path(__file__).parents[2]

@@ -18,9 +18,9 @@ import polars as pl
 import yaml
 
 from benchmarks import provenance
+from benchmarks.simulator.clicks import ClickModel
 from benchmarks.story import compare, phases, replay, shop
 from recsys.datasets.shop_world.config import Config
-from recsys.simulator.clicks import ClickModel
 
 PUBLISHED = {"uplift_in_ctr": [0.23, 0.41, 0.47], "availability": 0.999}
 COMPARED = ["random", "popular", "collaborative", "content", "als_recent", "learned", "complete"]

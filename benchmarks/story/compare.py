@@ -14,12 +14,12 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_array
 
+from benchmarks.simulator.clicks import ClickModel
+from benchmarks.simulator.shoppers import Shoppers, Visit
 from benchmarks.story import in_process, shop
 from benchmarks.story.in_process import Clock
 from recsys.datasets.shop_world import log
 from recsys.datasets.shop_world.world import world as make_world
-from recsys.simulator.clicks import ClickModel
-from recsys.simulator.shoppers import Shoppers, Visit
 from serving.settings import Settings
 
 K = 10

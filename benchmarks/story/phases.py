@@ -22,6 +22,8 @@ import numpy as np
 import polars as pl
 import yaml
 
+from benchmarks.simulator.clicks import ClickModel
+from benchmarks.simulator.shoppers import Shoppers, Visit
 from benchmarks.story import in_process, shop
 from benchmarks.story.in_process import Clock
 from benchmarks.story.simulate import Counts, Days, Simulation
@@ -33,8 +35,6 @@ from recsys.experiments.analysis import log, run
 from recsys.experiments.analysis.readout import Readout
 from recsys.experiments.online import config
 from recsys.recommend.circuit_breaker import Limits
-from recsys.simulator.clicks import ClickModel
-from recsys.simulator.shoppers import Shoppers, Visit
 from recsys.sources import nearest
 from serving.settings import Settings
 

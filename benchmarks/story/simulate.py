@@ -6,9 +6,9 @@ from typing import Any
 
 import polars as pl
 
+from benchmarks.simulator.shoppers import Shoppers, Visit
 from benchmarks.story.in_process import Api, Clock
 from recsys.datasets.shop_world import catalogue
-from recsys.simulator.shoppers import Shoppers, Visit
 
 SURFACE = "home"
 CLICK_SECONDS = 20.0

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
+from benchmarks.simulator.clicks import Appeal, ClickModel
+from benchmarks.simulator.shoppers import Shoppers, Visit
 from recsys.datasets.shop_world.config import Config
 from recsys.datasets.shop_world.world import World, world
-from recsys.simulator.clicks import Appeal, ClickModel
-from recsys.simulator.shoppers import Shoppers, Visit
 
 CONFIG = Config(events=1000, users=300, items=200, days=30, new_user_share=0.2, new_item_share=0.2, dirt_share=0.0)
 
