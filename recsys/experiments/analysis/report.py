@@ -3,22 +3,18 @@
 import json
 from base64 import b64encode
 from dataclasses import asdict
-from html import escape
 from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from recsys.experiments.analysis.effects import Effect
 from recsys.experiments.analysis.join import JOINED
 from recsys.experiments.analysis.readout import Readout
 from recsys.output import write_text
 
-STYLE = """body{font:15px/1.45 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f23}
-table{border-collapse:collapse;margin:.7rem 0}
-td,th{padding:.25rem .7rem;border-bottom:1px solid #d8dee4;text-align:right}
-td:first-child,th:first-child{text-align:left}.bad{color:#b42318;font-weight:600}.good{color:#146c43;font-weight:600}
-.decision{padding:.7rem 1rem;background:#f3f6f9;border-left:4px solid #3567a6;margin:.7rem 0}img{max-width:100%}"""
+TEMPLATE = "readout.html.j2"
 
 
 def text(readout: Readout) -> str:
@@ -54,41 +50,17 @@ def write(readout: Readout, folder: Path) -> None:
 
 def page(readout: Readout) -> str:
     """Return the readout as one self-contained HTML page."""
-    decisions = "".join(
-        f'<p class="decision"><b>{escape(arm)}: {what.upper()}</b><br>{escape(why)}</p>'
-        for arm, (what, why) in readout.decisions.items()
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    checks = "".join(
-        f"<tr><td>{escape(check.name)}<td>{check.found:.4g}<td>{escape(check.limit)}"
-        f'<td class="{"good" if check.passed else "bad"}">{"ok" if check.passed else "failed"}'
-        for check in readout.checks
+    environment.filters.update(percent=_percent, interval=_interval, general="{:.4g}".format, p="{:.3f}".format)
+    return environment.get_template(TEMPLATE).render(
+        readout=readout,
+        units=_units(readout),
+        plot=_plot(readout.effects),
+        also=[line.strip() for line in _also(readout)],
+        population=_population(readout),
     )
-    segments = "".join(
-        f"<h3>{escape(name)}</h3>{_table(effects)}" for name, effects in readout.segments.items() if effects
-    )
-    population = "".join(f"<p>{escape(line)}.</p>" for line in _population(readout))
-    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(readout.name)}</title>
-<style>{STYLE}</style><h1>Experiment {escape(readout.name)}</h1><p>{escape(_units(readout))}</p>{decisions}
-<h2>Effects against the control</h2>{_table(readout.effects)}
-<img alt="Relative effects with intervals" src="data:image/png;base64,{_plot(readout.effects)}">
-<p>Intervals are between units (delta method, adjusted by earlier behaviour where it is known). The interval and
-p-value called anytime hold however often one looks; the others hold for one look at the planned size.
-Holm corrects for looking at many metrics.</p>
-<p>{escape("; ".join(line.strip() for line in _also(readout)))}.</p><h2>Can the log be trusted?</h2>
-<table><tr><th>check<th>value<th>limit<th>{checks}</table>
-<p>{escape(readout.attribution)}.</p>{population}<h2>Segments</h2>
-<p>Looking for a segment that won is a search: take what is found here to the next experiment.</p>{segments}</html>"""
-
-
-def _table(effects: list[Effect]) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(effect.arm)}, {effect.metric}<td>{effect.control:.4g}<td>{effect.value:.4g}"
-        f"<td>{_percent(effect.relative)}<td>{_interval(effect)}<td>{effect.p_value:.3f}<td>{effect.p_adjusted:.3f}"
-        f"<td>{effect.p_anytime:.3f}"
-        for effect in effects
-    )
-    heads = ("", "control", "arm", "change", "interval", "p", "Holm", "anytime")
-    return f"<table><tr>{''.join(f'<th>{head}' for head in heads)}{rows}</table>"
 
 
 def _plot(effects: list[Effect]) -> str:
