@@ -72,7 +72,7 @@ class Shoppers:
         before = np.array([self._shown[visit.user_id, row] for row in rows], dtype=np.int64)
         appeal = self._appeal.on(visit.day)[visit.mood, items]
         chances = self.clicks.examined(len(rows)) * self.clicks.chance(appeal, before)
-        return np.where(items >= 0, chances, 0.0).tolist()  # type: ignore[no-any-return]
+        return np.where(items >= 0, chances, 0.0).tolist()
 
     def react(self, visit: Visit, rows: list[int]) -> list[Deed]:
         """Return the visitor's actions; rows as in `probabilities`. The same visit and rows give the same actions."""
