@@ -21,7 +21,8 @@ from pydantic import (
 from recsys.schemas.field_limits import PURCHASE, RETURN
 from serving.api.errors import ApiError, problem
 from serving.api.fields import GuestId, Identifier, Label, Number, RequestModel, Timestamp
-from serving.stores.protocol import Event, Outcome, Rejected, Store
+from serving.stores.protocol import Event, Outcome, Rejected
+from serving.stores.store import Store
 from serving.stores.writes import ID_TAKEN
 
 MAX_EVENTS = 1000

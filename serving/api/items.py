@@ -6,7 +6,8 @@ from pydantic import BaseModel, Discriminator, Field, Tag
 
 from recsys.schemas.field_limits import MAX_CATEGORIES, MAX_NUMBER
 from serving.api.fields import Identifier, Name, RequestModel, Text, Timestamp, Title
-from serving.stores.protocol import Item, Store
+from serving.stores.protocol import Item
+from serving.stores.store import Store
 
 MAX_ITEMS = 1000
 

@@ -11,7 +11,8 @@ from contextlib import suppress
 
 from prometheus_client import Counter
 
-from serving.stores.protocol import Exposure, Store, StoreError
+from serving.stores.protocol import Exposure, StoreError
+from serving.stores.store import Store
 
 log = logging.getLogger(__name__)
 

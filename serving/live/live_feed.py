@@ -15,7 +15,8 @@ from recsys.recommend.live_counts import FEWEST_PERSONS, SCHEMA, LiveEvents, dem
 from serving import metrics
 from serving.engine.engine import Engine
 from serving.settings import Settings
-from serving.stores.protocol import PersonEvent, Store, StoreError
+from serving.stores.protocol import PersonEvent, StoreError
+from serving.stores.store import Store
 
 log = logging.getLogger(__name__)
 

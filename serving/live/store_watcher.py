@@ -20,7 +20,8 @@ from serving.engine.overlay import StoreOverlay
 from serving.last_known import LastKnown
 from serving.live.live_feed import LiveFeed
 from serving.live.release_watcher import ReleaseWatcher
-from serving.stores.protocol import Item, Store, StoreError
+from serving.stores.protocol import Item, StoreError
+from serving.stores.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,8 @@ from serving.service import costs, finish
 from serving.service.answer_cache import AnswerCache
 from serving.settings import Settings
 from serving.stores import admin
-from serving.stores.protocol import Store, StoreError, UnknownOutcomeError
+from serving.stores.protocol import StoreError, UnknownOutcomeError
+from serving.stores.store import Store
 
 AT_ONCE = float("-inf")  # a deadline that has passed: nothing but what costs next to nothing
 

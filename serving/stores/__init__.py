@@ -4,7 +4,8 @@
 """
 
 from recsys.schemas.store_schema import POSTGRES, SQLITE
-from serving.stores.protocol import Store, no_store
+from serving.stores.protocol import no_store
+from serving.stores.store import Store
 
 __all__ = ["open_store"]
 
@@ -16,11 +17,11 @@ async def open_store(url: str) -> Store:
         StoreError: "store/events.sqlite: its tables are of version 0, this code wants 1; run `python -m ...`"
     """
     if url.startswith(SQLITE):
-        from serving.stores.sqlite import SqliteStore  # each driver only where it is used
+        from serving.stores.sqlite import SqliteDatabase  # each driver only where it is used
 
-        return SqliteStore(url.removeprefix(SQLITE))
+        return Store(SqliteDatabase(url.removeprefix(SQLITE)))
     if url.startswith(POSTGRES):
-        from serving.stores.postgres import PostgresStore
+        from serving.stores.postgres import PostgresDatabase
 
-        return await PostgresStore.open(url)
+        return Store(await PostgresDatabase.open(url))
     raise no_store(url)

@@ -1,6 +1,6 @@
 """The store of several machines: PostgreSQL through psycopg 3, a pool of connections, one writing task per process."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
@@ -8,24 +8,13 @@ import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor, conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from recsys.schemas.store_schema import fingerprint
-from serving.stores import checks, migrations, reads, statements
+from serving.stores import migrations
 from serving.stores.job import Job, all_of
-from serving.stores.protocol import (
-    FORGET_S,
-    MAX_SEEN,
-    Event,
-    Exposure,
-    Item,
-    Outcome,
-    PersonEvent,
-    Rejected,
-    StoreError,
-    UnknownOutcomeError,
-)
+from serving.stores.protocol import StoreError, UnknownOutcomeError
 from serving.stores.reads import Rows
+from serving.stores.statements import SALT
 from serving.stores.task_writer import TaskWriter
-from serving.stores.writes import Write, Writes
+from serving.stores.writes import Write
 
 T = TypeVar("T")
 
@@ -72,15 +61,14 @@ def connect(url: str) -> "psycopg.Connection[Any]":
     return psycopg.connect(url, **OPTIONS)
 
 
-class PostgresStore:
-    """A `Store` in PostgreSQL; see there for what its methods do."""
+class PostgresDatabase:
+    """A `Database` in PostgreSQL; see there for what its methods do."""
 
     remote = True
 
     def __init__(self, url: str, pool: "AsyncConnectionPool[AsyncConnection[Any]]", salt: str) -> None:
         self._url, self._pool = url, pool
         self.salt = salt
-        self._writes = Writes(salt)
         self._writer = TaskWriter(self._transaction)
 
     @classmethod
@@ -100,74 +88,27 @@ class PostgresStore:
                 await pool.open(wait=True, timeout=OPENING_S)
                 async with pool.connection() as connection:
                     migrations.check(await _version(connection), name_of(url))
-                    salt = await _fetch(connection, statements.SALT)
+                    salt = await _fetch(connection, SALT)
             except BaseException:
                 await pool.close()
                 raise
         return cls(url, pool, salt[0][0])
 
-    async def add_events(self, rows: Sequence[Event | Rejected]) -> list[Outcome]:
-        """See `Store`. If the connection breaks during the commit, events that were stored count as duplicates."""
-        checks.events(rows)
-        return await self._writer.write(Job[list[Outcome]](self._writes.add_events, len(rows), events=rows))
+    async def read(self, statement: str, *values: Any) -> Rows:
+        async def fetch(connection: "AsyncConnection[Any]") -> Rows:
+            return await _fetch(connection, statement, *values)
 
-    async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
-        return reads.history(await self._read(statements.HISTORY, user_id, anonymous_id, limit))
+        return await self._with_connection(fetch)
 
-    async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
-        return reads.seen(await self._read(statements.SEEN, user_id, anonymous_id, MAX_SEEN))
+    async def write(self, job: Job[T]) -> T:
+        return await self._writer.write(job)
 
-    async def add_exposures(self, batch: Sequence[Exposure]) -> None:
-        checks.exposures(batch)
-        await self._writer.write(Job[None](lambda: self._writes.add_exposures(batch), len(batch)))
-
-    async def upsert_items(self, items: Sequence[Item], by: str | None = None) -> None:
-        checks.items(items)
-        await self._writer.write(Job[None](lambda: self._writes.upsert_items(items, by), len(items), alone=True))
-
-    async def items_since(self, version: int) -> tuple[int, list[Item]]:
-        return reads.items(await self._read(statements.ITEMS, version), version)
-
-    async def newest(self, since: float, before: tuple[float, str], limit: int) -> list[PersonEvent]:
-        return reads.newest(await self._read(statements.NEWEST, since, *before, limit))
-
-    async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
-        checks.texts(anonymous_id, user_id)
-        return await self._writer.write(
-            Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by), alone=True)
-        )
-
-    async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
-        checks.texts(anonymous_id)
-        return await self._writer.write(Job[int | None](lambda: self._writes.unmerge(anonymous_id, by), alone=True))
-
-    async def forget(self, user_id: str, by: str | None = None) -> dict[str, int]:
-        checks.texts(user_id)
-        return await self._writer.write(
-            Job[dict[str, int]](lambda: self._writes.forget(user_id, by), alone=True, seconds=FORGET_S)
-        )
-
-    async def manage(self, action: Callable[[Writes], Write[T]]) -> T:
-        return await self._writer.write(Job[T](lambda: action(self._writes)))
-
-    async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
-        return reads.forgotten(await self._read(statements.FORGOTTEN, since), since)
-
-    def fingerprint(self, user_id: str) -> str:
-        return fingerprint(self._writes.salt, user_id)
-
-    async def ping(self) -> None:
-        await self._read(statements.SALT)
+    async def erase(self) -> None:
+        pass  # the server's own cleaning does
 
     async def close(self) -> None:
         await self._writer.close()
         await self._pool.close()
-
-    async def _read(self, statement: str, *values: Any) -> Rows:
-        async def read(connection: "AsyncConnection[Any]") -> Rows:
-            return await _fetch(connection, statement, *values)
-
-        return await self._with_connection(read)
 
     async def _transaction(self, jobs: list[Job[Any]]) -> list[Any]:
         broken = False

@@ -6,30 +6,19 @@ process, see `serving/stores/writer.py`.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
 
-from recsys.schemas.store_schema import fingerprint
-from serving.stores import checks, migrations, reads, statements
+from serving.stores import migrations
 from serving.stores.job import Job
-from serving.stores.protocol import (
-    FORGET_S,
-    MAX_SEEN,
-    Event,
-    Exposure,
-    Item,
-    Outcome,
-    PersonEvent,
-    Rejected,
-    StoreError,
-)
+from serving.stores.protocol import StoreError
 from serving.stores.reads import Rows
+from serving.stores.statements import HISTORY, SALT
 from serving.stores.writer import Writer, numbers
-from serving.stores.writes import Write, Writes
 
 T = TypeVar("T")
 
@@ -86,8 +75,8 @@ def _wait(seconds: float) -> Callable[[int], bool]:
     return again
 
 
-class SqliteStore:
-    """A `Store` in SQLite; see there for what its methods do."""
+class SqliteDatabase:
+    """A `Database` in one file; see there for what its methods do."""
 
     remote = False
 
@@ -96,70 +85,28 @@ class SqliteStore:
         self._path = path
         self._readers: list[apsw.Connection] = []
         migrations.check(_version(path), path)
-        self.salt = self._read(statements.SALT)[0][0]
-        self._writes = Writes(self.salt)
+        self.salt = self._rows(SALT)[0][0]
         self._writer = Writer(lambda: connect(path), lambda: errors(path))
 
-    async def add_events(self, rows: Sequence[Event | Rejected]) -> list[Outcome]:
-        checks.events(rows)
-        return await self._writer.write(Job[list[Outcome]](self._writes.add_events, len(rows), events=rows))
+    async def read(self, statement: str, *values: Any) -> Rows:
+        """Read in the event loop where a row or a history is read, else in a thread: there may be many rows."""
+        if statement in (HISTORY, SALT):
+            return self._rows(statement, *values)
+        return await asyncio.to_thread(self._rows, statement, *values)
 
-    async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
-        return reads.history(self._read(statements.HISTORY, user_id, anonymous_id, limit))
+    async def write(self, job: Job[T]) -> T:
+        return await self._writer.write(job)
 
-    async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
-        """See `Store`. Runs in a thread: there may be many rows."""
-        return reads.seen(await asyncio.to_thread(self._read, statements.SEEN, user_id, anonymous_id, MAX_SEEN))
-
-    async def add_exposures(self, batch: Sequence[Exposure]) -> None:
-        checks.exposures(batch)
-        await self._writer.write(Job[None](lambda: self._writes.add_exposures(batch), len(batch)))
-
-    async def upsert_items(self, items: Sequence[Item], by: str | None = None) -> None:
-        checks.items(items)
-        await self._writer.write(Job[None](lambda: self._writes.upsert_items(items, by), len(items)))
-
-    async def items_since(self, version: int) -> tuple[int, list[Item]]:
-        return reads.items(await asyncio.to_thread(self._read, statements.ITEMS, version), version)
-
-    async def newest(self, since: float, before: tuple[float, str], limit: int) -> list[PersonEvent]:
-        return reads.newest(await asyncio.to_thread(self._read, statements.NEWEST, since, *before, limit))
-
-    async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
-        checks.texts(anonymous_id, user_id)
-        return await self._writer.write(Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by)))
-
-    async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
-        checks.texts(anonymous_id)
-        return await self._writer.write(Job[int | None](lambda: self._writes.unmerge(anonymous_id, by)))
-
-    async def forget(self, user_id: str, by: str | None = None) -> dict[str, int]:
-        """See `Store`. Also empties the write-ahead log, which still holds the deleted rows."""
-        checks.texts(user_id)
-        deleted = await self._writer.write(
-            Job[dict[str, int]](lambda: self._writes.forget(user_id, by), seconds=FORGET_S)
-        )
+    async def erase(self) -> None:
+        """Empty the write-ahead log, which still holds the deleted rows."""
         await asyncio.to_thread(self._empty_log)
-        return deleted
-
-    async def manage(self, action: Callable[[Writes], Write[T]]) -> T:
-        return await self._writer.write(Job[T](lambda: action(self._writes)))
-
-    async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
-        return reads.forgotten(await asyncio.to_thread(self._read, statements.FORGOTTEN, since), since)
-
-    def fingerprint(self, user_id: str) -> str:
-        return fingerprint(self._writes.salt, user_id)
-
-    async def ping(self) -> None:
-        self._read(statements.SALT)
 
     async def close(self) -> None:
         await self._writer.close()
         while self._readers:
             self._readers.pop().close()
 
-    def _read(self, statement: str, *values: Any) -> Rows:
+    def _rows(self, statement: str, *values: Any) -> Rows:
         """Read with a connection that is free; one that failed is closed."""
         with errors(self._path):
             reader = self._readers.pop() if self._readers else connect(self._path, wait_s=READ_WAIT_S)

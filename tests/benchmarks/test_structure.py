@@ -19,8 +19,8 @@ def test_calls_of_a_recommendation_an_event_and_an_item(
     found = json.loads((tmp_path / "calls.json").read_text())["now"]
     for request, function in (
         ("recommendation", "recsys/recommend/recommender.py: Recommender.recommend"),
-        ("event", "serving/stores/sqlite.py: SqliteStore.add_events"),
-        ("item", "serving/stores/sqlite.py: SqliteStore.upsert_items"),
+        ("event", "serving/stores/store.py: Store.add_events"),
+        ("item", "serving/stores/store.py: Store.upsert_items"),
     ):
         assert function in found[request]["functions"]
         assert sum(found[request]["functions"].values()) == found[request]["calls"]

@@ -17,7 +17,8 @@ from recsys.datasets import events
 from recsys.errors import DataError, SourceUnreachableError
 from serving.stores import open_store
 from serving.stores.migrations import migrate
-from serving.stores.protocol import Event, Item, Store
+from serving.stores.protocol import Event, Item
+from serving.stores.store import Store
 from tests.data.test_prepare import settings
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from serving.settings import Settings
 from serving.stores.protocol import StoreError
-from serving.stores.sqlite import SqliteStore
+from serving.stores.store import Store
 from tests.support.apps import Start, new_store, until_ready
 
 
@@ -153,7 +153,7 @@ def test_without_the_store_nothing_is_acknowledged_and_answers_go_on(
         raise StoreError("disk full at /srv/secret")
 
     for name in ("add_events", "history", "items_since", "upsert_items", "forget", "merge"):
-        monkeypatch.setattr(SqliteStore, name, fail)
+        monkeypatch.setattr(Store, name, fail)
     for response in (
         shop.post("/v1/events", json=bought("garden-10")),
         shop.put("/v1/items", json={"item_id": "garden-10", "available": False}),

@@ -87,8 +87,8 @@ def test_a_store_that_fails(shop: TestClient, monkeypatch: pytest.MonkeyPatch) -
 
     store = background(shop).store
     assert store is not None
-    for name in ("history", "add_events", "add_exposures", "items_since", "forgotten", "ping"):
-        monkeypatch.setattr(store._store, name, fails)
+    for name in ("read", "write"):
+        monkeypatch.setattr(store.database, name, fails)
     for _ in range(10):
         answer = ask(shop)
         assert (answer["meta"]["degraded"], answer["meta"]["failed"]) == (True, ["store"])

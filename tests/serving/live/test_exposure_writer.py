@@ -10,7 +10,8 @@ import pytest
 from serving.live.exposure_writer import Exposures
 from serving.stores import open_store
 from serving.stores.migrations import migrate
-from serving.stores.protocol import Exposure, Store, StoreError
+from serving.stores.protocol import Exposure, StoreError
+from serving.stores.store import Store
 from tests.serving.stores.examples import exposure
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,7 @@ from benchmarks.stores.servers import Postgres
 from recsys.schemas.store_schema import SQLITE
 from serving.stores import open_store
 from serving.stores.migrations import migrate
-from serving.stores.protocol import Store
+from serving.stores.store import Store
 
 Opened = Callable[[str], Awaitable[Store]]
 Select = Callable[[str], list[tuple[Any, ...]]]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from serving.stores.protocol import Event, Item, Outcome, Rejected, Store
+from serving.stores.protocol import Event, Item, Outcome, Rejected
+from serving.stores.store import Store
 from tests.serving.stores.conftest import Opened, Select
 from tests.serving.stores.examples import ANNA, BEN, COOKIE, DUPLICATE, NEW, NOON, OTHER, event, exposure, rejected
 

@@ -14,7 +14,8 @@ from benchmarks.stores.servers import Postgres
 from recsys.schemas.store_schema import SQLITE
 from serving.stores import open_store, sqlite
 from serving.stores.migrations import migrate
-from serving.stores.protocol import Store, StoreError
+from serving.stores.protocol import StoreError
+from serving.stores.store import Store
 from tests.serving.stores.conftest import Opened
 from tests.serving.stores.examples import ANNA, NEW, event, rejected
 

@@ -9,7 +9,7 @@ import pytest
 
 from recsys.schemas.store_schema import SQLITE
 from serving.stores.migrations import migrate
-from serving.stores.protocol import Store
+from serving.stores.store import Store
 from tests.serving.stores.conftest import Opened, Select
 from tests.serving.stores.examples import ANNA, BEN, COOKIE, DUPLICATE, NEW, event, exposure, rejected
 

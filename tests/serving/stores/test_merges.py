@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from serving.stores.protocol import Store
+from serving.stores.store import Store
 from tests.serving.stores.conftest import Opened, Select
 from tests.serving.stores.examples import ANNA, BEN, COOKIE, NOON, event, exposure
 from tests.serving.stores.test_contract import ids

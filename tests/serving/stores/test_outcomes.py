@@ -172,5 +172,5 @@ async def setting_of_a_write(store: Any) -> str:
         rows = yield "SELECT current_setting('synchronous_commit')", [()]
         return rows[0][0][0]
 
-    found: str = await store._writer.write(Job[str](write))
+    found: str = await store.database.write(Job[str](write))
     return found

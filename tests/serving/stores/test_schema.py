@@ -14,7 +14,8 @@ from recsys.experiments.online.config import Arm, Experiment
 from recsys.schemas.store_schema import DEFAULT_URL, TABLES, fingerprint, named, select_from
 from serving.settings import Settings
 from serving.stores.migrations import migrate
-from serving.stores.protocol import Store, StoreError
+from serving.stores.protocol import StoreError
+from serving.stores.store import Store
 
 SECRET = "postgres:anna:secret@host"
 
