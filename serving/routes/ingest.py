@@ -14,11 +14,7 @@ router = APIRouter(prefix="/v1", tags=["events and items"])
 
 
 @router.post(
-    "/events",
-    response_model=events.EventsAnswer,
-    response_model_exclude_unset=True,
-    responses=documented(422, 500, 503, 504),
-    summary="What users did",
+    "/events", response_model_exclude_unset=True, responses=documented(422, 500, 503, 504), summary="What users did"
 )
 async def post_events(
     posted: Annotated[events.Posted, Body(openapi_examples=examples.EVENTS)], request: Request
@@ -33,9 +29,7 @@ async def post_events(
     return await service_of(request).take_events(listed, key_of(request))
 
 
-@router.put(
-    "/items", response_model=items.ItemsAnswer, responses=documented(422, 500, 503, 504), summary="Change items"
-)
+@router.put("/items", responses=documented(422, 500, 503, 504), summary="Change items")
 async def put_items(
     posted: Annotated[items.OneOrMany, Body(openapi_examples=examples.ITEMS)], request: Request
 ) -> items.ItemsAnswer:
@@ -45,12 +39,7 @@ async def put_items(
     return await items.upsert(service_of(request).store(), listed, key_of(request))
 
 
-@router.post(
-    "/identity/merge",
-    response_model=identities.Merged,
-    responses=documented(422, 500, 503, 504),
-    summary="A guest logs in",
-)
+@router.post("/identity/merge", responses=documented(422, 500, 503, 504), summary="A guest logs in")
 async def merge_identities(
     asked: Annotated[identities.MergeRequest, Body(openapi_examples=examples.MERGE)], request: Request
 ) -> identities.Merged:
@@ -58,12 +47,7 @@ async def merge_identities(
     return await service_of(request).merge(asked, key_of(request))
 
 
-@router.post(
-    "/identity/unmerge",
-    response_model=identities.Merged,
-    responses=documented(404, 422, 500, 503, 504),
-    summary="Undo a merge",
-)
+@router.post("/identity/unmerge", responses=documented(404, 422, 500, 503, 504), summary="Undo a merge")
 async def unmerge_identities(
     asked: Annotated[identities.UnmergeRequest, Body(openapi_examples=examples.UNMERGE)], request: Request
 ) -> identities.Merged:
@@ -71,12 +55,7 @@ async def unmerge_identities(
     return await service_of(request).unmerge(asked, key_of(request))
 
 
-@router.delete(
-    "/users/{user_id:text}",
-    response_model=identities.Forgotten,
-    responses=documented(422, 500, 503, 504),
-    summary="Forget",
-)
+@router.delete("/users/{user_id:text}", responses=documented(422, 500, 503, 504), summary="Forget")
 async def forget_user(
     user_id: Annotated[StoredId, Path(examples=["u0000001"])], request: Request
 ) -> identities.Forgotten:
@@ -88,10 +67,7 @@ async def forget_user(
 
 
 @router.get(
-    "/users/{user_id:text}/export",
-    response_model=identities.Exported,
-    responses=documented(422, 500, 503, 504),
-    summary="What is stored about somebody",
+    "/users/{user_id:text}/export", responses=documented(422, 500, 503, 504), summary="What is stored about somebody"
 )
 async def export_user(
     user_id: Annotated[StoredId, Path(examples=["u0000001"])], request: Request
@@ -100,12 +76,7 @@ async def export_user(
     return await service_of(request).export(user_id, key_of(request))
 
 
-@router.get(
-    "/audit",
-    response_model=list[identities.AuditLine],
-    responses=documented(422, 500, 503, 504),
-    summary="What administrators did",
-)
+@router.get("/audit", responses=documented(422, 500, 503, 504), summary="What administrators did")
 async def read_audit(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[identities.AuditLine]:
     """The audit log, newest first: changed items, undone merges, exports, forgetting. People are salted hashes."""
     return await service_of(request).audit(limit)

@@ -12,13 +12,13 @@ from serving.routes import service_of
 router = APIRouter(tags=["probes"])
 
 
-@router.get("/healthz", response_model=Health, summary="Is the process alive?")
+@router.get("/healthz", summary="Is the process alive?")
 async def health() -> Health:
     """The process is alive: restart it when this fails."""
     return Health()
 
 
-@router.get("/readyz", response_model=Ready, responses=documented(503), summary="Can it answer?")
+@router.get("/readyz", responses=documented(503), summary="Can it answer?")
 async def ready(request: Request) -> Ready:
     """A bundle is loaded and the store was reached: send traffic when this succeeds; a 503 says what is missing.
 

@@ -14,9 +14,7 @@ from serving.routes import id_of, service_of, work_of
 router = APIRouter(prefix="/v1", tags=["recommend"])
 
 
-@router.post(
-    "/recommend", response_model=Answer, responses=documented(422, 500, 503), summary="Items for a user or visitor"
-)
+@router.post("/recommend", responses=documented(422, 500, 503), summary="Items for a user or visitor")
 async def recommend(
     asked: Annotated[RecommendRequest, Body(openapi_examples=examples.RECOMMEND)], request: Request
 ) -> Answer:
@@ -28,9 +26,7 @@ async def recommend(
     return await service_of(request).recommend(asked, id_of(request), work_of(request))
 
 
-@router.post(
-    "/recommend:batch", response_model=BatchAnswer, responses=documented(422, 500, 503), summary="Several at once"
-)
+@router.post("/recommend:batch", responses=documented(422, 500, 503), summary="Several at once")
 async def recommend_batch(
     asked: Annotated[BatchRequest, Body(openapi_examples=examples.BATCH)], request: Request
 ) -> BatchAnswer:
@@ -38,9 +34,7 @@ async def recommend_batch(
     return await service_of(request).batch(asked.requests, id_of(request), work_of(request))
 
 
-@router.get(
-    "/recommend/{user_id:text}", response_model=Answer, responses=documented(422, 500, 503), summary="The simple case"
-)
+@router.get("/recommend/{user_id:text}", responses=documented(422, 500, 503), summary="The simple case")
 async def recommend_user(
     user_id: Annotated[Identifier, Path(examples=["u0000001"])],
     request: Request,
@@ -52,7 +46,7 @@ async def recommend_user(
     return await service_of(request).recommend(asked, id_of(request), work_of(request))
 
 
-@router.post("/similar", response_model=Answer, responses=documented(404, 422, 500, 503), summary="Items like an item")
+@router.post("/similar", responses=documented(404, 422, 500, 503), summary="Items like an item")
 async def similar(
     asked: Annotated[SimilarRequest, Body(openapi_examples=examples.SIMILAR)], request: Request
 ) -> Answer:
@@ -60,7 +54,7 @@ async def similar(
     return service_of(request).similar(asked, id_of(request), work_of(request))
 
 
-@router.post("/rank", response_model=Answer, responses=documented(422, 500, 503), summary="Your items in order")
+@router.post("/rank", responses=documented(422, 500, 503), summary="Your items in order")
 async def rank(asked: Annotated[RankRequest, Body(openapi_examples=examples.RANK)], request: Request) -> Answer:
     """Put the caller's items, such as the results of a search, into the best order for this user.
 
@@ -69,7 +63,7 @@ async def rank(asked: Annotated[RankRequest, Body(openapi_examples=examples.RANK
     return await service_of(request).rank(asked, id_of(request), work_of(request))
 
 
-@router.get("/about", response_model=About, responses=documented(500, 503), summary="What is served")
+@router.get("/about", responses=documented(500, 503), summary="What is served")
 async def about(request: Request) -> About:
     """Return which bundle is served, its contents, and its offline metrics."""
     return service_of(request).engine().about()
