@@ -10,22 +10,21 @@ different event_ids are both kept. An unusable cell of an item is emptied and co
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import apsw
 import polars as pl
-import psycopg
 from pydantic import BaseModel, ConfigDict
 
 from recsys.data.raw_tables import DERIVED, NOTES, RawTables
 from recsys.data.validation import LIMITS
-from recsys.errors import DataError, SourceUnreachableError
+from recsys.errors import DataError
 from recsys.schemas.field_limits import GUEST
-from recsys.schemas.store_schema import DEFAULT_URL, POSTGRES, SQLITE, URL_VARIABLE, fingerprint, named, select_from
+from recsys.schemas.store_reader import Rows, Select, snapshot
+from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE, fingerprint, select_from
 
 PART_ROWS = 500_000
 TIME = pl.Datetime("us", "UTC")
@@ -40,9 +39,6 @@ ITEM_COLUMNS = {
 }  # fmt: skip
 ITEMS = f"{select_from('items', *ITEM_COLUMNS)} ORDER BY item_id"
 PARTS, PUT, EARLIER, EARLIER_ITEMS = "events-*.parquet", "items.parquet", "earlier.parquet", "earlier-items.parquet"
-
-Rows = Iterator[tuple[Any, ...]]
-Select = Callable[[str], Rows]
 
 
 class Config(BaseModel):
@@ -183,36 +179,3 @@ def _with_names(item: tuple[Any, ...]) -> tuple[Any, ...]:
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     note = None if is_list or categories is None else "categories emptied: unreadable"
     return *before, names if is_list else None, price, available, first_seen, note
-
-
-def _streamed(server: "psycopg.Connection[Any]", statement: str) -> Rows:
-    with server.cursor("events") as cursor:
-        cursor.itersize = 10_000
-        yield from cursor.execute(statement)
-
-
-@contextmanager
-def snapshot(url: str) -> Iterator[Select]:
-    """Open the store for reading; every select sees the state at the first one.
-
-    Raises:
-        SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_STORE_URL to the store of the API"
-        DataError: the store cannot be read.
-    """
-    try:
-        if url.startswith(SQLITE):
-            path = url.removeprefix(SQLITE)
-            if not Path(path).is_file():
-                raise SourceUnreachableError(f"{path}: no such file; set {URL_VARIABLE} to the store of the API")
-            with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as file:
-                file.execute("BEGIN")
-                yield file.execute
-        elif not url.startswith(POSTGRES):
-            raise DataError(f"{named(url)}: wanted sqlite:///path or postgresql://...; correct {URL_VARIABLE}")
-        else:
-            with psycopg.connect(url) as server:
-                server.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                yield lambda statement: _streamed(server, statement)
-    except (apsw.Error, psycopg.Error) as error:
-        said = " ".join(str(error).split())
-        raise DataError(f"{named(url)}: {said}; see docs/stores.md") from error

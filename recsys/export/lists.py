@@ -22,10 +22,11 @@ import polars as pl
 from recsys.business_rules import schema
 from recsys.business_rules.slate import compiled
 from recsys.contracts import Query, SlateRules
-from recsys.datasets.events import Forgotten, snapshot
+from recsys.datasets.events import Forgotten
 from recsys.errors import ParamsError, RecsysError
 from recsys.output import replaced_file
 from recsys.recommend.recommender import Recommender
+from recsys.schemas.store_reader import snapshot
 from recsys.schemas.store_schema import DEFAULT_URL, SQLITE
 
 BATCH_USERS = 5_000

@@ -4,31 +4,33 @@ The tables are described in docs/stores.md. An answer of an experiment holds in 
 """
 
 import json
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 
+from recsys.contracts import SECONDS_PER_DAY
 from recsys.errors import DataError
 from recsys.experiments.online.config import Experiment
 from recsys.schemas.field_limits import PURCHASE, RETURN, number_faults, read_returns
-from recsys.schemas.store_schema import POSTGRES, SQLITE, named, select_from
+from recsys.schemas.store_reader import Rows, snapshot
+from recsys.schemas.store_schema import named, select_from
 
 UNIT_OF_EVENT = {"user": "user_id", "anonymous": "anonymous_id", "session": "NULL"}
 UNIT_OF_ANSWER = {**UNIT_OF_EVENT, "session": "unit"}
 HISTORY_DAYS = 90
-# {0}: the name of the experiment; {1}, {2}: first moment and end; {3}: from here on only returns count
 ANSWER = ("request_id", "{unit} AS unit", "timestamp", "surface", "segment", "propensity", "items", "context")
+# $1, $2: first moment and end; $3: the name of the experiment
 ANSWERS = f"""{select_from("exposures", *ANSWER)}
-    WHERE {{which}} AND timestamp >= {{1}} AND timestamp < {{2}} ORDER BY timestamp, request_id"""
-OF_THE_EXPERIMENT, OF_ANY = "experiment = {0}", "{unit} IS NOT NULL"
+    WHERE timestamp >= $1 AND timestamp < $2 AND {{which}} ORDER BY timestamp, request_id"""
+OF_THE_EXPERIMENT, OF_ANY = "experiment = $3", "{unit} IS NOT NULL"
+# and $4: from here on only returns count
 EVENTS_BETWEEN = f"""SELECT event_id, {{unit}} AS unit, event, item_id, value, timestamp, request_id, received,
     EXISTS (SELECT 1 FROM exposures WHERE exposures.request_id = events.request_id
-        AND (experiment IS NULL OR experiment <> {{0}})) AS elsewhere
-    FROM events WHERE received >= {{1}} AND received < {{2}}
-    AND (received < {{3}} OR event = '{RETURN}' OR (event = '{PURCHASE}' AND value < 0)) ORDER BY received, event_id"""
+        AND (experiment IS NULL OR experiment <> $3)) AS elsewhere
+    FROM events WHERE received >= $1 AND received < $2
+    AND (received < $4 OR event = '{RETURN}' OR (event = '{PURCHASE}' AND value < 0)) ORDER BY received, event_id"""
 EXPOSURES: dict[str, Any] = {
     "request_id": pl.String,
     "unit": pl.String,
@@ -121,15 +123,16 @@ def _read(url: str, name: str, experiment: Experiment, until: datetime | None, w
     end = min(now, experiment.end or now).timestamp()
     window = experiment.attribution_hours * 3600
     answers = ANSWERS.replace("{which}", which).replace("{unit}", unit_of_answer)
-    rows = _query(url, answers, [name, start, end])
+    done = EVENTS_BETWEEN.replace("{unit}", UNIT_OF_EVENT[experiment.unit])
+    with snapshot(url) as select:
+        rows = list(select(answers, start, end, *([name] if which == OF_THE_EXPERIMENT else [])))
+        first = min((row[2] for row in rows), default=start)
+        before = _events(select(done, first - HISTORY_DAYS * SECONDS_PER_DAY, first, name, first))
+        after = _events(select(done, first, now.timestamp() + window, name, end + window))
     exposures = pl.DataFrame(
         [_exposure(row) for row in rows], schema=_seconds(EXPOSURES | MORE_OF_EXPOSURES), orient="row"
     )
-    first = min((row[2] for row in rows), default=start)
-    done = EVENTS_BETWEEN.replace("{unit}", UNIT_OF_EVENT[experiment.unit])
-    before = _query(url, done, [name, first - HISTORY_DAYS * 86_400, first, first])
-    after = _query(url, done, [name, first, now.timestamp() + window, end + window])
-    return Log(exposures.with_columns(_moment("timestamp")), _events(after), _events(before).drop_nulls("unit"))
+    return Log(exposures.with_columns(_moment("timestamp")), after, before.drop_nulls("unit"))
 
 
 def _exposure(row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -141,7 +144,7 @@ def _exposure(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return request_id, unit, about.get("arm"), surface, segment, timestamp, shown, *state, *lists
 
 
-def _events(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
+def _events(rows: Rows) -> pl.DataFrame:
     frame = pl.DataFrame(
         [(*row[:-1], bool(row[-1])) for row in rows], schema=_seconds(EVENTS | MORE_OF_EVENTS), orient="row"
     )
@@ -164,28 +167,3 @@ def _filled(frame: pl.DataFrame, more: dict[str, Any]) -> pl.DataFrame:
 
 def _if_usable(column: str) -> pl.Expr:
     return pl.when(pl.col("fault").is_null()).then(column).alias(column)
-
-
-def _query(url: str, statement: str, values: list[Any]) -> list[tuple[Any, ...]]:
-    """Run a query; `{0}`, `{1}` in the statement become the placeholders of the database."""
-    if url.startswith(SQLITE):
-        import apsw
-
-        numbered = statement.format(*(f"?{number}" for number in range(1, len(values) + 1)))
-        try:
-            with closing(apsw.Connection(url.removeprefix(SQLITE), flags=apsw.SQLITE_OPEN_READONLY)) as file:
-                return list(file.execute(numbered, values))
-        except apsw.Error as error:
-            raise DataError(f"{named(url)}: cannot be read ({error}); is it a migrated store?") from error
-    if url.startswith(POSTGRES):
-        import psycopg
-
-        by_name = {f"value_{number}": value for number, value in enumerate(values)}
-        try:
-            with psycopg.connect(url) as server:
-                return server.execute(statement.format(*(f"%({name})s" for name in by_name)), by_name).fetchall()
-        except psycopg.Error as error:
-            raise DataError(
-                f"{named(url)}: cannot be read ({type(error).__name__}); is it a migrated store?"
-            ) from error
-    raise DataError(f"{named(url)}: wanted sqlite:///path or postgresql://...")

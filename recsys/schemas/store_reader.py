@@ -1,0 +1,50 @@
+"""Reads the API's store, SQLite or PostgreSQL, for the pipeline, exports and experiments."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import psycopg
+
+from recsys.errors import DataError, SourceUnreachableError
+from recsys.schemas.store_schema import POSTGRES, SQLITE, URL_VARIABLE, named
+
+BATCH_ROWS = 10_000
+
+Rows = Iterator[tuple[Any, ...]]
+Select = Callable[..., Rows]  # a statement with $1, $2, ... and their values
+
+
+@contextmanager
+def snapshot(url: str) -> Iterator[Select]:
+    """Open the store for reading; every select sees the state at the first one.
+
+    Raises:
+        SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_STORE_URL to the store of the API"
+        DataError: the store cannot be read.
+    """
+
+    def streamed(statement: str, *values: Any) -> Rows:
+        with psycopg.RawServerCursor(server, "rows") as cursor:
+            cursor.itersize = BATCH_ROWS
+            yield from cursor.execute(statement.encode(), values)
+
+    try:
+        if url.startswith(SQLITE):
+            path = url.removeprefix(SQLITE)
+            if not Path(path).is_file():
+                raise SourceUnreachableError(f"{path}: no such file; set {URL_VARIABLE} to the store of the API")
+            with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as file:
+                file.execute("BEGIN")
+                yield lambda statement, *values: file.execute(statement.replace("$", "?"), values)
+        elif not url.startswith(POSTGRES):
+            raise DataError(f"{named(url)}: wanted sqlite:///path or postgresql://...; correct {URL_VARIABLE}")
+        else:
+            with psycopg.connect(url) as server:
+                server.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                yield streamed
+    except (apsw.Error, psycopg.Error) as error:
+        said = " ".join(str(error).split())
+        raise DataError(f"{named(url)}: {said}; see docs/stores.md") from error
