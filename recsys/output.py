@@ -2,6 +2,7 @@
 arrays memory-mapped, and never unpickles.
 """
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -74,3 +75,18 @@ def read_array(path: Path) -> Any:
         if array.size:
             raise
         return array
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def described_files(folder: Path) -> list[dict[str, Any]]:
+    """Return path (from the folder), sha256 and bytes of every file in a folder, in the order of the paths."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return [
+        {"path": path.relative_to(folder).as_posix(), "sha256": file_hash(path), "bytes": path.stat().st_size}
+        for path in paths
+    ]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from recsys.bundle import calibration, catalogue, embeddings, histories
 from recsys.bundle._checks import arrays
@@ -32,8 +32,8 @@ from recsys.bundle.index import INDEX, Index
 from recsys.bundle.similar_items import Similar
 from recsys.contracts import Embeddings, Encoder, ItemItem
 from recsys.errors import BundleError, ParamsError, RecsysError, one_line, quoted
-from recsys.output import replaced
-from recsys.params import Params, VariantParams, parse
+from recsys.output import described_files, file_hash, replaced
+from recsys.params import Params, Section, VariantParams, parse
 
 FolderName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 
@@ -42,20 +42,16 @@ MANIFEST = "manifest.json"
 SIGNATURE = "signature.json"  # of the manifest, see recsys/bundle/signing.py; optional, so no part of the content
 
 
-class File(BaseModel):
+class File(Section):
     """One file of the bundle, path relative to the manifest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
     sha256: str
     bytes: int
 
 
-class Manifest(BaseModel):
+class Manifest(Section):
     """The content of `manifest.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: int
     bundle_id: str
@@ -63,7 +59,7 @@ class Manifest(BaseModel):
     trained_until: AwareDatetime
     counts: dict[str, int]
     models: dict[FolderName, dict[str, Any]]
-    item_items: dict[FolderName, dict[str, Any]] = {}  # absent in bundles from before there were any
+    item_items: dict[FolderName, dict[str, Any]] = Field(default_factory=dict)  # absent in the oldest bundles
     variants: dict[str, VariantParams]
     default_variant: str
     event_weights: dict[str, float]
@@ -160,7 +156,7 @@ def write(
             "warm_events": params.evaluate.warm_events,
             "recent_half_life_days": params.data.recent_half_life_days,
             "metrics": dict(metrics),
-            "files": [_describe(path, aside) for path in sorted(aside.rglob("*")) if path.is_file()],
+            "files": described_files(aside),
         }
         content["bundle_id"] = _digest(content)
         manifest = Manifest.model_validate(content)
@@ -186,7 +182,7 @@ def verify(folder: Path) -> Manifest:
             raise BundleError(f"{folder}/{MANIFEST}: {file.path!r} points outside of the bundle; refuse this bundle")
         if not path.is_file():
             raise BundleError(f"{path}: named in the manifest but missing; copy the bundle again")
-        if (found := _sha256(path)) != file.sha256:
+        if (found := file_hash(path)) != file.sha256:
             raise BundleError(
                 f"{path}: sha256 is {found[:12]}..., the manifest says {file.sha256[:12]}...; copy the bundle again"
             )
@@ -260,8 +256,7 @@ def _open_model(folder: Path, about: Mapping[str, Any]) -> LoadedModel:
 
 def hash_of(folder: Path) -> str:
     """Return the hash of the names and contents of all files in a folder."""
-    files = [_describe(path, folder) for path in sorted(folder.rglob("*")) if path.is_file()]
-    return _digest({"files": files})
+    return _digest({"files": described_files(folder)})
 
 
 def _add_model(folders: tuple[Path, Path], out: Path) -> dict[str, Any]:
@@ -281,15 +276,6 @@ def _copy(folder: Path, out: Path) -> None:
     shutil.copytree(folder, out, dirs_exist_ok=True)
 
 
-def _describe(path: Path, top: Path) -> dict[str, Any]:
-    return {"path": path.relative_to(top).as_posix(), "sha256": _sha256(path), "bytes": path.stat().st_size}
-
-
 def _digest(content: Mapping[str, Any]) -> str:
     signed = {key: value for key, value in content.items() if key != "bundle_id"}
     return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

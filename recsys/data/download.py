@@ -7,7 +7,6 @@ come from the environment, as httpx reads them (HTTPS_PROXY, SSL_CERT_FILE, ...)
 The publishers' own addresses are not exercised by the tests, which use a local server.
 """
 
-import hashlib
 import os
 import shutil
 import sys
@@ -22,6 +21,7 @@ from typing import Any, Literal
 import httpx
 
 from recsys.errors import DataError, SourceUnreachableError
+from recsys.output import file_hash
 
 LOCAL_FOLDER = "RECSYS_DATA_DIR"
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)  # seconds; 30 without a single byte is a dead connection
@@ -154,8 +154,7 @@ def _remote(place: Place) -> bool:
 def _checked(path: Path, wanted: str | None) -> str:
     """Check a file and return its sha256."""
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = file_hash(path)
         damaged = None
         if wanted is None:
             with zipfile.ZipFile(path) as content:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
 
 from recsys.data.raw_tables import DERIVED, NOTES, RawTables
 from recsys.data.validation import LIMITS
 from recsys.errors import DataError
+from recsys.params import Section
 from recsys.schemas.field_limits import GUEST
 from recsys.schemas.store_reader import Rows, Select, snapshot
 from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE, fingerprint, select_from
@@ -41,14 +41,12 @@ ITEMS = f"{select_from('items', *ITEM_COLUMNS)} ORDER BY item_id"
 PARTS, PUT, EARLIER, EARLIER_ITEMS = "events-*.parquet", "items.parquet", "earlier.parquet", "earlier-items.parquet"
 
 
-class Config(BaseModel):
+class Config(Section):
     """url: of the store; null: the variable RECSYS_STORE_URL (passwords belong there) or sqlite:///store/events.sqlite.
 
     guests: keep visitors without a user_id. earlier: a folder with interactions.parquet and items.parquet from before
     the store, such as a copy of data/tables; its rows come first, and its forgotten users are left out too.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str | None = None
     guests: bool = True

@@ -15,7 +15,6 @@ DVC does not watch what lies outside the pipeline.
 """
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from recsys.datasets._files.settings import QUANTITY, TIMES, Config, Interaction
 from recsys.datasets._files.sources import Source, as_utf8, find
 from recsys.datasets._files.times import swapped
 from recsys.errors import DataError
+from recsys.output import file_hash
 
 __all__ = ["Config", "fetch", "tables"]
 
@@ -72,12 +72,14 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
     for name, file in _files(config).items():
         sources = find(file.paths)
         parts = Parts(out / name)
-        lines = [_read(name, source, file, parts, out / "text.partial") for source in sources if _has_bytes(source)]
+        lines = [
+            _read(name, source, file, parts, out / "text.partial") for source in sources if source.path.stat().st_size
+        ]
         if not lines:
             raise DataError(f"{file.label}: empty file, wanted {name}: give a file with at least one row")
         content = json.dumps([dataclasses.asdict(one) for one in lines], indent=1, ensure_ascii=False)
         (out / f"{name}.json").write_text(content + "\n", encoding="utf-8")
-        origin[name] = [{"path": str(source.path.absolute()), "sha256": _sha256(source.path)} for source in sources]
+        origin[name] = [{"path": str(source.path.absolute()), "sha256": file_hash(source.path)} for source in sources]
     return origin
 
 
@@ -103,15 +105,6 @@ def tables(config: Config, raw: Path) -> RawTables:
 
 def _files(config: Config) -> dict[str, TableFile]:
     return {"interactions": config.interactions} | ({"items": config.items} if config.items else {})
-
-
-def _has_bytes(source: Source) -> bool:
-    return source.path.stat().st_size > 0
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(table: str, source: Source, file: TableFile, parts: Parts, aside: Path) -> FileLines:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from recsys.data.download import Place, local_places, obtain, unpack
 from recsys.data.raw_tables import RawTables
 from recsys.errors import DataError
+from recsys.params import Section
 
 PUBLISHER = "https://files.grouplens.org/datasets/movielens"
 READMES = ["README", "README.txt", "README.html"]
@@ -59,10 +60,8 @@ VARIANTS = {
 }
 
 
-class Config(BaseModel):
+class Config(Section):
     """variant: which archive; like_from: lowest rating that is a like; mirrors: more addresses (or paths) of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     variant: Literal["latest-small", "100k", "1m", "10m", "20m", "25m"] = "latest-small"
     like_from: float = Field(4.0, ge=0.5, le=5)

@@ -21,11 +21,12 @@ from zipfile import ZipFile
 
 import fastexcel
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from recsys.data.download import Place, local_places, obtain
 from recsys.data.raw_tables import RawTables
 from recsys.errors import DataError
+from recsys.params import Section
 
 PUBLISHER = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
 ZIP = "online+retail.zip"
@@ -45,10 +46,8 @@ LINES: dict[str, pl.DataType] = {
 PRODUCT = r"^\d{5}[A-Z]{0,2}$"
 
 
-class Config(BaseModel):
+class Config(Section):
     """mirrors: further places of the publisher's zip, or of its rows as Parquet if the name ends with .parquet."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mirrors: list[str] = Field(default_factory=list)
 

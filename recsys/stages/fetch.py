@@ -7,18 +7,17 @@ when, and the sha256 of every raw file; it is not an output of the pipeline: ano
 rerun.
 """
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from recsys import params as settings
 from recsys.datasets import load_adapter
 from recsys.errors import reports_errors
-from recsys.output import replaced, write_text
+from recsys.output import described_files, replaced, write_text
 
 
 @reports_errors
@@ -38,18 +37,9 @@ def main(
         "seed": chosen.seed,
         "fetched_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "origin": origin or {"source": f"recsys/datasets/{chosen.dataset}.py"},
-        "files": _files(raw),
+        "files": described_files(raw),
     }
     write_text(raw.with_name(f"{raw.name}.provenance.json"), json.dumps(provenance, indent=2) + "\n")
-
-
-def _files(folder: Path) -> list[dict[str, Any]]:
-    found = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        found.append({"path": path.relative_to(folder).as_posix(), "bytes": path.stat().st_size, "sha256": sha256})
-    return found
 
 
 if __name__ == "__main__":

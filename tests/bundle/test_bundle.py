@@ -11,6 +11,7 @@ import pytest
 
 from recsys.bundle import bundle
 from recsys.errors import BundleError
+from recsys.output import file_hash
 from tests.support import bundles
 
 
@@ -164,7 +165,7 @@ def test_a_pickle_is_never_read(folder: Path) -> None:
     def sign(content: dict[str, Any]) -> None:
         for file in content["files"]:
             if file["path"] == "models/als/gram.npy":
-                file["sha256"] = bundle._sha256(path)
+                file["sha256"] = file_hash(path)
 
     edit(folder, sign)
     with pytest.raises(BundleError, match="not a readable array"):

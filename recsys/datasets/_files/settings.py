@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import polars as pl
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from recsys.data.schema import Interactions, Items
 from recsys.datasets._files.times import check_format
+from recsys.params import Section
 
 NULL_VALUES = (
     "null", "(null)", "nil", "none", "nan", "nat", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "#null!", "#value!",
@@ -27,7 +28,7 @@ Character = Annotated[str, Field(min_length=1, max_length=1)]
 OptionalCharacter = Annotated[Character | None, BeforeValidator(_no_character)]
 
 
-class TableFile(BaseModel):
+class TableFile(Section):
     """One table in one or more files.
 
     path: a file, a folder, a pattern such as `logs/*.csv.gz`, or a list of them; .csv, .tsv, .txt, .jsonl, .ndjson,
@@ -44,8 +45,6 @@ class TableFile(BaseModel):
     odd_ids: ids with invisible characters are refused or normalised. float_ids: ids such as 123.0 are refused
         or read as whole numbers; `keep` takes them as they are.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path | list[Path]
     columns: dict[str, Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, int) else name)]] = (
@@ -135,10 +134,8 @@ class ItemsFile(TableFile):
         return _known(columns, Items.columns())
 
 
-class Config(BaseModel):
+class Config(Section):
     """The settings of the data set `files`; `items` may be left out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     interactions: InteractionsFile
     items: ItemsFile | None = None

@@ -2,14 +2,16 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from recsys.params import Section
 
 MOST_PAIRS = 100_000_000  # of users and items, where the scenario draws among all of them at once
 
 LEAST_OLD = 40  # items of a grocery: enough for a user's staples and one full basket of others
 
 
-class Config(BaseModel):
+class Config(Section):
     """Scenario, size and pace of the made-up data.
 
     scenario: `shop`, or another kind of data, see `shop_world/__init__.py`. events: rows of the raw interactions, dirty
@@ -17,8 +19,6 @@ class Config(BaseModel):
     new_item_share: the part that arrives after the first day, evenly spread. dirt_share: the part of the raw rows, of
     interactions and of items alike, that a real log would have wrong. The last three default to 0.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     scenario: Literal["shop", "news", "grocery", "control"] = "shop"
     events: int = Field(ge=100, le=100_000_000)
