@@ -74,3 +74,9 @@ class Adapter(Protocol):
     def fetch(self, config: Any, out: Path, seed: int) -> dict[str, Any] | None: ...
 
     def tables(self, config: Any, raw: Path) -> RawTables: ...
+
+
+def noted(table: pl.LazyFrame, values: dict[str, pl.Expr], note: str, about: pl.Expr) -> pl.LazyFrame:
+    """Set the columns to `values`, and append `note` and `about` to the NOTES of the rows where `about` is not null."""
+    notes = pl.concat_str(NOTES, pl.lit(note) + about, separator="\n", ignore_nulls=True)
+    return table.with_columns(**values, **{NOTES: notes})

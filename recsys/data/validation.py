@@ -14,7 +14,7 @@ from pathlib import Path
 import dataframely as dy
 import polars as pl
 
-from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT
+from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT, noted
 from recsys.data.schema import Interactions, Items
 from recsys.errors import DataError
 from recsys.schemas import field_limits as limits
@@ -100,14 +100,11 @@ def canonical_interactions(
     event, value = pl.col("event"), pl.col("value")
     paid = event.is_in([limits.PURCHASE, limits.RETURN]) if like_from is not None else ~event.is_in(UNPAID_EVENTS)
     returned = (paid & (value < 0)).fill_null(False)
-    note = pl.concat_str(
-        NOTES, pl.when(returned).then(pl.lit("event read as return")), separator="\n", ignore_nulls=True
-    )
-    table = table.with_columns(
-        event=pl.when(returned).then(pl.lit(limits.RETURN)).otherwise(event),
-        value=pl.when(returned).then(-value).otherwise(value),
-        notes=note,
-    )
+    read = {
+        "event": pl.when(returned).then(pl.lit(limits.RETURN)).otherwise(event),
+        "value": pl.when(returned).then(-value).otherwise(value),
+    }
+    table = noted(table, read, "event read as return", pl.when(returned).then(pl.lit("")))
     weights = {limits.RETURN: 0.0} | event_weights
     by_event = event.replace_strict(weights, default=0.0, return_dtype=pl.Float32)
     least: pl.Expr = pl.lit(like_from if like_from is not None else 0.0)

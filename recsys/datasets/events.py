@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from recsys.data.raw_tables import DERIVED, NOTES, RawTables
+from recsys.data.raw_tables import DERIVED, NOTES, RawTables, noted
 from recsys.data.validation import LIMITS
 from recsys.errors import DataError
 from recsys.params import Section
@@ -132,10 +132,8 @@ class Forgotten:
 def _without_bad_cells(items: pl.LazyFrame) -> pl.LazyFrame:
     for column in ITEM_COLUMNS:
         if column != "item_id" and column in LIMITS:
-            note = pl.lit(f"{column} emptied: ") + LIMITS[column]
-            cell = pl.when(note.is_null()).then(pl.col(column))
-            notes = pl.concat_str(NOTES, note, separator="\n", ignore_nulls=True)
-            items = items.with_columns(cell.alias(column), notes.alias(NOTES))
+            cell = pl.when(LIMITS[column].is_null()).then(pl.col(column))
+            items = noted(items, {column: cell}, f"{column} emptied: ", LIMITS[column])
     return items
 
 

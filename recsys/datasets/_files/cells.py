@@ -8,20 +8,12 @@ import re
 
 import polars as pl
 
-from recsys.data.raw_tables import NOTES, RAW, REJECT
+from recsys.data.raw_tables import NOTES, RAW, REJECT, noted
+from recsys.data.validation import LIMITS
 from recsys.datasets._files.lists import read_lists
 from recsys.datasets._files.settings import NUMBERS, QUANTITY, TIMES, ItemsFile, TableFile
 from recsys.datasets._files.times import read_times
-from recsys.schemas.field_limits import (
-    MAX_TEXT_LENGTH,
-    MAX_TITLE_LENGTH,
-    RETURN,
-    categories_faults,
-    normal_ids,
-    number_faults,
-    text_faults,
-    time_faults,
-)
+from recsys.schemas.field_limits import RETURN, normal_ids
 
 IDS = ("user_id", "item_id")
 YES = ("true", "t", "yes", "y", "1", "1.0", "on", "ja", "wahr", "oui", "vrai", "in stock", "in_stock", "instock")
@@ -33,13 +25,6 @@ YES_NO = dict.fromkeys(YES, True) | dict.fromkeys(NO, False)
 UNREADABLE = "unreadable"
 _FLOAT_SHAPED = r"^[+-]?\d+(?:\.0+|(?:\.\d+)?[eE]\+\d+)$"
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
-_LIMITS = {
-    "title": text_faults("title", MAX_TITLE_LENGTH),
-    "text": text_faults("text", MAX_TEXT_LENGTH, lines=True),
-    "categories": categories_faults("categories"),
-    "price": number_faults("price", negative=False),
-    "first_seen": time_faults("first_seen"),
-}
 _WHY = "(fault)"
 
 
@@ -53,10 +38,9 @@ def read_cells(table: pl.LazyFrame, file: TableFile) -> pl.LazyFrame:
         else:
             value = _read(column, dtype, file).struct.rename_fields([column, _WHY])
             table = table.with_columns(value.struct.unnest())
-        limit = _LIMITS.get(column, pl.lit(None, pl.String))
         if isinstance(file, ItemsFile) and column not in IDS:
-            fault = pl.coalesce(_WHY, limit)
-            table = _noted(table, {column: pl.when(fault.is_null()).then(pl.col(column))}, f"{column} emptied: ", fault)
+            fault = pl.coalesce(_WHY, LIMITS.get(column, pl.lit(None, pl.String)))
+            table = noted(table, {column: pl.when(fault.is_null()).then(pl.col(column))}, f"{column} emptied: ", fault)
         else:
             table = table.with_columns(pl.coalesce(REJECT, pl.lit(f"{column}_") + pl.col(_WHY)))
     return _with_quantity(table.drop(_WHY), columns)
@@ -70,12 +54,6 @@ def swapped_dates(table: pl.LazyFrame, column: str, form: str, other: str) -> bo
     return bool(only["theirs"][0] > only["ours"][0])
 
 
-def _noted(table: pl.LazyFrame, values: dict[str, pl.Expr], note: str, about: pl.Expr) -> pl.LazyFrame:
-    """Set the columns to `values`, and append a note to the rows where `about` is not null."""
-    notes = pl.concat_str(NOTES, pl.lit(f"{note}") + about, separator="\n", ignore_nulls=True)
-    return table.with_columns(**values, **{NOTES: notes})
-
-
 def _without_markers(table: pl.LazyFrame, columns: dict[str, pl.DataType], markers: list[str]) -> pl.LazyFrame:
     """Turn texts that mean missing, and NaN, into null; blank cells become null without a note."""
     lowered = [marker.strip().lower() for marker in markers]
@@ -85,7 +63,7 @@ def _without_markers(table: pl.LazyFrame, columns: dict[str, pl.DataType], marke
             missing = text.str.to_lowercase().is_in([*lowered, ""])
             value = pl.when(~missing).then(pl.col(column) if column in (*IDS, "title", "text") else text)
             about = pl.when(missing).then(pl.lit("'") + text + "'")
-            table = _noted(table, {column: value}, f"{column} missing as ", about)
+            table = noted(table, {column: value}, f"{column} missing as ", about)
         elif dtype.is_float():
             table = table.with_columns(pl.col(column).fill_nan(None))
     return table
@@ -103,10 +81,10 @@ def _with_id(table: pl.LazyFrame, column: str, dtype: pl.DataType, file: TableFi
         return table.with_columns(pl.lit(None, pl.String).alias(_WHY))  # for validation to refuse
     if file.odd_ids == "normalise":
         about = pl.when(normal_ids(column) != value).then(pl.lit("normalised"))
-        table = _noted(table, {column: normal_ids(column)}, f"{column} ", about)
+        table = noted(table, {column: normal_ids(column)}, f"{column} ", about)
     if file.float_ids == "whole":
         about = pl.when(value.str.contains(r"^[+-]?\d+\.0+$")).then(pl.lit("read as whole number"))
-        table = _noted(table, {column: value.str.replace(r"^([+-]?\d+)\.0+$", "$1")}, f"{column} ", about)
+        table = noted(table, {column: value.str.replace(r"^([+-]?\d+)\.0+$", "$1")}, f"{column} ", about)
     odd = value.str.contains(_FLOAT_SHAPED) & pl.lit(file.float_ids != "keep")
     return table.with_columns(pl.when(odd).then(pl.lit("float_shaped")).alias(_WHY))
 
