@@ -28,6 +28,7 @@ import polars as pl
 from benchmarks import provenance
 from recsys.bundle import bundle
 from recsys.errors import BundleError
+from recsys.output import described_files
 from recsys.recommend import self_check
 from serving.api.schemas import Options, RecommendRequest, SimilarRequest
 from serving.engine.engine import Engine
@@ -142,8 +143,7 @@ def rehash(folder: Path, anew: bool = True) -> None:
     manifest = folder / bundle.MANIFEST
     content = json.loads(manifest.read_text())
     if anew:
-        paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != manifest)
-        content["files"] = [bundle._describe(path, folder) for path in paths]
+        content["files"] = [file for file in described_files(folder) if file["path"] != manifest.name]
     content["bundle_id"] = bundle._digest(content)
     manifest.write_text(json.dumps(content))
 

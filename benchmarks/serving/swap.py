@@ -22,6 +22,7 @@ from benchmarks.serving.load import prepared
 from benchmarks.serving.server import running
 from benchmarks.serving.traffic import Traffic, summary
 from recsys.bundle import bundle, catalogue, releases
+from recsys.output import described_files
 
 TOP = Path(__file__).parents[2]
 RATE, SECONDS, EVERY = 200.0, 60.0, 10.0
@@ -89,8 +90,7 @@ def renamed(source: Path, out: Path) -> Path:
 def rewritten(folder: Path, changes: dict[str, Any]) -> Path:
     """A bundle whose files or manifest were changed gets a manifest that is right for them."""
     content = json.loads((folder / bundle.MANIFEST).read_text()) | changes
-    listed = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != bundle.MANIFEST)
-    content["files"] = [bundle._describe(path, folder) for path in listed]
+    content["files"] = [file for file in described_files(folder) if file["path"] != bundle.MANIFEST]
     content["bundle_id"] = bundle._digest(content)
     (folder / bundle.MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     return folder

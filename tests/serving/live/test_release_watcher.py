@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 
 from recsys.bundle import bundle, releases, signing
 from recsys.bundle.bundle import MANIFEST, SIGNATURE, Bundle
+from recsys.output import described_files
 from serving.engine.engine import Engine
 from serving.live import release_watcher
 from serving.live.release_watcher import ReleaseWatcher
@@ -43,8 +44,7 @@ def failing_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = bundles.write(tmp_path_factory.mktemp("live") / "failing")
     np.save(folder / "models" / "als" / "gram.npy", np.full((3, 3), np.nan, dtype=np.float32))
     content = json.loads((folder / MANIFEST).read_text())
-    for file in content["files"]:
-        file |= bundle._describe(folder / file["path"], folder)
+    content["files"] = [file for file in described_files(folder) if file["path"] != MANIFEST]
     content["bundle_id"] = bundle._digest(content)
     (folder / MANIFEST).write_text(json.dumps(content))
     return folder

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from recsys.datasets import events
 from recsys.errors import DataError
 from recsys.experiments.analysis import log
 from recsys.experiments.online.config import Arm, Experiment
+from recsys.schemas.store_reader import snapshot
 from recsys.schemas.store_schema import DEFAULT_URL, TABLES, fingerprint, named, select_from
 from serving.settings import Settings
 from serving.stores.migrations import migrate
@@ -28,7 +28,7 @@ def test_every_column_that_readers_name_is_in_the_table(table: str, select: Call
 @pytest.mark.anyio
 async def test_the_hash_of_a_user_is_the_same_for_the_store_and_its_readers(store: Store, url: str) -> None:
     await store.forget("anna")
-    with events.snapshot(url) as select:
+    with snapshot(url) as select:
         ((salt,),) = select(select_from("salt"))
         assert [row[0] for row in select(select_from("forgotten", "fingerprint"))] == [fingerprint(salt, "anna")]
 
@@ -53,7 +53,7 @@ def test_another_address_is_refused_without_its_password(url: str) -> None:
     assert "secret" not in named(url)
     with pytest.raises(StoreError, match=r"wanted sqlite:///path or postgresql://") as by_the_store:
         migrate(url)
-    with pytest.raises(DataError, match=r"wanted sqlite:///path or postgresql://") as by_training, events.snapshot(url):
+    with pytest.raises(DataError, match=r"wanted sqlite:///path or postgresql://") as by_training, snapshot(url):
         pass
     with pytest.raises(DataError, match=r"wanted sqlite:///path or postgresql://") as by_the_readout:
         log.read(url, "home", experiment)
