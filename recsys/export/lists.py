@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -37,7 +37,10 @@ SCHEMA = {
 
 
 class Target(Protocol):
-    """Stores the lists of one version: a file, PostgreSQL or Redis."""
+    """Stores the lists of one version: a file, PostgreSQL or Redis. errors: what the database raises when it fails."""
+
+    database: str
+    errors: tuple[type[Exception], ...]
 
     def begin(self) -> int:
         """Return how many users this version already holds."""
@@ -81,9 +84,10 @@ class Lists:
 
         Raises:
             RecsysError: "variant 'als': source als failed for user 'u7'; a list without it would stay until ..."
+            RecsysError: "Redis: connection refused; readers see what they saw before, run the export again"
         """
         n_users = len(self.recommender.bundle.histories.users)
-        with closing(target):
+        with _reported(target), closing(target):
             done = begun = target.begin()
             print(f"export: {n_users:,} users, {done:,} of them are there already", file=sys.stderr)
             started = time.monotonic()
@@ -137,6 +141,9 @@ def lists(recommender: Recommender, k: int, rules: Path, store: str) -> Lists:
 class Files:
     """One file, .parquet or .csv. Batches are kept in a folder beside it until the file is complete."""
 
+    database: str = ""
+    errors: tuple[type[Exception], ...] = ()
+
     def __init__(self, path: Path, version: str) -> None:
         self._path = path
         self._parts = path.with_name(f"{path.name}.{version}.partial")
@@ -175,7 +182,8 @@ def open_target(to: str, name: str, version: str) -> Target:
     if to.startswith("postgresql://"):
         from recsys.export.postgresql import Table
 
-        return Table(to, name, version)
+        with _reported(Table):
+            return Table(to, name, version)
     if to.startswith(("redis://", "rediss://", "unix://")):
         from recsys.export.redis import Keys
 
@@ -183,3 +191,14 @@ def open_target(to: str, name: str, version: str) -> Target:
     if to.endswith((".parquet", ".csv")):
         return Files(Path(to), version)
     raise ParamsError(f"{to!r}: an export goes to a file .parquet or .csv, or to postgresql://..., redis://...")
+
+
+@contextmanager
+def _reported(target: Target | type[Target]) -> Iterator[None]:
+    try:
+        yield
+    except target.errors as error:
+        what = " ".join(str(error).split())
+        raise RecsysError(
+            f"{target.database}: {what}; readers see what they saw before, run the export again"
+        ) from error

@@ -5,16 +5,12 @@
 <name>_versions     version, users (how many it holds), shown (when the view was last switched to it, or null)
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import LiteralString
 
 import polars as pl
 import psycopg
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Composed, Identifier
-
-from recsys.errors import RecsysError
 
 CREATE_TABLE: LiteralString = """
 CREATE TABLE IF NOT EXISTS {table} (user_id text, rank int, item_id text, score real, source text, bundle_id text,
@@ -29,20 +25,18 @@ RETURNING version"""
 
 
 class Table:
-    """Adds batches by COPY, one transaction each; the last transaction replaces the view.
+    """Adds batches by COPY, one transaction each; the last transaction replaces the view."""
 
-    Raises:
-        RecsysError: "PostgreSQL: connection refused; readers see what they saw before, run the export again"
-    """
+    database: str = "PostgreSQL"
+    errors: tuple[type[Exception], ...] = (psycopg.Error,)
 
     def __init__(self, url: str, name: str, version: str) -> None:
         self._name = name
         self._version = version
-        with _reported():
-            self._connection = psycopg.connect(url, autocommit=True)
+        self._connection = psycopg.connect(url, autocommit=True)
 
     def begin(self) -> int:
-        with _reported(), self._connection.transaction():
+        with self._connection.transaction():
             self._run(CREATE_VERSIONS)
             self._run(CREATE_TABLE)
             self._run("INSERT INTO {versions} VALUES (%s, 0, NULL) ON CONFLICT DO NOTHING", self._version)
@@ -50,14 +44,14 @@ class Table:
         return int(found[0]) if found else 0
 
     def write(self, rows: pl.DataFrame, done: int) -> None:
-        with _reported(), self._connection.transaction(), self._connection.cursor() as cursor:
+        with self._connection.transaction(), self._connection.cursor() as cursor:
             self._run("UPDATE {versions} SET users = %s WHERE version = %s", done, self._version)
             with cursor.copy(self._named("COPY {table} FROM STDIN", self._version)) as copy:
                 for row in rows.iter_rows():
                     copy.write_row(row)
 
     def finish(self) -> None:
-        with _reported(), self._connection.transaction():
+        with self._connection.transaction():
             self._run("CREATE OR REPLACE VIEW {view} AS SELECT * FROM {table}")
             self._run("UPDATE {versions} SET shown = now() WHERE version = %s", self._version)
             for (old,) in self._run(OUTDATED, self._version, self._version).fetchall():
@@ -72,12 +66,3 @@ class Table:
     def _named(self, statement: LiteralString, version: str) -> Composed:
         names = {"view": self._name, "versions": f"{self._name}_versions", "table": f"{self._name}_{version}"}
         return SQL(statement).format(**{name: Identifier(text) for name, text in names.items()})
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except psycopg.Error as error:
-        what = " ".join(str(error).split())
-        raise RecsysError(f"PostgreSQL: {what}; readers see what they saw before, run the export again") from error

@@ -9,15 +9,11 @@ A reader asks for the current version, then for the user. Other versions expire 
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 
 import polars as pl
 import redis
-
-from recsys.errors import RecsysError
 
 KEEP_OLD_SECONDS = 3600
 SCAN_KEYS = 1000
@@ -25,11 +21,10 @@ FIELDS = ("item_id", "score", "source", "bundle_id", "variant")
 
 
 class Keys:
-    """Adds batches, one MULTI each; the switch is one SET.
+    """Adds batches, one MULTI each; the switch is one SET."""
 
-    Raises:
-        RecsysError: "Redis: connection refused; readers see what they saw before, run the export again"
-    """
+    database: str = "Redis"
+    errors: tuple[type[Exception], ...] = (redis.RedisError,)
 
     def __init__(self, url: str, name: str, version: str) -> None:
         self._redis = redis.Redis.from_url(url, decode_responses=True)
@@ -38,12 +33,11 @@ class Keys:
         self._users = f"{name}:{version}:users"
 
     def begin(self) -> int:
-        with _reported():
-            self._redis.sadd(f"{self._name}:versions", self._version)
-            return int(self._redis.get(self._users) or 0)
+        self._redis.sadd(f"{self._name}:versions", self._version)
+        return int(self._redis.get(self._users) or 0)
 
     def write(self, rows: pl.DataFrame, done: int) -> None:
-        with _reported(), self._redis.pipeline(transaction=True) as batch:
+        with self._redis.pipeline(transaction=True) as batch:
             for user_id, mine in groupby(rows.iter_rows(named=True), key=itemgetter("user_id")):
                 listed = [{field: row[field] for field in FIELDS} for row in mine]
                 batch.set(f"{self._name}:{self._version}:user:{user_id}", json.dumps(listed, ensure_ascii=False))
@@ -51,14 +45,13 @@ class Keys:
             batch.execute()
 
     def finish(self) -> None:
-        with _reported():
-            self._redis.set(f"{self._name}:current", self._version)
-            for version in map(str, self._redis.smembers(f"{self._name}:versions")):
-                if version != self._version:
-                    # first the count: should this version be wanted again, all its keys are written again
-                    self._redis.delete(f"{self._name}:{version}:users")
-                    self._expire(f"{self._name}:{version}:user:*")
-                    self._redis.srem(f"{self._name}:versions", version)
+        self._redis.set(f"{self._name}:current", self._version)
+        for version in map(str, self._redis.smembers(f"{self._name}:versions")):
+            if version != self._version:
+                # first the count: should this version be wanted again, all its keys are written again
+                self._redis.delete(f"{self._name}:{version}:users")
+                self._expire(f"{self._name}:{version}:user:*")
+                self._redis.srem(f"{self._name}:versions", version)
 
     def close(self) -> None:
         self._redis.close()
@@ -70,12 +63,3 @@ class Keys:
                 if number % SCAN_KEYS == 0:
                     batch.execute()
             batch.execute()
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        what = " ".join(str(error).split())
-        raise RecsysError(f"Redis: {what}; readers see what they saw before, run the export again") from error

@@ -56,7 +56,7 @@ class Store:
         forgotten user from before the forgetting is dropped and counts as a duplicate. If the connection to a remote
         database breaks during the commit, events that were stored count as duplicates.
         """
-        checks.events(rows)
+        checks.rows(rows)
         return await self._write(Job[list[Outcome]](self._writes.add_events, len(rows), events=rows))
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
@@ -72,12 +72,12 @@ class Store:
 
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
         """Store exposures durably; existing ones, and those of a user from before the forgetting, are left out."""
-        checks.exposures(batch)
+        checks.rows(batch)
         await self._write(Job[None](lambda: self._writes.add_exposures(batch), len(batch)))
 
     async def upsert_items(self, items: Sequence[Item], by: str | None = None) -> None:
         """Add items or change the fields that are not None; durable."""
-        checks.items(items)
+        checks.rows(items)
         await self._write(Job[None](lambda: self._writes.upsert_items(items, by), len(items), alone=True))
 
     async def items_since(self, version: int) -> tuple[int, list[Item]]:

@@ -48,6 +48,7 @@ class Stopping:
         self.inner = inner
         self.left = batches
         self.begin, self.close = inner.begin, inner.close
+        self.database, self.errors = inner.database, inner.errors
 
     def write(self, rows: pl.DataFrame, done: int) -> None:
         if self.left == 0:
