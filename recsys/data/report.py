@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from recsys.data.raw_tables import FileLines
 from recsys.errors import DataError
@@ -82,7 +83,17 @@ class DataReport:
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
 
     def to_text(self) -> str:
-        return "\n".join(_lines(self)) + "\n"
+        """Return the report as text, by the template `report.txt.j2`."""
+        environment = Environment(
+            loader=FileSystemLoader(Path(__file__).parent),
+            autoescape=False,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        environment.filters["count"] = lambda number: "-" if number is None else f"{number:,}"
+        return environment.get_template("report.txt.j2").render(report=self)
 
 
 def describe(
@@ -214,53 +225,3 @@ def _short(value: Any, width: int, quote: bool = True) -> str:
 
 def _median(counts: pl.DataFrame) -> float:
     return float(counts["len"].median() or 0.0)  # type: ignore[arg-type]
-
-
-def _lines(report: DataReport) -> Iterator[str]:
-    yield f"data set {report.dataset}"
-    yield ""
-    yield f"{'table':14}{'read':>14}{'kept':>14}{'rejected':>14}{'share':>9}  file"
-    for name in ("interactions", "items"):
-        table: TableReport = getattr(report, name)
-        counts = f"{table.read:>14,}{table.kept:>14,}{table.rejected:>14,}{table.rejected_share:>9.2%}"
-        yield f"{name:14}{counts}  {table.file}"
-    yield ""
-    yield f"{'rejected':14}{'rows':>14}{'share':>9}  reason"
-    for name in ("interactions", "items"):
-        table = getattr(report, name)
-        for reason, count in table.reasons.items():
-            yield f"{name:14}{count:>14,}{count / max(table.read, 1):>9.2%}  {reason}"
-    changed = [(name, getattr(report, name)) for name in ("interactions", "items") if getattr(report, name).notes]
-    for name, table in changed:
-        yield ""
-        yield f"{'changed':14}{'cells':>14}{'share':>9}  what"
-        for note, count in table.notes.items():
-            yield f"{name:14}{count:>14,}{count / max(table.read, 1):>9.2%}  {note}"
-    yield from _file_lines(report)
-    yield ""
-    span = f"{report.first} to {report.last}, {report.days:,.1f} days" if report.first else "none"
-    for label, value in (
-        ("users", f"{report.users:,}, half of them with {report.median_events_per_user:g} events or fewer"),
-        ("items", f"{report.seen_items:,} with events, half of them with {report.median_events_per_item:g} or fewer"),
-        ("items without", ", ".join(f"{name} {share:.2%}" for name, share in report.item_gaps.items())),
-        ("never liked", f"{report.items_without_likes:,} of {report.items.kept:,} items"),
-        ("events", ", ".join(f"{name} {count:,}" for name, count in report.events.items()) or "none"),
-        ("time span", span),
-        ("repeat rate", f"{report.repeat_rate:.2%} of the interactions, the user had met the item before"),
-        ("duplicates", f"{report.duplicate_share:.2%} of the interactions read"),
-        ("orphans", f"{report.orphan_share:.2%} of the interactions read are about an unknown item"),
-    ):
-        yield f"{label:14}{value}"
-
-
-def _file_lines(report: DataReport) -> Iterator[str]:
-    for name, files in report.files.items():
-        if not files:
-            continue
-        yield ""
-        yield f"{name:14}{'lines':>14}{'header':>9}{'in rows':>14}{'refused':>9}{'rows':>14}  file"
-        for one in files:
-            counts = (one.lines, one.header, one.row_lines, one.refused, one.rows)
-            shown = ["-" if count is None else f"{count:,}" for count in counts]
-            widths = (14, 9, 14, 9, 14)
-            yield f"{'':14}{''.join(f'{text:>{width}}' for text, width in zip(shown, widths, strict=True))}  {one.file}"
