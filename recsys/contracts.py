@@ -7,6 +7,7 @@ number of candidates asked of a source. Times are UTC seconds since 1970 (float)
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -40,6 +41,16 @@ class History:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @cached_property
+    def likes(self) -> IntArray:
+        """(n_likes,) int32: the rows of the events with weight above 0, oldest first."""
+        return self.rows[self.weights > 0]
+
+    @cached_property
+    def liked_items(self) -> tuple[IntArray, npt.NDArray[np.intp]]:
+        """The rows of `likes`, each once, (m,) int32 ascending; and the place of each like among them, (n_likes,)."""
+        return np.unique(self.likes, return_inverse=True)
+
 
 EMPTY_HISTORY = History(NO_ROWS, np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float64))
 
@@ -54,7 +65,8 @@ class Query:
     `available`, (n_items,) bool, is the present stock; None: as in the catalogue. An item whose `first_seen` is after
     `shown_at`, UTC seconds by the wall clock, is not shown; None shows it, as evaluation on a past window needs.
     `vectors` maps a model's name to the user's vector in that model's space, or None if the model cannot encode this
-    history; the recommender fills it in. `seen` are rows of events that are too old for `history`.
+    history; `pair_scores` maps the name of a model of item pairs to its scores of all items, (n_items,) float32. The
+    recommender fills in both. `seen` are rows of events that are too old for `history`.
     `live` are the likes since the training; None: only those of the training count.
     """
 
@@ -65,6 +77,7 @@ class Query:
     exclude: IntArray = field(default_factory=lambda: NO_ROWS)
     seen: IntArray = field(default_factory=lambda: NO_ROWS)
     vectors: Mapping[str, FloatArray | None] = field(default_factory=dict)
+    pair_scores: Mapping[str, FloatArray] = field(default_factory=dict)
     seed: int = 0
     only: BoolArray | None = None
     categories: tuple[str, ...] = ()

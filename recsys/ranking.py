@@ -1,4 +1,4 @@
-"""Top-k and NDCG, as the pipeline, the bundle and the API use them."""
+"""Top-k, sets of rows and NDCG, as the pipeline, the bundle and the API use them."""
 
 from typing import Any
 
@@ -31,6 +31,32 @@ def top_k(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.intp]:
         among = np.arange(len(ascending))
     best: npt.NDArray[np.intp] = among[np.argsort(ascending[among], kind="stable")[:k]]
     return best
+
+
+def among(rows: npt.NDArray[np.int32], few: npt.NDArray[np.int32]) -> BoolArray:
+    """Return for each of `rows`, (m,), whether it is one of `few`, both in any order. Like `np.isin`, but fast where
+    both are small, as in one request.
+
+    >>> among(np.array([7, 2, 9], dtype=np.int32), np.array([9, 4, 2], dtype=np.int32)).tolist()
+    [False, True, True]
+    """
+    if not len(few):
+        return np.zeros(len(rows), dtype=np.bool_)
+    ordered = np.sort(few)
+    found: BoolArray = ordered.take(np.searchsorted(ordered, rows), mode="clip") == rows
+    return found
+
+
+def distinct(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return the rows, each once, ascending. Like `np.unique`, but fast where they are few.
+
+    >>> distinct(np.array([7, 2, 7], dtype=np.int32)).tolist()
+    [2, 7]
+    """
+    ordered = np.sort(rows)
+    first: BoolArray = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
+    found: npt.NDArray[np.int32] = ordered[first]
+    return found
 
 
 def ndcg(hits: BoolArray, n_targets: npt.NDArray[np.int64]) -> Values:

@@ -48,8 +48,9 @@ class Index:
         if not n:
             return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
         scores, positions = self._index.search(_query(vector[None, :], self._index), n, params=self._depth(n))
-        found = positions[0] >= 0  # lists that were not probed leave places empty
-        return self._rows[positions[0][found]], scores[0][found]
+        if positions[0, -1] < 0:  # lists that were not probed leave the last places empty
+            n = int(np.count_nonzero(positions[0] >= 0))
+        return self._rows.take(positions[0, :n]), scores[0, :n]
 
     def fault(self, known: FloatArray) -> str | None:
         """Return the fault of the index of these vectors, (n_known, dim) float32; None if it is valid."""

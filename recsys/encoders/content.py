@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from recsys.contracts import FloatArray, History, IntArray, Parts
-from recsys.encoders.als_fold_in import Doubles, decayed
+from recsys.encoders.als_fold_in import Doubles, decayed_likes
 
 
 class Pooled:
@@ -43,11 +43,9 @@ class Pooled:
 
     def _liked(self, history: History, now: float) -> tuple[IntArray, Doubles, Doubles]:
         """Return the liked items, each once: rows (m,) int32, vectors (m, dim) and c (m,) float64."""
-        weights = decayed(history.weights, history.times, now, self._half_life_days)
-        liked = weights > 0
-        rows, position = np.unique(history.rows[liked], return_inverse=True)
-        confidence = np.sqrt(np.bincount(position, weights[liked], minlength=len(rows)))
-        return rows, self._vectors[rows].astype(np.float64), confidence
+        rows, counts = decayed_likes(history, now, self._half_life_days)
+        rows, counts = rows[counts > 0], counts[counts > 0]
+        return rows, self._vectors[rows].astype(np.float64), np.sqrt(counts)
 
 
 def build(vectors: FloatArray, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Pooled:

@@ -16,7 +16,7 @@ from recsys.contracts import REPEAT, FloatArray, IntArray, Query, RankedWhy, Ter
 from recsys.errors import BundleError
 from recsys.params import Section
 from recsys.rankers._learned.artifact import DESCRIPTION, MODEL, read
-from recsys.rankers._learned.features import DEMAND, RankingFeatures, by_formula, n_liked, names, split
+from recsys.rankers._learned.features import DEMAND, RankingFeatures, by_formula, names, split
 from recsys.rankers._learned.tree_ensemble import Trees
 
 WAYS: dict[str, Literal["nearest", "likeness"]] = {"nearest": "nearest", "likeness": "likeness"}
@@ -68,7 +68,7 @@ class Learned:
         return Trees(self._folder / MODEL)
 
     def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
-        n = n_liked(query.history)
+        n = len(query.history.liked_items[0])
         if 0 < n <= self._trees_up_to:
             return self._trees.predict(self._features.of(query, rows))
         return self._blend(n).terms(query, rows)[1]
@@ -77,7 +77,7 @@ class Learned:
         self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
     ) -> list[RankedWhy]:
         """Explain scores by SHAP values of the trees, or by the terms of the blend."""
-        n = n_liked(query.history)
+        n = len(query.history.liked_items[0])
         if 0 < n <= self._trees_up_to:
             base = Term("base", self._trees.shap.base)
             return [

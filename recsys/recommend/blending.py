@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from recsys.contracts import Candidates, FloatArray, IntArray, Query, Ranker, SlateRules, Slot
+from recsys.ranking import distinct
 
 PAGE = 10  # places: `reserve_new_items` treats a longer list as several of this length
 
@@ -89,7 +90,7 @@ def ranked(
 
 def united(proposals: Mapping[str, Candidates]) -> tuple[IntArray, FloatArray]:
     """Merge the candidates: rows (m,) int32 ascending, scores (n_sources, m) float32, NaN where not proposed."""
-    rows = np.unique(np.concatenate([proposal.rows for proposal in proposals.values()]))
+    rows = distinct(np.concatenate([proposal.rows for proposal in proposals.values()]))
     scores = np.full((len(proposals), len(rows)), np.nan, dtype=np.float32)
     for at, proposal in enumerate(proposals.values()):
         scores[at, np.searchsorted(rows, proposal.rows)] = proposal.scores

@@ -11,6 +11,7 @@ import numpy as np
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, BoolArray, Candidates, IntArray, Query, Rule
+from recsys.ranking import among
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers
 from recsys.recommend.request import Request
 from recsys.recommend.trace import RequestTrace
@@ -34,7 +35,7 @@ class Eligibility:
     def mask(self, request: Request, rows: IntArray) -> BoolArray:
         """rows: (m,) int32; returns (m,) bool, True where every rule allows the row."""
         query = request.query
-        kept: BoolArray = np.isin(rows, query.exclude, invert=True)
+        kept: BoolArray = ~among(rows, query.exclude)
         if query.only is not None:
             kept &= query.only[rows]
         if query.shown_at is not None:

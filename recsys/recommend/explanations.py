@@ -33,7 +33,7 @@ from recsys.contracts import (
 )
 from recsys.encoders import item_item
 from recsys.encoders.als_fold_in import Doubles
-from recsys.rankers._learned.features import NEWEST, liked
+from recsys.rankers._learned.features import NEWEST
 from recsys.recommend.blending import united
 from recsys.recommend.recommender import RANKER, Recommender, Slate
 
@@ -137,7 +137,7 @@ class _Carry:
         if term.way == "score":
             rows, weights = self._shares(term.model or "", row)
         else:
-            rows, weights = _cosines(model.embeddings.vectors, liked(self._query.history)[-NEWEST:], row)
+            rows, weights = _cosines(model.embeddings.vectors, self._query.history.likes[-NEWEST:], row)
             if term.way == "nearest" and len(rows):
                 rows, weights = rows[[weights.argmax()]], np.ones(1)
         return self._divided(term, rows, weights)

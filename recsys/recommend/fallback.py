@@ -11,6 +11,7 @@ import numpy as np
 from recsys import extensions
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import NO_CANDIDATES, Candidates, Slot, Source
+from recsys.ranking import among
 from recsys.recommend.blending import apply_boosts
 from recsys.recommend.circuit_breaker import CircuitBreakers
 from recsys.recommend.eligibility import Eligibility
@@ -41,8 +42,7 @@ class Fallback:
             if len(filled) >= wanted:
                 break
             taken = np.array([slot.row for slot in filled], dtype=np.int32)
-            free = np.isin(rung.rows, taken, invert=True)
-            chosen = np.flatnonzero(free & self._eligibility.mask(request, rung.rows))
+            chosen = np.flatnonzero(~among(rung.rows, taken) & self._eligibility.mask(request, rung.rows))
             if rules is not None and capped:
                 chosen = chosen[rules.room(filled, rung.rows[chosen], wanted - len(filled))]
             chosen = chosen[: wanted - len(filled)]

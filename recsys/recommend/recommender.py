@@ -21,12 +21,14 @@ from recsys.contracts import (
     Candidates,
     Encoder,
     FloatArray,
+    ItemItem,
     Query,
     Ranker,
     SlateRules,
     Slot,
     Source,
 )
+from recsys.encoders import item_item
 from recsys.errors import ParamsError
 from recsys.recommend.blending import apply_boosts, interleave_by_share, ranked, reserve_new_items
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers
@@ -121,6 +123,11 @@ class Recommender:
             for name, model in bundle.models.items()
             if name in self._sources
         }
+        self._pairs: dict[str, tuple[ItemItem, CircuitBreaker]] = {
+            name: (model, breakers.of(f"encoder {name}"))
+            for name, model in bundle.item_items.items()
+            if name in self._sources
+        }
         # of a variant that looks at the user, a list without a slot of the user's own is a fallback
         self._personal = not self._sources.keys().isdisjoint({*bundle.models, *bundle.item_items, REPEAT})
         self._similar = {name: (model.similar, breakers.of(f"similar {name}")) for name, model in bundle.models.items()}
@@ -129,7 +136,8 @@ class Recommender:
     def recommend(self, query: Query, rules: SlateRules | None = None) -> Slate:
         """Return exactly k items, none of them twice, seen or excluded; if there are fewer, `shortfall` says why."""
         request = self._begin(query, rules)
-        request.query = query = replace(query, vectors=self._encode(request))
+        vectors, pair_scores = self._encode(request)
+        request.query = query = replace(query, vectors=vectors, pair_scores=pair_scores)
         wanted = depth = request.rules.depth(query.k) if request.rules else query.k
         pinned = self._pinned(request)
         n = max(self._candidates, depth + len(query.history.rows) + len(query.exclude))
@@ -182,7 +190,8 @@ class Recommender:
         trace = RequestTrace(query.deadline)
         return Request(query, GuardedSlateRules(rules, trace, self._rules_guard) if rules else None, trace)
 
-    def _encode(self, request: Request) -> dict[str, FloatArray | None]:
+    def _encode(self, request: Request) -> tuple[dict[str, FloatArray | None], dict[str, FloatArray]]:
+        """Return what each model makes of the history: `Query.vectors` and `Query.pair_scores`."""
         query, trace = request.query, request.trace
         vectors: dict[str, FloatArray | None] = {}
         n_encoded = 0
@@ -190,8 +199,14 @@ class Recommender:
             encode = partial(encoder.encode, query.history, query.now)
             vectors[name] = vector = trace.call_or_default(breaker, encode, None)
             n_encoded += vector is not None
-        trace.step("encode", n_encoded)
-        return vectors
+        pair_scores: dict[str, FloatArray] = {}
+        for name, (pairs, breaker) in self._pairs.items() if len(query.history) else ():
+            score = partial(item_item.scores, pairs, query.history, query.now, self._n_items)
+            scores = trace.call_or_default(breaker, score, None)
+            if scores is not None:
+                pair_scores[name] = scores
+        trace.step("encode", n_encoded + len(pair_scores))
+        return vectors, pair_scores
 
     def _propose(self, request: Request, n: int) -> dict[str, Candidates]:
         proposals = {}

@@ -5,6 +5,7 @@ import numpy as np
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import BoolArray, IntArray, Query
 from recsys.params import Section
+from recsys.ranking import among
 
 
 class Config(Section):
@@ -20,8 +21,7 @@ class Seen:
     def keep(self, query: Query, rows: IntArray) -> BoolArray:
         if self._allow_repeat:
             return np.ones(len(rows), dtype=np.bool_)
-        unseen = np.isin(rows, query.history.rows, invert=True)
-        return unseen & np.isin(rows, query.seen, invert=True) if len(query.seen) else unseen
+        return ~(among(rows, query.history.rows) | among(rows, query.seen))
 
 
 def build(bundle: Bundle, config: Config) -> Seen:

@@ -4,7 +4,6 @@ import numpy as np
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import NO_CANDIDATES, Candidates, Query
-from recsys.encoders import item_item
 from recsys.errors import ParamsError
 from recsys.params import Section
 from recsys.ranking import top_k
@@ -23,15 +22,14 @@ class ItemItemSource:
         if config.model not in bundle.item_items:
             choices = ", ".join(bundle.item_items) or "none"
             raise ParamsError(f"source 'item_item': model {config.model!r} is not in the bundle; it has: {choices}")
-        self._model = bundle.item_items[config.model]
-        self._n_items = len(bundle.catalogue)
+        self._name = config.model
 
     def propose(self, query: Query, n: int) -> Candidates:
-        if not len(query.history):
+        scores = query.pair_scores.get(self._name)
+        if scores is None:
             return NO_CANDIDATES
-        scores = item_item.scores(self._model, query.history, query.now, self._n_items)
         if query.only is not None:
-            scores *= query.only
+            scores = scores * query.only
         rows = np.flatnonzero(scores > 0).astype(np.int32)
         rows = rows[top_k(scores[rows], n)]
         return Candidates(rows, scores[rows], personal=np.ones(len(rows), dtype=np.bool_))

@@ -75,6 +75,8 @@ def test_a_model_of_vectors_is_no_model_of_pairs(shop: Bundle) -> None:
 
 def test_only_what_the_caller_allows_is_proposed(shop: Bundle) -> None:
     source, asked = build(shop, Config(model="covisit")), query(shop, "anna")
+    scores = item_item.scores(shop.item_items["covisit"], asked.history, asked.now, len(shop.catalogue))
+    asked = dataclasses.replace(asked, pair_scores={"covisit": scores})
     free = source.propose(asked, 5)
     only = np.zeros(len(shop.catalogue), dtype=np.bool_)
     only[free.rows[1]] = True

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys.contracts import HALF_LIVES_DAYS, REPEAT, SECONDS_PER_DAY, FloatArray, History, IntArray, Query
+from recsys.contracts import HALF_LIVES_DAYS, REPEAT, SECONDS_PER_DAY, FloatArray, IntArray, Query
 from recsys.encoders import item_item, repeats
+from recsys.ranking import among
 
 if TYPE_CHECKING:
     from recsys.bundle.bundle import Bundle
@@ -64,6 +65,7 @@ class RankingFeatures:
         self.names = tuple(wanted)
         self.models = tuple(dict.fromkeys(model for name in wanted if (model := split(name)[0])))
         self._cosines = {model for model, kind in map(split, wanted) if model and kind in ("nearest", "likeness")}
+        self._ranks = {model for model, kind in map(split, wanted) if model and kind == "rank"}
         self._bundle = bundle
         models = {model: each for model, each in bundle.models.items() if model in self.models}
         self._vectors = {model: each.embeddings.vectors for model, each in models.items()}
@@ -90,15 +92,17 @@ class RankingFeatures:
             elif model == REPEAT:
                 columns = _of_repeat(query, rows, catalogue.gap_days)
             else:
-                pairs = self._bundle.item_items[model]
-                columns = _of_score(item_item.scores(pairs, history, query.now, len(catalogue))[rows])
+                scores = query.pair_scores.get(model)
+                if scores is None:
+                    scores = item_item.scores(self._bundle.item_items[model], history, query.now, len(catalogue))
+                columns = _of_score(scores[rows], model in self._ranks)
             if f"{model}_times_recent" in self.names:
                 columns["times_recent"] = columns["score"].clip(min=0) * share
             found |= {f"{model}_{name}": values for name, values in columns.items()}
         if "age_days" in self.names:
             age_days = (query.now - catalogue.first_seen[rows]) / SECONDS_PER_DAY
             found["age_days"] = age_days.astype(np.float32)
-        found["liked"] = n_liked(history)
+        found["liked"] = len(history.liked_items[0])
         found["idle_days"] = (query.now - history.times[-1]) / SECONDS_PER_DAY if len(history.rows) else np.nan
         table = np.empty((len(rows), len(self.names)), dtype=np.float32)
         for at, name in enumerate(self.names):
@@ -110,32 +114,35 @@ class RankingFeatures:
         nothing = np.full(len(rows), np.nan, dtype=np.float32)
         if vector is None:
             return dict.fromkeys(OF_A_MODEL, nothing)
-        mine, known = vectors[rows], lengths[rows] > 0
+        mine, known = vectors.take(rows, axis=0), lengths[rows] > 0  # three times as fast as indexing
         score = mine @ vector
         score[~known] = np.nan
-        columns = {**_of_score(score), "nearest": nothing, "likeness": nothing}
-        likes = liked(query.history)[-NEWEST:]
-        likes = likes[lengths[likes] > 0]
-        if len(likes) and model in self._cosines:
-            unit = (vectors[likes] / lengths[likes, None]).T
-            cosines = mine @ unit / np.where(known, lengths[rows], np.nan)[:, None]
-            columns |= {"nearest": cosines.max(axis=1), "likeness": cosines.mean(axis=1)}
+        columns = {**_of_score(score, model in self._ranks), "nearest": nothing, "likeness": nothing}
+        if model in self._cosines:
+            likes = query.history.likes[-NEWEST:]
+            likes = likes[lengths[likes] > 0]
+            if len(likes):
+                unit = (vectors[likes] / lengths[likes, None]).T
+                cosines = mine @ unit / np.where(known, lengths[rows], np.nan)[:, None]
+                columns |= {"nearest": cosines.max(axis=1), "likeness": cosines.mean(axis=1)}
         return columns
 
 
-def _of_score(score: FloatArray) -> dict[str, FloatArray]:
-    """Return the score relative to the best one, and the rank; NaN where the model has no score."""
-    rank = np.empty(len(score), dtype=np.float32)
-    rank[np.argsort(-score, kind="stable")] = np.log1p(np.arange(len(score)))
-    rank[np.isnan(score)] = np.nan
-    return {"score": score / max(float(np.nanmax(score, initial=-np.inf)), 1e-9), "rank": rank}
+def _of_score(score: FloatArray, ranks: bool) -> dict[str, FloatArray]:
+    """Return the score relative to the best one, and the rank if it is read; NaN where the model has no score."""
+    columns = {"score": score / max(float(np.fmax.reduce(score, initial=-np.inf)), 1e-9)}
+    if ranks:
+        columns["rank"] = rank = np.empty(len(score), dtype=np.float32)
+        rank[np.argsort(-score, kind="stable")] = np.log1p(np.arange(len(score)))
+        rank[np.isnan(score)] = np.nan
+    return columns
 
 
 def _of_repeat(query: Query, rows: IntArray, gap_days: FloatArray) -> dict[str, FloatArray]:
     """Return what the user did with each row before: NaN, and a score of 0, for what is new to the user."""
     found = repeats.liked(query.history, query.now, gap_days, REPEAT_HALF_LIFE_DAYS)
     place = np.searchsorted(found.rows, rows)
-    known = np.isin(rows, found.rows)
+    known = among(rows, found.rows)
     columns = {"visits": found.visits, "days": found.days_since, "gaps": found.days_since / found.usual_days}
     columns["score"] = found.frequency * found.due / max(float((found.frequency * found.due).max(initial=0)), 1e-9)
     filled = {name: np.full(len(rows), np.nan, dtype=np.float32) for name in columns}
@@ -143,16 +150,6 @@ def _of_repeat(query: Query, rows: IntArray, gap_days: FloatArray) -> dict[str, 
         filled[name][known] = values[place[known]]
     filled["score"][~known] = 0
     return filled
-
-
-def liked(history: History) -> IntArray:
-    """Return (n,) int32: the rows of the events with weight above 0, oldest first."""
-    return history.rows[history.weights > 0]
-
-
-def n_liked(history: History) -> int:
-    """Return how many different items the user liked."""
-    return len(np.unique(liked(history)))
 
 
 def by_formula(feature: FloatArray, recent_demand: FloatArray) -> FloatArray:
