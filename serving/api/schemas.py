@@ -190,7 +190,7 @@ class Item(BaseModel):
     reasons: Annotated[list[Reason], Field(description="the largest contribution first; empty without options.explain")]
     factors: Annotated[
         dict[str, float], Field(description="with options.explain: their product is the score, where it is a product")
-    ] = {}
+    ] = Field(default_factory=dict)
 
 
 class Experiment(BaseModel):

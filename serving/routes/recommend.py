@@ -10,8 +10,9 @@ from serving.api.errors import documented
 from serving.api.fields import Identifier, K, Variant
 from serving.api.schemas import Answer, BatchAnswer, BatchRequest, RankRequest, RecommendRequest, SimilarRequest
 from serving.routes import id_of, service_of, work_of
+from serving.routes.direct import DirectRoute
 
-router = APIRouter(prefix="/v1", tags=["recommend"])
+router = APIRouter(prefix="/v1", tags=["recommend"], route_class=DirectRoute)
 
 
 @router.post("/recommend", responses=documented(422, 500, 503), summary="Items for a user or visitor")
