@@ -16,7 +16,13 @@ from serving.routes.direct import DirectRoute
 async def endpoint(asked: Annotated[RecommendRequest, Body()], request: Request) -> Item:
     if asked.k == 13:
         raise ApiError(422, "k: not 13", "k")
-    about: dict[str, Any] = {"confidence": None, "source": "als", "fallback": False, "title": "Cup — été", "categories": []}
+    about: dict[str, Any] = {
+        "confidence": None,
+        "source": "als",
+        "fallback": False,
+        "title": "Cup — été",
+        "categories": [],
+    }
     return Item(item_id=asked.user_id or "", rank=asked.k, score=0.1 + 0.2, reasons=[], **about)
 
 
