@@ -148,6 +148,12 @@ def serve(
     os.execv(sys.executable, command)  # in place of this process, so that signals reach the server
 
 
+@app.command()
+def why(request_id: Annotated[str, typer.Argument(help="of an answer, from its body or the log")]) -> None:
+    """Make a recorded answer again and say why each item is in it. The same as `python -m serving.why`."""
+    os.execv(sys.executable, [sys.executable, "-m", "serving.why", request_id])
+
+
 @release_app.command("list")
 @reports_errors
 def list_releases(folder: Releases = Path("releases")) -> None:

@@ -5,7 +5,7 @@ in the catalogue and never leaves the process. A history is oldest first. `k` is
 number of candidates asked of a source. Times are UTC seconds since 1970 (float), ages are days.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -109,7 +109,7 @@ class LiveCounts:
 
     read_at: UTC seconds, until when the events were read. demand: (n_items,) float32, in place of `Catalogue.recent`;
     total: its sum. popular: the items in demand, best first. follows: the probability that an item is liked next after
-    another one.
+    another one. version: of the sums that all of this was computed from; pack: returns these sums as bytes.
     """
 
     read_at: float
@@ -117,6 +117,8 @@ class LiveCounts:
     total: float
     popular: Candidates
     follows: "ItemItem"
+    version: str
+    pack: Callable[[], bytes]
 
 
 @dataclass(frozen=True)

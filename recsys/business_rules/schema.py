@@ -84,8 +84,8 @@ class Rules(Section):
         return named + [(f"bury.{at}.filter", rule.filter) for at, rule in enumerate(self.bury)]
 
 
-def load(path: Path) -> tuple[Rules, str]:
-    """The rules of a file and their version, the SHA-256 of its bytes in hex.
+def load(path: Path) -> tuple[Rules, str, str]:
+    """The rules of a file, their version, the SHA-256 of its bytes in hex, and its text.
 
     Raises:
         ParamsError: "rules.yaml: line 2: unknown key 'blok'; known here: block, boost, bury, cap, diversity, pin"
@@ -93,7 +93,7 @@ def load(path: Path) -> tuple[Rules, str]:
         ParamsError: "rules.yaml: line 12: the key 'block' stands there twice, first in line 3: keep one"
     """
     content = yaml_files.read_bytes(path)
-    return read(content, path), hashlib.sha256(content).hexdigest()
+    return read(content, path), hashlib.sha256(content).hexdigest(), content.decode()
 
 
 def read(content: bytes, where: Path) -> Rules:

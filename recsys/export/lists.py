@@ -130,7 +130,7 @@ def lists(recommender: Recommender, k: int, rules: Path, store: str) -> Lists:
     """
     shape, rules_version, forgotten = None, "", None
     if rules.is_file():
-        written, rules_version = schema.load(rules)
+        written, rules_version, _ = schema.load(rules)
         shape = compiled(written, recommender.bundle)[0].at(time.time())
     if store != DEFAULT_URL or Path(store.removeprefix(SQLITE)).is_file():
         with snapshot(store) as select:

@@ -17,6 +17,10 @@ item. A person with more events on a day (UTC) than people have is left out, as 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from hashlib import blake2b
+from io import BytesIO
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -34,6 +38,7 @@ LIKES = {"person": pl.String, "item_id": pl.String, "time": pl.Float64, "share":
 FEWEST_PERSONS = 3.0  # who may bring an item that the training knows nothing of before its most popular one
 TOGETHER_S = 0.01
 SESSION_S, WINDOW = 1800.0, 5  # likes further apart are no co-visit
+FOLLOWS = {"half_life_days": SESSION_S / SECONDS_PER_DAY, "last": WINDOW, "place_decay": 0.5}
 BUSY = 0.95  # the share of persons who count in full
 
 
@@ -91,22 +96,48 @@ def count(
     likes: pl.DataFrame, bundle: Bundle, now: float, position: Callable[[str], int | None], read_at: float | None = None
 ) -> LiveCounts:
     """Return the counts for the rows of this bundle. position: item_id -> row; read_at: by default now."""
-    manifest, catalogue = bundle.manifest, bundle.catalogue
-    half_life_days = manifest.recent_half_life_days
-    recent = catalogue.recent.astype(np.float64)
-    fresh = 0.5 ** (max(now - manifest.trained_until.timestamp(), 0.0) / SECONDS_PER_DAY / half_life_days)
-    total = recent * (fresh + prior_persons(catalogue) / max(recent.sum(), 1e-9))
+    half_life_days = bundle.manifest.recent_half_life_days
     counted = demand(likes, half_life_days, now)
-    rows = [position(item_id) for item_id in counted["item_id"]]
-    for row, more in zip(rows, counted["demand"].to_list(), strict=True):
-        if row is not None:
-            total[row] += more
+    rows = {item_id: position(item_id) for item_id in counted["item_id"]}
+    follows = co_visits(likes, rows, len(bundle.catalogue), half_life_days, now)
+    known = [(row, more) for row, more in zip(rows.values(), counted["demand"], strict=True) if row is not None]
+    sums = {
+        "times": np.array([now, now if read_at is None else read_at]),
+        "rows": np.array([row for row, _ in known], dtype=np.int32),
+        "demand": np.array([more for _, more in known], dtype=np.float64),
+        "indptr": follows.indptr,
+        "follows": follows.rows,
+        "scores": follows.scores,
+    }
+    return _from_sums(sums, bundle)
+
+
+def unpack(packed: bytes, bundle: Bundle) -> LiveCounts:
+    """Return the counts that `LiveCounts.pack` packed; they hold rows of this bundle, and no person."""
+    with np.load(BytesIO(packed), allow_pickle=False) as sums:
+        return _from_sums(dict(sums), bundle)
+
+
+def _from_sums(sums: dict[str, Any], bundle: Bundle) -> LiveCounts:
+    (now, read_at), manifest, catalogue = sums["times"].tolist(), bundle.manifest, bundle.catalogue
+    recent = catalogue.recent.astype(np.float64)
+    age_days = max(now - manifest.trained_until.timestamp(), 0.0) / SECONDS_PER_DAY
+    fresh = 0.5 ** (age_days / manifest.recent_half_life_days)
+    total = recent * (fresh + prior_persons(catalogue) / max(recent.sum(), 1e-9))
+    total[sums["rows"]] += sums["demand"]
     summed: FloatArray = total.astype(np.float32)
     order = np.argsort(-summed, kind="stable").astype(np.int32)
     order = order[summed[order] > 0]
+    follows = ItemItem(sums["indptr"], sums["follows"], sums["scores"], FOLLOWS)
+    version = blake2b(b"".join(array.tobytes() for array in sums.values()), digest_size=8).hexdigest()
     popular = Candidates(order, summed[order])
-    follows = co_visits(likes, dict(zip(counted["item_id"], rows, strict=True)), len(catalogue), half_life_days, now)
-    return LiveCounts(now if read_at is None else read_at, summed, float(total.sum()), popular, follows)
+    return LiveCounts(read_at, summed, float(total.sum()), popular, follows, version, partial(_packed, sums))
+
+
+def _packed(sums: Mapping[str, Any]) -> bytes:
+    file = BytesIO()
+    np.savez_compressed(file, **sums)
+    return file.getvalue()
 
 
 def co_visits(
@@ -144,7 +175,7 @@ def co_visits(
         indptr=np.concatenate([[0], np.cumsum(sizes)]),
         rows=pairs["other"].to_numpy(),
         scores=pairs["score"].cast(pl.Float32).to_numpy(),
-        params={"half_life_days": SESSION_S / SECONDS_PER_DAY, "last": WINDOW, "place_decay": 0.5},
+        params=FOLLOWS,
     )
 
 

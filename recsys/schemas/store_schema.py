@@ -16,6 +16,8 @@ EVENT_COLUMNS = (
 )  # fmt: skip
 ITEM_COLUMNS = ("item_id", "title", "text", "categories", "price", "available", "first_seen")
 EXPOSURE_COLUMNS = ("request_id", "unit", "timestamp", "surface", "segment", "items", "context")
+REPLAY_COLUMNS = ("request_id", "timestamp", "user_id", "anonymous_id", "person", "variant", "bundle_id", "surface",
+    "items", "context", "replay")  # fmt: skip
 FORGOTTEN_COLUMNS = ("fingerprint", "forgotten", "version")
 TABLES = {
     "events": ("person", *EVENT_COLUMNS),

@@ -147,6 +147,11 @@ class ArmAssigner:
         self._client = api.get_client(DOMAIN)
 
     @property
+    def version(self) -> str:
+        """Version of the file of the experiments."""
+        return self._following.version
+
+    @property
     def busy(self) -> bool:
         return bool(self._following.experiments.experiments)
 

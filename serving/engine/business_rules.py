@@ -36,6 +36,7 @@ class _Current:
 
     rules: Rules = NO_RULES
     version: str | None = None
+    text: str = ""
     compiled: dict[int, CompiledSlateRules] = field(default_factory=dict)
 
 
@@ -67,6 +68,11 @@ class BusinessRulesFile:
     def version(self) -> str | None:
         """Hash of the file's bytes; None while there is no file."""
         return self._current.version
+
+    @property
+    def snapshot(self) -> tuple[str | None, str]:
+        """The version, and the text of the file."""
+        return self._current.version, self._current.text
 
     def reload(self, bundle: Bundle) -> bool:
         """Apply a changed file once it is equal in two calls: the first may have read it half written.
@@ -131,7 +137,7 @@ class BusinessRulesFile:
 
 def _read(path: Path) -> _Current:
     try:
-        rules, version = load(path)
+        rules, version, text = load(path)
     except ParamsError as error:
         raise ParamsError(f"{error}; RECSYS_RULES names the file") from error
-    return _Current(rules, version[:12])
+    return _Current(rules, version[:12], text)

@@ -1,5 +1,7 @@
 """The engine's result, before the service completes it."""
 
+from typing import Any
+
 from pydantic import BaseModel
 
 from serving.api.schemas import Item, Meta
@@ -8,9 +10,11 @@ from serving.api.schemas import Item, Meta
 class Draft(BaseModel):
     """An answer without the parts of one request (id, experiment, cursor), so that it can be cached. Read-only.
 
-    `serving/service/finish.py` makes the answer from it.
+    `serving/service/finish.py` makes the answer from it. inputs: when it was made, and the versions of what it was made
+    from besides the bundle and the rules, for a replay.
     """
 
     items: list[Item]
     meta: Meta
     warnings: list[str]
+    inputs: dict[str, Any] = {}

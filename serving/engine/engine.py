@@ -51,6 +51,8 @@ class Engine:
         self.bundle = served = overlay.over(bundle)
         self.overlay = overlay
         self.live: LiveCounts | None = None
+        self._inputs = {"items": overlay.version, "born": overlay.born_version}
+        self._stock_version = overlay.version
         self.event_weights = query_builder.weights(bundle)
         self._api_version = api_version
         breakers = breakers or CircuitBreakers()
@@ -79,24 +81,25 @@ class Engine:
         shown_ids: Sequence[str] = (),
         deadline: float = float("inf"),
         arm: Arm | None = None,
+        at: float | None = None,
     ) -> Draft:
         """Return exactly k items, none of `shown_ids` (earlier pages); if there are fewer, `meta.shortfall` says why.
 
         arm: of the request's experiment; its variant is used if the request names none, and its random draws depend
-        on request_id alone.
+        on request_id alone. at: UTC seconds of the answer, by default now.
 
         Raises:
             ApiError: 422 "variant: 'a' is not in the bundle; it has: als, popular, random"
             ApiError: 422 "filter: 'prize' at position 1, wanted one of: category, price, available, not, ("
         """
-        started = perf_counter()
+        started, at, live = perf_counter(), time.time() if at is None else at, self.live
         name = request.variant or (arm.variant if arm else self.bundle.manifest.default_variant)
         recommender = self._recommenders.get(name)
         if recommender is None:
             choices = ", ".join(sorted(self._recommenders))
             raise ApiError(422, f"variant: {name!r} is not in the bundle; it has: {choices}", "variant")
-        query, warnings = self._queries.query(request, user, deadline, shown_ids, self.live)
-        rules_version, rules = self._current_rules(request.surface, request.options.diversity)
+        query, warnings = self._queries.query(request, user, deadline, shown_ids, live, at)
+        rules_version, rules = self._current_rules(request.surface, request.options.diversity, at)
         slate, trace = recommender.recommend(query, rules), RequestTrace(deadline)
         propensities: list[float] | None = None
         teams: list[str] | None = None
@@ -117,7 +120,8 @@ class Engine:
         failed = [*slate.failed, *trace.failed, *(["store"] if user.failed else [])]
         meta = self._meta(slate, query, failed, rules_version, started)
         meta.personalised_share = share
-        return Draft(items=items, meta=meta, warnings=warnings)
+        inputs = {**self._inputs, "at": at, "stock": self._stock_version, "live": live.version if live else None}
+        return Draft(items=items, meta=meta, warnings=warnings, inputs=inputs)
 
     def similar(self, request: SimilarRequest, deadline: float = float("inf")) -> Draft:
         """Return the items nearest to one item, under the rules of the default variant.
@@ -173,12 +177,19 @@ class Engine:
         rows = np.flatnonzero(self._available)[:n]
         return [self.bundle.catalogue.ids.external_id(int(row)) for row in rows]
 
-    def count_live(self, likes: pl.DataFrame, now: float, read_at: float) -> None:
-        """Update the live counts; likes: as in `recsys/recommend/live_counts.py`."""
-        self.live = live_counts.count(likes, self.bundle, now, self._position, read_at)
+    def count_live(self, likes: pl.DataFrame, now: float, read_at: float) -> LiveCounts:
+        """Update the live counts and return them; likes: as in `recsys/recommend/live_counts.py`."""
+        self.live = live = live_counts.count(likes, self.bundle, now, self._position, read_at)
+        return live
 
-    def mark(self, items: Iterable[StoredItem]) -> None:
-        """Update the stock of these items; any other change of an item needs a new engine."""
+    def mark(self, items: Iterable[StoredItem], version: int = 0, anew: bool = False) -> None:
+        """Update the stock of these items, as of a version of the store; any other change needs a new engine.
+
+        anew: forget what was marked before.
+        """
+        if anew:
+            self._available[:] = self.bundle.catalogue.available
+        self._stock_version = version if anew else max(self._stock_version, version)
         for item in items:
             row = self._position(item.item_id)
             if row is not None and item.available is not None:

@@ -1,5 +1,6 @@
 """The changes that the store adds to a bundle, and the state of one user in the store."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,11 +26,20 @@ class StoreOverlay:
     items: Mapping[str, Item] = field(default_factory=dict)
     born: frozenset[str] = frozenset()
 
+    @property
+    def born_version(self) -> str | None:
+        """Digest of `born`; None if there are none."""
+        return blake2b(self.packed_born().encode(), digest_size=8).hexdigest() if self.born else None
+
+    def packed_born(self) -> str:
+        return json.dumps(sorted(self.born))
+
     def over(self, bundle: Bundle) -> Bundle:
         return item_upsert.upsert(bundle, self._frame())
 
     def _frame(self) -> pl.DataFrame:
-        items = [*self.items.values(), *map(Item, sorted(self.born - self.items.keys()))]
+        items = [*self.items.values(), *map(Item, self.born - self.items.keys())]
+        items.sort(key=lambda item: item.item_id)  # the rows of new items do not depend on what changed first
         columns = {name: [getattr(item, name) for item in items] for name in item_upsert.SAID if name != "first_seen"}
         seen = [datetime.fromtimestamp(item.first_seen, tz=UTC) if item.first_seen else None for item in items]
         return pl.DataFrame({**columns, "first_seen": seen}, schema=item_upsert.SAID)

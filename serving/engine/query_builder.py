@@ -46,22 +46,24 @@ class QueryBuilder:
         deadline: float,
         shown_ids: Sequence[str] = (),
         live: LiveCounts | None = None,
+        at: float | None = None,
     ) -> tuple[Query, list[str]]:
         """Return the query, and a warning for everything in the request that has no or not its full effect.
 
         The history joins the events of the bundle, of the store and of the request, by time. The items of `shown_ids`,
-        those of earlier pages, are excluded.
+        those of earlier pages, are excluded. at: UTC seconds by the wall clock, by default now.
 
         Raises:
             ApiError: 422, the filter cannot be read.
         """
         warnings: list[str] = []
+        at = time.time() if at is None else at
         history = EMPTY_HISTORY
         if request.user_id is not None and not user.forgotten:
             history = self.bundle.histories.of(request.user_id)
         events = self._stored(user.events, history)
         if request.session:
-            events += self._sent(request.session, warnings)
+            events += self._sent(request.session, warnings, at)
         if events:
             history = _joined(history, events)
         if request.user_id is not None and not len(history.rows) and not request.session:
@@ -78,7 +80,7 @@ class QueryBuilder:
             categories=tuple(request.categories),
             deadline=deadline,
             available=self.available,
-            shown_at=time.time(),
+            shown_at=at,
             live=live,
         )
         return query, warnings
@@ -124,9 +126,8 @@ class QueryBuilder:
             new.append((row, self.weights.get(event.event, NEUTRAL_WEIGHT), event.timestamp))
         return new
 
-    def _sent(self, session: list[SessionEvent], warnings: list[str]) -> list[HistoryEvent]:
-        """Return the events of the request. Times in the future, or absent ones, count as now."""
-        moment = time.time()
+    def _sent(self, session: list[SessionEvent], warnings: list[str], moment: float) -> list[HistoryEvent]:
+        """Return the events of the request. Times after `moment`, or absent ones, count as that."""
         events = []
         for place, event in enumerate(session):
             row = self.position(event.item_id)

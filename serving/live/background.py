@@ -18,6 +18,7 @@ from serving.live.release_watcher import ReleaseWatcher
 from serving.live.shadow import Shadow
 from serving.live.store_watcher import StoreWatcher
 from serving.middleware.load_shedding import Load
+from serving.recorder.snapshots import RULES
 from serving.settings import Settings
 from serving.stores import open_store
 from serving.stores.guarded import GuardedStore
@@ -39,6 +40,7 @@ class Background:
         self.last_known = LastKnown(settings)
         self.rules = BusinessRulesFile(settings.rules, "rules" in settings.model_fields_set, self.last_known)
         self.feed = LiveFeed(settings)
+        self._offer_rules()
         self.freshness = StoreWatcher(self.rules, self.breakers, self.feed, self.last_known)
         self.live = ReleaseWatcher(settings, self.freshness.engine, self.last_known)
         self.experiments = ExperimentsFile(settings.experiments, self.last_known)
@@ -86,6 +88,11 @@ class Background:
             await asyncio.sleep(RULES_SECONDS)
             if self.live.engine is not None:
                 await asyncio.to_thread(self.rules.reload, self.live.engine.bundle)
+            self._offer_rules()
+
+    def _offer_rules(self) -> None:
+        version, content = self.rules.snapshot
+        self.feed.snapshots.offer(RULES, version, lambda: content)
 
     async def _follow_store(self) -> None:
         while self.store is None:
@@ -117,7 +124,7 @@ class Background:
                 self.freshness.start_without_the_store()
             self.reason = str(error)
         else:
-            self.store, self.exposures = store, Exposures(store)
+            self.store, self.exposures = store, Exposures(store, self.feed.snapshots)
 
 
 async def _forever(follower: Callable[[], Awaitable[None]]) -> None:

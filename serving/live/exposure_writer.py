@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from prometheus_client import Counter
 
+from serving.recorder.snapshots import Snapshots
 from serving.stores.protocol import Exposure, StoreError
 from serving.stores.store import Store
 
@@ -26,8 +27,9 @@ EXPOSURES = Counter("recsys_exposures", "Exposures: written, or dropped because 
 class Exposures:
     """The queue of one process, with counters `written`, `dropped`, `waiting`. Needs a running event loop."""
 
-    def __init__(self, store: Store, room: int = ROOM) -> None:
+    def __init__(self, store: Store, snapshots: Snapshots | None = None, room: int = ROOM) -> None:
         self._store, self._room = store, room
+        self._snapshots = snapshots or Snapshots()
         self._queue: deque[Exposure] = deque()
         self._filled = asyncio.Event()
         self._failing = False
@@ -57,6 +59,7 @@ class Exposures:
         while self._queue:
             batch = [self._queue[at] for at in range(min(size, len(self._queue)))]
             try:
+                await self._snapshots.write(self._store, batch)
                 await self._store.add_exposures(batch)
             except StoreError:
                 raise

@@ -7,6 +7,7 @@ is forgotten, they are dropped at once and read again.
 import asyncio
 import logging
 import time
+from base64 import b64encode
 from collections.abc import Iterable
 
 import polars as pl
@@ -14,6 +15,7 @@ import polars as pl
 from recsys.recommend.live_counts import FEWEST_PERSONS, SCHEMA, LiveEvents, demand
 from serving import metrics
 from serving.engine.engine import Engine
+from serving.recorder.snapshots import LIVE, Snapshots
 from serving.settings import Settings
 from serving.stores.protocol import PersonEvent, StoreError
 from serving.stores.store import Store
@@ -30,6 +32,7 @@ class LiveFeed:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.born: frozenset[str] = frozenset()
+        self.snapshots = Snapshots()
         self._forgotten: frozenset[str] = frozenset()
         self._failing = False
         self._begin({})
@@ -66,7 +69,8 @@ class LiveFeed:
         """Update the counts of an engine from the events that were read."""
         if self._read_at is not None:
             now = time.time()
-            engine.count_live(self._likes(engine, now), now, self._read_at)
+            live = engine.count_live(self._likes(engine, now), now, self._read_at)
+            self.snapshots.offer(LIVE, live.version, lambda: b64encode(live.pack()).decode())
 
     async def _read(self, store: Store) -> None:
         began, before, room = time.time(), (float("inf"), ""), self._settings.live_events

@@ -20,6 +20,7 @@ from serving.engine.overlay import StoreOverlay
 from serving.last_known import LastKnown
 from serving.live.live_feed import LiveFeed
 from serving.live.release_watcher import ReleaseWatcher
+from serving.recorder.snapshots import BORN
 from serving.stores.protocol import Item, StoreError
 from serving.stores.store import Store
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 KEEP_SECONDS = 10.0
+UNKNOWN = -1  # a state that no version of the store stands for
 FORGOTTEN, ITEMS = "forgotten.json", "items.json"
 
 
@@ -77,7 +79,7 @@ class StoreWatcher:
                 "until the store answers no history of the bundle is used: nobody knows who is forgotten: %s", error
             )
         else:
-            self.now = replace(self.now, version=0, revision=self.now.revision + 1, items=items)
+            self.now = replace(self.now, version=UNKNOWN, revision=self.now.revision + 1, items=items)
             self._last_known.use("store", True)
 
     @property
@@ -89,10 +91,11 @@ class StoreWatcher:
         """Build an engine over the bundle, with the changes of stock that arrive meanwhile."""
         overlay = self.now
         engine = Engine(bundle, version("recsys"), overlay, self._rules, self._breakers)
+        self._feed.snapshots.offer(BORN, overlay.born_version, overlay.packed_born)
         self._feed.count(engine)
         before, self._newest = self._newest, engine
         if self.now.version != overlay.version:
-            engine.mark(self.now.items.values())
+            engine.mark(self.now.items.values(), self.now.version)
         if before is None or before.base is not bundle:
             process.spare_the_collector()
         return engine
@@ -124,7 +127,7 @@ class StoreWatcher:
             self._salt = store.salt
             self.forget(*more, instead=not self._asked)
         if not self._asked:
-            self.now = replace(self.now, revision=self.now.revision + bool(self.now.items), items={})
+            self.now = replace(self.now, version=0, revision=self.now.revision + bool(self.now.items), items={})
             self._last_known.use("store", False)
         if changed:
             self._take(version, changed, live.engine)
@@ -154,7 +157,7 @@ class StoreWatcher:
         self.now = StoreOverlay(version, before.revision + more, items, before.born)
         for engine in (serving, self._newest, *self.others.values()):
             if engine is not None:
-                engine.mark(changed)
+                engine.mark(changed, version)
 
 
 def _tuple(names: list[str] | None) -> tuple[str, ...] | None:

@@ -9,6 +9,7 @@ from serving.api.schemas import Answer, Experiment, RecommendRequest
 from serving.engine.draft import Draft
 from serving.stores.protocol import Exposed, Exposure
 
+NOT_IN_THE_REPLAY = {"user_id", "anonymous_id", "cursor"}  # columns of the exposure; the cursor's items are named
 FULL_PROPENSITY = 1.0  # no experiment: the variant was certain
 
 
@@ -44,8 +45,11 @@ def finished(
     )
 
 
-def exposure(request: RecommendRequest, answer: Answer) -> Exposure:
-    """Return the exposure of an answer. A request without any id is a visitor of its own."""
+def exposure(request: RecommendRequest, answer: Answer, made_from: Mapping[str, Any]) -> Exposure:
+    """Return the exposure of an answer. A request without any id is a visitor of its own.
+
+    made_from: what a replay needs besides the request and the versions in the answer, see `serving/recorder/replay.py`.
+    """
     meta, experiment = answer.meta, answer.meta.experiment
     nobody = request.user_id is None and request.anonymous_id is None
     return Exposure(
@@ -60,7 +64,10 @@ def exposure(request: RecommendRequest, answer: Answer) -> Exposure:
         surface=request.surface,
         segment=meta.segment,
         propensity=experiment.propensity if experiment else FULL_PROPENSITY,
-        items=[Exposed(item.item_id, item.rank, item.score, item.source, item.propensity) for item in answer.items],
+        items=[
+            Exposed(each.item_id, each.rank, each.score, each.source, each.propensity, each.confidence, each.boost)
+            for each in answer.items
+        ],
         context={
             "arm": experiment.variant if experiment else None,
             "fallback": meta.fallback,
@@ -68,5 +75,12 @@ def exposure(request: RecommendRequest, answer: Answer) -> Exposure:
             "degraded": meta.degraded,
             "teams": [item.team for item in answer.items if item.team is not None],
             "latency_ms": meta.timings_ms["total"],
+        },
+        replay={
+            **made_from,
+            "request": request.model_dump(mode="json", exclude_defaults=True, exclude=NOT_IN_THE_REPLAY),
+            "rules": meta.rules_version,
+            "failed": meta.failed,
+            "timings_ms": meta.timings_ms,
         },
     )

@@ -80,7 +80,18 @@ class Service:
         assignment = picked.assignment if picked else None
         answer = finish.finished(draft, request_id, timings, assignment, sheds, cursor)
         if self._background.exposures is not None and answer.items:
-            self._background.exposures.put(finish.exposure(request, answer))
+            made_from = {
+                **draft.inputs,
+                "history": user.digest(),
+                "events": self._settings.history_events,
+                "forgotten": user.forgotten,
+                "without_store": user.failed,
+                "shed": sheds,
+                "shown": shown_ids,
+                "experiments": self._background.assigner.version,
+                "arm": picked.arm.model_dump(exclude_none=True) if picked else None,
+            }
+            self._background.exposures.put(finish.exposure(request, answer, made_from))
         metrics.answered(answer)
         if self._background.shadow is not None:
             self._background.shadow.compare(request, user, shown_ids, answer)

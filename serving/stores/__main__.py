@@ -42,7 +42,8 @@ def retention(
 ) -> None:
     """Delete rows older than the given days, and all but the newest releases; without an option nothing is deleted."""
     days = {"events": events, "person_items": events, "merges": events}
-    days |= {"exposures": exposures, "dead_letters": dead_letters, "audit": audit}
+    days |= {"exposures": exposures, "item_versions": exposures, "snapshots": exposures}
+    days |= {"dead_letters": dead_letters, "audit": audit}
     deleted = delete_old(url, {table: age for table, age in days.items() if age is not None})
     if releases is not None:
         deleted["releases"] = len(prune(folder, releases))

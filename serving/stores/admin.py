@@ -16,7 +16,8 @@ from serving.stores.writes import Write, Writes, audit
 
 Row = dict[str, Any]
 
-SHOWN = ("request_id", "timestamp", "experiment", "variant", "bundle_id", "surface", "segment", "items", "context")
+SHOWN = ("request_id", "timestamp", "experiment", "variant", "bundle_id", "surface", "segment", "items", "context",
+    "replay")  # fmt: skip
 OWN_ITEMS = "person IN ('u:' || CAST($1 AS TEXT), 'a:' || CAST($1 AS TEXT))"
 OWN = "user_id = $1 OR anonymous_id = $1"
 PERSONAL: dict[str, tuple[tuple[str, ...], str]] = {
@@ -27,7 +28,7 @@ PERSONAL: dict[str, tuple[tuple[str, ...], str]] = {
     "merges": (("anonymous_id", "merged"), OWN),
 }
 LETTERS = ("received", "reason", "body")
-JSON = {"items", "context", "body", "before", "after"}
+JSON = {"items", "context", "replay", "body", "before", "after"}
 
 # What grows without end, the column that says how old a row is, and its key.
 AGES = {
@@ -37,6 +38,8 @@ AGES = {
     "merges": ("merged", "merge_id"),
     "person_items": ("counted", "person"),
     "audit": ("at", "audit_id"),
+    "item_versions": ("replaced", "version"),
+    "snapshots": ("used", "version"),
 }
 ROWS_AT_ONCE = 5_000  # the API waits for the write lock meanwhile
 

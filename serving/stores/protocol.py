@@ -86,13 +86,18 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """One item of an exposure. position counts from 1; propensity: chance that this item was shown here, or None."""
+    """One item of an exposure. position counts from 1; propensity: chance that this item was shown here, or None.
+
+    confidence: calibrated probability that it is chosen, or None; boost: factor of the business rules in the order.
+    """
 
     item_id: str
     position: int
     score: float
     source: str
     propensity: float | None = None
+    confidence: float | None = None
+    boost: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Exposure:
     """An answer that was served: user, items, variant and propensities. One per (request_id, unit).
 
     unit: what the experiment assigned a variant to; propensity: its chance of this variant; context: anything that JSON
-    can hold.
+    can hold; replay: the request and the versions of all that the answer was made from, see `serving/recorder/`.
     """
 
     request_id: str
@@ -116,6 +121,7 @@ class Exposure:
     propensity: float
     items: Sequence[Exposed]
     context: Mapping[str, Any] = field(default_factory=dict)
+    replay: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def items(rows: Rows, since: int) -> tuple[int, list[Item]]:
             item_id,
             title if isinstance(title, str) else None,
             text if isinstance(text, str) else None,
-            _names(categories),
+            names(categories),
             price if _is_number(price) and number_fault(price, negative=False) is None else None,
             None if available is None else bool(available),
             # a time after all times is no time yet: such an item is not sold
@@ -72,12 +72,13 @@ def _is_number(cell: Any) -> TypeGuard[float]:
     return isinstance(cell, int | float) and isfinite(cell)
 
 
-def _names(cell: Any) -> tuple[str, ...] | None:
+def names(cell: Any) -> tuple[str, ...] | None:
+    """Convert a list of names in JSON; None if it is none."""
     try:
-        names = json.loads(cell) if isinstance(cell, str) else None
+        found = json.loads(cell) if isinstance(cell, str) else None
     except ValueError:
         return None
-    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+    return tuple(found) if isinstance(found, list) and all(isinstance(name, str) for name in found) else None
 
 
 def newest(rows: Rows) -> list[PersonEvent]:

@@ -25,9 +25,9 @@ NOTE_ITEMS = """INSERT INTO person_items (person, item_id, event, counted)
     ON CONFLICT (person, item_id, event) DO NOTHING"""
 ADD_EXPOSURES = f"""INSERT INTO exposures
     (request_id, user_id, anonymous_id, unit, timestamp, experiment, variant, bundle_id, surface, segment, propensity,
-    items, context, person)
+    items, context, replay, person)
     SELECT column1, column2, column3, column4, column5, column6, column7, column8, column9, column10, column11,
-    column12, column13, {PERSON} {_REMEMBERED.format(who="column14", when="column5")}
+    column12, column13, column14, {PERSON} {_REMEMBERED.format(who="column15", when="column5")}
     ON CONFLICT (request_id, unit) DO NOTHING"""
 ADD_LETTERS = f"""INSERT INTO dead_letters (letter_id, user_id, anonymous_id, received, place, reason, body)
     SELECT column1, column2, column3, column4, column5, column6, column7
@@ -39,6 +39,9 @@ PUT_ITEM = """INSERT INTO items (item_id, title, text, categories, price, availa
     categories = coalesce(excluded.categories, items.categories), price = coalesce(excluded.price, items.price),
     available = coalesce(excluded.available, items.available),
     first_seen = coalesce(excluded.first_seen, items.first_seen)"""
+KEEP_ITEM = f"""INSERT INTO item_versions (version, {", ".join(ITEM_COLUMNS)}, replaced)
+    SELECT version, {", ".join(ITEM_COLUMNS)}, $2 FROM items WHERE item_id = $1
+    ON CONFLICT (version) DO NOTHING"""
 AUDIT = ("audit_id", "at", "key", "action", "what", "before", "after")
 NOTE = f"INSERT INTO audit ({', '.join(AUDIT)}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
 ITEM_NOW = f"{select_from('items', *ITEM_COLUMNS)} WHERE item_id = $1"

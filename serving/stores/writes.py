@@ -32,6 +32,7 @@ from serving.stores.statements import (
     GUESTS,
     IDENTIFY,
     ITEM_NOW,
+    KEEP_ITEM,
     LAST_MERGE,
     MOVE,
     MOVE_ITEMS,
@@ -128,7 +129,7 @@ class Writes:
         return (
             shown.request_id, shown.user_id, shown.anonymous_id, shown.unit, float(shown.timestamp), shown.experiment,
             shown.variant, shown.bundle_id, shown.surface, shown.segment, float(shown.propensity),
-            json.dumps(items), json.dumps(dict(shown.context)),
+            json.dumps(items), json.dumps(dict(shown.context)), json.dumps(shown.replay) if shown.replay else None,
             self._fingerprint_of(shown.user_id, shown.anonymous_id),
         )  # fmt: skip
 
@@ -143,6 +144,8 @@ class Writes:
     def upsert_items(self, items: Sequence[Item], by: str | None = None) -> Write[None]:
         """Store items; each change gets a version of its own, in the order of the changes."""
         before = yield ITEM_NOW, [(item.item_id,) for item in items]
+        replaced = time.time()
+        yield KEEP_ITEM, [(item_id, replaced) for item_id in sorted({item.item_id for item in items})]
         yield (
             PUT_ITEM,
             [

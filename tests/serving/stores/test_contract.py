@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serving.stores.protocol import Event, Item, Outcome, Rejected
+from serving.stores.protocol import Event, Exposed, Item, Outcome, Rejected
 from serving.stores.store import Store
 from tests.serving.stores.conftest import Opened, Select
 from tests.serving.stores.examples import ANNA, BEN, COOKIE, DUPLICATE, NEW, NOON, OTHER, event, exposure, rejected
@@ -167,21 +167,26 @@ async def test_the_newest_events_are_read_page_by_page(store: Store) -> None:
 
 
 async def test_exposures_are_kept_once_with_all_they_say(store: Store, select: Select) -> None:
-    shown = exposure("r1", anonymous_id=COOKIE)
+    places = (Exposed("kettle", 1, 0.9, "als", 0.95, 0.2, 1.5), Exposed("teapot", 2, 0.4, "popular"))
+    shown = exposure("r1", anonymous_id=COOKIE, items=places, replay={"at": NOON})
     await store.add_exposures([shown, exposure("r2", None), shown])
     await store.add_exposures([shown])
     rows = select("""SELECT request_id, timestamp, unit, user_id, anonymous_id, experiment, variant, bundle_id, surface,
-        segment, propensity, items, context FROM exposures ORDER BY request_id""")
+        segment, propensity, items, context, replay FROM exposures ORDER BY request_id""")
     assert [row[0] for row in rows] == ["r1", "r2"]
     head = ("r1", NOON, ANNA, ANNA, COOKIE, "ranker", "b", shown.bundle_id, "home", "warm", 0.5)
-    assert rows[0][:-2] == head
-    assert [json.loads(text) for text in rows[0][-2:]] == [
-        [
-            {"item_id": "kettle", "position": 1, "score": 0.9, "source": "als", "propensity": 0.95},
-            {"item_id": "teapot", "position": 2, "score": 0.4, "source": "popular", "propensity": None},
-        ],
-        {"device": "phone"},
+    assert rows[0][:-3] == head
+    said: list[tuple[object, ...]] = [
+        ("kettle", 1, 0.9, "als", 0.95, 0.2, 1.5),
+        ("teapot", 2, 0.4, "popular", None, None, 1.0),
     ]
+    names = ("item_id", "position", "score", "source", "propensity", "confidence", "boost")
+    assert [json.loads(text) for text in rows[0][-3:]] == [
+        [dict(zip(names, place, strict=True)) for place in said],
+        {"device": "phone"},
+        {"at": NOON},
+    ]
+    assert rows[1][-1] is None
 
 
 async def test_what_was_refused_is_kept_with_reason_and_body_whatever_it_is(store: Store, select: Select) -> None:

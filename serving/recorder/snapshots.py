@@ -1,0 +1,69 @@
+"""Writes what answers were made from into the store, once for a version: rules, live counts, items that events name.
+
+It holds no person, and is kept as long as exposures are: `serving/recorder/replay.py` makes an answer again from it.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from serving.recorder import queries
+from serving.stores.protocol import Exposure, StoreError
+from serving.stores.store import Store
+from serving.stores.writes import Write
+
+log = logging.getLogger(__name__)
+
+BORN, LIVE, RULES = "born", "live", "rules"
+OFFERED = 20  # versions of a kind that wait to be used by an answer; live counts are large, and new twice a minute
+USED_SECONDS = 3600.0  # how often the store hears that a version is in use
+
+Version = tuple[str, str]  # kind and version
+
+
+class Snapshots:
+    """The versions of one process, and which of them the store has."""
+
+    def __init__(self) -> None:
+        self._offered: dict[str, OrderedDict[str, Callable[[], str]]] = {
+            kind: OrderedDict() for kind in (BORN, LIVE, RULES)
+        }
+        self._written: dict[Version, float] = {}
+
+    def offer(self, kind: str, version: str | None, pack: Callable[[], str]) -> None:
+        """Make a version known before answers use it; pack: returns its text, called at the first use."""
+        offered = self._offered[kind]
+        if version is not None and version not in offered:
+            offered[version] = pack
+            if len(offered) > OFFERED:
+                offered.popitem(last=False)
+
+    async def write(self, store: Store, exposures: Iterable[Exposure]) -> None:
+        """Write the versions that these answers used and that the store does not have yet.
+
+        Raises:
+            StoreError: the store takes nothing now.
+        """
+        used = {(kind, shown.replay[kind]) for shown in exposures if shown.replay for kind in self._offered}
+        now = time.time()
+        for kind, version in sorted(one for one in used if one[1] and now - self._written.get(one, 0) > USED_SECONDS):
+            pack = self._offered[kind].get(version)
+            if pack is None:  # another worker made the answer, and it came from the cache
+                continue
+            try:
+                row = kind, version, now, await asyncio.to_thread(pack)
+                await store.manage(partial(_put, row))
+            except StoreError:
+                raise
+            except Exception:
+                log.exception("%s of version %s cannot be stored: answers from it cannot be replayed", kind, version)
+            self._written[kind, version] = now
+        if len(self._written) > 10 * OFFERED:
+            self._written = {one: at for one, at in self._written.items() if now - at <= USED_SECONDS}
+
+
+def _put(row: tuple[str, str, float, str], _: object) -> Write[None]:
+    return queries.put_snapshot(*row)

@@ -1,0 +1,66 @@
+"""Both stores say what was then: items as of any version, snapshots, exposures with what they were made from."""
+
+import time
+from functools import partial
+
+import pytest
+
+from serving.recorder import queries
+from serving.stores.admin import delete_old
+from serving.stores.protocol import Item
+from serving.stores.store import Store
+from tests.serving.stores.examples import ANNA, BEN, COOKIE, NOON, event, exposure
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_items_are_as_they_were_at_any_version(store: Store, url: str) -> None:
+    states: dict[int, dict[str, Item]] = {}
+    for changed in (
+        [Item("kettle", title="Kettle", price=20.0), Item("pan", available=True)],
+        [Item("kettle", price=25.0), Item("kettle", price=26.0)],
+        [Item("pan", available=False), Item("lamp", categories=("light",))],
+        [Item("kettle", title="Old kettle")],
+    ):
+        await store.upsert_items(changed)
+        version, everything = await store.items_since(0)
+        states[version] = {item.item_id: item for item in everything}
+    assert len(states) == 4
+    for version, then in states.items():
+        assert await items(store, version) == then
+    assert await items(store, 0) == {}
+    assert delete_old(url, {"item_versions": 1}) == {"item_versions": 0}, "what was replaced a day ago is wanted"
+    assert delete_old(url, {"item_versions": 0})["item_versions"] == 3
+    assert await items(store, max(states)) == states[max(states)]
+
+
+async def items(store: Store, version: int) -> dict[str, Item]:
+    return await store.manage(lambda _: queries.items(version))
+
+
+async def test_a_snapshot_is_kept_while_it_is_used(store: Store, url: str) -> None:
+    put = partial(queries.put_snapshot, "rules", "v1")
+    await store.manage(lambda _: put(NOON, "block: {}"))
+    assert await store.manage(lambda _: queries.snapshot("rules", "v1")) == "block: {}"
+    assert await store.manage(lambda _: queries.snapshot("live", "v1")) is None
+    await store.manage(lambda _: put(time.time(), "block: {}"))
+    assert delete_old(url, {"snapshots": 1}) == {"snapshots": 0}
+    await store.manage(lambda _: put(NOON, "block: {}"))
+    assert delete_old(url, {"snapshots": 1}) == {"snapshots": 1}
+
+
+async def test_an_exposure_and_the_events_of_then(store: Store) -> None:
+    await store.add_events([event("1"), event("2", received=NOON + 5), event("3", None, anonymous_id=COOKIE)])
+    await store.add_exposures([exposure("r1", replay={"at": NOON}), exposure("r2", None, anonymous_id=COOKIE)])
+    shown = await store.manage(lambda _: queries.exposure("r1"))
+    assert shown is not None
+    assert (shown["person"], shown["replay"], shown["items"][0]["item_id"]) == (f"u:{ANNA}", {"at": NOON}, "kettle")
+    then = await store.manage(lambda _: queries.events(f"u:{ANNA}", NOON + 1))
+    assert [each.event_id for each in then] == ["1"]
+    await store.merge(COOKIE, BEN)
+    assert await store.manage(lambda _: queries.merged_since(BEN, NOON)) == {COOKIE}
+    old = await store.manage(lambda _: queries.exposure("r2"))
+    assert old is not None
+    assert (old["person"], old["replay"]) == (f"u:{BEN}", None)
+    await store.forget(ANNA)
+    assert await store.manage(lambda _: queries.exposure("r1")) is None
