@@ -4,7 +4,8 @@
     python -m benchmarks.mutation --sample 40 recsys/filters
 
 Each mutant runs against the tests of its own module only. A timeout counts as noticed. Writes
-benchmarks/results/mutation.json with every survivor.
+benchmarks/results/mutation.json with every survivor. A run that was stopped goes on after the modules that it finished,
+which are in build/mutation, if the commit is the same.
 """
 
 import argparse
@@ -14,12 +15,14 @@ import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from benchmarks import provenance
 from benchmarks.mutation.operators import mutants
 from benchmarks.mutation.rooms import ROOMS, TOP, tests_of
+from recsys.output import write_text
 
 
 def main() -> None:
@@ -33,8 +36,9 @@ def main() -> None:
     given = parser.parse_args()
     origin = provenance.describe()
     drawn = draw(modules(given.rooms), given.sample, given.seed)
+    finished = TOP / "build" / "mutation" / origin["commit"]
     with ThreadPoolExecutor(given.jobs) as pool:
-        rows = [row for some in pool.map(lambda item: run(*item), drawn.items()) for row in some]
+        rows = [row for some in pool.map(lambda item: run_once(finished, *item), drawn.items()) for row in some]
     counts = Counter(row["outcome"] for row in rows)
     tried = len(rows) - counts["unreachable"]
     killed = round((counts["killed"] + counts["timeout"]) / max(tried, 1), 4)
@@ -64,6 +68,19 @@ def draw(paths: list[str], sample: int, seed: int) -> dict[str, list[int]]:
         for path, count in counts.items()
         if count
     }
+
+
+def run_once(finished: Path, path: str, chosen: list[int]) -> list[dict[str, Any]]:
+    """The outcomes of a module, from a file if a run before has finished it with the same mutants."""
+    digest = sha256(json.dumps([path, chosen]).encode()).hexdigest()[:16]
+    file = finished / f"{digest}.json"
+    if file.is_file():
+        rows: list[dict[str, Any]] = json.loads(file.read_text())
+        return rows
+    rows = run(path, chosen)
+    if len(rows) == len(chosen):
+        write_text(file, json.dumps(rows))
+    return rows
 
 
 def run(path: str, chosen: list[int]) -> list[dict[str, Any]]:
