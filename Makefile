@@ -22,7 +22,7 @@ demo: setup ## run the pipeline, release the bundle, ask the API a few questions
 	recsys lock
 	dvc repro
 	recsys releases promote bundle
-	python -m serving.demo
+	python -m deploy.demo
 
 test: setup ## run all tests
 	pytest -n 2

@@ -1,7 +1,7 @@
 """The HTTP API over the library: requests, experiments, stores, caching. `recsys` decides what to recommend.
 
 `python -m serving` serves the current release on http://127.0.0.1:8000, with a page to try it at /docs.
-`python -m serving.demo` starts it, sends a few requests and stops it.
+`python -m deploy.demo` starts it, sends a few requests and stops it.
 """
 
 import os

@@ -134,8 +134,8 @@ def test_help_names_the_settings(root: Path, run: Any) -> None:
         assert word in shown
 
 
-def test_the_demo_on_a_bundle_of_the_pipeline(pipeline: Path, run: Any) -> None:
-    shown = run("python -m serving.demo", pipeline, RECSYS_BUNDLE="bundle")
+def test_the_demo_on_a_bundle_of_the_pipeline(pipeline: Path, root: Path, run: Any) -> None:
+    shown = run("python -m deploy.demo", root, RECSYS_BUNDLE=str(pipeline / "bundle"))
     for text in (
         "A known user, ",
         "An unknown user, ",
@@ -153,7 +153,7 @@ def test_the_demo_fails_when_an_answer_is_not_as_it_should_be(bundle_folder: Pat
     """In the hand-made bundle the first user with ten items has seen them all."""
     environment = {**os.environ, "RECSYS_BUNDLE": str(bundle_folder)}
     done = subprocess.run(
-        [sys.executable, "-m", "serving.demo"], env=environment, cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "deploy.demo"], env=environment, cwd=root, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
@@ -164,7 +164,7 @@ def test_the_demo_fails_when_an_answer_is_not_as_it_should_be(bundle_folder: Pat
 def test_the_demo_without_a_release(root: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "RECSYS_RELEASES": str(tmp_path), "RECSYS_BUNDLE": ""}
     done = subprocess.run(
-        [sys.executable, "-m", "serving.demo"], env=environment, cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "deploy.demo"], env=environment, cwd=root, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert done.stderr == f"error: {tmp_path}: nothing was promoted yet; run `recsys releases promote bundle`\n"

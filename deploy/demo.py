@@ -1,4 +1,4 @@
-"""`python -m serving.demo`: start the API on the current release, send the requests of a shop, print the answers.
+"""`python -m deploy.demo`: start the API on the current release, send the requests of a shop, print the answers.
 
 The exit code is not 0 if an answer is wrong.
 """
