@@ -8,9 +8,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 @contextmanager
@@ -90,3 +93,17 @@ def described_files(folder: Path) -> list[dict[str, Any]]:
         {"path": path.relative_to(folder).as_posix(), "sha256": file_hash(path), "bytes": path.stat().st_size}
         for path in paths
     ]
+
+
+def templates(folder: Path, html: bool = True) -> "Environment":
+    """Return the templates (Jinja) of a folder; html: what is filled in is escaped. An unknown name is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # what only reads a bundle does without it
+
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=html,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

@@ -9,10 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from recsys.data.raw_tables import FileLines
 from recsys.errors import DataError
+from recsys.output import templates
 from recsys.params import Thresholds
 
 SHOWN_CELL, SHOWN_ROW = 40, 240
@@ -84,14 +84,7 @@ class DataReport:
 
     def to_text(self) -> str:
         """Return the report as text, by the template `report.txt.j2`."""
-        environment = Environment(
-            loader=FileSystemLoader(Path(__file__).parent),
-            autoescape=False,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
+        environment = templates(Path(__file__).parent, html=False)
         environment.filters["count"] = lambda number: "-" if number is None else f"{number:,}"
         return environment.get_template("report.txt.j2").render(report=self)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from recsys.bundle.bundle import Manifest
@@ -17,6 +16,7 @@ from recsys.evaluation.reporting import plots
 from recsys.evaluation.reporting.examples import Example
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import NEW_USER, Segment
+from recsys.output import templates
 from recsys.params import Params
 from recsys.rankers._learned.artifact import Description
 
@@ -58,14 +58,7 @@ def page(
 
     reliable: variant -> figures of `reliability`; learned: ranker -> what was chosen on the validation window.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates(Path(__file__).parent)
     gated = results.against(figures, settings.gate.baseline)
     environment.globals.update(shown=_shown, interval=_interval, cell=_Cells(figures, settings.gate.baseline))
     environment.filters["thousands"] = lambda number: f"{number:,}"

@@ -7,12 +7,11 @@ from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from recsys.experiments.analysis.effects import Effect
 from recsys.experiments.analysis.join import JOINED
 from recsys.experiments.analysis.readout import Readout
-from recsys.output import write_text
+from recsys.output import templates, write_text
 
 TEMPLATE = "readout.html.j2"
 
@@ -50,9 +49,7 @@ def write(readout: Readout, folder: Path) -> None:
 
 def page(readout: Readout) -> str:
     """Return the readout as one self-contained HTML page."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    environment = templates(Path(__file__).parent)
     environment.filters.update(percent=_percent, interval=_interval, general="{:.4g}".format, p="{:.3f}".format)
     return environment.get_template(TEMPLATE).render(
         readout=readout,
