@@ -1,6 +1,6 @@
 """The names that the API's store and its readers share: address, tables and columns; and the hash of a user_id.
 
-`serving/stores/migrations.py` makes the tables, docs/stores.md explains the columns.
+`serving/stores/tables` makes the tables, docs/stores.md explains the columns.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The SQL, one text for both databases, with parameters $1, $2, ...; the tables: `serving/stores/migrations.py`.
+"""The SQL, one text for both databases, with parameters $1, $2, ...; the tables: `serving/stores/tables`.
 
 `{rows}` stands for many rows of parameters, `(VALUES {rows}) AS sent`: both databases call their columns column1,
 column2, ... One statement for a thousand rows costs a database less than a thousand statements.

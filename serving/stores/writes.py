@@ -15,35 +15,8 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from recsys.schemas.store_schema import ITEM_COLUMNS, fingerprint
+from serving.stores import statements as sql
 from serving.stores.protocol import Event, Exposed, Exposure, Item, Outcome, Rejected
-from serving.stores.statements import (
-    ADD_EVENTS,
-    ADD_EXPOSURES,
-    ADD_LETTERS,
-    DROP_IDENTITY,
-    DROP_MERGE,
-    FIND_EVENTS,
-    FORGET,
-    FORGET_ITEMS,
-    FORGET_LETTERS,
-    FORGET_MERGES,
-    FORGET_MERGES_FROM,
-    GIVE_BACK,
-    GUESTS,
-    IDENTIFY,
-    ITEM_NOW,
-    KEEP_ITEM,
-    LAST_MERGE,
-    MOVE,
-    MOVE_ITEMS,
-    NOTE,
-    NOTE_ITEMS,
-    NOTE_MERGE,
-    PUT_ITEM,
-    REBUILD_ITEMS,
-    REMEMBER_HASH,
-    WHOSE,
-)
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
@@ -91,12 +64,12 @@ class Writes:
         first: dict[str, tuple[int, int, Event]] = {}
         for place in sent:
             first.setdefault(place[2].stored_id, place)
-        added = yield from _bulk(ADD_EVENTS, [self._event(first[stored_id][2]) for stored_id in sorted(first)])
+        added = yield from _bulk(sql.ADD_EVENTS, [self._event(first[stored_id][2]) for stored_id in sorted(first)])
         for stored_id, _ in added:
             number, at, _ = first[stored_id]
             outcomes[number][at] = Outcome.NEW
         again = [place for place in sent if outcomes[place[0]][place[1]] != Outcome.NEW]
-        found = yield from _bulk(FIND_EVENTS, [(one,) for one in sorted({event.stored_id for *_, event in again})])
+        found = yield from _bulk(sql.FIND_EVENTS, [(one,) for one in sorted({event.stored_id for *_, event in again})])
         stored = {row[0]: Event(*row) for row in found}
         letters = [row for rows in batches for row in rows if isinstance(row, Rejected)]
         for number, at, event in again:
@@ -104,8 +77,8 @@ class Writes:
                 outcomes[number][at] = Outcome.OTHER_CONTENT
                 letters.append(Rejected(at, ID_TAKEN, _sent(event), event.received))
         met = {(person, first[id_][2].item_id, first[id_][2].event): first[id_][2].timestamp for id_, person in added}
-        yield from _bulk(NOTE_ITEMS, [(*key, float(met[key])) for key in sorted(met)])
-        yield from _bulk(ADD_LETTERS, [self._letter(letter) for letter in letters])
+        yield from _bulk(sql.NOTE_ITEMS, [(*key, float(met[key])) for key in sorted(met)])
+        yield from _bulk(sql.ADD_LETTERS, [self._letter(letter) for letter in letters])
         return outcomes
 
     def _event(self, event: Event) -> tuple[Any, ...]:
@@ -122,7 +95,7 @@ class Writes:
     def add_exposures(self, batch: Sequence[Exposure]) -> Write[None]:
         """Store exposures; existing ones stay as they are."""
         ordered = sorted(batch, key=lambda shown: (shown.request_id, shown.unit))
-        yield from _bulk(ADD_EXPOSURES, [self._exposure(shown) for shown in ordered])
+        yield from _bulk(sql.ADD_EXPOSURES, [self._exposure(shown) for shown in ordered])
 
     def _exposure(self, shown: Exposure) -> tuple[Any, ...]:
         items = [{name: getattr(item, name) for name in Exposed.__slots__} for item in shown.items]
@@ -143,11 +116,11 @@ class Writes:
 
     def upsert_items(self, items: Sequence[Item], by: str | None = None) -> Write[None]:
         """Store items; each change gets a version of its own, in the order of the changes."""
-        before = yield ITEM_NOW, [(item.item_id,) for item in items]
+        before = yield sql.ITEM_NOW, [(item.item_id,) for item in items]
         replaced = time.time()
-        yield KEEP_ITEM, [(item_id, replaced) for item_id in sorted({item.item_id for item in items})]
+        yield sql.KEEP_ITEM, [(item_id, replaced) for item_id in sorted({item.item_id for item in items})]
         yield (
-            PUT_ITEM,
+            sql.PUT_ITEM,
             [
                 (
                     item.item_id, item.title, item.text,
@@ -159,57 +132,57 @@ class Writes:
         )  # fmt: skip
         was = [dict(zip(ITEM_COLUMNS, row[0], strict=True)) if row else None for row in before]
         changes = zip(was, items, strict=True)
-        yield NOTE, [audit(by, "put item", item.item_id, old, asdict(item)) for old, item in changes]
+        yield sql.NOTE, [audit(by, "put item", item.item_id, old, asdict(item)) for old, item in changes]
 
     def merge(self, anonymous_id: str, user_id: str, sent_by: str | None) -> Write[int]:
         """Merge a guest into a user: move its events; later ones follow the identity."""
-        before = ((yield WHOSE, [(anonymous_id,)])[0] or [(None,)])[0][0]
+        before = ((yield sql.WHOSE, [(anonymous_id,)])[0] or [(None,)])[0][0]
         moment = time.time()
         if before != user_id:
-            yield NOTE_MERGE, [(uuid4().hex, moment, anonymous_id, user_id, before, sent_by)]
-        yield IDENTIFY, [(anonymous_id, user_id, moment)]
-        yield MOVE.format(table="exposures"), [(anonymous_id, user_id)]
-        yield MOVE_ITEMS, [(anonymous_id, user_id)]
-        yield FORGET_ITEMS, [(f"a:{anonymous_id}",)]
-        moved = yield MOVE.format(table="events"), [(anonymous_id, user_id)]
+            yield sql.NOTE_MERGE, [(uuid4().hex, moment, anonymous_id, user_id, before, sent_by)]
+        yield sql.IDENTIFY, [(anonymous_id, user_id, moment)]
+        yield sql.MOVE.format(table="exposures"), [(anonymous_id, user_id)]
+        yield sql.MOVE_ITEMS, [(anonymous_id, user_id)]
+        yield sql.FORGET_ITEMS, [(f"a:{anonymous_id}",)]
+        moved = yield sql.MOVE.format(table="events"), [(anonymous_id, user_id)]
         return len(moved[0])
 
     def unmerge(self, anonymous_id: str, by: str | None = None) -> Write[int | None]:
         """Undo a merge: the guest's own events go back to their earlier owner; None: there is no merge."""
-        last = (yield LAST_MERGE, [(anonymous_id,)])[0]
+        last = (yield sql.LAST_MERGE, [(anonymous_id,)])[0]
         if not last:
             return None
         merge_id, user_id, before = last[0]
         now, then = f"u:{user_id}", f"a:{anonymous_id}" if before is None else f"u:{before}"
-        yield DROP_MERGE, [(merge_id,)]
+        yield sql.DROP_MERGE, [(merge_id,)]
         if before is None:
-            yield DROP_IDENTITY, [(anonymous_id,)]
+            yield sql.DROP_IDENTITY, [(anonymous_id,)]
         else:
-            yield IDENTIFY, [(anonymous_id, before, time.time())]
-        yield GIVE_BACK.format(table="exposures"), [(anonymous_id, then, now)]
-        moved = yield GIVE_BACK.format(table="events"), [(anonymous_id, then, now)]
+            yield sql.IDENTIFY, [(anonymous_id, before, time.time())]
+        yield sql.GIVE_BACK.format(table="exposures"), [(anonymous_id, then, now)]
+        moved = yield sql.GIVE_BACK.format(table="events"), [(anonymous_id, then, now)]
         yield from _rebuild(now, then)
         was, became = (self.fingerprint(person[2:]) for person in (now, then))
-        yield NOTE, [audit(by, "unmerge", self.fingerprint(anonymous_id), was, became)]
+        yield sql.NOTE, [audit(by, "unmerge", self.fingerprint(anonymous_id), was, became)]
         return len(moved[0])
 
     def forget(self, user_id: str, by: str | None = None) -> Write[dict[str, int]]:
         """Forget the user or guest of this id, and the guests that were merged into the user."""
-        guests = yield GUESTS, [(user_id,)]
+        guests = yield sql.GUESTS, [(user_id,)]
         ids = [user_id, *(guest for (guest,) in guests[0])]
-        became = [f"u:{other}" for (other,) in (yield WHOSE, [(user_id,)])[0]]
+        became = [f"u:{other}" for (other,) in (yield sql.WHOSE, [(user_id,)])[0]]
         deleted = {}
-        for table, statement in FORGET.items():
+        for table, statement in sql.FORGET.items():
             deleted[table] = len((yield statement, [(user_id,)])[0])
-        yield FORGET_ITEMS, [(f"u:{user_id}",), (f"a:{user_id}",)]
+        yield sql.FORGET_ITEMS, [(f"u:{user_id}",), (f"a:{user_id}",)]
         yield from _rebuild(*became)
-        yield FORGET_MERGES, [(user_id,)]
-        yield FORGET_MERGES_FROM, [(user_id,)]
-        letters = yield FORGET_LETTERS, [(json.dumps(known), known, user_id) for known in ids]
+        yield sql.FORGET_MERGES, [(user_id,)]
+        yield sql.FORGET_MERGES_FROM, [(user_id,)]
+        letters = yield sql.FORGET_LETTERS, [(json.dumps(known), known, user_id) for known in ids]
         deleted["dead_letters"] = sum(map(len, letters))
         moment = time.time()
-        yield REMEMBER_HASH, [(self.fingerprint(known), moment) for known in ids]
-        yield NOTE, [audit(by, "forget", self.fingerprint(user_id), deleted, None)]
+        yield sql.REMEMBER_HASH, [(self.fingerprint(known), moment) for known in ids]
+        yield sql.NOTE, [audit(by, "forget", self.fingerprint(user_id), deleted, None)]
         return deleted
 
 
@@ -220,8 +193,8 @@ def audit(key: str | None, action: str, what: str | None, before: Any, after: An
 
 def _rebuild(*people: str) -> Write[None]:
     """Rebuild the items that these people met from their events."""
-    yield FORGET_ITEMS, [(person,) for person in people]
-    yield REBUILD_ITEMS, [(person,) for person in people]
+    yield sql.FORGET_ITEMS, [(person,) for person in people]
+    yield sql.REBUILD_ITEMS, [(person,) for person in people]
 
 
 def _same(sent: Event, stored: Event) -> bool:

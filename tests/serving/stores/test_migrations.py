@@ -54,7 +54,7 @@ async def test_a_later_version_is_added_to_what_is_there(
 ) -> None:
     old = await opened(url)
     await old.add_events([event("1")])
-    more = (*migrations.MIGRATIONS, ("ALTER TABLE events ADD COLUMN device TEXT", "CREATE TABLE more (a TEXT)"))
+    more = [*migrations.MIGRATIONS, ["ALTER TABLE events ADD COLUMN device TEXT", "CREATE TABLE more (a TEXT)"]]
     monkeypatch.setattr(migrations, "MIGRATIONS", more)
     monkeypatch.setattr(migrations, "WANTED", len(more))
     with pytest.raises(StoreError, match=f"version {EVERY[-1]}, this code wants {len(more)}"):
@@ -68,7 +68,7 @@ async def test_a_later_version_is_added_to_what_is_there(
 async def test_a_migration_that_fails_changes_nothing(
     url: str, select: Select, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, ("CREATE TABLE more (a TEXT)", "nonsense")))
+    monkeypatch.setattr(migrations, "MIGRATIONS", [*migrations.MIGRATIONS, ["CREATE TABLE more (a TEXT)", "nonsense"]])
     with pytest.raises(StoreError, match="syntax error"):
         migrations.migrate(url)
     assert select("SELECT max(version) FROM migrations") == [(EVERY[-1],)]
