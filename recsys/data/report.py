@@ -84,7 +84,7 @@ class DataReport:
 
     def to_text(self) -> str:
         """Return the report as text, by the template `report.txt.j2`."""
-        environment = templates(Path(__file__).parent, html=False)
+        environment = templates(Path(__file__).parent)
         environment.filters["count"] = lambda number: "-" if number is None else f"{number:,}"
         return environment.get_template("report.txt.j2").render(report=self)
 

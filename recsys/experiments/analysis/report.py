@@ -13,31 +13,10 @@ from recsys.experiments.analysis.join import JOINED
 from recsys.experiments.analysis.readout import Readout
 from recsys.output import templates, write_text
 
-TEMPLATE = "readout.html.j2"
-
 
 def text(readout: Readout) -> str:
     """Return the readout as text for the terminal."""
-    lines = [f"experiment {readout.name}: {_units(readout)}", f"attribution: {readout.attribution}"]
-    lines += [*_population(readout), ""]
-    lines += [
-        f"  {'ok  ' if check.passed else 'FAIL'} {check.name}: {check.found:.4g} ({check.limit})"
-        for check in readout.checks
-    ]
-    lines += [
-        "",
-        f"  {'arm':<14}{'metric':<15}{'control':>10}{'arm':>10}{'change':>9}   {'interval':<18}"
-        f"{'p':>7}{'Holm':>7}{'anytime':>9}",
-    ]
-    for effect in readout.effects:
-        lines.append(
-            f"  {effect.arm:<14.13}{effect.metric:<15}{effect.control:>10.4g}{effect.value:>10.4g}"
-            f"{_percent(effect.relative):>9}   {_interval(effect):<18}{effect.p_value:>7.3f}{effect.p_adjusted:>7.3f}"
-            f"{effect.p_anytime:>9.3f}"
-        )
-    lines += ["", *_also(readout)]
-    lines += ["", *(f"  {arm}: {what.upper()}. {why}" for arm, (what, why) in readout.decisions.items())]
-    return "\n".join(lines)
+    return _filled("readout.txt.j2", readout)
 
 
 def write(readout: Readout, folder: Path) -> None:
@@ -49,14 +28,14 @@ def write(readout: Readout, folder: Path) -> None:
 
 def page(readout: Readout) -> str:
     """Return the readout as one self-contained HTML page."""
+    return _filled("readout.html.j2", readout, plot=_plot(readout.effects))
+
+
+def _filled(template: str, readout: Readout, **more: str) -> str:
     environment = templates(Path(__file__).parent)
     environment.filters.update(percent=_percent, interval=_interval, general="{:.4g}".format, p="{:.3f}".format)
-    return environment.get_template(TEMPLATE).render(
-        readout=readout,
-        units=_units(readout),
-        plot=_plot(readout.effects),
-        also=[line.strip() for line in _also(readout)],
-        population=_population(readout),
+    return environment.get_template(template).render(
+        readout=readout, units=_units(readout), also=_also(readout), population=_population(readout), **more
     )
 
 
@@ -102,14 +81,14 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _also(readout: Readout) -> list[str]:
     lines = [
-        f"  {arm}: the bootstrap over units gives {readout.primary} {low:+.4g} to {high:+.4g}"
+        f"{arm}: the bootstrap over units gives {readout.primary} {low:+.4g} to {high:+.4g}"
         for arm, (low, high) in readout.bootstrap.items()
     ]
     if readout.detectable is not None:
         lines.append(
-            f"  so many units find a change of {readout.detectable:.1%} in {readout.primary}, should there be one"
+            f"so many units find a change of {readout.detectable:.1%} in {readout.primary}, should there be one"
         )
-    return lines + [f"  guardrail {'BROKEN' if state.broken else 'ok'}: {state.says}" for state in readout.guardrails]
+    return lines + [f"guardrail {'BROKEN' if state.broken else 'ok'}: {state.says}" for state in readout.guardrails]
 
 
 def _units(readout: Readout) -> str:
