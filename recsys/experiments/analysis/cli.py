@@ -69,8 +69,10 @@ def plan(
     from recsys.experiments.analysis import planning, run
 
     experiment = run.find(config, name)
-    rates = planning.Rates(rate, spread, units_per_day) if rate is not None else None
-    found = run.plan(name, experiment, store, rates)
+    if rate is None:
+        found = run.plan(name, experiment, store)
+    else:
+        found = planning.from_rates(experiment, rate, spread, units_per_day)
     print(
         f"experiment {name}: to find a change of {found.detectable:.1%} in {found.metric} with power {found.power:.0%} "
         f"at level {found.alpha:g}: {found.units:,} units, about {found.days:g} days at the pace of {found.source}\n"

@@ -34,17 +34,6 @@ class Plan:
     source: str
 
 
-@dataclass(frozen=True)
-class Rates:
-    """Expected rates, for a plan without a log. mean: of the primary metric over units; spread: its standard deviation
-    between units, by default that of a share (sqrt(mean * (1 - mean))); units_per_day: new units that would take part.
-    """
-
-    mean: float
-    spread: float | None
-    units_per_day: float
-
-
 def plan(units: pl.DataFrame, experiment: Experiment, units_per_day: float, source: str = "the log") -> Plan:
     """Plan from a log. units: as from `join.by_unit`, of any arms; units_per_day: new units that would take part.
 
@@ -63,21 +52,22 @@ def plan(units: pl.DataFrame, experiment: Experiment, units_per_day: float, sour
     return _plan(experiment, float(solved[0].n_obs), units_per_day, source)
 
 
-def from_rates(experiment: Experiment, rates: Rates) -> Plan:
-    """Plan from rates that are given by hand.
+def from_rates(experiment: Experiment, mean: float, spread: float | None, units_per_day: float) -> Plan:
+    """Plan without a log. mean: of the primary metric over units; spread: its standard deviation between units, by
+    default that of a share (sqrt(mean * (1 - mean))); units_per_day: new units that would take part.
 
     Raises:
         DataError: "the rate is 1.2, wanted a share of the units between 0 and 1, or give --spread"
     """
-    if rates.spread is None and not 0 < rates.mean < 1:
-        raise DataError(f"the rate is {rates.mean:g}, wanted a share of the units between 0 and 1, or give --spread")
-    spread = rates.spread if rates.spread is not None else sqrt(rates.mean * (1 - rates.mean))
-    if not (rates.mean > 0 and spread > 0 and rates.units_per_day > 0):
+    if spread is None and not 0 < mean < 1:
+        raise DataError(f"the rate is {mean:g}, wanted a share of the units between 0 and 1, or give --spread")
+    spread = spread if spread is not None else sqrt(mean * (1 - mean))
+    if not (mean > 0 and spread > 0 and units_per_day > 0):
         raise DataError("the rate, its spread and the units a day must be above 0")
     ratio = _smallest(experiment) / experiment.arms[experiment.control].weight
     z = float(norm.ppf(1 - experiment.alpha / 2) + norm.ppf(experiment.power))
-    control = (z * spread / (experiment.minimum_effect * rates.mean)) ** 2 * (1 + 1 / ratio)
-    return _plan(experiment, control * (1 + ratio), rates.units_per_day, "the given rates")
+    control = (z * spread / (experiment.minimum_effect * mean)) ** 2 * (1 + 1 / ratio)
+    return _plan(experiment, control * (1 + ratio), units_per_day, "the given rates")
 
 
 def detectable(units: pl.DataFrame, experiment: Experiment, n_units: int) -> float:

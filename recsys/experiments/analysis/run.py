@@ -20,7 +20,7 @@ from recsys.experiments.analysis import (
 )
 from recsys.experiments.analysis.interleaving import Preference, preference
 from recsys.experiments.analysis.join import Rule
-from recsys.experiments.analysis.planning import Plan, Rates
+from recsys.experiments.analysis.planning import Plan
 from recsys.experiments.analysis.readout import Readout
 from recsys.experiments.online import config
 from recsys.experiments.online.config import Experiment
@@ -105,14 +105,12 @@ def preferences(experiment: Experiment, raw: log.Log) -> dict[str, Preference]:
     return {name: preference(clicked.filter(arm=name).select("unit", "team"), experiment.alpha) for name in arms}
 
 
-def plan(name: str, experiment: Experiment, url: str, rates: Rates | None = None) -> Plan:
-    """Plan units and days: from given rates, else from the experiment's own log, else from the history of the store.
+def plan(name: str, experiment: Experiment, url: str) -> Plan:
+    """Plan units and days from the experiment's own log, else from the history of the store.
 
     Raises:
         DataError: "metric 'revenue': the log has no such events yet, ..."
     """
-    if rates is not None:
-        return planning.from_rates(experiment, rates)
     try:
         own = _history(log.read(url, name, experiment), experiment)
         return planning.plan(*own, source="the log of the experiment")
