@@ -69,13 +69,18 @@ def swapped(before: str | None, bundle_id: str) -> None:
     BUNDLE.labels(bundle_id).set(1)
 
 
-def page() -> bytes:
-    """Return the metrics of all workers in Prometheus' text format."""
+def registry() -> CollectorRegistry:
+    """Return the metrics of all workers."""
     if FOLDER not in os.environ:
-        return generate_latest(REGISTRY)
+        return REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+    return registry
+
+
+def page() -> bytes:
+    """Return the metrics of all workers in Prometheus' text format."""
+    return generate_latest(registry())
 
 
 class Measured:

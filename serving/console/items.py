@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from recsys.contracts import EMPTY_HISTORY
-from serving.api.schemas import Item
-from serving.console import words
 from serving.console.page import Console
 from serving.engine.engine import Engine
 from serving.stores.protocol import StoreError
@@ -34,27 +32,6 @@ def describe(engine: Engine, item_id: str) -> dict[str, Any]:
         "price": frame["price"][row],
         "known": True,
     }
-
-
-def title(engine: Engine, item_id: str) -> str:
-    """Return the title of an item, its id if nobody has described it."""
-    return str(describe(engine, item_id)["title"])
-
-
-def card(engine: Engine, item: Item) -> dict[str, Any]:
-    """Return an item of an answer: what `describe` says, its place, and why it is there."""
-    largest = max((abs(reason.contribution) for reason in item.reasons), default=0.0) or 1.0
-    reasons = [
-        {
-            "what": words.part(reason),
-            "adds": reason.contribution,
-            "share": abs(reason.contribution) / largest,
-            "without": reason.without,
-        }
-        for reason in item.reasons[:6]
-    ]
-    more = item.model_dump(include={"rank", "score", "confidence", "source", "fallback", "boost"})
-    return {**describe(engine, item.item_id), **more, "why": words.why(item), "reasons": reasons}
 
 
 async def history(console: Console, person: str, *, guest: bool) -> list[dict[str, Any]]:

@@ -6,9 +6,11 @@ form carries a token that is bound to a cookie of its browser, so that no other 
 
 import colorsys
 import secrets
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from serving.settings import Settings
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+SAMPLES = 720
 COOKIE = "recsys_console"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -39,20 +42,28 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
 }
-PAGES = (("/console", "Shop window"),)
+PAGES = (
+    ("/console", "Shop window"),
+    ("/console/users", "Users"),
+    ("/console/items", "Items"),
+    ("/console/releases", "Releases"),
+    ("/console/health", "Health"),
+)
 
 
 @dataclass(frozen=True)
 class Console:
     """What the pages read: settings, background tasks and service of this worker.
 
-    compared: the engine of a release that is looked at besides those that are served, by its bundle_id.
+    compared: the engine of a release that is looked at besides those that are served, by its bundle_id; samples: of the
+    metrics in the last hour, see `health.py`.
     """
 
     settings: Settings
     background: Background
     service: Service
     compared: dict[str, Engine] = field(default_factory=dict)
+    samples: deque[Any] = field(default_factory=partial(deque, maxlen=SAMPLES))
 
 
 def console_of(request: Request) -> Console:
@@ -160,7 +171,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    named: Mapping[str, Any] = {"when": when, "age": age, "number": lambda value: f"{value:,}"}
+    named: Mapping[str, Any] = {
+        "when": when,
+        "age": age,
+        "number": lambda value: f"{value:,}",
+        "sentence": lambda text: text[:1].upper() + text[1:],
+    }
     made.filters.update(named)
     made.globals["tile"] = tile
     return made

@@ -23,7 +23,7 @@ from serving.api import errors
 from serving.api.errors import ApiError
 from serving.api.events import PostedEvent
 from serving.api.schemas import Answer, RecommendRequest
-from serving.console import items, words
+from serving.console import items
 from serving.console.page import Console, console_of, form_of, show
 from serving.engine.engine import Engine
 from serving.routes import id_of, key_of
@@ -48,7 +48,7 @@ class Choice:
 
 @dataclass
 class Side:
-    """One list of the window. error: why there is none; cards: as `items.card` makes them."""
+    """One list of the window. error: why there is none; cards: what `items.describe` says, and the answer's item."""
 
     choice: Choice
     answer: Answer | None = None
@@ -59,7 +59,7 @@ class Side:
 @router.get("/console")
 async def shop_window(request: Request) -> HTMLResponse:
     """Show the window as the query says; without one, the default variant for a known user."""
-    return await _window(request, dict(request.query_params), "shop.html", "")
+    return await _window(request, dict(request.query_params), "shop.html", did=None, said="")
 
 
 @router.post("/console/event")
@@ -78,11 +78,11 @@ async def take_event(request: Request) -> HTMLResponse:
             raise ApiError(422, errors.problem(error.errors(include_url=False)[0], 0)[1]) from error
         taken = await console.service.take_events([posted], key_of(request))
         said = "Stored as an event." if taken.accepted else f"Refused: {taken.rejected[0].reason}"
-    title = items.title(console.service.engine(), item_id)
-    return await _window(request, asked, "window.html", f"{words.EVENTS.get(event, event)}: {title}. {said}")
+    did = items.entry(console.service.engine(), item_id, event, None)
+    return await _window(request, asked, "window.html", did=did, said=said)
 
 
-async def _window(request: Request, asked: dict[str, str], template: str, said: str) -> HTMLResponse:
+async def _window(request: Request, asked: dict[str, str], template: str, **said: Any) -> HTMLResponse:
     console = console_of(request)
     engine = console.service.engine()
     asked = {**dict.fromkeys(("user_id", "a", "b", "filter", "diversity", "surface"), ""), "who": "user", **asked}
@@ -119,22 +119,24 @@ async def _window(request: Request, asked: dict[str, str], template: str, said: 
             "person": asked["person"],
             **{f"before{at}": json.dumps([card["item_id"] for card in side.cards]) for at, side in enumerate(sides)},
         },
-        buttons=[(name, words.EVENTS[name]) for name in BUTTONS if name in engine.event_weights],
-        said=said,
-        words=words,
+        buttons=[name for name in BUTTONS if name in engine.event_weights],
+        **said,
     )
 
 
 async def _side(request: Request, choice: Choice, asked: Mapping[str, str], before: list[str] | None) -> Side:
     console, side = console_of(request), Side(choice)
     try:
-        engine = await _engine(console, choice.bundle_id)
+        engine = await engine_of(console, choice.bundle_id)
         query = _query(asked, choice.variant)
         side.answer = await console.service.preview(query, id_of(request), engine, choice.arm)
     except (ApiError, RecsysError) as error:
         side.error = str(error)
         return side
-    side.cards = [items.card(engine, item) | _moved(item.item_id, item.rank, before) for item in side.answer.items]
+    side.cards = [
+        items.describe(engine, item.item_id) | {"item": item} | _moved(item.item_id, item.rank, before)
+        for item in side.answer.items
+    ]
     return side
 
 
@@ -193,7 +195,7 @@ def _choices(console: Console, engine: Engine) -> dict[str, Choice]:
     return choices
 
 
-async def _engine(console: Console, bundle_id: str | None) -> Engine:
+async def engine_of(console: Console, bundle_id: str | None) -> Engine:
     """Return the engine of a release. One besides those that are served is kept, with the stock of its first look."""
     served = console.service.engine()
     if bundle_id is None or bundle_id == served.bundle.manifest.bundle_id:

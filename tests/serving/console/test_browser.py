@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -29,9 +30,15 @@ PAGES = {
     "shop": "/console?b=variant%20popular",
     "stranger": "/console?who=stranger",
     "wrong-filter": "/console?filter=prize%20%3C%203",
+    "user": "/console/users?user_id=u0000003",
+    "nobody": "/console/users?user_id=nobody",
+    "items": "/console/items",
+    "releases": "/console/releases",
+    "diff": "",  # of the two releases, set by the fixture
+    "health": "/console/health",
     "start": "/",
 }
-PICTURES = {"shop": "light"}
+PICTURES = {"shop": "light", "user": "light", "diff": "light", "health": "dark"}
 WIDE, NARROW = (1280, 900), (360, 740)
 
 
@@ -39,12 +46,23 @@ WIDE, NARROW = (1280, 900), (360, 740)
 def url(pipeline: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of the pipeline's release, with one of another kind before it."""
     folder = tmp_path_factory.mktemp("console")
-    releases.promote(bundles.write(folder / "older"), folder / "releases")
-    releases.promote(pipeline / "bundle", folder / "releases")
+    older = releases.promote(bundles.write(folder / "older"), folder / "releases")
+    newer = releases.promote(pipeline / "bundle", folder / "releases")
+    PAGES["diff"] = f"/console/releases/diff?a={older}&b={newer}"
     named = {"RECSYS_RELEASES": str(folder / "releases")}
     command = [sys.executable, "-m", "serving"]
     with serving(command, None, root, folder / "server.log", 1, **named) as (address, _):
+        _use(address)
         yield address
+
+
+def _use(address: str) -> None:
+    """Some lists, and clicks on them."""
+    for number in range(30):
+        asked = {"user_id": f"u000000{number % 10}", "surface": "home", "k": 8}
+        answer = httpx.post(f"{address}/v1/recommend", json=asked).json()
+        clicked = {"user_id": asked["user_id"], "item_id": answer["items"][number % 5]["item_id"], "event": "view"}
+        httpx.post(f"{address}/v1/events", json=clicked | {"request_id": answer["request_id"]})
 
 
 @pytest.fixture(scope="module")

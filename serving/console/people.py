@@ -1,0 +1,132 @@
+"""One user: what was done, what was shown when, and what would be shown now. One item: neighbours, reach and sales."""
+
+from collections import Counter
+from typing import Any
+
+import polars as pl
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from recsys.contracts import HALF_LIVES_DAYS
+from serving.api.errors import ApiError
+from serving.api.schemas import Options, RecommendRequest, SimilarRequest
+from serving.console import items, queries
+from serving.console.page import Console, age, console_of, show
+from serving.engine.engine import Engine
+from serving.routes import id_of, key_of
+from serving.stores.protocol import StoreError
+
+router = APIRouter(prefix="/console")
+
+SHOWN = 20  # answers to one user
+ANSWERS = 2_000  # newest ones, in which an item is looked for
+EVENTS = 10_000
+FOUND = 24
+LIKE_IT = 8
+
+
+@router.get("/users")
+async def user_page(request: Request, user_id: str = "") -> HTMLResponse:
+    """Show one user, by default the first one of the bundle with some history."""
+    console = console_of(request)
+    engine = console.service.engine()
+    user_id = user_id or items.some_user(engine)
+    error, now = "", None
+    try:
+        asked = RecommendRequest(user_id=user_id, k=LIKE_IT, options=Options(explain=True))
+        now = await console.service.preview(asked, id_of(request), engine, None)
+    except ValueError:
+        error = f"{user_id!r:.80} can be no id of a user"
+    return show(
+        request,
+        "user.html",
+        user_id=user_id,
+        users=items.users(engine),
+        history=(await items.history(console, user_id, guest=False))[::-1],
+        shown=[] if error else await _shown(console, user_id, key_of(request)),
+        now=now,
+        cards=[items.describe(engine, item.item_id) | {"item": item} for item in now.items] if now else [],
+        forgotten=console.background.freshness.is_forgotten(user_id),
+        error=error,
+    )
+
+
+async def _shown(console: Console, user_id: str, key: str | None) -> list[dict[str, Any]]:
+    """Return what was shown when, newest first, with what the user then did with each item."""
+    store, engine = console.background.store, console.service.engine()
+    if store is None:
+        return []
+    try:
+        rows = await store.manage(lambda writes: queries.shown_to(writes, user_id, SHOWN, key))
+        _, events = await store.history(user_id, None, console.settings.history_events)
+    except StoreError:
+        return []
+    for row in rows:
+        did = {event.item_id: event.event for event in events if event.request_id == row["request_id"]}
+        row["cards"] = [
+            items.describe(engine, item["item_id"]) | {"did": did.get(item["item_id"])} for item in row["items"]
+        ]
+    return rows
+
+
+@router.get("/items")
+async def item_page(request: Request, item_id: str = "", title: str = "") -> HTMLResponse:
+    """Show one item; without one those whose title holds the text, or the most popular ones."""
+    console = console_of(request)
+    engine = console.service.engine()
+    row = engine.bundle.catalogue.ids.position(item_id) if item_id else None
+    if row is None:
+        found = [items.describe(engine, each) for each in _titled(engine, title)]
+        missing = f"No item has the id {item_id!r:.100}." if item_id else ""
+        return show(request, "items.html", found=found, title=title, missing=missing)
+    catalogue = engine.bundle.catalogue
+    try:
+        neighbours = console.service.engine().similar(SimilarRequest(item_id=item_id, k=LIKE_IT))
+        alike = [items.describe(engine, each.item_id) | {"score": each.score} for each in neighbours.items]
+        reason = neighbours.meta.fallback_reason
+    except (ApiError, ValueError):
+        alike, reason = [], None
+    largest = catalogue.demand.max(axis=0)
+    demand = [
+        (_half_life(days), float(catalogue.demand[row, at]), float(catalogue.demand[row, at] / max(largest[at], 1e-9)))
+        for at, days in enumerate(HALF_LIVES_DAYS)
+    ]
+    return show(
+        request,
+        "item.html",
+        item=items.describe(engine, item_id),
+        available=bool(catalogue.available[row]),
+        likes=int(catalogue.popularity[row]),
+        place=int((catalogue.popularity > catalogue.popularity[row]).sum()) + 1,
+        n_items=len(catalogue),
+        demand=demand,
+        alike=alike,
+        reason=reason,
+        log=await _of_the_log(console, item_id),
+        title="",
+    )
+
+
+def _half_life(days: float) -> str:
+    return "for ever" if days == float("inf") else age(days * 86_400)
+
+
+def _titled(engine: Engine, title: str) -> list[str]:
+    frame = engine.bundle.catalogue.frame
+    holds = pl.col("title").str.to_lowercase().str.contains(title.lower(), literal=True)
+    chosen = frame.filter(holds) if title else frame
+    return chosen.sort("popularity", descending=True)["item_id"].head(FOUND).to_list()
+
+
+async def _of_the_log(console: Console, item_id: str) -> dict[str, Any] | None:
+    """Return exposure and events of an item in the newest rows of the store; None without the store."""
+    store = console.background.store
+    if store is None:
+        return None
+    try:
+        exposure = await store.manage(lambda _: queries.exposure_of(item_id, ANSWERS))
+        newest = await store.newest(0.0, (float("inf"), ""), EVENTS)
+    except StoreError:
+        return None
+    counts = Counter(event.event for event in newest if event.item_id == item_id)
+    return {**exposure, "events": counts, "of_events": len(newest)}

@@ -1,0 +1,40 @@
+"""What the pages read from the store and note in it, as functions for `Store.manage`."""
+
+import json
+from typing import Any
+
+from serving.stores import statements
+from serving.stores.writes import Write, Writes, audit
+
+SHOWN = ("request_id", "timestamp", "experiment", "variant", "bundle_id", "surface", "segment", "items", "context")
+_SELECT = f"SELECT {', '.join(SHOWN)} FROM exposures"
+OF_PERSON = f"{_SELECT} WHERE {statements.THEIRS} ORDER BY timestamp DESC LIMIT CAST($2 AS BIGINT)"
+NEWEST = "SELECT person, items FROM exposures ORDER BY timestamp DESC LIMIT CAST($1 AS BIGINT)"
+COUNTS = """SELECT experiment, context, count(*) FROM exposures WHERE experiment IS NOT NULL AND timestamp > $1
+    GROUP BY experiment, context"""
+
+
+def shown_to(writes: Writes, person: str, limit: int, key: str | None) -> Write[list[dict[str, Any]]]:
+    """Return the newest answers to a user or guest, newest first; that somebody looked is noted in the audit log."""
+    rows = yield OF_PERSON, [(person, limit)]
+    yield statements.NOTE, [audit(key, "look", writes.fingerprint(person), None, {"exposures": len(rows[0])})]
+    found = [dict(zip(SHOWN, row, strict=True)) for row in rows[0]]
+    return [row | {name: json.loads(row[name]) for name in ("items", "context")} for row in found]
+
+
+def exposure_of(item_id: str, limit: int) -> Write[dict[str, Any]]:
+    """Return in how many of the newest answers an item was shown, at which places, and to how many persons."""
+    rows = yield NEWEST, [(limit,)]
+    places, persons, everybody = [], set(), set()
+    for person, items in rows[0]:
+        everybody.add(person)
+        for item in json.loads(items):
+            if item["item_id"] == item_id:
+                places.append(int(item["position"]))
+                persons.add(person)
+    return {"answers": len(rows[0]), "places": places, "persons": len(persons), "everybody": len(everybody)}
+
+
+def note(key: str | None, action: str, what: str, before: Any, after: Any) -> Write[None]:
+    """Write a line of the audit log."""
+    yield statements.NOTE, [audit(key, action, what, before, after)]
