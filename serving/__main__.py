@@ -48,7 +48,8 @@ def main(
             ws="none",
             timeout_graceful_shutdown=DRAIN_SECONDS,
             timeout_worker_healthcheck=ALIVE_SECONDS,
-            log_config=_logging(),
+            log_config=_logging(settings.log_format),
+            access_log=settings.log_format == "text",
         )
 
 
@@ -68,12 +69,16 @@ def _shared_folder() -> Iterator[None]:
         yield
 
 
-def _logging() -> dict[str, Any]:
+def _logging(log_format: str) -> dict[str, Any]:
     """Return uvicorn's logging, extended to our loggers; every worker sets it up."""
+    formatters = LOGGING_CONFIG["formatters"]
+    if log_format == "json":
+        formatters = {**formatters, "default": {"()": "serving.middleware.request_log.JsonLines"}}
     ours = {"handlers": ["default"], "level": "INFO", "propagate": False}
     access = {**LOGGING_CONFIG["handlers"]["access"], "filters": ["no ids"]}
     return {
         **LOGGING_CONFIG,
+        "formatters": formatters,
         "filters": {"no ids": {"()": "serving.middleware.request_ids.WithoutIds"}},
         "handlers": {**LOGGING_CONFIG["handlers"], "access": access},
         "loggers": {**LOGGING_CONFIG["loggers"], "serving": ours, "recsys": ours},

@@ -21,6 +21,7 @@ from serving.middleware import auth
 from serving.middleware.limits import HeadAsGet, ReadableBody
 from serving.middleware.load_shedding import LoadShedding
 from serving.middleware.request_ids import RequestIds
+from serving.middleware.request_log import RequestLog
 from serving.routes import ingest, ops, recommend
 from serving.service.service import Service
 from serving.settings import Settings
@@ -64,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(LoadShedding, load=background.load)
     auth.protect(app, settings)
     app.add_middleware(RequestIds, leaving=lambda: background.leaving)
-    app.add_middleware(Measured)
+    app.add_middleware(Measured, log=RequestLog(settings) if settings.log_format == "json" else None)
     errors.handle(app)
     for routes in (recommend, ingest, ops):
         app.include_router(routes.router)

@@ -5,31 +5,29 @@ them; `python -m serving` sets it to a new folder before the first worker starts
 """
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
 from time import perf_counter
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.api.schemas import Answer
+from serving.answer_metrics import AnswerMetrics
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 REQUESTS = Counter("recsys_requests", "Requests by route and status", ["method", "route", "status"])
 LATENCY = Histogram("recsys_request_seconds", "Time until the answer was sent", ["route"], buckets=SECONDS)
-ANSWERS = Counter(
-    "recsys_answers", "Lists by variant and reason of the fallback, `none` without", ["variant", "reason"]
-)
-PLACES = Counter(
-    "recsys_personalised_places",
-    "Places of lists by segment, and whether they are this user's own",
-    ["segment", "personalised"],
-)
-FAILED = Counter("recsys_failed_parts", "Answers made without a part, by part", ["part"])
 EVENTS = Counter(
     "recsys_events", "Events: accepted, duplicate, rejected, unavailable or unknown because of the store", ["outcome"]
 )
+EVENTS_BY_KIND = Counter("recsys_events_by_kind", "Accepted events by kind", ["event"])
+EVENT_VALUE = Counter("recsys_events_value", "Sum of the values above zero of accepted events, by kind", ["event"])
 UNKNOWN_ITEMS = Counter("recsys_events_unknown_items", "Items of accepted events that nobody described, by request")
 FLAG_FAILURES = Counter("recsys_flag_failures", "Arms that could not be had or served, by experiment", ["experiment"])
 # of several workers the one that spoke last: a sum would go on counting workers that have ended
@@ -39,7 +37,24 @@ LIVE_READ = Gauge(
     "When events were last read for what people do now",
     multiprocess_mode="mostrecent",
 )
+NEWEST_EVENT = Gauge(
+    "recsys_newest_event_timestamp_seconds", "When the newest event was received", multiprocess_mode="mostrecent"
+)
+TRAINED_UNTIL = Gauge(
+    "recsys_trained_until_timestamp_seconds", "End of the data of the served bundle", multiprocess_mode="mostrecent"
+)
+PROMOTED = Gauge(
+    "recsys_promoted_timestamp_seconds",
+    "When a release was promoted or rolled back last",
+    multiprocess_mode="mostrecent",
+)
+CATALOGUE = Gauge("recsys_catalogue_items", "Items of the served bundle", multiprocess_mode="mostrecent")
+PRICE = Gauge("recsys_cpu_hour_price", "Price of an hour of CPU, RECSYS_CPU_HOUR_PRICE", multiprocess_mode="mostrecent")
 REFUSED = Gauge("recsys_release_refused", "1 while the current release is kept out", multiprocess_mode="mostrecent")
+FILE_REFUSED = Gauge(
+    "recsys_file_refused", "1 while the file of rules or experiments has no or not its full effect", ["file"],
+    multiprocess_mode="mostrecent",
+)  # fmt: skip
 LAST_KNOWN = Gauge(
     "recsys_last_known", "1 while a part is served as it last was known", ["part"], multiprocess_mode="mostrecent"
 )
@@ -51,15 +66,33 @@ SHADOW_OVERLAP = Histogram("recsys_shadow_overlap", "Share of items that both li
 SHADOW_RBO = Histogram("recsys_shadow_rbo", "Rank-biased overlap of both lists, p = 0.9", buckets=TENTHS)
 
 
-def answered(answer: Answer) -> None:
-    """Count one list that was served."""
-    ANSWERS.labels(answer.meta.variant, answer.meta.fallback_reason or "none").inc()
-    if answer.meta.personalised_share is not None:
-        own = round(answer.meta.personalised_share * len(answer.items))
-        PLACES.labels(answer.meta.segment, "yes").inc(own)
-        PLACES.labels(answer.meta.segment, "no").inc(len(answer.items) - own)
-    for part in answer.meta.failed:
-        FAILED.labels(part).inc()
+@lru_cache
+def answers() -> AnswerMetrics:
+    """The counts of what the answers of this process held."""
+    folder = os.environ.get(FOLDER)
+    return AnswerMetrics(Path(folder) if folder else None)
+
+
+class Workers:
+    """CPU, memory and descriptors of every worker that runs: prometheus_client has them for a single process only."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics, read from /proc."""
+        cpu = CounterMetricFamily("recsys_worker_cpu_seconds", "CPU time of a worker", labels=["worker"])
+        memory = GaugeMetricFamily("recsys_worker_memory_bytes", "Resident memory of a worker", labels=["worker"])
+        opened = GaugeMetricFamily("recsys_worker_descriptors", "Open descriptors of a worker", labels=["worker"])
+        folder = os.environ.get(FOLDER)
+        ours = {str(os.getpid())}
+        for pid in sorted({path.stem.rpartition("_")[2] for path in Path(folder).glob("*.db")} if folder else ours):
+            with suppress(OSError):  # it has ended
+                process = Path("/proc") / pid
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
+                pages = int((process / "statm").read_text().split()[1])
+                descriptors = len(os.listdir(process / "fd"))
+                cpu.add_metric([pid], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+                memory.add_metric([pid], float(pages * os.sysconf("SC_PAGE_SIZE")))
+                opened.add_metric([pid], float(descriptors))
+        yield from (cpu, memory, opened)
 
 
 def swapped(before: str | None, bundle_id: str) -> None:
@@ -71,11 +104,15 @@ def swapped(before: str | None, bundle_id: str) -> None:
 
 def registry() -> CollectorRegistry:
     """Return the metrics of all workers."""
-    if FOLDER not in os.environ:
-        return REGISTRY
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return registry
+    answers().flush()
+    found = CollectorRegistry()
+    for collector in (answers(), Workers()):
+        found.register(collector)
+    if FOLDER in os.environ:
+        MultiProcessCollector(found)  # type: ignore[no-untyped-call]
+    else:
+        found.register(REGISTRY)
+    return found
 
 
 def page() -> bytes:
@@ -84,10 +121,10 @@ def page() -> bytes:
 
 
 class Measured:
-    """Counts and times every request under the route that answered it. Plain ASGI."""
+    """Counts and times every request under the route that answered it; log: is called with each. Plain ASGI."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, log: Callable[[Scope, int, float], None] | None = None) -> None:
+        self.app, self._log = app, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -107,4 +144,6 @@ class Measured:
         finally:
             route = getattr(scope.get("route"), "path_format", "none")
             REQUESTS.labels(scope["method"], route, status).inc()
-            LATENCY.labels(route).observe(perf_counter() - started)
+            LATENCY.labels(route).observe(seconds := perf_counter() - started)
+            if self._log is not None:
+                self._log(scope, status, seconds)

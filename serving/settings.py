@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     )
     api_keys: str = Field("", repr=False, description="who may ask: lines or a file of them, see serving/api_keys.py")
     secret: str = Field(DEVELOPMENT_SECRET, repr=False, min_length=16, description="signs what clients hand back")
+    cpu_hour_price: float = Field(0, ge=0, description="the price of an hour of CPU, for the cost of answers")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="json: one line of JSON for each request and message"
+    )
+    log_share: float = Field(1, ge=0, le=1, description="the share of requests in the JSON log; errors always are")
+    log_key: str = Field("", repr=False, description="a secret: the JSON log has people as a hash under it, else not")
     open_metrics: bool = Field(False, description="/metrics without a key, for a scraper inside of the network")
     max_body_bytes: int = Field(5_000_000, ge=1, description="a larger request body is refused")
     cache_url: str = Field("", repr=False, description="keep answers: `memory` or redis://...; empty: none are kept")

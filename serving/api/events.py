@@ -137,8 +137,9 @@ def _looks_like_an_event(body: Any) -> bool:
 
 async def accept(
     store: Store, posted: list[Any], weights: Mapping[str, float], knows: Callable[[str], bool], key: str | None
-) -> EventsAnswer:
+) -> tuple[EventsAnswer, list[Event]]:
     """Store the valid events, and the refused ones with the reason; one bad event does not stop the others.
+    Return the answer, and the events that were new.
 
     posted: PostedEvents, or other JSON values, which are refused. knows: whether the catalogue or the store has an
     item; events on other items are stored too. key: name of the API key that sends them.
@@ -150,6 +151,9 @@ async def accept(
     rows = check(posted, weights, time.time_ns() // 1000, key)
     outcomes = await store.add_events(rows)
     rejected, items = [], set()
+    new = [
+        row for row, outcome in zip(rows, outcomes, strict=True) if outcome == Outcome.NEW and isinstance(row, Event)
+    ]
     for index, (row, outcome) in enumerate(zip(rows, outcomes, strict=True)):
         if isinstance(row, Rejected):
             rejected.append(RejectedEvent(index=index, reason=row.reason))
@@ -161,7 +165,7 @@ async def accept(
     answer = EventsAnswer(accepted=counts[Outcome.NEW], duplicates=counts[Outcome.DUPLICATE], rejected=rejected)
     if items:
         answer.unknown_items = sorted(items)
-    return answer
+    return answer, new
 
 
 def check(posted: list[Any], weights: Mapping[str, float], now: int, key: str | None = None) -> list[Event | Rejected]:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from recsys.bundle.bundle import Bundle
 from recsys.recommend.circuit_breaker import CircuitBreakers, Limits
+from serving import metrics
 from serving.engine.arms import ArmAssigner, ExperimentsFile
 from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.engine import Engine
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
 RULES_SECONDS = 0.5
+COUNT_SECONDS = 1.0
 
 
 class Background:
@@ -36,6 +38,7 @@ class Background:
     def __init__(self, settings: Settings) -> None:
         """Read rules and experiments; raises ParamsError if one of the files cannot be used."""
         self._settings = settings
+        metrics.PRICE.set(settings.cpu_hour_price)
         self.breakers = CircuitBreakers(Limits(slow_s=settings.deadline_ms / 2e3))
         self.last_known = LastKnown(settings)
         self.rules = BusinessRulesFile(settings.rules, "rules" in settings.model_fields_set, self.last_known)
@@ -68,13 +71,14 @@ class Background:
             await self._open()
             async with asyncio.TaskGroup() as group:
                 followers = [self.load.watch, self.live.follow, self._follow_store, self._follow_rules]
-                followers += [self.other_bundles.follow, self._follow_events]
+                followers += [self.other_bundles.follow, self._follow_events, self._count]
                 if self.shadow is not None:
                     followers.append(self.shadow.run)
                 for follower in followers:
                     group.create_task(_forever(follower))
         finally:
             self.freshness.keep_items()
+            metrics.answers().flush()
             if self.exposures is not None:
                 await self.exposures.close()
             if self.store is not None:
@@ -93,6 +97,13 @@ class Background:
     def _offer_rules(self) -> None:
         version, content = self.rules.snapshot
         self.feed.snapshots.offer(RULES, version, lambda: content)
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(COUNT_SECONDS)
+            await asyncio.to_thread(metrics.answers().flush)
+            for file, reason in (("rules", self.rules.reason), ("experiments", self.experiments.reason)):
+                metrics.FILE_REFUSED.labels(file).set(reason is not None)
 
     async def _follow_store(self) -> None:
         while self.store is None:

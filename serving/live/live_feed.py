@@ -89,6 +89,7 @@ class LiveFeed:
         self._until = min(max([self._until, *[event.received for event in pages]]), began)
         self._read_at = began
         metrics.LIVE_READ.set(began)
+        metrics.NEWEST_EVENT.set(self._until)
 
     def _likes(self, engine: Engine, now: float) -> pl.DataFrame:
         return self._events.likes(engine.base.manifest.trained_until.timestamp(), now)

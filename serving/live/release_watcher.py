@@ -56,6 +56,8 @@ class ReleaseWatcher:
             else:
                 self.reason = ""
                 metrics.REFUSED.set(0)
+                if self._settings.bundle is None:
+                    metrics.PROMOTED.set(releases.read(self._settings.releases).log[-1].at.timestamp())
                 self._last_known.use("release", False)
                 wait = float("inf")
             self.looked.set()
@@ -78,6 +80,8 @@ class ReleaseWatcher:
         self.engine = await asyncio.to_thread(lambda: self._build(self._last_known.bundle(folder)))
         served = self.engine.bundle.manifest
         metrics.swapped(before, served.bundle_id)
+        metrics.TRAINED_UNTIL.set(served.trained_until.timestamp())
+        metrics.CATALOGUE.set(len(self.engine.bundle.catalogue))
         log.info("serving bundle %s (%s, trained until %s)", served.bundle_id, served.dataset, served.trained_until)
 
     async def _serve_last_good(self) -> None:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving import metrics
 from serving.api import errors
+from serving.api.schemas import Answer, RecommendRequest
 from serving.middleware.shares import NO_KEY, Shares
 
 LOOK_SECONDS = 0.05
@@ -72,6 +73,7 @@ class Work:
     def __init__(self, load: Load, key: str, pay: Callable[[float], None] | None = None) -> None:
         self._load, self.key, self._pay = load, key, pay
         self.cost = 0.0
+        self.served: list[tuple[RecommendRequest, Answer]] = []  # for the log
 
     @property
     def sheds(self) -> bool:

@@ -92,7 +92,8 @@ class Service:
                 "arm": picked.arm.model_dump(exclude_none=True) if picked else None,
             }
             self._background.exposures.put(finish.exposure(request, answer, made_from))
-        metrics.answered(answer)
+        metrics.answers().add(answer)
+        work.served.append((request, answer))
         if self._background.shadow is not None:
             self._background.shadow.compare(request, user, shown_ids, answer)
         return answer
@@ -132,7 +133,7 @@ class Service:
         deadline = AT_ONCE if sheds else perf_counter() + self._settings.deadline_ms / 1e3
         draft = self.engine().similar(request, deadline)
         answer = finish.finished(draft, request_id, draft.meta.timings_ms, shed=sheds)
-        metrics.answered(answer)
+        metrics.answers().add(answer)
         return answer
 
     async def take_events(self, posted: list[Any], key: str | None) -> events.EventsAnswer:
@@ -144,11 +145,15 @@ class Service:
         """
         engine = self.engine()
         try:
-            answer = await events.accept(self.store(), posted, engine.event_weights, engine.knows, key)
+            answer, new = await events.accept(self.store(), posted, engine.event_weights, engine.knows, key)
         except (ApiError, StoreError) as error:
             outcome = "unknown" if isinstance(error, UnknownOutcomeError) else "unavailable"
             metrics.EVENTS.labels(outcome).inc(len(posted))
             raise
+        for event in new:
+            metrics.EVENTS_BY_KIND.labels(event.event).inc()
+            if event.value is not None and event.value > 0:
+                metrics.EVENT_VALUE.labels(event.event).inc(event.value)
         metrics.EVENTS.labels("accepted").inc(answer.accepted)
         metrics.EVENTS.labels("duplicate").inc(answer.duplicates)
         metrics.EVENTS.labels("rejected").inc(len(answer.rejected))

@@ -14,9 +14,11 @@ from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from pydantic_core import to_json
+
 from recsys.schemas.store_schema import ITEM_COLUMNS, fingerprint
 from serving.stores import statements as sql
-from serving.stores.protocol import Event, Exposed, Exposure, Item, Outcome, Rejected
+from serving.stores.protocol import Event, Exposure, Item, Outcome, Rejected
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
@@ -98,11 +100,15 @@ class Writes:
         yield from _bulk(sql.ADD_EXPOSURES, [self._exposure(shown) for shown in ordered])
 
     def _exposure(self, shown: Exposure) -> tuple[Any, ...]:
-        items = [{name: getattr(item, name) for name in Exposed.__slots__} for item in shown.items]
+        items = [
+            {"item_id": each.item_id, "position": each.position, "score": each.score, "source": each.source,
+             "propensity": each.propensity, "confidence": each.confidence, "boost": each.boost}
+            for each in shown.items
+        ]  # fmt: skip
         return (
             shown.request_id, shown.user_id, shown.anonymous_id, shown.unit, float(shown.timestamp), shown.experiment,
             shown.variant, shown.bundle_id, shown.surface, shown.segment, float(shown.propensity),
-            json.dumps(items), json.dumps(dict(shown.context)), json.dumps(shown.replay) if shown.replay else None,
+            _packed(items), _packed(dict(shown.context)), None if shown.replay is None else _packed(shown.replay),
             self._fingerprint_of(shown.user_id, shown.anonymous_id),
         )  # fmt: skip
 
@@ -212,6 +218,10 @@ def _sent(event: Event) -> dict[str, Any]:
 def _sent_id(body: Any, name: str) -> str | None:
     value = body.get(name) if isinstance(body, dict) else None
     return _escaped(str(value)) if isinstance(value, str | int | float) else None
+
+
+def _packed(value: Any) -> str:
+    return to_json(value).decode()  # a third of the time of json.dumps
 
 
 def _escaped(text: str) -> str:
