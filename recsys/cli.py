@@ -48,6 +48,24 @@ def use(dataset: str, params: ParamsFile = settings.PARAMS_FILE) -> None:
 
 @app.command()
 @reports_errors
+def inspect(
+    paths: Annotated[list[Path], typer.Argument(help="your files: events, and items if you have them")],
+    out: Annotated[Path | None, typer.Option(help="write the settings to this file in place of the screen")] = None,
+) -> None:
+    """Look at your own files and propose the settings that read them: the section `datasets.files` of params.yaml."""
+    from recsys.datasets._inspect import inspect as inspection
+
+    tables, text = inspection.inspect(paths)
+    print("\n\n".join(tables) + "\n")
+    if out is None:
+        print(text)
+    else:
+        write_text(out, text)
+        print(f"{out}: the settings; read them, then put them under `datasets:` in params.yaml")
+
+
+@app.command()
+@reports_errors
 def lock(path: Annotated[Path, typer.Argument(help="DVC's record of the last run")] = Path("dvc.lock")) -> None:
     """Restore a `dvc.lock` that a killed `dvc repro` left damaged, from the copy of the last call or from git.
 

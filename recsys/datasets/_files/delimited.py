@@ -40,7 +40,7 @@ def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str]
             )
         header = head.cells if file.header else None
         n_head = skipped + (head.lines if file.header else 0)
-        names = _names(source.name, header or [None] * len(head.cells), set(columns.values()))
+        names = unique_names(source.name, header or [None] * len(head.cells), set(columns.values()))
         if head.lines == 1 and _only_rows(text, file, head.text if file.header else None, len(names), n_head):
             n_rows = _scan(text, file, names, n_head, source, parts)
             return FileLines(source.name, n_head + n_rows, n_head, n_rows, n_rows, 0)
@@ -54,7 +54,7 @@ def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str]
         return FileLines(source.name, n_lines, n_head, counts.rows_read, counts.row_lines, counts.refused)
 
 
-def _names(name: str, cells: Cells, mapped: set[str]) -> list[str]:
+def unique_names(name: str, cells: Cells, mapped: set[str]) -> list[str]:
     """Make the column names unique: an empty name becomes its number; a name twice is an error if it is mapped."""
     names: list[str] = []
     for number, cell in enumerate(cells, start=1):

@@ -1,0 +1,104 @@
+"""Says what each column of a sample looks like: a time and its format, a number, yes or no, an address, text."""
+
+import re
+from dataclasses import dataclass
+
+import polars as pl
+
+from recsys.datasets._files.settings import NULL_VALUES
+from recsys.datasets._files.times import EPOCHS, read_times, swapped
+
+NEARLY_ALL = 0.98
+TIMES, ROWS = 1_000, 5_000
+CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y")
+FORMATS = [day + clock for day in DAYS for clock in CLOCKS]
+YEARS_1990_TO_2100 = 631_152_000, 4_102_444_800  # in seconds since 1970
+TIME_NAMES = r"time|date|datum|zeit|when|ts$|_at$|_on$"
+SHAPES = {
+    "whole number": r"^[+-]?\d+$",
+    "number": r"^[+-]?\d*\.?\d+(?:[eE][+-]?\d+)?$",
+    "number with a decimal comma": r"^[+-]?(?:\d+|\d{1,3}(?:[. ]\d{3})+)(?:,\d+)?$",
+    "yes or no": r"(?i)^(?:true|false|yes|no|y|n|t|f|ja|nein)$",
+    "address": r"^https?://",
+    "list": r"^[\[{(].*[\]})]$|^[^|;]+(?:[|;][^|;]+)+$",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """looks: "time", a name of `SHAPES`, "few values" or "text"; form: the time's format, None for ISO 8601.
+
+    doubtful: day and month could be exchanged; empty: share of missing cells; distinct: number of different values.
+    """
+
+    name: str
+    looks: str
+    values: pl.Series
+    empty: float
+    distinct: int
+    form: str | None = None
+    doubtful: bool = False
+
+    @property
+    def examples(self) -> list[str]:
+        return self.values.unique(maintain_order=True)[:3].to_list()
+
+    @property
+    def each_once(self) -> bool:
+        return self.distinct == len(self.values) > 0
+
+    @property
+    def is_number(self) -> bool:
+        return self.looks in ("whole number", "number", "number with a decimal comma")
+
+
+def look(column: pl.Series) -> Column:
+    """Describe one column of text."""
+    filled = column.drop_nulls().str.strip_chars()
+    values = filled.filter(~filled.str.to_lowercase().is_in([*NULL_VALUES, ""]))
+    empty, distinct = 1 - len(values) / max(len(column), 1), values.n_unique()
+    found = _time(values, re.search(TIME_NAMES, column.name.lower()) is not None or column.name.isdigit())
+    if found is not None:
+        form, doubtful = found
+        return Column(column.name, "time", values, empty, distinct, form, doubtful)
+    return Column(column.name, _shape(values, distinct), values, empty, distinct)
+
+
+def _shape(values: pl.Series, distinct: int) -> str:
+    few = values[:ROWS]
+    for name, pattern in SHAPES.items():
+        share = few.str.contains(pattern).mean()
+        if isinstance(share, float) and share >= (NEARLY_ALL if name != "list" else 0.3):
+            return name
+    return "few values" if distinct <= max(2, len(values) // 100) else "text"
+
+
+def _time(values: pl.Series, by_name: bool) -> tuple[str | None, bool] | None:
+    """Return the format and whether it is doubtful; None if the column holds no times.
+
+    by_name: the name is that of a time, or the file has no names; else whole numbers are not taken for times.
+    """
+    few = values.unique(maintain_order=True)[:TIMES]
+    if not len(few) or not few[0][:1].isalnum() or not re.search(r"\d", few[0]):
+        return None
+    if few.str.contains(r"^\d{9,}(?:\.\d*)?$").all():
+        first, last = YEARS_1990_TO_2100
+        fits = (
+            unit
+            for unit, micros in EPOCHS.items()
+            if (few.cast(pl.Float64) * micros / 1e6).is_between(first, last).all()
+        )
+        unit = next(fits, None) if by_name else None
+        return None if unit is None else (unit, False)
+    for form in (None, *FORMATS):
+        if _share_read(few, form) >= NEARLY_ALL:
+            other = swapped(form)
+            return form, other is not None and _share_read(few, other) == 1
+    return None
+
+
+def _share_read(values: pl.Series, form: str | None) -> float:
+    table = pl.DataFrame({"time": values})
+    times = table.select(read_times("time", pl.String(), form, None).struct.field("time"))["time"]
+    return 1 - times.null_count() / len(values)

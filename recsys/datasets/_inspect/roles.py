@@ -1,0 +1,110 @@
+"""Guesses which file holds the events and which the items, and which column is what, by names, looks and values."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from recsys.datasets._inspect.columns import TIME_NAMES, Column
+from recsys.datasets._inspect.sample import Sample
+
+SHARED = 0.5  # of the values of the smaller column: then both hold ids of the same things
+NAMES = {
+    "user_id": r"user|customer|client|reader|member|visitor|buyer|shopper|household|kunde|nutzer|account|person|uid|"
+    r"profile|device|cookie|guest|session",
+    "item_id": r"item|product|article|artikel|produkt|sku|isbn|asin|movie|film|book|track|song|stockcode|news|content|"
+    r"ean|upc|goods|offer|listing|variant",
+    "timestamp": TIME_NAMES,
+    "event": r"event|action|interaction|behaviou?r|activity|type",
+    "value": r"rating|score|stars|price|preis|amount|betrag|total|revenue|value",
+    "quantity": r"quantity|qty|menge|anzahl|pieces|units",
+    "title": r"title|titel|name|bezeichnung|headline|label",
+    "text": r"description|beschreibung|text|abstract|body|plot|summary|content",
+    "categories": r"categor|kategor|genre|subject|tag|topic|department|group|gruppe|class|type",
+    "price": r"price|preis|cost",
+    "available": r"available|in_?stock|active|verf.gbar|lieferbar",
+    "first_seen": r"created|added|publish|release|first|since|launch|date|time",
+}
+IDS = ("text", "few values", "whole number", "number")  # 17850.0 is an id that a program took for a number
+LOOKS: dict[str, Callable[[Column], bool]] = {
+    "user_id": lambda column: column.looks in IDS,
+    "item_id": lambda column: column.looks in IDS,
+    "timestamp": lambda column: column.looks == "time",
+    "event": lambda column: column.distinct <= 20 and not column.is_number and column.looks != "time",
+    "value": lambda column: column.is_number,
+    "quantity": lambda column: column.is_number,
+    "title": lambda column: column.looks in ("text", "few values"),
+    "text": lambda column: column.looks in ("text", "list"),
+    "categories": lambda column: column.looks in ("list", "few values", "text"),
+    "price": lambda column: column.is_number,
+    "available": lambda column: column.looks == "yes or no" or (column.is_number and column.distinct <= 2),
+    "first_seen": lambda column: column.looks == "time",
+}
+OF_EVENTS = ("timestamp", "user_id", "item_id", "event", "quantity", "value")
+OF_ITEMS = ("title", "price", "categories", "text", "available", "first_seen")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A sample, its columns, and what each is used as: canonical name -> column."""
+
+    sample: Sample
+    columns: tuple[Column, ...]
+    roles: Mapping[str, Column]
+
+    @property
+    def missing(self) -> list[str]:
+        return [name for name in ("user_id", "item_id", "timestamp") if name not in self.roles]
+
+
+def assign(samples: list[tuple[Sample, tuple[Column, ...]]]) -> tuple[Table, Table | None]:
+    """Return the table of events, and that of the items if one of the other files holds them."""
+    events = max((_by_name(*each, OF_EVENTS) for each in samples), key=_like_events)
+    others = [each for each in samples if each[0] is not events.sample]
+    pairs = [pair for each in others if (pair := _joined(events, *each)) is not None]
+    if not pairs:
+        return events, None
+    item_id, key, (sample, columns) = max(pairs, key=lambda pair: pair[0].distinct)
+    others_of_events = tuple(column for column in events.columns if column is not item_id)
+    roles = _by_name(events.sample, others_of_events, tuple(name for name in OF_EVENTS if name != "item_id")).roles
+    items = _by_name(sample, tuple(column for column in columns if column is not key), OF_ITEMS)
+    return (
+        Table(events.sample, events.columns, {**roles, "item_id": item_id}),
+        Table(sample, columns, {"item_id": key, **items.roles}),
+    )
+
+
+def _by_name(sample: Sample, columns: tuple[Column, ...], names: tuple[str, ...]) -> Table:
+    """Give each role to the first free column with a fitting name and look; an id needs no name if one is left."""
+    roles: dict[str, Column] = {}
+    needed = [name for name in names if name in ("timestamp", "user_id", "item_id")]
+    for by_name, wanted in ((True, needed), (False, needed), (True, names)):
+        for name in wanted:
+            free = [column for column in columns if column not in roles.values() and LOOKS[name](column)]
+            if by_name:
+                free = [column for column in free if re.search(NAMES[name], column.name.lower())]
+            elif name != "timestamp":
+                free = [column for column in free if column.looks in ("text", "whole number")]
+            if free and name not in roles:
+                roles[name] = free[0]
+    return Table(sample, columns, roles)
+
+
+def _like_events(table: Table) -> tuple[int, int]:
+    """Return how many of the needed columns it has, then how often its items repeat: those of a list of items never."""
+    item_id = table.roles.get("item_id")
+    return 3 - len(table.missing), 0 if item_id is None else len(item_id.values) - item_id.distinct
+
+
+def _joined(
+    events: Table, sample: Sample, columns: tuple[Column, ...]
+) -> tuple[Column, Column, tuple[Sample, tuple[Column, ...]]] | None:
+    """Return a column of the events and the key of the other file that hold the same ids, the most of them."""
+    best = None
+    for key in (column for column in columns if column.distinct >= 0.9 * len(column.values) > 0):
+        ids = set(key.values.to_list())
+        for column in events.columns:
+            mine = set(column.values.to_list()) if LOOKS["item_id"](column) else set()
+            shared = len(mine & ids)
+            if mine and shared >= SHARED * min(len(mine), len(ids)) and (best is None or shared > best[0]):
+                best = shared, column, key
+    return None if best is None else (best[1], best[2], (sample, columns))

@@ -1,0 +1,109 @@
+"""Reads the first megabyte of a file and guesses how it is written: encoding, separator, header."""
+
+import codecs
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from recsys.datasets._files.delimited import unique_names
+from recsys.datasets._files.sources import Source, opened
+from recsys.errors import DataError
+
+SAMPLE_BYTES, SAMPLE_ROWS = 1 << 20, 20_000
+VALUE = re.compile(r"[+-]?\d[\d.,]*$|\d{1,4}[-./]\d")  # a number or a date is in a row, not in a header
+SEPARATORS = ",;\t|"
+FOREIGN = "cp1252"  # what text that is not UTF-8 most often is, in exports of western offices
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A file's first rows, as text. settings: those of `TableFile` that are not the default.
+
+    odd: (line, text) of lines with another number of cells than most.
+    """
+
+    source: Source
+    table: pl.DataFrame
+    settings: dict[str, Any] = field(default_factory=dict)
+    odd: list[tuple[int, str]] = field(default_factory=list)
+
+
+def read(source: Source) -> Sample:
+    """Read the sample of one file.
+
+    Raises:
+        DataError: "loans.csv: empty file, wanted a row at least: replace it"
+    """
+    if source.kind == "parquet":
+        found = pl.scan_parquet(source.path).head(SAMPLE_ROWS).collect()
+        flat = [
+            pl.col(name).list.eval(pl.element().cast(pl.String)).list.join("|") if dtype == pl.List else pl.col(name)
+            for name, dtype in found.schema.items()
+        ]
+        return Sample(source, found.with_columns(flat).cast(pl.String))
+    with opened(source.path) as stream:
+        start = stream.read(SAMPLE_BYTES)
+        cut = bool(stream.read(1))
+    text, encoding = _decoded(start)
+    settings = {"encoding": encoding} if encoding else {}
+    lines = text.splitlines(keepends=True)[: -1 if cut else None]
+    if not any(line.strip() for line in lines):
+        raise DataError(f"{source.path}: empty file, wanted a row at least: replace it")
+    if source.kind == "json_lines":
+        rows = [json.loads(line) for line in lines if line.strip()]
+        as_text = [{name: _text(value) for name, value in row.items()} for row in rows]
+        return Sample(source, pl.DataFrame(as_text, infer_schema_length=None).cast(pl.String), settings)
+    return _delimited(source, lines, settings)
+
+
+def _decoded(start: bytes) -> tuple[str, str | None]:
+    """Return the text, and its encoding unless that is UTF-8."""
+    encoding = None
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        encoding = "utf-16"
+    else:
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(start)
+        except UnicodeDecodeError:
+            encoding = FOREIGN
+    return codecs.getincrementaldecoder(encoding or "utf-8-sig")("replace").decode(start), encoding
+
+
+def _delimited(source: Source, lines: list[str], settings: dict[str, Any]) -> Sample:
+    separator = max(SEPARATORS, key=lambda mark: _fit(lines[:200], mark))
+    reader = csv.reader(io.StringIO("".join(lines)), delimiter=separator)
+    rows = [(reader.line_num, row) for row in reader if row]
+    width = _usual([len(row) for _, row in rows[:200]])
+    head = next(row for _, row in rows if len(row) == width)
+    header = not any(VALUE.match(cell.strip()) for cell in head)
+    names = unique_names(source.name, list(head) if header else [None] * width, set())
+    if separator != ",":
+        settings["separator"] = separator
+    if not header:
+        settings["header"] = False
+    good = [row for _, row in rows if len(row) == width][int(header) : SAMPLE_ROWS]
+    odd = [(line, separator.join(row)) for line, row in rows if len(row) != width]
+    columns = {name: [row[at] or None for row in good] for at, name in enumerate(names)}
+    return Sample(source, pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String())), settings, odd)
+
+
+def _fit(lines: list[str], separator: str) -> tuple[float, int]:
+    """Return the share of rows with the usual number of cells, and that number; one cell a row fits nothing."""
+    widths = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
+    usual = _usual(widths)
+    return (widths.count(usual) / len(widths) if usual > 1 else 0.0, usual)
+
+
+def _usual(widths: list[int]) -> int:
+    return max(set(widths), key=widths.count)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return "|".join(map(str, value)) if isinstance(value, list) else json.dumps(value)
