@@ -1,7 +1,7 @@
 """Fills an answer when the variant's own sources cannot: with items that are popular now, then with a fixed list.
 
-Popular items are those of the chosen categories, if any. Both lists are sorted when the bundle is loaded, so they cost
-next to nothing and call no part that can be slow.
+Popular items are those of the chosen categories, if any. Both lists are sorted when the bundle is loaded, and judged
+from the top, so they cost next to nothing and call no part that can be slow.
 """
 
 from functools import partial
@@ -19,6 +19,7 @@ from recsys.recommend.request import Request
 
 FALLBACK = "popular"
 LAST_RESORT = "static"
+CHUNK = 4096  # rows that are judged at once: the first ones nearly always fill the list, however large the catalogue
 
 
 class Fallback:
@@ -39,14 +40,16 @@ class Fallback:
         popular = apply_boosts(query, {FALLBACK: popular}, rules)[FALLBACK]
         filled = list(slots)
         for label, rung in ((FALLBACK, popular), (LAST_RESORT, self._static)):
-            if len(filled) >= wanted:
-                break
-            taken = np.array([slot.row for slot in filled], dtype=np.int32)
-            chosen = np.flatnonzero(~among(rung.rows, taken) & self._eligibility.mask(request, rung.rows))
-            if rules is not None and capped:
-                chosen = chosen[rules.room(filled, rung.rows[chosen], wanted - len(filled))]
-            chosen = chosen[: wanted - len(filled)]
-            filled += [Slot(int(rung.rows[at]), float(rung.scores[at]), label, fallback=True) for at in chosen]
+            for start in range(0, len(rung.rows), CHUNK):
+                if len(filled) >= wanted:
+                    break
+                rows, scores = rung.rows[start : start + CHUNK], rung.scores[start : start + CHUNK]
+                taken = np.array([slot.row for slot in filled], dtype=np.int32)
+                chosen = np.flatnonzero(~among(rows, taken) & self._eligibility.mask(request, rows))
+                if rules is not None and capped:
+                    chosen = chosen[rules.room(filled, rows[chosen], wanted - len(filled))]
+                chosen = chosen[: wanted - len(filled)]
+                filled += [Slot(int(rows[at]), float(scores[at]), label, fallback=True) for at in chosen]
         trace.step("fallback", len(filled), 0)
         return filled
 

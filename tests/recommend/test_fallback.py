@@ -9,7 +9,7 @@ from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.bundle.index import Index
 from recsys.contracts import BoolArray, FloatArray, IntArray, Query, Slot
-from recsys.recommend import guarded_slate
+from recsys.recommend import fallback, guarded_slate
 from recsys.recommend.recommender import Recommender
 from recsys.rules.available import Available
 from recsys.rules.seen import Seen
@@ -180,3 +180,12 @@ def test_a_block_that_changes_counts_within_a_second_even_if_the_rules_then_fail
     rows = rows_of(recommender.recommend(query(shop, "anna", k=17), rules))
     assert 7 not in rows
     assert 5 in rows
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5])
+def test_judged_in_parts_the_list_is_the_same(shop: Bundle, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    recommender = Recommender(shop, "als")
+    whole = recommender.recommend(query(shop, "newcomer", 12))
+    assert {slot.fallback for slot in whole.slots} == {True}
+    monkeypatch.setattr(fallback, "CHUNK", chunk)
+    assert recommender.recommend(query(shop, "newcomer", 12)).slots == whole.slots
