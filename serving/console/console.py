@@ -22,4 +22,4 @@ def add(app: FastAPI, console: Console) -> None:
 @router.get("/")
 async def start(_: Request) -> HTMLResponse:
     """Name the pages of this server. It is open without a key, and says nothing else."""
-    return HTMLResponse(TEMPLATES.get_template("start.html").render(), headers=HEADERS)
+    return HTMLResponse(TEMPLATES.get_template("start.html.j2").render(), headers=HEADERS)

@@ -62,7 +62,7 @@ async def health_page(request: Request, part: bool = False) -> HTMLResponse:
     last = next(sample for sample in kept if sample["at"] >= now["at"] - LAST_SECONDS)
     return show(
         request,
-        "figures.html" if part else "health.html",
+        "figures.html.j2" if part else "health.html.j2",
         wrong=await wrong(console, since(kept[0], now)),
         figures=[*_figures(since(last, now)), *_own(console, now)],
         charts=_charts([since(a, b) for a, b in pairwise(kept[:: -max(1, len(kept) // POINTS)][::-1])]),

@@ -20,11 +20,13 @@ from zlib import crc32
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from itsdangerous import BadSignature, URLSafeSerializer
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
+from recsys.output import templates
 from serving.api.errors import ApiError
 from serving.engine.engine import Engine
 from serving.live.background import Background
+from serving.recorder.replay import Replays
 from serving.service.service import Service
 from serving.settings import Settings
 
@@ -51,7 +53,7 @@ PAGES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Console:
     """What the pages read: settings, background tasks and service of this worker.
 
@@ -63,6 +65,7 @@ class Console:
     background: Background
     service: Service
     compared: dict[str, Engine] = field(default_factory=dict)
+    replays: Replays | None = None
     samples: deque[Any] = field(default_factory=partial(deque, maxlen=SAMPLES))
 
 
@@ -164,13 +167,7 @@ def _colour(hue: float, lightness: float) -> str:
 
 
 def _environment() -> Environment:
-    made = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = templates(HERE / "templates")
     named: Mapping[str, Any] = {
         "when": when,
         "age": age,

@@ -1,6 +1,7 @@
 """One user: what was done, what was shown when, and what would be shown now. One item: neighbours, reach and sales."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -8,11 +9,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from recsys.contracts import HALF_LIVES_DAYS
+from recsys.recommend.trace import Step
 from serving.api.errors import ApiError
 from serving.api.schemas import Options, RecommendRequest, SimilarRequest
 from serving.console import items, queries
 from serving.console.page import Console, age, console_of, show
 from serving.engine.engine import Engine
+from serving.recorder.replay import Replays
 from serving.routes import id_of, key_of
 from serving.stores.protocol import StoreError
 
@@ -32,19 +35,21 @@ async def user_page(request: Request, user_id: str = "") -> HTMLResponse:
     engine = console.service.engine()
     user_id = user_id or items.some_user(engine)
     error, now = "", None
+    steps: Sequence[Step] = ()
     try:
         asked = RecommendRequest(user_id=user_id, k=LIKE_IT, options=Options(explain=True))
-        now = await console.service.preview(asked, id_of(request), engine, None)
+        now, steps = await console.service.preview(asked, id_of(request), engine, None)
     except ValueError:
         error = f"{user_id!r:.80} can be no id of a user"
     return show(
         request,
-        "user.html",
+        "user.html.j2",
         user_id=user_id,
         users=items.users(engine),
         history=(await items.history(console, user_id, guest=False))[::-1],
         shown=[] if error else await _shown(console, user_id, key_of(request)),
         now=now,
+        steps=steps,
         cards=[items.describe(engine, item.item_id) | {"item": item} for item in now.items] if now else [],
         forgotten=console.background.freshness.is_forgotten(user_id),
         error=error,
@@ -69,6 +74,23 @@ async def _shown(console: Console, user_id: str, key: str | None) -> list[dict[s
     return rows
 
 
+@router.get("/why")
+async def why_page(request: Request, request_id: str = "") -> HTMLResponse:
+    """Make a recorded answer again, and say why each item was in it."""
+    console = console_of(request)
+    engine = console.service.engine()
+    if console.replays is None:
+        console.replays = Replays(console.service.store(), console.settings)
+    found = await console.replays.replay(request_id)
+    return show(
+        request,
+        "why.html.j2",
+        found=found,
+        recorded=[items.describe(engine, item_id) for item_id in found.recorded],
+        cards=[items.describe(engine, item.item_id) | {"item": item} for item in found.replayed],
+    )
+
+
 @router.get("/items")
 async def item_page(request: Request, item_id: str = "", title: str = "") -> HTMLResponse:
     """Show one item; without one those whose title holds the text, or the most popular ones."""
@@ -78,7 +100,7 @@ async def item_page(request: Request, item_id: str = "", title: str = "") -> HTM
     if row is None:
         found = [items.describe(engine, each) for each in _titled(engine, title)]
         missing = f"No item has the id {item_id!r:.100}." if item_id else ""
-        return show(request, "items.html", found=found, title=title, missing=missing)
+        return show(request, "items.html.j2", found=found, title=title, missing=missing)
     catalogue = engine.bundle.catalogue
     try:
         neighbours = console.service.engine().similar(SimilarRequest(item_id=item_id, k=LIKE_IT))
@@ -93,7 +115,7 @@ async def item_page(request: Request, item_id: str = "", title: str = "") -> HTM
     ]
     return show(
         request,
-        "item.html",
+        "item.html.j2",
         item=items.describe(engine, item_id),
         available=bool(catalogue.available[row]),
         likes=int(catalogue.popularity[row]),

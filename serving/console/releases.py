@@ -47,7 +47,7 @@ async def release_page(request: Request, said: str = "") -> HTMLResponse:
     served = console.service.engine().bundle.manifest
     return show(
         request,
-        "releases.html",
+        "releases.html.j2",
         served=served,
         manifests=manifests,
         figures={name: _figures(manifest) for name, manifest in {**manifests, served.bundle_id: served}.items()},
@@ -114,7 +114,7 @@ async def compare(request: Request, a: str = "", b: str = "") -> HTMLResponse:
         raise ApiError(404, f"{a if first is None else b!r:.40} is no release that can be read")
     return show(
         request,
-        "diff.html",
+        "diff.html.j2",
         a=first,
         b=second,
         parameters=_changes(first, second),
@@ -136,11 +136,11 @@ async def compare_lists(request: Request, a: str = "", b: str = "") -> HTMLRespo
         for user_id in user_ids:
             asked = RecommendRequest(user_id=user_id, k=PLACES)
             answers = [await console.service.preview(asked, id_of(request), each, None) for each in engines]
-            first, second = ([item.item_id for item in answer.items] for answer in answers)
+            first, second = ([item.item_id for item in answer.items] for answer, _ in answers)
             rows.append((user_id or "a stranger", overlap(first, second), rank_biased_overlap(first, second)))
     except (ApiError, RecsysError) as error:
-        return show(request, "lists.html", rows=[], error=str(error))
-    return show(request, "lists.html", rows=rows, error="")
+        return show(request, "lists.html.j2", rows=[], error=str(error))
+    return show(request, "lists.html.j2", rows=rows, error="")
 
 
 def _state(console: Console) -> releases.State:

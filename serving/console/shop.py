@@ -59,7 +59,7 @@ class Side:
 @router.get("/console")
 async def shop_window(request: Request) -> HTMLResponse:
     """Show the window as the query says; without one, the default variant for a known user."""
-    return await _window(request, dict(request.query_params), "shop.html", did=None, said="")
+    return await _window(request, dict(request.query_params), "shop.html.j2", did=None, said="")
 
 
 @router.post("/console/event")
@@ -79,7 +79,7 @@ async def take_event(request: Request) -> HTMLResponse:
         taken = await console.service.take_events([posted], key_of(request))
         said = "Stored as an event." if taken.accepted else f"Refused: {taken.rejected[0].reason}"
     did = items.entry(console.service.engine(), item_id, event, None)
-    return await _window(request, asked, "window.html", did=did, said=said)
+    return await _window(request, asked, "window.html.j2", did=did, said=said)
 
 
 async def _window(request: Request, asked: dict[str, str], template: str, **said: Any) -> HTMLResponse:
@@ -129,7 +129,7 @@ async def _side(request: Request, choice: Choice, asked: Mapping[str, str], befo
     try:
         engine = await engine_of(console, choice.bundle_id)
         query = _query(asked, choice.variant)
-        side.answer = await console.service.preview(query, id_of(request), engine, choice.arm)
+        side.answer, _ = await console.service.preview(query, id_of(request), engine, choice.arm)
     except (ApiError, RecsysError) as error:
         side.error = str(error)
         return side

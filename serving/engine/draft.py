@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, SkipValidation
 
+from recsys.recommend.trace import Step
 from serving.api.schemas import Item, Meta
 
 
@@ -11,10 +12,11 @@ class Draft(BaseModel):
     """An answer without the parts of one request (id, experiment, cursor), so that it can be cached. Read-only.
 
     `serving/service/finish.py` makes the answer from it. inputs: when it was made, and the versions of what it was made
-    from besides the bundle and the rules, for a replay.
+    from besides the bundle and the rules, for a replay. steps: the trace, not in an answer from the cache.
     """
 
     items: list[Item]
     meta: Meta
     warnings: list[str]
     inputs: dict[str, Any] = {}
+    steps: SkipValidation[tuple[Step, ...]] = Field((), exclude=True)

@@ -121,7 +121,7 @@ class Engine:
         meta = self._meta(slate, query, failed, rules_version, started)
         meta.personalised_share = share
         inputs = {**self._inputs, "at": at, "stock": self._stock_version, "live": live.version if live else None}
-        return Draft(items=items, meta=meta, warnings=warnings, inputs=inputs)
+        return Draft(items=items, meta=meta, warnings=warnings, inputs=inputs, steps=slate.trace)
 
     def similar(self, request: SimilarRequest, deadline: float = float("inf")) -> Draft:
         """Return the items nearest to one item, under the rules of the default variant.

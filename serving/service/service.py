@@ -11,6 +11,7 @@ from typing import Any
 
 from recsys.contracts import EMPTY_HISTORY
 from recsys.experiments.online.config import Arm, Unit
+from recsys.recommend.trace import Step
 from serving import metrics
 from serving.api import cursors, events, identities
 from serving.api.about import Ready
@@ -98,13 +99,15 @@ class Service:
             self._background.shadow.compare(request, user, shown_ids, answer)
         return answer
 
-    async def preview(self, request: RecommendRequest, request_id: str, engine: Engine, arm: Arm | None) -> Answer:
-        """Return the answer of an engine and arm; nobody is shown it: no exposure, no count, nothing is cached."""
+    async def preview(
+        self, request: RecommendRequest, request_id: str, engine: Engine, arm: Arm | None
+    ) -> tuple[Answer, Sequence[Step]]:
+        """Return the answer of an engine and arm, and its trace; nobody is shown it, so no exposure and no count."""
         started = perf_counter()
         user = await self._user_state(request.user_id, request.anonymous_id, sheds=False)
         draft = engine.recommend(request, request_id, user, arm=arm)
         timings = {**draft.meta.timings_ms, "total": (perf_counter() - started) * 1e3}
-        return finish.finished(draft, request_id, timings)
+        return finish.finished(draft, request_id, timings), draft.steps
 
     async def rank(self, request: RankRequest, request_id: str, work: Work) -> Answer:
         widened = request.widened(k=len(set(request.candidates)))

@@ -36,6 +36,7 @@ PAGES = {
     "releases": "/console/releases",
     "diff": "",  # of the two releases, set by the fixture
     "health": "/console/health",
+    "why": "",  # of an answer that the fixture asked for
     "start": "/",
 }
 PICTURES = {"shop": "light", "user": "light", "diff": "light", "health": "dark"}
@@ -63,6 +64,7 @@ def _use(address: str) -> None:
         answer = httpx.post(f"{address}/v1/recommend", json=asked).json()
         clicked = {"user_id": asked["user_id"], "item_id": answer["items"][number % 5]["item_id"], "event": "view"}
         httpx.post(f"{address}/v1/events", json=clicked | {"request_id": answer["request_id"]})
+        PAGES["why"] = f"/console/why?request_id={answer['request_id']}"
 
 
 @pytest.fixture(scope="module")

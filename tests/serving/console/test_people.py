@@ -1,5 +1,6 @@
 """One user and one item: what was done, what was shown when, and what is noted of the look."""
 
+import re
 from html import unescape
 from typing import Any
 
@@ -29,6 +30,26 @@ def test_a_user_page_says_what_was_shown_and_clicked(console: TestClient) -> Non
     assert '<small class="good">click</small>' in page
     assert "6 events" in page
     assert "Because of Title of kitchen" in page
+
+
+def test_an_answer_is_made_again_and_explained(console: TestClient) -> None:
+    answer = shown(console, "anna")
+    page = console.get("/console/why", params={"request_id": answer["request_id"]}).text
+    assert "The replay is identical" in page
+    assert re.findall(r"\d+\. (Title of [^<]*)<", page) == [f"{item['title']}" for item in answer["items"]]
+    assert f"/console/why?request_id={answer['request_id']}" in console.get("/console/users?user_id=anna").text
+
+
+@pytest.mark.parametrize("request_id", ["", "unknown", HOSTILE])
+def test_what_cannot_be_made_again_says_why(console: TestClient, request_id: str) -> None:
+    page = console.get("/console/why", params={"request_id": request_id}).text
+    assert "It cannot be made again:" in page
+    assert HOSTILE not in page
+
+
+def test_the_trace_says_what_each_step_kept_and_removed(console: TestClient) -> None:
+    page = console.get("/console/users?user_id=anna").text
+    assert re.search(r"<span>[^<]*</span><span class=\"value\">\d+ kept, \d+ removed, ", page)
 
 
 def test_a_look_at_a_user_is_noted_without_the_id(console: TestClient) -> None:
