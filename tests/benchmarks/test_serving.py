@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from benchmarks.serving import cache, conformance, cost, events, exposures, load, reasons, soak, swap
+from benchmarks.serving import beside_naive, cache, conformance, cost, events, exposures, load, reasons, soak, swap
 from benchmarks.serving.faults import measure
 from benchmarks.stores import servers, throughput
 from tests.benchmarks.conftest import Results
@@ -32,6 +32,15 @@ def test_load(results: Results, served: Path) -> None:
     found = results("serving_load")
     assert 0 < found["ten_times_expected"]["success"] <= 1
     assert found["throughput"]["1"]["default"]["per_second"][0] > 0
+
+
+@needs_wrk
+def test_beside_the_naive_service(results: Results, served: Path) -> None:
+    beside_naive.main(None, rounds=1, seconds=1)
+    ways = results("serving_beside_naive")["ways"]
+    assert ways.keys() == {"naive", *beside_naive.VARIANTS}
+    assert ways["naive"]["of_naive"] == 1
+    assert all(one["cpu_us"][0] > 0 for one in ways.values())
 
 
 @needs_wrk
