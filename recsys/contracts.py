@@ -23,6 +23,7 @@ HALF_LIVES_DAYS = (1 / 24, 1 / 4, 1, 3, 7, 30, 180, float("inf"))  # of demand: 
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
 NEW = "new"  # the source of new items, see `recsys/sources/new.py`
 REPEAT = "repeat"  # the source of items to buy again, see `recsys/sources/repeat.py`
+LIVE_COVISIT = "live_covisit"  # the source that needs live counts, see `recsys/sources/live_covisit.py`
 PIN = "pin"  # the source of a slot whose place a business rule fixed
 
 

@@ -1,7 +1,8 @@
 """Chooses the variant to release: the best one that is significantly better than the baseline and harms no segment.
 
 All variants that could serve are compared user by user on the test window, which chose no setting: one-sided paired
-t-tests with Holm's correction over all comparisons of a step, so that luck passes a step at most `alpha` of the time.
+t-tests with Holm's correction over all comparisons of a step that find any difference, so that luck passes a step at
+most `alpha` of the time.
 
 1. A candidate is admitted if it is better than `baseline` in `segment`, and not inferior in any of `floors`. Without an
    admitted candidate the baseline is released.
@@ -40,11 +41,15 @@ PerSegment = Mapping[str, Mapping[str, Values]]  # segment -> variant -> (n_user
 
 @dataclass(frozen=True)
 class Decision:
-    """variant: what is released; reason: why, in one line; candidates: candidate -> why (not), in one line."""
+    """variant: what is released; reason: why, in one line; candidates: candidate -> why (not), in one line.
+
+    without_live: if the variant needs live counts, the one that answers without them, see `live_choice.py`.
+    """
 
     variant: str
     reason: str
     candidates: dict[str, str]
+    without_live: str | None = None
 
     def save(self, path: Path) -> None:
         write_text(path, json.dumps(asdict(self), indent=1) + "\n")
@@ -60,6 +65,14 @@ def load(path: Path) -> Decision:
         return Decision(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise GateError(f"{path}: not a readable decision ({error}); run `dvc repro evaluate`") from error
+
+
+def applied(params: Params, decision: Decision) -> Params:
+    """Return the settings in which the released variant leaves answers without live counts to the trained variant."""
+    if decision.without_live is None:
+        return params
+    released = params.variants[decision.variant].model_copy(update={"without_live": decision.without_live})
+    return params.model_copy(update={"variants": {**params.variants, decision.variant: released}})
 
 
 def decide(values: PerSegment, params: Params, new: Learned | None = None) -> Decision:
@@ -132,9 +145,10 @@ def _compare(
         for name in names
         for place in places
     }
+    differing = sum(each.p < 1 for each in found.values())
     adjusted, largest = {}, 0.0
     for rank, key in enumerate(sorted(found, key=lambda key: found[key].p)):
-        largest = max(largest, min(1.0, found[key].p * (len(found) - rank)))
+        largest = max(largest, min(1.0, found[key].p * max(differing - rank, 1)))
         adjusted[key] = largest
     return {key: (found[key], adjusted[key]) for key in found}
 

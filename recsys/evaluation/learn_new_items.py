@@ -2,7 +2,8 @@
 
 It tries multiples of the share that new items have of the targets. Of those that show new items at least `LEAST_SHOWN`
 of that share, it takes the one with the best NDCG over all targets, else the one that shows them most. A variant that
-shows fewer, or significantly loses more than `MOST_LOST` of NDCG, fails a floor of the gate.
+shows fewer, or significantly loses more than `MOST_LOST` of NDCG, fails a floor of the gate. A variant without slots of
+its own, such as what to buy again without repeats, gets no places: what they gain is not its merit.
 """
 
 from dataclasses import replace
@@ -38,7 +39,8 @@ def learn(bundle: Bundle, split: Split, params: Params) -> dict[str, NewItems]:
         trying = Recommender(applied_to(bundle, {name: HARDLY}), name)
         users = asked.users.tolist() if asked.new[asked.targets.rows].any() else []
         slates = [answers.recommend_offline(trying, split, "valid", user, k, params.seed) for user in users]
-        found[name] = _choose(slates, asked, k, params.gate.alpha) if slates else NOTHING
+        own = any(not slot.fallback and slot.source != NEW for slate in slates for slot in slate.slots)
+        found[name] = _choose(slates, asked, k, params.gate.alpha) if own else NOTHING
     return found
 
 

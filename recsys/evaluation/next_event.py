@@ -31,10 +31,11 @@ MAX_EVENTS = 100_000  # that are counted, as in `serving/settings.py`
 
 @dataclass(frozen=True)
 class NextEvents:
-    """The result. hours: (n,) float64 since the training; targets: (n,) int32 rows; born: (n,) bool, the target has no
-    event in the fit set; lists: (n, k) int32 rows by variant, -1 where a list is shorter.
+    """The result. users and targets: (n,) int32 rows; hours: (n,) float64 since the training; born: (n,) bool, the
+    target has no event in the fit set; lists: (n, k) int32 rows by variant, -1 where a list is shorter.
     """
 
+    users: IntArray
     hours: npt.NDArray[np.float64]
     targets: IntArray
     born: BoolArray
@@ -102,7 +103,7 @@ def replay(
                 if slate.degraded:
                     raise RecsysError(f"variant {name!r}: {', '.join(slate.failed)} failed; repair what the log shows")
                 lists[label][at, : len(slate.slots)] = [slot.row for slot in slate.slots]
-    return NextEvents((times[asked] - trained) / 3600.0, rows[asked], ~known[rows[asked]], lists)
+    return NextEvents(users[asked], (times[asked] - trained) / 3600.0, rows[asked], ~known[rows[asked]], lists)
 
 
 def _stream(events: pl.DataFrame, split: Split) -> pl.DataFrame:

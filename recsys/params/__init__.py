@@ -107,13 +107,15 @@ class VariantParams(Section):
 
     candidates: the minimum number requested from each source; new_item_share: the share of slots that the source `new`
     fills, by default learned (`recsys/evaluation/learn_new_items.py`); min_confidence: if the best slot's confidence
-    is lower, the answer is the popular items (`recsys/bundle/calibration.py`).
+    is lower, the answer is the popular items (`recsys/bundle/calibration.py`); without_live: the variant that answers
+    while there are no live counts (`recsys/evaluation/live_choice.py`).
     """
 
     sources: list[SourceShare] = Field(min_length=1)
     candidates: int = Field(100, ge=1)
     new_item_share: float | None = Field(None, ge=0, le=1)
     min_confidence: float | None = Field(None, gt=0, lt=1)
+    without_live: str | None = None
     ranker: Plugin | None = None
     rules: list[Plugin] = Field(default_factory=list)
 
@@ -201,13 +203,9 @@ class Params(Section):
     def candidates(self) -> list[str]:
         """The variants that may be released, from simple to elaborate.
 
-        By default all, in their order, whose first source proposes something in an offline evaluation: `random` is only
-        a reference, live co-visits are not there, and what to buy again needs a data set that allows repeats.
+        By default the gate's baseline, then all others in their order.
         """
-        if self.data.release_candidates is not None:
-            return self.data.release_candidates
-        silent = {"random", "live_covisit"} | (set() if self.data.split.allow_repeat else {"repeat"})
-        return [name for name, variant in self.variants.items() if variant.sources[0].source not in silent]
+        return self.data.release_candidates or list(dict.fromkeys([self.gate.baseline, *self.variants]))
 
     def with_data(self, **changes: Any) -> "Params":
         """Return the settings with other values of some fields of the active data set."""

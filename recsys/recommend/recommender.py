@@ -132,9 +132,13 @@ class Recommender:
         self._personal = not self._sources.keys().isdisjoint({*bundle.models, *bundle.item_items, REPEAT})
         self._similar = {name: (model.similar, breakers.of(f"similar {name}")) for name, model in bundle.models.items()}
         self._fallback = Fallback(bundle, self._eligibility, breakers)
+        trained = params.without_live
+        self._trained = Recommender(bundle, trained, breakers) if trained is not None else None
 
     def recommend(self, query: Query, rules: SlateRules | None = None) -> Slate:
         """Return exactly k items, none of them twice, seen or excluded; if there are fewer, `shortfall` says why."""
+        if self._trained is not None and (query.live is None or not len(query.live.follows.rows)):
+            return self._trained.recommend(query, rules)
         request = self._begin(query, rules)
         vectors, pair_scores = self._encode(request)
         request.query = query = replace(query, vectors=vectors, pair_scores=pair_scores)

@@ -38,6 +38,7 @@ from recsys.evaluation import (
     fit_calibration,
     gate,
     learn_new_items,
+    live_choice,
     new_items,
     reliability,
     results,
@@ -91,7 +92,8 @@ def main(
         bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
         figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.evaluate.baselines, bootstrap)
         decision = gate.decide(results.per_segment(lists, asked, parts, settings.gate.metric), settings, places)
-        default = Recommender(loaded, decision.variant)
+        decision = live_choice.choose(before, data, settings, decision)
+        default = Recommender(loaded, decision.without_live or decision.variant)
         shown = [
             examples.describe(default, data, asked, segment, at, settings.seed)
             for segment, at in examples.pick(asked, parts, settings.seed)

@@ -35,7 +35,8 @@ def main(
     released, table = gate.load(decision), results.against(results.read(offline), settings.gate.baseline)
     shown = {name: results.flat(table, name, settings.evaluate.at) for name in settings.variants}
     metrics = {"gate": released.reason, "candidates": released.candidates, "variants": shown}
-    served = without_idle_pairs(artifact.narrowed(settings, rankers), released.variant)
+    settings = gate.applied(settings, released)
+    served = without_idle_pairs(artifact.narrowed(settings, rankers), released.without_live or released.variant)
     parts = from_split.parts(splits.load(split), "all", models, indexes, served, confidence, rankers)
     parts = replace(parts, data_hash=bundle.hash_of(split))
     manifest = bundle.write(parts, served, metrics, out, released.variant)

@@ -102,7 +102,7 @@ def test_holm_counts_every_comparison(root: Path) -> None:
     """A win that one candidate may have by luck is none when it is the best of many."""
     alone = evaluation(all={"popular": 0.5, "elaborate": 0.5135})
     p = paired(alone["all"]["elaborate"], alone["all"]["popular"], 0.05).p
-    many = {f"n{number}": alone["all"]["popular"] for number in range(9)}
+    many = {f"n{number}": alone["all"]["popular"] - 0.1 * (np.arange(USERS) == number) for number in range(9)}
     given = settings(root, ["elaborate"], alpha=1.5 * p)
     assert gate.decide(alone, given).variant == "elaborate"
     crowd = settings(root, [*many, "elaborate"], alpha=1.5 * p)

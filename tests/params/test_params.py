@@ -103,11 +103,9 @@ def test_a_variant_is_complete_with_what_the_data_set_says_of_it(tmp_path: Path)
     assert loaded.variants["popular"].new_item_share == 0
 
 
-@pytest.mark.parametrize(("dataset", "repeats"), [("synthetic", False), ("grocery", True)])
-def test_what_can_say_nothing_offline_is_no_candidate(tmp_path: Path, dataset: str, repeats: bool) -> None:
-    loaded = params.load(write(tmp_path, lambda content: content.update(dataset=dataset)), tuned=False)
-    assert set(loaded.variants) - set(loaded.candidates) == {"random", "live"} | (set() if repeats else {"repeat"})
-    assert loaded.candidates == [name for name in loaded.variants if name in loaded.candidates]
+def test_all_variants_are_candidates_the_baseline_first(tmp_path: Path) -> None:
+    loaded = params.load(write(tmp_path, lambda content: content["gate"].update(baseline="als")), tuned=False)
+    assert loaded.candidates == ["als", *(name for name in loaded.variants if name != "als")]
 
 
 def test_no_file_and_no_yaml(tmp_path: Path) -> None:
