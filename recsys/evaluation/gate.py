@@ -27,7 +27,7 @@ import numpy as np
 
 from recsys.errors import GateError
 from recsys.evaluation import segments
-from recsys.evaluation.new_items import Learned
+from recsys.evaluation.new_items import MOST_LOST, Learned
 from recsys.evaluation.paired import Paired, paired
 from recsys.output import write_text
 from recsys.params import GateParams, Params
@@ -78,7 +78,7 @@ def applied(params: Params, decision: Decision) -> Params:
 def decide(values: PerSegment, params: Params, new: Learned | None = None) -> Decision:
     """Go through the candidates from simple to elaborate. values: `gate.metric`; a segment without users is absent.
 
-    new: what was learned about places for new items; a floor, unless no candidate is above it.
+    new: what was learned about places for new items; a floor where a candidate above it is nearly as good or better.
 
     Raises:
         GateError: "gate: no segment is called 'vip'; there are: all, warm, ..."
@@ -89,8 +89,10 @@ def decide(values: PerSegment, params: Params, new: Learned | None = None) -> De
             raise GateError(f"gate: no segment is called {segment!r}; there are: {', '.join(known)}")
     names = [name for name in params.candidates if name != gate.baseline]
     won = _compare(values, names, gate.baseline, [gate.segment], gate.alpha)
-    unfair = {name: str(found) for name, found in (new or {}).items() if name in names and not found.fair}
-    unfair = unfair if len(unfair) < len(names) else {}
+    worth = {name: float(each.mean()) for name, each in values.get(gate.segment, {}).items()}
+    learned = {name: found for name, found in (new or {}).items() if name in names and name in worth}
+    fairest = (1 + MOST_LOST) * max((worth[name] for name, found in learned.items() if found.fair), default=-1.0)
+    unfair = {name: str(found) for name, found in learned.items() if not found.fair and worth[name] <= fairest}
     reasons, admitted = {}, []
     for name in names:
         found, p = won[name, gate.segment]

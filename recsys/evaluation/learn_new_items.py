@@ -1,9 +1,9 @@
 """Learns the share of places for new items in the validation window, for each variant that does not set one.
 
-It tries multiples of the share that new items have of the targets. Of those that show new items at least `LEAST_SHOWN`
-of that share, it takes the one with the best NDCG over all targets, else the one that shows them most. A variant that
-shows fewer, or significantly loses more than `MOST_LOST` of NDCG, fails a floor of the gate. A variant without slots of
-its own, such as what to buy again without repeats, gets no places: what they gain is not its merit.
+It tries multiples of the share that new items have of the targets. A multiple costs too much if it significantly loses
+more than `MOST_LOST` of NDCG over all targets. Of the others it takes the best by NDCG, if possible one that shows new
+items at least `LEAST_SHOWN` of that share, else the variant fails a floor of the gate. A variant without slots of its
+own, such as what to buy again without repeats, gets no places: what they gain is not its merit.
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ from recsys.bundle.bundle import Bundle
 from recsys.contracts import NEW, IntArray
 from recsys.data.split import Split
 from recsys.evaluation import answers, metrics, sample
-from recsys.evaluation.new_items import NOTHING, NewItems, applied_to
+from recsys.evaluation.new_items import MOST_LOST, NOTHING, NewItems, applied_to
 from recsys.evaluation.paired import paired
 from recsys.evaluation.sample import Sample
 from recsys.params import Params
@@ -23,7 +23,7 @@ from recsys.recommend.blending import reserve_new_items
 from recsys.recommend.recommender import Recommender, Slate
 
 TIMES = (0.0, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 1.6, 2.0)  # the shares tried, as multiples of the demand
-LEAST_SHOWN, MOST_LOST = 0.8, 0.01
+LEAST_SHOWN = 0.8
 MOST_USERS = 2000
 HARDLY = 1e-9  # a share that gives no place to a new item, but asks for candidates
 
@@ -62,10 +62,12 @@ def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItem
         part = share * k - below
         return (1 - part) * values[below] + part * values[below + 1]
 
-    tried = []
+    tried: list[NewItems] = []
     for share in [min(times * demand, 1.0) for times in TIMES]:
         enough = float(np.nanmean(at(shown, share))) >= LEAST_SHOWN * demand
         allowed = paired(at(ndcg, share), (1 - MOST_LOST) * ndcg[0], alpha)
+        if tried and allowed.difference + allowed.reach < 0:
+            continue
         tried.append(
             NewItems(
                 share=round(share, 6),
@@ -73,11 +75,10 @@ def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItem
                 shown=round(float(np.nanmean(at(shown, share))), 6),
                 lost=_lost(at(ndcg, share), ndcg[0]),
                 lost_on_known=_lost(at(on_known, share), on_known[0]),
-                fair=enough and allowed.difference + allowed.reach >= 0,
+                fair=enough,
             )
         )
-    shows = [found for found in tried if found.shown >= LEAST_SHOWN * demand]
-    return min(shows or tried, key=lambda found: found.lost if shows else -found.shown)
+    return min([found for found in tried if found.fair] or tried, key=lambda found: found.lost)
 
 
 def _rows(slate: Slate, places: int, k: int) -> IntArray:

@@ -11,6 +11,7 @@ from recsys.output import write_text
 from recsys.params import Params, VariantParams
 
 FILE = "new_items.json"
+MOST_LOST = 0.01  # of NDCG over all targets, for what new items gain
 
 
 @dataclass(frozen=True)
