@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.models import bots, next_event
+from benchmarks.models import bars, bots, next_event
 from tests.benchmarks.conftest import Results
 from tests.support import bundles
 
@@ -14,6 +14,16 @@ def test_the_next_event_frozen_and_live(results: Results, pipeline: Path) -> Non
     assert {"popular", "popular, live", "learned", "learned, live", "live, live"} <= set(everything)
     assert all(line["events"] == 20 for line in everything.values())
     assert found["best"]["ratio"] > 0
+
+
+def test_the_release_against_every_variant(pipeline: Path, tmp_path: Path) -> None:
+    found = bars.measure(pipeline)
+    assert found["released"] in {line["variant"] for line in found["variants"]}
+    assert {line["baseline"] for line in found["differences"]} >= {"als", "random"} - {found["released"]}
+    assert found["next_event"][found["released"]] >= 0
+    settings = (bars.prepare(tmp_path, "online_retail_repeats", 8) / "params.yaml").read_text()
+    assert "dataset: online_retail" in settings
+    assert settings.count("allow_repeat: true") == 2  # the other one is of the groceries
 
 
 def test_neither_one_person_nor_guests_in_one_request_put_an_item_first(results: Results, tmp_path: Path) -> None:
