@@ -42,7 +42,7 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
     repeat = bool(log["repeat_days"].is_not_nan().any())
     named = [*models, *pairs, *([REPEAT] if repeat else [])]
     choices = [f"{model}_{name}" for model in [*models, *pairs] for name in ("score", "times_recent")]
-    choices += ([f"{REPEAT}_score"] if repeat else []) + list(features.LADDER)
+    choices += [name for name, sense in features.OF_REPEAT.items() if repeat and sense] + list(features.LADDER)
     judged = log.filter(pl.col("told") | pl.col("held_out"), pl.col("wanted").any().over("case"))
     parts = {"few": judged.filter("few", "held_out"), "more": judged.filter(~pl.col("few"), "told")}
     found = {name: blends.fit(part, choices, seed) for name, part in parts.items() if part.height}

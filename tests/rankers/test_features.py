@@ -88,6 +88,9 @@ def test_of_pairs_and_repeats(shop: Bundle) -> None:
     np.testing.assert_allclose(found["repeat_gaps"][1], 1 / 3, rtol=1e-6)
     assert np.isnan(found["repeat_gaps"][[0, 2]]).all()
     assert found["repeat_score"][2] == 0
+    assert found["repeat_often_infd"].tolist() == [0.5, 1, 0]
+    last, before = 0.5 ** (1 / 7), 0.5 ** (4 / 7)  # one and four days ago
+    np.testing.assert_allclose(found["repeat_often_7d"][0], 0.5 ** (3 / 7) / (last + before), rtol=1e-5)
 
 
 def test_demand_at_every_half_life_is_relative_to_the_most_demanded(shop: Bundle) -> None:

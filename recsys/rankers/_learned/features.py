@@ -2,7 +2,8 @@
 
 Of every model: the score, relative to the best candidate's; its rank, as log(1 + place); the score times the recent
 share of the item's demand. Of a model of vectors also the cosines to the user's newest likes, the best and the mean. Of
-the source `repeat`: its score, the user's visits to the item, the days since the last and how many usual gaps they are.
+the source `repeat`: its score, how often the user liked the item, decayed by several half-lives, the user's visits to
+it, the days since the last and how many usual gaps they are.
 Of the item: the recent share, the recent demand in units of the average item's, the demand at every half-life of the
 ladder relative to the item most in demand, and the days since it was first seen. Of the user: how many items are liked,
 and how many days since the last event. NaN says that it is not known. An item's whole popularity is left out on
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 OF_PAIRS = {"score": 1, "rank": -1, "times_recent": 1}
 OF_A_MODEL = {**OF_PAIRS, "nearest": 1, "likeness": 1}
-OF_REPEAT = {f"{REPEAT}_score": 1, f"{REPEAT}_visits": 0, f"{REPEAT}_days": 0, f"{REPEAT}_gaps": 0}
+OFTEN = {f"often_{days:g}d": days for days in HALF_LIVES_DAYS[4:]}
+OF_REPEAT = {f"{REPEAT}_{name}": sense for name, sense in {"score": 1, "visits": 0, "days": 0, "gaps": 0}.items()}
+OF_REPEAT |= {f"{REPEAT}_{name}": 1 for name in OFTEN}
 LADDER = {f"demand_{24 * days:.0f}h": days for days in HALF_LIVES_DAYS if days < np.inf}
 OF_ITEM_AND_USER = {"recent_share": 1, "recent_demand": 1, "liked": 0, "idle_days": 0}
 OF_TIME = {**dict.fromkeys(LADDER, 1), "age_days": 0}
@@ -90,7 +93,7 @@ class RankingFeatures:
             if model in self._vectors:
                 columns = self._of_vectors(query, model, rows)
             elif model == REPEAT:
-                columns = _of_repeat(query, rows, catalogue.gap_days)
+                columns = _of_repeat(query, rows, catalogue.gap_days, self.names)
             else:
                 scores = query.pair_scores.get(model)
                 if scores is None:
@@ -138,17 +141,22 @@ def _of_score(score: FloatArray, ranks: bool) -> dict[str, FloatArray]:
     return columns
 
 
-def _of_repeat(query: Query, rows: IntArray, gap_days: FloatArray) -> dict[str, FloatArray]:
-    """Return what the user did with each row before: NaN, and a score of 0, for what is new to the user."""
+def _of_repeat(query: Query, rows: IntArray, gap_days: FloatArray, wanted: Sequence[str]) -> dict[str, FloatArray]:
+    """Return what the user did with each row before; for what is new to the user NaN, and 0 for score and counts."""
     found = repeats.liked(query.history, query.now, gap_days, REPEAT_HALF_LIFE_DAYS)
     place = np.searchsorted(found.rows, rows)
     known = among(rows, found.rows)
     columns = {"visits": found.visits, "days": found.days_since, "gaps": found.days_since / found.usual_days}
     columns["score"] = found.frequency * found.due / max(float((found.frequency * found.due).max(initial=0)), 1e-9)
+    for name, half_life_days in OFTEN.items():
+        if f"{REPEAT}_{name}" in wanted:
+            often = repeats.liked(query.history, query.now, gap_days, half_life_days).frequency
+            columns[name] = often / max(float(often.max(initial=0)), 1e-9)
     filled = {name: np.full(len(rows), np.nan, dtype=np.float32) for name in columns}
     for name, values in columns.items():
         filled[name][known] = values[place[known]]
-    filled["score"][~known] = 0
+        if OF_REPEAT[f"{REPEAT}_{name}"]:
+            filled[name][~known] = 0
     return filled
 
 
