@@ -18,6 +18,7 @@ from recsys.contracts import (
     NO_CANDIDATES,
     PIN,
     REPEAT,
+    SECONDS_PER_DAY,
     Candidates,
     Encoder,
     FloatArray,
@@ -137,7 +138,7 @@ class Recommender:
 
     def recommend(self, query: Query, rules: SlateRules | None = None) -> Slate:
         """Return exactly k items, none of them twice, seen or excluded; if there are fewer, `shortfall` says why."""
-        if self._trained is not None and (query.live is None or not len(query.live.follows.rows)):
+        if self._trained is not None and not self._has_live(query):
             return self._trained.recommend(query, rules)
         request = self._begin(query, rules)
         vectors, pair_scores = self._encode(request)
@@ -189,6 +190,12 @@ class Recommender:
             reason = _part_missing(request.trace) or ("too_few_candidates" if slots else "item_unknown_to_models")
             slots = self._fallback.fill(request, slots, query.k)
         return self._slate(request, slots, reason, caps=False)
+
+    def _has_live(self, query: Query) -> bool:
+        """Return whether people's likes since the training are there, and were read within the last half-life."""
+        live, longest = query.live, self.bundle.manifest.recent_half_life_days * SECONDS_PER_DAY
+        asked_at = query.now if query.shown_at is None else query.shown_at
+        return live is not None and len(live.follows.rows) > 0 and asked_at - live.read_at <= longest
 
     def _begin(self, query: Query, rules: SlateRules | None) -> Request:
         trace = RequestTrace(query.deadline)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recsys.bundle import bundle
-from recsys.contracts import Candidates, ItemItem, LiveCounts, Query
+from recsys.contracts import SECONDS_PER_DAY, Candidates, ItemItem, LiveCounts, Query
 from recsys.data import split_protocols
 from recsys.evaluation import gate, live_choice
 from recsys.evaluation.gate import Decision
@@ -56,12 +56,13 @@ def test_live_counts_are_left_out_where_they_add_nothing(tmp_path: Path) -> None
     assert "is not significantly better than 'popular'" in found.candidates["live"]
 
 
-@pytest.mark.parametrize("pairs", [None, 0, 1])
-def test_without_live_counts_the_trained_variant_answers(tmp_path: Path, pairs: int | None) -> None:
+@pytest.mark.parametrize(("pairs", "age_days"), [(None, 0), (0, 0), (1, 8), (1, 6)])
+def test_without_live_counts_the_trained_variant_answers(tmp_path: Path, pairs: int | None, age_days: int) -> None:
+    """Nothing was counted, nobody liked anything, or the counts are older than the half-life of a week."""
     params = gate.applied(settings(), Decision("live", "", {}, "als"))
     loaded = bundle.load(bundles.write(tmp_path / "bundle"))
     loaded = replace(loaded, manifest=loaded.manifest.model_copy(update={"variants": params.variants}))
-    live = None
+    live, now = None, bundles.NOW.timestamp() + 86_400
     if pairs is not None:
         demand = np.arange(1, bundles.N_ITEMS + 1, dtype=np.float32)
         popular = Candidates(np.argsort(-demand).astype(np.int32), np.sort(demand)[::-1].copy())
@@ -72,9 +73,10 @@ def test_without_live_counts_the_trained_variant_answers(tmp_path: Path, pairs: 
             np.full(pairs, 0.5, dtype=np.float32),
             {"half_life_days": 1.0, "last": 5, "place_decay": 0.5},
         )
-        live = LiveCounts(0.0, demand, float(demand.sum()), popular, follows)
-    query = Query(loaded.histories.at(0), 5, bundles.NOW.timestamp(), live=live)
+        live = LiveCounts(now - age_days * SECONDS_PER_DAY, demand, float(demand.sum()), popular, follows)
+    query = Query(loaded.histories.at(0), 5, bundles.NOW.timestamp(), live=live, shown_at=now)
     slate = Recommender(loaded, "live").recommend(query)
     trained = Recommender(loaded, "als").recommend(query)
-    assert (slate.variant == "als") == (not pairs)
-    assert ([slot.row for slot in slate.slots] == [slot.row for slot in trained.slots]) == (not pairs)
+    lives = bool(pairs) and age_days < 7
+    assert (slate.variant == "live") == lives
+    assert ([slot.row for slot in slate.slots] == [slot.row for slot in trained.slots]) != lives
