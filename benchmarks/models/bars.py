@@ -2,6 +2,7 @@
 
     python -m benchmarks.models.bars grocery 7 8 9     with each of these seeds
     python -m benchmarks.models.bars online_retail_repeats
+    python -m benchmarks.models.bars news 7 FOLDER     there; what `tune` has found in it is used, the rest is made anew
 
 It writes benchmarks/results/bars_<case>.json. Everything runs from raw data to the gate, as `dvc repro` does. NDCG@10,
 differences user by user in the test window.
@@ -29,12 +30,12 @@ REPEATS = "_repeats"  # behind the name of a data set: with repeats allowed
 EVENTS, REFRESH_S = 2000, 60.0
 
 
-def main(case: str, seeds: list[int]) -> None:
+def main(case: str, seeds: list[int], folder: Path | None = None) -> None:
     """Run, measure, print, write."""
     origin, found = provenance.describe(), {}
     for seed in seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            workspace = prepare(Path(folder), case, seed)
+        with tempfile.TemporaryDirectory() as temporary:
+            workspace = prepare(folder or Path(temporary), case, seed)
             if error := stages.run([workspace])[workspace]:
                 sys.exit(f"error: {error}")
             found[str(seed)] = measure(workspace)
@@ -91,4 +92,5 @@ def _next_event(workspace: Path, released: str, trained: str) -> dict[str, float
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], [int(seed) for seed in sys.argv[2:]] or [7])
+    last = Path(sys.argv[-1]).absolute() if "/" in sys.argv[-1] else None
+    main(sys.argv[1], [int(word) for word in sys.argv[2:] if word.isdigit()] or [7], last)

@@ -1,7 +1,7 @@
 """Finds the orders of `recsys/rankers/learned.py` on a log of candidates (`recsys/learning_to_rank/candidate_log.py`).
 
-1. Two blends of features (`recsys/learning_to_rank/blends.py`): for users of few likes, as if new, and for the others.
-   Sources without a weight in either are left out.
+1. Two blends of features (`recsys/learning_to_rank/blends.py`): for users of few likes, really or as if new, and for
+   the others. Sources without a weight in either are left out.
 2. Trees on the features of the other sources: LightGBM's lambdarank for all users with a history. Users in a window
    want the same items, and items that were wanted early in it are wanted late too: trees learn such items by heart, and
    lost to a formula in the next window. So trees that learned from the first half of the window are judged on the
@@ -44,7 +44,7 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
     choices = [f"{model}_{name}" for model in [*models, *pairs] for name in ("score", "times_recent")]
     choices += [name for name, sense in features.OF_REPEAT.items() if repeat and sense] + list(features.LADDER)
     judged = log.filter(pl.col("told") | pl.col("held_out"), pl.col("wanted").any().over("case"))
-    parts = {"few": judged.filter("few", "held_out"), "more": judged.filter(~pl.col("few"), "told")}
+    parts = {"few": judged.filter("few"), "more": judged.filter(~pl.col("few"), "told")}
     found = {name: blends.fit(part, choices, seed) for name, part in parts.items() if part.height}
     few, more = (found.get(name) or next(iter(found.values()), {choices[0]: 1.0}) for name in ("few", "more"))
     left_out = "too few halves of the users chose it for a blend on the validation window"
