@@ -37,8 +37,7 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
     """Return the trees in LightGBM's text format, "" if there was nothing to learn from, and `ranker.json`."""
     pairs = variant.pairs
     models = [name for name in variant.models if name not in pairs]
-    most = max(config.known_items)
-    log = log.with_columns(few=pl.col("liked") <= most).filter(pl.col("liked") > 0)
+    log = log.with_columns(few=pl.col("liked") <= max(config.known_items)).filter(pl.col("liked") > 0)
     repeat = bool(log["repeat_days"].is_not_nan().any())
     named = [*models, *pairs, *([REPEAT] if repeat else [])]
     choices = [f"{model}_{name}" for model in [*models, *pairs] for name in ("score", "times_recent")]
@@ -54,7 +53,7 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
         features=list(features.names(_of(models, used), _of(pairs, used), REPEAT in used)),
         few=few,
         more=more,
-        few_up_to=most,
+        few_up_to=limit(_liked(judged), worth(judged, few) - worth(judged, more), errors=0) if found else 0,
         trees_up_to=-1,
         left_out={name: left_out for name in named if name not in used},
         figures={
@@ -78,13 +77,9 @@ def _with_trees(log: pl.DataFrame, about: Description, config: RankerParams, see
         return "", about
     trees = _boost(learning, "early", senses, config, seed)
     by_trees = ndcg(np.asarray(trees.predict(_table(late, senses))), late)
-    few = late.group_by("case", maintain_order=True).agg(pl.col("few", "liked").first())
-    by_blend = np.empty(few.height)
-    for is_few, blend in ((True, about.few), (False, about.more)):
-        mine = few["few"].to_numpy() == is_few
-        if mine.any():
-            by_blend[mine] = worth(late.filter(pl.col("few") == is_few), blend)
-    up_to = limit(few["liked"].to_numpy(), by_trees - by_blend)
+    liked = _liked(late)
+    by_blend = np.where(liked <= about.few_up_to, worth(late, about.few), worth(late, about.more))
+    up_to = limit(liked, by_trees - by_blend)
     tried = {"trees, second half": by_trees.mean(), "blends, second half": by_blend.mean()}
     figures = about.figures | {name: round(float(value), 4) for name, value in tried.items()}
     about = about.model_copy(update={"trees_up_to": up_to, "figures": figures})
@@ -97,8 +92,15 @@ def _of(names: Sequence[str], used: list[str]) -> list[str]:
     return [name for name in names if name in used]
 
 
-def limit(liked: npt.NDArray[Any], gain: Values) -> int:
-    """Return the number of liked items up to which the summed gain of the trees is largest; -1 if it may be luck.
+def _liked(log: pl.DataFrame) -> npt.NDArray[Any]:
+    """Return (n_cases,) how many items the user of each case liked."""
+    return log.group_by("case", maintain_order=True).first()["liked"].to_numpy()
+
+
+def limit(liked: npt.NDArray[Any], gain: Values, errors: float = SIGNIFICANT) -> int:
+    """Return the number of liked items up to which the summed gain is largest, -1 if it may be luck.
+
+    errors: so many standard errors may be luck.
 
     >>> limit(np.array([1, 1, 1, 3, 5]), np.array([0.2, 0.1, 0.1, 0.2, -0.3]))
     3
@@ -107,7 +109,7 @@ def limit(liked: npt.NDArray[Any], gain: Values) -> int:
     total, last = np.cumsum(gain[order]), np.append(np.diff(liked[order]) > 0, True)
     best = int(np.flatnonzero(last)[total[last].argmax()])
     error = float(gain[order][: best + 1].std(ddof=1)) * np.sqrt(best + 1) if best else np.inf
-    if total[best] <= SIGNIFICANT * error:
+    if total[best] <= errors * error:
         return -1
     return EVERYBODY if best == len(liked) - 1 else int(liked[order][best])
 

@@ -18,7 +18,6 @@ from recsys.contracts import (
     NO_CANDIDATES,
     PIN,
     REPEAT,
-    SECONDS_PER_DAY,
     Candidates,
     Encoder,
     FloatArray,
@@ -36,7 +35,7 @@ from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers
 from recsys.recommend.eligibility import Eligibility
 from recsys.recommend.fallback import Fallback
 from recsys.recommend.guarded_slate import GuardedSlateRules, SlateRulesGuard
-from recsys.recommend.request import Request
+from recsys.recommend.request import Request, has_live
 from recsys.recommend.trace import RequestTrace, Step
 
 RANKER = "ranker"
@@ -133,12 +132,11 @@ class Recommender:
         self._personal = not self._sources.keys().isdisjoint({*bundle.models, *bundle.item_items, REPEAT})
         self._similar = {name: (model.similar, breakers.of(f"similar {name}")) for name, model in bundle.models.items()}
         self._fallback = Fallback(bundle, self._eligibility, breakers)
-        trained = params.without_live
-        self._trained = Recommender(bundle, trained, breakers) if trained is not None else None
+        self._trained = Recommender(bundle, params.without_live, breakers) if params.without_live else None
 
     def recommend(self, query: Query, rules: SlateRules | None = None) -> Slate:
         """Return exactly k items, none of them twice, seen or excluded; if there are fewer, `shortfall` says why."""
-        if self._trained is not None and not self._has_live(query):
+        if self._trained is not None and not has_live(query, self.bundle.manifest.recent_half_life_days):
             return self._trained.recommend(query, rules)
         request = self._begin(query, rules)
         vectors, pair_scores = self._encode(request)
@@ -191,12 +189,6 @@ class Recommender:
             slots = self._fallback.fill(request, slots, query.k)
         return self._slate(request, slots, reason, caps=False)
 
-    def _has_live(self, query: Query) -> bool:
-        """Return whether people's likes since the training are there, and were read within the last half-life."""
-        live, longest = query.live, self.bundle.manifest.recent_half_life_days * SECONDS_PER_DAY
-        asked_at = query.now if query.shown_at is None else query.shown_at
-        return live is not None and len(live.follows.rows) > 0 and asked_at - live.read_at <= longest
-
     def _begin(self, query: Query, rules: SlateRules | None) -> Request:
         trace = RequestTrace(query.deadline)
         return Request(query, GuardedSlateRules(rules, trace, self._rules_guard) if rules else None, trace)
@@ -205,18 +197,16 @@ class Recommender:
         """Return what each model makes of the history: `Query.vectors` and `Query.pair_scores`."""
         query, trace = request.query, request.trace
         vectors: dict[str, FloatArray | None] = {}
-        n_encoded = 0
         for name, (encoder, breaker) in self._encoders.items():
             encode = partial(encoder.encode, query.history, query.now)
-            vectors[name] = vector = trace.call_or_default(breaker, encode, None)
-            n_encoded += vector is not None
+            vectors[name] = trace.call_or_default(breaker, encode, None)
         pair_scores: dict[str, FloatArray] = {}
         for name, (pairs, breaker) in self._pairs.items() if len(query.history) else ():
             score = partial(item_item.scores, pairs, query.history, query.now, self._n_items)
             scores = trace.call_or_default(breaker, score, None)
             if scores is not None:
                 pair_scores[name] = scores
-        trace.step("encode", n_encoded + len(pair_scores))
+        trace.step("encode", sum(each is not None for each in vectors.values()) + len(pair_scores))
         return vectors, pair_scores
 
     def _propose(self, request: Request, n: int) -> dict[str, Candidates]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from recsys.contracts import NO_CANDIDATES, Candidates, Query
+from recsys.contracts import NO_CANDIDATES, SECONDS_PER_DAY, Candidates, Query
 from recsys.recommend.guarded_slate import GuardedSlateRules
 from recsys.recommend.trace import RequestTrace
 
@@ -20,3 +20,10 @@ class Request:
     trace: RequestTrace
     candidates: Mapping[str, Candidates] = field(default_factory=dict)
     new: Candidates = NO_CANDIDATES
+
+
+def has_live(query: Query, half_life_days: float) -> bool:
+    """Return whether the query has likes since the training that were read within the last half-life."""
+    asked_at = query.now if query.shown_at is None else query.shown_at
+    read_at = -float("inf") if query.live is None or not len(query.live.follows.rows) else query.live.read_at
+    return asked_at - read_at <= half_life_days * SECONDS_PER_DAY

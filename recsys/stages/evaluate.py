@@ -69,8 +69,7 @@ def main(
 ) -> None:
     """Make the lists of every variant, measure them, write the results."""
     settings = artifact.narrowed(params.load(params_file), rankers)
-    data = splits.load(split)
-    longest = max(settings.evaluate.at)
+    data, longest = splits.load(split), max(settings.evaluate.at)
     with tempfile.TemporaryDirectory() as temporary, threadpool_limits(1):  # small arrays: a second thread only waits
         top = Path(temporary)
 
@@ -91,8 +90,8 @@ def main(
         lists = {name: _lists(loaded, name, data, asked, parts, settings) for name in settings.variants}
         bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
         figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.evaluate.baselines, bootstrap)
-        decision = gate.decide(results.per_segment(lists, asked, parts, settings.gate.metric), settings, places)
-        decision = live_choice.choose(before, data, settings, decision)
+        values = results.per_segment(lists, asked, parts, settings.gate.metric)
+        decision = live_choice.choose(before, data, settings, gate.decide(values, settings, places))
         default = Recommender(loaded, decision.without_live or decision.variant)
         shown = [
             examples.describe(default, data, asked, segment, at, settings.seed)

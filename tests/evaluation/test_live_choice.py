@@ -73,7 +73,8 @@ def test_without_live_counts_the_trained_variant_answers(tmp_path: Path, pairs: 
             np.full(pairs, 0.5, dtype=np.float32),
             {"half_life_days": 1.0, "last": 5, "place_decay": 0.5},
         )
-        live = LiveCounts(now - age_days * SECONDS_PER_DAY, demand, float(demand.sum()), popular, follows)
+        read_at = now - age_days * SECONDS_PER_DAY
+        live = LiveCounts(read_at, demand, float(demand.sum()), popular, follows, "", bytes)
     query = Query(loaded.histories.at(0), 5, bundles.NOW.timestamp(), live=live, shown_at=now)
     slate = Recommender(loaded, "live").recommend(query)
     trained = Recommender(loaded, "als").recommend(query)
