@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 
 from recsys.bundle.bundle import Bundle
 from recsys.bundle.calibration import Calibration, Curve, label
-from recsys.contracts import SECONDS_PER_DAY, BoolArray
+from recsys.contracts import LIVE_COVISIT, SECONDS_PER_DAY, BoolArray
 from recsys.data.split import WINDOWS, Split
 from recsys.evaluation import answers, metrics, sample
 from recsys.evaluation.held_out_users import ranker_holdout_users
@@ -44,12 +44,15 @@ def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibratio
     """Fit the curves of every variant on lists of k items for the users of the validation window.
 
     bundle: that of fold `valid`. A learned ranker was trained on two thirds of these users, so its variant is fitted
-    on the others only.
+    on the others only. A variant whose scores are live counts has no curves: there are none here.
     """
     asked = sample.draw(split, "valid", bundle.catalogue.popularity, params.evaluate.max_users, params.seed)
     others = ranker_holdout_users(split.users["user_id"][asked.users])[asked.targets.owners]
     slots = {}
     for name, variant in params.variants.items():
+        if variant.sources[0].source == LIVE_COVISIT:
+            slots[name] = pl.DataFrame(schema=SCHEMA)
+            continue
         learned = variant.ranker is not None and variant.ranker.name in params.rankers
         wanted = asked.targets.keep(others) if learned else asked.targets
         slots[name] = ask(Recommender(bundle, name), split, asked, wanted, k, params.seed)
