@@ -6,6 +6,8 @@ from uuid import uuid4
 
 import pytest
 
+from benchmarks.monitoring import alerting
+from benchmarks.monitoring.servers import missing
 from benchmarks.serving import beside_naive, cache, conformance, cost, events, exposures, load, reasons, soak, swap
 from benchmarks.serving.faults import measure
 from benchmarks.stores import servers, throughput
@@ -18,6 +20,12 @@ needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk, Debian'
 def test_answers_kept_and_computed(results: Results) -> None:
     cache.main(n_items=300, calls=20)
     assert set(results("cache")["cpu_us"]["als"]) == {"computed", "memory", "redis"}
+
+
+@pytest.mark.skipif(bool(missing()), reason="Prometheus or Alertmanager, Debian's packages, are missing")
+def test_alerting(results: Results, served: Path) -> None:
+    alerting.main(rounds=1, interval="1s")
+    assert results("serving_alerting")["seconds"][0] > 0
 
 
 def test_cost_of_a_call(results: Results, served: Path) -> None:

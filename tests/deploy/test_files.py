@@ -19,6 +19,7 @@ from serving.settings import PREFIX, Settings
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 TEXTS = [path for path in sorted(DEPLOY.rglob("*")) if path.is_file() and path.suffix != ".pyc"]
+ALERTS = ("alerts.yml", "levels.yml")
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 DOCUMENTS = [
     document
@@ -101,7 +102,7 @@ def test_compose_names_only_what_it_defines() -> None:
         assert re.search(r":[\w.-]+$", service["image"]) or "build" in service, "an image is pinned by its tag"
     for name in named - {"../releases"}:
         assert not name.startswith(".") or (DEPLOY / name).exists(), f"compose.yaml mounts {name}"
-    assert {"postgres", "prometheus", "nginx", "api", "migrate"} == set(services)
+    assert {"postgres", "prometheus", "alertmanager", "nginx", "api", "migrate"} == set(services)
 
 
 def test_every_variable_and_command_exists() -> None:
@@ -143,22 +144,24 @@ def test_prometheus_reads_its_files() -> None:
 
 
 def test_the_alerts_fire_when_they_should_and_only_then() -> None:
-    tool("promtool", "test", "rules", "tests/deploy/alerts_test.yml")
+    tool("promtool", "test", "rules", "tests/deploy/alerts_test.yml", "tests/deploy/levels_test.yml")
 
 
 def test_the_alerts_ask_for_figures_that_the_api_has() -> None:
     create_app(Settings())
     kinds = re.findall(r"(?m)^# TYPE (recsys_\w+) (\w+)$", metrics.page().decode())
     made = {name + part for name, kind in kinds for part in (("_bucket", "_count") if kind == "histogram" else ("",))}
-    alerts = (DEPLOY / "prometheus" / "alerts.yml").read_text()
+    alerts = "".join((DEPLOY / "prometheus" / name).read_text() for name in ALERTS)
     assert set(re.findall(r"\brecsys_\w+", alerts)) <= made
+    assert set(re.findall(r"\brecsys:[\w:]+", alerts)) == set(re.findall(r"record: (\S+)", alerts))
     source = "".join(path.read_text() for path in (ROOT / "serving").rglob("*.py"))
     for outcome in set(re.findall(r'outcome="(\w+)"', alerts)):
         assert f'"{outcome}"' in source
 
 
 def test_every_alert_is_explained() -> None:
-    rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
+    files = [yaml.safe_load((DEPLOY / "prometheus" / name).read_text()) for name in ALERTS]
     page = (ROOT / "docs" / "operations.md").read_text()
-    for rule in rules:
+    for rule in [rule for file in files for group in file["groups"] for rule in group["rules"] if "alert" in rule]:
         assert f"| `{rule['alert']}` |" in page
+        assert rule["labels"]["severity"] in ("page", "ticket")
