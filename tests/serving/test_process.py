@@ -146,7 +146,7 @@ def test_the_demo_on_a_bundle_of_the_pipeline(pipeline: Path, root: Path, run: A
     ):
         assert text in shown
     assert max(map(len, shown.splitlines())) <= 100
-    assert shown.rstrip().endswith("/docs")
+    assert shown.rstrip().endswith("/console")
 
 
 def test_the_demo_fails_when_an_answer_is_not_as_it_should_be(bundle_folder: Path, root: Path) -> None:
