@@ -2,6 +2,7 @@
 arrays memory-mapped, and never unpickles.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -53,6 +54,15 @@ def replaced_file(path: Path, durable: bool = False) -> Iterator[Path]:
         raise
     if durable:
         _sync(path.parent)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, in this process and between all that share it, also on other machines."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(path: Path, content: str, durable: bool = False) -> None:

@@ -4,12 +4,11 @@ A bundle is mapped from its copy, so that whatever is done to the release under 
 answer. The files that are followed and what the store said are kept as they last were good, for a start without them.
 """
 
-import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -17,7 +16,7 @@ from weakref import WeakValueDictionary
 from recsys.bundle import releases
 from recsys.bundle.bundle import Bundle, read_manifest
 from recsys.errors import BundleError, ParamsError
-from recsys.output import replaced, write_text
+from recsys.output import locked, replaced, write_text
 from recsys.recommend import self_check
 from serving import metrics
 from serving.settings import Settings
@@ -72,7 +71,7 @@ class LastKnown:
         """Write a copy of a text; without space for it, log that and leave the earlier copy."""
         try:
             path = self._private() / name
-            with self._locked():
+            with locked(self._folder):
                 write_text(path, content)
         except OSError as error:
             log.error("%s of this host cannot be kept: %s", name, error)
@@ -106,7 +105,7 @@ class LastKnown:
     def _copied(self, source: Path, target: Path) -> Bundle:
         with suppress(BundleError):
             return releases.load(target, self._public_key)
-        with self._locked():
+        with locked(self._folder):
             with suppress(BundleError):  # of another worker, meanwhile
                 return releases.load(target, self._public_key)
             releases.verify(source, self._public_key)
@@ -136,9 +135,3 @@ class LastKnown:
             if found.st_uid not in (0, os.getuid()) or found.st_mode & 0o022:
                 raise PermissionError(f"{folder}: others own it or may write into it; set another RECSYS_LAST_KNOWN")
         return self._folder
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with (self._folder / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield

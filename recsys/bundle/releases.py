@@ -6,12 +6,10 @@ The last id of the stack is current. `promote` pushes, `rollback` pops. state.js
 reader sees the old state or the new one. With a public key only bundles that its owner signed are promoted or opened.
 """
 
-import fcntl
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +19,7 @@ from pydantic import Field
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.errors import BundleError
-from recsys.output import replaced, write_text
+from recsys.output import locked, replaced, write_text
 from recsys.params import Section, parse
 
 STATE = "state.json"
@@ -110,7 +108,7 @@ def promote(
     bundle_id = verify(source, public_key)
     if check is not None:
         check(source)
-    with _locked(folder):
+    with locked(folder):  # one promotion runs at a time
         target = folder / bundle_id
         if not _same(source, target):
             with replaced(target) as aside:
@@ -129,7 +127,7 @@ def rollback(folder: Path, public_key: str | None = None) -> str:
     Raises:
         BundleError: "releases: no release before 1f...; promote another bundle"
     """
-    with _locked(folder):
+    with locked(folder):
         state = read(folder)
         if len(state.stack) < 2:
             now = state.stack[-1] if state.stack else "none"
@@ -145,7 +143,7 @@ def prune(folder: Path, keep: int) -> list[str]:
     Raises:
         BundleError: `state.json` cannot be read; nothing is deleted.
     """
-    with _locked(folder):
+    with locked(folder):
         state = read(folder)
         kept = state.stack[-keep:]
         old = [path for path in folder.iterdir() if is_id(path.name) and path.name not in kept]
@@ -178,12 +176,3 @@ def _write(folder: Path, stack: list[BundleId], state: State, action: str) -> No
     entry = Entry(at=datetime.now(UTC), action=action, bundle_id=stack[-1])
     content = State(stack=stack, log=[*state.log, entry]).model_dump_json(indent=1)
     write_text(folder / STATE, content + "\n", durable=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a file lock, so that one promotion runs at a time, also between machines that share the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
