@@ -23,7 +23,7 @@ import polars as pl
 
 from recsys.contracts import History, IntArray, TrainingData
 from recsys.data.time_units import epoch_seconds
-from recsys.errors import DataError
+from recsys.errors import DataError, one_line
 from recsys.params import Section
 
 Fold = Literal["valid", "test", "all"]
@@ -145,8 +145,7 @@ def load(folder: Path) -> Split:
             facts=Facts.model_validate_json((folder / "split.json").read_bytes()),
         )
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{folder}: not a readable split ({reason}); run `dvc repro split`") from error
+        raise DataError(f"{folder}: not a readable split ({one_line(str(error))}); run `dvc repro split`") from error
 
 
 def _absent(rows: pl.Series, n: int) -> IntArray:

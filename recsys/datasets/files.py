@@ -30,7 +30,7 @@ from recsys.datasets._files.parts import FILE, LINE, OWN, REASON, TEXT, Parts
 from recsys.datasets._files.settings import QUANTITY, TIMES, Config, InteractionsFile, TableFile
 from recsys.datasets._files.sources import Source, as_utf8, find
 from recsys.datasets._files.times import swapped
-from recsys.errors import DataError
+from recsys.errors import DataError, one_line
 from recsys.output import file_hash
 
 __all__ = ["Config", "fetch", "tables"]
@@ -112,8 +112,8 @@ def _read(table: str, source: Source, file: TableFile, parts: Parts, aside: Path
         try:
             return FileLines(source.name, None, None, parts.sink(pl.scan_parquet(source.path), source), None, None)
         except pl.exceptions.PolarsError as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{source.path}: not readable as parquet ({reason:.200}): mend or replace it") from error
+            reason = one_line(str(error), 200)
+            raise DataError(f"{source.path}: not readable as parquet ({reason}): mend or replace it") from error
     with as_utf8(source.path, file.encoding, aside) as text:
         if source.kind == "json_lines":
             return json_lines.read(text, source, parts)

@@ -25,7 +25,7 @@ from pydantic import Field
 
 from recsys.data.download import Place, local_places, obtain
 from recsys.data.raw_tables import RawTables
-from recsys.errors import DataError
+from recsys.errors import DataError, one_line
 from recsys.params import Section
 
 PUBLISHER = "https://archive.ics.uci.edu/static/public/352/online+retail.zip"
@@ -155,8 +155,8 @@ def _read_zip(file: Path) -> pl.DataFrame:
     try:
         return pl.read_excel(book, engine="calamine", infer_schema_length=None)
     except (pl.exceptions.PolarsError, fastexcel.FastExcelError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{file}: {books[0]!r} cannot be read ({reason:.200}); put {PUBLISHER} there") from error
+        reason = one_line(str(error), 200)
+        raise DataError(f"{file}: {books[0]!r} cannot be read ({reason}); put {PUBLISHER} there") from error
 
 
 def _normalised(lines: pl.DataFrame, file: Path) -> pl.DataFrame:

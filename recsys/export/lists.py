@@ -23,7 +23,7 @@ from recsys.business_rules import schema
 from recsys.business_rules.slate import compiled
 from recsys.contracts import Query, SlateRules
 from recsys.datasets.events import Forgotten
-from recsys.errors import ParamsError, RecsysError
+from recsys.errors import ParamsError, RecsysError, one_line
 from recsys.output import replaced_file
 from recsys.recommend.recommender import Recommender
 from recsys.schemas.store_reader import snapshot
@@ -198,7 +198,6 @@ def _reported(target: Target | type[Target]) -> Iterator[None]:
     try:
         yield
     except target.errors as error:
-        what = " ".join(str(error).split())
         raise RecsysError(
-            f"{target.database}: {what}; readers see what they saw before, run the export again"
+            f"{target.database}: {one_line(str(error))}; readers see what they saw before, run the export again"
         ) from error

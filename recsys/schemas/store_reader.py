@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 import psycopg
 
-from recsys.errors import DataError, SourceUnreachableError
+from recsys.errors import DataError, SourceUnreachableError, one_line
 from recsys.schemas.store_schema import POSTGRES, SQLITE, URL_VARIABLE, named
 
 BATCH_ROWS = 10_000
@@ -46,5 +46,4 @@ def snapshot(url: str) -> Iterator[Select]:
                 server.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 yield streamed
     except (apsw.Error, psycopg.Error) as error:
-        said = " ".join(str(error).split())
-        raise DataError(f"{named(url)}: {said}; see docs/stores.md") from error
+        raise DataError(f"{named(url)}: {one_line(str(error))}; see docs/stores.md") from error

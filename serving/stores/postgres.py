@@ -8,6 +8,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor, conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from recsys.errors import one_line
 from serving.stores import migrations
 from serving.stores.job import Job, all_of
 from serving.stores.protocol import StoreError, UnknownOutcomeError
@@ -43,8 +44,7 @@ def errors(url: str) -> Iterator[None]:
     except (psycopg.DataError, psycopg.IntegrityError):
         raise
     except (psycopg.Error, PoolTimeout, OSError) as error:
-        said = " ".join(str(error).split())
-        raise StoreError(f"{name_of(url)}: {said}; nothing of this call was stored") from error
+        raise StoreError(f"{name_of(url)}: {one_line(str(error))}; nothing of this call was stored") from error
 
 
 def name_of(url: str) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from backports import zstd
 
 from recsys.data.download import LOCAL_FOLDER
-from recsys.errors import DataError, SourceUnreachableError
+from recsys.errors import DataError, SourceUnreachableError, one_line
 
 Kind = Literal["delimited", "json_lines", "parquet"]
 KINDS: dict[str, Kind] = {
@@ -119,8 +119,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         with opener(path, "rb") as stream:
             yield stream
     except DAMAGED as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: cannot be unpacked ({reason:.200}): replace the file") from error
+        raise DataError(f"{path}: cannot be unpacked ({one_line(str(error), 200)}): replace the file") from error
 
 
 @contextmanager
