@@ -27,6 +27,7 @@ release_app = typer.Typer(help="What is served: list, show, promote, roll back."
 app.add_typer(release_app, name="releases")
 app.add_typer(cli.app, name="experiment")
 
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}  # all arguments
 ParamsFile = Annotated[Path, typer.Option("--params", help="the settings file")]
 PublicKey = Annotated[
     str | None, typer.Option(envvar="RECSYS_PUBLIC_KEY", help="accept only bundles that this key's owner signed")
@@ -153,23 +154,21 @@ def export(
     print(f"{users:,} users, bundle {recommender.bundle.manifest.bundle_id}, variant {recommender.variant}")
 
 
-@app.command()
-def serve(
-    host: Annotated[str, typer.Option(envvar="RECSYS_HOST")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="RECSYS_PORT")] = 8000,
-    workers: Annotated[
-        int, typer.Option(envvar="RECSYS_WORKERS", min=1, help="processes; each keeps to one thread")
-    ] = 1,
-) -> None:
-    """Serve the current release. The same as `python -m serving`."""
-    command = [sys.executable, "-m", "serving", "--host", host, "--port", str(port), "--workers", str(workers)]
-    os.execv(sys.executable, command)  # in place of this process, so that signals reach the server
+@app.command(context_settings=PASSED_ON)
+def serve(context: typer.Context) -> None:
+    """Serve the current release. The same as `python -m serving`, with its options."""
+    _become("serving", context.args)
 
 
-@app.command()
-def why(request_id: Annotated[str, typer.Argument(help="of an answer, from its body or the log")]) -> None:
-    """Make a recorded answer again and say why each item is in it. The same as `python -m serving.why`."""
-    os.execv(sys.executable, [sys.executable, "-m", "serving.why", request_id])
+@app.command(context_settings=PASSED_ON)
+def why(context: typer.Context) -> None:
+    """Make a recorded answer again and say why each item is in it. The same as `python -m serving.why REQUEST_ID`."""
+    _become("serving.why", context.args)
+
+
+def _become(module: str, arguments: list[str]) -> None:
+    """Run a module in place of this process, so that signals reach it."""
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
 @release_app.command("list")
