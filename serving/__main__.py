@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from ipaddress import ip_address
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from recsys.errors import ParamsError, quoted, reports_errors
 from serving.engine.business_rules import BusinessRulesFile
 from serving.http_limits import HttpLimits, LimitedHttp
 from serving.last_known import LastKnown
-from serving.settings import Settings
+from serving.settings import Settings, is_loopback
 
 ALIVE_SECONDS = 30  # a worker that says nothing for so long is replaced; on a busy machine one takes 20 s to start
 DRAIN_SECONDS = 10  # for requests that were begun, when the server ends; about a second if nobody holds them up
@@ -30,7 +29,7 @@ def main(
 ) -> None:
     """Serve the current release of RECSYS_RELEASES (default: releases), or the bundle in the folder RECSYS_BUNDLE."""
     settings = Settings.from_environment()  # what is refused is one line here, before there are workers
-    if not settings.keys and not _only_here(host):
+    if not settings.keys and not is_loopback(host):
         raise ParamsError(
             f"RECSYS_HOST {quoted(host)} can be reached from other machines, where without keys everybody may do all:"
             " set RECSYS_API_KEYS, or listen on 127.0.0.1"
@@ -51,14 +50,6 @@ def main(
             log_config=_logging(settings.log_format),
             access_log=settings.log_format == "text",
         )
-
-
-def _only_here(host: str) -> bool:
-    """Return whether an address is loopback: reachable from this machine only."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from hashlib import sha256
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
 
@@ -115,3 +116,11 @@ class Settings(BaseSettings):
             if self.secret == DEVELOPMENT_SECRET:
                 raise ValueError("RECSYS_SECRET is absent: everybody knows its default; set 32 random characters")
         return self
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address can be reached from this machine only."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -28,7 +27,7 @@ from serving.engine.engine import Engine
 from serving.live.background import Background
 from serving.recorder.replay import Replays
 from serving.service.service import Service
-from serving.settings import Settings
+from serving.settings import Settings, is_loopback
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -82,15 +81,8 @@ def only_from_here(request: Request) -> None:
         ApiError: 403 "without API keys the Console answers on localhost only, found ..."
     """
     host = request.url.hostname or ""
-    if request.scope["state"].get("client") is None and not _is_local(host):
+    if request.scope["state"].get("client") is None and not is_loopback(host):
         raise ApiError(403, f"without API keys the Console answers on localhost only, found {host!r:.80}")
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def show(request: Request, template: str, **values: Any) -> HTMLResponse:
