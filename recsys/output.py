@@ -106,14 +106,12 @@ def described_files(folder: Path) -> list[dict[str, Any]]:
 
 
 def templates(folder: Path) -> "Environment":
-    """Return the templates (Jinja) of a folder: an unknown name is an error, and in `*.html.j2` what is filled in is
-    escaped.
-    """
+    """Return the templates (Jinja) of a folder: an unknown name is an error, and HTML that is filled in is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # what only reads a bundle does without it
 
     return Environment(
         loader=FileSystemLoader(folder),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        autoescape=lambda name: name is not None and ".html" in name,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
