@@ -6,7 +6,7 @@ import pytest
 
 from recsys.datasets.shop_world import catalogue, sessions
 from recsys.datasets.shop_world.config import Config
-from recsys.datasets.shop_world.items import BRANDS, N_STYLES, SUBS
+from recsys.datasets.shop_world.items import BRANDS, N_STYLES, SUB_DEPARTMENT, SUBS
 from recsys.datasets.shop_world.sessions import Events
 from recsys.datasets.shop_world.words import STYLES
 from recsys.datasets.shop_world.world import World, world
@@ -102,7 +102,7 @@ def test_items_of_one_style_and_department_are_alike(shop: World) -> None:
     one, other = rng.integers(len(shop.items), size=(2, 100_000))
     near = np.einsum("nd,nd->n", shop.items.vectors[one], shop.items.vectors[other])
     style = shop.items.style[one] == shop.items.style[other]
-    department = shop.items.department[one] == shop.items.department[other]
+    department = SUB_DEPARTMENT[shop.items.sub[one]] == SUB_DEPARTMENT[shop.items.sub[other]]
     assert near[style & department & (one != other)].mean() > near[style ^ department].mean() + 0.2
     assert near[style ^ department].mean() > near[~style & ~department].mean() + 0.2
 

@@ -45,10 +45,6 @@ class Column:
         return self.values.unique(maintain_order=True)[:3].to_list()
 
     @property
-    def each_once(self) -> bool:
-        return self.distinct == len(self.values) > 0
-
-    @property
     def is_number(self) -> bool:
         return self.looks in ("whole number", "number", "number with a decimal comma")
 

@@ -50,10 +50,6 @@ class Items:
     def __len__(self) -> int:
         return len(self.sub)
 
-    @property
-    def department(self) -> Ints:
-        return np.asarray(SUB_DEPARTMENT[self.sub], dtype=np.int64)
-
     def pace(self, day: int) -> Floats:
         """(n_items,) demand on a day relative to an item's popularity; 0 before it arrives and after it leaves.
 
