@@ -32,6 +32,8 @@ ParamsFile = Annotated[Path, typer.Option("--params", help="the settings file")]
 PublicKey = Annotated[
     str | None, typer.Option(envvar="RECSYS_PUBLIC_KEY", help="accept only bundles that this key's owner signed")
 ]
+Store = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="the store of the API")]
+Why = Annotated[str, typer.Option(help="for the log")]
 Releases = Annotated[Path, typer.Option("--releases", envvar="RECSYS_RELEASES", help="the folder of the releases")]
 
 
@@ -113,6 +115,23 @@ def _is_lock(path: Path) -> bool:
         return False
 
 
+@app.command("retrain")
+@reports_errors
+def retrain_command(
+    folder: Releases = Path("releases"),
+    public_key: PublicKey = None,
+    canary: Annotated[str, typer.Option(help="the share of units that a new release begins with, such as 1%")] = "",
+    store: Store = DEFAULT_URL,
+    fetch: Annotated[bool, typer.Option(help="read the data again, although its settings are the same")] = True,
+    log: Annotated[Path, typer.Option(help="where each step is logged")] = Path("retrain.log"),
+) -> None:
+    """Fetch, train, evaluate, promote. Exit codes: 0 released, 3 refused, 4 nothing new, 75 another runs, 1 failed."""
+    from recsys.drift.promotion import share_of
+    from recsys.retrain import retrain
+
+    raise typer.Exit(retrain(folder, public_key or None, share_of(canary), store, fetch, log))
+
+
 @app.command()
 @reports_errors
 def tune(
@@ -171,6 +190,12 @@ def _become(module: str, arguments: list[str]) -> None:
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def watch(context: typer.Context) -> None:
+    """Watch drift, outcomes and the canary. The same as `python -m serving.watch`; --help shows the options."""
+    os.execv(sys.executable, [sys.executable, "-m", "serving.watch", *context.args])
+
+
 @release_app.command("list")
 @reports_errors
 def list_releases(folder: Releases = Path("releases")) -> None:
@@ -178,7 +203,9 @@ def list_releases(folder: Releases = Path("releases")) -> None:
     state = releases.read(folder)
     for entry in state.log:
         mark = "*" if entry is state.log[-1] else " "
-        print(f"{mark} {entry.at:%Y-%m-%d %H:%M:%S} UTC  {entry.action:<8}  {entry.bundle_id}")
+        print(
+            f"{mark} {entry.at:%Y-%m-%d %H:%M:%S} UTC  {entry.action:<8}  {entry.bundle_id}  {entry.why or ''}".rstrip()
+        )
     if not state.log:
         print("no releases yet; run `recsys releases promote bundle`")
 
@@ -200,18 +227,41 @@ def promote(
     bundle: Annotated[Path, typer.Argument(help="a bundle folder")] = Path("bundle"),
     folder: Releases = Path("releases"),
     public_key: PublicKey = None,
+    canary: Annotated[str, typer.Option(help="the share of units to begin with, such as 1%")] = "",
+    store: Store = DEFAULT_URL,
+    notes: Annotated[str, typer.Option(help="what changed, for the release's record")] = "",
 ) -> None:
-    """Verify a bundle, try it in a process of its own, copy it to the releases and make it current."""
-    from recsys.recommend.self_check import check_apart
+    """Verify a bundle, try it in a process of its own, copy it to the releases and make it current.
 
-    print(f"current release: {releases.promote(bundle, folder, public_key or None, check_apart)}")
+    With --canary it is first compared with the current release on recorded requests; then `recsys watch` lets it serve
+    ten times the share, step by step, or ends it.
+    """
+    from recsys.drift import promotion
+
+    print(promotion.promote(bundle, folder, public_key or None, promotion.share_of(canary), store, notes))
+
+
+@release_app.command("abort")
+@reports_errors
+def abort(folder: Releases = Path("releases"), why: Why = "") -> None:
+    """End the canary: the current release answers everybody."""
+    print(f"ended: {releases.abort(folder, why) or 'there is no canary'}")
+
+
+@release_app.command("diff")
+@reports_errors
+def diff(first: str, second: str, folder: Releases = Path("releases")) -> None:
+    """Print what differs between two releases: settings, data, offline metrics, lists."""
+    from recsys.drift.release_diff import lines
+
+    print("\n".join(lines(folder, first, second)))
 
 
 @release_app.command("rollback")
 @reports_errors
-def rollback(folder: Releases = Path("releases"), public_key: PublicKey = None) -> None:
+def rollback(folder: Releases = Path("releases"), public_key: PublicKey = None, why: Why = "") -> None:
     """Go back to the release before the current one."""
-    print(f"current release: {releases.rollback(folder, public_key or None)}")
+    print(f"current release: {releases.rollback(folder, public_key or None, why)}")
 
 
 @release_app.command("keygen")

@@ -6,6 +6,7 @@
     histories/          user id -> the user's events             models/<m>/ vectors, encoder, index; or pairs of items
     rankers/<r>/        rankers that were learned: trees as text, and their settings
     calibration.json    curves from scores to probabilities, if they were fitted
+    reference.json      how it answered the users who were active last, as counts: what drift is measured against
 
 No pickle, no clock and no host name in it: the same input gives the same bundle_id anywhere.
 """
@@ -101,7 +102,7 @@ class Parts:
     interactions, catalogue and users as in `recsys/data/split.py`; `now` is the end of the fold in UTC seconds;
     `models` maps a model's name to (model folder, index folder); `calibration` is the file of
     `recsys/bundle/calibration.py`; `rankers` maps a learned ranker's name to its folder; `data_hash`
-    is `hash_of` the split.
+    is `hash_of` the split; `reference` is the folder of `recsys/drift/reference.py`.
     """
 
     interactions: pl.DataFrame
@@ -112,6 +113,7 @@ class Parts:
     calibration: Path | None = None
     rankers: Mapping[str, Path] = field(default_factory=dict)
     data_hash: str | None = None
+    reference: Path | None = None
 
 
 def write(
@@ -134,6 +136,8 @@ def write(
         histories.write(parts.interactions, parts.users["user_id"], aside / "histories")
         if parts.calibration is not None:
             calibration.load(parts.calibration).save(aside / calibration.FILE)
+        if parts.reference is not None:
+            _copy(parts.reference, aside)
         described = {name: _add_model(folders, aside / "models" / name) for name, folders in parts.models.items()}
         for name, folder in parts.rankers.items():
             _copy(folder, aside / "rankers" / name)

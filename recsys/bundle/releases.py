@@ -2,14 +2,20 @@
 
     releases/<bundle_id>/    the bundles that were promoted        releases/state.json    {"stack": [ids], "log": [...]}
 
-The last id of the stack is current. `promote` pushes, `rollback` pops. state.json is replaced in one rename, so a
+    releases/<bundle_id>.json    who promoted it, when, from which commit and parent, and notes
+
+The last id of the stack is current. `promote` pushes, `rollback` pops; a canary is a second bundle that serves a share
+of the units until `ramp` makes it current or `abort` ends it. state.json is replaced in one rename, so a
 reader sees the old state or the new one. With a public key only bundles that its owner signed are promoted or opened.
 """
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +25,7 @@ from pydantic import Field
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.errors import BundleError
+from recsys.experiments.online.assignment import bucket
 from recsys.output import locked, replaced, write_text
 from recsys.params import Section, parse
 
@@ -37,13 +44,28 @@ class Entry(Section):
     at: datetime
     action: str
     bundle_id: BundleId
+    why: str | None = None
+
+
+class Canary(Section):
+    """A bundle that serves the units whose bucket is below `share`, since `since`."""
+
+    bundle_id: BundleId
+    share: float = Field(gt=0, le=1)
+    since: datetime
+
+    def serves(self, unit: str) -> bool:
+        """Return whether the canary answers this unit; a higher share only adds units."""
+        return bucket(f"canary-{self.bundle_id}", unit) < self.share
 
 
 class State(Section):
-    """The promoted releases and the log, as in `state.json`."""
+    """The promoted releases and the log, as in `state.json`. variant: served in place of the bundle's default."""
 
     stack: list[BundleId] = Field(default_factory=list)
     log: list[Entry] = Field(default_factory=list)
+    canary: Canary | None = None
+    variant: str | None = None
 
 
 def read(folder: Path) -> State:
@@ -95,11 +117,17 @@ def load(folder: Path, public_key: str | None = None) -> Bundle:
 
 
 def promote(
-    source: Path, folder: Path, public_key: str | None = None, check: Callable[[Path], None] | None = None
+    source: Path,
+    folder: Path,
+    public_key: str | None = None,
+    check: Callable[[Path], None] | None = None,
+    canary: float = 1.0,
+    notes: str = "",
 ) -> str:
     """Verify a bundle, copy it into the releases, verify the copy, make it current. Returns its id.
 
-    check: refuses what cannot be served, see `recsys/recommend/self_check.py`.
+    check: refuses what cannot be served, see `recsys/recommend/self_check.py`. canary: below 1 the bundle serves only
+    this share of the units besides the current one.
 
     Raises:
         BundleError: the bundle or its copy is not what its manifest says, or `check` refuses it; the current release
@@ -117,11 +145,16 @@ def promote(
                     raise BundleError(f"{source}: it changed while it was copied; promote it again")
         state = read(folder)
         if state.stack[-1:] != [bundle_id]:
-            _write(folder, [*state.stack, bundle_id], state, "promote")
+            _record(folder, bundle_id, state.stack[-1] if state.stack else None, notes)
+            if canary < 1 and state.stack:
+                change = {"canary": Canary(bundle_id=bundle_id, share=canary, since=datetime.now(UTC))}
+                _write(folder, state, change, f"canary {canary:.0%}", bundle_id, notes)
+            else:
+                _write(folder, state, _made_current(state, bundle_id), "promote", bundle_id, notes)
     return bundle_id
 
 
-def rollback(folder: Path, public_key: str | None = None) -> str:
+def rollback(folder: Path, public_key: str | None = None, why: str = "") -> str:
     """Make the release before the current one current again. Returns its id.
 
     Raises:
@@ -132,9 +165,43 @@ def rollback(folder: Path, public_key: str | None = None) -> str:
         if len(state.stack) < 2:
             now = state.stack[-1] if state.stack else "none"
             raise BundleError(f"{folder}: no release before the current one ({now}); promote another bundle instead")
-        verify(folder / state.stack[-2], public_key)
-        _write(folder, state.stack[:-1], state, "rollback")
-        return state.stack[-2]
+        before = state.stack[-2]
+        verify(folder / before, public_key)
+        _write(folder, state, {"stack": state.stack[:-1], "variant": None}, "rollback", before, why)
+        return before
+
+
+def ramp(folder: Path, why: str = "", public_key: str | None = None) -> float | None:
+    """Let the canary serve ten times the share; a canary at 100 % becomes current. Returns the share, None without."""
+    with locked(folder):
+        state = read(folder)
+        if state.canary is None:
+            return None
+        bundle_id, share = state.canary.bundle_id, min(1.0, 10 * state.canary.share)
+        if state.canary.share >= 1:
+            verify(folder / bundle_id, public_key)
+            _write(folder, state, _made_current(state, bundle_id), "promote", bundle_id, why)
+        else:
+            change = {"canary": Canary(bundle_id=bundle_id, share=share, since=datetime.now(UTC))}
+            _write(folder, state, change, f"canary {share:.0%}", bundle_id, why)
+        return share
+
+
+def abort(folder: Path, why: str = "") -> str | None:
+    """End the canary: the current release answers everybody. Returns the id of the canary, None without one."""
+    with locked(folder):
+        state = read(folder)
+        if state.canary is not None:
+            _write(folder, state, {"canary": None}, "abort canary", state.canary.bundle_id, why)
+        return state.canary.bundle_id if state.canary else None
+
+
+def serve_variant(folder: Path, variant: str | None, why: str = "") -> None:
+    """Serve another variant than the default of the current release, until the next promotion; None ends that."""
+    with locked(folder):
+        state = read(folder)
+        if state.stack and state.variant != variant:
+            _write(folder, state, {"variant": variant}, f"serve {variant or 'default'}", state.stack[-1], why)
 
 
 def prune(folder: Path, keep: int) -> list[str]:
@@ -146,11 +213,13 @@ def prune(folder: Path, keep: int) -> list[str]:
     with locked(folder):
         state = read(folder)
         kept = state.stack[-keep:]
-        old = [path for path in folder.iterdir() if is_id(path.name) and path.name not in kept]
+        used = {*kept, state.canary.bundle_id if state.canary else ""}
+        old = [path for path in folder.iterdir() if is_id(path.name) and path.name not in used]
         if len(kept) < len(state.stack):
-            _write(folder, kept, state, "prune")
+            _write(folder, state, {"stack": kept}, "prune", kept[-1])
         for path in old if kept else []:
             shutil.rmtree(path)
+            path.with_suffix(".json").unlink(missing_ok=True)
     return [path.name for path in old]
 
 
@@ -172,7 +241,24 @@ def _same(source: Path, target: Path) -> bool:
     return old == new
 
 
-def _write(folder: Path, stack: list[BundleId], state: State, action: str) -> None:
-    entry = Entry(at=datetime.now(UTC), action=action, bundle_id=stack[-1])
-    content = State(stack=stack, log=[*state.log, entry]).model_dump_json(indent=1)
-    write_text(folder / STATE, content + "\n", durable=True)
+def _made_current(state: State, bundle_id: str) -> dict[str, object]:
+    return {"stack": [*state.stack, bundle_id], "canary": None, "variant": None}
+
+
+def _write(
+    folder: Path, state: State, change: Mapping[str, object], action: str, bundle_id: str, why: str = ""
+) -> None:
+    entry = Entry(at=datetime.now(UTC), action=action, bundle_id=bundle_id, why=why or None)
+    content = state.model_copy(update={**change, "log": [*state.log, entry]})
+    write_text(folder / STATE, content.model_dump_json(indent=1, exclude_none=True) + "\n", durable=True)
+
+
+def _record(folder: Path, bundle_id: str, parent: str | None, notes: str) -> None:
+    """Write who promoted it, and from which commit; what cannot be told is null. No part of the bundle."""
+    commit = None
+    with suppress(OSError):  # no git here
+        git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        commit = git.stdout.strip() or None
+    author = os.environ.get("USER") or str(os.getuid())
+    found = {"parent": parent, "commit": commit, "author": author, "at": datetime.now(UTC).isoformat()}
+    write_text(folder / f"{bundle_id}.json", json.dumps({**found, "notes": notes}, indent=1) + "\n")

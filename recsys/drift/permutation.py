@@ -102,12 +102,17 @@ def significant(p: npt.NDArray[np.float64], level: float) -> npt.NDArray[np.bool
 
 
 def _distances(now: Counts, total: Counts, ends: Ints) -> npt.NDArray[np.float64]:
-    """(n_draws, n_features) chi-square distance between the shares of one side and those of both together."""
+    """(n_draws, n_features) chi-square statistic of the shares of one side against those of both together.
+
+    Draws differ in how much is on this side; the factor n / (1 - n / N) makes their statistics comparable.
+    """
     starts, widths = np.concatenate([[0], ends[:-1]]), np.diff(ends, prepend=0)
-    of_all = np.repeat(np.maximum(np.add.reduceat(total, starts), 1e-9), widths)
-    of_now = np.repeat(np.maximum(np.add.reduceat(now, starts, axis=1), 1e-9), widths, axis=1)
-    expected = np.maximum(total / of_all, 1e-9)
-    return np.asarray(np.add.reduceat((now / of_now - expected) ** 2 / expected, starts, axis=1), dtype=np.float64)
+    of_all = np.maximum(np.add.reduceat(total, starts), 1e-9)
+    of_now = np.maximum(np.add.reduceat(now, starts, axis=1), 1e-9)
+    expected = np.maximum(total / np.repeat(of_all, widths), 1e-9)
+    squares = (now / np.repeat(of_now, widths, axis=1) - expected) ** 2 / expected
+    factor = of_now / np.maximum(1 - of_now / of_all, 1e-9)
+    return np.asarray(np.add.reduceat(squares, starts, axis=1) * factor, dtype=np.float64)
 
 
 def _moved(before: Counts, now: Counts) -> float:

@@ -5,6 +5,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from recsys import params
 from recsys.bundle import bundle, from_split
 from recsys.data import split as splits
+from recsys.drift import reference
 from recsys.errors import reports_errors
 from recsys.evaluation import gate, new_items, results
 from recsys.rankers._learned import artifact
@@ -39,7 +41,11 @@ def main(
     served = without_idle_pairs(artifact.narrowed(settings, rankers), released.without_live or released.variant)
     parts = from_split.parts(splits.load(split), "all", models, indexes, served, confidence, rankers)
     parts = replace(parts, data_hash=bundle.hash_of(split))
-    manifest = bundle.write(parts, served, metrics, out, released.variant)
+    with TemporaryDirectory() as name:  # a first bundle answers the users of its own reference
+        first, measured = Path(name, "bundle"), Path(name, "reference")
+        bundle.write(parts, served, metrics, first, released.variant)
+        reference.write(bundle.load(first), measured)
+        manifest = bundle.write(replace(parts, reference=measured), served, metrics, out, released.variant)
     for reason in released.candidates.values():
         print(reason)
     print(released.reason)

@@ -1,4 +1,4 @@
-"""Loads the released bundles that arms of experiments serve besides the current one, and drops unused ones."""
+"""Loads the released bundles that arms of experiments or a canary serve besides the current one; drops unused ones."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ from recsys.errors import RecsysError
 from serving.engine.arms import ExperimentsFile
 from serving.engine.engine import Engine
 from serving.last_known import LastKnown
+from serving.live.release_watcher import ReleaseWatcher
 from serving.live.store_watcher import StoreWatcher
 
 log = logging.getLogger(__name__)
@@ -19,8 +20,14 @@ class OtherBundles:
     """The bundles of arms. engines: bundle_id -> engine; a bundle that cannot be loaded is not in it."""
 
     def __init__(
-        self, releases: Path, last_known: LastKnown, experiments_file: ExperimentsFile, freshness: StoreWatcher
+        self,
+        releases: Path,
+        last_known: LastKnown,
+        experiments_file: ExperimentsFile,
+        freshness: StoreWatcher,
+        live: ReleaseWatcher,
     ) -> None:
+        self._live = live
         self._releases, self._last_known = releases, last_known
         self._following, self._freshness = experiments_file, freshness
         self._refused: dict[str, str] = {}
@@ -40,6 +47,7 @@ class OtherBundles:
         """Load bundles that are named and missing or outdated; drop those that are not named any more."""
         experiments = self._following.experiments.experiments.values()
         wanted = {arm.bundle for experiment in experiments for arm in experiment.arms.values() if arm.bundle}
+        wanted |= {self._live.canary.bundle_id} if self._live.canary else set()
         for bundle_id in self.engines.keys() - wanted:
             del self.engines[bundle_id]
         for bundle_id in wanted:

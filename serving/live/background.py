@@ -48,7 +48,9 @@ class Background:
         self.live = ReleaseWatcher(settings, self.freshness.engine, self.last_known)
         self.experiments = ExperimentsFile(settings.experiments, self.last_known)
         self.assigner = ArmAssigner(self.experiments, settings.flag_provider)
-        self.other_bundles = OtherBundles(settings.releases, self.last_known, self.experiments, self.freshness)
+        self.other_bundles = OtherBundles(
+            settings.releases, self.last_known, self.experiments, self.freshness, self.live
+        )
         self.load = Load(settings.shed_requests, settings.deadline_ms / 1e3)
         self.shadow: Shadow | None = None
         if settings.shadow_bundle is not None:

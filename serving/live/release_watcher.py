@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from recsys.bundle import releases
@@ -37,6 +38,8 @@ class ReleaseWatcher:
         self._build = build
         self._state = settings.releases / releases.STATE
         self.engine: Engine | None = None
+        self.canary: releases.Canary | None = None
+        self._variant: str | None = None  # served in place of the bundle's default
         self.reason = "the bundle is being loaded"
         self.looked = asyncio.Event()  # there is an engine, or it is known why not
 
@@ -71,18 +74,27 @@ class ReleaseWatcher:
             BundleError: it is missing, differs from its manifest, is not signed, or fails the self-check.
         """
         folder = self._settings.bundle or releases.current(self._settings.releases)
-        if self.engine is None or folder.name != self.engine.bundle.manifest.bundle_id:
-            await self._serve(folder)
+        state = releases.State() if self._settings.bundle else releases.read(self._settings.releases)
+        self.canary = state.canary
+        if self.engine is None or (folder.name, state.variant) != (self._id(), self._variant):
+            await self._serve(folder, state.variant)
             self._last_known.keep(SERVED, self._id())
 
-    async def _serve(self, folder: Path) -> None:
+    async def _serve(self, folder: Path, variant: str | None = None) -> None:
         before = self._id() if self.engine else None
-        self.engine = await asyncio.to_thread(lambda: self._build(self._last_known.bundle(folder)))
+        self.engine = await asyncio.to_thread(lambda: self._build(self._opened(folder, variant)))
+        self._variant = variant
         served = self.engine.bundle.manifest
         metrics.swapped(before, served.bundle_id)
         metrics.TRAINED_UNTIL.set(served.trained_until.timestamp())
         metrics.CATALOGUE.set(len(self.engine.bundle.catalogue))
         log.info("serving bundle %s (%s, trained until %s)", served.bundle_id, served.dataset, served.trained_until)
+
+    def _opened(self, folder: Path, variant: str | None) -> Bundle:
+        bundle = self._last_known.bundle(folder)
+        if variant not in bundle.manifest.variants:
+            return bundle
+        return replace(bundle, manifest=bundle.manifest.model_copy(update={"default_variant": variant}))
 
     async def _serve_last_good(self) -> None:
         """Serve the last bundle of this host, or an older release, if the current release is damaged at the start."""

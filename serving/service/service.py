@@ -43,8 +43,10 @@ class Service:
     async def close(self) -> None:
         await self._answers.close()
 
-    def engine(self) -> Engine:
-        """The engine of the bundle that is loaded now. A request gets it once, so that no answer mixes two bundles.
+    def engine(self, unit: str | None = None) -> Engine:
+        """The engine of the bundle that is loaded now, or of the canary if it serves this unit.
+
+        A request gets it once, so that no answer mixes two bundles.
 
         Raises:
             ApiError: 503 "no bundle is loaded yet; the log says why"
@@ -52,6 +54,9 @@ class Service:
         engine = self._background.live.engine
         if engine is None:
             raise ApiError(503, "no bundle is loaded yet; the log says why")
+        canary = self._background.live.canary
+        if canary is not None and unit is not None and canary.serves(unit):
+            return self._background.other_bundles.engines.get(canary.bundle_id, engine)
         return engine
 
     async def recommend(self, request: RecommendRequest, request_id: str, work: Work) -> Answer:
@@ -62,7 +67,7 @@ class Service:
     async def _recommend(self, request: RecommendRequest, request_id: str, work: Work, *, paged: bool = True) -> Answer:
         """Return the answer of `recommend` without charging the key; paged: whether it has a cursor."""
         started = perf_counter()
-        engine = self.engine()
+        engine = self.engine(request.user_id or request.anonymous_id)
         shown_ids = [] if request.cursor is None else cursors.decode(request.cursor, self._settings.secret)
         work.counts(costs.of(request))
         sheds = work.sheds

@@ -106,7 +106,7 @@ def test_compose_names_only_what_it_defines() -> None:
 
 
 def test_every_variable_and_command_exists() -> None:
-    commands = ("serving/__main__.py", "serving/stores/__main__.py", "recsys/cli.py")
+    commands = ("serving/__main__.py", "serving/stores/__main__.py", "serving/watch/__main__.py", "recsys/cli.py")
     source = "".join((ROOT / name).read_text() for name in commands)
     known = {PREFIX + name.upper() for name in Settings.model_fields} | set(re.findall(r'envvar="(\w+)"', source))
     for path in [*TEXTS, ROOT / "docs" / "operations.md"]:

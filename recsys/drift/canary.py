@@ -1,0 +1,181 @@
+"""Decides about a bundle before it serves everybody: a replay of recorded requests first, then its own live answers.
+
+The replay asks the candidate and the current release for the same persons, who asked last, and hides from both the
+newest item that each person liked: the model that finds it less often, by more than chance, is worse. Live, the share
+of answers with a click is compared by an always-valid test, so that it may be looked at all the time.
+
+Source: sign test, Dixon and Mood 1946; always-valid test: `recsys/experiments/analysis/sequential.py`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import comb, sqrt
+from time import perf_counter
+
+import numpy as np
+
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import History, Query
+from recsys.drift import recorded, reference
+from recsys.drift.features import Answer
+from recsys.drift.recorded import Deed, Recorded
+from recsys.experiments.analysis import sequential
+from recsys.recommend.recommender import Recommender
+
+PERSONS, PLACES, LEVEL = 500, 10, 0.01
+SLOWER, SLOW_MS = 3.0, 50.0
+FALLBACK, LATENCY_MS = 0.05, 100.0  # budgets of a canary: more fallback than the current release; p99
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Both bundles on the same persons. hits: share whose hidden item is in the list; refused: why, or None."""
+
+    persons: int
+    overlap: float
+    hits: float
+    hits_before: float
+    confidence: float | None
+    confidence_before: float | None
+    ms: float
+    ms_before: float
+    known_items: float
+    refused: str | None
+
+    def __str__(self) -> str:
+        sure = (
+            "" if self.confidence is None else f", confidence {self.confidence:.3f} ({self.confidence_before or 0:.3f})"
+        )
+        return (
+            f"{self.persons} persons: lists share {self.overlap:.0%}, hidden items found {self.hits:.1%}"
+            f" ({self.hits_before:.1%} by the current release){sure}, {self.ms:.1f} ms ({self.ms_before:.1f}),"
+            f" {self.known_items:.0%} of its ids"
+        )
+
+
+def replay(candidate: Bundle, current: Bundle, persons: Iterable[str], events: Sequence[Deed]) -> Replay:
+    """Ask both bundles for the lists of these persons of the store; events: newest first, also of others."""
+    of_person: dict[str, list[Deed]] = {}
+    for deed in events:
+        of_person.setdefault(deed.person, []).append(deed)
+    bundles = candidate, current
+    lists: tuple[list[Answer], list[Answer]] = ([], [])
+    ms: tuple[list[float], list[float]] = ([], [])
+    found: list[tuple[bool, bool]] = []
+    shared: list[float] = []
+    recommenders = [Recommender(bundle) for bundle in bundles]
+    for person in list(dict.fromkeys(persons))[:PERSONS]:
+        hidden = _hidden(current, recorded.history(current, person, of_person.get(person, [])))
+        shown = []
+        for at, bundle in enumerate(bundles):
+            known = _without(bundle, recorded.history(bundle, person, of_person.get(person, [])), hidden)
+            began = perf_counter()
+            slate = recommenders[at].recommend(Query(known, PLACES, bundle.manifest.trained_until.timestamp()))
+            ms[at].append((perf_counter() - began) * 1e3)
+            shown.append([bundle.catalogue.ids.external_id(slot.row) for slot in slate.slots])
+            lists[at].append(reference.of_slate(bundle, person, slate))
+        shared.append(len({*shown[0]} & {*shown[1]}) / max(1, len(shown[1])))
+        if hidden is not None:
+            found.append((hidden in shown[0], hidden in shown[1]))
+    ids = [current.catalogue.ids.external_id(int(row)) for answer in lists[1] for row in answer.rows]
+    there = [candidate.catalogue.ids.position(item_id) is not None for item_id in ids]
+    sure, sure_before = (_mean([one for answer in side for one in answer.confidences if one == one]) for side in lists)
+    hits, before = ((sum(pair[at] for pair in found) / max(1, len(found))) for at in (0, 1))
+    done = Replay(
+        persons=len(shared),
+        overlap=float(np.mean(shared or [1.0])),
+        hits=hits,
+        hits_before=before,
+        confidence=sure,
+        confidence_before=sure_before,
+        ms=float(np.median(ms[0] or [0.0])),
+        ms_before=float(np.median(ms[1] or [0.0])),
+        known_items=float(np.mean([float(one) for one in there] or [1.0])),
+        refused=None,
+    )
+    return replace(done, refused=_refusal(done, found, candidate, current))
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _hidden(bundle: Bundle, known: History) -> str | None:
+    """Return the newest item that the person liked, if it is not the only one."""
+    liked = known.rows[known.weights > 0]
+    if len(liked) < 2 or (liked == liked[-1]).all():
+        return None
+    return bundle.catalogue.ids.external_id(int(liked[-1]))
+
+
+def _without(bundle: Bundle, known: History, item_id: str | None) -> History:
+    row = None if item_id is None else bundle.catalogue.ids.position(item_id)
+    kept = known.rows != (-1 if row is None else row)
+    return History(known.rows[kept], known.weights[kept], known.times[kept])
+
+
+def _refusal(done: Replay, found: list[tuple[bool, bool]], candidate: Bundle, current: Bundle) -> str | None:
+    lost, won = (sum(mine != theirs and theirs is side for mine, theirs in found) for side in (True, False))
+    worse = sum(comb(lost + won, n) for n in range(lost, lost + won + 1)) / 2 ** (lost + won)
+    until, before = candidate.manifest.trained_until, current.manifest.trained_until
+    checks = [
+        (done.known_items < 0.5, f"it has {done.known_items:.0%} of the items that the current release shows"),
+        (until < before, f"it was trained until {until:%Y-%m-%d}, the current release until {before:%Y-%m-%d}"),
+        (
+            worse < LEVEL,
+            f"it finds the newest item of {done.hits:.1%} of the persons, the current release of {done.hits_before:.1%}"
+            f" (p = {worse:.1g})",
+        ),
+        (
+            done.ms > max(SLOW_MS, SLOWER * done.ms_before),
+            f"a list takes {done.ms:.0f} ms, {done.ms_before:.0f} before",
+        ),
+    ]
+    return next((reason for refused, reason in checks if refused), None)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a canary. action: "wait", "go on" or "abort"."""
+
+    action: str
+    why: str
+
+
+def look(
+    canary: Sequence[Recorded], current: Sequence[Recorded], clicked: Mapping[str, object], least: int, alpha: float
+) -> Look:
+    """Judge the live answers of a canary beside those of the current release in the same time.
+
+    clicked: has the request ids of answers that were followed by a click. least: answers before it may go on.
+    """
+    n, about = len(canary), [_about(side, clicked) for side in (canary, current)]
+    (rate, error, fallback, p99), (rate_before, error_before, fallback_before, _) = about
+    said = f"{n} answers, {rate:.2%} clicked against {rate_before:.2%}, fallback {fallback:.1%}, p99 {p99:.0f} ms"
+    if n >= 100 and fallback > fallback_before + FALLBACK:
+        return Look("abort", f"fallback in {fallback:.1%} of the answers against {fallback_before:.1%}; {said}")
+    if n >= 100 and p99 > LATENCY_MS:
+        return Look("abort", f"p99 above {LATENCY_MS:.0f} ms; {said}")
+    difference, spread = rate - rate_before, sqrt(error**2 + error_before**2)
+    if (
+        n >= 100
+        and current
+        and sequential.p_value(difference, spread, n, alpha, max(n, least)) <= alpha
+        and difference < 0
+    ):
+        return Look("abort", f"significantly fewer clicks (always-valid, {alpha:.0%}); {said}")
+    return Look("go on" if n >= least else "wait", said)
+
+
+def _about(answers: Sequence[Recorded], clicked: Mapping[str, object]) -> tuple[float, float, float, float]:
+    """Share of answers with a click, its standard error between persons, share of fallback, p99 of the time in ms."""
+    if not answers:
+        return 0.0, 0.0, 0.0, 0.0
+    persons = {person: at for at, person in enumerate(dict.fromkeys(answer.person for answer in answers))}
+    who = np.array([persons[answer.person] for answer in answers])
+    n, hits = np.bincount(who), np.bincount(who, [answer.request_id in clicked for answer in answers])
+    rate = float(hits.sum() / n.sum())
+    error = float(np.sqrt(((hits - rate * n) ** 2).sum()) / n.sum())
+    fallback = float(np.mean([bool(answer.context.get("fallback")) for answer in answers]))
+    ms = [float(answer.context.get("latency_ms") or 0.0) for answer in answers]
+    return rate, error, fallback, float(np.quantile(ms, 0.99))

@@ -1,0 +1,116 @@
+"""Features of answers as counts in bins: what was shown to whom, and how sure the model was.
+
+category    of each item          price    tenths of the catalogue; unknown        popularity  tenths of the catalogue
+source      of each place         score    tenths of the reference                 confidence  by fixed bounds
+match       whether an item has a category of the user's history; only users with one, so a model whose item
+            vectors are those of other items differs here most
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import IntArray
+from recsys.drift.permutation import Counts, Ints
+
+PLACES = 10  # of each list; the rest is not counted
+CATEGORIES = 30
+TENTHS = np.arange(1, 10) / 10
+MATCHES = np.array([0.0, 0.05, 0.1, 0.2, 0.4])
+CONFIDENCE = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5])
+KINDS = {
+    "match": "model",
+    "popularity": "model",
+    "score": "scores",
+    "confidence": "scores",
+    "source": "scores",
+}  # else "items"
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One list. person: any id; rows: (n,) of the items, -1 if not in the catalogue; confidences: NaN where unknown."""
+
+    person: str
+    rows: IntArray
+    scores: Sequence[float]
+    sources: Sequence[str]
+    confidences: Sequence[float]
+    history: IntArray
+
+
+class Features:
+    """The bins of one bundle. edges: (9,) of the scores."""
+
+    def __init__(self, bundle: Bundle, edges: Floats) -> None:
+        items, frame = bundle.catalogue, bundle.catalogue.frame
+        main = frame.select(pl.col("categories").list.first().fill_null("")).to_series()
+        names = main.value_counts().sort(["count", "categories"], descending=[True, False])["categories"]
+        place = {name: at for at, name in enumerate(names.head(CATEGORIES).to_list())}
+        self.category = np.array([place.get(name, CATEGORIES) for name in main.to_list()], dtype=np.int64)
+        ranks = items.popularity.argsort(kind="stable").argsort(kind="stable")
+        price = (
+            frame["price"].cast(pl.Float64).fill_null(np.nan).to_numpy() if "price" in frame.columns else ranks * np.nan
+        )
+        known = price[np.isfinite(price)]
+        tenths = np.searchsorted(np.quantile(known, TENTHS) if len(known) else TENTHS, price)
+        self._sources = {name: at for at, name in enumerate(_sources(bundle))}
+        self._of_item = {
+            "category": (self.category, CATEGORIES + 1),
+            "popularity": (ranks * 10 // max(len(ranks), 1), 10),
+            "price": (np.where(np.isfinite(price), tenths, 10), 11),
+        }
+        self._edges = edges
+
+    def count(self, answers: Sequence[Answer]) -> tuple[dict[str, Counts], list[str]]:
+        """Return feature -> (n_persons, n_bins) counts, and the persons in their order."""
+        persons = {person: at for at, person in enumerate(dict.fromkeys(answer.person for answer in answers))}
+        kept = [min(PLACES, len(answer.rows)) for answer in answers]
+        who = np.repeat([persons[answer.person] for answer in answers], kept).astype(np.int64)
+        rows, scores, confidences = (
+            np.concatenate([np.asarray(part, dtype=np.float64)[:PLACES] for part in parts] or [np.empty(0)])
+            for parts in zip(*((each.rows, each.scores, each.confidences) for each in answers), strict=True)
+        )
+        rows = rows.astype(np.int64)
+        sources = [self._sources.get(name, len(self._sources)) for each in answers for name in each.sources[:PLACES]]
+        matches = np.concatenate([self._matches(answer) for answer in answers])
+        there = rows >= 0
+        cells: dict[str, tuple[Ints, npt.NDArray[np.bool_], int]] = {
+            name: (of_row[rows], there, width) for name, (of_row, width) in self._of_item.items()
+        }
+        cells["source"] = np.array(sources, dtype=np.int64), there | True, len(self._sources) + 1
+        cells["score"] = np.searchsorted(self._edges, scores), np.isfinite(scores), len(self._edges) + 1
+        cells["confidence"] = np.searchsorted(CONFIDENCE, confidences), np.isfinite(confidences), len(CONFIDENCE) + 1
+        cells["match"] = matches, there & (matches >= 0), len(MATCHES) + 1
+        return {name: tally(who[use], bins[use], len(persons), n) for name, (bins, use, n) in cells.items()}, list(
+            persons
+        )
+
+    def _matches(self, answer: Answer) -> Ints:
+        rows = answer.rows[:PLACES]
+        if not len(answer.history):
+            return np.full(len(rows), -1)
+        share = np.bincount(self.category[answer.history], minlength=CATEGORIES + 1) / len(answer.history)
+        return np.searchsorted(MATCHES, share[self.category[rows]])
+
+
+def tally(who: Ints, bins: Ints, n_persons: int, n_bins: int) -> Counts:
+    """(n_persons, n_bins) how often each person has each bin."""
+    cells = np.bincount(who * n_bins + bins, minlength=n_persons * n_bins)
+    return cells.reshape(n_persons, n_bins).astype(np.float32)
+
+
+def score_edges(answers: Sequence[Answer]) -> Floats:
+    """(9,) the tenths of the scores of all places."""
+    scores = np.concatenate([np.asarray(answer.scores, dtype=np.float64)[:PLACES] for answer in answers])
+    return np.asarray(np.quantile(scores, TENTHS))
+
+
+def _sources(bundle: Bundle) -> list[str]:
+    variants: Mapping[str, object] = bundle.manifest.variants
+    return sorted({part.label for name in variants for part in bundle.manifest.variants[name].sources})

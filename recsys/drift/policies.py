@@ -1,0 +1,62 @@
+"""The file of `recsys watch`: what each kind of finding does. Every key is optional; `{}` means all defaults.
+
+hours: 24                                    a window of requests, events and outcomes; compared with those before
+level: 0.01                                  false alarms of one window, or of one release
+policies:                                    kind -> tell, retrain, popular (serve this variant), roll back
+  model: {action: roll back, moved: 0.2}     moved: at least this share of a feature, or the finding does nothing
+canary: {least: 500, hours: 1, alpha: 0.05}  answers and hours before the next step; level of its test
+retrain: [recsys, retrain]                   the command for `retrain`
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from recsys.params import Section, parse, yaml_files
+
+Kind = Literal["model", "scores", "items", "requests", "events", "outcomes"]
+
+
+class Policy(Section):
+    """What a finding of one kind does."""
+
+    action: Literal["tell", "retrain", "popular", "roll back"] = "tell"
+    moved: float = Field(0.05, ge=0, le=1)
+
+
+class CanarySteps(Section):
+    """When a canary goes on to the next share."""
+
+    least: int = Field(500, ge=1)
+    hours: float = Field(1, ge=0)
+    alpha: float = Field(0.05, gt=0, lt=1)
+
+
+class Policies(Section):
+    """The content of the file."""
+
+    hours: float = Field(24, gt=0)
+    level: float = Field(0.01, gt=0, lt=1)
+    policies: dict[Kind, Policy] = Field(default_factory=dict)
+    canary: CanarySteps = CanarySteps()
+    retrain: list[str] = Field(default=["recsys", "retrain"], min_length=1)
+
+    def of(self, kind: Kind) -> Policy:
+        return self.policies.get(kind, DEFAULTS.get(kind, Policy()))
+
+
+DEFAULTS: dict[Kind, Policy] = {
+    "model": Policy(action="roll back", moved=0.2),
+    "events": Policy(action="retrain", moved=0.1),
+}
+
+
+def load(path: Path) -> Policies:
+    """Read the file.
+
+    Raises:
+        ParamsError: "watch.yaml: line 3: policies.model.action: Input should be 'tell', 'retrain', ..."
+    """
+    file = yaml_files.read(path)
+    return parse(Policies, file.content, str(path), file)

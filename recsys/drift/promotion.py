@@ -1,0 +1,66 @@
+"""Promotes a bundle, at once or as a canary after a replay of recorded requests."""
+
+import time
+from pathlib import Path
+
+from recsys.bundle import releases
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import SECONDS_PER_DAY
+from recsys.drift import canary, recorded
+from recsys.errors import BundleError, ParamsError, RecsysError
+from recsys.recommend.self_check import check_apart
+
+REPLAY_DAYS = 7.0
+
+
+def share_of(text: str) -> float:
+    """Read "5%", "0.05" or "" (everybody).
+
+    >>> share_of("5%"), share_of("0.01"), share_of("")
+    (0.05, 0.01, 1.0)
+
+    Raises:
+        ParamsError: "--canary '500%': wanted a share above 0 % and up to 100 %, such as 1%"
+    """
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1) if text else 1.0
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise ParamsError(f"--canary {text!r}: wanted a share above 0 % and up to 100 %, such as 1%")
+    return share
+
+
+def promote(source: Path, folder: Path, public_key: str | None, share: float, store: str, notes: str) -> str:
+    """Promote a bundle; below a share of 1 as a canary, if the replay does not refuse it. Returns what happened.
+
+    Raises:
+        BundleError: "bundle 1f...: refused before it served anybody: it finds the newest item of 1.2% of ..."
+    """
+    said = ""
+    if share < 1 and releases.read(folder).stack:
+        candidate, current = releases.load(source, public_key), releases.load(releases.current(folder))
+        replay = replayed(candidate, current, store)
+        said = f"\n{replay}"
+        if replay.refused:
+            name = candidate.manifest.bundle_id
+            raise BundleError(f"bundle {name}: refused before it served anybody: {replay.refused} ({replay})")
+    bundle_id = releases.promote(source, folder, public_key, check_apart, share, notes)
+    state = releases.read(folder)
+    if state.canary is not None and state.canary.bundle_id == bundle_id:
+        return f"canary: {bundle_id} serves {share:.0%} of the units; `recsys watch` goes on from here{said}"
+    return f"current release: {bundle_id}{said}"
+
+
+def replayed(candidate: Bundle, current: Bundle, store: str) -> canary.Replay:
+    """Compare two bundles on the newest requests in the store; without any, on the users of the current release."""
+    now = time.time()
+    try:
+        shown = recorded.answers(store, now - REPLAY_DAYS * SECONDS_PER_DAY, now)
+        events = recorded.deeds(store, now - 30 * SECONDS_PER_DAY, now)
+    except RecsysError:
+        shown, events = [], []
+    persons = [answer.person for answer in shown if answer.person.startswith("u:")]
+    users = current.histories.users
+    persons += [f"u:{users.external_id(at)}" for at in range(0, len(users), -(-len(users) // canary.PERSONS) or 1)]
+    return canary.replay(candidate, current, persons, events)

@@ -1,0 +1,115 @@
+"""Reads answers and events of a time from the API's store, in the columns that drift and the canary need."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import EMPTY_HISTORY, History
+from recsys.drift.features import Answer
+from recsys.schemas.store_reader import snapshot
+from recsys.schemas.store_schema import select_from
+
+ROWS = 50_000  # of each read: the newest
+ANSWERS = f"""{
+    select_from(
+        "exposures",
+        "request_id",
+        "person",
+        "timestamp",
+        "variant",
+        "bundle_id",
+        "surface",
+        "segment",
+        "items",
+        "context",
+    )
+} WHERE timestamp >= $1 AND timestamp < $2 ORDER BY timestamp DESC LIMIT {ROWS}"""
+EVENTS = f"""{select_from("events", "person", "item_id", "event", "value", "timestamp", "request_id")}
+    WHERE received >= $1 AND received < $2 ORDER BY received DESC LIMIT {ROWS}"""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An answer as the API wrote it; items: as in `serving/stores/protocol.py:Exposed`."""
+
+    request_id: str
+    person: str
+    timestamp: float
+    variant: str
+    bundle_id: str
+    surface: str
+    segment: str
+    items: Sequence[dict[str, Any]]
+    context: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Deed:
+    """An event of a person."""
+
+    person: str
+    item_id: str
+    event: str
+    value: float | None
+    timestamp: float
+    request_id: str | None
+
+
+def answers(url: str, since: float, until: float) -> list[Recorded]:
+    """Read the newest answers between two times, UTC seconds, newest first.
+
+    Raises:
+        DataError: the store cannot be read.
+    """
+    with snapshot(url) as select:
+        rows = list(select(ANSWERS, since, until))
+    found = []
+    for request_id, person, timestamp, variant, bundle_id, surface, segment, items, context in rows:
+        about = variant, bundle_id, surface or "", segment or ""
+        found.append(
+            Recorded(request_id, person or request_id, timestamp, *about, json.loads(items), json.loads(context))
+        )
+    return found
+
+
+def deeds(url: str, since: float, until: float) -> list[Deed]:
+    """Read the newest events received between two times, newest first; raises as `answers` does."""
+    with snapshot(url) as select:
+        return [Deed(*row) for row in select(EVENTS, since, until)]
+
+
+def as_answer(bundle: Bundle, one: Recorded) -> Answer:
+    """Turn a recorded answer into one to count, with the history that the bundle has of the person."""
+    positions = [bundle.catalogue.ids.position(item["item_id"]) for item in one.items]
+    confidences = [item.get("confidence") for item in one.items]
+    return Answer(
+        one.person,
+        np.array([-1 if row is None else row for row in positions], dtype=np.int32),
+        [item["score"] for item in one.items],
+        [item["source"] for item in one.items],
+        [np.nan if each is None else each for each in confidences],
+        history(bundle, one.person, []).rows,
+    )
+
+
+def history(bundle: Bundle, person: str, events: Sequence[Deed]) -> History:
+    """Return what the bundle knows of a person of the store, and these events of the person after its training."""
+    known = bundle.histories.of(person.removeprefix("u:")) if person.startswith("u:") else EMPTY_HISTORY
+    until, weights = bundle.manifest.trained_until.timestamp(), bundle.manifest.event_weights
+    later = [
+        (row, weights.get(each.event, 1.0), each.timestamp)
+        for each in sorted(events, key=lambda event: event.timestamp)
+        if each.timestamp > until and (row := bundle.catalogue.ids.position(each.item_id)) is not None
+    ]
+    if not later:
+        return known
+    rows, values, times = zip(*later, strict=True)
+    return History(
+        np.concatenate([known.rows, np.array(rows, dtype=np.int32)]),
+        np.concatenate([known.weights, np.array(values, dtype=np.float32)]),
+        np.concatenate([known.times, times]),
+    )

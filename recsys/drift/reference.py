@@ -1,0 +1,85 @@
+"""The reference of a release: how its default variant answers the users who were active last, as counts without ids.
+
+reference.npy    (n_persons, n_bins) uint8, the bins of all features side by side
+reference.json   variant, edges of the scores, and feature -> number of bins
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import Query
+from recsys.drift.features import PLACES, Answer, Features, Floats, score_edges
+from recsys.drift.permutation import Counts, Finding, compare
+from recsys.output import write_text
+from recsys.recommend.recommender import Recommender, Slate
+
+PERSONS = 1_000
+FILE = "reference.json"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """counts: feature -> (n_persons, n_bins)."""
+
+    variant: str
+    edges: Floats
+    counts: Mapping[str, Counts]
+
+
+def answers(bundle: Bundle) -> list[Answer]:
+    """Answer the users with the newest events, one list each, by the default variant."""
+    recommender, histories = Recommender(bundle), bundle.histories
+    found = [(float(one.times[-1]), at) for at in range(len(histories.users)) if len(one := histories.at(at))]
+    now, made = bundle.manifest.trained_until.timestamp(), []
+    for _, at in sorted(found, reverse=True)[:PERSONS]:
+        slate = recommender.recommend(Query(histories.at(at), PLACES, now))
+        made.append(of_slate(bundle, str(at), slate))
+    return made
+
+
+def of_slate(bundle: Bundle, person: str, slate: Slate) -> Answer:
+    """Turn a list of the recommender into an answer to count."""
+    n_known, slots = len(slate.query.history), slate.slots
+    told = bundle.calibration.of(slate.variant, slots, 1, n_known) if bundle.calibration else [None] * len(slots)
+    rows = np.array([slot.row for slot in slots], dtype=np.int32)
+    confidences = [np.nan if one is None else one for one in told]
+    sources = [slot.source for slot in slots]
+    return Answer(person, rows, [slot.score for slot in slots], sources, confidences, slate.query.history.rows)
+
+
+def write(bundle: Bundle, folder: Path) -> None:
+    """Write the files of the reference of a bundle; nothing for a bundle without users."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (made := [answer for answer in answers(bundle) if len(answer.rows)]):
+        return
+    edges = score_edges(made)
+    counts, _ = Features(bundle, edges).count(made)
+    content = {
+        "variant": bundle.manifest.default_variant,
+        "edges": edges.tolist(),
+        "counts": {name: each.astype(int).tolist() for name, each in counts.items()},
+    }
+    write_text(folder / FILE, json.dumps(content) + "\n")
+
+
+def load(folder: Path) -> Reference | None:
+    """Read the reference of a bundle's folder; None if it has none, as bundles from before there were any."""
+    if not (folder / FILE).is_file():
+        return None
+    content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    counts = {name: np.array(each, dtype=np.float32) for name, each in content["counts"].items()}
+    return Reference(content["variant"], np.array(content["edges"]), counts)
+
+
+def drift(bundle: Bundle, reference: Reference, shown: list[Answer], level: float) -> list[Finding]:
+    """Compare answers of the reference's variant with the reference, by persons who are not the same."""
+    counts, persons = Features(bundle, reference.edges).count(shown)
+    both = {name: np.vstack([reference.counts[name], counts[name]]) for name in counts}
+    n_before = len(next(iter(reference.counts.values())))
+    time = (np.arange(n_before + len(persons)) >= n_before).astype(np.int64)
+    return compare(both, np.full(len(time), -1), time, level)

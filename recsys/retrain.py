@@ -1,0 +1,72 @@
+"""`recsys retrain`: fetch, train, evaluate and promote, without anybody there: from cron, a timer or `recsys watch`.
+
+The current release stays unless everything succeeds. A run that was killed goes on where it stopped: DVC keeps every
+finished stage. One line a step goes to the log.
+"""
+
+import fcntl
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from recsys.bundle import releases
+from recsys.bundle.bundle import read_manifest
+from recsys.drift import promotion
+from recsys.errors import RecsysError
+
+log = logging.getLogger(__name__)
+
+RELEASED, FAILED, REFUSED, NOTHING_NEW, BUSY = 0, 1, 3, 4, 75  # exit codes; 75 is EX_TEMPFAIL
+STEPS: Sequence[Sequence[str]] = (
+    ("recsys", "lock"),
+    ("dvc", "repro", "--force", "--single-item", "fetch"),
+    ("dvc", "repro"),
+)
+
+
+def retrain(folder: Path, public_key: str | None, share: float, store: str, fetch: bool, log_file: Path) -> int:
+    """Run all steps in the current folder; return the exit code.
+
+    share: of the units a new release begins with, see `recsys releases promote --canary`. fetch: read the data again.
+    """
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [logging.FileHandler(log_file), logging.StreamHandler()]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True)
+    with log_file.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            log.error("another run has not ended; nothing was done")
+            return BUSY
+        return _run(folder, public_key, share, store, fetch)
+
+
+def _run(folder: Path, public_key: str | None, share: float, store: str, fetch: bool) -> int:
+    for step in STEPS:
+        if "fetch" in step and not fetch:
+            continue
+        log.info("%s", " ".join(step))
+        done = subprocess.run([sys.executable, "-m", *_module(step)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip().splitlines()[-5:]
+            log.error(
+                "%s failed (%d), the current release stays: %s", " ".join(step), done.returncode, " | ".join(said)
+            )
+            return FAILED
+    try:
+        manifest, state = read_manifest(Path("bundle")), releases.read(folder)
+        if manifest.bundle_id in [*state.stack[-1:], state.canary.bundle_id if state.canary else ""]:
+            log.info("nothing new: bundle %s is served", manifest.bundle_id)
+            return NOTHING_NEW
+        notes = f"retrained: {manifest.metrics.get('gate', '')}"
+        log.info("%s", promotion.promote(Path("bundle"), folder, public_key, share, store, notes))
+    except RecsysError as error:
+        log.error("refused, the current release stays: %s", error)
+        return REFUSED
+    return RELEASED
+
+
+def _module(step: Sequence[str]) -> list[str]:
+    return ["recsys.cli" if step[0] == "recsys" else step[0], *step[1:]]

@@ -1,0 +1,73 @@
+"""Watch what the API answers: `python -m serving.watch`, or `recsys watch`. One process of several works at a time."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+from prometheus_client import Gauge, start_http_server
+
+from recsys.drift import policies as files
+from recsys.drift.policies import Policies
+from recsys.errors import ParamsError, RecsysError, reports_errors
+from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
+from serving.watch import actions, findings
+from serving.watch.cycle import Watcher
+
+log = logging.getLogger("serving.watch")
+
+LEASE_LOOKS = 3  # looks that a leader may miss before another process takes over
+LEADER = Gauge("recsys_watch_leader", "1 in the process that watches the store")
+FAILED = Gauge("recsys_watch_failed", "1 while the last look failed")
+
+
+@reports_errors
+def main(
+    path: Annotated[Path, typer.Option("--policies", envvar="RECSYS_WATCH", help="what findings do")] = Path(
+        "watch.yaml"
+    ),
+    folder: Annotated[Path, typer.Option("--releases", envvar="RECSYS_RELEASES")] = Path("releases"),
+    store: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="the store of the API")] = DEFAULT_URL,
+    every: Annotated[float, typer.Option(envvar="RECSYS_WATCH_SECONDS", min=0.1, help="seconds between looks")] = 60.0,
+    host: Annotated[str, typer.Option(envvar="RECSYS_WATCH_HOST", help="where /metrics is")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="RECSYS_WATCH_PORT", help="0: none")] = 9108,
+) -> None:
+    """Look at the store again and again; findings do what the policies say."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    policies, holder, watcher = files.load(path), uuid4().hex, Watcher(store, folder)
+    if port:
+        start_http_server(port, host)
+    while True:
+        policies = _again(path, policies)
+        look(watcher, policies, holder, store, folder, every)
+        time.sleep(every)
+
+
+def look(watcher: Watcher, policies: Policies, holder: str, store: str, folder: Path, every: float) -> None:
+    """Look once if this process leads; what fails is logged, and tried again at the next look."""
+    try:
+        leads = findings.lead(store, holder, time.time(), LEASE_LOOKS * every)
+        LEADER.set(leads)
+        if leads:
+            for found in watcher.look(policies):
+                actions.act(found, policies, store, folder)
+            if (judged := watcher.canary(policies)) is not None:
+                actions.ramp(judged, folder)
+        FAILED.set(0)
+    except RecsysError as error:
+        FAILED.set(1)
+        log.error("%s", error)
+
+
+def _again(path: Path, before: Policies) -> Policies:
+    try:
+        return files.load(path)
+    except ParamsError as error:
+        log.error("the policies stay as they were: %s", error)
+        return before
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,220 @@
+"""One look at a store: drift of the answers against the release's reference, drift of windows against those before,
+outcomes since the promotion, and the canary. Returns findings; `actions.py` does something about them.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from prometheus_client import Gauge
+
+from recsys.bundle import bundle as bundles
+from recsys.bundle import releases
+from recsys.bundle.bundle import Bundle
+from recsys.drift import canary, permutation, promotion, recorded, reference
+from recsys.drift.features import KINDS, Features, tally
+from recsys.drift.policies import Kind, Policies
+from recsys.drift.recorded import Deed, Recorded
+from serving.watch import outcomes
+
+DELAY_S = 1800.0  # after an answer, for its outcome to arrive
+EARLIER = 3  # windows that the last one is compared with
+FIRST_LOOK = 200  # answers of a new release; then at twice as many, and so on
+P = Gauge("recsys_watch_drift_p", "Chance of such a difference where nothing changed", ["kind", "feature"])
+MOVED = Gauge("recsys_watch_drift_moved", "Share that would have to move to make both equal", ["kind", "feature"])
+LOOKED = Gauge("recsys_watch_looked_timestamp_seconds", "When the store was last looked at")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finding. once: its id, the same at every look that finds it again."""
+
+    kind: Kind
+    what: str
+    bundle_id: str
+    once: str
+
+
+class Watcher:
+    """Looks at one store and one folder of releases, again and again."""
+
+    def __init__(self, store: str, folder: Path) -> None:
+        self._store, self._folder = store, folder
+        self._bundle: Bundle | None = None
+        self._reference: reference.Reference | None = None
+        self._window = -1
+        self._tested: set[str] = set()
+
+    def look(self, policies: Policies, now: float | None = None) -> list[Found]:
+        """Return what is found now; raises RecsysError if store or releases cannot be read."""
+        now = time.time() if now is None else now
+        state = releases.read(self._folder)
+        if not state.stack:
+            return []
+        self._open(self._folder / state.stack[-1])
+        bundle_id, length = state.stack[-1], policies.hours * 3600
+        since = max((entry.at.timestamp() for entry in state.log if entry.bundle_id == bundle_id), default=0.0)
+        answers = recorded.answers(self._store, now - length - DELAY_S, now)
+        events = recorded.deeds(self._store, now - length - DELAY_S, now)
+        outcomes.show([one for one in answers if one.timestamp < now - DELAY_S], events)
+        mine = [one for one in answers if one.bundle_id == bundle_id and one.timestamp >= since]
+        found = (
+            self._promoted(state.stack) + self._model(mine, bundle_id, policies) + self._weeks(bundle_id, policies, now)
+        )
+        if state.canary is None:
+            before = [one for one in answers if one.bundle_id != bundle_id and one.timestamp < since]
+            found += self._clicks(mine, before, events, bundle_id, policies)
+        LOOKED.set(now)
+        return found
+
+    def canary(self, policies: Policies, now: float | None = None) -> canary.Look | None:
+        """Judge the canary by its answers and those of the current release since its last step; None without one."""
+        now, state = time.time() if now is None else now, releases.read(self._folder)
+        if state.canary is None:
+            return None
+        since = state.canary.since.timestamp()
+        answers, events = recorded.answers(self._store, since, now), recorded.deeds(self._store, since, now)
+        mine = [one for one in answers if one.bundle_id == state.canary.bundle_id]
+        theirs = [one for one in answers if one.bundle_id == state.stack[-1]]
+        steps = policies.canary
+        judged = canary.look(mine, theirs, _clicked(events), steps.least, steps.alpha)
+        early = judged.action == "go on" and now - since < steps.hours * 3600
+        return canary.Look("wait", judged.why) if early else judged
+
+    def _open(self, folder: Path) -> None:
+        if self._bundle is None or self._bundle.manifest.bundle_id != folder.name:
+            self._bundle, self._reference = bundles.load(folder), reference.load(folder)
+
+    def _model(self, mine: Sequence[Recorded], bundle_id: str, policies: Policies) -> list[Found]:
+        """Compare the answers of the release with its reference at 200 answers, 400, 800, ...: the level is shared."""
+        own, bundle = self._reference, self._bundle
+        shown = [one for one in mine if own and one.variant == own.variant and not one.context.get("degraded")]
+        look = int(np.log2(len(shown) / FIRST_LOOK)) if len(shown) >= FIRST_LOOK else -1
+        if own is None or bundle is None or look < 0 or f"{bundle_id}/{look}" in self._tested:
+            return []
+        self._tested.add(f"{bundle_id}/{look}")
+        level = policies.level / ((look + 1) * (look + 2))
+        drifted = reference.drift(bundle, own, [recorded.as_answer(bundle, one) for one in shown], level)
+        found: list[Found] = []
+        for kind in ("model", "scores", "items"):
+            some = [one for one in drifted if KINDS.get(one.feature, "items") == kind]
+            found += _findings(kind, some, bundle_id, f"{bundle_id}/{look}", policies)
+        return found
+
+    def _promoted(self, stack: Sequence[str]) -> list[Found]:
+        """Compare a new release with the one before on recorded requests, as `promote --canary` does before it."""
+        if len(stack) < 2 or self._bundle is None or stack[-1] in self._tested:
+            return []
+        before = bundles.load(self._folder / stack[-2])
+        found = promotion.replayed(self._bundle, before, self._store)
+        self._tested.add(stack[-1])
+        what = f"{found.refused} ({found})"
+        return [Found("model", what, stack[-1], f"model/{stack[-1]}/promoted")] if found.refused else []
+
+    def _weeks(self, bundle_id: str, policies: Policies, now: float) -> list[Found]:
+        """Compare the last whole window with the same hours of the weeks before, else of the days before."""
+        length = policies.hours * 3600
+        number = int((now - DELAY_S) // length)
+        if number == self._window or self._bundle is None:
+            return []
+        self._window = number
+        week = max(1, round(7 * 86_400 / length))
+        for step in (week, 1):
+            windows = [self._read((number - 1 - step * at) * length, length) for at in range(EARLIER, -1, -1)]
+            windows = [window for window in windows[:-1] if window[0]] + windows[-1:]
+            if len(windows) > 1 and windows[-1][0]:
+                break
+        else:
+            return []
+        persons: dict[str, int] = {}
+        parts = [_counts(self._bundle, answers, events, persons) for answers, events in windows]
+        counts = {name: np.vstack([part[0][name] for part in parts]) for name in parts[0][0]}
+        time_of = np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts])
+        person = np.concatenate([part[1] for part in parts])
+        drifted = permutation.compare(counts, person, time_of, policies.level)
+        found: list[Found] = []
+        kinds: dict[Kind, tuple[str, ...]] = {
+            "requests": ("surface", "segment"), "events": ("event", "item", "amount"), "outcomes": ("outcome",)
+        }  # fmt: skip
+        for kind, features in kinds.items():
+            some = [one for one in drifted if one.feature in features]
+            found += _findings(kind, some, bundle_id, f"window {number}", policies)
+        return found
+
+    def _read(self, since: float, length: float) -> tuple[list[Recorded], list[Deed]]:
+        answers = recorded.answers(self._store, since, since + length)
+        return answers, recorded.deeds(self._store, since, since + length + DELAY_S)
+
+    def _clicks(
+        self,
+        mine: Sequence[Recorded],
+        before: Sequence[Recorded],
+        events: Sequence[Deed],
+        bundle_id: str,
+        policies: Policies,
+    ) -> list[Found]:
+        judged = canary.look(mine, before, _clicked(events), policies.canary.least, policies.level)
+        if judged.action != "abort":
+            return []
+        return [Found("outcomes", f"since the promotion: {judged.why}", bundle_id, f"outcomes/{bundle_id}/promotion")]
+
+
+def _clicked(events: Sequence[Deed]) -> dict[str, bool]:
+    return {event.request_id: True for event in events if event.request_id is not None and event.event == "click"}
+
+
+def _findings(
+    kind: Kind, drifted: Sequence[permutation.Finding], bundle_id: str, once: str, policies: Policies
+) -> list[Found]:
+    for one in drifted:
+        P.labels(kind, one.feature).set(one.p)
+        MOVED.labels(kind, one.feature).set(one.moved)
+    far = [one for one in drifted if one.alarm and one.moved >= policies.of(kind).moved]
+    if not far:
+        return []
+    what = ", ".join(f"{one.feature} moved by {one.moved:.1%} (p = {one.p:.2g})" for one in far)
+    return [Found(kind, what, bundle_id, f"{kind}/{once}")]
+
+
+SURFACES, AMOUNTS = 20, np.array([0.01, 1, 3, 10, 30, 100, 300, 1000])
+SEGMENTS = ("cold_user", "few", "warm")
+EVENTS = ("view", "click", "cart", "purchase", "return", "rating", "dislike")
+
+
+def _counts(
+    bundle: Bundle, answers: Sequence[Recorded], events: Sequence[Deed], persons: dict[str, int]
+) -> tuple[dict[str, permutation.Counts], permutation.Ints]:
+    """Return feature -> (n, n_bins) counts of the persons of one window, and who they are."""
+    here = {
+        person: at
+        for at, person in enumerate(dict.fromkeys([*(one.person for one in answers), *(one.person for one in events)]))
+    }
+    named = outcomes.by_request(events)
+    asked = np.array([here[one.person] for one in answers], dtype=np.int64)
+    acted = np.array([here[one.person] for one in events], dtype=np.int64)
+    category = Features(bundle, np.arange(9.0)).category
+    rows = [bundle.catalogue.ids.position(one.item_id) for one in events]
+    bins = {
+        "surface": (asked, [hash_of(one.surface) for one in answers], SURFACES),
+        "segment": (asked, [_place(SEGMENTS, one.segment) for one in answers], len(SEGMENTS) + 1),
+        "outcome": (asked, [outcomes.kind_of(named.get(one.request_id, [])) for one in answers], 4),
+        "event": (acted, [_place(EVENTS, one.event) for one in events], len(EVENTS) + 1),
+        "item": (acted, [len(category) if row is None else int(category[row]) for row in rows], 64),
+        "amount": (acted, np.searchsorted(AMOUNTS, [abs(one.value or 0.0) for one in events]), len(AMOUNTS) + 1),
+    }
+    counts = {
+        name: tally(who, np.clip(np.asarray(values, dtype=np.int64), 0, n - 1), len(here), n)
+        for name, (who, values, n) in bins.items()
+    }
+    return counts, np.array([persons.setdefault(person, len(persons)) for person in here], dtype=np.int64)
+
+
+def hash_of(surface: str) -> int:
+    """Return a bin of a surface, the same in every process."""
+    return sum(surface.encode()) % SURFACES
+
+
+def _place(names: Sequence[str], name: str) -> int:
+    return names.index(name) if name in names else len(names)

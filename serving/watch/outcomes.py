@@ -1,0 +1,81 @@
+"""Outcomes of answers by the request ids that events name: by variant, bundle and surface, as metrics."""
+
+from collections.abc import Mapping, Sequence
+
+from prometheus_client import Gauge
+
+from recsys.contracts import SECONDS_PER_DAY
+from recsys.drift.recorded import Deed, Recorded
+from recsys.schemas.field_limits import PURCHASE, RETURN
+
+LABELS = ["variant", "bundle_id", "surface"]
+OTHER = ("other", "other", "other")
+MOST = 100  # label sets; the rest is counted under "other"
+RATES = Gauge("recsys_watch_outcome_rate", "Share of the window's answers with such an outcome", [*LABELS, "outcome"])
+ANSWERS = Gauge("recsys_watch_answers", "Answers of the window", LABELS)
+REVENUE = Gauge("recsys_watch_revenue", "Net amount of what was bought from the window's answers", LABELS)
+HITS = Gauge("recsys_watch_hit_rate", "Share of answers with an item that the person then chose in any way", LABELS)
+CALIBRATION = Gauge("recsys_watch_calibration_error", "Mean of |said - came true| over tenths of the places", LABELS)
+
+
+def by_request(events: Sequence[Deed]) -> dict[str, list[Deed]]:
+    """Return request id -> the events that name it."""
+    found: dict[str, list[Deed]] = {}
+    for event in events:
+        if event.request_id is not None:
+            found.setdefault(event.request_id, []).append(event)
+    return found
+
+
+def kind_of(named: Sequence[Deed]) -> int:
+    """Return the outcome of an answer as a bin: 0 nothing, 1 a click, 2 more, 3 a dislike."""
+    kinds = {event.event for event in named}
+    return 3 if "dislike" in kinds else 2 if kinds - {"click", "view"} else 1 if kinds else 0
+
+
+def show(answers: Sequence[Recorded], events: Sequence[Deed]) -> None:
+    """Set the metrics of one window."""
+    for gauge in (RATES, ANSWERS, REVENUE, HITS, CALIBRATION):
+        gauge.clear()
+    named = by_request(events)
+    groups: dict[tuple[str, str, str], list[Recorded]] = {}
+    for answer in answers:
+        group = answer.variant, answer.bundle_id, answer.surface
+        groups.setdefault(group if group in groups or len(groups) < MOST else OTHER, []).append(answer)
+    chosen: dict[tuple[str, str], float] = {}
+    for event in events:
+        at = chosen.setdefault((event.person, event.item_id), event.timestamp)
+        chosen[event.person, event.item_id] = max(at, event.timestamp)
+    for labels, shown in groups.items():
+        ANSWERS.labels(*labels).set(len(shown))
+        deeds = [named.get(answer.request_id, []) for answer in shown]
+        for outcome in ("click", PURCHASE, "dislike"):
+            share = sum(any(deed.event == outcome for deed in each) for each in deeds) / len(shown)
+            RATES.labels(*labels, outcome).set(share)
+        amounts = [(deed.event, deed.value or 0.0) for each in deeds for deed in each]
+        signs: Mapping[str, float] = {PURCHASE: 1.0, RETURN: -1.0}
+        REVENUE.labels(*labels).set(sum(signs.get(event, 0.0) * value for event, value in amounts))
+        places = [
+            (item.get("confidence"), _hit(chosen.get((answer.person, item["item_id"])), answer.timestamp))
+            for answer in shown
+            for item in answer.items
+        ]
+        sizes = [len(answer.items) for answer in shown]
+        hits = iter([hit for _, hit in places])
+        HITS.labels(*labels).set(
+            sum(max([next(hits) for _ in range(size)], default=False) for size in sizes) / len(shown)
+        )
+        if said := sorted((sure, hit) for sure, hit in places if sure is not None):
+            CALIBRATION.labels(*labels).set(_calibration_error(said))
+
+
+def _hit(at: float | None, shown: float) -> bool:
+    return at is not None and 0 <= at - shown <= SECONDS_PER_DAY
+
+
+def _calibration_error(said: list[tuple[float, bool]]) -> float:
+    size, error = max(1, len(said) // 10), 0.0
+    for start in range(0, len(said), size):
+        part = said[start : start + size]
+        error += abs(sum(sure for sure, _ in part) - sum(hit for _, hit in part))
+    return error / len(said)

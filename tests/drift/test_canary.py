@@ -1,0 +1,97 @@
+"""What stops a bundle before it serves everybody: the replay, and its own live answers."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.bundle import bundle, releases
+from recsys.drift import canary, promotion, release_diff
+from recsys.drift.recorded import Recorded
+from recsys.errors import BundleError, ParamsError
+from tests.drift.scrambled import personal, reseal, scramble
+
+
+@pytest.fixture(scope="module")
+def released(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return personal(pipeline / "bundle", tmp_path_factory.mktemp("released") / "bundle")
+
+
+def other(source: Path, folder: Path, **changes: object) -> Path:
+    """A copy with other content of the manifest, so another release."""
+    shutil.copytree(source, folder)
+    content = json.loads((folder / bundle.MANIFEST).read_text()) | changes
+    return reseal(folder, content)
+
+
+def test_a_scrambled_bundle_is_refused_and_a_sound_one_becomes_a_canary(released: Path, tmp_path: Path) -> None:
+    folder, store = tmp_path / "releases", f"sqlite:///{tmp_path}/none.sqlite"
+    first = releases.promote(released, folder)
+    with pytest.raises(BundleError, match="refused before it served anybody: it finds the newest item of"):
+        promotion.promote(scramble(released, tmp_path / "scrambled"), folder, None, 0.05, store, "")
+    assert releases.read(folder).stack == [first]
+    sound = other(released, tmp_path / "sound", metrics={"note": "another"})
+    assert "serves 5% of the units" in promotion.promote(sound, folder, None, 0.05, store, "another model")
+    state = releases.read(folder)
+    assert state.stack == [first]
+    assert state.canary is not None
+    second = state.canary.bundle_id
+    assert json.loads((folder / f"{second}.json").read_text())["notes"] == "another model"
+    assert releases.ramp(folder, "looks well") == 0.5
+    assert releases.ramp(folder) == 1.0
+    releases.ramp(folder)
+    assert releases.read(folder).stack == [first, second]
+    assert releases.read(folder).canary is None
+    assert [entry.action for entry in releases.read(folder).log] == [
+        "promote", "canary 5%", "canary 50%", "canary 100%", "promote",
+    ]  # fmt: skip
+    lines = release_diff.lines(folder, first, second)
+    assert "metrics.note: - -> another" in lines
+    assert lines[-1].startswith("lists of als: ")
+    assert "lists share 100%" in lines[-1]
+
+
+def test_a_bundle_of_last_year_is_refused(released: Path, tmp_path: Path) -> None:
+    old = other(released, tmp_path / "old", trained_until="2020-01-01T00:00:00+00:00")
+    found = canary.replay(bundle.load(old), bundle.load(released), [], [])
+    assert found.refused is not None
+    assert "trained until 2020-01-01" in found.refused
+
+
+def test_a_share_only_adds_units() -> None:
+    def units(share: float) -> set[str]:
+        now = datetime.now(UTC)
+        one = releases.Canary(bundle_id="0" * 16, share=share, since=now)
+        return {f"u{at}" for at in range(2_000) if one.serves(f"u{at}")}
+
+    assert units(0.01) < units(0.1) < units(1.0)
+    assert len(units(0.1)) == pytest.approx(200, abs=45)
+
+
+def answers(n: int, rate: float, seed: int, ms: float = 5.0) -> tuple[list[Recorded], dict[str, bool]]:
+    rng = np.random.default_rng(seed)
+    made = [
+        Recorded(f"{seed}-{at}", f"u{at % (n // 3 + 1)}", 0.0, "als", "b", "home", "warm", [], {"latency_ms": ms})
+        for at in range(n)
+    ]
+    return made, {one.request_id: True for one in made if rng.random() < rate}
+
+
+@pytest.mark.parametrize(
+    ("rates", "ms", "action"),
+    [((0.1, 0.1), 5, "go on"), ((0.02, 0.1), 5, "abort"), ((0.1, 0.02), 5, "go on"), ((0.1, 0.1), 500, "abort")],
+)
+def test_live_answers_decide(rates: tuple[float, float], ms: float, action: str) -> None:
+    (new, clicks), (old, more) = answers(1_000, rates[0], 1, ms), answers(3_000, rates[1], 2)
+    clicked: Mapping[str, bool] = {**clicks, **more}
+    assert canary.look(new, old, clicked, 500, 0.05).action == action
+    assert canary.look(new[:50], old, clicked, 500, 0.05).action == "wait"
+
+
+def test_a_share_is_read_or_refused() -> None:
+    with pytest.raises(ParamsError, match="--canary '500%': wanted a share"):
+        promotion.share_of("500%")
