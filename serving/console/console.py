@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
-from serving.console import health, people, releases, shop
+from serving.console import health, people, releases, reports, shop
 from serving.console.page import HEADERS, STATIC, TEMPLATES, Console, only_from_here
 
 router = APIRouter()
@@ -14,7 +14,7 @@ def add(app: FastAPI, console: Console) -> None:
     """Add all routes; they are no part of the API's document."""
     app.state.console = console
     app.mount("/console/static", StaticFiles(directory=STATIC))
-    for pages in (shop, people, releases, health):
+    for pages in (shop, people, releases, reports, health):
         app.include_router(pages.router, include_in_schema=False, dependencies=[Depends(only_from_here)])
     app.include_router(router, include_in_schema=False)
 

@@ -4,14 +4,12 @@ The figures are those of `/metrics`, of all workers, kept every few seconds for 
 """
 
 import asyncio
-import json
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, FastAPI, Request
@@ -19,7 +17,7 @@ from fastapi.responses import HTMLResponse
 
 from serving import metrics
 from serving.api.errors import ApiError
-from serving.console.page import Console, age, console_of, show
+from serving.console.page import Console, console_of, show
 
 EVERY_SECONDS = 5.0
 LAST_SECONDS = 60.0
@@ -64,9 +62,10 @@ async def health_page(request: Request, part: bool = False) -> HTMLResponse:
         request,
         "figures.html.j2" if part else "health.html.j2",
         wrong=await wrong(console, since(kept[0], now)),
-        figures=[*_figures(since(last, now)), *_own(console, now)],
-        charts=_charts([since(a, b) for a, b in pairwise(kept[:: -max(1, len(kept) // POINTS)][::-1])]),
-        since=kept[0]["at"],
+        last=since(last, now),
+        own=_own(console, now),
+        series=_series([since(a, b) for a, b in pairwise(kept[:: -max(1, len(kept) // POINTS)][::-1])]),
+        begun=kept[0]["at"],
     )
 
 
@@ -138,59 +137,24 @@ async def wrong(console: Console, hour: Counts) -> list[tuple[str, str]]:
     return found
 
 
-def _figures(last: Counts) -> list[tuple[str, str, str]]:
-    """Return label, value and explanation of the figures of the last minute."""
-
-    def rate(name: str) -> str:
-        return f"{last[name] / last['seconds']:.1f} a second"
-
-    lists = last["lists"]
-    return [
-        ("Requests", rate("requests"), "without probes and this Console"),
-        ("Lists", rate("lists"), "answers with items"),
-        ("Median time", f"{last['p50']:.1f} ms" if "p50" in last else "no list", "half of the lists took no longer"),
-        ("p99 time", f"{last['p99']:.1f} ms" if "p99" in last else "no list", "99 of 100 lists took no longer"),
-        ("Faults", rate("faults"), "answers 500 and 504"),
-        ("Refused", rate("refused"), "429 and 503: too much to do, or not ready"),
-        ("Fell back", f"{100 * last['fallbacks'] / lists:.1f} %" if lists else "no list", "lists in part popular"),
-        ("Events", rate("events accepted"), "accepted"),
-        ("CPU", f"{100 * last['cpu'] / last['seconds']:.0f} % of a core", "of this worker"),
-        ("Cost", f"{1e3 * last['cpu'] / lists:.1f} CPU s" if lists else "no list", "this worker's, for 1,000 lists"),
-    ]
-
-
-def _own(console: Console, now: Counts) -> list[tuple[str, str, str]]:
-    """Return the same of this worker's resources and ages."""
+def _own(console: Console, now: Counts) -> dict[str, float]:
+    """Return memory (MB), open files and waiting (ms) of this worker, and the ages of training and live counts (s)."""
     engine = console.background.live.engine
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    found = [
-        ("Memory", f"{pages * os.sysconf('SC_PAGE_SIZE') / 1e6:,.0f} MB", "of this worker"),
-        ("Open files", f"{len(os.listdir('/proc/self/fd')):,}", "files and connections of this worker"),
-        ("Waiting", f"{1e3 * max(0.0, now['delay']):.1f} ms", "a request waits at least so long for its turn"),
-    ]
+    own = {"memory": pages * os.sysconf("SC_PAGE_SIZE") / 1e6, "files": float(len(os.listdir("/proc/self/fd")))}
+    own["waiting"] = 1e3 * max(0.0, now["delay"])
     if engine is not None:
-        trained = age(now["at"] - engine.bundle.manifest.trained_until.timestamp())
-        found.append(("Age of the training", trained, "since the last event that the bundle knows"))
+        own["training"] = now["at"] - engine.bundle.manifest.trained_until.timestamp()
     if engine is not None and engine.live is not None:
-        found.append(("Age of live counts", age(now["at"] - engine.live.read_at), "since events were counted last"))
-    return found
+        own["live"] = now["at"] - engine.live.read_at
+    return own
 
 
-def _charts(spans: list[Counts]) -> list[dict[str, Any]]:
-    """Return title, unit, names and data of each chart; data: times in UTC seconds, then a row of each name."""
-
-    def chart(title: str, unit: str, **rows: Iterable[float | None]) -> dict[str, Any]:
-        values = [[None if value is None else round(value, 3) for value in row] for row in rows.values()]
-        data = json.dumps([[round(span["at"]) for span in spans], *values])
-        return {"title": title, "unit": unit, "names": list(rows), "data": data, "empty": not spans}
-
-    def rate(name: str) -> list[float | None]:
-        return [span[name] / span["seconds"] for span in spans]
-
-    share = [100 * span["fallbacks"] / span["lists"] if span["lists"] else None for span in spans]
-    return [
-        chart("Rates", "a second", lists=rate("lists"), events=rate("events accepted")),
-        chart("Time for a list", "ms", median=(s.get("p50") for s in spans), p99=(s.get("p99") for s in spans)),
-        chart("Faults and refusals", "a second", faults=rate("faults"), refused=rate("refused")),
-        chart("Lists that fell back", "%", share=share),
-    ]
+def _series(spans: list[Counts]) -> dict[str, list[float | None]]:
+    """Return the rows of the charts by name, a value for each span; `at`: UTC seconds; None where nothing was asked."""
+    rates = ("lists", "events accepted", "faults", "refused")
+    found: dict[str, list[float | None]] = {"at": [round(span["at"]) for span in spans]}
+    found |= {name: [round(span[name] / span["seconds"], 3) for span in spans] for name in rates}
+    found |= {name: [round(span[name], 2) if name in span else None for span in spans] for name in ("p50", "p99")}
+    shares = [100 * span["fallbacks"] / span["lists"] if span["lists"] else None for span in spans]
+    return {**found, "fell back": shares}

@@ -48,7 +48,9 @@ PAGES = (
     ("/console/users", "Users"),
     ("/console/items", "Items"),
     ("/console/releases", "Releases"),
+    ("/console/experiments", "Experiments"),
     ("/console/health", "Health"),
+    ("/console/data", "Data"),
 )
 
 

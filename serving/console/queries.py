@@ -10,8 +10,7 @@ SHOWN = ("request_id", "timestamp", "experiment", "variant", "bundle_id", "surfa
 _SELECT = f"SELECT {', '.join(SHOWN)} FROM exposures"
 OF_PERSON = f"{_SELECT} WHERE {statements.THEIRS} ORDER BY timestamp DESC LIMIT CAST($2 AS BIGINT)"
 NEWEST = "SELECT person, items FROM exposures ORDER BY timestamp DESC LIMIT CAST($1 AS BIGINT)"
-COUNTS = """SELECT experiment, context, count(*) FROM exposures WHERE experiment IS NOT NULL AND timestamp > $1
-    GROUP BY experiment, context"""
+UNITS = """SELECT unit, context FROM exposures WHERE experiment = $1 ORDER BY timestamp DESC LIMIT CAST($2 AS BIGINT)"""
 
 
 def shown_to(writes: Writes, person: str, limit: int, key: str | None) -> Write[list[dict[str, Any]]]:
@@ -33,6 +32,12 @@ def exposure_of(item_id: str, limit: int) -> Write[dict[str, Any]]:
                 places.append(int(item["position"]))
                 persons.add(person)
     return {"answers": len(rows[0]), "places": places, "persons": len(persons), "everybody": len(everybody)}
+
+
+def units_of(experiment: str, limit: int, _: Writes) -> Write[list[tuple[str, str]]]:
+    """Return unit and arm of the newest answers of an experiment."""
+    rows = yield UNITS, [(experiment, limit)]
+    return [(unit, str(json.loads(context)["arm"])) for unit, context in rows[0]]
 
 
 def note(key: str | None, action: str, what: str, before: Any, after: Any) -> Write[None]:

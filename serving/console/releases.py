@@ -25,12 +25,7 @@ from serving.stores.protocol import StoreError
 
 router = APIRouter(prefix="/console/releases")
 
-FIGURES = {
-    "ndcg": "what was chosen, and how far up (NDCG)",
-    "recall": "share of what was chosen that was in the list",
-    "coverage": "share of all items that some list holds",
-    "new_share": "share of places with new items",
-}
+FIGURES = ("ndcg", "recall", "coverage", "new_share")
 PARAMETERS = ("variants", "models", "item_items", "event_weights", "default_variant", "allow_repeat", "warm_events",
               "recent_half_life_days")  # fmt: skip
 FIRST = ("all", "cold_user", "few", "warm", "dormant")
@@ -52,7 +47,6 @@ async def release_page(request: Request, said: str = "") -> HTMLResponse:
         manifests=manifests,
         figures={name: _figures(manifest) for name, manifest in {**manifests, served.bundle_id: served}.items()},
         said=said,
-        labels=FIGURES,
         log=state.log[::-1][:30],
         current=state.stack[-1] if state.stack else "",
         before=state.stack[-2] if len(state.stack) > 1 else "",
@@ -120,7 +114,6 @@ async def compare(request: Request, a: str = "", b: str = "") -> HTMLResponse:
         parameters=_changes(first, second),
         segments=[(name, x, y, max(x or 0, y or 0)) for name, x, y in _paired(_segments(first), _segments(second))],
         figures=_paired(_figures(first), _figures(second)),
-        labels=FIGURES,
     )
 
 

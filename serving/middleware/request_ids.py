@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 ROUTE = re.compile(
     r"/(v1/(recommend(:batch)?|similar|rank|about|events|items|identity/merge|users)|healthz|readyz|metrics|docs"
-    r"|openapi\.json|console(/(event|static|users|items|why|releases|health))?)(?![^/?])"
+    r"|openapi\.json|console(/(event|static|users|items|why|releases|experiments|health|data))?)(?![^/?])"
 )
 
 

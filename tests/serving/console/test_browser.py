@@ -35,7 +35,9 @@ PAGES = {
     "items": "/console/items",
     "releases": "/console/releases",
     "diff": "",  # of the two releases, set by the fixture
+    "experiments": "/console/experiments",
     "health": "/console/health",
+    "data": "/console/data",
     "why": "",  # of an answer that the fixture asked for
     "start": "/",
 }
@@ -52,6 +54,9 @@ def url(pipeline: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) ->
     PAGES["diff"] = f"/console/releases/diff?a={older}&b={newer}"
     named = {"RECSYS_RELEASES": str(folder / "releases")}
     command = [sys.executable, "-m", "serving"]
+    arms = "{control: {variant: popular, weight: 0.5}, other: {variant: random, weight: 0.5}}"
+    (folder / "experiments.yaml").write_text(f"experiments: {{chance: {{coverage: 0.5, arms: {arms}}}}}\n")
+    named["RECSYS_EXPERIMENTS"] = str(folder / "experiments.yaml")
     with serving(command, None, root, folder / "server.log", 1, **named) as (address, _):
         _use(address)
         yield address

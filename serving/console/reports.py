@@ -1,0 +1,65 @@
+"""Experiments, with what the last readout said, and the data of the last run of the pipeline.
+
+`recsys experiment readout` and `dvc repro` write them as files, which are read from the folder in which the API runs.
+"""
+
+import json
+from collections import Counter
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from serving.api.errors import ApiError
+from serving.console import queries
+from serving.console.page import console_of, show
+from serving.stores.protocol import StoreError
+
+router = APIRouter(prefix="/console")
+
+READOUTS = Path("reports/experiments")
+DATA = Path("metrics/data.json")
+ANSWERS = 5_000  # newest ones of an experiment, whose units are counted
+
+
+@router.get("/experiments")
+async def experiments_page(request: Request) -> HTMLResponse:
+    """Show every experiment of the file: arms, assigned units, checks, effects and decision."""
+    console = console_of(request)
+    background, units = console.background, Counter[tuple[str, str]]()
+    running = background.experiments.experiments.experiments
+    with suppress(StoreError, ApiError):
+        store = console.service.store()
+        for name in running:
+            rows = await store.manage(partial(queries.units_of, name, ANSWERS))
+            units.update((name, arm) for arm in dict(rows).values())
+    return show(
+        request,
+        "experiments.html.j2",
+        experiments=running,
+        holdout=background.experiments.experiments.holdout,
+        reason=background.experiments.reason,
+        units=units,
+        answers=ANSWERS,
+        readouts={name: _read(READOUTS / name / "readout.json") for name in running},
+        now=datetime.now(UTC),
+    )
+
+
+@router.get("/data")
+async def data_page(request: Request) -> HTMLResponse:
+    """Show what the last run of the pipeline read, kept and rejected."""
+    found = _read(DATA)
+    return show(request, "data.html.j2", data=found, file=str(DATA), at=DATA.stat().st_mtime if found else 0.0)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
