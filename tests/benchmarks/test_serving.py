@@ -8,7 +8,19 @@ import pytest
 
 from benchmarks.monitoring import alerting
 from benchmarks.monitoring.servers import missing
-from benchmarks.serving import beside_naive, cache, conformance, cost, events, exposures, load, reasons, soak, swap
+from benchmarks.serving import (
+    beside_naive,
+    cache,
+    conformance,
+    cost,
+    events,
+    exposures,
+    load,
+    reasons,
+    replays,
+    soak,
+    swap,
+)
 from benchmarks.serving.faults import measure
 from benchmarks.stores import servers, throughput
 from tests.benchmarks.conftest import Results
@@ -26,6 +38,12 @@ def test_answers_kept_and_computed(results: Results) -> None:
 def test_alerting(results: Results, served: Path) -> None:
     alerting.main(rounds=1, interval="1s")
     assert results("serving_alerting")["seconds"][0] > 0
+
+
+def test_replays(results: Results, served: Path) -> None:
+    replays.main(requests=16)
+    found = results("serving_replays")
+    assert (found["identical"], found["releases"], found["unavailable"]) == (16, 2, {})
 
 
 def test_cost_of_a_call(results: Results, served: Path) -> None:
