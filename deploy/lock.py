@@ -19,7 +19,7 @@ HEADER = "# Written by `make lock`: the part of requirements.lock that the extra
 def pins() -> dict[str, str]:
     """Canonical name -> line of requirements.lock."""
     lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines), "a pin reads name==version and nothing else"
+    assert all(re.fullmatch(r"[\w.-]+==[\w.!]+", line) for line in lines), "a pin reads name==version and nothing else"
     return {canonicalize_name(line.split("==")[0]): line for line in lines}
 
 

@@ -98,7 +98,7 @@ class AnswerMetrics:
             counts[KINDS, variant, segment, "new"] += sum([item.source == NEW for item in items])
             counts[KINDS, variant, segment, "fallback"] += sum([item.fallback for item in items])
             shown[variant].update([item.item_id for item in items])
-        for key, seen in values.items():
+        for key, seen in [(key, seen) for key, seen in values.items() if seen]:
             limits = HISTOGRAMS[key[0]][2]
             counted = np.bincount(np.searchsorted(limits, seen), minlength=len(limits) + 1)
             before = self._sums.get(key, [0.0] * (len(limits) + 2))
