@@ -59,6 +59,9 @@ def look(watcher: Watcher, policies: Policies, holder: str, store: str, folder: 
     except RecsysError as error:
         FAILED.set(1)
         log.error("%s", error)
+    except Exception:  # whatever a release or a row holds, the next look may succeed
+        FAILED.set(1)
+        log.exception("this look failed")
 
 
 def _again(path: Path, before: Policies) -> Policies:

@@ -102,7 +102,7 @@ def test_compose_names_only_what_it_defines() -> None:
         assert re.search(r":[\w.-]+$", service["image"]) or "build" in service, "an image is pinned by its tag"
     for name in named - {"../releases"}:
         assert not name.startswith(".") or (DEPLOY / name).exists(), f"compose.yaml mounts {name}"
-    assert {"postgres", "prometheus", "alertmanager", "grafana", "nginx", "api", "migrate"} == set(services)
+    assert {"postgres", "prometheus", "alertmanager", "grafana", "nginx", "api", "migrate", "watch"} == set(services)
 
 
 def test_every_variable_and_command_exists() -> None:

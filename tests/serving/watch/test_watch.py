@@ -20,6 +20,7 @@ from recsys.errors import ParamsError
 from serving.settings import Settings
 from serving.stores.migrations import migrate
 from serving.watch import actions, findings
+from serving.watch.__main__ import look
 from serving.watch.cycle import DELAY_S, Found, Watcher
 from tests.drift.scrambled import personal, reseal, scramble
 from tests.support.apps import Start, new_store, until, until_ready
@@ -193,3 +194,12 @@ def test_retraining_starts_the_command_of_the_file(store: str, folder: Path, tmp
     settings = policies.Policies(retrain=["touch", str(tmp_path / "retrained")])
     assert actions.act(Found("events", "event moved", "b", "events/1"), settings, store, folder) == "retrain"
     until((tmp_path / "retrained").exists)
+
+
+def test_a_look_that_fails_is_followed_by_the_next(folder: Path, store: str, tmp_path: Path) -> None:
+    (releases.current(folder) / "reference.json").write_text("{")
+    watcher = Watcher(f"sqlite:///{tmp_path}/none.sqlite", folder)
+    for _ in range(2):
+        look(watcher, NOTHING, "one", store, folder, 60.0)
+        assert REGISTRY.get_sample_value("recsys_watch_failed") == 1
+        assert REGISTRY.get_sample_value("recsys_watch_leader") == 1
