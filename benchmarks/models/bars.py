@@ -1,16 +1,19 @@
-"""What the pipeline releases against every single variant, on one data set: paired intervals, and the next event.
+"""What would be released against every single variant, on one data set: paired intervals, and the next event.
 
     python -m benchmarks.models.bars grocery 7 8 9     with each of these seeds
     python -m benchmarks.models.bars online_retail_repeats
-    python -m benchmarks.models.bars news 7 FOLDER     there; what `tune` has found in it is used, the rest is made anew
+    python -m benchmarks.models.bars news 7 FOLDER     there; what a run has written in it is used
 
-It writes benchmarks/results/bars_<case>.json. Everything runs from raw data to the gate, as `dvc repro` does. NDCG@10,
-differences user by user in the test window.
+It writes benchmarks/results/bars_<case>.json. All stages run from raw data to the rankers, with the settings that `tune`
+finds. NDCG@10 of whole lists, without places for new items; differences user by user in the test window. The gate
+decides on that segment alone, so without its floors.
 """
 
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,21 @@ import polars as pl
 import yaml
 
 from benchmarks import provenance
-from benchmarks.models.next_event import bundle_of
 from recsys import params
+from recsys.bundle import bundle, from_split
+from recsys.bundle.bundle import Bundle
 from recsys.data import split as splits
-from recsys.evaluation import gate, next_event
+from recsys.data.split import ScoredFold, Split
+from recsys.evaluation import answers, gate, live_choice, next_event, results, sample, segments
+from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.next_event import LIVE
+from recsys.params import Params
+from recsys.rankers._learned import artifact
 from recsys.recommend.recommender import Recommender
 from tests.support import stages
 
 REPEATS = "_repeats"  # behind the name of a data set: with repeats allowed
-EVENTS, REFRESH_S = 2000, 60.0
+USERS, EVENTS, REFRESH_S = 2000, 1000, 60.0
 
 
 def main(case: str, seeds: list[int], folder: Path | None = None) -> None:
@@ -36,7 +44,7 @@ def main(case: str, seeds: list[int], folder: Path | None = None) -> None:
     for seed in seeds:
         with tempfile.TemporaryDirectory() as temporary:
             workspace = prepare(folder or Path(temporary), case, seed)
-            if error := stages.run([workspace])[workspace]:
+            if error := stages.run([workspace], until="rank")[workspace]:
                 sys.exit(f"error: {error}")
             found[str(seed)] = measure(workspace)
         print(case, seed, json.dumps(found[str(seed)], indent=1), flush=True)
@@ -44,10 +52,9 @@ def main(case: str, seeds: list[int], folder: Path | None = None) -> None:
 
 
 def prepare(folder: Path, case: str, seed: int) -> Path:
-    """Write the settings of a case: all variants are baselines, so that each has a paired difference to the default."""
+    """Write the settings of a case."""
     content = yaml.safe_load((provenance.TOP / "params.yaml").read_text(encoding="utf-8"))
     content |= {"dataset": case.removesuffix(REPEATS), "seed": seed}
-    content["evaluate"]["baselines"] = list(content["variants"])
     if case.endswith(REPEATS):
         content["datasets"][content["dataset"]]["split"]["allow_repeat"] = True
     (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
@@ -55,40 +62,57 @@ def prepare(folder: Path, case: str, seed: int) -> Path:
 
 
 def measure(workspace: Path) -> dict[str, Any]:
-    """The decision; the released lists by segment, against every other variant's; and the next event."""
-    decision = gate.load(workspace / "metrics/gate.json")
-    trained = decision.without_live or decision.variant
-    table = pl.read_csv(workspace / "metrics/intervals.csv").filter(metric="ndcg@10")
-    shown = ["segment", "baseline", "value", "difference", "difference_low", "difference_high"]
-    segments = pl.col("segment").is_in(["all", "new_user_1", "new_user_3", "new_user_5", "new_user_10"])
-    lines = table.filter(segments, variant=trained).filter(pl.col("baseline") != trained).select(shown)
-    new_items = json.loads((workspace / "metrics/new_items.json").read_text(encoding="utf-8"))
+    """The decision, every variant with its difference from the trained release, and the next event."""
+    split, rankers = splits.load(workspace / "data/split"), workspace / "rankers/test"
+    settings = artifact.narrowed(params.load(workspace / "params.yaml"), rankers)
+    settings = settings.model_copy(update={"gate": settings.gate.model_copy(update={"earn_in": [], "floors": []})})
+    with _bundle(workspace, settings, split, "valid") as before, _bundle(workspace, settings, split, "test") as loaded:
+        asked = sample.draw(split, "test", loaded.catalogue.popularity, USERS, settings.seed)
+        parts, names = [segments.everyone(asked)], list(settings.variants)
+        lists = {
+            name: answers.recommend_all(Recommender(loaded, name), split, asked, parts, 10, settings.seed)
+            for name in names
+        }
+        values = results.per_segment(lists, asked, parts, "ndcg@10")
+        decision = live_choice.choose(before, split, settings, gate.decide(values, settings))
+        trained = decision.without_live or decision.variant
+        happened = _next_event(
+            loaded, split, settings, dict.fromkeys([decision.variant, trained, "popular", "covisit"])
+        )
+    bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
+    table = results.measure(lists, asked, parts, [10], [trained], bootstrap).filter(metric="ndcg@10")
     return {
         "released": decision.variant,
         "without_live": decision.without_live,
         "reason": decision.reason,
-        "candidates": decision.candidates,
-        "new_items": new_items.get(trained),
-        "variants": table.filter(segment="all").unique("variant").sort("value", descending=True)
-        .select("variant", "value", "low", "high").to_dicts(),
-        "differences": lines.to_dicts(),
-        "next_event": _next_event(workspace, decision.variant, trained),
-    }  # fmt: skip
+        "live": decision.candidates.get("live"),
+        "ranker": artifact.read(rankers / "learned").model_dump(exclude={"features", "formula"}),
+        "users": table["users"][0],
+        "variants": table.drop("segment", "users", "metric", "baseline").to_dicts(),
+        "next_event": happened,
+    }
 
 
-def _next_event(workspace: Path, released: str, trained: str) -> dict[str, float] | None:
+def _next_event(loaded: Bundle, split: Split, settings: Params, names: dict[str, None]) -> dict[str, float] | None:
     """NDCG@10 of the next event of the test window, frozen and live; None where windows overlap in time."""
-    settings, split = params.load(workspace / "params.yaml"), splits.load(workspace / "data/split")
     if split.end("test") is None:
         return None
-    with bundle_of(workspace, settings, split) as loaded:
-        names = dict.fromkeys([released, trained, "popular", "als_recent", "covisit", "live"])
-        asked = {name: Recommender(loaded, name) for name in names}
-        table = next_event.replay(asked, split, "test", EVENTS, REFRESH_S, settings.seed).table()
+    asked = {name: Recommender(loaded, name) for name in names}
+    table = next_event.replay(asked, split, "test", EVENTS, REFRESH_S, settings.seed).table()
     whole = table.filter(pl.col("from_hours").is_null())
     found = {line["variant"]: round(line["ndcg"], 4) for line in whole.iter_rows(named=True)}
     frozen = max(value for name, value in found.items() if not name.endswith(LIVE))
-    return found | {"released over the best frozen": round(found[released + LIVE] / max(frozen, 1e-9), 3)}
+    return found | {"released over the best frozen": round(found[f"{next(iter(names))}{LIVE}"] / max(frozen, 1e-9), 3)}
+
+
+@contextmanager
+def _bundle(workspace: Path, settings: Params, split: Split, fold: ScoredFold) -> Iterator[Bundle]:
+    """The bundle that is scored on the window of a fold."""
+    models, indexes = (workspace / name / fold for name in ("models", "indexes"))
+    made = from_split.parts(split, fold, models, indexes, settings, rankers=workspace / "rankers/test")
+    with tempfile.TemporaryDirectory() as folder:
+        bundle.write(made, settings, {}, Path(folder) / "bundle")
+        yield bundle.load(Path(folder) / "bundle")
 
 
 if __name__ == "__main__":

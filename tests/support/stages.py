@@ -2,7 +2,7 @@
 
 run(folders)    folders with params.yaml and the data; returns the error of each, "" for a finished run
 
-A folder that holds tuned.json keeps it.
+What a command has written in a folder is kept, so that a run that was stopped goes on.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ ROOT = Path(__file__).resolve().parents[2]
 ORDER = ("implicit", "torch", "faiss", "lightgbm", "faiss again")
 
 
-def run(folders: list[Path]) -> dict[Path, str]:
-    """Run everything from `fetch` to `release` in every folder; a folder with an error is left as it is."""
+def run(folders: list[Path], until: str = "release") -> dict[Path, str]:
+    """Run the stages from `fetch` to `until` in every folder; a folder with an error is left as it is."""
     errors = dict.fromkeys(folders, "")
-    commands = list(_commands(yaml.safe_load((folders[0] / "params.yaml").read_text(encoding="utf-8"))))
+    commands = list(_commands(yaml.safe_load((folders[0] / "params.yaml").read_text(encoding="utf-8")), until))
     for process in ORDER:
         mine = [arguments for place, arguments in commands if place == process]
         work = json.dumps([[str(folder) for folder in folders if not errors[folder]], mine])
@@ -41,7 +41,7 @@ def run(folders: list[Path]) -> dict[Path, str]:
     return errors
 
 
-def _commands(params: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+def _commands(params: dict[str, Any], until: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the process and the arguments of every command, in the order of dvc.yaml."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     for name, stage in stages.items():
@@ -50,6 +50,8 @@ def _commands(params: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
             for command in each if isinstance(each, list) else [each]:
                 arguments = shlex.split(command.replace("${key}", key))[2:]  # without `python -m`
                 yield _process(name, arguments), arguments
+        if name == until:
+            return
 
 
 def _process(stage: str, arguments: list[str]) -> str:
@@ -76,7 +78,8 @@ def _work() -> None:
         said = io.StringIO()
         try:
             for arguments in commands:
-                if "tuned.json" in arguments and Path("tuned.json").is_file():
+                written = next((flag for flag in ("--out", "--tables", "--raw") if flag in arguments), None)
+                if written and Path(arguments[arguments.index(written) + 1]).exists():
                     continue
                 sys.argv = list(arguments)
                 with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
