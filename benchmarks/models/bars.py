@@ -4,9 +4,9 @@
     python -m benchmarks.models.bars online_retail_repeats
     python -m benchmarks.models.bars news 7 FOLDER     there; what a run has written in it is used
 
-It writes benchmarks/results/bars_<case>.json. All stages run from raw data to the rankers, with the settings that `tune`
-finds. NDCG@10 of whole lists, without places for new items; differences user by user in the test window. The gate
-decides on that segment alone, so without its floors.
+It writes benchmarks/results/bars_<case>.json. All stages run from raw data to the rankers, with the settings that are
+typed, or that `tune` finds. NDCG@10 of whole lists, without places for new items; differences user by user in the test
+window. The gate decides on that segment alone, so without its floors.
 """
 
 import json
