@@ -54,7 +54,7 @@ class AuditLine(BaseModel):
     audit_id: str
     at: Annotated[float, Field(description="UTC seconds since 1970")]
     key: Annotated[str | None, Field(description="name of the API key; null where no keys are configured")]
-    action: Annotated[str, Field(description="put item, unmerge, forget, export, look, promote or roll back")]
+    action: Annotated[str, Field(description="put item, unmerge, forget, export, look, or a change of releases")]
     what: Annotated[str | None, Field(description="the item_id, bundle_id, or salted hash of a user or visitor")]
     before: Annotated[Any, Field(description="the item before, to be put again as it was; what was deleted")]
     after: Any

@@ -5,6 +5,7 @@ form carries a token that is bound to a cookie of its browser, so that no other 
 """
 
 import colorsys
+import json
 import secrets
 from collections import deque
 from collections.abc import Mapping
@@ -124,6 +125,15 @@ async def form_of(request: Request) -> dict[str, str]:
 
 def _signer(console: Console) -> URLSafeSerializer:
     return URLSafeSerializer(console.settings.secret, salt="console form")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a file that another program writes; None if it is absent or no JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def when(moment: float | datetime) -> str:

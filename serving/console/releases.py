@@ -5,8 +5,8 @@ Both buttons call what `recsys releases` calls, and leave a line in the audit lo
 
 import asyncio
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -18,14 +18,17 @@ from recsys.recommend.self_check import check_apart
 from serving.api.errors import ApiError
 from serving.api.schemas import RecommendRequest
 from serving.console import queries, shop
-from serving.console.page import Console, console_of, form_of, show
+from serving.console.page import Console, console_of, form_of, read_json, show
 from serving.live.list_overlap import overlap, rank_biased_overlap
 from serving.routes import id_of, key_of
 from serving.stores.protocol import StoreError
+from serving.stores.writes import Write, Writes
 
 router = APIRouter(prefix="/console/releases")
 
 FIGURES = ("ndcg", "recall", "coverage", "new_share")
+ACTIONS = {"promote": "promote", "rollback": "roll back", "ramp": "ramp canary", "abort": "abort canary"}
+SHARES = {"1": 1.0, "0.1": 0.1, "0.01": 0.01}  # of the units that a promoted release serves at first
 PARAMETERS = ("variants", "models", "item_items", "event_weights", "default_variant", "allow_repeat", "warm_events",
               "recent_half_life_days")  # fmt: skip
 FIRST = ("all", "cold_user", "few", "warm", "dormant")
@@ -51,52 +54,48 @@ async def release_page(request: Request, said: str = "") -> HTMLResponse:
         current=state.stack[-1] if state.stack else "",
         before=state.stack[-2] if len(state.stack) > 1 else "",
         refused=console.background.live.reason if console.background.live.engine else "",
+        canary=state.canary,
+        records={bundle_id: read_json(folder / f"{bundle_id}.json") for bundle_id in manifests},
         own_bundle=console.settings.bundle,
         segments=_segments(served),
     )
 
 
-@router.post("/promote")
-async def promote(request: Request) -> Response:
-    """Make a release of the list current."""
-    asked, console = await form_of(request), console_of(request)
-    bundle_id = asked.get("bundle_id", "")
-    if not releases.is_id(bundle_id) or _manifest(console, bundle_id) is None:
-        raise ApiError(422, f"bundle_id: {bundle_id!r:.40} is no release of this installation")
-    source = console.settings.releases / bundle_id
-    return await _change(request, "promote", lambda: _promote(source, console))
-
-
-@router.post("/rollback")
-async def roll_back(request: Request) -> Response:
-    """Make the release before the current one current again."""
-    await form_of(request)
-    settings = console_of(request).settings
-    return await _change(request, "roll back", lambda: releases.rollback(settings.releases, settings.public_key))
-
-
-def _promote(source: Path, console: Console) -> str:
-    return releases.promote(source, console.settings.releases, console.settings.public_key, check_apart)
-
-
-async def _change(request: Request, action: str, change: Callable[[], str]) -> Response:
-    console, key = console_of(request), key_of(request)
+@router.post("/{action}")
+async def change(request: Request, action: Literal["promote", "rollback", "ramp", "abort"]) -> Response:
+    """Promote a release of the list, all at once or as a canary; roll back; go on with the canary or end it."""
+    asked, console, key = await form_of(request), console_of(request), key_of(request)
+    folder, public_key = console.settings.releases, console.settings.public_key
     if console.settings.bundle is not None:
         raise ApiError(422, "RECSYS_BUNDLE names the bundle that is served, so there are no releases to change")
-    before = next(iter(_state(console).stack[-1:]), None)
+    bundle_id, share = asked.get("bundle_id", ""), SHARES.get(asked.get("share", "1"))
+    if action == "promote" and (not releases.is_id(bundle_id) or _manifest(console, bundle_id) is None):
+        raise ApiError(422, f"bundle_id: {bundle_id!r:.40} is no release of this installation")
+    if share is None:
+        raise ApiError(422, f"share: wanted one of {', '.join(SHARES)}")
+    why = f"{asked.get('why', '').strip()[:500]} (by {key or 'somebody'} in the Console)".strip()
+    changes: dict[str, Callable[[], object]] = {
+        "promote": lambda: releases.promote(folder / bundle_id, folder, public_key, check_apart, share, why),
+        "rollback": lambda: releases.rollback(folder, public_key, why),
+        "ramp": lambda: releases.ramp(folder, why, public_key),
+        "abort": lambda: releases.abort(folder, why),
+    }
+    before = _state(console)
     try:
-        bundle_id = await asyncio.to_thread(change)
+        await asyncio.to_thread(changes[action])
+        after = _state(console)
+        old, new = (each.model_dump(mode="json", include={"stack", "canary"}) for each in (before, after))
+        changed = partial(_noted, key, ACTIONS[action], after.log[-1].bundle_id, old, new)
+        await console.service.store().manage(changed)
+    except (StoreError, ApiError):
+        return await release_page(request, "It is done. The store is out of reach: the audit log has no line of it.")
     except (RecsysError, OSError) as error:
         return await release_page(request, f"Nothing was changed: {error}")
-    noted = ""
-    try:
-        store = console.service.store()
-        await store.manage(lambda _: queries.note(key, action, bundle_id, before, bundle_id))
-    except (StoreError, ApiError):
-        noted = "The store is out of reach: the audit log has no line of it."
-    if noted:
-        return await release_page(request, f"{bundle_id} is current. {noted}")
     return RedirectResponse("/console/releases", 303)
+
+
+def _noted(key: str | None, action: str, what: str, before: Any, after: Any, _: Writes) -> Write[None]:
+    return queries.note(key, action, what, before, after)
 
 
 @router.get("/diff")

@@ -3,20 +3,18 @@
 `recsys experiment readout` and `dvc repro` write them as files, which are read from the folder in which the API runs.
 """
 
-import json
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from serving.api.errors import ApiError
 from serving.console import queries
-from serving.console.page import console_of, show
+from serving.console.page import console_of, read_json, show
 from serving.stores.protocol import StoreError
 
 router = APIRouter(prefix="/console")
@@ -45,7 +43,7 @@ async def experiments_page(request: Request) -> HTMLResponse:
         reason=background.experiments.reason,
         units=units,
         answers=ANSWERS,
-        readouts={name: _read(READOUTS / name / "readout.json") for name in running},
+        readouts={name: read_json(READOUTS / name / "readout.json") for name in running},
         now=datetime.now(UTC),
     )
 
@@ -53,13 +51,5 @@ async def experiments_page(request: Request) -> HTMLResponse:
 @router.get("/data")
 async def data_page(request: Request) -> HTMLResponse:
     """Show what the last run of the pipeline read, kept and rejected."""
-    found = _read(DATA)
+    found = read_json(DATA)
     return show(request, "data.html.j2", data=found, file=str(DATA), at=DATA.stat().st_mtime if found else 0.0)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

@@ -49,12 +49,31 @@ def test_it_says_what_serves_and_why(two: tuple[TestClient, Path, list[str]]) ->
 
 def test_promote_and_roll_back_are_noted_with_who(two: tuple[TestClient, Path, list[str]]) -> None:
     client, folder, (a, b) = two
-    for what, fields, current in (("rollback", {}, a), ("promote", {"bundle_id": b}, b)):
+    for what, fields, current in (("rollback", {}, a), ("promote", {"bundle_id": b, "why": "better on Mondays"}, b)):
         assert press(client, what, **fields) == 200
         assert releases.read(folder).stack[-1] == current
         until(lambda current=current: client.get("/v1/about").json()["bundle_id"] == current)  # type: ignore[misc]
-    noted = [(line["action"], line["key"], line["before"], line["after"]) for line in client.get("/v1/audit").json()]
-    assert noted == [("promote", "olga", a, b), ("roll back", "olga", b, a)]
+    noted = [(line["action"], line["key"], line["what"]) for line in client.get("/v1/audit").json()]
+    assert noted == [("promote", "olga", b), ("roll back", "olga", a)]
+    assert client.get("/v1/audit").json()[0]["before"]["stack"] == [a]
+    page = client.get("/console/releases").text
+    assert "better on Mondays (by olga in the Console)" in page
+
+
+def test_a_canary_goes_on_or_ends(two: tuple[TestClient, Path, list[str]]) -> None:
+    client, folder, (a, b) = two
+    assert press(client, "promote", bundle_id=a, share="0.01") == 200
+    canary = releases.read(folder).canary
+    assert canary is not None
+    assert (canary.bundle_id, canary.share, releases.read(folder).stack[-1]) == (a, 0.01, b)
+    assert f"<code>{a}</code> serves 1 % of the units" in client.get("/console/releases").text
+    assert press(client, "ramp") == 200
+    assert "Go on: 100 %" in client.get("/console/releases").text
+    assert press(client, "abort") == 200
+    assert releases.read(folder).canary is None
+    assert press(client, "promote", bundle_id=a, share="7") == 422
+    noted = [line["action"] for line in client.get("/v1/audit").json()]
+    assert noted == ["abort canary", "ramp canary", "promote"]
 
 
 def test_a_damaged_release_is_not_made_current(two: tuple[TestClient, Path, list[str]]) -> None:
