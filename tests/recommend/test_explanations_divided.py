@@ -121,3 +121,19 @@ def test_the_score_without_an_item_is_the_rankers(shop: Bundle) -> None:
     slate, whys = explained(shop, lambda row: [Term("als_likeness", 2.0, "als", "likeness")])
     for slot, why in zip(slate.slots, whys, strict=True):
         assert {each.without for each in why.reasons} == {float(slot.row)}
+
+
+def test_a_term_of_a_model_of_pairs_is_divided_by_the_pairs(shop: Bundle) -> None:
+    slate, whys = explained(shop, lambda row: [Term("covisit_score", 2.0, "covisit")])
+    likes = set(slate.query.history.rows.tolist())
+    for why in whys:
+        rows = set(amounts(why))
+        assert rows == {None} or rows <= likes
+        assert sum(amounts(why).values()) == pytest.approx(2.0)
+    assert any(None not in amounts(why) for why in whys)
+
+
+def test_a_history_that_a_model_cannot_encode_has_no_shares(shop: Bundle) -> None:
+    carry = explanations._Carry(shop, Query(shop.histories.of("only new"), 3, NOW, "only new"))
+    rows, shares = carry._shares("als", 0)
+    assert len(rows) == len(shares) == 0

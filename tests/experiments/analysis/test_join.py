@@ -1,5 +1,6 @@
 """Clicks find their answers, and what does not fit is noticed."""
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -90,3 +91,24 @@ def test_an_arm_that_is_clicked_more_is_not_accused_of_losing_more() -> None:
     found = checks.lost_alike(pl.DataFrame({"request_id": ["there"]}), events, "e", experiment)
     assert found.passed
     assert found.found > 0.05
+
+
+@pytest.mark.parametrize("lost_in_b", [4, 9])
+def test_the_test_of_lost_answers_is_pearsons_without_correction(lost_in_b: int) -> None:
+    """By hand: sum of (found - expected)^2 / expected over the table of arms, one degree of freedom."""
+    experiment = Experiment.model_validate({"arms": HALVES})
+    by_arm: dict[str, list[str]] = {"a": [], "b": []}
+    for number in range(400):
+        by_arm[arm_of(experiment, bucket("e", f"unit-{number}")) or ""].append(f"unit-{number}")
+    lost = {"a": by_arm["a"][:3], "b": by_arm["b"][:lost_in_b]}
+    kept = {"a": by_arm["a"][3:90], "b": by_arm["b"][lost_in_b:90]}
+    rows = [(unit, f"lost-{unit}", None) for units in lost.values() for unit in units]
+    rows += [(unit, "there", None) for units in kept.values() for unit in units]
+    rows.append((by_arm["a"][100], "on-another-surface", True))
+    schema = {"unit": pl.String, "request_id": pl.String, "elsewhere": pl.Boolean}
+    events = pl.DataFrame(rows, schema=schema, orient="row").with_columns(event=pl.lit("click"))
+    found = checks.lost_alike(pl.DataFrame({"request_id": ["there"]}), events, "e", experiment)
+    table = np.array([[3, 87], [lost_in_b, 90 - lost_in_b]])
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    statistic = float(((table - expected) ** 2 / expected).sum())
+    assert found.found == pytest.approx(math.erfc(math.sqrt(statistic / 2)))
