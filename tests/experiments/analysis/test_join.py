@@ -102,7 +102,9 @@ def test_the_test_of_lost_answers_is_pearsons_without_correction(lost_in_b: int)
         by_arm[arm_of(experiment, bucket("e", f"unit-{number}")) or ""].append(f"unit-{number}")
     lost = {"a": by_arm["a"][:3], "b": by_arm["b"][:lost_in_b]}
     kept = {"a": by_arm["a"][3:90], "b": by_arm["b"][lost_in_b:90]}
-    rows = [(unit, f"lost-{unit}", None) for units in lost.values() for unit in units]
+    rows: list[tuple[str, str, bool | None]] = [
+        (unit, f"lost-{unit}", None) for units in lost.values() for unit in units
+    ]
     rows += [(unit, "there", None) for units in kept.values() for unit in units]
     rows.append((by_arm["a"][100], "on-another-surface", True))
     schema = {"unit": pl.String, "request_id": pl.String, "elsewhere": pl.Boolean}
