@@ -71,6 +71,19 @@ ROWS: dict[str, list[Panel]] = {
             (f"sum by (event) (rate(recsys_events_value_total{W}))", "{{event}}")]),
         ("Events by outcome, a second", "short", [(f"sum by (outcome) (rate(recsys_events_total{W}))", "{{outcome}}")]),
     ],
+    "Outcomes": [
+        ("Answers that led to a click, a purchase, a dislike", "percentunit", [
+            ("recsys_watch_outcome_rate", "{{outcome}} {{variant}} {{bundle_id}} {{surface}}")]),
+        ("Revenue of the window", "short", [("recsys_watch_revenue", "{{variant}} {{bundle_id}} {{surface}}")]),
+        ("Live hit rate, calibration error", "percentunit", [
+            ("recsys_watch_hit_rate", "hits {{variant}} {{bundle_id}} {{surface}}"),
+            ("recsys_watch_calibration_error", "calibration {{variant}} {{bundle_id}} {{surface}}")]),
+        ("Drift: chance of such a difference without a change", "percentunit", [
+            ("recsys_watch_drift_p", "{{kind}} {{feature}}")]),
+        ("Drift: share that moved", "percentunit", [("recsys_watch_drift_moved", "{{kind}} {{feature}}")]),
+        ("Findings since the watch began", "short", [
+            ("sum by (kind, did) (recsys_watch_findings_total)", "{{kind}} {{did}}")]),
+    ],
     "Ages": [
         ("Since the last event, the end of the data, the promotion", "s", [
             ("time() - max(recsys_newest_event_timestamp_seconds)", "newest event"),

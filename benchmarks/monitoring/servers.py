@@ -45,7 +45,9 @@ class Monitoring:
 
 
 @contextmanager
-def monitoring(folder: Path, api_port: int, interval: str | None = None) -> Iterator[Monitoring]:
+def monitoring(
+    folder: Path, api_port: int, interval: str | None = None, watch_port: int | None = None
+) -> Iterator[Monitoring]:
     """Start both, with a webhook; interval: of scrapes and evaluations, by default as committed."""
     running = Monitoring(f"http://127.0.0.1:{_free_port()}")
     port, alerts_port = running.url.rpartition(":")[2], _free_port()
@@ -56,6 +58,8 @@ def monitoring(folder: Path, api_port: int, interval: str | None = None) -> Iter
             "prometheus.yml": {"api:8000": f"127.0.0.1:{api_port}", "alertmanager:9093": f"127.0.0.1:{alerts_port}"},
             "alertmanager.yml": {"url_file: /run/secrets/alert_webhook": f"url: {webhook}"},
         }
+        if watch_port is not None:
+            changes["prometheus.yml"]["watch:9108"] = f"127.0.0.1:{watch_port}"
         if interval is not None:
             changes["prometheus.yml"]["_interval: 15s"] = f"_interval: {interval}"
         for name, texts in changes.items():

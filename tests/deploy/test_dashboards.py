@@ -4,10 +4,13 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import start_http_server
 
 from benchmarks.monitoring import servers
 from benchmarks.serving.load import prepared
@@ -15,6 +18,8 @@ from benchmarks.serving.server import running
 from deploy import dashboards
 from recsys.bundle import releases
 from recsys.bundle.calibration import Calibration, Curve
+from recsys.drift import recorded
+from serving.watch import actions, cycle, outcomes
 from tests.support import bundles
 
 CURVE = Curve(bias=-2.0, slots=500, wanted=50)
@@ -46,6 +51,24 @@ def send(port: int, path: str, body: Any) -> None:
             raise
 
 
+@contextmanager
+def watch() -> Iterator[int]:
+    """The metrics of `recsys watch` after it has seen an answer, its purchase, and a feature that changed."""
+    items = [{"item_id": "garden-10", "position": 1, "confidence": 0.3}]
+    shown = recorded.Recorded("r1", "u:anna", 1e9, "als", "b1", "home", "warm", items, {})
+    outcomes.show([shown], [recorded.Deed("u:anna", "garden-10", "purchase", 9.5, 1e9 + 60, "r1")])
+    cycle.P.labels("scores", "confidence").set(0.2)
+    cycle.MOVED.labels("scores", "confidence").set(0.01)
+    actions.FINDINGS.labels("scores", "tell").inc()
+    server, thread = start_http_server(0, "127.0.0.1")
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @pytest.mark.skipif(bool(servers.missing()), reason="Prometheus or Alertmanager, Debian's packages, are missing")
 def test_every_query_returns_series(released: Path, tmp_path: Path) -> None:
     environment = {"RECSYS_RELEASES": str(released), "RECSYS_LIVE_SECONDS": "1", "RECSYS_CPU_HOUR_PRICE": "0.04"}
@@ -53,7 +76,8 @@ def test_every_query_returns_series(released: Path, tmp_path: Path) -> None:
     waiting = dict.fromkeys(dashboards.queries())
     with (
         running("serving", tmp_path, 2, **environment) as server,
-        servers.monitoring(tmp_path, server.port, f"{INTERVAL_S}s") as watched,
+        watch() as watch_port,
+        servers.monitoring(tmp_path, server.port, f"{INTERVAL_S}s", watch_port) as watched,
     ):
         deadline = time.monotonic() + PATIENCE_S
         while waiting and time.monotonic() < deadline:

@@ -106,7 +106,12 @@ def test_compose_names_only_what_it_defines() -> None:
 
 
 def test_every_variable_and_command_exists() -> None:
-    commands = ("serving/__main__.py", "serving/stores/__main__.py", "serving/watch/__main__.py", "recsys/cli.py")
+    commands = (
+        "serving/__main__.py",
+        "serving/stores/__main__.py",
+        "serving/watch/__main__.py",
+        "recsys/cli.py",
+    )
     source = "".join((ROOT / name).read_text() for name in commands)
     known = {PREFIX + name.upper() for name in Settings.model_fields} | set(re.findall(r'envvar="(\w+)"', source))
     for path in [*TEXTS, ROOT / "docs" / "operations.md"]:
@@ -149,6 +154,7 @@ def test_the_alerts_fire_when_they_should_and_only_then() -> None:
 
 def test_the_alerts_ask_for_figures_that_the_api_has() -> None:
     create_app(Settings())
+    importlib.import_module("serving.watch.__main__")  # its metrics
     kinds = re.findall(r"(?m)^# TYPE (recsys_\w+) (\w+)$", metrics.page().decode())
     made = {name + part for name, kind in kinds for part in (("_bucket", "_count") if kind == "histogram" else ("",))}
     alerts = "".join((DEPLOY / "prometheus" / name).read_text() for name in ALERTS)
