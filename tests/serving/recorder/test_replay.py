@@ -1,6 +1,9 @@
 """A recorded answer is made again, whatever happened since; what cannot be made again is said."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,6 +150,33 @@ def test_what_was_answered_is_answered_again(settings: Settings, start: Start) -
         assert each.unavailable is None
         assert [item.item_id for item in each.replayed] == list(each.recorded) == answers[each.request_id]
         assert each.identical
+
+
+def test_the_command_says_why(settings: Settings, start: Start, root: Path) -> None:
+    with start(settings) as client:
+        until_ready(client)
+        request_id, shown = next(iter(ask(client).items()))
+
+    def why(asked: str) -> "subprocess.CompletedProcess[str]":
+        known = {"RECSYS_RELEASES": str(settings.releases), "RECSYS_STORE_URL": settings.store_url}
+        command = [sys.executable, "-m", "recsys.cli", "why", asked]
+        return subprocess.run(
+            command, cwd=root, env={**os.environ, **known}, capture_output=True, text=True, check=False
+        )
+
+    done = why(request_id)
+    first, *places, last = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "anna  variant als" in first
+    assert all(
+        place.startswith(f"{n:>3}  {item} ") for n, (item, place) in enumerate(zip(shown, places, strict=True), 1)
+    )
+    assert all("score" in place and "confidence" in place for place in places)
+    assert last == f"the replay has the same {len(shown)} items in the same places as the answer had"
+    never = why("never")
+    assert (never.returncode, never.stdout) == (1, "")
+    assert never.stderr.startswith("error: never: no answer of this id is kept")
+    assert never.stderr.count("\n") == 1
 
 
 def test_what_is_gone_is_said(settings: Settings, start: Start) -> None:
