@@ -27,9 +27,9 @@ from recsys.bundle import bundle, embeddings, index
 from recsys.bundle.bundle import Bundle
 from recsys.business_rules import slate
 from recsys.business_rules.diversity import likeness, mmr
+from recsys.business_rules.filters.masks import Filters
 from recsys.business_rules.schema import Rules
 from recsys.contracts import Embeddings, Query
-from recsys.filters.masks import Filters
 from recsys.recommend.recommender import Recommender
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

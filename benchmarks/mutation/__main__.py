@@ -1,7 +1,7 @@
 """How many small mistakes in the code do its tests notice?
 
     python -m benchmarks.mutation                      # a seeded sample of 1,000 mutants, about half an hour
-    python -m benchmarks.mutation --sample 40 recsys/filters
+    python -m benchmarks.mutation --sample 40 recsys/business_rules/filters
 
 Each mutant runs against the tests of its own module only. A timeout counts as noticed. Writes
 benchmarks/results/mutation.json with every survivor. A run that was stopped goes on after the modules that it finished,

@@ -5,7 +5,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 ROOMS = [
     "recsys/recommend",
-    "recsys/filters",
+    "recsys/business_rules/filters",
     "recsys/experiments",
     "recsys/data/split.py",
     "recsys/data/split_protocols.py",

@@ -14,8 +14,8 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from recsys.business_rules.filters import grammar
 from recsys.errors import FilterError, ParamsError
-from recsys.filters import grammar
 from recsys.params import Section, parse, yaml_files
 
 

@@ -16,10 +16,10 @@ from recsys.bundle.bundle import Bundle
 from recsys.bundle.catalogue import Catalogue
 from recsys.business_rules import diversity
 from recsys.business_rules.categories import Groups
+from recsys.business_rules.filters.grammar import categories, parse
+from recsys.business_rules.filters.masks import Filters
 from recsys.business_rules.schema import Block, Boost, Bury, Pin, Rules
 from recsys.contracts import NEW, NO_ROWS, PIN, BoolArray, FloatArray, IntArray, Query, Slot
-from recsys.filters.grammar import categories, parse
-from recsys.filters.masks import Filters
 
 POOL = 5  # caps and diversity choose among so many ordered slots for one of the answer,
 POOL_MORE = 200  # but at most so many more: MMR compares each with each

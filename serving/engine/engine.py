@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from recsys.bundle.bundle import Bundle
+from recsys.business_rules.filters.masks import Filters
 from recsys.contracts import LiveCounts, Query
 from recsys.experiments.online.config import Arm
-from recsys.filters.masks import Filters
 from recsys.recommend import explanations, live_counts
 from recsys.recommend.circuit_breaker import CircuitBreakers
 from recsys.recommend.recommender import Recommender, Slate

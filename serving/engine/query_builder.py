@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
+from recsys.business_rules.filters.masks import Filters
 from recsys.contracts import EMPTY_HISTORY, BoolArray, History, IntArray, LiveCounts, Query
 from recsys.errors import FilterError
-from recsys.filters.masks import Filters
 from serving.api.errors import ApiError
 from serving.api.schemas import RecommendRequest, SessionEvent
 from serving.engine.overlay import UserState

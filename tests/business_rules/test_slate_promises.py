@@ -16,9 +16,9 @@ from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.bundle.catalogue import Catalogue
 from recsys.business_rules import slate
+from recsys.business_rules.filters.masks import Filters
 from recsys.business_rules.schema import Rules
 from recsys.contracts import PIN, History, Query
-from recsys.filters.masks import Filters
 from recsys.params import VariantParams
 from recsys.recommend.recommender import Recommender, Slate
 from tests.support import bundles

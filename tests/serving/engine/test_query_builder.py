@@ -9,8 +9,8 @@ import pytest
 
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
+from recsys.business_rules.filters.masks import Filters
 from recsys.contracts import Query
-from recsys.filters.masks import Filters
 from serving.api.schemas import RecommendRequest, SessionEvent
 from serving.engine import query_builder
 from serving.engine.engine import Engine

@@ -3,8 +3,8 @@
     filters = Filters(bundle.catalogue)                                     # one for each bundle that is served
     query = Query(..., only=filters.mask('category = "garden" and price < 20'))
 
-`recsys/filters/grammar.py` says what a filter may say. An item without a price fails every comparison of prices, so
-`not price < 20` holds for it. A category that no item has matches nothing.
+`recsys/business_rules/filters/grammar.py` says what a filter may say. An item without a price fails every comparison of
+prices, so `not price < 20` holds for it. A category that no item has matches nothing.
 """
 
 from functools import lru_cache
@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from recsys.bundle.catalogue import Catalogue
+from recsys.business_rules.filters.grammar import And, Comparison, Not, Tree, fields, parse
 from recsys.contracts import NO_ROWS, BoolArray, IntArray
-from recsys.filters.grammar import And, Comparison, Not, Tree, fields, parse
 
 CACHED = 64  # filters; a mask takes one byte an item
 PRICED = {

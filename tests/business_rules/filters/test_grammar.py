@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.business_rules.filters.grammar import MAX_DEPTH, MAX_LENGTH, categories, comparisons, parse
 from recsys.errors import FilterError
-from recsys.filters.grammar import MAX_DEPTH, MAX_LENGTH, categories, comparisons, parse
 
 WORDS = ["category", "price", "available", "=", "!=", "<", "(", ")", ",", "and", "or", "not", "in", "between", "true"]
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from recsys.bundle import bundle
 from recsys.bundle.catalogue import Catalogue
+from recsys.business_rules.filters.masks import Filters
 from recsys.errors import FilterError
-from recsys.filters.masks import Filters
 from tests.support import bundles
 
 NAMES = ["garden", "kitchen", 'ünï "çødé"', "it's", "a\\b", "nobody's"]
