@@ -23,16 +23,16 @@ ELSEWHERE = os.environ.get("RECSYS_BENCHMARK_RESULTS")  # a folder for runs that
 RESULTS = Path(ELSEWHERE or TOP / "benchmarks" / "results")
 DOCS = Path(ELSEWHERE or TOP / "docs" / "results")
 PACKAGES = ("numpy", "polars", "implicit", "torch", "faiss-cpu", "dvc", "fastapi")
-CODE = ("--", ".", ":!benchmarks/results", ":!docs/results")  # pathspec: everything but results
+CODE = ("--", ".", ":!benchmarks/results", ":!docs/results", ":!*.md")  # all but results, and pages that show them
 GIB = 2**30
 
 
 def describe() -> dict[str, Any]:
     """Commit and command, processor, BLAS kernel, cores this process may use, memory in GiB, load, versions, day.
 
-    Nothing names the host. `commit` ends in "-dirty" where files other than results differ from it: one benchmark
-    after another in the same folder measures the same code. `load_1min` is the system's load average: where it is not
-    far below the number of cores, something else was running, and times are too long.
+    Nothing names the host. `commit` ends in "-dirty" where other files than results and pages differ from it: one
+    benchmark after another in the same folder measures the same code. `load_1min` is the system's load average: where
+    it is not far below the number of cores, something else was running, and times are too long.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {

@@ -45,15 +45,16 @@ def test_what_is_written_says_where_it_comes_from(tmp_path: Path, monkeypatch: p
 def test_only_a_change_of_something_other_than_results_makes_a_commit_dirty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, result = tmp_path / "code.py", tmp_path / "docs/results/shop.json"
+    code, result, page = tmp_path / "code.py", tmp_path / "docs/results/shop.json", tmp_path / "README.md"
     result.parent.mkdir(parents=True)
-    for path in (code, result):
+    for path in (code, result, page):
         path.write_text("{}")
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=a"]):
         subprocess.run([*git, *arguments], cwd=tmp_path, check=True)
     monkeypatch.setattr(provenance, "TOP", tmp_path)
-    result.write_text("[]")
+    for path in (result, page):
+        path.write_text("[]")
     assert re.fullmatch(r"[0-9a-f]{40}", provenance.describe()["commit"])
     code.write_text("[]")
     assert provenance.describe()["commit"].endswith("-dirty")
