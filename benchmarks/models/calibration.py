@@ -43,11 +43,17 @@ def main(workspace: Path, answers: int = 300) -> None:
         content = {
             "users": len(asked.users),
             "horizon_days": fit_calibration.horizon_days(data),
-            "variants": {name: worth(loaded, data, asked, settings, name) for name in settings.variants},
+            "variants": {name: worth(loaded, data, asked, settings, name) for name in calibrated(loaded)},
             "cost": cost(loaded, asked, answers),
         }
     provenance.write(f"calibration_{settings.dataset}", origin, content)
     print(json.dumps({key: content[key] for key in ("variants", "cost")}, indent=1))
+
+
+def calibrated(loaded: Bundle) -> list[str]:
+    """The variants with curves: not those that go by live counts."""
+    assert loaded.calibration
+    return [name for name, curves in loaded.calibration.curves.items() if curves]
 
 
 def worth(loaded: Bundle, data: split.Split, asked: sample.Sample, settings: params.Params, name: str) -> Any:
