@@ -27,7 +27,7 @@ class DirectRoute(APIRoute):
                 return await general(request)
             try:
                 body, errors = field.validate(json.loads(await request.body()), {}, loc=("body",))
-            except ValueError:
+            except (ValueError, RecursionError):
                 return await general(request)
             if errors:
                 return await general(request)

@@ -60,6 +60,8 @@ def client() -> TestClient:
         b"[]",
         b"null",
         b'{"k": ',
+        b"[" * 100_000,
+        b'{"user_id": "\\ud800"}',
         b"",
     ],
 )
