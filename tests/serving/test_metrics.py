@@ -95,7 +95,8 @@ def test_what_answers_held_is_counted_by_variant_and_bundle(shop: TestClient) ->
         assert added[f"recsys_step_seconds_count{{bundle={bundle},step={step},variant=newcomers}}"] == 2
     assert 0 < added[f"recsys_step_seconds_sum{{bundle={bundle},step=total,variant=newcomers}}"] < 60
     assert added["recsys_places_by_kind_total{kind=new,segment=warm,variant=newcomers}"] > 0
-    assert 10 <= after["recsys_items_shown{variant=newcomers}"] <= 24
+    shown_before = before.get("recsys_items_shown{variant=newcomers}", 0)  # other tests of this process count too
+    assert max(10, shown_before) <= after["recsys_items_shown{variant=newcomers}"] <= shown_before + 24
     assert after["recsys_catalogue_items{}"] == 24
     assert after["recsys_trained_until_timestamp_seconds{}"] > 1e9
     worker = os.getpid()
