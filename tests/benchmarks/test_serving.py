@@ -6,8 +6,6 @@ from uuid import uuid4
 
 import pytest
 
-from benchmarks.monitoring import alerting
-from benchmarks.monitoring.servers import missing
 from benchmarks.serving import (
     beside_naive,
     cache,
@@ -32,12 +30,6 @@ needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk, Debian'
 def test_answers_kept_and_computed(results: Results) -> None:
     cache.main(n_items=300, calls=20)
     assert set(results("cache")["cpu_us"]["als"]) == {"computed", "memory", "redis"}
-
-
-@pytest.mark.skipif(bool(missing()), reason="Prometheus or Alertmanager, Debian's packages, are missing")
-def test_alerting(results: Results, served: Path) -> None:
-    alerting.main(rounds=1, interval="1s")
-    assert results("serving_alerting")["seconds"][0] > 0
 
 
 def test_replays(results: Results, served: Path) -> None:
