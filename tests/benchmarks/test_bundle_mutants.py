@@ -73,6 +73,7 @@ def test_what_stops_the_process_stops_the_child_alone(tmp_path: Path, monkeypatc
     folder = bundles.write(tmp_path / "bundle")
     self_check.check_apart(folder)
     monkeypatch.setattr(self_check, "MEMORY", 1 << 20)
+    monkeypatch.setattr(self_check, "SECONDS", 15)  # with so little memory a child may also stand still
     with pytest.raises(BundleError, match="bundle"):
         self_check.check_apart(folder)
     monkeypatch.setattr(self_check, "MEMORY", 4 << 30)
