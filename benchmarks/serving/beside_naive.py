@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import provenance
 from benchmarks.serving import shop
-from benchmarks.serving.load import prepared, wrk
+from benchmarks.serving.load import prepared, script, wrk
 from benchmarks.serving.server import Server, running
 from recsys.bundle.bundle import load
 
@@ -45,8 +45,9 @@ def main(bundle: Path | None, rounds: int = ROUNDS, seconds: int = SECONDS) -> N
             for table in (loaded.histories.users, loaded.catalogue.ids)
         )
         _remember(api, users, items)
-        ways: dict[str, tuple[Server, Path]] = {"naive": (naive, script(there, "default", users))}
-        ways |= {variant: (api, script(there, variant, users)) for variant in VARIANTS}
+        asked = requests(users)
+        ways: dict[str, tuple[Server, Path]] = {"naive": (naive, script(there, "default", asked))}
+        ways |= {variant: (api, script(there, variant, asked)) for variant in VARIANTS}
         found = take_turns(ways, rounds, seconds)
     naive_rate = statistics.median(found["naive"]["per_second"])
     for one in found.values():
@@ -78,21 +79,11 @@ def take_turns(ways: dict[str, tuple[Server, Path]], rounds: int, seconds: int) 
     return found
 
 
-def script(folder: Path, variant: str, users: list[str]) -> Path:
-    """What wrk sends: each known user and some strangers, mixed; `default` names no variant."""
-    chance = random.Random(3)
+def requests(users: list[str]) -> list[dict[str, Any]]:
+    """One request of each known user and of some strangers, mixed."""
     asked = users[:KNOWN] + [f"stranger-{number}" for number in range(STRANGERS)]
-    chance.shuffle(asked)
-    more = {} if variant == "default" else {"variant": variant}
-    bodies = [json.dumps({"user_id": user, "k": 10, **more}) for user in asked]
-    lines = ",\n".join(f"[=[{body}]=]" for body in bodies)
-    path = folder / f"beside-{variant}.lua"
-    path.write_text(
-        f"local bodies = {{{lines}}}\nlocal at = 0\nwrk.method = 'POST'\nwrk.path = '/v1/recommend'\n"
-        "wrk.headers['content-type'] = 'application/json'\n"
-        f"request = function() at = at % {len(bodies)} + 1; return wrk.format(nil, nil, nil, bodies[at]) end\n"
-    )
-    return path
+    random.Random(3).shuffle(asked)
+    return [{"user_id": user, "k": 10} for user in asked]
 
 
 def _remember(api: Server, users: list[str], items: list[str]) -> None:

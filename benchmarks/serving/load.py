@@ -139,17 +139,21 @@ def throughput(folder: Path, environment: dict[str, str], workers: int, size: Si
 
 
 def _script(folder: Path, variant: str) -> Path:
-    """What wrk sends: requests of all kinds of users for one variant, `default` names none."""
+    """Requests of all kinds of users for one variant."""
+    return script(folder, variant, [body for _, body in islice(shop.requests(1, event_share=0), 2000)])
+
+
+def script(folder: Path, variant: str, asked: list[dict[str, Any]]) -> Path:
+    """What wrk sends, one request after another; `default` names no variant."""
     more = {} if variant == "default" else {"variant": variant}
-    bodies = [{**body, **more} for _, body in islice(shop.requests(1, event_share=0), 2000)]
-    lines = ",\n".join(f"[=[{json.dumps(body)}]=]" for body in bodies)
-    script = folder / f"{variant}.lua"
-    script.write_text(
+    lines = ",\n".join(f"[=[{json.dumps({**body, **more})}]=]" for body in asked)
+    path = folder / f"{variant}.lua"
+    path.write_text(
         f"local bodies = {{{lines}}}\nlocal at = 0\nwrk.method = 'POST'\nwrk.path = '/v1/recommend'\n"
         "wrk.headers['content-type'] = 'application/json'\n"
-        f"request = function() at = at % {len(bodies)} + 1; return wrk.format(nil, nil, nil, bodies[at]) end\n"
+        f"request = function() at = at % {len(asked)} + 1; return wrk.format(nil, nil, nil, bodies[at]) end\n"
     )
-    return script
+    return path
 
 
 @dataclass(frozen=True)
