@@ -19,11 +19,9 @@ def inspect(paths: list[Path]) -> tuple[list[str], str]:
     """
     if not paths:
         raise DataError("no path was given: name the file of the events, and that of the items")
-    samples = [read(source) for path in paths for source in find([path])[:1]]
+    samples = [read(find([path])[0], path) for path in paths]  # of a folder, its first file
     looked = [(sample, tuple(look(column) for column in sample.table.iter_columns())) for sample in samples]
     events, items = assign(looked)
-    used = {table.sample.source.path: table for table in (events, items) if table is not None}
-    tables = [
-        mapping.described(used.get(sample.source.path) or Table(sample, columns, {})) for sample, columns in looked
-    ]
+    used = {table.sample.path: table for table in (events, items) if table is not None}
+    tables = [mapping.described(used.get(sample.path) or Table(sample, columns, {})) for sample, columns in looked]
     return tables, mapping.settings(events, items)

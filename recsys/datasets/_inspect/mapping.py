@@ -29,7 +29,7 @@ def described(table: Table) -> str:
     odd = [f"  line {line}: another number of cells: {text!r:.80}" for line, text in table.sample.odd[:3]]
     more = len(table.sample.odd) - len(odd)
     return "\n".join(
-        [f"{table.sample.source.path}: {table.sample.table.height:,} rows looked at", *lines, *odd]
+        [f"{table.sample.path}: {table.sample.table.height:,} rows looked at", *lines, *odd]
         + ([f"  and {more:,} lines more"] if more > 0 else [])
     )
 
@@ -37,7 +37,7 @@ def described(table: Table) -> str:
 def settings(events: Table, items: Table | None) -> str:
     """Return the lines for `datasets:` in params.yaml, with a comment wherever a guess may be wrong.
 
-    The adapter's settings are read back before they are returned, so `dvc repro` will not refuse them.
+    The adapter's settings are checked as `dvc repro` checks them before they are returned.
     """
     interactions = _file(events)
     names = [] if "event" not in events.roles else events.roles["event"].values.unique(maintain_order=True).to_list()
@@ -49,14 +49,14 @@ def settings(events: Table, items: Table | None) -> str:
         interactions["columns"].pop("event", None)
     adapter = {"interactions": interactions} | ({"items": _file(items)} if items else {})
     parse(Config, adapter, "the settings found")
-    best = max(WEIGHTS.get(name, 1.0) for name in names)
+    weights = {name: WEIGHTS.get(name.lower(), 1.0) for name in names}
     section = {
         "adapter": adapter,
-        "event_weights": {name: WEIGHTS.get(name.lower(), 1.0) for name in names},
+        "event_weights": weights,
         "thresholds": {"min_interactions": 1000, "min_users": 50, "min_items": 50}
         | {"max_rejected_share": 0.05, "max_duplicate_share": 0.05, "max_orphan_share": 0.05},
         "split": {"protocol": "global_time", "valid_share": 0.1, "test_share": 0.2}
-        | {"target_events": [name for name in names if WEIGHTS.get(name.lower(), 1.0) == best]},
+        | {"target_events": [name for name in names if weights[name] == max(weights.values())]},
     }
     body = yaml.safe_dump({"files": section}, sort_keys=False, allow_unicode=True, width=110)
     return "".join(f"# {line}\n" for line in _doubts(events, items, len(names))) + body
@@ -64,7 +64,7 @@ def settings(events: Table, items: Table | None) -> str:
 
 def _file(table: Table) -> dict[str, Any]:
     columns = {name: column.name for name, column in table.roles.items() if name != column.name}
-    found: dict[str, Any] = {"path": str(table.sample.source.path), **table.sample.settings, "columns": columns}
+    found: dict[str, Any] = {"path": str(table.sample.path), **table.sample.settings, "columns": columns}
     time = table.roles.get("timestamp") or table.roles.get("first_seen")
     if time is not None and time.form is not None:
         found["timestamp_format"] = time.form

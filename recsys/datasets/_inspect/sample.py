@@ -6,6 +6,7 @@ import io
 import json
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -22,19 +23,21 @@ FOREIGN = "cp1252"  # what text that is not UTF-8 most often is, in exports of w
 
 @dataclass(frozen=True)
 class Sample:
-    """A file's first rows, as text. settings: those of `TableFile` that are not the default.
+    """A file's first rows, as text.
 
+    path: as it was given, such as a folder of files; settings: those of `TableFile` that are not the default;
     odd: (line, text) of lines with another number of cells than most.
     """
 
     source: Source
+    path: Path
     table: pl.DataFrame
     settings: dict[str, Any] = field(default_factory=dict)
     odd: list[tuple[int, str]] = field(default_factory=list)
 
 
-def read(source: Source) -> Sample:
-    """Read the sample of one file.
+def read(source: Source, path: Path) -> Sample:
+    """Read the sample of one file, which stands for all files of `path`.
 
     Raises:
         DataError: "loans.csv: empty file, wanted a row at least: replace it"
@@ -45,7 +48,7 @@ def read(source: Source) -> Sample:
             pl.col(name).list.eval(pl.element().cast(pl.String)).list.join("|") if dtype == pl.List else pl.col(name)
             for name, dtype in found.schema.items()
         ]
-        return Sample(source, found.with_columns(flat).cast(pl.String))
+        return Sample(source, path, found.with_columns(flat).cast(pl.String))
     with opened(source.path) as stream:
         start = stream.read(SAMPLE_BYTES)
         cut = bool(stream.read(1))
@@ -57,8 +60,8 @@ def read(source: Source) -> Sample:
     if source.kind == "json_lines":
         rows = [json.loads(line) for line in lines if line.strip()]
         as_text = [{name: _text(value) for name, value in row.items()} for row in rows]
-        return Sample(source, pl.DataFrame(as_text, infer_schema_length=None).cast(pl.String), settings)
-    return _delimited(source, lines, settings)
+        return Sample(source, path, pl.DataFrame(as_text, infer_schema_length=None).cast(pl.String), settings)
+    return _delimited(source, path, lines, settings)
 
 
 def _decoded(start: bytes) -> tuple[str, str | None]:
@@ -74,7 +77,7 @@ def _decoded(start: bytes) -> tuple[str, str | None]:
     return codecs.getincrementaldecoder(encoding or "utf-8-sig")("replace").decode(start), encoding
 
 
-def _delimited(source: Source, lines: list[str], settings: dict[str, Any]) -> Sample:
+def _delimited(source: Source, path: Path, lines: list[str], settings: dict[str, Any]) -> Sample:
     separator = max(SEPARATORS, key=lambda mark: _fit(lines[:200], mark))
     reader = csv.reader(io.StringIO("".join(lines)), delimiter=separator)
     rows = [(reader.line_num, row) for row in reader if row]
@@ -89,7 +92,7 @@ def _delimited(source: Source, lines: list[str], settings: dict[str, Any]) -> Sa
     good = [row for _, row in rows if len(row) == width][int(header) : SAMPLE_ROWS]
     odd = [(line, separator.join(row)) for line, row in rows if len(row) != width]
     columns = {name: [row[at] or None for row in good] for at, name in enumerate(names)}
-    return Sample(source, pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String())), settings, odd)
+    return Sample(source, path, pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String())), settings, odd)
 
 
 def _fit(lines: list[str], separator: str) -> tuple[float, int]:

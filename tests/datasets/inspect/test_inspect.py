@@ -172,3 +172,21 @@ def test_the_command_writes_the_settings(tmp_path: Path) -> None:
     written = yaml.safe_load((tmp_path / "mapping.yaml").read_text())["files"]
     assert written["event_weights"] == {"view": 1.0, "purchase": 5.0}
     assert written["split"]["target_events"] == ["purchase"]
+
+
+def test_events_may_be_written_in_capitals(tmp_path: Path) -> None:
+    rows = [f"{user},{item},{at:%Y-%m-%d},{('View', 'Purchase')[n % 2]}" for n, (user, item, at) in enumerate(ORDERS)]
+    (tmp_path / "a.csv").write_text("\n".join(["user,item,date,event", *rows]))
+    section = yaml.safe_load(inspect([tmp_path / "a.csv"])[1])["files"]
+    assert section["event_weights"] == {"View": 1.0, "Purchase": 5.0}
+    assert section["split"]["target_events"] == ["Purchase"]
+
+
+def test_a_folder_stays_a_folder(tmp_path: Path) -> None:
+    (path,) = american(tmp_path)
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_text(path.read_text())
+    section = yaml.safe_load(inspect([folder])[1])["files"]
+    assert section["adapter"]["interactions"]["path"] == str(folder)
