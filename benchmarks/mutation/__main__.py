@@ -5,7 +5,7 @@
 
 Each mutant runs against the tests of its own module only. A timeout counts as noticed. Writes
 benchmarks/results/mutation.json with every survivor. A run that was stopped goes on after the modules that it finished,
-which are in build/mutation, if the commit is the same.
+which are in build/mutation, as long as neither the module nor its tests have changed.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> None:
     given = parser.parse_args()
     origin = provenance.describe()
     drawn = draw(modules(given.rooms), given.sample, given.seed)
-    finished = TOP / "build" / "mutation" / origin["commit"]
+    finished = TOP / "build" / "mutation"
     with ThreadPoolExecutor(given.jobs) as pool:
         rows = [row for some in pool.map(lambda item: run_once(finished, *item), drawn.items()) for row in some]
     counts = Counter(row["outcome"] for row in rows)
@@ -71,9 +71,11 @@ def draw(paths: list[str], sample: int, seed: int) -> dict[str, list[int]]:
 
 
 def run_once(finished: Path, path: str, chosen: list[int]) -> list[dict[str, Any]]:
-    """The outcomes of a module, from a file if a run before has finished it with the same mutants."""
-    digest = sha256(json.dumps([path, chosen]).encode()).hexdigest()[:16]
-    file = finished / f"{digest}.json"
+    """The outcomes of a module, from a file if a run before has finished it with the same mutants and the same tests."""
+    digest = sha256(json.dumps([path, chosen]).encode())
+    for each in tests_of(path):
+        digest.update((TOP / each).read_bytes())
+    file = finished / f"{digest.hexdigest()[:16]}.json"
     if file.is_file():
         rows: list[dict[str, Any]] = json.loads(file.read_text())
         return rows

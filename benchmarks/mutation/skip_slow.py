@@ -1,10 +1,14 @@
-"""A pytest plugin for mutants: leave out tests that need the whole pipeline or a server, which take a minute."""
+"""A pytest plugin for mutants: leave out tests that need the whole pipeline or a server, which take a minute.
+
+The tests of PostgreSQL and of Redis stay for the modules that are about them: the first argument is the module.
+"""
 
 import pytest
 
-SLOW = {"pipeline", "postgres", "redis_url"}
+SLOW = {"pipeline": "", "postgres": "stores/postgres.py", "redis_url": "service/cache.py"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the quick tests."""
-    items[:] = [item for item in items if not SLOW & set(getattr(item, "fixturenames", ()))]
+    slow = {fixture for fixture, module in SLOW.items() if not module or not config.args[0].endswith(module)}
+    items[:] = [item for item in items if not slow & set(getattr(item, "fixturenames", ()))]
