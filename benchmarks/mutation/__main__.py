@@ -71,7 +71,7 @@ def draw(paths: list[str], sample: int, seed: int) -> dict[str, list[int]]:
 
 
 def run_once(finished: Path, path: str, chosen: list[int]) -> list[dict[str, Any]]:
-    """The outcomes of a module, from a file if a run before has finished it with the same mutants and the same tests."""
+    """The outcomes of a module; a file holds them if a run before had the same module, mutants and tests."""
     digest = sha256(json.dumps([path, chosen]).encode())
     for each in tests_of(path):
         digest.update((TOP / each).read_bytes())
