@@ -79,7 +79,7 @@ def _run(folder: Path, *command: str) -> None:
 def main(arguments: list[str]) -> None:
     """Measure the named data sets, or all, then write the figures of the documents."""
     if unknown := set(arguments) - TITLES.keys():
-        sys.exit(f"error: unknown data set {sorted(unknown)[0]!r}, wanted some of {', '.join(TITLES)}")
+        sys.exit(f"error: unknown data set {sorted(unknown)[0]!r}, expected some of {', '.join(TITLES)}")
     for dataset in arguments or list(TITLES):
         origin = provenance.describe()
         provenance.write(dataset, origin, measure(dataset), provenance.DOCS)

@@ -220,7 +220,7 @@ def load(folder: Path) -> Bundle:
     """Verify, open and check a bundle; arrays are memory-mapped.
 
     Raises:
-        BundleError: "bundle/histories/rows.npy: holds 0 to 24, wanted 0 to 23; write it again", or see `verify`.
+        BundleError: "bundle/histories/rows.npy: holds 0 to 24, expected 0 to 23; write it again", or see `verify`.
     """
     try:
         return _open(folder, verify(folder))

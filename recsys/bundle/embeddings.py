@@ -45,7 +45,7 @@ def load(folder: Path) -> Embeddings:
     try:
         description = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
         if odd := [name for name in description["arrays"] if not name.isidentifier()]:
-            raise ValueError(f"encoder.json names the array {odd[0]!r}, wanted a plain name")
+            raise ValueError(f"encoder.json names the array {odd[0]!r}, expected a plain name")
         named = {name: read_array(folder / f"{name}.npy") for name in description["arrays"]}
         vectors, rows = read_array(folder / "vectors.npy"), read_array(folder / "rows.npy")
     except (OSError, ValueError, KeyError) as error:

@@ -108,7 +108,7 @@ def build(
     queries: (m, dim) vectors of users to measure recall with; by default a sample of the items' vectors.
 
     Raises:
-        GateError: "index: recall@100 is 0.951 with all 400 lists searched, wanted index.min_recall 0.98; ..."
+        GateError: "index: recall@100 is 0.951 with all 400 lists searched, expected index.min_recall 0.98; ..."
     """
     faiss.omp_set_num_threads(threads)
     known = np.ascontiguousarray(vectors[rows], dtype=np.float32)
@@ -126,7 +126,7 @@ def build(
     while (recall := _recall(index.search(_query(queries, index), at)[1], truth)) < params.min_recall:
         if index.nprobe == index.nlist:
             raise GateError(
-                f"index: recall@{at} is {recall:.3f} with all {index.nlist} lists searched, wanted index.min_recall "
+                f"index: recall@{at} is {recall:.3f} with all {index.nlist} lists searched, expected index.min_recall "
                 f"{params.min_recall}; raise index.exact_up_to to {n} or more to search exactly"
             )
         index.nprobe = min(index.nprobe + index.nprobe // 4 + 1, index.nlist)

@@ -89,7 +89,7 @@ def load(path: Path) -> tuple[Rules, str, str]:
 
     Raises:
         ParamsError: "rules.yaml: line 2: unknown key 'blok'; known here: block, boost, bury, cap, diversity, pin"
-        ParamsError: "rules.yaml: line 4: boost.0.filter: '<' at position 7, wanted a number"
+        ParamsError: "rules.yaml: line 4: boost.0.filter: '<' at position 7, expected a number"
         ParamsError: "rules.yaml: line 12: the key 'block' stands there twice, first in line 3: keep one"
     """
     content = yaml_files.read_bytes(path)

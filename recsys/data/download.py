@@ -167,7 +167,7 @@ def _checked(path: Path, wanted: str | None) -> str:
         raise _PassOverError(f"not an intact zip archive ({damaged!r} is damaged)")
     if wanted not in (None, sha256):
         size = path.stat().st_size
-        raise _PassOverError(f"corrupt or another version: {size:,} bytes with sha256 {sha256}, wanted {wanted}")
+        raise _PassOverError(f"corrupt or another version: {size:,} bytes with sha256 {sha256}, expected {wanted}")
     return sha256
 
 

@@ -25,18 +25,18 @@ def make(interactions: pl.LazyFrame, items: pl.DataFrame, params: SplitParams, s
     """Split the canonical tables.
 
     Raises:
-        DataError: "interactions: 1 user(s), wanted at least 2: give more data"
+        DataError: "interactions: 1 user(s), expected at least 2: give more data"
         DataError: "interactions: item_id 'x' is not in items: run prepare again"
-        DataError: "split: no interaction in valid (...), wanted at least 1: ..."
+        DataError: "split: no interaction in valid (...), expected at least 1: ..."
         DataError: "split: nothing to find in test: ..."
     """
     if items.height < 2:
-        raise DataError(f"items: {items.height} item(s), wanted at least 2: give more data")
+        raise DataError(f"items: {items.height} item(s), expected at least 2: give more data")
     # the order in which ties are broken, so it must not follow from anything that an item is
     items = items.sort("item_id")[np.random.default_rng(seed).permutation(items.height)]
     rows, user_ids = _encode(interactions, items["item_id"])
     if user_ids.len() < 2:
-        raise DataError(f"interactions: {user_ids.len()} user(s), wanted at least 2: give more data")
+        raise DataError(f"interactions: {user_ids.len()} user(s), expected at least 2: give more data")
     if params.protocol == "global_time":
         rows = _global_time(rows, params, seed)
     else:
@@ -77,7 +77,7 @@ def _global_time(rows: pl.DataFrame, params: SplitParams, seed: int) -> pl.DataF
     """Return the fold of each event when every window starts at a quantile of all event times."""
     if params.cold_item_share:
         raise DataError(
-            f"split.cold_item_share is {params.cold_item_share}, wanted 0 with protocol 'global_time': "
+            f"split.cold_item_share is {params.cold_item_share}, expected 0 with protocol 'global_time': "
             "its windows have new items anyway"
         )
     time = pl.col("timestamp")
@@ -116,8 +116,8 @@ def _count(rows: pl.DataFrame) -> dict[str, int]:
         if not count:
             first, last = rows.select(pl.col("timestamp").min().alias("a"), pl.col("timestamp").max().alias("b")).row(0)
             raise DataError(
-                f"split: no interaction in {name}, wanted at least 1, of {rows.height} from {first:%Y-%m-%d %H:%M:%S} "
-                f"to {last:%Y-%m-%d %H:%M:%S}: widen split.valid_share or split.test_share, or give more data"
+                f"split: no interaction in {name}, expected at least 1, of {rows.height} from {first:%Y-%m-%d %H:%M:%S}"
+                f" to {last:%Y-%m-%d %H:%M:%S}: widen split.valid_share or split.test_share, or give more data"
             )
     return counts
 

@@ -94,7 +94,7 @@ def canonical_interactions(
 
     Raises:
         DataError: "events.csv: no column 'user_id' among 'customer', 'sku': ..."
-        DataError: "events.csv: column 'timestamp' is String, wanted Datetime, ..."
+        DataError: "events.csv: column 'timestamp' is String, expected Datetime, ..."
     """
     table = _numbered(table, ["user_id", "item_id", "timestamp", "event"], Interactions, file)
     event, value = pl.col("event"), pl.col("value")
@@ -164,7 +164,7 @@ def _numbered(table: pl.LazyFrame, required: list[str], schema: type[dy.Schema],
         readable, text = _READABLE[wanted.dtype.base_type()]
         if not readable(dtype):
             example = table.select(pl.col(name).drop_nulls().first()).collect().to_series().to_list()
-            raise DataError(f"{file}: column {name!r} is {dtype}, for example {example[0]!r:.60}, wanted {text}")
+            raise DataError(f"{file}: column {name!r} is {dtype}, for example {example[0]!r:.60}, expected {text}")
         cast = pl.col(name).cast(wanted.dtype, strict=False)
         columns.append(cast)
         if dtype != wanted.dtype:

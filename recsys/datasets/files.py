@@ -65,8 +65,8 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
 
     Raises:
         SourceUnreachableError: "loans.csv: no such file, looked at /srv/loans.csv and ...: correct the path ..."
-        DataError: "loans.csv: empty file, wanted interactions: give a file with at least one row"; what else says that
-            a file as a whole is not what its settings say.
+        DataError: "loans.csv: empty file, expected interactions: give a file with at least one row"; or another
+            setting does not fit the file as a whole.
     """
     origin: dict[str, Any] = {"source": "own files"}
     for name, file in _files(config).items():
@@ -76,7 +76,7 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
             _read(name, source, file, parts, out / "text.partial") for source in sources if source.path.stat().st_size
         ]
         if not lines:
-            raise DataError(f"{file.label}: empty file, wanted {name}: give a file with at least one row")
+            raise DataError(f"{file.label}: empty file, expected {name}: give a file with at least one row")
         content = json.dumps([dataclasses.asdict(one) for one in lines], indent=1, ensure_ascii=False)
         (out / f"{name}.json").write_text(content + "\n", encoding="utf-8")
         origin[name] = [{"path": str(source.path.absolute()), "sha256": file_hash(source.path)} for source in sources]

@@ -150,7 +150,7 @@ def _read_zip(file: Path) -> pl.DataFrame:
     with ZipFile(file) as content:
         books = [name for name in content.namelist() if name.lower().endswith(".xlsx")]
         if len(books) != 1:
-            raise DataError(f"{file}: {len(books)} workbooks inside, wanted one; put {PUBLISHER} there")
+            raise DataError(f"{file}: {len(books)} workbooks inside, expected one; put {PUBLISHER} there")
         book = content.read(books[0])
     try:
         return pl.read_excel(book, engine="calamine", infer_schema_length=None)
@@ -169,6 +169,6 @@ def _normalised(lines: pl.DataFrame, file: Path) -> pl.DataFrame:
             columns.append(lines[name].cast(dtype))
         except pl.exceptions.PolarsError as error:
             found = f"{lines[name].dtype}, for example {lines[name].drop_nulls().first()!r:.60}"
-            raise DataError(f"{file}: column {name!r} is {found}, wanted {dtype}; put {PUBLISHER} there") from error
+            raise DataError(f"{file}: column {name!r} is {found}, expected {dtype}; put {PUBLISHER} there") from error
     codes = pl.col("InvoiceNo", "StockCode", "CustomerID")
     return pl.DataFrame(columns).with_columns(codes.str.replace(r"\.0$", ""))

@@ -20,14 +20,14 @@ def share_of(text: str) -> float:
     (0.05, 0.01, 1.0)
 
     Raises:
-        ParamsError: "--canary '500%': wanted a share above 0 % and up to 100 %, such as 1%"
+        ParamsError: "--canary '500%': expected a share above 0 % and up to 100 %, such as 1%"
     """
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1) if text else 1.0
     except ValueError:
         share = 0.0
     if not 0 < share <= 1:
-        raise ParamsError(f"--canary {text!r}: wanted a share above 0 % and up to 100 %, such as 1%")
+        raise ParamsError(f"--canary {text!r}: expected a share above 0 % and up to 100 %, such as 1%")
     return share
 
 

@@ -178,7 +178,7 @@ def open_target(to: str, name: str, version: str) -> Target:
         ParamsError: "'lists.json': an export goes to a file .parquet or .csv, or to postgresql://..., redis://..."
     """
     if not re.fullmatch(r"[A-Za-z_][\w-]{0,29}", name, re.ASCII):
-        raise ParamsError(f"--name {name!r}: wanted up to 30 letters, digits, _ or -, the first one a letter or _")
+        raise ParamsError(f"--name {name!r}: expected up to 30 letters, digits, _ or -, the first one a letter or _")
     if to.startswith("postgresql://"):
         from recsys.export.postgresql import Table
 

@@ -221,7 +221,7 @@ def load(path: Path = PARAMS_FILE, tuned: bool = True) -> Params:
     """Read and check the file. tuned: with what the stage `tune` found for the active data set, if it has run.
 
     Raises:
-        ParamsError: "params.yaml: datasets.shop.split.protocol is 'random', wanted 'global_time' or ..."
+        ParamsError: "params.yaml: datasets.shop.split.protocol is 'random', expected 'global_time' or ..."
     """
     if not path.exists():
         raise ParamsError(f"{path}: no such file; run from the top of the repository or give --params")
@@ -240,7 +240,7 @@ def _check_names(params: Params, path: Path) -> None:
     """Refuse names of models, variants and other sections that do not exist.
 
     Raises:
-        ParamsError: "params.yaml: dataset names 'shop', wanted one of `datasets`: synthetic, movielens, ..."
+        ParamsError: "params.yaml: dataset names 'shop', expected one of `datasets`: synthetic, movielens, ..."
     """
     variants, baselines = params.variants, params.evaluate.baselines
     names: list[tuple[str, str, str, Collection[str]]] = [("dataset", params.dataset, "`datasets`", params.datasets)]
@@ -267,7 +267,7 @@ def _check_names(params: Params, path: Path) -> None:
     names += [("gate.baseline", params.gate.baseline, "evaluate.baselines", baselines)]
     for key, name, what, known in names:
         if name not in known:
-            raise ParamsError(f"{path}: {key} names {name!r}, wanted one of {what}: {', '.join(known)}")
+            raise ParamsError(f"{path}: {key} names {name!r}, expected one of {what}: {', '.join(known)}")
 
 
 def _check_tuned(at: str, kind: str, tuned: dict[str, dict[str, Any]], shared: Mapping[str, Container[str]]) -> None:

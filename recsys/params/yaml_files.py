@@ -147,7 +147,7 @@ class _Builder:
         key = self._value(event, (*place, ""))
         if not isinstance(key, str):
             what = quoted(event.value) if isinstance(event, yaml.ScalarEvent) else "a list or a mapping"
-            self._refuse(event, f"a key is {what}, wanted text: put it in quotes")
+            self._refuse(event, f"a key is {what}, expected text: put it in quotes")
         if key == "<<" and event.implicit[0]:
             self._refuse(event, "a merge key, '<<': write out what it adds")
         return key

@@ -33,7 +33,7 @@ def check(bundle: Bundle) -> None:
     This also loads the memory-mapped pages that every answer needs.
 
     Raises:
-        BundleError: "bundle 1f...: variant 'als' answers a visitor with 3 items, at least 10 were wanted (failed: ..."
+        BundleError: "bundle 1f...: variant 'als' answers a visitor with 3 items, expected at least 10 (failed: ..."
     """
     try:
         _check(bundle)
@@ -106,7 +106,7 @@ def check_apart(folder: Path) -> None:
 def _expect(bundle: Bundle, answer: Slate, asked: str, least: int) -> None:
     if answer.failed or len(answer.slots) < least:
         failed = f" (failed: {', '.join(answer.failed)})" if answer.failed else ""
-        found = f"{asked} with {len(answer.slots)} items, at least {least} were wanted{failed}"
+        found = f"{asked} with {len(answer.slots)} items, expected at least {least}{failed}"
         raise BundleError(_refusal(bundle, answer.variant, found))
     if odd := [slot for slot in answer.slots if not math.isfinite(slot.score)]:
         found = f"{asked} with the score {odd[0].score} from {odd[0].source!r}"

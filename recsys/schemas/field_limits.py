@@ -32,7 +32,7 @@ MAX_NUMBER = 1e12
 PURCHASE, RETURN = "purchase", "return"
 
 SAYS = {
-    "empty": "wanted at least 1 character",
+    "empty": "expected at least 1 character",
     "too_long": "too long",
     "control_character": "a control character, which no text needs; send it without",
     "padded": "white space at an end; send it without",

@@ -40,7 +40,7 @@ def snapshot(url: str) -> Iterator[Select]:
                 file.execute("BEGIN")
                 yield lambda statement, *values: file.execute(statement.replace("$", "?"), values)
         elif not url.startswith(POSTGRES):
-            raise DataError(f"{named(url)}: wanted sqlite:///path or postgresql://...; correct {URL_VARIABLE}")
+            raise DataError(f"{named(url)}: expected sqlite:///path or postgresql://...; correct {URL_VARIABLE}")
         else:
             with psycopg.connect(url) as server:
                 server.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")

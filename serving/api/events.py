@@ -58,7 +58,7 @@ class PostedEvent(RequestModel):
     @model_validator(mode="after")
     def _somebody(self) -> "PostedEvent":
         if self.user_id is None and self.anonymous_id is None:
-            raise ValueError("user_id or anonymous_id is wanted")
+            raise ValueError("user_id or anonymous_id is required")
         return self
 
 

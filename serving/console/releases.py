@@ -72,7 +72,7 @@ async def change(request: Request, action: Literal["promote", "rollback", "ramp"
     if action == "promote" and (not releases.is_id(bundle_id) or _manifest(console, bundle_id) is None):
         raise ApiError(422, f"bundle_id: {bundle_id!r:.40} is no release of this installation")
     if share is None:
-        raise ApiError(422, f"share: wanted one of {', '.join(SHARES)}")
+        raise ApiError(422, f"share: expected one of {', '.join(SHARES)}")
     why = f"{asked.get('why', '').strip()[:500]} (by {key or 'somebody'} in the Console)".strip()
     changes: dict[str, Callable[[], object]] = {
         "promote": lambda: releases.promote(folder / bundle_id, folder, public_key, check_apart, share, why),

@@ -182,9 +182,11 @@ def _provider(named: str) -> AbstractProvider:
     try:
         made = getattr(importlib.import_module(module), factory)()
     except Exception as error:
-        raise ParamsError(f"RECSYS_FLAG_PROVIDER {named!r}: cannot be made ({error}); wanted module:factory") from error
+        raise ParamsError(
+            f"RECSYS_FLAG_PROVIDER {named!r}: cannot be made ({error}); expected module:factory"
+        ) from error
     if not isinstance(made, AbstractProvider):
         raise ParamsError(
-            f"RECSYS_FLAG_PROVIDER {named!r}: made a {type(made).__name__}, wanted an OpenFeature provider"
+            f"RECSYS_FLAG_PROVIDER {named!r}: made a {type(made).__name__}, expected an OpenFeature provider"
         )
     return made

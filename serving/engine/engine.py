@@ -90,7 +90,7 @@ class Engine:
 
         Raises:
             ApiError: 422 "variant: 'a' is not in the bundle; it has: als, popular, random"
-            ApiError: 422 "filter: 'prize' at position 1, wanted one of: category, price, available, not, ("
+            ApiError: 422 "filter: 'prize' at position 1, expected one of: category, price, available, not, ("
         """
         started, at, live = perf_counter(), time.time() if at is None else at, self.live
         name = request.variant or (arm.variant if arm else self.bundle.manifest.default_variant)

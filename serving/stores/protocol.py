@@ -36,7 +36,7 @@ class Outcome(StrEnum):
 
 def no_store(url: str) -> StoreError:
     """Make the error for a url that names neither database."""
-    return StoreError(f"{named(url)}: wanted sqlite:///path or postgresql://...; correct {URL_VARIABLE}")
+    return StoreError(f"{named(url)}: expected sqlite:///path or postgresql://...; correct {URL_VARIABLE}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,5 +83,7 @@ def test_what_stops_the_process_stops_the_child_alone(tmp_path: Path, monkeypatc
     shutil.copyfile(folder / "models" / "als" / "rows.npy", folder / "models" / "als" / "vectors.npy")
     bundle_mutants.rehash(folder)
     monkeypatch.setattr(self_check, "SECONDS", 120)
-    with pytest.raises(BundleError, match=r"vectors\.npy: its dtype is int32, wanted float32; write the bundle again"):
+    with pytest.raises(
+        BundleError, match=r"vectors\.npy: its dtype is int32, expected float32; write the bundle again"
+    ):
         self_check.check_apart(folder)

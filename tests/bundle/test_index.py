@@ -98,7 +98,9 @@ def test_a_model_that_knows_nothing_answers_nothing() -> None:
 def test_a_missed_gate_is_one_line() -> None:
     strict = PARAMS.model_copy(update={"min_recall": 1.0, "exact_up_to": 10})
     items = vectors(3000) * np.float32(1e-6)  # below the resolution of fp16
-    with pytest.raises(GateError, match=r"recall@50 is 0\.\d+ with all \d+ lists searched, wanted .* 1.0; raise index"):
+    with pytest.raises(
+        GateError, match=r"recall@50 is 0\.\d+ with all \d+ lists searched, expected .* 1.0; raise index"
+    ):
         build(items, np.arange(3000, dtype=np.int32), strict, seed=1)
 
 

@@ -87,7 +87,7 @@ def test_complete_leftover_is_used(site: Site, tmp_path: Path) -> None:
 
 def test_corrupt_bytes_never_count_as_data(site: Site, tmp_path: Path) -> None:
     site.answers["/data.zip"] = send(b"<html>please log in</html>")
-    with pytest.raises(SourceUnreachableError, match=f"corrupt or another version: 26 bytes .* wanted {SHA256}"):
+    with pytest.raises(SourceUnreachableError, match=f"corrupt or another version: 26 bytes .* expected {SHA256}"):
         fetched(site.place("/data.zip"), into=tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert len(site.asked) == 1

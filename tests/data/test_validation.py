@@ -122,10 +122,13 @@ def test_whole_numbers_are_fine_as_ids() -> None:
     [
         (
             {"timestamp": "yesterday"},
-            "events.csv: column 'timestamp' is String, for example 'yesterday', wanted Datetime,",
+            "events.csv: column 'timestamp' is String, for example 'yesterday', expected Datetime,",
         ),
-        ({"user_id": 7.5}, "events.csv: column 'user_id' is Float64, for example 7.5, wanted String or whole numbers"),
-        ({"value": [1.0]}, "events.csv: column 'value' is List(Float64), for example [1.0], wanted numbers"),
+        (
+            {"user_id": 7.5},
+            "events.csv: column 'user_id' is Float64, for example 7.5, expected String or whole numbers",
+        ),
+        ({"value": [1.0]}, "events.csv: column 'value' is List(Float64), for example [1.0], expected numbers"),
     ],
 )
 def test_a_column_of_a_wrong_dtype_is_one_line_with_file_column_and_value(change: dict[str, Any], line: str) -> None:

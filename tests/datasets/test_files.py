@@ -142,7 +142,7 @@ def test_a_relative_path_is_looked_for_in_the_data_folder_too(tmp_path: Path, mo
     [
         (
             {"columns": {"user": "reader"}},
-            r"no canonical column 'user', wanted some of user_id, item_id, timestamp, event",
+            r"no canonical column 'user', expected some of user_id, item_id, timestamp, event",
         ),
         ({"columns": {"event": "kind"}, "event": "loan"}, r"both `event` and `columns.event` are given"),
         ({"delimiter": ";"}, r"unknown key 'interactions.delimiter'"),
@@ -157,13 +157,13 @@ def test_wrong_settings_are_one_line(change: dict[str, Any], line: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
-        ("events.csv", b"", r"^events.csv: empty file, wanted interactions"),
+        ("events.csv", b"", r"^events.csv: empty file, expected interactions"),
         (
             "events.csv",
             b"a,b\n1,2\n",
             r"^events.csv: no column 'reader' \(for user_id\), the columns are 'a', 'b': correct",
         ),
-        ("events.xlsx", b"PK", r"^events.xlsx: wanted a name that ends with .csv, .tsv, .txt, .jsonl, .*, .parquet"),
+        ("events.xlsx", b"PK", r"^events.xlsx: expected a name that ends with .csv, .tsv, .txt, .jsonl, .*, .parquet"),
         ("events.parquet", b"PAR1 not at all", r"^events.parquet: not readable as parquet \(.*\): mend or replace it"),
     ],
 )

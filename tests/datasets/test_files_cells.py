@@ -78,8 +78,9 @@ def test_times_in_a_format_of_their_own_get_the_zone_too() -> None:
         ("%d.%m.%y", "a year of two digits"), ("%D", "a year of two digits"), ("%Y-%m-%d %H:%M %Z", "%Z reads no zone"),
         ("%Y-%m-%d %H:%M CET", "a zone in the text would be ignored"), ("%d.%m.%Y %H:%M +02:00", "a zone in the text"),
         ("%Y-%M-%d %H:%m", "%M is minutes"), ("%Y-%m-%d %H:%m", "%m is the month"), ("%Y-%m-%d %I:%M", "%I needs %p"),
-        ("%d.%m. %H:%M", "wanted a year"), ("%H:%M", "wanted a year"), ("%Y-%m", "wanted a year"), ("%c", "no other"),
-        ("%Y-%m-%d %H:%M:%S.%f", "%f counts nanoseconds"), ("%s", "no other"), ("epoch_ns", "wanted epoch_s"),
+        ("%d.%m. %H:%M", "expected a year"), ("%H:%M", "expected a year"), ("%Y-%m", "expected a year"),
+        ("%c", "no other"), ("%Y-%m-%d %H:%M:%S.%f", "%f counts nanoseconds"), ("%s", "no other"),
+        ("epoch_ns", "expected epoch_s"),
     ],
 )  # fmt: skip
 def test_a_format_that_would_misread_is_refused_in_one_line(form: str, reason: str) -> None:
@@ -117,7 +118,7 @@ def test_days_and_months_that_are_exchanged_are_noticed_by_days_after_the_twelft
 
 @pytest.mark.parametrize("zone", ["CEST", "EST", "UTC+2", "+02:00", "Berlin", "Europe/Berlim", ""])
 def test_a_zone_that_is_no_place_is_refused(zone: str) -> None:
-    with pytest.raises(ParamsError, match=r"time_zone: .* wanted a name .* such as Europe/Berlin, or UTC"):
+    with pytest.raises(ParamsError, match=r"time_zone: .* expected a name .* such as Europe/Berlin, or UTC"):
         parse(TableFile, {"path": "x.csv", "time_zone": zone}, "here")
 
 

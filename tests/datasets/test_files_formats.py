@@ -114,8 +114,8 @@ def test_a_damaged_archive_and_one_of_several_files_are_one_line() -> None:
         archive.writestr("a.csv", EVENTS)
         archive.writestr("b.csv", EVENTS)
     write("a.zip", packed.getvalue())
-    with pytest.raises(DataError, match=r"^a.zip: 2 files inside, wanted one: unpack it and name the files"):
+    with pytest.raises(DataError, match=r"^a.zip: 2 files inside, expected one: unpack it and name the files"):
         run(path="a.zip")
     write("b.json", "[]")
-    with pytest.raises(DataError, match=r"^b.json: one JSON array, wanted an object a line: convert it"):
+    with pytest.raises(DataError, match=r"^b.json: one JSON array, expected an object a line: convert it"):
         run(path="b.json")

@@ -133,17 +133,17 @@ def test_mirror_may_hold_either(local: Path, tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"readme.txt": b""}, "0 workbooks inside, wanted one; put http"),
-        ({"a.xlsx": b"", "b.xlsx": b""}, "2 workbooks inside, wanted one; put http"),
+        ({"readme.txt": b""}, "0 workbooks inside, expected one; put http"),
+        ({"a.xlsx": b"", "b.xlsx": b""}, "2 workbooks inside, expected one; put http"),
         ({"a.xlsx": b"no workbook"}, r"'a.xlsx' cannot be read \(.*\); put http"),
         ({"a.xlsx": workbook(LINES.drop("StockCode"))}, r"no column 'StockCode', found \['InvoiceNo', .*; put http"),
         (
             {"a.xlsx": workbook(LINES.with_columns(Quantity=pl.lit("six")))},
-            "column 'Quantity' is String, for example 'six', wanted Int64; put http",
+            "column 'Quantity' is String, for example 'six', expected Int64; put http",
         ),
         (
             {"a.xlsx": workbook(LINES.with_columns(InvoiceDate=pl.lit("today")))},
-            "column 'InvoiceDate' is String, for example 'today', wanted Datetime.*; put http",
+            "column 'InvoiceDate' is String, for example 'today', expected Datetime.*; put http",
         ),
     ],
 )

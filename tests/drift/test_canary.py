@@ -93,5 +93,5 @@ def test_live_answers_decide(rates: tuple[float, float], ms: float, action: str)
 
 
 def test_a_share_is_read_or_refused() -> None:
-    with pytest.raises(ParamsError, match="--canary '500%': wanted a share"):
+    with pytest.raises(ParamsError, match="--canary '500%': expected a share"):
         promotion.share_of("500%")

@@ -134,8 +134,8 @@ def test_other_versions_expire_in_redis_and_the_current_one_does_not(two: list[R
     ("to", "name", "message"),
     [
         ("lists.json", "lists", "'lists.json': an export goes to a file .parquet or .csv, or to postgresql://"),
-        ("lists.csv", "a'b", '--name "a\'b": wanted up to 30 letters, digits, _ or -'),
-        ("lists.csv", "a" * 31, "wanted up to 30 letters"),
+        ("lists.csv", "a'b", '--name "a\'b": expected up to 30 letters, digits, _ or -'),
+        ("lists.csv", "a" * 31, "expected up to 30 letters"),
     ],
 )
 def test_what_cannot_be_written_to_is_refused(to: str, name: str, message: str) -> None:

@@ -122,7 +122,7 @@ def test_likes_without_content_still_make_a_model() -> None:
 def test_too_little_data_is_one_line(keep: int) -> None:
     data = training()
     few = dataclasses.replace(data, interactions=data.interactions.filter(pl.col("weight") > 0)[:keep])
-    with pytest.raises(DataError, match=r"content: [01] user\(s\) and \d item\(s\) with likes, wanted at least 3"):
+    with pytest.raises(DataError, match=r"content: [01] user\(s\) and \d item\(s\) with likes, expected at least 3"):
         content.fit(few, CONFIG)
 
 

@@ -40,7 +40,7 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (lambda p: p.update(dataset="shop"), r"dataset names 'shop', wanted one of `datasets`: .*synthetic"),
+        (lambda p: p.update(dataset="shop"), r"dataset names 'shop', expected one of `datasets`: .*synthetic"),
         (lambda p: p.update(sed=1), r"unknown key 'sed'; known here: .*seed"),
         (lambda p: p["datasets"]["movielens"].pop("split"), r"datasets.movielens.split: Field required"),
         (lambda p: p["datasets"]["movielens"]["split"].update(protocol="random"), r"split.protocol: .* found 'random'"),
@@ -50,11 +50,11 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
         ),
         (
             lambda p: p["datasets"]["synthetic"].update(release_candidates=["x"]),
-            r"datasets.synthetic.release_candidates names 'x', wanted one of `variants`: als, als_recent, ",
+            r"datasets.synthetic.release_candidates names 'x', expected one of `variants`: als, als_recent, ",
         ),
         (
             lambda p: p["rankers"]["learned"].update(variant="x"),
-            r"rankers.learned.variant names 'x', wanted one of `variants`: ",
+            r"rankers.learned.variant names 'x', expected one of `variants`: ",
         ),
         (lambda p: p["datasets"]["synthetic"]["models"].update(new={}), r"models.new: no such model in `models`"),
         (
@@ -71,17 +71,20 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
         ),
         (
             lambda p: p["datasets"]["synthetic"]["split"].update(target_events=["buy"]),
-            r"names 'buy', wanted one of .*event_weights: ",
+            r"names 'buy', expected one of .*event_weights: ",
         ),
         (
             lambda p: p["datasets"]["files"]["thresholds"].update(like_from={"rating": 4}),
-            r"files.thresholds.like_from names 'rating', wanted one of .*event_weights: loan",
+            r"files.thresholds.like_from names 'rating', expected one of .*event_weights: loan",
         ),
         (
             lambda p: p["gate"].update(baseline="best"),
-            r"gate.baseline names 'best', wanted one of evaluate.baselines: ",
+            r"gate.baseline names 'best', expected one of evaluate.baselines: ",
         ),
-        (lambda p: p["evaluate"]["baselines"].append("x"), r"evaluate.baselines names 'x', wanted one of `variants`: "),
+        (
+            lambda p: p["evaluate"]["baselines"].append("x"),
+            r"evaluate.baselines names 'x', expected one of `variants`: ",
+        ),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_the_key_and_the_choices(tmp_path: Path, change: Any, line: str) -> None:

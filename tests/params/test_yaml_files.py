@@ -68,11 +68,11 @@ def test_a_plain_value_is_what_json_would_make_of_it_and_text_otherwise(text: st
         ("<<: [{a: 1}, {b: 1}]", "line 1: a merge key"),
         ("- {<< : {}}", "line 1: a merge key"),
         # keys that are not text
-        ("1: a", "line 1: a key is '1', wanted text: put it in quotes"),
-        ("true: a", "line 1: a key is 'true', wanted text"),
-        ("a: {null: b}", "line 1: a key is 'null', wanted text"),
-        ("? \n: b", "line 1: a key is '', wanted text"),
-        ("[a]: b", "line 1: a key is a list or a mapping, wanted text"),
+        ("1: a", "line 1: a key is '1', expected text: put it in quotes"),
+        ("true: a", "line 1: a key is 'true', expected text"),
+        ("a: {null: b}", "line 1: a key is 'null', expected text"),
+        ("? \n: b", "line 1: a key is '', expected text"),
+        ("[a]: b", "line 1: a key is a list or a mapping, expected text"),
         ("? {a: 1}\n: b", "line 1: a key is a list or a mapping"),
         # tags and directives
         ("a: !!python/object/apply:os.system ['true']", "line 1: a tag, 'tag:yaml.org,2002:python/"),

@@ -58,7 +58,7 @@ def test_trees_that_never_split_say_the_same_of_every_row(tmp_path: Path) -> Non
 def test_more_leaves_than_bits_are_refused(tmp_path: Path) -> None:
     _, path, _ = train(tmp_path, 20)
     with pytest.raises(
-        BundleError, match=r"model.txt: not a readable model \(.*leaves, wanted 1 to 8.*\); run `dvc repro"
+        BundleError, match=r"model.txt: not a readable model \(.*leaves, expected 1 to 8.*\); run `dvc repro"
     ):
         Trees(path)
 

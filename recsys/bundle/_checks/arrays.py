@@ -84,7 +84,7 @@ def check(folder: Path, n_items: int, n_users: int) -> None:
     """Check every array file of a bundle.
 
     Raises:
-        BundleError: "bundle/histories/rows.npy: holds 0 to 24, wanted 0 to 23; write the bundle again"
+        BundleError: "bundle/histories/rows.npy: holds 0 to 24, expected 0 to 23; write the bundle again"
     """
     sizes_of: dict[Path, dict[str, int]] = {}
     paths = sorted(folder.rglob("*.npy"))
@@ -115,14 +115,14 @@ def _wanted(folder: Path, path: Path) -> Wanted:
 def _fault(array: Any, wanted: Wanted, sizes: dict[str, int]) -> str | None:
     """Return the fault of an array, None if it is valid; add its sizes to `sizes`."""
     if array.dtype != np.dtype(wanted.dtype):
-        return f"its dtype is {array.dtype}, wanted {wanted.dtype}"
+        return f"its dtype is {array.dtype}, expected {wanted.dtype}"
     if wanted.shape is not None:
         if array.ndim != len(wanted.shape):
-            return f"it has {array.ndim} dimensions, wanted {len(wanted.shape)}"
+            return f"it has {array.ndim} dimensions, expected {len(wanted.shape)}"
         for name, size in zip(wanted.shape, array.shape, strict=True):
             plain, more, _ = name.partition("+1")
             if size - bool(more) != sizes.setdefault(plain, size - bool(more)):
-                return f"it has {size} {plain}, wanted {sizes[plain] + bool(more)}"
+                return f"it has {size} {plain}, expected {sizes[plain] + bool(more)}"
     return _value_fault(array, wanted, sizes) if array.size else None
 
 
@@ -133,7 +133,7 @@ def _value_fault(array: Any, wanted: Wanted, sizes: dict[str, int]) -> str | Non
         array = array[~np.isnan(array)]
     low, high = (array.min(), array.max()) if array.size else (most, most)
     if array.dtype.kind != "u" and not (low >= least and high <= most):  # NaN fails both
-        return f"holds {low:g} to {high:g}, wanted {least:g} to {most:g}"
+        return f"holds {low:g} to {high:g}, expected {least:g} to {most:g}"
     if (wanted.ascending or wanted.into is not None) and bool((array[1:] < array[:-1]).any()):
         return "its values do not ascend"
     if wanted.unique and bool((array[1:] == array[:-1]).any()):
@@ -141,7 +141,7 @@ def _value_fault(array: Any, wanted: Wanted, sizes: dict[str, int]) -> str | Non
     if wanted.into is not None:
         end = sizes.setdefault(wanted.into, int(array[-1]))
         if array[0] != 0 or array[-1] != end:
-            return f"its offsets go from {array[0]} to {array[-1]}, wanted 0 to {end}"
+            return f"its offsets go from {array[0]} to {array[-1]}, expected 0 to {end}"
     return None
 
 

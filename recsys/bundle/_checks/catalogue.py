@@ -34,7 +34,7 @@ def fault(catalogue: Catalogue, n_items: int) -> str | None:
             return f"has no column {name!r}"
         column = frame[name]
         if column.dtype != dtype and not (name == "row" and column.dtype.is_integer()):
-            return f"its column {name!r} is {column.dtype}, wanted {dtype}"
+            return f"its column {name!r} is {column.dtype}, expected {dtype}"
         if name not in MAY_BE_NULL and column.null_count():
             return f"its column {name!r} has an empty cell"
     if "categories" in frame.columns and frame["categories"].explode(empty_as_null=False).null_count():

@@ -20,19 +20,19 @@ def fault(index: faiss.Index, report: Any, known: FloatArray) -> str | None:
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
         return "does not compare by inner product"
     if n and not 1 <= report.recall_at <= n:
-        return f"its report says recall_at {report.recall_at}, wanted 1 to {n}"
+        return f"its report says recall_at {report.recall_at}, expected 1 to {n}"
     if report.kind == EXACT:
         return _exact_fault(index, report, known)
     if report.kind == LISTS:
         return _lists_fault(index, report, known)
-    return f"its report says kind {report.kind!r:.40}, wanted {EXACT} or {LISTS}"
+    return f"its report says kind {report.kind!r:.40}, expected {EXACT} or {LISTS}"
 
 
 def _exact_fault(index: faiss.Index, report: Any, known: FloatArray) -> str | None:
     if type(index) is not faiss.IndexFlatIP or index.d != known.shape[1] or report.nlist or report.nprobe:
-        return f"is a {type(index).__name__} of {index.d} numbers, wanted an IndexFlatIP of {known.shape[1]}"
+        return f"is a {type(index).__name__} of {index.d} numbers, expected an IndexFlatIP of {known.shape[1]}"
     if index.codes.size() != known.nbytes:
-        return f"holds {index.codes.size()} bytes, wanted {known.nbytes}"
+        return f"holds {index.codes.size()} bytes, expected {known.nbytes}"
     if known.size and not np.array_equal(faiss.rev_swig_ptr(index.get_xb(), known.size), known.ravel()):
         return "holds other vectors than the model"
     return None
@@ -41,7 +41,7 @@ def _exact_fault(index: faiss.Index, report: Any, known: FloatArray) -> str | No
 def _lists_fault(index: faiss.Index, report: Any, known: FloatArray) -> str | None:
     wide = padded(known[:1], 0.0).shape[1]
     if type(index) is not faiss.IndexIVFScalarQuantizer or index.d != wide or index.by_residual:
-        return f"is a {type(index).__name__} of {index.d} numbers, wanted an IndexIVFScalarQuantizer of {wide}"
+        return f"is a {type(index).__name__} of {index.d} numbers, expected an IndexIVFScalarQuantizer of {wide}"
     if index.sq.qtype != faiss.ScalarQuantizer.QT_fp16 or index.code_size != 2 * wide or not index.is_trained:
         return "does not hold fp16 numbers"
     coarse = faiss.downcast_index(index.quantizer)

@@ -89,12 +89,12 @@ def parse(text: str) -> Tree:
     And(parts=(Comparison(field='category', operator='in', values=('a', 'b')), Not(inner=Comparison(field='price', operator='<', values=(5.0,)))))
 
     Raises:
-        FilterError: "filter: 'prize' at position 1, wanted one of: category, price, available, not, ("
-        FilterError: "filter: 2,134 characters, wanted at most 2,000: send the items as `candidates` instead"
+        FilterError: "filter: 'prize' at position 1, expected one of: category, price, available, not, ("
+        FilterError: "filter: 2,134 characters, expected at most 2,000: send the items as `candidates` instead"
     """  # noqa: E501 (a doctest cannot be folded)
     if len(text) > MAX_LENGTH:
         raise FilterError(
-            f"filter: {len(text):,} characters, wanted at most {MAX_LENGTH:,}: send the items as `candidates` instead"
+            f"filter: {len(text):,} characters, expected at most {MAX_LENGTH:,}: send the items as `candidates` instead"
         )
     parser = _PARSER.parse_interactive(text)
     try:
@@ -184,4 +184,4 @@ def _refused(text: str, at: int | None, wanted: str) -> FilterError:
     found = "the end" if match is None else quoted(match[0])
     if match is not None and match[0] in "\"'":
         found = "a text without its closing quote"
-    return FilterError(f"filter: {found} at position {(at or 0) + 1}, wanted {wanted}")
+    return FilterError(f"filter: {found} at position {(at or 0) + 1}, expected {wanted}")

@@ -40,7 +40,7 @@ class Filters:
         available: (n_items,) bool, whether each item is in stock now; by default as in the catalogue.
 
         Raises:
-            FilterError: "filter: 'prize' at position 1, wanted one of: category, price, available, not, ("
+            FilterError: "filter: 'prize' at position 1, expected one of: category, price, available, not, ("
         """
         mask, stock = self._compiled(text)
         if stock is None:

@@ -32,7 +32,7 @@ def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str]
         found = records(stream, splitter, skipped + 1, None, [])
         head = next((record for record in found if file.header or record.cells is not None), None)
         if head is None:
-            raise DataError(f"{source.name}: empty file, wanted a row at least: replace it, or correct skip_lines")
+            raise DataError(f"{source.name}: empty file, expected a row at least: replace it, or correct skip_lines")
         if head.cells is None:
             raise DataError(
                 f"{source.name}: line {head.number} cannot be read ({head.reason}): {head.text!r:.80};"

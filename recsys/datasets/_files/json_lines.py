@@ -19,20 +19,20 @@ def read(text: Path, source: Source, parts: Parts) -> FileLines:
     """Write the rows of a file in UTF-8; keys that a line lacks become null.
 
     Raises:
-        DataError: "loans.json: one JSON array, wanted an object a line: ..."
+        DataError: "loans.json: one JSON array, expected an object a line: ..."
     """
     n_lines, n_refused, number = 0, 0, 1
     with text.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as stream:
         while batch := list(islice(stream, BATCH_ROWS)):
             if number == 1 and batch[0].lstrip().startswith("["):
-                raise DataError(f"{source.name}: one JSON array, wanted an object a line: convert it (jq -c '.[]')")
+                raise DataError(f"{source.name}: one JSON array, expected an object a line: convert it (jq -c '.[]')")
             objects = [_object(line) for line in batch]
             columns = list(dict.fromkeys(key for found, _ in objects for key in found or {}))
             parts.write(columns, _rows(batch, objects, columns, number), source)
             n_lines, number = n_lines + len(batch), number + len(batch)
             n_refused += sum(found is None for found, _ in objects)
     if not n_lines:
-        raise DataError(f"{source.name}: empty file, wanted a row at least: replace it")
+        raise DataError(f"{source.name}: empty file, expected a row at least: replace it")
     return FileLines(source.name, n_lines, 0, n_lines - n_refused, n_lines - n_refused, n_refused)
 
 

@@ -70,7 +70,7 @@ class TableFile(Section):
             "".encode(encoding)
             return codecs.lookup(encoding).name.removesuffix("-sig")  # a mark at the start is always taken off
         except LookupError:
-            raise ValueError("wanted an encoding that Python knows, such as utf-8, utf-16 or cp1252") from None
+            raise ValueError("expected an encoding that Python knows, such as utf-8, utf-16 or cp1252") from None
 
     @field_validator("time_zone")
     @classmethod
@@ -81,7 +81,7 @@ class TableFile(Section):
             except pl.exceptions.PolarsError:
                 zone = ""
             if "/" not in zone:  # EST and the like are fixed offsets, which no place keeps all year
-                raise ValueError("wanted a name of the time zone database, such as Europe/Berlin, or UTC")
+                raise ValueError("expected a name of the time zone database, such as Europe/Berlin, or UTC")
         return zone
 
     @model_validator(mode="after")
@@ -90,7 +90,7 @@ class TableFile(Section):
             check_format(self.timestamp_format, self.time_zone)
         special = [mark for mark in (self.separator, self.quote, self.escape) if mark]
         if len(set(special)) < len(special) or set(special) & {"\n", "\r", "\0"}:
-            raise ValueError("separator, quote and escape: wanted different characters, and no line break")
+            raise ValueError("separator, quote and escape: expected different characters, and no line break")
         return self
 
     @property
@@ -119,7 +119,7 @@ class InteractionsFile(TableFile):
     @model_validator(mode="after")
     def _one_event(self) -> "InteractionsFile":
         if self.event is not None and "event" in self.columns:
-            raise ValueError("both `event` and `columns.event` are given, wanted one of them")
+            raise ValueError("both `event` and `columns.event` are given, expected one of them")
         return self
 
 
@@ -145,5 +145,5 @@ def _known(columns: dict[str, str], names: Iterable[str]) -> dict[str, str]:
     known = list(names)
     for name in columns:
         if name not in known:
-            raise ValueError(f"no canonical column {name!r}, wanted some of {', '.join(known)}")
+            raise ValueError(f"no canonical column {name!r}, expected some of {', '.join(known)}")
     return columns

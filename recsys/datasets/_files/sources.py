@@ -55,7 +55,7 @@ def find(paths: list[Path]) -> list[Source]:
 
     Raises:
         SourceUnreachableError: "loans.csv: no such file, looked at /srv/loans.csv and ...: correct the path ..."
-        DataError: "books.xlsx: wanted a name that ends with .csv, ..."
+        DataError: "books.xlsx: expected a name that ends with .csv, ..."
     """
     return [source for path in paths for source in _under(path)]
 
@@ -87,7 +87,9 @@ def _source(path: Path, name: str, folders: PurePath) -> Source:
     if not inner.suffix and zipfile.is_zipfile(path):
         inner = PurePath(_member(path).filename.lower())
     if inner.suffix not in KINDS:
-        raise DataError(f"{path}: wanted a name that ends with {', '.join(KINDS)}, then optionally {', '.join(PACKED)}")
+        raise DataError(
+            f"{path}: expected a name that ends with {', '.join(KINDS)}, then optionally {', '.join(PACKED)}"
+        )
     pairs = dict(part.split("=", 1) for part in folders.parts if "=" in part)
     named = {key: unquote(value) for key, value in pairs.items() if value != "__HIVE_DEFAULT_PARTITION__"}
     return Source(path, name, KINDS[inner.suffix], named)
@@ -97,7 +99,7 @@ def _member(path: Path) -> zipfile.ZipInfo:
     with zipfile.ZipFile(path) as packed:
         inside = [info for info in packed.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX")]
     if len(inside) != 1:
-        raise DataError(f"{path}: {len(inside)} files inside, wanted one: unpack it and name the files")
+        raise DataError(f"{path}: {len(inside)} files inside, expected one: unpack it and name the files")
     return inside[0]
 
 

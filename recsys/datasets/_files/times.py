@@ -23,25 +23,25 @@ def check_format(form: str, zone: str | None) -> None:
     """Refuse a format that is ambiguous.
 
     Raises:
-        ValueError: "timestamp_format '%d.%m.%y': a year of two digits can be misread: wanted %Y"
+        ValueError: "timestamp_format '%d.%m.%y': a year of two digits can be misread: expected %Y"
     """
     if form in EPOCHS:
         return
     if form.startswith("epoch"):
-        raise ValueError(f"timestamp_format {form!r}: wanted {', '.join(EPOCHS)} or a format as for strptime")
+        raise ValueError(f"timestamp_format {form!r}: expected {', '.join(EPOCHS)} or a format as for strptime")
     found = [match[2] for match in _DIRECTIVE.finditer(form)]
     literal = _DIRECTIVE.sub(" ", form)
     parts = "".join({"F": "Ymd", "T": "HMS", "R": "HM"}.get(name, name[-1]) for name in found)
     hour, minute, month = max(parts.find("H"), parts.find("I")), parts.find("M"), parts.rfind("m")
     day_and_month = "j" in parts or (set("de") & set(parts) and set("mbBh") & set(parts))
     faults = (
-        (bool({"y", "D"} & set(found)), "a year of two digits can be misread: wanted %Y"),
+        (bool({"y", "D"} & set(found)), "a year of two digits can be misread: expected %Y"),
         ("Z" in found, "%Z reads no zone: write the offset as %z, or leave it out of the text and set time_zone"),
         (bool(_ZONE_IN_TEXT.search(literal)), "a zone in the text would be ignored: use %z, or set time_zone"),
         (bool(re.search(r"\b(?:Z|UTC|GMT)\b", literal)) and zone not in (None, "UTC"), "it says UTC: drop time_zone"),
-        ("f" in found, "%f counts nanoseconds: wanted %.f in place of .%f"),
-        (not set(found) <= _TAKEN, f"wanted no other directives than {' '.join(sorted(_TAKEN))}"),
-        ("Y" not in parts or not day_and_month, "wanted a year, a month and a day"),
+        ("f" in found, "%f counts nanoseconds: expected %.f in place of .%f"),
+        (not set(found) <= _TAKEN, f"expected no other directives than {' '.join(sorted(_TAKEN))}"),
+        ("Y" not in parts or not day_and_month, "expected a year, a month and a day"),
         ("I" in parts and not {"p", "P"} & set(parts), "%I needs %p"),
         (minute >= 0 and not 0 <= hour < minute, "%M is minutes and follows the hour, %m is the month"),
         (0 <= hour == month - 1, "%m is the month and never follows the hour, %M is minutes"),

@@ -40,7 +40,7 @@ def read(source: Source, path: Path) -> Sample:
     """Read the sample of one file, which stands for all files of `path`.
 
     Raises:
-        DataError: "loans.csv: empty file, wanted a row at least: replace it"
+        DataError: "loans.csv: empty file, expected a row at least: replace it"
     """
     if source.kind == "parquet":
         found = pl.scan_parquet(source.path).head(SAMPLE_ROWS).collect()
@@ -56,7 +56,7 @@ def read(source: Source, path: Path) -> Sample:
     settings = {"encoding": encoding} if encoding else {}
     lines = text.splitlines(keepends=True)[: -1 if cut else None]
     if not any(line.strip() for line in lines):
-        raise DataError(f"{source.path}: empty file, wanted a row at least: replace it")
+        raise DataError(f"{source.path}: empty file, expected a row at least: replace it")
     if source.kind == "json_lines":
         rows = [json.loads(line) for line in lines if line.strip()]
         as_text = [{name: _text(value) for name, value in row.items()} for row in rows]

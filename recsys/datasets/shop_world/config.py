@@ -36,13 +36,13 @@ class Config(Section):
         idle["control"] = ["dirt_share", "new_user_share", "new_item_share"]
         for name in idle.get(self.scenario, []):
             if getattr(self, name):
-                raise ValueError(f"{name} is {getattr(self, name)}, wanted 0 in the scenario {self.scenario!r}")
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 in the scenario {self.scenario!r}")
         least = 2 * self.events if self.scenario == "control" else 0
         if self.scenario in ("grocery", "control") and not least <= self.users * self.items <= MOST_PAIRS:
             raise ValueError(
-                f"{self.users} users x {self.items} items, wanted from {least:,} to {MOST_PAIRS:,} pairs in the "
+                f"{self.users} users x {self.items} items, expected from {least:,} to {MOST_PAIRS:,} pairs in the "
                 f"scenario {self.scenario!r}"
             )
         if self.scenario == "grocery" and self.items * (1 - self.new_item_share) < LEAST_OLD:
-            raise ValueError(f"{self.items} items, wanted at least {LEAST_OLD} not new ones in scenario 'grocery'")
+            raise ValueError(f"{self.items} items, expected at least {LEAST_OLD} not new ones in scenario 'grocery'")
         return self

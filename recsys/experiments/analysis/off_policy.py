@@ -77,13 +77,13 @@ def estimate(log: Log, method: str, alpha: float = 0.05, clip: float | None = No
     """Estimate the reward. method: "ips", "snips" or "dr"; clip: the largest weight, some bias for less variance.
 
     Raises:
-        DataError: "the log supports the new policy with 12 effective rows, wanted 100; ..."
+        DataError: "the log supports the new policy with 12 effective rows, expected 100; ..."
     """
     weights = log.weights if clip is None else np.minimum(log.weights, clip)
     effective = effective_size(weights)
     if effective < MIN_EFFECTIVE:
         raise DataError(
-            f"the log supports the new policy with {effective:.0f} effective rows, wanted {MIN_EFFECTIVE:.0f}: "
+            f"the log supports the new policy with {effective:.0f} effective rows, expected {MIN_EFFECTIVE:.0f}: "
             "they hardly ever agree; explore more, or judge a policy that is closer"
         )
     if method == "ips":
@@ -100,7 +100,7 @@ def estimate(log: Log, method: str, alpha: float = 0.05, clip: float | None = No
         value = float(parts.mean())
         influence = parts - value
     else:
-        raise DataError(f"method is {method!r}, wanted ips, snips or dr")
+        raise DataError(f"method is {method!r}, expected ips, snips or dr")
     half = float(norm.ppf(1 - alpha / 2)) * _clustered_error(influence, log.unit)
     return Estimate(method, value, value - half, value + half, effective)
 

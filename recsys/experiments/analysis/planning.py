@@ -57,10 +57,10 @@ def from_rates(experiment: Experiment, mean: float, spread: float | None, units_
     default that of a share (sqrt(mean * (1 - mean))); units_per_day: new units that would take part.
 
     Raises:
-        DataError: "the rate is 1.2, wanted a share of the units between 0 and 1, or give --spread"
+        DataError: "the rate is 1.2, expected a share of the units between 0 and 1, or give --spread"
     """
     if spread is None and not 0 < mean < 1:
-        raise DataError(f"the rate is {mean:g}, wanted a share of the units between 0 and 1, or give --spread")
+        raise DataError(f"the rate is {mean:g}, expected a share of the units between 0 and 1, or give --spread")
     spread = spread if spread is not None else sqrt(mean * (1 - mean))
     if not (mean > 0 and spread > 0 and units_per_day > 0):
         raise DataError("the rate, its spread and the units a day must be above 0")

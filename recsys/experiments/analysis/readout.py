@@ -103,7 +103,7 @@ def decisions(
 def unless_broken(decided: dict[str, tuple[str, str]], checks: list[Check]) -> dict[str, tuple[str, str]]:
     """Return the decisions, or for a log that fails its checks what to do first."""
     broken = [check for check in checks if not check.passed]
-    named = ", ".join(f"{check.name} {check.found:.4g}, wanted {check.limit}" for check in broken)
+    named = ", ".join(f"{check.name} {check.found:.4g}, expected {check.limit}" for check in broken)
     if any(not check.waits for check in broken):
         return dict.fromkeys(decided, (STOP, f"not to be trusted: {named}; repair the log first"))
     return dict.fromkeys(decided, (GO_ON, f"nothing can be said yet: {named}")) if broken else decided

@@ -159,7 +159,7 @@ class Experiment(Section):
     def _weights_add_up_to_one(cls, arms: dict[str, Arm]) -> dict[str, Arm]:
         total = sum(arm.weight for arm in arms.values())
         if round(abs(total - 1), 9) > SUM_TOLERANCE:
-            raise ValueError(f"the weights of the arms add up to {total:g}, wanted 1")
+            raise ValueError(f"the weights of the arms add up to {total:g}, expected 1")
         return {name: arm.model_copy(update={"weight": arm.weight / total}) for name, arm in arms.items()}
 
     @model_validator(mode="after")

@@ -56,12 +56,12 @@ def fit(matrix: csr_matrix, factors: int, popularity: float, seed: int) -> Space
     """Fit the space. matrix: as from `confidence`; with few users or items it has fewer dimensions than `factors`.
 
     Raises:
-        DataError: "content: 1 user(s) and 5 item(s) with likes, wanted at least 3 of each: give more data"
+        DataError: "content: 1 user(s) and 5 item(s) with likes, expected at least 3 of each: give more data"
     """
     users, items = np.flatnonzero(np.diff(matrix.indptr)), np.unique(matrix.indices)
     if min(len(users), len(items)) < 3:
         raise DataError(
-            f"content: {len(users)} user(s) and {len(items)} item(s) with likes, wanted at least 3 of each: "
+            f"content: {len(users)} user(s) and {len(items)} item(s) with likes, expected at least 3 of each: "
             "give more data"
         )
     known = matrix[users][:, items].astype(np.float64)

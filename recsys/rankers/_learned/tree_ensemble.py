@@ -64,7 +64,7 @@ class Trees:
         for tree, fields in enumerate(trees):
             n_leaves = int(fields["num_leaves"])
             if not 1 <= n_leaves <= MAX_LEAVES:
-                raise ValueError(f"a tree of {n_leaves} leaves, wanted 1 to {MAX_LEAVES}")
+                raise ValueError(f"a tree of {n_leaves} leaves, expected 1 to {MAX_LEAVES}")
             leaf_values = [float(value) for value in fields["leaf_value"].split()]
             if not np.isfinite(leaf_values).all():
                 raise ValueError("a leaf whose value is not finite")

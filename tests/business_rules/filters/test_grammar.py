@@ -13,29 +13,29 @@ WORDS = ["category", "price", "available", "=", "!=", "<", "(", ")", ",", "and",
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "filter: the end at position 1, wanted one of: category, price, available, not, ("),
-        ("prize < 3", "filter: 'prize' at position 1, wanted one of: category, price, available, not, ("),
-        ("price < 'a'", "filter: \"'a'\" at position 9, wanted a number"),
-        ("price = 1e999", "filter: '1e999' at position 9, wanted a number"),
-        ("price ~ 3", "filter: '~' at position 7, wanted one of: between, =, !=, <, <=, >, >="),
-        ("price < 3x", "filter: '3x' at position 9, wanted a number"),
-        ("price in (3)", "filter: 'in' at position 7, wanted one of: between, =, !=, <, <=, >, >="),
+        ("", "filter: the end at position 1, expected one of: category, price, available, not, ("),
+        ("prize < 3", "filter: 'prize' at position 1, expected one of: category, price, available, not, ("),
+        ("price < 'a'", "filter: \"'a'\" at position 9, expected a number"),
+        ("price = 1e999", "filter: '1e999' at position 9, expected a number"),
+        ("price ~ 3", "filter: '~' at position 7, expected one of: between, =, !=, <, <=, >, >="),
+        ("price < 3x", "filter: '3x' at position 9, expected a number"),
+        ("price in (3)", "filter: 'in' at position 7, expected one of: between, =, !=, <, <=, >, >="),
         (
             'category = "a',
             "filter: a text without its closing quote at position 12, "
-            'wanted a text in quotes, as in category = "garden"',
+            'expected a text in quotes, as in category = "garden"',
         ),
-        ("category = a", "filter: 'a' at position 12, wanted a text in quotes, as in category = \"garden\""),
-        ("category not = 'a'", "filter: '=' at position 14, wanted in"),
-        ("category in ()", "filter: ')' at position 14, wanted a text in quotes, as in category = \"garden\""),
-        ("available", "filter: the end at position 10, wanted =, !="),
-        ("available = 1", "filter: '1' at position 13, wanted one of: true, false"),
-        ("price < 3 price > 1", "filter: 'price' at position 11, wanted one of: and, or, the end"),
-        ("(price < 3", "filter: the end at position 11, wanted )"),
-        ("price between 1 or 2", "filter: 'or' at position 17, wanted and"),
-        ("price < 3 and", "filter: the end at position 14, wanted one of: category, price, available, not, ("),
-        ("price < 3; drop table items", "filter: ';' at position 10, wanted one of: and, or, the end"),
-        ("__import__('os')", "filter: '__import__' at position 1, wanted one of: category, price, available, not, ("),
+        ("category = a", "filter: 'a' at position 12, expected a text in quotes, as in category = \"garden\""),
+        ("category not = 'a'", "filter: '=' at position 14, expected in"),
+        ("category in ()", "filter: ')' at position 14, expected a text in quotes, as in category = \"garden\""),
+        ("available", "filter: the end at position 10, expected =, !="),
+        ("available = 1", "filter: '1' at position 13, expected one of: true, false"),
+        ("price < 3 price > 1", "filter: 'price' at position 11, expected one of: and, or, the end"),
+        ("(price < 3", "filter: the end at position 11, expected )"),
+        ("price between 1 or 2", "filter: 'or' at position 17, expected and"),
+        ("price < 3 and", "filter: the end at position 14, expected one of: category, price, available, not, ("),
+        ("price < 3; drop table items", "filter: ';' at position 10, expected one of: and, or, the end"),
+        ("__import__('os')", "filter: '__import__' at position 1, expected one of: category, price, available, not, ("),
     ],
 )
 def test_one_line_says_what_and_where(text: str, problem: str) -> None:
@@ -46,12 +46,12 @@ def test_one_line_says_what_and_where(text: str, problem: str) -> None:
 
 def test_a_filter_may_be_so_long_and_so_deep_and_no_more() -> None:
     assert parse("price<1" + " " * (MAX_LENGTH - 7))
-    with pytest.raises(FilterError, match=r"filter: 2,001 characters, wanted at most 2,000: send the items"):
+    with pytest.raises(FilterError, match=r"filter: 2,001 characters, expected at most 2,000: send the items"):
         parse("price<1" + " " * (MAX_LENGTH - 6))
     assert parse("not " * MAX_DEPTH + "price < 1")
     for opened, closed in (("not ", ""), ("(", ")")):
         nested = opened * (MAX_DEPTH + 1) + "price < 1" + closed * (MAX_DEPTH + 1)
-        with pytest.raises(FilterError, match="wanted at most 20 parentheses and `not` within each other"):
+        with pytest.raises(FilterError, match="expected at most 20 parentheses and `not` within each other"):
             parse(nested)
 
 

@@ -45,7 +45,7 @@ def test_without_support_there_is_no_estimate() -> None:
     log, _ = bandit(2000, 1)
     nearly = np.zeros(2000)
     nearly[:20] = 0.2
-    with pytest.raises(DataError, match="20 effective rows, wanted 100"):
+    with pytest.raises(DataError, match="20 effective rows, expected 100"):
         off_policy.estimate(Log(log.reward, log.propensity, nearly, log.unit), "ips")
     propensity = log.propensity.copy()
     propensity[7] = 0

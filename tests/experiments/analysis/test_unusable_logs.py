@@ -69,7 +69,7 @@ def test_a_log_without_outcomes(metric: str) -> None:
 
 def test_one_arm_is_empty() -> None:
     raw = log_of(answers(8, arm_of=lambda number: "a"), [event(1)])
-    refused(raw, "go on", "units in the smallest arm 0, wanted >= 2")
+    refused(raw, "go on", "units in the smallest arm 0, expected >= 2")
     raw = log_of(answers(4000, arm_of=lambda number: "a"), some())
     refused(raw, "stop", "sample ratio")
     raw = log_of(answers(4000, arm_of=lambda number: "b"), some())

@@ -188,7 +188,7 @@ def test_other_weights_are_refused_when_the_file_is_read(weights: tuple[float, .
     arms = "\n".join(f"      arm{at}: {{variant: als, weight: {weight}}}" for at, weight in enumerate(weights))
     path = tmp_path / "experiments.yaml"
     path.write_text(f"experiments:\n  home:\n    arms:\n{arms}\n")
-    with pytest.raises(ParamsError, match=rf"line 3: experiments.home.arms: .*add up to {sum(weights):g}, wanted 1"):
+    with pytest.raises(ParamsError, match=rf"line 3: experiments.home.arms: .*add up to {sum(weights):g}, expected 1"):
         load(path)
 
 

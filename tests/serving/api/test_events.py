@@ -98,7 +98,7 @@ def test_the_future_is_now(shop: TestClient, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        ({"item_id": "a", "event": "view"}, "the body: user_id or anonymous_id is wanted"),
+        ({"item_id": "a", "event": "view"}, "the body: user_id or anonymous_id is required"),
         ({"user_id": "u", "event": "view"}, "item_id: Field required"),
         (
             {"user_id": "u", "item_id": "a", "event": "wave"},

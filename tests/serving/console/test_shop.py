@@ -67,7 +67,7 @@ def test_a_filter_holds_and_a_wrong_one_is_explained(console: TestClient) -> Non
     assert titles(page)
     assert all("garden" in title or "?" in title for title in titles(page))
     page = console.get("/console", params={"user_id": "anna", "filter": "prize < 3"}).text
-    assert "at position 1, wanted one of" in page
+    assert "at position 1, expected one of" in page
     assert "diversity: " in console.get("/console", params={"diversity": "3"}).text
 
 

@@ -107,7 +107,7 @@ def test_a_file_that_comes_later_counts_and_one_that_goes_does_not_take_the_rule
         ("blok: 1", "unknown key 'blok'"),
         ('block: {items: ["lamp"]}', "block.items: 'lamp' is not in the catalogue: correct it or take it out"),
         ("block: {categories: [sea]}", "block.categories: 'sea' is not in the catalogue"),
-        ("bury: [{filter: 'price <', factor: 0}]", "bury.0.filter: the end at position 8, wanted a number"),
+        ("bury: [{filter: 'price <', factor: 0}]", "bury.0.filter: the end at position 8, expected a number"),
     ],
 )
 def test_a_bad_file_is_refused_as_a_whole_and_reported_once(

@@ -137,7 +137,7 @@ async def test_the_password_is_in_no_message() -> None:
 
 @pytest.mark.parametrize("url", ["mysql://a", "", "store/events.sqlite"])
 async def test_a_url_of_no_store(url: str) -> None:
-    wanted = re.escape("wanted sqlite:///path or postgresql://...; correct RECSYS_STORE_URL")
+    wanted = re.escape("expected sqlite:///path or postgresql://...; correct RECSYS_STORE_URL")
     for attempt in (open_store(url), asyncio.to_thread(migrate, url)):
         with pytest.raises(StoreError, match=wanted):
             await attempt

@@ -45,7 +45,7 @@ async def test_a_store_without_tables_is_refused_until_the_command_was_run(
 def test_the_command_fails_with_one_line(root: Path) -> None:
     done = command("mysql://x", root)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: mysql://...: wanted sqlite")
+    assert done.stderr.startswith("error: mysql://...: expected sqlite")
     assert done.stderr.count("\n") == 1
 
 

@@ -51,10 +51,10 @@ def test_the_address_of_the_store_has_one_owner(root: Path) -> None:
 def test_another_address_is_refused_without_its_password(url: str) -> None:
     experiment = Experiment(arms={"a": Arm(variant="x", weight=0.5), "b": Arm(variant="y", weight=0.5)})
     assert "secret" not in named(url)
-    with pytest.raises(StoreError, match=r"wanted sqlite:///path or postgresql://") as by_the_store:
+    with pytest.raises(StoreError, match=r"expected sqlite:///path or postgresql://") as by_the_store:
         migrate(url)
-    with pytest.raises(DataError, match=r"wanted sqlite:///path or postgresql://") as by_training, snapshot(url):
+    with pytest.raises(DataError, match=r"expected sqlite:///path or postgresql://") as by_training, snapshot(url):
         pass
-    with pytest.raises(DataError, match=r"wanted sqlite:///path or postgresql://") as by_the_readout:
+    with pytest.raises(DataError, match=r"expected sqlite:///path or postgresql://") as by_the_readout:
         log.read(url, "home", experiment)
     assert all("secret" not in str(caught.value) for caught in (by_the_store, by_training, by_the_readout))
