@@ -49,7 +49,7 @@ class History:
 
     @cached_property
     def liked_items(self) -> tuple[IntArray, npt.NDArray[np.intp]]:
-        """The rows of `likes`, each once, (m,) int32 ascending; and the place of each like among them, (n_likes,)."""
+        """Return the distinct rows of `likes`, (m,) int32 ascending, and each like's position in them, (n_likes,)."""
         return np.unique(self.likes, return_inverse=True)
 
 
@@ -62,13 +62,13 @@ class Query:
 
     user_id None is an anonymous visitor. `now` is the time of the query (UTC seconds). `exclude` are rows that may not
     be shown; `only`, (n_items,) bool, is True where the caller allows the row, None allows all. `categories` are those
-    that a new user chose. After `deadline`, on the clock of `time.perf_counter()`, no optional part begins.
+    that a new user chose. After `deadline`, on the clock of `time.perf_counter()`, optional parts are skipped.
     `available`, (n_items,) bool, is the present stock; None: as in the catalogue. An item whose `first_seen` is after
     `shown_at`, UTC seconds by the wall clock, is not shown; None shows it, as evaluation on a past window needs.
     `vectors` maps a model's name to the user's vector in that model's space, or None if the model cannot encode this
     history; `pair_scores` maps the name of a model of item pairs to its scores of all items, (n_items,) float32. The
-    recommender fills in both. `seen` are rows of events that are too old for `history`.
-    `live` are the likes since the training; None: only those of the training count.
+    recommender fills in both. `seen` are rows of events that are too old for `history`. `live` are the likes since the
+    training; None: only those of the training count.
     """
 
     history: History
@@ -93,7 +93,7 @@ class Candidates:
     """Proposals of one source, best first: rows (n,) int32 without duplicates, scores (n,) float32 descending.
 
     personal: (n,) bool, True where the row depends on this user: on the history, the session or a chosen category.
-    None: nowhere.
+    None: no row does.
     """
 
     rows: IntArray

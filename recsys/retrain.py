@@ -1,4 +1,4 @@
-"""`recsys retrain`: fetch, train, evaluate and promote, without anybody there: from cron, a timer or `recsys watch`.
+"""`recsys retrain`: fetches, trains, evaluates and promotes unattended: from cron, a timer or `recsys watch`.
 
 The current release stays unless everything succeeds. A run that was killed goes on where it stopped: DVC keeps every
 finished stage. One line a step goes to the log.

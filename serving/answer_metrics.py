@@ -1,4 +1,4 @@
-"""Counts what answers held, beside the requests: `add` puts an answer into a queue, `flush` counts those that wait.
+"""Counts the contents of answers outside of the requests: `add` queues an answer, `flush` counts the queued ones.
 
 Times by step, scores, confidences, kinds of places, and how many different items were shown in a day. Every process
 writes its sums into the folder of the workers, and a scrape adds up all of them. Own code: prometheus_client writes

@@ -1,7 +1,7 @@
 """Keeps verified, private copies of what this host served last, so that all its workers can start from them.
 
-A bundle is mapped from its copy, so that whatever is done to the release under it stops no worker and changes no
-answer. The files that are followed and what the store said are kept as they last were good, for a start without them.
+A bundle is mapped from its copy, so that damage to the release stops no worker and changes no answer. The last valid
+files of rules and experiments, and the last state of the store, are kept for a start without them.
 """
 
 import logging

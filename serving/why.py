@@ -1,4 +1,4 @@
-"""Say why an answer was what it was: `python -m serving.why REQUEST_ID`, the same as `recsys why REQUEST_ID`."""
+"""Explain a recorded answer: `python -m serving.why REQUEST_ID`, the same as `recsys why REQUEST_ID`."""
 
 import asyncio
 from datetime import UTC, datetime

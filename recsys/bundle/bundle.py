@@ -6,7 +6,7 @@
     histories/          user id -> the user's events             models/<m>/ vectors, encoder, index; or pairs of items
     rankers/<r>/        rankers that were learned: trees as text, and their settings
     calibration.json    curves from scores to probabilities, if they were fitted
-    reference.json      how it answered the users who were active last, as counts: what drift is measured against
+    reference.json      counts of its answers to the users who were active last: the baseline of drift tests
 
 No pickle, no clock and no host name in it: the same input gives the same bundle_id anywhere.
 """

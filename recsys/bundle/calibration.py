@@ -1,7 +1,6 @@
-"""Confidence: the calibrated probability that the user wants an item that is shown.
-
-"Wants" means, as in evaluation: if the user chooses anything in the next `horizon_days`, this item is among it. Each
-variant has a curve for every label of its slots (their source, and whether they are fallback):
+"""Computes the confidence of an item: the calibrated probability that the user chooses it. As in evaluation, only users
+count who choose anything in the next `horizon_days`. Each variant has a curve for every label of its slots (their
+source, and whether they are fallback):
 
     confidence = 1 / (1 + exp(-(bias + score asinh(s / scale) + rank ln(r) + known ln(1 + n))))
 

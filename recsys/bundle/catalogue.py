@@ -41,7 +41,7 @@ class Catalogue:
 
     @property
     def new(self) -> BoolArray:
-        """(n_items,) bool: liked by FEW_LIKES users at most."""
+        """(n_items,) bool, True for new items: those that at most FEW_LIKES users liked."""
         return self.popularity <= FEW_LIKES
 
     @cached_property

@@ -35,7 +35,7 @@ class ItemTower:
         self.told = float(params["told_of_new"])
 
     def embed(self, items: pl.DataFrame) -> FloatArray:
-        """(n, dim) float32; items: title, text, categories, price. Zeros for one without known words and categories."""
+        """(n, dim) float32; items: title, text, categories, price. Zeros if no word or category of an item is known."""
         content = self.features.of(items)
         hidden = content.terms.dot(self._weights["hidden_terms"]) + self._weights["hidden_bias"]
         if content.static.shape[1]:

@@ -172,7 +172,7 @@ def rollback(folder: Path, public_key: str | None = None, why: str = "") -> str:
 
 
 def ramp(folder: Path, why: str = "", public_key: str | None = None) -> float | None:
-    """Let the canary serve ten times the share; a canary at 100 % becomes current. Returns the share, None without."""
+    """Let the canary serve ten times the share; at 100 % it becomes current. Returns the share; None: no canary."""
     with locked(folder):
         state = read(folder)
         if state.canary is None:
@@ -254,7 +254,7 @@ def _write(
 
 
 def _record(folder: Path, bundle_id: str, parent: str | None, notes: str) -> None:
-    """Write who promoted it, and from which commit; what cannot be told is null. No part of the bundle."""
+    """Write who promoted it, and from which commit; an unknown value is null. The file is no part of the bundle."""
     commit = None
     with suppress(OSError):  # no git here
         git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)

@@ -41,7 +41,7 @@ DAMAGED_ZIP = (
 class Place:
     """One place that may hold a file. location: a path, or an address that starts with http:// or https://.
 
-    sha256: of the file; None if the publisher names none: then the file is a zip, and its own checksums are checked.
+    sha256: of the file; None if the publisher gives none: the file is then a zip, whose own checksums are verified.
     """
 
     kind: Literal["local folder", "earlier download", "publisher", "mirror"]
@@ -76,7 +76,7 @@ class _PassOverError(Exception):
 
 
 class _TryAgainError(Exception):
-    """A place failed in a way that another attempt may mend."""
+    """A place failed, but another attempt may succeed."""
 
 
 def local_places(folder: str, filename: str, sha256: str | None) -> list[Place]:

@@ -77,7 +77,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
 def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int, Counter[str]]:
     """Return the good items, `row` and `reason` of the refused ones, the number of rows, and their notes.
 
-    The first of equal ids is kept. Items that only interactions name are neither counted nor quarantined here.
+    The first of equal ids is kept. Items that occur only in interactions are neither counted nor quarantined here.
     """
     table = _collect(canonical_items(raw.items, raw.items_file), raw.items_file)
     if table.is_empty() and DERIVED not in raw.items.collect_schema():
@@ -124,7 +124,7 @@ def _count_notes(table: pl.DataFrame) -> Counter[str]:
 
 
 def _without_phantoms(items: pl.DataFrame, kept: pl.LazyFrame) -> tuple[pl.DataFrame, int]:
-    """Drop items that only refused interactions name; also return how many items only interactions name."""
+    """Drop items that occur only in refused interactions; also return how many items occur only in interactions."""
     named = kept.select("item_id").unique().collect(engine="streaming")["item_id"].implode()
     derived = pl.col(DERIVED).fill_null(False)
     items = items.filter(~derived | pl.col("item_id").is_in(named))

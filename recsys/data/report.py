@@ -58,7 +58,7 @@ class DataReport:
     Times are UTC, ISO 8601, None without interactions. `repeat_rate` is the share of the interactions whose user had an
     earlier one with the item. `seen_items` have an interaction. `duplicate_share` and `orphan_share` are of the rows
     read. Of the items kept, `item_gaps` is the share without a title of their own, a text, a category, a price;
-    `items_without_likes` have no interaction of a weight above 0. `files` says where the lines of text files went.
+    `items_without_likes` have no interaction of a weight above 0. `files`: line counts of text files.
     """
 
     dataset: str
@@ -146,7 +146,7 @@ def check(
 ) -> None:
     """Raise if a limit of the settings is exceeded; tables: the folder with the tables that `report` is about.
 
-    hints: what to do about a reason that ends like the key, in place of "mend the data".
+    hints: end of a reason -> advice in the message, in place of "mend the data".
 
     Raises:
         DataError: "events.csv: 120 of 120 interactions rejected (100.0%), datasets.shop.thresholds.max_rejected_share

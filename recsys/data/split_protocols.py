@@ -28,7 +28,7 @@ def make(interactions: pl.LazyFrame, items: pl.DataFrame, params: SplitParams, s
         DataError: "interactions: 1 user(s), expected at least 2: give more data"
         DataError: "interactions: item_id 'x' is not in items: run prepare again"
         DataError: "split: no interaction in valid (...), expected at least 1: ..."
-        DataError: "split: nothing to find in test: ..."
+        DataError: "split: no target in test: ..."
     """
     if items.height < 2:
         raise DataError(f"items: {items.height} item(s), expected at least 2: give more data")
@@ -78,7 +78,7 @@ def _global_time(rows: pl.DataFrame, params: SplitParams, seed: int) -> pl.DataF
     if params.cold_item_share:
         raise DataError(
             f"split.cold_item_share is {params.cold_item_share}, expected 0 with protocol 'global_time': "
-            "its windows have new items anyway"
+            "its windows contain new items already"
         )
     time = pl.col("timestamp")
     valid_from = time.quantile(1 - params.test_share - params.valid_share, "higher")
@@ -135,7 +135,7 @@ def _window(split: Split, fold: ScoredFold) -> Window:
     targets = split.targets(fold)
     if targets.is_empty():
         raise DataError(
-            f"split: nothing to find in {fold}: none of its {split.facts.events[fold]} interactions is a target event "
+            f"split: no target in {fold}: none of its {split.facts.events[fold]} interactions is a target event "
             f"({', '.join(split.facts.target_events)}) on an item new to its user: check split.target_events and "
             "split.allow_repeat, or give more data"
         )

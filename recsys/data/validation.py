@@ -1,7 +1,7 @@
 """Validates raw rows: canonical dtypes first, then the limits of `recsys/schemas/field_limits.py`, then rules that
 need other data.
 
-A rejected row has one reason, the first of: what the adapter said; the first column that cannot be cast
+A rejected row has one reason, the first of: the adapter's own reason; the first column that cannot be cast
 (`value_unreadable`); the first wrong one in the order of the schema (`user_id_missing`, `value_nan`, ...);
 `unknown_event`, `orphan_item`, `future_timestamp`. What only shows when all rows are read (`duplicate`,
 `repeated_item_id`, `bot_like_user`) is found by `recsys/data/prepare.py`.

@@ -1,8 +1,8 @@
 """Decides about a bundle before it serves everybody: a replay of recorded requests first, then its own live answers.
 
-The replay asks the candidate and the current release for the same persons, who asked last, and hides from both the
-newest item that each person liked: the model that finds it less often, by more than chance, is worse. Live, the share
-of answers with a click is compared by an always-valid test, so that it may be looked at all the time.
+The replay lets the candidate and the current release recommend to the persons of the newest recorded requests, and
+hides from both the newest item that each person liked. The release that recommends it significantly less often is
+worse. Live, the share of answers with a click is compared by an always-valid test, which may be repeated at any time.
 
 Source: sign test, Dixon and Mood 1946; always-valid test: `recsys/experiments/analysis/sequential.py`.
 """
@@ -29,7 +29,7 @@ FALLBACK, LATENCY_MS = 0.05, 100.0  # budgets of a canary: more fallback than th
 
 @dataclass(frozen=True)
 class Replay:
-    """Both bundles on the same persons. hits: share whose hidden item is in the list; refused: why, or None."""
+    """The comparison on the same persons. hits: share whose hidden item is in the list; refused: why, or None."""
 
     persons: int
     overlap: float
@@ -54,7 +54,7 @@ class Replay:
 
 
 def replay(candidate: Bundle, current: Bundle, persons: Iterable[str], events: Sequence[Deed]) -> Replay:
-    """Ask both bundles for the lists of these persons of the store; events: newest first, also of others."""
+    """Compare the lists of both bundles for these persons; events: of the store, newest first, of any person."""
     of_person: dict[str, list[Deed]] = {}
     for deed in events:
         of_person.setdefault(deed.person, []).append(deed)
@@ -168,7 +168,7 @@ def look(
 
 
 def _about(answers: Sequence[Recorded], clicked: Mapping[str, object]) -> tuple[float, float, float, float]:
-    """Share of answers with a click, its standard error between persons, share of fallback, p99 of the time in ms."""
+    """Return the share of answers with a click, its error between persons, the share of fallback, and p99 in ms."""
     if not answers:
         return 0.0, 0.0, 0.0, 0.0
     persons = {person: at for at, person in enumerate(dict.fromkeys(answer.person for answer in answers))}

@@ -1,9 +1,9 @@
-"""Features of answers as counts in bins: what was shown to whom, and how sure the model was.
+"""Counts features of answers in bins, the input of the drift tests.
 
 category    of each item          price    tenths of the catalogue; unknown        popularity  tenths of the catalogue
 source      of each place         score    tenths of the reference                 confidence  by fixed bounds
-match       whether an item has a category of the user's history; only users with one, so a model whose item
-            vectors are those of other items differs here most
+match       whether an item has a category of the user's history; only for users with a history. It
+            differs most if a model's vectors belong to other items
 """
 
 from collections.abc import Mapping, Sequence
@@ -100,13 +100,13 @@ class Features:
 
 
 def tally(who: Ints, bins: Ints, n_persons: int, n_bins: int) -> Counts:
-    """(n_persons, n_bins) how often each person has each bin."""
+    """Return (n_persons, n_bins): how many values of each person fall into each bin."""
     cells = np.bincount(who * n_bins + bins, minlength=n_persons * n_bins)
     return cells.reshape(n_persons, n_bins).astype(np.float32)
 
 
 def score_edges(answers: Sequence[Answer]) -> Floats:
-    """(9,) the tenths of the scores of all places."""
+    """Return (9,): the limits of the deciles of all scores."""
     scores = np.concatenate([np.asarray(answer.scores, dtype=np.float64)[:PLACES] for answer in answers])
     return np.asarray(np.quantile(scores, TENTHS))
 

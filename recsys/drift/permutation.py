@@ -1,8 +1,8 @@
-"""Compares the answers of one time with those of others, feature by feature: which differ by more than chance?
+"""Tests by permutation which features of the answers in one period differ from those in other periods.
 
 A threshold on a distance alone, such as PSI > 0.2, alarms on nothing where answers are few and misses a shift where
 they are many. Here the distance is compared with its own distribution under the hypothesis that nothing changed. The
-answers of a person are alike: so it is persons whose times are permuted, and all features together.
+answers of one person are correlated, so whole persons are permuted between periods, with all their features together.
 
 Source: Pesarin, Salmaso, "Permutation Tests for Complex Data", 2010; Benjamini, Hochberg, "Controlling the False
 Discovery Rate", JRSS B 1995.
@@ -25,8 +25,8 @@ GROUPS = 500
 
 @dataclass(frozen=True)
 class Finding:
-    """One feature. moved: the share of the counts that would have to move to make both sides equal, 0..1; alarm: p is
-    significant among those of all features.
+    """The result of one feature. moved: the share of the counts that would have to move to make both sides equal, 0..1;
+    alarm: p is significant among those of all features.
     """
 
     feature: str
@@ -43,11 +43,11 @@ def compare(
     permutations: int = 2_999,
     seed: int = 0,
 ) -> list[Finding]:
-    """Compare the last time with all earlier ones. Where nothing changed, any feature alarms with probability `level`.
+    """Compare the last period with all earlier ones. If nothing changed, any feature alarms with probability `level`.
 
-    counts: feature -> (n, n_bins) counts, a row for what one person did at one time; person: (n,) who, 0, 1, ..., in
-    any order, or -1: somebody else than in all other rows; time: (n,) when, 0, 1, ..., all of equal length. With -1
-    there are two times of any length.
+    counts: feature -> (n, n_bins) counts, one row for each person and period; person: (n,) the person of each row, 0,
+    1, ..., in any order, or -1 for one that has no other row; time: (n,) the period of each row, 0, 1, ..., all of
+    equal length. With -1 there are two periods of any length.
     """
     features, rows = list(counts), np.hstack([counts[name] for name in counts])
     ends, n_times = np.cumsum([counts[name].shape[1] for name in features]), int(time.max()) + 1
@@ -76,7 +76,7 @@ def compare(
 
 
 def _grouped(rows: Counts, person: Ints, time: Ints, n_times: int, unknown: bool) -> tuple[Counts, Ints, Ints]:
-    """Add up the rows of groups of persons, whose times are permuted together: as exact, and 500 rows are enough."""
+    """Add up the rows of groups of persons, which are permuted together: the test stays exact, 500 rows are enough."""
     if unknown:  # groups of equal size on both sides
         size = -(-len(rows) // GROUPS)
         place = np.concatenate([np.arange(n) // size for n in np.bincount(time, minlength=n_times)])

@@ -83,7 +83,7 @@ def deeds(url: str, since: float, until: float) -> list[Deed]:
 
 
 def as_answer(bundle: Bundle, one: Recorded) -> Answer:
-    """Turn a recorded answer into one to count, with the history that the bundle has of the person."""
+    """Convert a recorded answer for `features.py`, with the person's history in the bundle."""
     positions = [bundle.catalogue.ids.position(item["item_id"]) for item in one.items]
     confidences = [item.get("confidence") for item in one.items]
     return Answer(
@@ -97,7 +97,7 @@ def as_answer(bundle: Bundle, one: Recorded) -> Answer:
 
 
 def history(bundle: Bundle, person: str, events: Sequence[Deed]) -> History:
-    """Return what the bundle knows of a person of the store, and these events of the person after its training."""
+    """Return a person's history in the bundle, followed by the person's events after the training."""
     known = bundle.histories.of(person.removeprefix("u:")) if person.startswith("u:") else EMPTY_HISTORY
     until, weights = bundle.manifest.trained_until.timestamp(), bundle.manifest.event_weights
     later = [

@@ -68,7 +68,7 @@ def write(bundle: Bundle, folder: Path) -> None:
 
 
 def load(folder: Path) -> Reference | None:
-    """Read the reference of a bundle's folder; None if it has none, as bundles from before there were any."""
+    """Read the reference of a bundle's folder; None for an older bundle without one."""
     if not (folder / FILE).is_file():
         return None
     content = json.loads((folder / FILE).read_text(encoding="utf-8"))
@@ -77,7 +77,7 @@ def load(folder: Path) -> Reference | None:
 
 
 def drift(bundle: Bundle, reference: Reference, shown: list[Answer], level: float) -> list[Finding]:
-    """Compare answers of the reference's variant with the reference, by persons who are not the same."""
+    """Compare new answers of the reference's variant with the reference; they need not be to the same persons."""
     counts, persons = Features(bundle, reference.edges).count(shown)
     both = {name: np.vstack([reference.counts[name], counts[name]]) for name in counts}
     n_before = len(next(iter(reference.counts.values())))

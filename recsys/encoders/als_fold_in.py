@@ -35,7 +35,7 @@ class AlsFoldIn:
         return vector
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None:
-        """Return the shares s_ij c_j of section 5: similarity of i and j for this user, times confidence."""
+        """Return the shares s_ij c_j of the paper's section 5: similarity for this user, times confidence."""
         rows, items, confidence = self._liked(history, now)
         if not len(items):
             return None

@@ -44,7 +44,7 @@ def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibratio
     """Fit the curves of every variant on lists of k items for the users of the validation window.
 
     bundle: that of fold `valid`. A learned ranker was trained on two thirds of these users, so its variant is fitted
-    on the others only. A variant whose scores are live counts has no curves: there are none here.
+    on the others only. A variant that scores by live counts has no curves, because there are no live counts offline.
     """
     asked = sample.draw(split, "valid", bundle.catalogue.popularity, params.evaluate.max_users, params.seed)
     others = ranker_holdout_users(split.users["user_id"][asked.users])[asked.targets.owners]

@@ -68,7 +68,7 @@ def load(path: Path) -> Decision:
 
 
 def applied(params: Params, decision: Decision) -> Params:
-    """Return the settings in which the released variant leaves answers without live counts to the trained variant."""
+    """Return the settings with `without_live` set for the released variant, if it needs live counts."""
     if decision.without_live is None:
         return params
     released = params.variants[decision.variant].model_copy(update={"without_live": decision.without_live})
@@ -78,7 +78,7 @@ def applied(params: Params, decision: Decision) -> Params:
 def decide(values: PerSegment, params: Params, new: Learned | None = None) -> Decision:
     """Go through the candidates from simple to elaborate. values: `gate.metric`; a segment without users is absent.
 
-    new: what was learned about places for new items; a floor where a candidate above it is nearly as good or better.
+    new: the learned places for new items; a floor only if another candidate meets it with similar NDCG.
 
     Raises:
         GateError: "gate: no segment is called 'vip'; there are: all, warm, ..."

@@ -2,8 +2,8 @@
 
 It tries multiples of the share that new items have of the targets. A multiple costs too much if it significantly loses
 more than `MOST_LOST` of NDCG over all targets. Of the others it takes the best by NDCG, if possible one that shows new
-items at least `LEAST_SHOWN` of that share, else the variant fails a floor of the gate. A variant without slots of its
-own, such as what to buy again without repeats, gets no places: what they gain is not its merit.
+items at least `LEAST_SHOWN` of that share, else the variant fails a floor of the gate. A variant that fills no slot,
+such as `repeat` where repeats are not allowed, gets no places: their gain would not be its own.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
-"""Chooses whether the release goes by live counts: the next event, replayed by time over the validation window.
+"""Decides whether a variant that needs live counts is released, by next-event prediction over the validation window.
 
-A variant whose first source needs live counts says nothing in the offline comparison. So before each sampled event of
-the window it answers beside the variant that the gate chose, both with live counts. It is released if it is
+A variant whose first source needs live counts proposes nothing in the offline comparison, which has none. So it is
+compared with the gate's variant before each sampled event of the window, both with live counts. It is released if it is
 significantly better than that one, and than the same without live counts. Without live counts, as when the store is
 away, the variant of the gate answers in its place (`VariantParams.without_live`).
 """
@@ -27,7 +27,7 @@ EVENTS, REFRESH_S = 500, 60.0
 
 
 def choose(bundle: Bundle, split: Split, params: Params, decision: Decision) -> Decision:
-    """Return the decision with the best live variant in place of the gate's if it earns it. bundle: of fold `valid`."""
+    """Return the best live variant if it is significantly better, else the gate's decision. bundle: of fold `valid`."""
     names = [name for name, variant in params.variants.items() if variant.sources[0].source == LIVE_COVISIT]
     if not names or decision.variant in names or split.end("valid") is None:  # no window of time to replay
         return decision

@@ -10,7 +10,7 @@ from recsys.ranking import Values
 
 @dataclass(frozen=True)
 class Paired:
-    """A variant against another one, user by user; p: of a difference so large by luck; error: standard error."""
+    """The comparison of two variants user by user. p: chance of such a difference by luck; error: standard error."""
 
     value: float
     other: float

@@ -100,7 +100,7 @@ def new_item(sample: Sample) -> Segment:
 
 
 def repeat(sample: Sample, again: bool) -> Segment:
-    """All users; only items of the user's history count as targets, or only others; none if no target is."""
+    """All users; only repeats count as targets, or only first choices; no target if the window has no repeats."""
     width = len(sample.known_events)
     before = sample.histories.owners * width + sample.histories.rows
     repeats = np.isin(sample.targets.owners * width + sample.targets.rows, before)

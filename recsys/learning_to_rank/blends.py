@@ -1,10 +1,9 @@
-"""Finds a convex blend of features that orders the lists of a log best: forward selection on halves of the users.
+"""Fits a convex combination of features that orders the lists of a log best: forward selection on halves of the users.
 
-Each feature counts relative to the best candidate of the list, so that weights mean the same for every user. On a half
-the best feature comes first; then, again and again, the feature and share that help most join, while they help. The
-blend is the mean over several halves, and a source that few halves chose has no weight: what one half gains by luck,
-another does not. A blend has few numbers to learn, and so holds in the next window, where trees that won in
-theirs lost.
+Each feature is relative to the best candidate of the list, so that weights mean the same for every user. On each half,
+the selection starts with the best feature, then adds the feature and weight that raise NDCG most, until none does. The
+blend is the mean over several halves. A source that few halves chose gets no weight: its gain was chance. A blend has
+few parameters, so its gain holds in the next window; that of trees often did not.
 
 Source: Caruana et al., "Ensemble selection from libraries of models", ICML 2004; Meinshausen and Bühlmann, "Stability
 selection", 2010, for the halves.
@@ -31,7 +30,7 @@ HALVES, AGREE = 7, 3  # halves of the users, and how many of them must choose a 
 
 @dataclass(frozen=True)
 class Lists:
-    """The cases of a log side by side, each as wide as the longest.
+    """The cases of a log as arrays, padded to the longest one.
 
     tables: feature -> (n_cases, longest) float32, 0 to 1; wanted and there: the same shape, bool; n_wanted (n_cases,)
     int64.
@@ -44,7 +43,7 @@ class Lists:
 
     @classmethod
     def of(cls, log: pl.DataFrame, names: list[str]) -> "Lists":
-        """log: rows of a case together."""
+        """Make the arrays from a log in which the rows of a case are adjacent."""
         begins = np.flatnonzero(np.diff(log["case"].to_numpy(), prepend=-1))
         sizes = np.diff(begins, append=log.height)
         line, place = np.repeat(np.arange(len(begins)), sizes), np.arange(log.height) - np.repeat(begins, sizes)
@@ -59,7 +58,7 @@ class Lists:
         return cls(tables, wanted, there, log["n_wanted"].to_numpy()[begins].astype(np.int64))
 
     def near(self) -> "Lists":
-        """The same lists without the candidates that no feature puts among its first `NEAR`."""
+        """Return the lists without candidates that no feature ranks among its first `NEAR`."""
         if self.there.shape[1] <= NEAR:
             return self
         near = np.zeros(self.there.shape, dtype=np.bool_)
@@ -71,7 +70,7 @@ class Lists:
         return Lists(tables, wanted, there, self.n_wanted)
 
     def take(self, cases: npt.NDArray[np.intp]) -> "Lists":
-        """Some of the cases."""
+        """Return some of the cases."""
         tables = {name: table[cases] for name, table in self.tables.items()}
         return Lists(tables, self.wanted[cases], self.there[cases], self.n_wanted[cases])
 
@@ -85,7 +84,7 @@ class Lists:
 
 
 def fit(log: pl.DataFrame, names: list[str], seed: int) -> dict[str, float]:
-    """Feature -> weight; the weights add up to 1. names: the features to choose from."""
+    """Return feature -> weight; the weights add up to 1. names: the features to choose from."""
     lists = Lists.of(log, names).near()
     users, owners = np.unique(log.group_by("case", maintain_order=True).first()["user"].to_numpy(), return_inverse=True)
     random, found = np.random.default_rng(seed), []

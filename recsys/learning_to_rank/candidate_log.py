@@ -1,10 +1,10 @@
 """Logs the training data of a ranker: the candidates of the main path, with features and whether the user chose them.
 
 One row a candidate, the rows of a case together. Columns: case, user (user_row), n_wanted (targets of the user) and
-n_late, all int32; told bool (True: the query has the whole history), held_out, wanted, late (wanted first in the
-second half of the window) bool, and a float32 column a feature.
-Cases that are judged keep all candidates: those of held-out users, and those with the whole history told. The others
-keep their hits and a sample of the rest.
+n_late, all int32; told (the query has the whole history), held_out, wanted (the user chose the candidate) and late
+(first chosen in the second half of the window), all bool; and a float32 column a feature. Cases for evaluation keep all
+candidates: those of held-out users, and those with the whole history. The others keep their hits and a sample of the
+rest.
 """
 
 from collections.abc import Iterator
@@ -102,9 +102,9 @@ def _cases(
 
 
 def late_targets(split: Split, fold: ScoredFold) -> dict[int, IntArray]:
-    """User row -> the targets that the user first wanted in the second half of the window, which half the targets are.
+    """Return user row -> the targets that the user first chose in the second half of the window, by time.
 
-    Where users have clocks of their own, each has halves of their own.
+    With `per_user_holdout` the window of each user is halved.
     """
     targets = split.targets(fold).with_columns(pl.col("user_row", "item_row").cast(pl.Int32))
     window = split.interactions.filter(pl.col("fold") == WINDOWS[fold], pl.col("weight") > 0)

@@ -1,13 +1,12 @@
-"""Finds the orders of `recsys/rankers/learned.py` on a log of candidates (`recsys/learning_to_rank/candidate_log.py`).
+"""Trains the ranker of `recsys/rankers/learned.py` on a log of candidates (`recsys/learning_to_rank/candidate_log.py`).
 
-1. Two blends of features (`recsys/learning_to_rank/blends.py`): for users of few likes, really or as if new, and for
-   the others. Sources without a weight in either are left out.
-2. Trees on the features of the other sources: LightGBM's lambdarank for all users with a history. Users in a window
-   want the same items, and items that were wanted early in it are wanted late too: trees learn such items by heart, and
-   lost to a formula in the next window. So trees that learned from the first half of the window are judged on the
-   second half, for users who were kept out.
-3. Up to so many likes as the trees gain most, and only if the gain is significant, they order the lists; they are then
-   fitted on the whole window.
+1. It fits two blends of features (`recsys/learning_to_rank/blends.py`): one for users of few likes, including users
+   treated as new, and one for the others. Sources without a weight in either are left out.
+2. It trains trees on the features of the other sources: LightGBM's lambdarank for all users with a history. Trees
+   memorise the items in demand, which helps within one window and not in the next. So they learn from the first half
+   of the window and are compared with the blends on the second half, on held-out users.
+3. If trees are significantly better, they order the lists of users with up to so many likes as gain most. They are
+   then trained on the whole window.
 
 Without a hit in the log the order is the score of the first source.
 
@@ -98,9 +97,9 @@ def _liked(log: pl.DataFrame) -> npt.NDArray[Any]:
 
 
 def limit(liked: npt.NDArray[Any], gain: Values, errors: float = SIGNIFICANT) -> int:
-    """Return the number of liked items up to which the summed gain is largest, -1 if it may be luck.
+    """Return the number of liked items up to which the summed gain is largest, -1 if it is not significant.
 
-    errors: so many standard errors may be luck.
+    errors: the standard errors that a significant gain exceeds.
 
     >>> limit(np.array([1, 1, 1, 3, 5]), np.array([0.2, 0.1, 0.1, 0.2, -0.3]))
     3

@@ -3,9 +3,9 @@
 1. The space: a truncated SVD of the likes (`_content/svd_space.py`). A user's vector is pooled from the history.
 2. The tower: the mean vector of items with similar words, corrected by a small network (`_content/tower.py`), which is
    fitted by regression to the SVD vectors of items with likes.
-3. The vector of an item with likes is shrunk from its SVD vector towards the tower's: n likes weigh n / (n + 5). 4. A
-softmax over sampled negatives tunes tower and id vectors on whole histories (`_content/training.py`). The number of
-   epochs, possibly none, is chosen on the last tenth of every user's likes, with a tenth of the items hidden; then
+3. The vector of an item with likes is shrunk from its SVD vector towards the tower's: n likes weigh n / (n + 5).
+4. A softmax over sampled negatives tunes tower and id vectors on whole histories (`_content/training.py`). The number
+   of epochs, possibly none, is chosen on the last tenth of every user's likes, with a tenth of the items hidden; then
    everything is trained again on all data.
 """
 

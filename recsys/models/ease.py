@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 class Config(Section):
-    """regularization: of the paper's lambda; half_life_days: of a like, in training and in the history that is asked
-    about; last: newest items of a history that count; items and neighbours: see the module."""
+    """regularization: lambda of the paper; half_life_days: of a like, in training and in the history of a query;
+    last: newest items of a history that count; items and neighbours: see the module."""
 
     regularization: float = Field(200, gt=0)
     half_life_days: float = Field(10_000, gt=0)

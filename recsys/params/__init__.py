@@ -91,7 +91,7 @@ class SourceShare(Section):
 
     @property
     def label(self) -> str:
-        """What slots and traces call it: the model that it asks, or itself."""
+        """The name of this source in slots and traces: the model that it uses, else its own name."""
         return str(self.config.get("model", self.source))
 
 
@@ -121,12 +121,12 @@ class VariantParams(Section):
 
     @property
     def models(self) -> list[str]:
-        """The models that its sources ask, in their order."""
+        """The models that its sources use, in their order."""
         return [part.label for part in self.sources if "model" in part.config]
 
     @property
     def pairs(self) -> list[str]:
-        """Those of them that are models of item pairs."""
+        """The models of item pairs that its sources use."""
         return [part.label for part in self.sources if part.source == "item_item"]
 
 

@@ -54,7 +54,7 @@ class Learned:
             raise BundleError(f"{folder / DESCRIPTION}: model {min(missing)!r} is not in the bundle; run `dvc repro`")
         known = names(about.models, about.models, repeat=True)
         if odd := {*about.features, *about.few, *about.more} - set(known):
-            raise BundleError(f"{folder / DESCRIPTION}: this code computes no feature {min(odd)!r}; run `dvc repro`")
+            raise BundleError(f"{folder / DESCRIPTION}: this version computes no feature {min(odd)!r}; run `dvc repro`")
         self._strangers = Blend(bundle, {DEMAND: 1.0})
         self._few, self._more, self._few_up_to = Blend(bundle, about.few), Blend(bundle, about.more), about.few_up_to
         self._trees_up_to, self._folder = about.trees_up_to, folder

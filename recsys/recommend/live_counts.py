@@ -13,7 +13,7 @@ The same sums serve requests and are replayed over a test window. The half-life 
 of `prior` persons (see `prior_persons`), so that in a quiet shop a few clicks do not overrule the training. A person
 counts once per item, and in total at most as much as the 95th percentile of persons. A guest id is free to invent, so a
 guest counts from the second item on, and of guests whose events arrive together, as in one request, one counts for an
-item. A person with more events on a day (UTC) than people have is left out, as in `recsys/data/prepare.py`.
+item. A person with more events on a day (UTC) than a human produces is left out, as in `recsys/data/prepare.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -180,11 +180,11 @@ def co_visits(
 
 
 def prior_persons(catalogue: Catalogue) -> float:
-    """Return the weight of the training's counts in persons: the more recent demand differs from all demand, the less.
+    """Return the weight of the training's counts in persons: it is lower, the more recent and all-time demand differ.
 
     The concentration of a Dirichlet distribution around the shares of `popularity`, by the variance of those of
     `recent` beyond chance: E sum (q - p)^2 = (1 - sum p^2) / (1 + prior) + (1 - sum q^2) / n, where n are the persons
-    of `recent`. At least so many that the most popular item is worth `FEWEST_PERSONS`, else at most n.
+    of `recent`. At most n, but enough for the most popular item to weigh `FEWEST_PERSONS`.
 
     Source: Minka, "Estimating a Dirichlet distribution", 2000, for the moments.
     """

@@ -1,4 +1,4 @@
-"""Finds the half-life of popularity for which the items liked most are those liked next.
+"""Finds the half-life at which decayed popularity predicts the next likes best.
 
 Every half-life of a grid from minutes to years orders the catalogue once; no model is fitted.
 """

@@ -52,7 +52,7 @@ class Found:
 
 
 def search(model: str, split: Path, params: Params, trials: int, anew: bool, memory: Path | None = None) -> Found:
-    """Find the settings that a model lacks; with `anew` all of them, and the present ones are the ones to beat.
+    """Search the settings that a model lacks; with `anew` all of them, and keep the present ones unless one is better.
 
     memory: a file with the result of every trial, so that a stopped search resumes.
 
@@ -124,7 +124,7 @@ class _Job:
 
 
 def _starts(ranges: dict[str, BaseDistribution]) -> list[dict[str, Any]]:
-    """The middle of every range, of a logarithmic one by its logarithm, with half-lives from long to short."""
+    """Return the first trials: the middle of every range (on its own scale), with half-lives from long to short."""
     found: dict[str, Any] = {}
     for name, one in ranges.items():
         if isinstance(one, CategoricalDistribution):

@@ -1,1 +1,1 @@
-"""The Console at `/console`: pages for people who run the shop, made on the server and in need of no other host."""
+"""The Console at `/console`: pages for the operators of a shop, rendered by the server without any other host."""

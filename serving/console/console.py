@@ -21,5 +21,5 @@ def add(app: FastAPI, console: Console) -> None:
 
 @router.get("/")
 async def start(_: Request) -> HTMLResponse:
-    """Name the pages of this server. It is open without a key, and says nothing else."""
+    """Return the addresses of this server's pages; open without a key."""
     return HTMLResponse(TEMPLATES.get_template("start.html.j2").render(), headers=HEADERS)

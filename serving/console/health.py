@@ -99,7 +99,7 @@ def _counted(metric: str, labels: dict[str, str]) -> list[str]:
 
 
 def since(a: Counts, b: Counts) -> Counts:
-    """Return what was counted between two samples, and the time, the seconds, and the `p50` and `p99` of lists in ms.
+    """Return the counts between two samples, and the time, the seconds, and the `p50` and `p99` of lists in ms.
 
     A count that fell, as after a restart of a worker, is 0.
     """
@@ -114,7 +114,7 @@ def since(a: Counts, b: Counts) -> Counts:
 
 
 async def wrong(console: Console, hour: Counts) -> list[tuple[str, str]]:
-    """Return what is wrong: what, and what it means or where to look. hour: what was counted in the last hour."""
+    """Return the present problems, each with what to do. hour: the counts of the last hour."""
     background, found = console.background, []
     try:
         if (await console.service.ready()).store != "reached":

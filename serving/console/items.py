@@ -14,7 +14,7 @@ LOOKED_AT = 200  # users, for one with some history
 
 
 def entry(engine: Engine, item_id: str, event: str, at: float | None) -> dict[str, Any]:
-    """Return an item with what somebody did with it. at: UTC seconds, None without a time."""
+    """Return an item with an event on it. at: UTC seconds, None without a time."""
     return {**describe(engine, item_id), "event": event, "at": at}
 
 

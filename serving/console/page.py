@@ -78,7 +78,7 @@ def console_of(request: Request) -> Console:
 
 
 def only_from_here(request: Request) -> None:
-    """Refuse hosts but this machine while no keys are configured: a foreign site could have its name point here.
+    """Refuse all hosts but localhost while no keys are configured, which prevents DNS rebinding.
 
     Raises:
         ApiError: 403 "without API keys the Console answers on localhost only, found ..."

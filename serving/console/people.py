@@ -1,4 +1,4 @@
-"""One user: what was done, what was shown when, and what would be shown now. One item: neighbours, reach and sales."""
+"""Pages of one user (events, earlier lists, present lists) and of one item (neighbours, reach and sales)."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the pages read from the store and note in it, as functions for `Store.manage`."""
+"""Queries of the pages, and lines for the audit log, as functions for `Store.manage`."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ UNITS = """SELECT unit, context FROM exposures WHERE experiment = $1 ORDER BY ti
 
 
 def shown_to(writes: Writes, person: str, limit: int, key: str | None) -> Write[list[dict[str, Any]]]:
-    """Return the newest answers to a user or guest, newest first; that somebody looked is noted in the audit log."""
+    """Return the newest answers to a user or guest, newest first; the access is written to the audit log."""
     rows = yield OF_PERSON, [(person, limit)]
     yield statements.NOTE, [audit(key, "look", writes.fingerprint(person), None, {"exposures": len(rows[0])})]
     found = [dict(zip(SHOWN, row, strict=True)) for row in rows[0]]

@@ -1,4 +1,4 @@
-"""Releases: what serves, its figures and the reasons of the gate, what changed between two; promote and roll back.
+"""Pages of releases: metrics and gate of the current one, changes between two; buttons to promote and roll back.
 
 Both buttons call what `recsys releases` calls, and leave a line in the audit log with the name of the key.
 """

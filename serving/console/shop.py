@@ -1,6 +1,6 @@
 """The shop window: what a user, a stranger or a session is shown by two variants, arms or releases side by side.
 
-A click or purchase goes through the same door as `POST /v1/events`; the session's are only sent with the next request.
+A click or purchase is stored as by `POST /v1/events`; those of a session are only sent with the next request.
 """
 
 import asyncio

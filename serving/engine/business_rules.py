@@ -7,7 +7,7 @@
     recommender.recommend(query, rules)
 
 `file.version` is part of cache keys; read it before the rules, so that no answer by older rules is cached under a newer
-version. `file.reason` says why the file has no or not its full effect.
+version. `file.reason` says why the file has no effect, or only a part of it.
 """
 
 import logging

@@ -28,7 +28,7 @@ class Presenter:
         propensities: Sequence[float] | None = None,
         teams: Sequence[str] | None = None,
     ) -> list[Item]:
-        """Return the items of the slate; before: how many were on earlier pages; the rest: of a random arm."""
+        """Return the items of the slate; before: their number on earlier pages; propensities, teams: of random arms."""
         calibration, n_events = self._bundle.calibration, len(query.history.rows)
         confidences: Sequence[float | None] = [None] * len(slate.slots)
         if calibration is not None:

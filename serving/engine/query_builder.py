@@ -48,7 +48,7 @@ class QueryBuilder:
         live: LiveCounts | None = None,
         at: float | None = None,
     ) -> tuple[Query, list[str]]:
-        """Return the query, and a warning for everything in the request that has no or not its full effect.
+        """Return the query, and a warning for every field of the request that has no effect, or only a part.
 
         The history joins the events of the bundle, of the store and of the request, by time. The items of `shown_ids`,
         those of earlier pages, are excluded. at: UTC seconds by the wall clock, by default now.

@@ -1,1 +1,1 @@
-"""The flight recorder: what answers were made from is stored, and an answer is made again from it."""
+"""The flight recorder: stores the inputs of answers, and makes an answer again from them."""

@@ -1,6 +1,6 @@
-"""The SQL of the flight recorder: what an answer was made from, as of its time. Run by `Store.manage`.
+"""The SQL of the flight recorder: the inputs of an answer as of its time. Run by `Store.manage`.
 
-Items as of a version are the present ones that are not newer, and of the others the newest that is not.
+An item as of a version: the newest of its rows that is not newer than the version.
 """
 
 import json

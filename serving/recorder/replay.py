@@ -3,8 +3,8 @@
     replays = Replays(store, settings)
     replay = await replays.replay("0f3c...")        # identical: whether the list is the recorded one
 
-The history is that of then: the events received by then, checked by their digest. Items are as the store had them then,
-rules and live counts come from `snapshots`. What cannot be made again is said in `unavailable`, one sentence.
+The history consists of the events received before the answer, checked by their digest. Items are those of the same
+time; rules and live counts come from `snapshots`. `unavailable` says in one sentence why an answer cannot be replayed.
 """
 
 import asyncio
@@ -107,7 +107,7 @@ class Replays:
         if failed:
             raise UnavailableError(f"it was made without {', '.join(sorted(failed))}: a fault cannot be replayed")
         if row["context"]["fallback_reason"] == "deadline":
-            raise UnavailableError("it was cut short by the deadline, and how far it came depends on that moment")
+            raise UnavailableError("the deadline cut it short, at a point that cannot be repeated")
         try:
             asked = RecommendRequest.model_validate({**made["request"], "k": 1})
         except ValueError as error:
@@ -141,12 +141,12 @@ class Replays:
                 state = _state([event for event in then if event.received <= until], made)
                 if state.digest() == made["history"]:
                     return state
-        raise UnavailableError("the events of then are not all kept, or belong to somebody else since")
+        raise UnavailableError("some of its events were deleted, or belong to another user now")
 
     async def _engine(self, bundle_id: str, made: Mapping[str, Any]) -> Engine:
         """Return an engine with items, stock, rules and live counts as they were."""
         if made["items"] < 0 or made["stock"] < 0:
-            raise UnavailableError("the process had started without the store, from what it knew last of the items")
+            raise UnavailableError("the process had started without the store, from its last copy of the items")
         key = bundle_id, made["items"], made["born"], made["rules"]
         engine = self._engines.pop(key, None)
         if engine is None:
@@ -192,7 +192,7 @@ class Replays:
         for folder in (self._settings.releases, self._settings.last_known_folder):
             if (folder / bundle_id).is_dir():
                 return folder / bundle_id
-        raise UnavailableError(f"its release {bundle_id} is gone")
+        raise UnavailableError(f"its release {bundle_id} was deleted")
 
 
 NAMES = {"rules": "the rules", "born": "the items that only events name,", "live": "the counts of what people liked"}

@@ -1,6 +1,6 @@
-"""Writes what answers were made from into the store, once for a version: rules, live counts, items that events name.
+"""Stores the inputs of answers, once per version: rules, live counts, and items that only events name.
 
-It holds no person, and is kept as long as exposures are: `serving/recorder/replay.py` makes an answer again from it.
+They hold no person, and are kept as long as exposures: `serving/recorder/replay.py` makes an answer again from it.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Snapshots:
         self._written: dict[Version, float] = {}
 
     def offer(self, kind: str, version: str | None, pack: Callable[[], str]) -> None:
-        """Make a version known before answers use it; pack: returns its text, called at the first use."""
+        """Register a version before answers use it; pack: returns its text, called at the first use."""
         offered = self._offered[kind]
         if version is not None and version not in offered:
             offered[version] = pack

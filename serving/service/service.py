@@ -214,7 +214,7 @@ class Service:
                 is about to end.
         """
         if self._background.leaving:
-            raise ApiError(503, "the process was told to end; send it again")
+            raise ApiError(503, "this process is shutting down; send it again")
         background = self._background
         bundle_id, store = self.engine().bundle.manifest.bundle_id, background.store
         if store is None and not background.freshness.has_something:

@@ -56,7 +56,7 @@ class GuardedStore(Store):
 async def _unless_left_alone(breaker: CircuitBreaker, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     if not (breaker.all_good or breaker.allows()):
         cooldown = f"{LIMITS.cooldown_s:g} s"
-        raise StoreError(f"{breaker.part} kept failing and is left alone for {cooldown}; try again then")
+        raise StoreError(f"{breaker.part} kept failing and is not called for {cooldown}; try again then")
     try:
         found = await ask()
     except StoreError:

@@ -73,7 +73,7 @@ def _is_number(cell: Any) -> TypeGuard[float]:
 
 
 def names(cell: Any) -> tuple[str, ...] | None:
-    """Convert a list of names in JSON; None if it is none."""
+    """Convert a list of names in JSON; None if it is not one."""
     try:
         found = json.loads(cell) if isinstance(cell, str) else None
     except ValueError:

@@ -1,1 +1,1 @@
-"""The watcher, a process of its own: drift and outcomes of what the API answers, and what is done about them."""
+"""The watcher, a process of its own: measures drift and outcomes of the API's answers, and acts on findings."""

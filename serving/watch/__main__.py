@@ -34,7 +34,7 @@ def main(
     host: Annotated[str, typer.Option(envvar="RECSYS_WATCH_HOST", help="where /metrics is")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="RECSYS_WATCH_PORT", help="0: none")] = 9108,
 ) -> None:
-    """Look at the store again and again; findings do what the policies say."""
+    """Check the store again and again, and act on the findings by the policies."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     policies, holder, watcher = files.load(path), uuid4().hex, Watcher(store, folder)
     if port:

@@ -1,5 +1,5 @@
-"""One look at a store: drift of the answers against the release's reference, drift of windows against those before,
-outcomes since the promotion, and the canary. Returns findings; `actions.py` does something about them.
+"""Checks a store once: drift of the answers against the release's reference, drift of windows against earlier ones,
+outcomes since the promotion, and the canary. Returns findings, on which `actions.py` acts.
 """
 
 import time
@@ -48,7 +48,7 @@ class Watcher:
         self._tested: set[str] = set()
 
     def look(self, policies: Policies, now: float | None = None) -> list[Found]:
-        """Return what is found now; raises RecsysError if store or releases cannot be read."""
+        """Return the present findings; raises RecsysError if store or releases cannot be read."""
         now = time.time() if now is None else now
         state = releases.read(self._folder)
         if not state.stack:

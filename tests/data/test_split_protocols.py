@@ -155,7 +155,7 @@ def test_windows_have_the_shares_asked_for() -> None:
 
 def test_repeats_are_targets_only_where_allowed() -> None:
     events = [(n % 5, n // 5 % 3, n) for n in range(300)]
-    with pytest.raises(DataError, match="nothing to find in valid"):
+    with pytest.raises(DataError, match="no target in valid"):
         split_protocols.make(table(events), items(N_ITEMS), params(), seed=3)
     split = split_protocols.make(table(events), items(N_ITEMS), params(allow_repeat=True), seed=3)
     assert split.targets("test").height == 15

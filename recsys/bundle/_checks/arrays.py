@@ -146,7 +146,7 @@ def _value_fault(array: Any, wanted: Wanted, sizes: dict[str, int]) -> str | Non
 
 
 def _check_texts(folder: Path) -> None:
-    """Every id of a table must be UTF-8 by itself, and every position must be there."""
+    """Check that every id of a table is valid UTF-8 by itself, and that every position occurs once."""
     text, offsets, positions = (read_array(folder / f"{name}.npy") for name in ("text", "offsets", "positions"))
     try:
         text.tobytes().decode()
@@ -154,10 +154,8 @@ def _check_texts(folder: Path) -> None:
         raise BundleError(f"{folder / 'text.npy'}: not UTF-8 ({error}); write the bundle again") from error
     starts = offsets[:-1][offsets[:-1] < len(text)]
     if bool((text[starts] & 0xC0 == 0x80).any()):
-        raise BundleError(f"{folder / 'offsets.npy'}: an id begins within a letter; write the bundle again")
+        raise BundleError(f"{folder / 'offsets.npy'}: an offset lies inside a UTF-8 character; write the bundle again")
     if len(np.unique(positions)) != len(positions):
         raise BundleError(f"{folder / 'positions.npy'}: holds a value twice; write the bundle again")
     if not IdTable(folder).finds_all():
-        raise BundleError(
-            f"{folder / 'positions.npy'}: does not lead from the hashes to the ids; write the bundle again"
-        )
+        raise BundleError(f"{folder / 'positions.npy'}: does not map the hashes to the ids; write the bundle again")

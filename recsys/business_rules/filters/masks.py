@@ -3,8 +3,8 @@
     filters = Filters(bundle.catalogue)                                     # one for each bundle that is served
     query = Query(..., only=filters.mask('category = "garden" and price < 20'))
 
-`recsys/business_rules/filters/grammar.py` says what a filter may say. An item without a price fails every comparison of
-prices, so `not price < 20` holds for it. A category that no item has matches nothing.
+The syntax: `recsys/business_rules/filters/grammar.py`. An item without a price fails every comparison of prices, so
+`not price < 20` holds for it. A category that no item has matches nothing.
 """
 
 from functools import lru_cache

@@ -73,7 +73,7 @@ def _shape(values: pl.Series, distinct: int) -> str:
 def _time(values: pl.Series, by_name: bool) -> tuple[str | None, bool] | None:
     """Return the format and whether it is doubtful; None if the column holds no times.
 
-    by_name: the name is that of a time, or the file has no names; else whole numbers are not taken for times.
+    by_name: the column is named like a time, or has no name; otherwise whole numbers are not read as times.
     """
     few = values.unique(maintain_order=True)[:TIMES]
     if not len(few) or not few[0][:1].isalnum() or not re.search(r"\d", few[0]):

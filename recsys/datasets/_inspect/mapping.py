@@ -1,4 +1,4 @@
-"""Writes what was guessed: a table of the columns for people, and the settings of the data set `files`."""
+"""Formats the guesses: a table of the columns for people, and the settings of the data set `files`."""
 
 import json
 from typing import Any

@@ -90,7 +90,7 @@ def _by_name(sample: Sample, columns: tuple[Column, ...], names: tuple[str, ...]
 
 
 def _like_events(table: Table) -> tuple[int, int]:
-    """Return how many of the needed columns it has, then how often its items repeat: those of a list of items never."""
+    """Return a key that is largest for a table of events: how many columns fit, how often its items repeat."""
     item_id = table.roles.get("item_id")
     return 3 - len(table.missing), 0 if item_id is None else len(item_id.values) - item_id.distinct
 

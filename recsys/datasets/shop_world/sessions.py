@@ -19,7 +19,7 @@ WEEKDAYS = np.array([1.0, 0.95, 0.95, 1.0, 1.1, 1.3, 1.25])
 
 @dataclass(frozen=True)
 class Events:
-    """One entry per event: user and item rows, `step` in EVENTS, `seconds` since midnight (may pass the next)."""
+    """One entry per event: user and item rows, `step` in EVENTS, `seconds` since midnight (may exceed a day)."""
 
     user: Ints
     item: Ints

@@ -19,7 +19,7 @@ class World:
     """Users, items, and the tastes between them.
 
     A taste is a department in a style, `tastes[department * N_STYLES + style]`, (n_tastes, DIM), unit length. `pull` is
-    (n_tastes, n_items): how often a session of that taste looks at that item, before the day's pace.
+    (n_tastes, n_items): how often a session of that taste looks at that item, before `Items.pace`.
     """
 
     config: Config

@@ -31,7 +31,7 @@ def new_users(table: pl.DataFrame, metric: str) -> pl.DataFrame:
 
     Columns: variant, known_items, value, low, high.
 
-    table: that of `results`, against one baseline.
+    table: of `results`, `against` one baseline.
     """
     rows = table.filter(pl.col("segment").str.starts_with(NEW_USER), metric=metric)
     known = pl.col("segment").str.strip_prefix(NEW_USER).cast(pl.Int64)

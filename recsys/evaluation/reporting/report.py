@@ -25,9 +25,9 @@ FORMATS = {"coverage": ".1%", "novelty": ".2f", "diversity": ".3f", "popularity_
 
 
 def table(path: Path) -> str:
-    """The main figures of a table of intervals as aligned text: all users, then the first metric per segment.
+    """Return the main figures of a table of intervals as aligned text: all users, then the first metric per segment.
 
-    path: what the stage `evaluate` wrote.
+    path: the table that the stage `evaluate` wrote.
     """
     figures = results.read(path)
     figures = results.against(figures, figures["baseline"][0])
@@ -54,7 +54,7 @@ def page(
     examples: list[Example],
     learned: Mapping[str, Description],
 ) -> str:
-    """The whole report; figures as in `results`, tables: those of `curves` and `reliability` by the name of their file.
+    """Return the report as HTML. figures: the table of `results`; tables: of `curves` and `reliability`, by file name.
 
     reliable: variant -> figures of `reliability`; learned: ranker -> what was chosen on the validation window.
     """

@@ -22,7 +22,7 @@ def drawn(exposures: pl.DataFrame, experiment: Experiment) -> tuple[pl.DataFrame
 
 
 def without_machines(exposures: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Return the answers of units that on no day asked more often than a person would; and the number of others."""
+    """Return the answers without units that requested more on some day than a person would; and the number left out."""
     per_day = exposures.group_by("unit", pl.col("timestamp").dt.date().alias("day")).len()
     return _without(exposures, per_day.filter(pl.col("len") > BOT_REQUESTS_PER_DAY), MACHINES)
 

@@ -101,7 +101,7 @@ def decisions(
 
 
 def unless_broken(decided: dict[str, tuple[str, str]], checks: list[Check]) -> dict[str, tuple[str, str]]:
-    """Return the decisions, or for a log that fails its checks what to do first."""
+    """Return the decisions; if the log fails its checks, return what to do first in place of each."""
     broken = [check for check in checks if not check.passed]
     named = ", ".join(f"{check.name} {check.found:.4g}, expected {check.limit}" for check in broken)
     if any(not check.waits for check in broken):

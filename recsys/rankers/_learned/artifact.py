@@ -13,11 +13,11 @@ MODEL, DESCRIPTION = "model.txt", "ranker.json"
 
 
 class Description(Section):
-    """What was chosen: blends (feature -> weight) for users of up to `few_up_to` liked items and for the others, and up
-    to how many liked items (-1: never) the trees order the list in place of a blend.
+    """The choices on the validation window: blends (feature -> weight) for users of up to `few_up_to` liked items and
+    for the others, and up to how many liked items (-1: never) trees order the list in place of a blend.
 
-    models: the sources that are used, by label; features in the order that the trees know them; left_out: source -> why
-    it is not used; figures: NDCG, for people. formula: the single feature of a ranker from before there were blends.
+    models: the sources that are used, by label; features: in the order of the trees; left_out: source -> why it is not
+    used; figures: NDCG, for the report. formula: the single feature that orders the lists, in rankers without blends.
     """
 
     models: list[str]
@@ -32,7 +32,7 @@ class Description(Section):
 
 
 def narrowed(params: Params, rankers: Path) -> Params:
-    """The same settings, but a variant with a learned ranker asks only the sources that the ranker uses."""
+    """Return the settings in which a variant with a learned ranker has only the sources that the ranker uses."""
     variants = dict(params.variants)
     for name, variant in params.variants.items():
         if variant.ranker is not None and variant.ranker.name in params.rankers:

@@ -1,13 +1,13 @@
 """The features of a learned ranker, computed by the same function in training and in serving.
 
-Of every model: the score, relative to the best candidate's; its rank, as log(1 + place); the score times the recent
-share of the item's demand. Of a model of vectors also the cosines to the user's newest likes, the best and the mean. Of
-the source `repeat`: its score, how often the user liked the item, decayed by several half-lives, the user's visits to
-it, the days since the last and how many usual gaps they are.
-Of the item: the recent share, the recent demand in units of the average item's, the demand at every half-life of the
-ladder relative to the item most in demand, and the days since it was first seen. Of the user: how many items are liked,
-and how many days since the last event. NaN says that it is not known. An item's whole popularity is left out on
-purpose: with it the trees learn the items of one window by heart, which pays off in that window only.
+For every model: the score, relative to the best candidate's; its rank, as log(1 + place); the score times the recent
+share of the item's demand. For a model of vectors also the cosines to the user's newest likes, the best and the mean.
+For the source `repeat`: its score, how often the user liked the item, decayed by several half-lives, the user's visits
+to it, the days since the last and how many usual gaps they are. Of the item: the recent share, the recent demand in
+units of the average item's, the demand at every half-life of the ladder relative to the item most in demand, and the
+days since it was first seen. Of the user: how many items are liked, and how many days since the last event. NaN means
+unknown. An item's all-time popularity is left out on purpose: with it the trees memorise the items of one window, which
+helps in that window only.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def names(models: Sequence[str], pairs: Sequence[str] = (), repeat: bool = False
 
 
 def split(feature: str) -> tuple[str | None, str]:
-    """Return the model that a feature is of, None for one of the item or the user, and what it is of it.
+    """Split the name of a feature into its model (None for a feature of the item or the user) and the rest.
 
     >>> split("als_long_times_recent"), split("recent_share")
     (('als_long', 'times_recent'), (None, 'recent_share'))
@@ -142,7 +142,7 @@ def _of_score(score: FloatArray, ranks: bool) -> dict[str, FloatArray]:
 
 
 def _of_repeat(query: Query, rows: IntArray, gap_days: FloatArray, wanted: Sequence[str]) -> dict[str, FloatArray]:
-    """Return what the user did with each row before; for what is new to the user NaN, and 0 for score and counts."""
+    """Return the features of the source `repeat`; for items new to the user NaN, and 0 for score and counts."""
     found = repeats.liked(query.history, query.now, gap_days, REPEAT_HALF_LIFE_DAYS)
     place = np.searchsorted(found.rows, rows)
     known = among(rows, found.rows)
