@@ -25,7 +25,7 @@ import polars as pl
 from recsys.data.raw_tables import DERIVED, RAW, REJECT, FileLines, RawTables
 from recsys.data.schema import Interactions, Items
 from recsys.datasets._files import delimited, json_lines
-from recsys.datasets._files.cells import read_cells, swapped_dates
+from recsys.datasets._files.cells import IDS, read_cells, swapped_dates
 from recsys.datasets._files.parts import FILE, LINE, OWN, REASON, TEXT, Parts
 from recsys.datasets._files.settings import QUANTITY, TIMES, Config, InteractionsFile, TableFile
 from recsys.datasets._files.sources import Source, as_utf8, find
@@ -115,9 +115,10 @@ def _read(table: str, source: Source, file: TableFile, parts: Parts, aside: Path
             reason = one_line(str(error), 200)
             raise DataError(f"{source.path}: not readable as parquet ({reason}): mend or replace it") from error
     with as_utf8(source.path, file.encoding, aside) as text:
+        names = {name: name for name in CANONICAL[table]} | file.columns
         if source.kind == "json_lines":
-            return json_lines.read(text, source, parts)
-        return delimited.read(text, source, file, {name: name for name in CANONICAL[table]} | file.columns, parts)
+            return json_lines.read(text, source, [names[id_] for id_ in IDS if id_ in names], parts)
+        return delimited.read(text, source, file, names, parts)
 
 
 def _lines(raw: Path, name: str) -> Sequence[FileLines]:

@@ -96,6 +96,16 @@ def test_a_line_that_is_no_json_object_costs_itself() -> None:
     found.assert_every_line_counts(interactions=8)
 
 
+@pytest.mark.parametrize("bad", ['["a"]', '{"id": "a"}', "true", "[]"])
+@pytest.mark.parametrize("key", ["user_id", "item_id"])
+def test_an_id_that_is_no_text_or_number_costs_its_line(bad: str, key: str) -> None:
+    good = '{"user_id": "u", "item_id": "a", "timestamp": "2024-05-01"}'
+    write("events.jsonl", good + "\n" + good.replace('"u"' if key == "user_id" else '"a"', bad) + "\n")
+    found = run(path="events.jsonl")
+    assert found.users() == ["u"]
+    assert found.bad_lines() == [(2, "id_is_no_text_or_number")]
+
+
 def test_keys_named_as_our_own_columns_are_kept_apart() -> None:
     write("events.jsonl", '{"user_id": 1, "item_id": "a", "timestamp": "2024-05-01", "(line)": 7}\n{\n')
     assert run(path="events.jsonl").bad_lines() == [(2, "not_json")]

@@ -12,11 +12,11 @@ from recsys.datasets._files.records import BLANK, Record, line_fault
 from recsys.datasets._files.sources import Source
 from recsys.errors import DataError
 
-BAD_JSON, NO_OBJECT = "not_json", "no_json_object"
+BAD_JSON, NO_OBJECT, BAD_ID = "not_json", "no_json_object", "id_is_no_text_or_number"
 
 
-def read(text: Path, source: Source, parts: Parts) -> FileLines:
-    """Write the rows of a file in UTF-8; keys that a line lacks become null.
+def read(text: Path, source: Source, ids: list[str], parts: Parts) -> FileLines:
+    """Write the rows of a file in UTF-8; keys that a line lacks become null; ids: the keys that hold an id.
 
     Raises:
         DataError: "loans.json: one JSON array, expected an object a line: ..."
@@ -26,7 +26,7 @@ def read(text: Path, source: Source, parts: Parts) -> FileLines:
         while batch := list(islice(stream, BATCH_ROWS)):
             if number == 1 and batch[0].lstrip().startswith("["):
                 raise DataError(f"{source.name}: one JSON array, expected an object a line: convert it (jq -c '.[]')")
-            objects = [_object(line) for line in batch]
+            objects = [_object(line, ids) for line in batch]
             columns = list(dict.fromkeys(key for found, _ in objects for key in found or {}))
             parts.write(columns, _rows(batch, objects, columns, number), source)
             n_lines, number = n_lines + len(batch), number + len(batch)
@@ -36,7 +36,7 @@ def read(text: Path, source: Source, parts: Parts) -> FileLines:
     return FileLines(source.name, n_lines, 0, n_lines - n_refused, n_lines - n_refused, n_refused)
 
 
-def _object(line: str) -> tuple[dict[str, Any] | None, str | None]:
+def _object(line: str, ids: list[str]) -> tuple[dict[str, Any] | None, str | None]:
     if fault := line_fault(line):
         return None, fault
     if not line.strip():
@@ -47,7 +47,11 @@ def _object(line: str) -> tuple[dict[str, Any] | None, str | None]:
         json.dumps(found, ensure_ascii=False).encode()  # half of a character, as \ud83d, can be in no text
     except (ValueError, RecursionError):
         return None, BAD_JSON
-    return (found, None) if isinstance(found, dict) else (None, NO_OBJECT)
+    if not isinstance(found, dict):
+        return None, NO_OBJECT
+    if any(isinstance(found.get(key), list | dict | bool) for key in ids):
+        return None, BAD_ID
+    return found, None
 
 
 def _rows(
