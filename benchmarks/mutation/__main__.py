@@ -42,10 +42,26 @@ def main() -> None:
     counts = Counter(row["outcome"] for row in rows)
     tried = len(rows) - counts["unreachable"]
     killed = round((counts["killed"] + counts["timeout"]) / max(tried, 1), 4)
-    survivors = [row for row in rows if row["outcome"] == "survived"]
-    figures = {"seed": given.seed, "mutants": tried, "killed_share": killed, "outcomes": counts, "survivors": survivors}
+    survivors = [row | {"code": code_at(row)} for row in rows if row["outcome"] == "survived"]
+    figures = {"seed": given.seed, "mutants": tried, "killed_share": killed, "outcomes": counts}
+    figures |= {"rooms": by_room(given.rooms, rows), "survivors": survivors}
     provenance.write("mutation", origin, figures, given.out)
     print(f"{tried} mutants, {killed:.1%} noticed")
+
+
+def by_room(rooms: list[str], rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Of each room, how many mutants were tried and how many noticed."""
+    found = {}
+    for room in rooms:
+        counts = Counter(row["outcome"] for row in rows if row["path"].startswith(room))
+        noticed = counts["killed"] + counts["timeout"]
+        found[room] = {"mutants": noticed + counts["survived"], "noticed": noticed}
+    return found
+
+
+def code_at(row: dict[str, Any]) -> str:
+    """The line of code that the mutant changes."""
+    return (TOP / row["path"]).read_text().splitlines()[row["line"] - 1].strip()
 
 
 def modules(rooms: list[str]) -> list[str]:

@@ -137,3 +137,37 @@ def test_a_history_that_a_model_cannot_encode_has_no_shares(shop: Bundle) -> Non
     carry = explanations._Carry(shop, Query(shop.histories.of("only new"), 3, NOW, "only new"))
     rows, shares = carry._shares("als", 0)
     assert len(rows) == len(shares) == 0
+
+
+def test_a_term_without_a_model_is_a_feature_and_stays_whole(shop: Bundle) -> None:
+    _, whys = explained(shop, lambda row: [Term("price", 2.0)])
+    for why in whys:
+        assert [(each.kind, each.row, each.feature, each.contribution) for each in why.reasons] == [
+            (explanations.FEATURE, None, "price", 2.0)
+        ]
+
+
+def test_only_places_that_the_ranker_ordered_have_its_reasons(shop: Bundle) -> None:
+    slate, _ = explained(shop, lambda row: [])
+    pinned, filled, ranked = slate.slots
+    slots = [replace(pinned, source="pinned"), replace(filled, fallback=True), ranked]
+    recommender = Recommender(shop, "als", ranker=Explained(lambda row: [Term("price", 2.0)]))
+    whys = explanations._contributions(recommender, replace(slate, slots=tuple(slots)))
+    assert [(each.kind, each.contribution) for why in whys for each in why.reasons] == [
+        ("pinned", pinned.score),
+        ("als", filled.score),
+        (explanations.FEATURE, 2.0),
+    ]
+
+
+def test_the_reason_of_a_ranker_that_explains_nothing_is_the_source(shop: Bundle) -> None:
+    class Silent:
+        def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
+            return rows.astype(np.float32)
+
+    recommender = Recommender(shop, "als", ranker=Silent())
+    slate = recommender.recommend(Query(shop.histories.of("both"), 3, NOW, "both"))
+    whys = explanations.explain({"als": recommender}, slate)
+    assert [[(each.kind, each.contribution) for each in why.reasons] for why in whys] == [
+        [("als", slot.score)] for slot in slate.slots
+    ]
