@@ -66,6 +66,12 @@ def test_the_popular_rung_prefers_the_chosen_categories(shop: Bundle, monkeypatc
     assert rows_of(answer) <= set(bundles.KITCHEN)
 
 
+def test_the_trace_says_how_long_the_list_is_after_the_fallback(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Index, "search", broken)
+    last = Recommender(shop, "als").recommend(query(shop, "anna")).trace[-1]
+    assert (last.name, last.kept, last.removed) == ("fallback", 5, 0)
+
+
 # ---- rules that fail
 
 

@@ -218,3 +218,8 @@ def test_the_session_of_now_leads_to_what_others_read_after_it(shop: Bundle) -> 
     assert proposed.personal.tolist() == [True] + [False] * (len(proposed.rows) - 1)
     assert proposed.scores.sum() == pytest.approx(1, rel=1e-4)
     assert (np.diff(proposed.scores) <= 0).all()
+
+
+def test_the_span_ends_with_now_and_begins_after_its_start() -> None:
+    found = likes(like("1", "u:anna", "old", age=NOW - TRAINED), like("2", "u:anna", "new", age=0.0))
+    assert found["item_id"].to_list() == ["new"]
