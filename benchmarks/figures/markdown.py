@@ -17,10 +17,10 @@ def read(name: str) -> dict[str, Any]:
 
 
 def table(header: list[str], rows: Iterable[list[object]], *sources: str) -> str:
-    """A table, its first column to the left and the others to the right, and below it where `sources` come from."""
+    """A table, its first column to the left and the others to the right; below it where `sources` come from, if any."""
     lines: list[list[object]] = [[*header], ["---", *["---:"] * (len(header) - 1)], *rows]
     text = "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-    return f"{text}\n\n{origin(*sources)}"
+    return f"{text}\n\n{origin(*sources)}" if sources else text
 
 
 def origin(*sources: str) -> str:

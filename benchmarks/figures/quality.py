@@ -2,6 +2,7 @@
 
 from benchmarks import provenance
 from benchmarks.figures.markdown import percent, read, table
+from benchmarks.mutation.survivors import EXPLAINED
 
 
 def coverage() -> str:
@@ -41,8 +42,22 @@ def mutation() -> str:
     if not (provenance.RESULTS / "mutation.json").is_file():
         return "Not measured yet."
     found = read("mutation")
-    rows: list[list[object]] = [["all", found["mutants"], percent(found["killed_share"], 1)]]
-    return table(["modules", "mutants", "noticed"], rows, "mutation")
+    rows: list[list[object]] = [
+        [f"`{room}`", counts["mutants"], share(counts["noticed"], counts["mutants"])]
+        for room, counts in found["rooms"].items()
+    ]
+    rows.append(["**all**", found["mutants"], percent(found["killed_share"], 1)])
+    header = ["not noticed in", "line", "change", "why"]
+    survived: list[list[object]] = [
+        [f"`{row['path']}`", "`" + row["code"].replace("|", "\\|") + "`", row["what"], why(row)]
+        for row in found["survivors"]
+    ]
+    return table(["modules", "mutants", "noticed"], rows, "mutation") + "\n\n" + table(header, survived)
+
+
+def why(survivor: dict[str, str]) -> str:
+    """Say why this mutant survives, or that nobody has said so."""
+    return EXPLAINED.get((survivor["path"], survivor["what"], survivor["code"]), "a test is missing")
 
 
 def share(part: int, whole: int) -> str:

@@ -9,7 +9,7 @@ EXPLAINED = {
     ("recsys/recommend/explanations.py", "0.0 -> 1.0",
      "total[reason.row] = total.get(reason.row, 0.0) + abs(reason.contribution)"): SAME_ORDER,
     ("recsys/recommend/explanations.py", "Break -> Continue", "break"): ONCE,
-    ("recsys/recommend/fallback.py", "Break -> Continue", "break"): "a full list stays full, so every later turn ends here",
+    ("recsys/recommend/fallback.py", "Break -> Continue", "break"): "a full list stays full",
     ("recsys/recommend/fallback.py", "Sub -> Add",
      "chosen = chosen[rules.room(filled, rows[chosen], wanted - len(filled))]"):
         "more places are asked for than are filled: the next line cuts the list",
