@@ -18,15 +18,10 @@ def parts(
     calibration: Path | None = None,
     rankers: Path | None = None,
 ) -> Parts:
-    """Collect the parts for `fold`; `models` and `indexes` hold one folder a model, `rankers` one a learned ranker.
-
-    The catalogue only has today's availability. So for every fold but `all`, which end in the past, each item counts
-    as available.
-    """
-    catalogue = split.catalogue if fold == "all" else split.catalogue.with_columns(available=pl.lit(True))
+    """Collect the parts for `fold`; `models` and `indexes` hold one folder a model, `rankers` one a learned ranker."""
     return Parts(
         interactions=split.fit_rows(fold),
-        catalogue=catalogue,
+        catalogue=split.catalogue.with_columns(available=pl.Series(split.available(fold), dtype=pl.Boolean)),
         users=split.users,
         now=split.now(fold),
         models={name: (models / name, indexes / name) for name in params.models},

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from recsys.contracts import History, IntArray, TrainingData
+from recsys.contracts import BoolArray, History, IntArray, TrainingData
 from recsys.data.time_units import epoch_seconds
 from recsys.errors import DataError, one_line
 from recsys.params import Section
@@ -112,6 +112,21 @@ class Split:
         """Return the time of a query by a user of `fold`, UTC seconds; see `Facts`."""
         own_clock = self.facts.query_time == "last_event" and len(history) > 0
         return float(history.times[-1]) if own_clock else self.now(fold)
+
+    def available(self, fold: Fold) -> BoolArray:
+        """(n_items,) bool: the items that may be shown in `fold`.
+
+        The catalogue only has today's availability, so in the past every item counts as available. Where windows
+        overlap in time, an item whose first event is in a later window does not: it is not there yet.
+        """
+        if fold == "all":
+            return self.catalogue["available"].to_numpy()
+        available = np.ones(self.catalogue.height, dtype=np.bool_)
+        if self.facts.protocol != "global_time":  # whose `first_seen` says it
+            until = pl.col("fold") <= WINDOWS[fold]
+            for there, rows in ((False, ~until), (True, until)):
+                available[self.interactions.filter(rows)["item_row"].to_numpy()] = there
+        return available
 
     def cold_users(self, fold: Fold) -> IntArray:
         """(m,) int32 users without a single event in the fit set, ascending."""

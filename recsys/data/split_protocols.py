@@ -5,8 +5,9 @@ of a window is known when it is scored, as in production; users and items that a
 
 `per_user_holdout` is for data where most users come once and never again (MovieLens: everything rated in one sitting),
 so that after a global cut hardly any user of the test window has a history. Each user's last events are test, the ones
-before valid. No user is cold then; a share of the items is, because all their events are test. The disadvantage: a
-model may learn from what other users did later, so figures are not comparable with `global_time`.
+before valid. No user is cold then; some items are, because they are held out: all their events are test, or, of other
+items, all before the test are valid. The disadvantage: a model may learn from what other users did later, so figures
+are not comparable with `global_time`.
 """
 
 import dataclasses
@@ -98,16 +99,26 @@ def _global_time(rows: pl.DataFrame, params: SplitParams, seed: int) -> pl.DataF
 
 
 def _per_user_holdout(rows: pl.DataFrame, n_items: int, params: SplitParams, seed: int) -> pl.DataFrame:
-    """Return the fold of each event: a user's last are test, those before valid; events on held-out items are test."""
+    """Return the fold of each event: a user's last are test, those before valid, and so are those on held-out items.
+
+    Items are held out of the validation window too, so that it shows what new items earn. They are so many that new
+    items have the same share of the events of both windows. Which events are test does not depend on them.
+    """
     # a stream of its own, so that being held out says nothing about the place in the row order
-    drawn = np.random.default_rng([seed, 1]).permutation(n_items)[: round(params.cold_item_share * n_items)]
-    held_out = np.isin(np.arange(n_items), drawn)[rows["item_row"].to_numpy()]
-    kept = ~pl.col("held_out")
+    drawn = np.random.default_rng([seed, 1]).permutation(n_items)
+    of_test = round(params.cold_item_share * n_items)
+    odds = params.cold_item_share / (1 - params.cold_item_share)
+    odds *= params.valid_share / (params.test_share * (1 - params.test_share))
+    of_valid = round(odds / (1 + odds) * (n_items - of_test))
+    held_out = np.zeros(n_items, dtype=np.uint8)
+    held_out[drawn[:of_test]], held_out[drawn[of_test : of_test + of_valid]] = 2, 1
+    rows = rows.with_columns(held_out=held_out[rows["item_row"].to_numpy()])
+    kept = pl.col("held_out") < 2
     n_kept, place = kept.sum().over("user_row"), kept.cast(pl.Int32).cum_sum().over("user_row")
     in_test = place > (n_kept * (1 - params.test_share)).round()
     in_valid = place > (n_kept * (1 - params.test_share - params.valid_share)).round()
-    fold = pl.when(~kept | in_test).then(2).when(in_valid).then(1).otherwise(0).cast(pl.UInt8)
-    return rows.with_columns(held_out=held_out).with_columns(fold=fold).drop("held_out")
+    fold = pl.when(~kept | in_test).then(2).when(in_valid | (pl.col("held_out") == 1)).then(1).otherwise(0)
+    return rows.with_columns(fold=fold.cast(pl.UInt8)).drop("held_out")
 
 
 def _count(rows: pl.DataFrame) -> dict[str, int]:

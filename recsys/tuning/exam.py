@@ -60,7 +60,7 @@ def examine(data: Split, params: Params, least_events: int, fold: ScoredFold = "
         targets=Ragged.of(
             np.searchsorted(asked, wanted["user_row"].to_numpy()), wanted["item_row"].to_numpy(), len(asked)
         ),
-        available=data.catalogue["available"].to_numpy(),
+        available=data.available(fold),
         allow_repeat=data.facts.allow_repeat,
     )
 

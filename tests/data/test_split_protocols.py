@@ -67,9 +67,9 @@ EVENTS = st.lists(
 )
 
 
-def random_events(n: int = 600, n_users: int = 20, seed: int = 0) -> list[tuple[int, int, int]]:
+def random_events(n: int = 600, n_users: int = 20, seed: int = 0, n_items: int = N_ITEMS) -> list[tuple[int, int, int]]:
     rng = np.random.default_rng(seed)
-    return list(zip(*(rng.integers(0, top, n).tolist() for top in (n_users, N_ITEMS, 10_000)), strict=True))
+    return list(zip(*(rng.integers(0, top, n).tolist() for top in (n_users, n_items, 10_000)), strict=True))
 
 
 def made(events: list[tuple[int, int, int]], **changes: Any) -> splits.Split:
@@ -96,7 +96,7 @@ def test_a_per_user_cut_never_trains_on_what_comes_after_the_users_own_window(
     events: list[tuple[int, int, int]], cold_item_share: float
 ) -> None:
     split = made(events, protocol="per_user_holdout", cold_item_share=cold_item_share)
-    held_out = set(split.cold_items("test").tolist())
+    held_out = {*split.cold_items("test").tolist(), *split.cold_items("valid").tolist()}
     ordinary = split.interactions.filter(~pl.col("item_row").is_in(held_out))
     per_user = ordinary.group_by("user_row", "fold").agg(pl.col("timestamp").min(), last=pl.col("timestamp").max())
     for user_rows in per_user.sort("fold").partition_by("user_row"):
@@ -178,6 +178,46 @@ def test_held_out_items_are_cold_and_unrelated_to_the_row_order() -> None:
     events_of_cold = split.interactions.filter(pl.col("item_row").is_in(cold.tolist()))
     assert events_of_cold["fold"].unique().to_list() == [2]
     assert split.facts.windows["test"].cold_items > 0
+
+
+def test_items_are_held_out_of_the_validation_window_too_and_those_of_the_test_do_not_exist_in_it() -> None:
+    events = random_events(40_000, n_users=40, n_items=400)
+    split = split_protocols.make(
+        table(events), items(400), params(protocol="per_user_holdout", cold_item_share=0.1, allow_repeat=True), seed=3
+    )
+    of_test, of_valid = set(split.cold_items("test").tolist()), set(split.cold_items("valid").tolist())
+    assert len(of_test) == 40
+    assert len(of_valid - of_test) == 23  # 6.5 % of the others
+
+    share = {}  # of the window's events that new items have
+    for fold, new in (("valid", of_valid), ("test", of_test)):
+        window = split.interactions.filter(pl.col("fold") == splits.WINDOWS[fold])
+        share[fold] = window["item_row"].is_in(new).mean()
+        assert not split.fit_rows(fold)["item_row"].is_in(new).any()
+    assert share["test"] == pytest.approx(0.1 / 0.28, rel=0.1)
+    assert share["valid"] == pytest.approx(share["test"], rel=0.1)
+
+    assert not split.targets("valid")["item_row"].is_in(of_test).any()
+    assert set(np.flatnonzero(~split.available("valid")).tolist()) == of_test
+    assert split.available("test").all()
+
+
+def test_what_is_test_does_not_depend_on_the_items_held_out_of_the_validation_window() -> None:
+    events = table(random_events(4_000))
+    one, other = (
+        split_protocols.make(
+            events,
+            items(N_ITEMS),
+            params(protocol="per_user_holdout", cold_item_share=0.2, valid_share=share, allow_repeat=True),
+            seed=3,
+        )
+        for share in (0.02, 0.3)
+    )
+    assert len(one.cold_items("valid")) == 2 < len(other.cold_items("valid"))
+    for split in (one, other):
+        later = split.cold_items("valid")[~np.isin(split.cold_items("valid"), split.cold_items("test"))]
+        assert set(split.interactions.filter(pl.col("item_row").is_in(later))["fold"]) <= {1, 2}
+    assert one.fit_rows("test").drop("fold").equals(other.fit_rows("test").drop("fold"))
 
 
 def test_cold_users_and_items_are_those_without_an_event_in_the_fit_set() -> None:
