@@ -96,16 +96,15 @@ def as_long_as_valid(split: Split, asked: Sample, params: SplitParams) -> Ragged
     """Return the targets of the first part of the test window, which is as long as the validation window.
 
     A longer window has more targets, so a probability holds for one length only. With `per_user_holdout` the length is
-    the share of a user's events, without held-out items.
+    the share of a user's events, of those on held-out items and of the others.
     """
     window = split.interactions.filter(pl.col("fold") == WINDOWS["test"])
     if split.facts.protocol == "global_time":
         begin = split.facts.now["test"]
         window = window.filter(pl.col("timestamp") < begin + (begin - split.facts.now["valid"]))
     else:
-        known = split.fit_rows("test")["item_row"].unique()
-        place, n_events = pl.int_range(pl.len()).over("user_row"), pl.len().over("user_row")
-        window = window.filter(pl.col("item_row").is_in(known.implode()))
+        parts = ["user_row", pl.col("item_row").is_in(split.fit_rows("test")["item_row"].unique().implode())]
+        place, n_events = pl.int_range(pl.len()).over(parts), pl.len().over(parts)
         window = window.filter(place < n_events * params.valid_share / params.test_share)
     liked = pl.col("event").is_in(split.facts.target_events) & (pl.col("weight") > 0)
     pairs = window.filter(liked).select("user_row", "item_row")

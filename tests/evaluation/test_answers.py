@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recsys.bundle import bundle, from_split
 from recsys.contracts import EMPTY_HISTORY, History, Query
+from recsys.data import split_protocols
+from recsys.data.split import ScoredFold
 from recsys.errors import RecsysError
 from recsys.evaluation import answers, metrics, segments
 from recsys.evaluation.segments import PLAIN, QueryMode
 from recsys.recommend.recommender import Recommender
 from recsys.sources.nearest import Nearest
+from tests.data import test_split_protocols
 from tests.evaluation import world
+from tests.support import bundles
 
 
 def random_vectors(n_items: int) -> np.ndarray:
@@ -27,6 +32,24 @@ def ones(n_items: int) -> np.ndarray:
 def plain(made: world.World, variant: str, k: int, seed: int) -> np.ndarray:
     everyone = [segments.everyone(made.sample)]
     return answers.recommend_all(Recommender(made.bundle, variant), made.split, made.sample, everyone, k, seed)[PLAIN]
+
+
+@pytest.mark.parametrize("variant", ["als", "popular", "random"])
+def test_items_held_out_of_the_test_are_in_no_list_of_the_validation_window(tmp_path: Path, variant: str) -> None:
+    events = test_split_protocols.random_events(2_000, n_items=40)
+    cut = test_split_protocols.params(protocol="per_user_holdout", cold_item_share=0.2, allow_repeat=True)
+    split = split_protocols.make(test_split_protocols.table(events), test_split_protocols.items(40), cut, seed=3)
+    bundles.model(ones(40), tmp_path / "models" / "als")
+    settings = bundles.settings(allow_repeat=True)
+    folds: dict[ScoredFold, int] = {"valid": 32, "test": 40}
+    for fold, n_shown in folds.items():
+        parts = from_split.parts(split, fold, tmp_path / "models", tmp_path / "models", settings)
+        parts = replace(parts, models={"als": parts.models["als"]})
+        bundle.write(parts, settings, {}, tmp_path / fold)
+        recommender = Recommender(bundle.load(tmp_path / fold), variant)
+        rows = {slot.row for slot in answers.recommend_offline(recommender, split, fold, 0, 40, seed=1).slots}
+        assert rows.isdisjoint(split.cold_items("test").tolist()) == (fold == "valid")
+        assert len(rows) == n_shown
 
 
 @pytest.mark.parametrize("variant", ["als", "popular", "mixed"])

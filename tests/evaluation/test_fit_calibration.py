@@ -124,8 +124,9 @@ def test_where_users_have_clocks_it_is_cut_to_as_many_events() -> None:
     kept = []
     for user in range(30):
         window = split.interactions.filter(pl.col("fold") == 2, pl.col("user_row") == user)
-        rows = [row for row in window["item_row"] if row in known]
-        kept += [(user, row) for at, row in enumerate(rows) if at < len(rows) / 2]
+        for held_out in (False, True):
+            rows = [row for row in window["item_row"] if (row not in known) == held_out]
+            kept += [(user, row) for at, row in enumerate(rows) if at < len(rows) / 2]
     assert pairs(cut, drawn.users) == set(kept) & wanted(split, split.interactions)
     assert fit_calibration.horizon_days(split) is None
 
