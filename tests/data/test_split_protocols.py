@@ -190,7 +190,8 @@ def test_items_are_held_out_of_the_validation_window_too_and_those_of_the_test_d
     assert len(of_valid - of_test) == 23  # 6.5 % of the others
 
     share = {}  # of the window's events that new items have
-    for fold, new in (("valid", of_valid), ("test", of_test)):
+    new_in: dict[splits.ScoredFold, set[int]] = {"valid": of_valid, "test": of_test}
+    for fold, new in new_in.items():
         window = split.interactions.filter(pl.col("fold") == splits.WINDOWS[fold])
         share[fold] = window["item_row"].is_in(new).mean()
         assert not split.fit_rows(fold)["item_row"].is_in(new).any()
