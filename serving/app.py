@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         process.prepare(background.assigner.provider)
-        process.leave_in_two_steps(background.leave, settings.leave_seconds)
+        process.stop_in_two_steps(background.leave, settings.leave_seconds)
         running = asyncio.create_task(background.run())
         if parent_process() is not None:  # until this worker has a bundle, the others take all connections
             with suppress(TimeoutError):

@@ -29,12 +29,12 @@ DRAIN_SECONDS = 5.0  # for what a worker has begun, once its supervisor is gone
 
 def prepare(flag_provider: FeatureProvider) -> None:
     """Shorten the interpreter's switch interval between threads, and register this provider with OpenFeature."""
-    end_with_the_supervisor()
+    end_with_parent()
     sys.setswitchinterval(SWITCH_SECONDS)
     api.set_provider(flag_provider, domain=DOMAIN)
 
 
-def leave_in_two_steps(begin: Callable[[], None], wait_s: float) -> None:
+def stop_in_two_steps(begin: Callable[[], None], wait_s: float) -> None:
     """At SIGTERM call `begin`, then after `wait_s` the server's own handler; at a second SIGTERM at once."""
     end = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or not callable(end):
@@ -49,7 +49,7 @@ def leave_in_two_steps(begin: Callable[[], None], wait_s: float) -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def end_with_the_supervisor() -> None:
+def end_with_parent() -> None:
     """End this worker when the process that started it has ended, in whatever way: nothing else would stop it."""
     supervisor = parent_process()
     if supervisor is not None:
@@ -63,7 +63,7 @@ def _end_after(sentinel: int) -> None:
     os._exit(1)
 
 
-def spare_the_collector() -> None:
+def freeze_loaded_objects() -> None:
     """Exclude all loaded objects from garbage collection: a collection of them would stop the worker for 0.1 s.
 
     They are collected once more here, and not again.

@@ -55,7 +55,7 @@ def _lost(units: list[str]) -> checks.Check:
         {"event": "click", "unit": units, "request_id": [f"r{at}" for at in range(len(units))]},
         schema={"event": pl.String, "unit": pl.String, "request_id": pl.String},
     )
-    return checks.lost_alike(
+    return checks.equal_loss(
         pl.DataFrame({"request_id": []}, schema={"request_id": pl.String}), events, "e", EXPERIMENT
     )
 

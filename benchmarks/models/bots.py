@@ -33,7 +33,7 @@ Event = tuple[str, str, float]  # person, item_id, seconds ago
 def main(folder: Path) -> None:
     """Try every attack in both shops, print a line each, write all."""
     loaded, origin = bundle.load(folder), provenance.describe()
-    born = item_upsert.upsert(loaded, pl.DataFrame([{"item_id": BORN}], schema=item_upsert.SAID))
+    born = item_upsert.upsert(loaded, pl.DataFrame([{"item_id": BORN}], schema=item_upsert.COLUMNS))
     middling = loaded.catalogue.ids.external_id(int(np.argsort(-loaded.catalogue.recent)[len(loaded.catalogue) // 4]))
     lines, now = [], loaded.manifest.trained_until.timestamp()
     shops = {"busy": (1, max(int(loaded.catalogue.recent.sum()), CROWD)), "quiet": (20, 3)}

@@ -23,8 +23,8 @@ from recsys import extensions, params
 from recsys.data import split as splits
 from recsys.params.tuned import TuneParams
 from recsys.tuning import half_life, portfolio
-from recsys.tuning.exam import examine, score, score_order
 from recsys.tuning.search import ranker_factor
+from recsys.tuning.validation_task import draw_task, score, score_order
 
 
 def main(workspace: Path, trials: int | None = None) -> None:
@@ -61,12 +61,12 @@ def value(name: str, split: Path, settings: params.Params) -> float:
     everybody = settings.model_copy(update={"tune": TuneParams(max_users=settings.evaluate.max_users)})
     if name == "popular":
         recent = half_life.demand(data, settings.data.recent_half_life_days, "test")[0]
-        return score_order(half_life.order(recent), examine(data, everybody, 0, "test"))
+        return score_order(half_life.order(recent), draw_task(data, everybody, 0, "test"))
     module = extensions.load("models", name)
     config = params.parse(module.Config, settings.model(name), name)
     model = module.fit(data.training("test", settings.seed, settings.threads), config)
-    exam = examine(data, everybody, settings.evaluate.warm_events, "test")
-    return score(model, exam, ranker_factor(name, data, settings, "test"))
+    task = draw_task(data, everybody, settings.evaluate.warm_events, "test")
+    return score(model, task, ranker_factor(name, data, settings, "test"))
 
 
 def _in_own_process(*arguments: Any) -> float:

@@ -170,7 +170,7 @@ NAMED = (
     Mutant(
         "bots kept",
         f"{ANALYSIS}/population.py",
-        "people, machines = without_machines(rest)",
+        "people, machines = without_bots(rest)",
         "people, machines = rest, {}",
         (LOGS,),
     ),

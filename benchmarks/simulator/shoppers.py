@@ -28,7 +28,7 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class Deed:
+class Reaction:
     """An action on the item at `place` (0 is the top): a click, cart or purchase; value in money."""
 
     place: int
@@ -74,10 +74,10 @@ class Shoppers:
         chances = self.clicks.examined(len(rows)) * self.clicks.chance(appeal, before)
         return np.where(items >= 0, chances, 0.0).tolist()
 
-    def react(self, visit: Visit, rows: list[int]) -> list[Deed]:
+    def react(self, visit: Visit, rows: list[int]) -> list[Reaction]:
         """Return the visitor's actions; rows as in `probabilities`. The same visit and rows give the same actions."""
         chance = np.random.default_rng([self.seed, 2, visit.day, int(visit.second * 1000), visit.user])
-        deeds = []
+        reactions = []
         for place, (row, probability) in enumerate(zip(rows, self.probabilities(visit, rows), strict=True)):
             rolled = chance.random(3)
             if row < 0:
@@ -85,10 +85,10 @@ class Shoppers:
             self._shown[visit.user_id, row] += 1
             if rolled[0] >= probability:
                 continue
-            deeds.append(Deed(place, "click"))
+            reactions.append(Reaction(place, "click"))
             bought = float(self.world.conversion(np.array([visit.user]), np.array([row]))[0])
             if rolled[1] < bought:
-                deeds.append(Deed(place, "cart"))
+                reactions.append(Reaction(place, "cart"))
                 if rolled[2] < PURCHASE_OF_CART:
-                    deeds.append(Deed(place, "purchase", float(self.world.items.price[row])))
-        return deeds
+                    reactions.append(Reaction(place, "purchase", float(self.world.items.price[row])))
+        return reactions

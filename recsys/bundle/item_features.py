@@ -66,13 +66,13 @@ class Content:
     """The features of n items.
 
     words: the block of words alone; terms: all blocks side by side, words first; static: (n, 256) float32 of the
-    static embedding, or (n, 0) without it; told: (n,) bool, False for an item without any known word or category.
+    static embedding, or (n, 0) without it; described: (n,) bool, False for an item without any known word or category.
     """
 
     words: Sparse
     terms: Sparse
     static: FloatArray
-    told: BoolArray
+    described: BoolArray
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ class Features:
         categories = _block(_categories(items), self.categories, self.category_idf, items.height)
         prices = _tenths(items, self.prices)
         static = _static(items) if self.static else np.empty((items.height, 0), dtype=np.float32)
-        told = (np.diff(words.indptr) > 0) | (np.diff(categories.indptr) > 0) | static.any(axis=1)
+        described = (np.diff(words.indptr) > 0) | (np.diff(categories.indptr) > 0) | static.any(axis=1)
         terms = _side_by_side([words, categories, prices], [len(self.words), len(self.categories)])
-        return Content(words, terms, static, told)
+        return Content(words, terms, static, described)
 
     def settings(self) -> dict[str, Any]:
         return {"words": self.words, "categories": self.categories, "static": self.static}

@@ -22,7 +22,7 @@ TINY = np.float32(1e-9)
 
 
 class ItemTower:
-    """The item tower of a fitted content model. params, arrays: of its embeddings; `told`: the informativeness h of a
+    """The item tower of a fitted content model. params, arrays: of its embeddings; `informativeness`: the h of a
     like of a new item, see `recsys/encoders/content.py`."""
 
     def __init__(self, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> None:
@@ -32,7 +32,7 @@ class ItemTower:
         self._reference = Sparse(indptr, columns, arrays["reference_values"])
         self._reference_vectors = arrays["reference_vectors"]
         self._weights = arrays
-        self.told = float(params["told_of_new"])
+        self.informativeness = float(params["told_of_new"])
 
     def embed(self, items: pl.DataFrame) -> FloatArray:
         """(n, dim) float32; items: title, text, categories, price. Zeros if no word or category of an item is known."""
@@ -43,7 +43,7 @@ class ItemTower:
         vectors: FloatArray = np.maximum(hidden, 0) @ self._weights["output_weights"] + self._weights["output_bias"]
         for row in range(items.height):
             vectors[row] += self._neighbours(content.words, row)
-        vectors[~content.told] = 0
+        vectors[~content.described] = 0
         return vectors
 
     def _neighbours(self, words: Sparse, row: int) -> FloatArray:

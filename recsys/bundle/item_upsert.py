@@ -23,7 +23,7 @@ from recsys.data.time_units import epoch_seconds
 from recsys.errors import DataError
 from recsys.ranking import top_k
 
-SAID: dict[str, pl.DataType | type[pl.DataType]] = {
+COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "item_id": pl.String,
     "title": pl.String,
     "text": pl.String,
@@ -39,7 +39,7 @@ NOTHING = {"title": pl.col("item_id"), "text": pl.lit(""), "categories": pl.lit(
 def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
     """Return the bundle with these items: existing ones are changed, new ones are appended in their order.
 
-    items: the columns of `SAID`; null keeps the present value. The title of a new item defaults to its id, and it is
+    items: the columns of `COLUMNS`; null keeps the present value. The title of a new item defaults to its id, and it is
     available by default. An existing item whose content changed moves by the change of its content vector.
 
     Raises:
@@ -60,12 +60,12 @@ def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
     return replace(bundle, catalogue=after, models=models)
 
 
-class MoreIds(IdTable):
+class ExtendedIdTable(IdTable):
     """An id table with more ids appended: their positions follow those of the table."""
 
     def __init__(self, table: IdTable, more: Iterable[str]) -> None:
-        before: list[str] = table._more if isinstance(table, MoreIds) else []
-        self._table: IdTable = table._table if isinstance(table, MoreIds) else table
+        before: list[str] = table._more if isinstance(table, ExtendedIdTable) else []
+        self._table: IdTable = table._table if isinstance(table, ExtendedIdTable) else table
         self._more: list[str] = [*before, *more]
         self._place = {item_id: len(self._table) + at for at, item_id in enumerate(self._more)}
 
@@ -81,11 +81,11 @@ class MoreIds(IdTable):
         return self._more[position - before] if position >= before else self._table.external_id(position)
 
 
-class Overlaid(Index):
+class OverlaidIndex(Index):
     """An index plus a few items that are compared one by one: new ones, and changed ones that replace its own."""
 
     def __init__(self, index: Index, vectors: FloatArray, rows: IntArray) -> None:
-        if isinstance(index, Overlaid):  # the newest of each row, so that a thousand changes are one layer
+        if isinstance(index, OverlaidIndex):  # the newest of each row, so that a thousand changes are one layer
             vectors, rows = np.concatenate([vectors, index._vectors]), np.concatenate([rows, index._rows])
             rows, first = np.unique(rows, return_index=True)
             index, vectors = index._base, vectors[first]
@@ -111,7 +111,7 @@ def _content(catalogue: Catalogue, rows: IntArray) -> pl.DataFrame:
 def _changed(catalogue: Catalogue, items: pl.DataFrame, rows: IntArray) -> Catalogue:
     if not len(rows):
         return catalogue
-    said = items.select(name for name in SAID if name != "item_id").with_columns(row=rows)
+    said = items.select(name for name in COLUMNS if name != "item_id").with_columns(row=rows)
     said = said.cast({name: catalogue.frame.schema[name] for name in said.columns})
     frame = catalogue.frame.update(said, on="row", maintain_order="left")
     available, first_seen = frame["available"].to_numpy(), epoch_seconds(frame["first_seen"])
@@ -127,7 +127,7 @@ def _longer(catalogue: Catalogue, items: pl.DataFrame) -> Catalogue:
     added = added.with_columns(row=rows, popularity=nobody, recent=nobody).select(catalogue.frame.columns)
     return Catalogue(
         frame=pl.concat([catalogue.frame, added.cast(catalogue.frame.schema)]),
-        ids=MoreIds(catalogue.ids, items["item_id"]),
+        ids=ExtendedIdTable(catalogue.ids, items["item_id"]),
         popularity=np.append(catalogue.popularity, nobody),
         recent=np.append(catalogue.recent, nobody),
         available=np.append(catalogue.available, added["available"].to_numpy()),
@@ -149,8 +149,8 @@ def _placed(model: LoadedModel, before: Catalogue, after: Catalogue, rows: IntAr
     known = rows[rows < len(before)]
     vectors[rows] += tower.embed(after.frame[rows])
     vectors[known] -= tower.embed(before.frame[known])
-    told = np.append(old.arrays["told"], np.full(n_new, tower.told, dtype=np.float32))
+    told = np.append(old.arrays["told"], np.full(n_new, tower.informativeness, dtype=np.float32))
     placed = np.union1d(np.setdiff1d(old.rows, rows), rows[vectors[rows].any(axis=1)])
     new = replace(old, vectors=vectors, rows=placed, arrays={**old.arrays, "told": told})
-    index = Overlaid(model.index, vectors[rows], rows)
+    index = OverlaidIndex(model.index, vectors[rows], rows)
     return LoadedModel(new, embeddings.encoder_of(new), index, Similar(new))

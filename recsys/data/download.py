@@ -51,7 +51,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Found:
+class Obtained:
     """An intact file. size: bytes; passed_over: places that were tried before it, each with the reason it failed."""
 
     path: Path
@@ -89,7 +89,7 @@ def local_places(folder: str, filename: str, sha256: str | None) -> list[Place]:
     return [Place("local folder", str(path.absolute()), filename, sha256)]
 
 
-def obtain(places: Sequence[Place], downloads: Path) -> Found:
+def obtain(places: Sequence[Place], downloads: Path) -> Obtained:
     """Return the file from the first place that has it intact.
 
     downloads: the folder for files from the network, finished and unfinished.
@@ -109,7 +109,7 @@ def obtain(places: Sequence[Place], downloads: Path) -> Found:
         else:
             size = path.stat().st_size
             print(f"fetch: {place.kind} {place.location}: {size:,} bytes, intact", file=sys.stderr)
-            return Found(path, place, size, sha256, passed_over)
+            return Obtained(path, place, size, sha256, passed_over)
     filename = next((place.filename for place in places if _remote(place)), places[0].filename)
     raise SourceUnreachableError(
         f"no source of {filename!r} could be used: {'; '.join(passed_over)}; run again when the network is back, or put"

@@ -18,7 +18,7 @@ from recsys.bundle.bundle import Bundle
 from recsys.contracts import History, Query
 from recsys.drift import recorded, reference
 from recsys.drift.features import Answer
-from recsys.drift.recorded import Deed, Recorded
+from recsys.drift.recorded import Recorded, StoredEvent
 from recsys.experiments.analysis import sequential
 from recsys.recommend.recommender import Recommender
 
@@ -53,9 +53,9 @@ class Replay:
         )
 
 
-def replay(candidate: Bundle, current: Bundle, persons: Iterable[str], events: Sequence[Deed]) -> Replay:
+def replay(candidate: Bundle, current: Bundle, persons: Iterable[str], events: Sequence[StoredEvent]) -> Replay:
     """Compare the lists of both bundles for these persons; events: of the store, newest first, of any person."""
-    of_person: dict[str, list[Deed]] = {}
+    of_person: dict[str, list[StoredEvent]] = {}
     for deed in events:
         of_person.setdefault(deed.person, []).append(deed)
     bundles = candidate, current
@@ -135,16 +135,16 @@ def _refusal(done: Replay, found: list[tuple[bool, bool]], candidate: Bundle, cu
 
 
 @dataclass(frozen=True)
-class Look:
+class Verdict:
     """One look at a canary. action: "wait", "go on" or "abort"."""
 
     action: str
     why: str
 
 
-def look(
+def judge(
     canary: Sequence[Recorded], current: Sequence[Recorded], clicked: Mapping[str, object], least: int, alpha: float
-) -> Look:
+) -> Verdict:
     """Judge the live answers of a canary beside those of the current release in the same time.
 
     clicked: has the request ids of answers that were followed by a click. least: answers before it may go on.
@@ -153,9 +153,9 @@ def look(
     (rate, error, fallback, p99), (rate_before, error_before, fallback_before, _) = about
     said = f"{n} answers, {rate:.2%} clicked against {rate_before:.2%}, fallback {fallback:.1%}, p99 {p99:.0f} ms"
     if n >= 100 and fallback > fallback_before + FALLBACK:
-        return Look("abort", f"fallback in {fallback:.1%} of the answers against {fallback_before:.1%}; {said}")
+        return Verdict("abort", f"fallback in {fallback:.1%} of the answers against {fallback_before:.1%}; {said}")
     if n >= 100 and p99 > LATENCY_MS:
-        return Look("abort", f"p99 above {LATENCY_MS:.0f} ms; {said}")
+        return Verdict("abort", f"p99 above {LATENCY_MS:.0f} ms; {said}")
     difference, spread = rate - rate_before, sqrt(error**2 + error_before**2)
     if (
         n >= 100
@@ -163,8 +163,8 @@ def look(
         and sequential.p_value(difference, spread, n, alpha, max(n, least)) <= alpha
         and difference < 0
     ):
-        return Look("abort", f"significantly fewer clicks (always-valid, {alpha:.0%}); {said}")
-    return Look("go on" if n >= least else "wait", said)
+        return Verdict("abort", f"significantly fewer clicks (always-valid, {alpha:.0%}); {said}")
+    return Verdict("go on" if n >= least else "wait", said)
 
 
 def _about(answers: Sequence[Recorded], clicked: Mapping[str, object]) -> tuple[float, float, float, float]:

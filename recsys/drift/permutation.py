@@ -24,7 +24,7 @@ GROUPS = 500
 
 
 @dataclass(frozen=True)
-class Finding:
+class FeatureShift:
     """The result of one feature. moved: the share of the counts that would have to move to make both sides equal, 0..1;
     alarm: p is significant among those of all features.
     """
@@ -42,7 +42,7 @@ def compare(
     level: float = 0.01,
     permutations: int = 2_999,
     seed: int = 0,
-) -> list[Finding]:
+) -> list[FeatureShift]:
     """Compare the last period with all earlier ones. If nothing changed, any feature alarms with probability `level`.
 
     counts: feature -> (n, n_bins) counts, one row for each person and period; person: (n,) the person of each row, 0,
@@ -71,7 +71,8 @@ def compare(
     alarms = significant(p, level)
     moved = [_moved(*np.split(np.vstack([total - now, now]), ends[:-1], axis=1)[at]) for at in range(len(features))]
     return [
-        Finding(name, round(float(p[at]), 6), round(moved[at], 4), bool(alarms[at])) for at, name in enumerate(features)
+        FeatureShift(name, round(float(p[at]), 6), round(moved[at], 4), bool(alarms[at]))
+        for at, name in enumerate(features)
     ]
 
 

@@ -57,7 +57,7 @@ def replayed(candidate: Bundle, current: Bundle, store: str) -> canary.Replay:
     now = time.time()
     try:
         shown = recorded.answers(store, now - REPLAY_DAYS * SECONDS_PER_DAY, now)
-        events = recorded.deeds(store, now - 30 * SECONDS_PER_DAY, now)
+        events = recorded.events(store, now - 30 * SECONDS_PER_DAY, now)
     except RecsysError:
         shown, events = [], []
     persons = [answer.person for answer in shown if answer.person.startswith("u:")]

@@ -48,7 +48,7 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Deed:
+class StoredEvent:
     """An event of a person."""
 
     person: str
@@ -76,10 +76,10 @@ def answers(url: str, since: float, until: float) -> list[Recorded]:
     return found
 
 
-def deeds(url: str, since: float, until: float) -> list[Deed]:
+def events(url: str, since: float, until: float) -> list[StoredEvent]:
     """Read the newest events received between two times, newest first; raises as `answers` does."""
     with snapshot(url) as select:
-        return [Deed(*row) for row in select(EVENTS, since, until)]
+        return [StoredEvent(*row) for row in select(EVENTS, since, until)]
 
 
 def as_answer(bundle: Bundle, one: Recorded) -> Answer:
@@ -96,7 +96,7 @@ def as_answer(bundle: Bundle, one: Recorded) -> Answer:
     )
 
 
-def history(bundle: Bundle, person: str, events: Sequence[Deed]) -> History:
+def history(bundle: Bundle, person: str, events: Sequence[StoredEvent]) -> History:
     """Return a person's history in the bundle, followed by the person's events after the training."""
     known = bundle.histories.of(person.removeprefix("u:")) if person.startswith("u:") else EMPTY_HISTORY
     until, weights = bundle.manifest.trained_until.timestamp(), bundle.manifest.event_weights

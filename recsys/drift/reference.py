@@ -14,7 +14,7 @@ import numpy as np
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
 from recsys.drift.features import PLACES, Answer, Features, Floats, score_edges
-from recsys.drift.permutation import Counts, Finding, compare
+from recsys.drift.permutation import Counts, FeatureShift, compare
 from recsys.output import write_text
 from recsys.recommend.recommender import Recommender, Slate
 
@@ -76,7 +76,7 @@ def load(folder: Path) -> Reference | None:
     return Reference(content["variant"], np.array(content["edges"]), counts)
 
 
-def drift(bundle: Bundle, reference: Reference, shown: list[Answer], level: float) -> list[Finding]:
+def drift(bundle: Bundle, reference: Reference, shown: list[Answer], level: float) -> list[FeatureShift]:
     """Compare new answers of the reference's variant with the reference; they need not be to the same persons."""
     counts, persons = Features(bundle, reference.edges).count(shown)
     both = {name: np.vstack([reference.counts[name], counts[name]]) for name in counts}

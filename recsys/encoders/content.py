@@ -16,11 +16,11 @@ from recsys.encoders.als_fold_in import Doubles, decayed_likes
 
 
 class Pooled:
-    """The pooling encoder. vectors: (n_items, dim) float32; told: (n_items,) float32, the informativeness h."""
+    """The pooling encoder. vectors: (n_items, dim) float32; informativeness: (n_items,) float32, h."""
 
-    def __init__(self, vectors: FloatArray, told: FloatArray, half_life_days: float) -> None:
+    def __init__(self, vectors: FloatArray, informativeness: FloatArray, half_life_days: float) -> None:
         self._vectors = vectors
-        self._told = told
+        self._informativeness = informativeness
         self._half_life_days = half_life_days
 
     def encode(self, history: History, now: float) -> FloatArray | None:
@@ -28,7 +28,7 @@ class Pooled:
         rows, items, confidence = self._liked(history, now)
         if not items.any():
             return None
-        pooled = (confidence * self._told[rows]) @ items / np.linalg.norm(confidence)
+        pooled = (confidence * self._informativeness[rows]) @ items / np.linalg.norm(confidence)
         vector: FloatArray = pooled.astype(np.float32)
         return vector
 
@@ -37,7 +37,7 @@ class Pooled:
         rows, items, confidence = self._liked(history, now)
         if not items.any():
             return None
-        terms = (vectors @ items.T) * (confidence * self._told[rows])
+        terms = (vectors @ items.T) * (confidence * self._informativeness[rows])
         has_vector = items.any(axis=1)
         return Parts(rows[has_vector], terms[:, has_vector] / np.linalg.norm(confidence))
 

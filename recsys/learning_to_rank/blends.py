@@ -74,7 +74,7 @@ class Lists:
         tables = {name: table[cases] for name, table in self.tables.items()}
         return Lists(tables, self.wanted[cases], self.there[cases], self.n_wanted[cases])
 
-    def worth(self, scores: FloatArray) -> Values:
+    def ndcg(self, scores: FloatArray) -> Values:
         """(n_cases,) float64 NDCG@K of the order by `scores`, (n_cases, longest)."""
         ascending = np.where(self.there, -scores, np.inf)
         k = min(K, ascending.shape[1])
@@ -94,25 +94,25 @@ def fit(log: pl.DataFrame, names: list[str], seed: int) -> dict[str, float]:
     chosen = Counter(source for weights in found for source in {_source(name) for name in weights})
     total = {name: sum(weights.get(name, 0.0) for weights in found) for name in names}
     kept = {name: weight for name, weight in total.items() if weight and chosen[_source(name)] >= AGREE}
-    if not kept:  # of sources that are worth the same, each half has its own
+    if not kept:  # each half chose another of several equally good sources
         return {max(names, key=lambda name: total[name]): 1.0}
     return {name: round(weight / sum(kept.values()), 4) for name, weight in kept.items()}
 
 
 def _select(lists: Lists, names: list[str]) -> dict[str, float]:
-    alone = {name: float(lists.worth(lists.tables[name]).mean()) for name in names}
+    alone = {name: float(lists.ndcg(lists.tables[name]).mean()) for name in names}
     first = max(names, key=lambda name: alone[name])
-    weights, current, worth = {first: 1.0}, lists.tables[first], alone[first]
+    weights, current, best = {first: 1.0}, lists.tables[first], alone[first]
     for _ in range(STEPS):
         tried = {
-            (name, share): float(lists.worth((1 - share) * current + share * lists.tables[name]).mean())
+            (name, share): float(lists.ndcg((1 - share) * current + share * lists.tables[name]).mean())
             for name in names
             for share in SHARES
         }
         name, share = max(tried, key=lambda key: tried[key])
-        if tried[name, share] <= worth * (1 + LEAST_GAIN):
+        if tried[name, share] <= best * (1 + LEAST_GAIN):
             break
-        current, worth = (1 - share) * current + share * lists.tables[name], tried[name, share]
+        current, best = (1 - share) * current + share * lists.tables[name], tried[name, share]
         weights = {each: weight * (1 - share) for each, weight in weights.items()}
         weights[name] = weights.get(name, 0.0) + share
     return weights

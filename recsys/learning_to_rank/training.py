@@ -52,11 +52,11 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
         features=list(features.names(_of(models, used), _of(pairs, used), REPEAT in used)),
         few=few,
         more=more,
-        few_up_to=limit(_liked(judged), worth(judged, few) - worth(judged, more), errors=0) if found else 0,
+        few_up_to=limit(_liked(judged), blend_ndcg(judged, few) - blend_ndcg(judged, more), errors=0) if found else 0,
         trees_up_to=-1,
         left_out={name: left_out for name in named if name not in used},
         figures={
-            f"blend, {name}": round(float(worth(part, blend).mean()), 4)
+            f"blend, {name}": round(float(blend_ndcg(part, blend).mean()), 4)
             for (name, part), blend in zip(parts.items(), (few, more), strict=True)
             if part.height
         },
@@ -77,7 +77,7 @@ def _with_trees(log: pl.DataFrame, about: Description, config: RankerParams, see
     trees = _boost(learning, "early", senses, config, seed)
     by_trees = ndcg(np.asarray(trees.predict(_table(late, senses))), late)
     liked = _liked(late)
-    by_blend = np.where(liked <= about.few_up_to, worth(late, about.few), worth(late, about.more))
+    by_blend = np.where(liked <= about.few_up_to, blend_ndcg(late, about.few), blend_ndcg(late, about.more))
     up_to = limit(liked, by_trees - by_blend)
     tried = {"trees, second half": by_trees.mean(), "blends, second half": by_blend.mean()}
     figures = about.figures | {name: round(float(value), 4) for name, value in tried.items()}
@@ -113,16 +113,16 @@ def limit(liked: npt.NDArray[Any], gain: Values, errors: float = SIGNIFICANT) ->
     return EVERYBODY if best == len(liked) - 1 else int(liked[order][best])
 
 
-def worth(log: pl.DataFrame, blend: dict[str, float]) -> Values:
+def blend_ndcg(log: pl.DataFrame, blend: dict[str, float]) -> Values:
     """Return (n_cases,) float64 NDCG@K of each case of the log in the order of the blend."""
     lists = blends.Lists.of(log, list(blend))
-    return lists.worth(np.sum([weight * lists.tables[name] for name, weight in blend.items()], axis=0))
+    return lists.ndcg(np.sum([weight * lists.tables[name] for name, weight in blend.items()], axis=0))
 
 
 def ndcg(scores: npt.NDArray[np.floating[Any]], log: pl.DataFrame) -> Values:
     """Return (n_cases,) float64 NDCG@K of each case of the log, with its candidates ordered by `scores`, (n_rows,)."""
     shifted = scores - scores.min(initial=0) + 1e-6  # a list counts from 0 up
-    return worth(log.with_columns(by=pl.Series(shifted)), {"by": 1.0})
+    return blend_ndcg(log.with_columns(by=pl.Series(shifted)), {"by": 1.0})
 
 
 def _boost(rows: pl.DataFrame, label: str, senses: dict[str, int], config: RankerParams, seed: int) -> lgb.Booster:

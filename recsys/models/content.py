@@ -98,7 +98,7 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
     if config.epochs:
         held_out = validation.hold_out(data)
         learning = svd_space.confidence(replace(data, interactions=held_out.learning), config.half_life_days)
-        asked, wanted = held_out.questions(learning)
+        asked, wanted = held_out.histories_and_targets(learning)
         examined = _job(learning, learned, content, config, data.seed)
         examined = replace(examined, asked=asked, wanted=wanted, hidden=held_out.hidden)
         settings = replace(settings, epochs=run(examined, settings, "exam", config.processes).best_epochs)
@@ -109,7 +109,7 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
 def _job(matrix: csr_matrix, learned: Features, content: Content, config: Config, seed: int) -> TrainingInputs:
     places = svd_space.fit(matrix, config.factors, config.popularity, seed)
     known, trust = places.users > 0, places.users / (places.users + PRIOR_LIKES)
-    typical = np.average(places.told[known], weights=places.users[known])
+    typical = np.average(places.informativeness[known], weights=places.users[known])
     nobody = csr_matrix((0, matrix.shape[1]), dtype=np.float32)
     return TrainingInputs(
         terms=content.terms,
@@ -119,7 +119,7 @@ def _job(matrix: csr_matrix, learned: Features, content: Content, config: Config
         targets=places.vectors,
         pull=np.where(known, np.maximum(places.users, 1) ** 0.25, 0).astype(np.float32),
         trust=trust.astype(np.float32),
-        told=(trust * places.told + (1 - trust) * typical).astype(np.float32),
+        informativeness=(trust * places.informativeness + (1 - trust) * typical).astype(np.float32),
         events=matrix,
         asked=nobody,
         wanted=nobody,
@@ -137,22 +137,22 @@ def _embeddings(
     job: TrainingInputs, trained: Trained, learned: Features, content: Content, half_life_days: float
 ) -> Embeddings:
     known = job.trust > 0
-    vectors = np.where(content.told[:, None], trained.content, 0) + trained.ids
-    vectors[~known & ~content.told] = 0
+    vectors = np.where(content.described[:, None], trained.content, 0) + trained.ids
+    vectors[~known & ~content.described] = 0
     rows = _most_liked(job.trust)
     reference = content.words.take(rows)
     tower = {key: value for key, value in trained.weights.items() if key != "gain"}
     return Embeddings(
         vectors=vectors.astype(np.float32),
-        rows=np.flatnonzero(known | content.told).astype(np.int32),
+        rows=np.flatnonzero(known | content.described).astype(np.int32),
         encoder="content",
         params={
             "features": learned.settings(),
             "half_life_days": half_life_days,
-            "told_of_new": float(job.told[~known][0]) if not known.all() else float(job.told.mean()),
+            "told_of_new": float(np.mean(job.informativeness if known.all() else job.informativeness[~known][:1])),
         },
         arrays={
-            "told": job.told,
+            "told": job.informativeness,
             **learned.arrays(),
             **tower,
             "reference_counts": np.diff(reference.indptr).astype(np.float32),

@@ -31,7 +31,7 @@ LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 MAX_NUMBER = 1e12
 PURCHASE, RETURN = "purchase", "return"
 
-SAYS = {
+MESSAGES = {
     "empty": "expected at least 1 character",
     "too_long": "too long",
     "control_character": "a control character, which no text needs; send it without",

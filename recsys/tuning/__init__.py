@@ -2,7 +2,7 @@
 
     portfolio.py   everything that params.yaml leaves open, one process a model
     half_life.py   how fast popularity ages: a grid, without a model        search.py   the settings of one model
-    exam.py        the task of every trial, and its score
+    validation_task.py   the task of every trial, and its score
 
 A budget is a number of trials, never of seconds, and everything is seeded: the same data find the same settings. The
 test window is not looked at.

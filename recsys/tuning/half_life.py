@@ -12,7 +12,7 @@ from recsys.contracts import FloatArray, IntArray
 from recsys.data.split import ScoredFold, Split
 from recsys.params import Params
 from recsys.ranking import top_k
-from recsys.tuning.exam import examine, score_order
+from recsys.tuning.validation_task import draw_task, score_order
 
 HALF_LIVES_DAYS = [2.0**power for power in range(-6, 15)]  # 22 minutes, 45 minutes, ... to 45 years
 NEARLY = 0.99
@@ -21,10 +21,10 @@ MOST_ITEMS = 10_000  # of the order, more than any list needs
 
 def find(data: Split, params: Params) -> float:
     """Return the half-life in days: of those that are nearly as good as the best one, the longest."""
-    exam = examine(data, params, least_events=0)
+    task = draw_task(data, params, least_events=0)
     values = {}
     for days in reversed(HALF_LIVES_DAYS):
-        values[days] = score_order(order(demand(data, days)[0]), exam)
+        values[days] = score_order(order(demand(data, days)[0]), task)
         print(f"tune popularity: half-life {days:g} days, NDCG@10 {values[days]:.4f}", file=sys.stderr, flush=True)
     return max(days for days, value in values.items() if value >= NEARLY * max(values.values()))
 

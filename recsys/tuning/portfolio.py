@@ -14,7 +14,7 @@ from recsys.output import write_text
 from recsys.params import Params
 from recsys.params.tuned import Tuned
 from recsys.tuning import half_life
-from recsys.tuning.search import Found, search
+from recsys.tuning.search import Result, search
 
 
 def fill(split: Path, params: Params, memory: Path) -> Tuned:
@@ -38,7 +38,7 @@ def fill(split: Path, params: Params, memory: Path) -> Tuned:
 
 def search_anew(
     names: list[str], split: Path, params: Params, trials: int, memory: Path, out: Path | None = None
-) -> dict[str, Found]:
+) -> dict[str, Result]:
     """Search these models, or popularity and all models if none is named; print the lines for params.yaml."""
     own: dict[str, Any] = {}
     if not names:
@@ -60,7 +60,7 @@ def search_anew(
     return results
 
 
-def in_own_process(*arguments: Any) -> Found:
+def in_own_process(*arguments: Any) -> Result:
     """Run `search` in a process of its own: torch, implicit and faiss cannot share one, each has its own OpenMP."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(search, *arguments).result()

@@ -28,12 +28,12 @@ from recsys.errors import DataError, ParamsError
 from recsys.params import Params, parse
 from recsys.rankers import recency
 from recsys.tuning import half_life
-from recsys.tuning.exam import Exam, examine, score
+from recsys.tuning.validation_task import ValidationTask, draw_task, score
 
 HALF_LIVES = 6  # of the first trials, from the longest in the model's range to the shortest
 
 
-class Tried(NamedTuple):
+class Trial(NamedTuple):
     """One trial: NDCG@10, and all settings of the model."""
 
     value: float
@@ -41,17 +41,17 @@ class Tried(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
+class Result:
     """The result of a search. settings: all of the model's; before: NDCG@10 of its earlier settings, None if they were
     incomplete; after: of the found ones; trials: all trials."""
 
     settings: dict[str, Any]
     before: float | None = None
     after: float | None = None
-    trials: list[Tried] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
 
 
-def search(model: str, split: Path, params: Params, trials: int, anew: bool, memory: Path | None = None) -> Found:
+def search(model: str, split: Path, params: Params, trials: int, anew: bool, memory: Path | None = None) -> Result:
     """Search the settings that a model lacks; with `anew` all of them, and keep the present ones unless one is better.
 
     memory: a file with the result of every trial, so that a stopped search resumes.
@@ -63,7 +63,7 @@ def search(model: str, split: Path, params: Params, trials: int, anew: bool, mem
     if not hasattr(module, "suggest"):
         if anew:
             raise ParamsError(f"model {model!r}: recsys/models/{model}.py has no `suggest`, the settings to search")
-        return Found(current)
+        return Result(current)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     probe = optuna.create_study().ask()
     module.suggest(probe)  # which tells the ranges
@@ -79,13 +79,13 @@ def search(model: str, split: Path, params: Params, trials: int, anew: bool, mem
         settings = {**current, **module.suggest(trial)} if anew else {**module.suggest(trial), **current}
         value = job.value(settings)
         study.tell(trial, value)
-        tried.append(Tried(value, settings))
+        tried.append(Trial(value, settings))
         at = f"tune {model}: trial {number + 1}/{trials}: NDCG@10 {value:.4f}, best {study.best_value:.4f}"
         print(f"{at}, {settings}", file=sys.stderr, flush=True)
     after, best = max(((one.value, one.settings) for one in tried), key=lambda one: one[0])
     if before is not None and before >= after:
         after, best = before, current
-    return Found(best, before, after, tried)
+    return Result(best, before, after, tried)
 
 
 @dataclass(frozen=True)
@@ -95,17 +95,17 @@ class _Job:
     model: str
     module: ModuleType
     training: TrainingData
-    exam: Exam
+    task: ValidationTask
     factor: FloatArray | None
     known: "_Memory"
 
     @classmethod
     def of(cls, model: str, module: ModuleType, data: Split, params: Params, known: "_Memory") -> "_Job":
-        exam, training = (
-            examine(data, params, params.evaluate.warm_events),
+        task, training = (
+            draw_task(data, params, params.evaluate.warm_events),
             data.training("valid", params.seed, params.threads),
         )
-        return cls(model, module, training, exam, ranker_factor(model, data, params), known)
+        return cls(model, module, training, task, ranker_factor(model, data, params), known)
 
     def value(self, settings: dict[str, Any]) -> float:
         """Return the NDCG@10 of a trial; 0 if the model cannot be fitted with its settings."""
@@ -115,7 +115,7 @@ class _Job:
         config = parse(self.module.Config, settings | getattr(self.module, "IN_TRIALS", {}), f"model {self.model!r}")
         try:
             with contextlib.redirect_stderr(io.StringIO()):  # a line per trial, not a progress bar each
-                value = score(self.module.fit(self.training, config), self.exam, self.factor)
+                value = score(self.module.fit(self.training, config), self.task, self.factor)
         except (DataError, ValueError) as error:
             print(f"tune {self.model}: {settings}: {error}", file=sys.stderr)
             value = 0.0

@@ -13,11 +13,11 @@ MAX_LABEL_LENGTH = 64
 
 
 def _without(fault_of: Callable[[Any], str | None]) -> AfterValidator:
-    """Make a validator that refuses a value in which `fault_of` finds a fault; the message is from `limits.SAYS`."""
+    """Make a validator that refuses a value in which `fault_of` finds a fault; message: of `limits.MESSAGES`."""
 
     def check(value: Any) -> Any:
         if fault := fault_of(value):
-            raise ValueError(limits.SAYS[fault])
+            raise ValueError(limits.MESSAGES[fault])
         return value
 
     return AfterValidator(check)

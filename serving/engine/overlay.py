@@ -40,9 +40,10 @@ class StoreOverlay:
     def _frame(self) -> pl.DataFrame:
         items = [*self.items.values(), *map(Item, self.born - self.items.keys())]
         items.sort(key=lambda item: item.item_id)  # the rows of new items do not depend on what changed first
-        columns = {name: [getattr(item, name) for item in items] for name in item_upsert.SAID if name != "first_seen"}
+        names = (name for name in item_upsert.COLUMNS if name != "first_seen")
+        columns = {name: [getattr(item, name) for item in items] for name in names}
         seen = [datetime.fromtimestamp(item.first_seen, tz=UTC) if item.first_seen else None for item in items]
-        return pl.DataFrame({**columns, "first_seen": seen}, schema=item_upsert.SAID)
+        return pl.DataFrame({**columns, "first_seen": seen}, schema=item_upsert.COLUMNS)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class StoreWatcher:
         if self.now.version != overlay.version:
             engine.mark(self.now.items.values(), self.now.version)
         if before is None or before.base is not bundle:
-            process.spare_the_collector()
+            process.freeze_loaded_objects()
         return engine
 
     async def follow(self, store: Store, live: ReleaseWatcher) -> None:

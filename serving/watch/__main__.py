@@ -18,9 +18,9 @@ from serving.watch.cycle import Watcher
 
 log = logging.getLogger("serving.watch")
 
-LEASE_LOOKS = 3  # looks that a leader may miss before another process takes over
+LEASE_CHECKS = 3  # checks that a leader may miss before another process takes over
 LEADER = Gauge("recsys_watch_leader", "1 in the process that watches the store")
-FAILED = Gauge("recsys_watch_failed", "1 while the last look failed")
+FAILED = Gauge("recsys_watch_failed", "1 while the last check failed")
 
 
 @reports_errors
@@ -30,7 +30,7 @@ def main(
     ),
     folder: Annotated[Path, typer.Option("--releases", envvar="RECSYS_RELEASES")] = Path("releases"),
     store: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="the store of the API")] = DEFAULT_URL,
-    every: Annotated[float, typer.Option(envvar="RECSYS_WATCH_SECONDS", min=0.1, help="seconds between looks")] = 60.0,
+    every: Annotated[float, typer.Option(envvar="RECSYS_WATCH_SECONDS", min=0.1, help="seconds between checks")] = 60.0,
     host: Annotated[str, typer.Option(envvar="RECSYS_WATCH_HOST", help="where /metrics is")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="RECSYS_WATCH_PORT", help="0: none")] = 9108,
 ) -> None:
@@ -41,17 +41,17 @@ def main(
         start_http_server(port, host)
     while True:
         policies = _again(path, policies)
-        look(watcher, policies, holder, store, folder, every)
+        check_once(watcher, policies, holder, store, folder, every)
         time.sleep(every)
 
 
-def look(watcher: Watcher, policies: Policies, holder: str, store: str, folder: Path, every: float) -> None:
-    """Look once if this process leads; what fails is logged, and tried again at the next look."""
+def check_once(watcher: Watcher, policies: Policies, holder: str, store: str, folder: Path, every: float) -> None:
+    """Check once if this process leads; a failure is logged, and the next check tries again."""
     try:
-        leads = findings.lead(store, holder, time.time(), LEASE_LOOKS * every)
+        leads = findings.lead(store, holder, time.time(), LEASE_CHECKS * every)
         LEADER.set(leads)
         if leads:
-            for found in watcher.look(policies):
+            for found in watcher.check(policies):
                 actions.act(found, policies, store, folder)
             if (judged := watcher.canary(policies)) is not None:
                 actions.ramp(judged, folder)
@@ -59,9 +59,9 @@ def look(watcher: Watcher, policies: Policies, holder: str, store: str, folder: 
     except RecsysError as error:
         FAILED.set(1)
         log.error("%s", error)
-    except Exception:  # whatever a release or a row holds, the next look may succeed
+    except Exception:  # whatever a release or a row holds, the next check may succeed
         FAILED.set(1)
-        log.exception("this look failed")
+        log.exception("this check failed")
 
 
 def _again(path: Path, before: Policies) -> Policies:

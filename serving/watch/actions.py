@@ -9,11 +9,11 @@ from threading import Thread
 from prometheus_client import Counter
 
 from recsys.bundle import releases
-from recsys.drift.canary import Look
+from recsys.drift.canary import Verdict
 from recsys.drift.policies import Policies
 from recsys.errors import BundleError
 from serving.watch import findings
-from serving.watch.cycle import Found
+from serving.watch.cycle import Finding
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ FINDINGS = Counter("recsys_watch_findings", "Findings by kind and what was done"
 POPULAR = "popular"
 
 
-def act(found: Found, policies: Policies, store: str, folder: Path, now: float | None = None) -> str:
+def act(found: Finding, policies: Policies, store: str, folder: Path, now: float | None = None) -> str:
     """Write a finding, and act on it if it is new. Returns what was done.
 
     Raises:
@@ -37,18 +37,18 @@ def act(found: Found, policies: Policies, store: str, folder: Path, now: float |
     return did
 
 
-def ramp(look: Look, folder: Path) -> None:
+def ramp(verdict: Verdict, folder: Path) -> None:
     """Let the canary go on, or end it."""
-    if look.action == "go on":
-        releases.ramp(folder, look.why)
-        log.info("canary goes on: %s", look.why)
-    elif look.action == "abort":
-        bundle_id = releases.abort(folder, look.why)
+    if verdict.action == "go on":
+        releases.ramp(folder, verdict.why)
+        log.info("canary goes on: %s", verdict.why)
+    elif verdict.action == "abort":
+        bundle_id = releases.abort(folder, verdict.why)
         FINDINGS.labels("canary", "abort").inc()
-        log.error("canary %s ended: %s", bundle_id, look.why)
+        log.error("canary %s ended: %s", bundle_id, verdict.why)
 
 
-def _do(action: str, found: Found, policies: Policies, folder: Path) -> str:
+def _do(action: str, found: Finding, policies: Policies, folder: Path) -> str:
     why = f"{found.kind}: {found.what}"
     if action == "roll back":
         moves = [entry for entry in releases.read(folder).log if entry.action in ("promote", "rollback")]

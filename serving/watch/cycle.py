@@ -16,7 +16,7 @@ from recsys.bundle.bundle import Bundle
 from recsys.drift import canary, permutation, promotion, recorded, reference
 from recsys.drift.features import KINDS, Features, tally
 from recsys.drift.policies import Kind, Policies
-from recsys.drift.recorded import Deed, Recorded
+from recsys.drift.recorded import Recorded, StoredEvent
 from serving.watch import outcomes
 
 DELAY_S = 1800.0  # after an answer, for its outcome to arrive
@@ -28,8 +28,8 @@ LOOKED = Gauge("recsys_watch_looked_timestamp_seconds", "When the store was last
 
 
 @dataclass(frozen=True)
-class Found:
-    """A finding. once: its id, the same at every look that finds it again."""
+class Finding:
+    """A finding. once: its id, the same at every check that finds it again."""
 
     kind: Kind
     what: str
@@ -47,7 +47,7 @@ class Watcher:
         self._window = -1
         self._tested: set[str] = set()
 
-    def look(self, policies: Policies, now: float | None = None) -> list[Found]:
+    def check(self, policies: Policies, now: float | None = None) -> list[Finding]:
         """Return the present findings; raises RecsysError if store or releases cannot be read."""
         now = time.time() if now is None else now
         state = releases.read(self._folder)
@@ -57,7 +57,7 @@ class Watcher:
         bundle_id, length = state.stack[-1], policies.hours * 3600
         since = max((entry.at.timestamp() for entry in state.log if entry.bundle_id == bundle_id), default=0.0)
         answers = recorded.answers(self._store, now - length - DELAY_S, now)
-        events = recorded.deeds(self._store, now - length - DELAY_S, now)
+        events = recorded.events(self._store, now - length - DELAY_S, now)
         outcomes.show([one for one in answers if one.timestamp < now - DELAY_S], events)
         mine = [one for one in answers if one.bundle_id == bundle_id and one.timestamp >= since]
         found = (
@@ -69,41 +69,41 @@ class Watcher:
         LOOKED.set(now)
         return found
 
-    def canary(self, policies: Policies, now: float | None = None) -> canary.Look | None:
+    def canary(self, policies: Policies, now: float | None = None) -> canary.Verdict | None:
         """Judge the canary by its answers and those of the current release since its last step; None without one."""
         now, state = time.time() if now is None else now, releases.read(self._folder)
         if state.canary is None:
             return None
         since = state.canary.since.timestamp()
-        answers, events = recorded.answers(self._store, since, now), recorded.deeds(self._store, since, now)
+        answers, events = recorded.answers(self._store, since, now), recorded.events(self._store, since, now)
         mine = [one for one in answers if one.bundle_id == state.canary.bundle_id]
         theirs = [one for one in answers if one.bundle_id == state.stack[-1]]
         steps = policies.canary
-        judged = canary.look(mine, theirs, _clicked(events), steps.least, steps.alpha)
+        judged = canary.judge(mine, theirs, _clicked(events), steps.least, steps.alpha)
         early = judged.action == "go on" and now - since < steps.hours * 3600
-        return canary.Look("wait", judged.why) if early else judged
+        return canary.Verdict("wait", judged.why) if early else judged
 
     def _open(self, folder: Path) -> None:
         if self._bundle is None or self._bundle.manifest.bundle_id != folder.name:
             self._bundle, self._reference = bundles.load(folder), reference.load(folder)
 
-    def _model(self, mine: Sequence[Recorded], bundle_id: str, policies: Policies) -> list[Found]:
+    def _model(self, mine: Sequence[Recorded], bundle_id: str, policies: Policies) -> list[Finding]:
         """Compare the answers of the release with its reference at 200 answers, 400, 800, ...: the level is shared."""
         own, bundle = self._reference, self._bundle
         shown = [one for one in mine if own and one.variant == own.variant and not one.context.get("degraded")]
-        look = int(np.log2(len(shown) / FIRST_LOOK)) if len(shown) >= FIRST_LOOK else -1
-        if own is None or bundle is None or look < 0 or f"{bundle_id}/{look}" in self._tested:
+        number = int(np.log2(len(shown) / FIRST_LOOK)) if len(shown) >= FIRST_LOOK else -1
+        if own is None or bundle is None or number < 0 or f"{bundle_id}/{number}" in self._tested:
             return []
-        self._tested.add(f"{bundle_id}/{look}")
-        level = policies.level / ((look + 1) * (look + 2))
+        self._tested.add(f"{bundle_id}/{number}")
+        level = policies.level / ((number + 1) * (number + 2))
         drifted = reference.drift(bundle, own, [recorded.as_answer(bundle, one) for one in shown], level)
-        found: list[Found] = []
+        found: list[Finding] = []
         for kind in ("model", "scores", "items"):
             some = [one for one in drifted if KINDS.get(one.feature, "items") == kind]
-            found += _findings(kind, some, bundle_id, f"{bundle_id}/{look}", policies)
+            found += _findings(kind, some, bundle_id, f"{bundle_id}/{number}", policies)
         return found
 
-    def _promoted(self, stack: Sequence[str]) -> list[Found]:
+    def _promoted(self, stack: Sequence[str]) -> list[Finding]:
         """Compare a new release with the one before on recorded requests, as `promote --canary` does before it."""
         if len(stack) < 2 or self._bundle is None or stack[-1] in self._tested:
             return []
@@ -111,9 +111,9 @@ class Watcher:
         found = promotion.replayed(self._bundle, before, self._store)
         self._tested.add(stack[-1])
         what = f"{found.refused} ({found})"
-        return [Found("model", what, stack[-1], f"model/{stack[-1]}/promoted")] if found.refused else []
+        return [Finding("model", what, stack[-1], f"model/{stack[-1]}/promoted")] if found.refused else []
 
-    def _weeks(self, bundle_id: str, policies: Policies, now: float) -> list[Found]:
+    def _weeks(self, bundle_id: str, policies: Policies, now: float) -> list[Finding]:
         """Compare the last whole window with the same hours of the weeks before, else of the days before."""
         length = policies.hours * 3600
         number = int((now - DELAY_S) // length)
@@ -134,7 +134,7 @@ class Watcher:
         time_of = np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts])
         person = np.concatenate([part[1] for part in parts])
         drifted = permutation.compare(counts, person, time_of, policies.level)
-        found: list[Found] = []
+        found: list[Finding] = []
         kinds: dict[Kind, tuple[str, ...]] = {
             "requests": ("surface", "segment"), "events": ("event", "item", "amount"), "outcomes": ("outcome",)
         }  # fmt: skip
@@ -143,31 +143,31 @@ class Watcher:
             found += _findings(kind, some, bundle_id, f"window {number}", policies)
         return found
 
-    def _read(self, since: float, length: float) -> tuple[list[Recorded], list[Deed]]:
+    def _read(self, since: float, length: float) -> tuple[list[Recorded], list[StoredEvent]]:
         answers = recorded.answers(self._store, since, since + length)
-        return answers, recorded.deeds(self._store, since, since + length + DELAY_S)
+        return answers, recorded.events(self._store, since, since + length + DELAY_S)
 
     def _clicks(
         self,
         mine: Sequence[Recorded],
         before: Sequence[Recorded],
-        events: Sequence[Deed],
+        events: Sequence[StoredEvent],
         bundle_id: str,
         policies: Policies,
-    ) -> list[Found]:
-        judged = canary.look(mine, before, _clicked(events), policies.canary.least, policies.level)
+    ) -> list[Finding]:
+        judged = canary.judge(mine, before, _clicked(events), policies.canary.least, policies.level)
         if judged.action != "abort":
             return []
-        return [Found("outcomes", f"since the promotion: {judged.why}", bundle_id, f"outcomes/{bundle_id}/promotion")]
+        return [Finding("outcomes", f"since the promotion: {judged.why}", bundle_id, f"outcomes/{bundle_id}/promotion")]
 
 
-def _clicked(events: Sequence[Deed]) -> dict[str, bool]:
+def _clicked(events: Sequence[StoredEvent]) -> dict[str, bool]:
     return {event.request_id: True for event in events if event.request_id is not None and event.event == "click"}
 
 
 def _findings(
-    kind: Kind, drifted: Sequence[permutation.Finding], bundle_id: str, once: str, policies: Policies
-) -> list[Found]:
+    kind: Kind, drifted: Sequence[permutation.FeatureShift], bundle_id: str, once: str, policies: Policies
+) -> list[Finding]:
     for one in drifted:
         P.labels(kind, one.feature).set(one.p)
         MOVED.labels(kind, one.feature).set(one.moved)
@@ -175,7 +175,7 @@ def _findings(
     if not far:
         return []
     what = ", ".join(f"{one.feature} moved by {one.moved:.1%} (p = {one.p:.2g})" for one in far)
-    return [Found(kind, what, bundle_id, f"{kind}/{once}")]
+    return [Finding(kind, what, bundle_id, f"{kind}/{once}")]
 
 
 SURFACES, AMOUNTS = 20, np.array([0.01, 1, 3, 10, 30, 100, 300, 1000])
@@ -184,7 +184,7 @@ EVENTS = ("view", "click", "cart", "purchase", "return", "rating", "dislike")
 
 
 def _counts(
-    bundle: Bundle, answers: Sequence[Recorded], events: Sequence[Deed], persons: dict[str, int]
+    bundle: Bundle, answers: Sequence[Recorded], events: Sequence[StoredEvent], persons: dict[str, int]
 ) -> tuple[dict[str, permutation.Counts], permutation.Ints]:
     """Return feature -> (n, n_bins) counts of the persons of one window, and who they are."""
     here = {

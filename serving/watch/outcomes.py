@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from prometheus_client import Gauge
 
 from recsys.contracts import SECONDS_PER_DAY
-from recsys.drift.recorded import Deed, Recorded
+from recsys.drift.recorded import Recorded, StoredEvent
 from recsys.schemas.field_limits import PURCHASE, RETURN
 
 LABELS = ["variant", "bundle_id", "surface"]
@@ -18,22 +18,22 @@ HITS = Gauge("recsys_watch_hit_rate", "Share of answers with an item that the pe
 CALIBRATION = Gauge("recsys_watch_calibration_error", "Mean of |said - came true| over tenths of the places", LABELS)
 
 
-def by_request(events: Sequence[Deed]) -> dict[str, list[Deed]]:
+def by_request(events: Sequence[StoredEvent]) -> dict[str, list[StoredEvent]]:
     """Return request id -> the events that name it."""
-    found: dict[str, list[Deed]] = {}
+    found: dict[str, list[StoredEvent]] = {}
     for event in events:
         if event.request_id is not None:
             found.setdefault(event.request_id, []).append(event)
     return found
 
 
-def kind_of(named: Sequence[Deed]) -> int:
+def kind_of(named: Sequence[StoredEvent]) -> int:
     """Return the outcome of an answer as a bin: 0 nothing, 1 a click, 2 more, 3 a dislike."""
     kinds = {event.event for event in named}
     return 3 if "dislike" in kinds else 2 if kinds - {"click", "view"} else 1 if kinds else 0
 
 
-def show(answers: Sequence[Recorded], events: Sequence[Deed]) -> None:
+def show(answers: Sequence[Recorded], events: Sequence[StoredEvent]) -> None:
     """Set the metrics of one window."""
     for gauge in (RATES, ANSWERS, REVENUE, HITS, CALIBRATION):
         gauge.clear()
@@ -48,11 +48,11 @@ def show(answers: Sequence[Recorded], events: Sequence[Deed]) -> None:
         chosen[event.person, event.item_id] = max(at, event.timestamp)
     for labels, shown in groups.items():
         ANSWERS.labels(*labels).set(len(shown))
-        deeds = [named.get(answer.request_id, []) for answer in shown]
+        linked = [named.get(answer.request_id, []) for answer in shown]
         for outcome in ("click", PURCHASE, "dislike"):
-            share = sum(any(deed.event == outcome for deed in each) for each in deeds) / len(shown)
+            share = sum(any(one.event == outcome for one in each) for each in linked) / len(shown)
             RATES.labels(*labels, outcome).set(share)
-        amounts = [(deed.event, deed.value or 0.0) for each in deeds for deed in each]
+        amounts = [(one.event, one.value or 0.0) for each in linked for one in each]
         signs: Mapping[str, float] = {PURCHASE: 1.0, RETURN: -1.0}
         REVENUE.labels(*labels).set(sum(signs.get(event, 0.0) * value for event, value in amounts))
         places = [

@@ -63,7 +63,7 @@ def test_only_what_the_training_window_said_counts() -> None:
     fitted = item_features.fit(items(title=["pan lid", "pan lid"]), static=False)
     content = fitted.of(items(title=["pan lid", "PAN new words", "new", ""], price=[None, None, 5.0, None]))
     assert np.diff(content.words.indptr).tolist() == [2, 1, 0, 0]
-    assert content.told.tolist() == [True, True, False, False]
+    assert content.described.tolist() == [True, True, False, False]
 
 
 def test_an_item_alone_has_the_numbers_that_it_has_among_others() -> None:
@@ -89,7 +89,7 @@ def test_odd_texts_are_read() -> None:
     table = items(title=["naïve café 東京", "CAFÉ 東京 №5", long], text=[None, "naïve", long])
     fitted = item_features.fit(table, static=False)
     assert fitted.words == ["café", "naïve", "東京"]
-    assert fitted.of(table).told.tolist() == [True, True, False]
+    assert fitted.of(table).described.tolist() == [True, True, False]
 
 
 def test_items_that_say_nothing_at_all() -> None:
@@ -97,7 +97,7 @@ def test_items_that_say_nothing_at_all() -> None:
     fitted = item_features.fit(table, static=False)
     content = fitted.of(table)
     assert content.terms.dot(np.ones((fitted.n_terms, 3), dtype=np.float32)).tolist() == [[0, 0, 0], [0, 0, 0]]
-    assert not content.told.any()
+    assert not content.described.any()
 
 
 def test_static_embeddings_put_alike_meanings_close() -> None:

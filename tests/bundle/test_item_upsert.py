@@ -148,7 +148,7 @@ def test_a_known_item_that_says_something_else_moves_there(loaded: bundle.Bundle
 def test_what_is_not_said_stays_known(loaded: bundle.Bundle) -> None:
     silent = arriving()[[0]].select(
         item_id=pl.lit("i3"),
-        **{name: pl.lit(None, dtype) for name, dtype in item_upsert.SAID.items() if name != "item_id"},
+        **{name: pl.lit(None, dtype) for name, dtype in item_upsert.COLUMNS.items() if name != "item_id"},
     )
     changed = item_upsert.upsert(loaded, silent.with_columns(available=pl.lit(False)))
     assert not changed.catalogue.available[3]
@@ -160,7 +160,9 @@ def test_what_is_not_said_stays_known(loaded: bundle.Bundle) -> None:
 
 
 def test_a_new_item_of_which_nothing_is_said_is_called_by_its_id_and_available(loaded: bundle.Bundle) -> None:
-    silent = pl.DataFrame({name: ["odd" if name == "item_id" else None] for name in item_upsert.SAID}, item_upsert.SAID)
+    silent = pl.DataFrame(
+        {name: ["odd" if name == "item_id" else None] for name in item_upsert.COLUMNS}, item_upsert.COLUMNS
+    )
     item = item_upsert.upsert(loaded, silent).catalogue.frame.row(N_ITEMS, named=True)
     assert (item["title"], item["text"], item["categories"], item["price"], item["available"]) == (
         "odd",
@@ -174,7 +176,7 @@ def test_a_new_item_of_which_nothing_is_said_is_called_by_its_id_and_available(l
 def test_new_and_known_items_in_one_call(loaded: bundle.Bundle) -> None:
     known = catalogue()[[5]].drop("row").with_columns(price=pl.lit(1000.0))
     said = pl.concat(
-        [arriving()[[0]], known.cast(pl.Schema(item_upsert.SAID)), arriving()[[1]]], how="vertical_relaxed"
+        [arriving()[[0]], known.cast(pl.Schema(item_upsert.COLUMNS)), arriving()[[1]]], how="vertical_relaxed"
     )
     changed = item_upsert.upsert(loaded, said)
     assert len(changed.catalogue) == N_ITEMS + 2

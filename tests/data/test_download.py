@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.data.download import Found, Place, local_places, obtain, unpack
+from recsys.data.download import Obtained, Place, local_places, obtain, unpack
 from recsys.errors import DataError, SourceUnreachableError
 from tests.data.http_site import BODY, SHA256, Site, running, send
 
@@ -20,7 +20,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield site
 
 
-def fetched(*places: Place, into: Path) -> Found:
+def fetched(*places: Place, into: Path) -> Obtained:
     found = obtain(places, into)
     assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.sha256
     assert found.path.stat().st_size == found.size

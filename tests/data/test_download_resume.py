@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from recsys.data import download
-from recsys.data.download import Found, Place, obtain
+from recsys.data.download import Obtained, Place, obtain
 from recsys.errors import SourceUnreachableError
 from tests.data.http_site import BODY, SHA256, Site, in_turn, refuse, running, send
 
@@ -21,7 +21,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield site
 
 
-def fetched(*places: Place, into: Path) -> Found:
+def fetched(*places: Place, into: Path) -> Obtained:
     found = obtain(places, into)
     assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.sha256
     assert found.path.stat().st_size == found.size

@@ -56,7 +56,7 @@ def watch() -> Iterator[int]:
     """The metrics of `recsys watch` after it has seen an answer, its purchase, and a feature that changed."""
     items = [{"item_id": "garden-10", "position": 1, "confidence": 0.3}]
     shown = recorded.Recorded("r1", "u:anna", 1e9, "als", "b1", "home", "warm", items, {})
-    outcomes.show([shown], [recorded.Deed("u:anna", "garden-10", "purchase", 9.5, 1e9 + 60, "r1")])
+    outcomes.show([shown], [recorded.StoredEvent("u:anna", "garden-10", "purchase", 9.5, 1e9 + 60, "r1")])
     cycle.P.labels("scores", "confidence").set(0.2)
     cycle.MOVED.labels("scores", "confidence").set(0.01)
     actions.FINDINGS.labels("scores", "tell").inc()

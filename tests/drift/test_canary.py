@@ -88,8 +88,8 @@ def answers(n: int, rate: float, seed: int, ms: float = 5.0) -> tuple[list[Recor
 def test_live_answers_decide(rates: tuple[float, float], ms: float, action: str) -> None:
     (new, clicks), (old, more) = answers(1_000, rates[0], 1, ms), answers(3_000, rates[1], 2)
     clicked: Mapping[str, bool] = {**clicks, **more}
-    assert canary.look(new, old, clicked, 500, 0.05).action == action
-    assert canary.look(new[:50], old, clicked, 500, 0.05).action == "wait"
+    assert canary.judge(new, old, clicked, 500, 0.05).action == action
+    assert canary.judge(new[:50], old, clicked, 500, 0.05).action == "wait"
 
 
 def test_a_share_is_read_or_refused() -> None:

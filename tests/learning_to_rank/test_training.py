@@ -61,8 +61,8 @@ def test_a_blend_of_two_is_better_than_each_and_its_weights_add_up(log: pl.DataF
     weights = blends.fit(mixed.cast({"als_score": pl.Float32}), ["als_score", "demand_24h"], seed=1)
     assert set(weights) == {"als_score", "demand_24h"}
     assert sum(weights.values()) == pytest.approx(1, abs=1e-3)
-    alone = [training.worth(mixed, {name: 1.0}).mean() for name in weights]
-    assert training.worth(mixed, weights).mean() > max(alone) + 0.02
+    alone = [training.blend_ndcg(mixed, {name: 1.0}).mean() for name in weights]
+    assert training.blend_ndcg(mixed, weights).mean() > max(alone) + 0.02
 
 
 def test_the_same_log_gives_the_same_bytes(log: pl.DataFrame) -> None:

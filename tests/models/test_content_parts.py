@@ -33,7 +33,7 @@ def job() -> TrainingInputs:
     matrix = svd_space.confidence(dataclasses.replace(data, interactions=held_out.learning), 100)
     learned = item_features.fit(data.catalogue, static=False)
     config = Config(factors=8, half_life_days=100)
-    asked, wanted = held_out.questions(matrix)
+    asked, wanted = held_out.histories_and_targets(matrix)
     made = _job(matrix, learned, learned.of(data.catalogue), config, 7)
     return dataclasses.replace(made, asked=asked, wanted=wanted, hidden=held_out.hidden)
 
@@ -64,7 +64,7 @@ def test_the_space_is_the_svd_of_its_formula() -> None:
     wanted = (directions[:24].T * strength[:24]) @ directions[:24] * np.outer(n**0.3, n**0.3)  # signs are free
     found_products = found.vectors @ found.vectors.T
     assert found_products / np.trace(found_products) == pytest.approx(wanted / np.trace(wanted), abs=1e-5)
-    assert found.told.mean() == pytest.approx(1)
+    assert found.informativeness.mean() == pytest.approx(1)
     assert np.array_equal(found.users, (dense > 0).sum(axis=0))
 
 

@@ -31,7 +31,7 @@ def test_a_text_and_a_column_of_texts_are_judged_alike(text: str) -> None:
     found = frame.select(as_id.alias("id"), as_name.alias("name"), one_line.alias("line"), lines.alias("lines")).row(0)
     wanted = [limits.id_fault(text), limits.name_fault(text), limits.text_fault(text, 5)]
     assert found == (*wanted, limits.text_fault(text, 5, lines=True))
-    assert set(found) <= {None, *limits.SAYS}
+    assert set(found) <= {None, *limits.MESSAGES}
 
 
 @given(st.floats() | st.sampled_from(NUMBERS), st.booleans())

@@ -176,7 +176,7 @@ def test_it_leaves_in_two_steps(bundle_folder: Path, root: Path, tmp_path: Path)
             process.send_signal(signal.SIGTERM)
             while b" 503 " not in (said := one(url, head("/readyz"))):
                 time.sleep(0.02)
-            assert b"the process was told to end" in said
+            assert b"this process is shutting down" in said
             said = one(url, head("/v1/recommend", len(BODY)) + BODY)
             assert said.startswith(b"HTTP/1.1 200 ")
             assert b"connection: close" in said

@@ -9,8 +9,7 @@ import yaml
 from recsys import params as settings
 from recsys.data import split_protocols
 from recsys.data.split import Split
-from recsys.tuning import exam as exams
-from recsys.tuning import half_life
+from recsys.tuning import half_life, validation_task
 from tests.data.test_split_protocols import items, params, table
 
 DAY = 1440  # minutes, in which the table counts
@@ -52,16 +51,16 @@ def test_what_never_ages_gets_the_longest(shop: settings.Params) -> None:
 
 def test_the_score_of_one_list_is_that_of_a_naive_one(shop: settings.Params) -> None:
     split = drawn(2.0, 20)
-    exam = exams.examine(split, shop, 0)
+    task = validation_task.draw_task(split, shop, 0)
     order = np.random.default_rng(1).permutation(N_ITEMS).astype(np.int32)
     for allow_repeat in (True, False):
-        asked = exams.Exam(exam.histories, exam.nows, exam.targets, exam.available, allow_repeat)
+        asked = validation_task.ValidationTask(task.histories, task.nows, task.targets, task.available, allow_repeat)
         values = []
         users = split.targets("valid")["user_row"].unique().sort()
-        for user, history in zip(users, exam.histories, strict=True):
+        for user, history in zip(users, task.histories, strict=True):
             seen = set() if allow_repeat else set(history.rows.tolist())
             shown = [row for row in order.tolist() if row not in seen][:10]
             wanted = set(split.targets("valid").filter(user_row=user)["item_row"])
             gain = sum(1 / np.log2(rank + 2) for rank, row in enumerate(shown) if row in wanted)
             values.append(gain / sum(1 / np.log2(rank + 2) for rank in range(min(10, len(wanted)))))
-        assert exams.score_order(order, asked) == pytest.approx(np.mean(values))
+        assert validation_task.score_order(order, asked) == pytest.approx(np.mean(values))

@@ -14,8 +14,7 @@ from recsys.data import split as splits
 from recsys.data import split_protocols
 from recsys.errors import ParamsError
 from recsys.models import als
-from recsys.tuning import exam as exams
-from recsys.tuning import half_life, portfolio
+from recsys.tuning import half_life, portfolio, validation_task
 from recsys.tuning import search as search_module
 from recsys.tuning.search import search
 from tests.data.test_split_protocols import items, params, table
@@ -153,16 +152,18 @@ def test_a_model_is_scored_under_the_ranker_of_its_variant(split_folder: Path, f
     model = als.fit(
         split.training("valid", 1, 1), als.Config(factors=8, iterations=5, alpha=2, regularization=1, half_life_days=30)
     )
-    exam = exams.examine(split, few, 5)
-    assert exams.score(model, exam, factor) != exams.score(model, exam)
-    assert exams.score(model, exam, np.full(N_ITEMS, 0.5, dtype=np.float32)) == exams.score(model, exam)
+    task = validation_task.draw_task(split, few, 5)
+    assert validation_task.score(model, task, factor) != validation_task.score(model, task)
+    assert validation_task.score(model, task, np.full(N_ITEMS, 0.5, dtype=np.float32)) == validation_task.score(
+        model, task
+    )
 
 
 def test_the_score_is_what_a_naive_ranking_gives(split_folder: Path, few: settings.Params) -> None:
     split = splits.load(split_folder)
     config = als.Config(factors=4, iterations=3, alpha=2.0, regularization=1.0, half_life_days=30)
     model = als.fit(split.training("valid", 1, 1), config)
-    exam = exams.examine(split, few, few.evaluate.warm_events)
+    task = validation_task.draw_task(split, few, few.evaluate.warm_events)
     encoder, wanted = encoder_of(model), split.targets("valid")
     counts = split.fit_rows("valid").group_by("user_row").len()
     warm = set(counts.filter(counts["len"] >= few.evaluate.warm_events)["user_row"])
@@ -180,8 +181,8 @@ def test_the_score_is_what_a_naive_ranking_gives(split_folder: Path, few: settin
         targets = set(wanted.filter(wanted["user_row"] == user)["item_row"])
         gain = sum(1 / np.log2(rank + 2) for rank, row in enumerate(order[:10]) if row in targets)
         values.append(gain / sum(1 / np.log2(rank + 2) for rank in range(min(10, len(targets)))))
-    assert len(values) == len(exam.histories) > 20
-    assert exams.score(model, exam) == pytest.approx(np.mean(values), abs=1e-6)
+    assert len(values) == len(task.histories) > 20
+    assert validation_task.score(model, task) == pytest.approx(np.mean(values), abs=1e-6)
 
 
 def test_what_cannot_be_tuned_is_one_clear_line(
@@ -197,6 +198,10 @@ def test_what_cannot_be_tuned_is_one_clear_line(
 
 def test_where_nobody_is_warm_whoever_is_asked_takes_the_exam(split_folder: Path, few: settings.Params) -> None:
     split = splits.load(split_folder)
-    assert len(exams.examine(split, few, 10_000).histories) == len(exams.examine(split, few, 0).histories) > 20
+    assert (
+        len(validation_task.draw_task(split, few, 10_000).histories)
+        == len(validation_task.draw_task(split, few, 0).histories)
+        > 20
+    )
     two = few.model_copy(update={"tune": few.tune.model_copy(update={"max_users": 2})})
-    assert len(exams.examine(split, two, 0).histories) == 2
+    assert len(validation_task.draw_task(split, two, 0).histories) == 2

@@ -21,7 +21,7 @@ LARGEST = 1e15  # of a float: its square times a thousand dimensions still fits 
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ArraySpec:
     """The declaration of one array. shape: names of its sizes, equal in all arrays of one folder; `+1`: one more.
 
     least: the smallest value allowed; nan: whether NaN is; below: values are in [0, this size); ascending: no value is
@@ -38,45 +38,45 @@ class Wanted:
     into: str | None = None
 
 
-def _ids(size: str) -> dict[str, Wanted]:
+def _ids(size: str) -> dict[str, ArraySpec]:
     return {
-        "hashes": Wanted("uint64", (size,), ascending=True),
-        "positions": Wanted("int32", (size,), below=size),
-        "offsets": Wanted("int64", (f"{size}+1",), into="bytes"),
-        "text": Wanted("uint8", ("bytes",)),
+        "hashes": ArraySpec("uint64", (size,), ascending=True),
+        "positions": ArraySpec("int32", (size,), below=size),
+        "offsets": ArraySpec("int64", (f"{size}+1",), into="bytes"),
+        "text": ArraySpec("uint8", ("bytes",)),
     }
 
 
 # The first pattern that fits counts. `items` and `users` are those of the manifest; other sizes are of one folder.
-ARRAYS: dict[str, Wanted] = {
+ARRAYS: dict[str, ArraySpec] = {
     **{f"items/{name}": wanted for name, wanted in _ids("items").items()},
     **{f"histories/users/{name}": wanted for name, wanted in _ids("users").items()},
-    "histories/offsets": Wanted("int64", ("users+1",), into="events"),
-    "histories/rows": Wanted("int32", ("events",), below="items"),
-    "histories/weights": Wanted("float32", ("events",)),
-    "histories/times": Wanted("float64", ("events",)),
-    "demand": Wanted("float32", ("items", "half-lives"), least=0),
-    "gap_days": Wanted("float32", ("items",), least=0, nan=True),
-    "pairs/*/indptr": Wanted("int64", ("items+1",), into="pairs"),
-    "pairs/*/rows": Wanted("int32", ("pairs",), below="items"),
-    "pairs/*/scores": Wanted("float32", ("pairs",)),
-    "models/*/vectors": Wanted("float32", ("items", "dim")),
-    "models/*/rows": Wanted("int32", ("known",), below="items", ascending=True, unique=True),
-    "models/*/gram": Wanted("float32", ("dim", "dim")),
-    "models/*/told": Wanted("float32", ("items",)),
-    "models/*/word_idf": Wanted("float32", ("words",)),
-    "models/*/category_idf": Wanted("float32", ("categories",)),
-    "models/*/prices": Wanted("float32", ("prices",), ascending=True),
-    "models/*/hidden_terms": Wanted("float32", ("terms", "hidden")),
-    "models/*/hidden_static": Wanted("float32", ("static", "hidden")),
-    "models/*/hidden_bias": Wanted("float32", ("hidden",)),
-    "models/*/output_weights": Wanted("float32", ("hidden", "dim")),
-    "models/*/output_bias": Wanted("float32", ("dim",)),
-    "models/*/reference_counts": Wanted("float32", ("references",)),
-    "models/*/reference_columns": Wanted("float32", ("reference words",), below="words"),
-    "models/*/reference_values": Wanted("float32", ("reference words",)),
-    "models/*/reference_vectors": Wanted("float32", ("references", "dim")),
-    "models/*/*": Wanted("float32", None),  # of an encoder of your own
+    "histories/offsets": ArraySpec("int64", ("users+1",), into="events"),
+    "histories/rows": ArraySpec("int32", ("events",), below="items"),
+    "histories/weights": ArraySpec("float32", ("events",)),
+    "histories/times": ArraySpec("float64", ("events",)),
+    "demand": ArraySpec("float32", ("items", "half-lives"), least=0),
+    "gap_days": ArraySpec("float32", ("items",), least=0, nan=True),
+    "pairs/*/indptr": ArraySpec("int64", ("items+1",), into="pairs"),
+    "pairs/*/rows": ArraySpec("int32", ("pairs",), below="items"),
+    "pairs/*/scores": ArraySpec("float32", ("pairs",)),
+    "models/*/vectors": ArraySpec("float32", ("items", "dim")),
+    "models/*/rows": ArraySpec("int32", ("known",), below="items", ascending=True, unique=True),
+    "models/*/gram": ArraySpec("float32", ("dim", "dim")),
+    "models/*/told": ArraySpec("float32", ("items",)),
+    "models/*/word_idf": ArraySpec("float32", ("words",)),
+    "models/*/category_idf": ArraySpec("float32", ("categories",)),
+    "models/*/prices": ArraySpec("float32", ("prices",), ascending=True),
+    "models/*/hidden_terms": ArraySpec("float32", ("terms", "hidden")),
+    "models/*/hidden_static": ArraySpec("float32", ("static", "hidden")),
+    "models/*/hidden_bias": ArraySpec("float32", ("hidden",)),
+    "models/*/output_weights": ArraySpec("float32", ("hidden", "dim")),
+    "models/*/output_bias": ArraySpec("float32", ("dim",)),
+    "models/*/reference_counts": ArraySpec("float32", ("references",)),
+    "models/*/reference_columns": ArraySpec("float32", ("reference words",), below="words"),
+    "models/*/reference_values": ArraySpec("float32", ("reference words",)),
+    "models/*/reference_vectors": ArraySpec("float32", ("references", "dim")),
+    "models/*/*": ArraySpec("float32", None),  # of an encoder of your own
 }
 
 
@@ -102,7 +102,7 @@ def check(folder: Path, n_items: int, n_users: int) -> None:
         _check_texts(table)
 
 
-def _wanted(folder: Path, path: Path) -> Wanted:
+def _wanted(folder: Path, path: Path) -> ArraySpec:
     name = path.relative_to(folder).with_suffix("").as_posix()
     if path.with_name(PAIRS).is_file():
         name = name.replace("models/", "pairs/", 1)
@@ -112,7 +112,7 @@ def _wanted(folder: Path, path: Path) -> Wanted:
     raise BundleError(f"{path}: no array of a bundle has this name; write the bundle again")
 
 
-def _fault(array: Any, wanted: Wanted, sizes: dict[str, int]) -> str | None:
+def _fault(array: Any, wanted: ArraySpec, sizes: dict[str, int]) -> str | None:
     """Return the fault of an array, None if it is valid; add its sizes to `sizes`."""
     if array.dtype != np.dtype(wanted.dtype):
         return f"its dtype is {array.dtype}, expected {wanted.dtype}"
@@ -126,7 +126,7 @@ def _fault(array: Any, wanted: Wanted, sizes: dict[str, int]) -> str | None:
     return _value_fault(array, wanted, sizes) if array.size else None
 
 
-def _value_fault(array: Any, wanted: Wanted, sizes: dict[str, int]) -> str | None:
+def _value_fault(array: Any, wanted: ArraySpec, sizes: dict[str, int]) -> str | None:
     most = LARGEST if wanted.below is None else sizes.get(wanted.below, 0) - 1
     least = wanted.least if wanted.below is None else 0
     if wanted.nan:

@@ -27,13 +27,13 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Column:
-    """looks: "time", a name of `SHAPES`, "few values" or "text"; form: the time's format, None for ISO 8601.
+    """kind: "time", a name of `SHAPES`, "few values" or "text"; form: the time's format, None for ISO 8601.
 
     doubtful: day and month could be exchanged; empty: share of missing cells; distinct: number of different values.
     """
 
     name: str
-    looks: str
+    kind: str
     values: pl.Series
     empty: float
     distinct: int
@@ -46,10 +46,10 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        return self.looks in ("whole number", "number", "number with a decimal comma")
+        return self.kind in ("whole number", "number", "number with a decimal comma")
 
 
-def look(column: pl.Series) -> Column:
+def describe(column: pl.Series) -> Column:
     """Describe one column of text."""
     filled = column.drop_nulls().str.strip_chars()
     values = filled.filter(~filled.str.to_lowercase().is_in([*NULL_VALUES, ""]))

@@ -18,10 +18,10 @@ def described(table: Table) -> str:
     used = {column.name: name for name, column in table.roles.items()}
     rows = [["column", "used as", "looks like", "empty", "different", "such as"]]
     for column in table.columns:
-        looks = column.looks if column.looks != "time" else f"time, {column.form or 'ISO 8601'}"
+        kind = column.kind if column.kind != "time" else f"time, {column.form or 'ISO 8601'}"
         empty = f"{column.empty:.1%}" if column.empty else "-"
         such = ", ".join(json.dumps(value, ensure_ascii=False) for value in column.examples)
-        rows.append([column.name, used.get(column.name, ""), looks, empty, f"{column.distinct:,}", f"{such:.60}"])
+        rows.append([column.name, used.get(column.name, ""), kind, empty, f"{column.distinct:,}", f"{such:.60}"])
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     lines = [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -68,9 +68,9 @@ def _file(table: Table) -> dict[str, Any]:
     time = table.roles.get("timestamp") or table.roles.get("first_seen")
     if time is not None and time.form is not None:
         found["timestamp_format"] = time.form
-    if any(column.looks == "number with a decimal comma" for column in table.roles.values()):
+    if any(column.kind == "number with a decimal comma" for column in table.roles.values()):
         found["decimal"] = ","
-    if any(name.endswith("_id") and column.looks == "number" for name, column in table.roles.items()):
+    if any(name.endswith("_id") and column.kind == "number" for name, column in table.roles.items()):
         found["float_ids"] = "whole"
     return found
 
@@ -92,7 +92,7 @@ def _doubts(events: Table, items: Table | None, n_events: int) -> list[str]:
         if column.doubtful:
             doubts.append(f"{column.name}: days and months could be exchanged, {column.form} was taken.")
         if (
-            column.looks == "time"
+            column.kind == "time"
             and not (column.form or "").startswith("epoch")
             and not column.values.str.contains(r"(?i)z$|utc|gmt|[+-]\d\d:?\d\d$").all()
         ):

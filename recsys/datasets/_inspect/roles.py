@@ -26,18 +26,18 @@ NAMES = {
 }
 IDS = ("text", "few values", "whole number", "number")  # 17850.0 is an id that a program took for a number
 LOOKS: dict[str, Callable[[Column], bool]] = {
-    "user_id": lambda column: column.looks in IDS,
-    "item_id": lambda column: column.looks in IDS,
-    "timestamp": lambda column: column.looks == "time",
-    "event": lambda column: column.distinct <= 20 and not column.is_number and column.looks != "time",
+    "user_id": lambda column: column.kind in IDS,
+    "item_id": lambda column: column.kind in IDS,
+    "timestamp": lambda column: column.kind == "time",
+    "event": lambda column: column.distinct <= 20 and not column.is_number and column.kind != "time",
     "value": lambda column: column.is_number,
     "quantity": lambda column: column.is_number,
-    "title": lambda column: column.looks in ("text", "few values"),
-    "text": lambda column: column.looks in ("text", "list"),
-    "categories": lambda column: column.looks in ("list", "few values", "text"),
+    "title": lambda column: column.kind in ("text", "few values"),
+    "text": lambda column: column.kind in ("text", "list"),
+    "categories": lambda column: column.kind in ("list", "few values", "text"),
     "price": lambda column: column.is_number,
-    "available": lambda column: column.looks == "yes or no" or (column.is_number and column.distinct <= 2),
-    "first_seen": lambda column: column.looks == "time",
+    "available": lambda column: column.kind == "yes or no" or (column.is_number and column.distinct <= 2),
+    "first_seen": lambda column: column.kind == "time",
 }
 OF_EVENTS = ("timestamp", "user_id", "item_id", "event", "quantity", "value")
 OF_ITEMS = ("title", "price", "categories", "text", "available", "first_seen")
@@ -83,7 +83,7 @@ def _by_name(sample: Sample, columns: tuple[Column, ...], names: tuple[str, ...]
             if by_name:
                 free = [column for column in free if re.search(NAMES[name], column.name.lower())]
             elif name != "timestamp":
-                free = [column for column in free if column.looks in ("text", "whole number")]
+                free = [column for column in free if column.kind in ("text", "whole number")]
             if free and name not in roles:
                 roles[name] = free[0]
     return Table(sample, columns, roles)

@@ -16,7 +16,7 @@ KINDS = {"duplicate": 0.4, "bot": 0.3, "orphan": 0.2, "future": 0.1}
 BOT_LOOKS = 500  # at least, unless there are fewer in all
 
 
-def soil(clean: pl.DataFrame, n_dirty: int, first_bot: int, shop: World, rng: np.random.Generator) -> pl.DataFrame:
+def bad_rows(clean: pl.DataFrame, n_dirty: int, first_bot: int, shop: World, rng: np.random.Generator) -> pl.DataFrame:
     """Return `n_dirty` bad rows with the columns of `clean`, a mix of all KINDS.
 
     Duplicates are exact copies. Orphans name an item that no catalogue holds. Future rows come from a clock that is
@@ -36,7 +36,7 @@ def soil(clean: pl.DataFrame, n_dirty: int, first_bot: int, shop: World, rng: np
     )
 
 
-def spoil_prices(catalogue: pl.DataFrame, share: float, items: Items, rng: np.random.Generator) -> pl.DataFrame:
+def negate_prices(catalogue: pl.DataFrame, share: float, items: Items, rng: np.random.Generator) -> pl.DataFrame:
     """Make the prices of a share of all items negative, among the less popular half: a shop would notice the others."""
     unpopular = items.popularity.argsort()[: (len(items) + 1) // 2]
     spoilt = np.zeros(len(items), dtype=bool)

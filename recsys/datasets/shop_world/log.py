@@ -18,7 +18,7 @@ def items(shop: World, seed: int) -> pl.DataFrame:
     """The raw catalogue, one row per item, some with a bad price."""
     rng = np.random.default_rng([seed, 1])
     published = catalogue.frame(shop.config, shop.items, rng)
-    return dirt.spoil_prices(published, shop.config.dirt_share, shop.items, rng)
+    return dirt.negate_prices(published, shop.config.dirt_share, shop.items, rng)
 
 
 def interactions(shop: World, seed: int) -> Iterator[pl.DataFrame]:
@@ -36,7 +36,7 @@ def interactions(shop: World, seed: int) -> Iterator[pl.DataFrame]:
         days = np.flatnonzero((part_of_day == number) & (per_day > 0))
         clean = pl.concat([_day(shop, seed, day, per_day[day]) for day in days.tolist()])
         rng = np.random.default_rng([seed, 3, part])
-        bad = dirt.soil(clean, dirty[part], shop.config.users + part * MOST_BOTS, shop, rng)
+        bad = dirt.bad_rows(clean, dirty[part], shop.config.users + part * MOST_BOTS, shop, rng)
         yield pl.concat([clean, bad]).sort("timestamp", maintain_order=True)
 
 

@@ -53,7 +53,7 @@ def enough_units(units: pl.DataFrame, experiment: Experiment) -> Check:
     return Check("units in the smallest arm", fewest, f">= {MIN_UNITS}", fewest >= MIN_UNITS, waits=True)
 
 
-def lost_alike(exposures: pl.DataFrame, events: pl.DataFrame, name: str, experiment: Experiment) -> Check:
+def equal_loss(exposures: pl.DataFrame, events: pl.DataFrame, name: str, experiment: Experiment) -> Check:
     """Check that no arm loses more of its answers from the log: a click names its answer even if that is missing.
 
     The unit's hash tells the arm. Finds a loss of 1 %, which the ratio of units cannot show. Chi-square test over
@@ -87,7 +87,7 @@ def lost_alike(exposures: pl.DataFrame, events: pl.DataFrame, name: str, experim
     return Check("answers lost alike in all arms (p-value)", p_value, f">= {SRM_ALPHA}", p_value >= SRM_ALPHA)
 
 
-def moved(exposures: pl.DataFrame) -> Check:
+def units_in_two_arms(exposures: pl.DataFrame) -> Check:
     """Check the share of units that were given more than one arm; these are left out, so a few do no harm."""
     arms = exposures.group_by("unit").agg(arms=pl.col("arm").n_unique())
     share = _share(arms.filter(pl.col("arms") > 1).height, arms.height)

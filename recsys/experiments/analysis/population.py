@@ -11,17 +11,17 @@ SEVERAL_ARMS = "in several arms"
 BOT_REQUESTS_PER_DAY = 500
 
 
-def drawn(exposures: pl.DataFrame, experiment: Experiment) -> tuple[pl.DataFrame, dict[str, int]]:
+def randomised(exposures: pl.DataFrame, experiment: Experiment) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return the answers of units that were randomised and are no bots; and the number of others, by reason."""
     by_hand = exposures.filter(pl.col("forced").fill_null(False) | pl.col("unit").is_in(list(experiment.forced)))
     rest, left_out = _without(exposures, by_hand, BY_HAND)
     unknown = rest.filter(~pl.col("arm").is_in(list(experiment.arms)).fill_null(False))
     rest, more = _without(rest, unknown, UNKNOWN_ARM)
-    people, machines = without_machines(rest)
+    people, machines = without_bots(rest)
     return people, left_out | more | machines
 
 
-def without_machines(exposures: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+def without_bots(exposures: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return the answers without units that requested more on some day than a person would; and the number left out."""
     per_day = exposures.group_by("unit", pl.col("timestamp").dt.date().alias("day")).len()
     return _without(exposures, per_day.filter(pl.col("len") > BOT_REQUESTS_PER_DAY), MACHINES)

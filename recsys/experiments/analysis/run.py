@@ -47,7 +47,7 @@ def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:
     """Make the readout of a log. Faults of the log are reported by its checks and decisions, not raised."""
     cleaned, removed = raw.cleaned()
     rule = _rule(experiment)
-    drawn, left_out = population.drawn(cleaned.exposures, experiment)
+    drawn, left_out = population.randomised(cleaned.exposures, experiment)
     exposures, moved = population.in_one_arm(drawn)
     outcomes = join.classify(exposures, cleaned.events, rule)
     units = _units(experiment, exposures, outcomes.filter(pl.col("how").is_in(join.JOINED)), cleaned.before)
@@ -57,8 +57,8 @@ def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:
     all_checks = [
         checks.enough_units(units, experiment),
         checks.sample_ratio(units, experiment),
-        checks.lost_alike(cleaned.exposures, cleaned.events, name, experiment),
-        checks.moved(drawn),
+        checks.equal_loss(cleaned.exposures, cleaned.events, name, experiment),
+        checks.units_in_two_arms(drawn),
         *checks.instrumentation(outcomes),
         checks.no_amounts(removed["amounts that are no numbers"]),
         checks.comparable(
@@ -133,7 +133,7 @@ def _first_visits(past: log.Log) -> log.Log:
 def _history(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, Experiment, float]:
     """Return the units of the history, whatever their arm, and how many come a day."""
     cleaned, _ = raw.cleaned()
-    exposures = population.without_machines(cleaned.exposures)[0].with_columns(arm=pl.lit(experiment.control))
+    exposures = population.without_bots(cleaned.exposures)[0].with_columns(arm=pl.lit(experiment.control))
     units = _units(experiment, exposures, join.attribute(exposures, cleaned.events, _rule(experiment)), cleaned.before)
     days = exposures["timestamp"].dt.epoch("s").to_numpy() / 86_400
     return units, experiment, units.height / max(float(np.ptp(days)) if len(days) else 0.0, 1 / 24)
@@ -161,7 +161,7 @@ def explored(name: str, experiment: Experiment, raw: log.Log) -> dict[str, pl.Da
 
 def _people(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, pl.DataFrame]:
     cleaned, _ = raw.cleaned()
-    return population.in_one_arm(population.drawn(cleaned.exposures, experiment)[0])[0], cleaned.events
+    return population.in_one_arm(population.randomised(cleaned.exposures, experiment)[0])[0], cleaned.events
 
 
 def _rule(experiment: Experiment) -> Rule:

@@ -60,7 +60,7 @@ def draw(job: TrainingInputs, settings: Settings, users: IntArray, number: int, 
     drawn = _inclusion(job, settings.negatives)
     negatives = np.flatnonzero(random.random(len(drawn)) < drawn).astype(np.int32)
     rows = np.unique(np.concatenate([negatives, liked.indices])).astype(np.int32)
-    keep = (random.random(len(job.told)) >= settings.id_dropout)[rows]
+    keep = (random.random(len(job.informativeness)) >= settings.id_dropout)[rows]
     n_wanted = np.diff(wanted.indptr)
     total = np.repeat(np.asarray(wanted.sum(axis=1)).ravel(), n_wanted)
     weights = wanted.data / np.sqrt(np.maximum(total, 1e-12))
@@ -77,7 +77,7 @@ def draw(job: TrainingInputs, settings: Settings, users: IntArray, number: int, 
         rows=rows,
         pull=pull,
         keep_ids=keep.astype(np.float32),
-        histories=pooling(known, job.told)[:, rows].toarray(),
+        histories=pooling(known, job.informativeness)[:, rows].toarray(),
         negatives=np.searchsorted(rows, negatives),
         corrections=corrections.astype(np.float32),
         owners=np.repeat(np.arange(len(mine)), np.diff(wanted.indptr)),
@@ -103,16 +103,16 @@ def _masked(matrix: csr_matrix, keep: BoolArray) -> csr_matrix:
     return csr_matrix((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)
 
 
-def pooling(known: csr_matrix, told: FloatArray) -> csr_matrix:
-    """Compute the weights of `recsys/encoders/content.py`: confidence times `told` over the norm of confidences."""
+def pooling(known: csr_matrix, informativeness: FloatArray) -> csr_matrix:
+    """Compute the weights of `recsys/encoders/content.py`: confidence times h over the norm of confidences."""
     owners = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr))
     lengths = np.sqrt(np.bincount(owners, known.data.astype(np.float64) ** 2, minlength=known.shape[0]))
-    values = known.data * told[known.indices] / lengths[owners]
+    values = known.data * informativeness[known.indices] / lengths[owners]
     return csr_matrix((values.astype(np.float32), known.indices, known.indptr), shape=known.shape)
 
 
 def _inclusion(job: TrainingInputs, negatives: int) -> npt.NDArray[np.float64]:
     """Return (n,) sampling probabilities, in proportion to the root of an item's popularity; 0 for unknown items."""
-    popularity = np.sqrt(np.bincount(job.events.indices, minlength=len(job.told)).astype(np.float64))
+    popularity = np.sqrt(np.bincount(job.events.indices, minlength=len(job.informativeness)).astype(np.float64))
     probability: npt.NDArray[np.float64] = np.minimum(1.0, negatives * popularity / popularity.sum())
     return probability

@@ -3,7 +3,7 @@
     R = diag(|x_u|)^-1 X diag(n_i)^-p = U S V'     item i = n_i^p * V_i * S^1/2
 
 X holds the confidences of users in items, n_i is their sum over the users, smoothed. In this space a user is the sum of
-the liked items, each times `told`, n_i^-2p: no system to solve, and a new item's vector can be predicted from its
+the liked items, each times h_i = n_i^-2p: no system to solve, and a new item's vector can be predicted from its
 content.
 
 Source: Cremonesi, Koren, Turrin, "Performance of recommender algorithms on top-N recommendation tasks", 2010, with the
@@ -31,11 +31,11 @@ SMOOTHING = 5.0  # likes: without, n_i^-2p would let an item liked once outweigh
 
 @dataclass(frozen=True)
 class Space:
-    """vectors: (n_items, dim) float32, mean squared length 1, zeros for items nobody liked; told: (n_items,) float32,
-    mean 1 over the liked items; users: (n_items,) float32, how many users liked the item."""
+    """vectors: (n_items, dim) float32, mean squared length 1, zeros for items nobody liked; users: (n_items,)
+    float32, how many users liked the item; informativeness: (n_items,) float32, h, mean 1 over the liked items."""
 
     vectors: FloatArray
-    told: FloatArray
+    informativeness: FloatArray
     users: FloatArray
 
 
@@ -74,10 +74,8 @@ def fit(matrix: csr_matrix, factors: int, popularity: float, seed: int) -> Space
         _, strength, directions = svds(scaled, k=min(factors, min(known.shape) - 1), v0=start)
     vectors = directions.T * np.sqrt(strength) * n[:, None] ** popularity
     vectors /= np.sqrt((vectors**2).sum(axis=1).mean())
-    told = n ** (-2 * popularity) / (n ** (-2 * popularity)).mean()
-    return Space(
-        *(_spread(values, items, matrix.shape[1]) for values in (vectors, told, np.diff(known.tocsc().indptr)))
-    )
+    h = n ** (-2 * popularity) / (n ** (-2 * popularity)).mean()
+    return Space(*(_spread(values, items, matrix.shape[1]) for values in (vectors, h, np.diff(known.tocsc().indptr))))
 
 
 def _spread(values: npt.NDArray[Any], items: npt.NDArray[Any], n_items: int) -> FloatArray:

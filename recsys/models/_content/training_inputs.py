@@ -36,7 +36,7 @@ class TrainingInputs:
     terms: (n, n_terms) and static: (n, ...) float32, content; neighbours: (n, dim) float32, mean vectors of items with
     similar texts; targets: (n, dim) float32, SVD vectors; pull: (n,) float32, their weights in the regression, 0 for
     items that are treated as new; trust: (n,) float32 in [0, 1), the share of the SVD vector in an item's vector, the
-    rest is the tower's; told: (n,) float32, see `recsys/encoders/content.py`; events: (m, n) confidences.
+    rest is the tower's; informativeness: (n,) float32, see `recsys/encoders/content.py`; events: (m, n) confidences.
 
     Validation, empty if there is none: asked: (q, n) histories; wanted: (q, n) the next likes; hidden: (n,) bool, the
     items that are treated as new.
@@ -49,7 +49,7 @@ class TrainingInputs:
     targets: FloatArray
     pull: FloatArray
     trust: FloatArray
-    told: FloatArray
+    informativeness: FloatArray
     events: csr_matrix
     asked: csr_matrix
     wanted: csr_matrix

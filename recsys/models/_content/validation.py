@@ -28,7 +28,7 @@ class HeldOut:
     hidden: BoolArray
     seed: int
 
-    def questions(self, learning: csr_matrix) -> tuple[csr_matrix, csr_matrix]:
+    def histories_and_targets(self, learning: csr_matrix) -> tuple[csr_matrix, csr_matrix]:
         """Return (q, n_items) histories of the validation users and their targets."""
         pairs = self.held["user_row"].to_numpy(), self.held["item_row"].to_numpy()
         held = csr(*pairs, np.ones(self.held.height), learning.shape)
@@ -59,7 +59,7 @@ def score(job: TrainingInputs, items: FloatArray) -> float:
     figures = []
     for begin in range(0, job.asked.shape[0], USERS_AT_A_TIME):
         asked, wanted = (part[begin : begin + USERS_AT_A_TIME] for part in (job.asked, job.wanted))
-        scores = pooling(asked, job.told) @ items @ items.T
+        scores = pooling(asked, job.informativeness) @ items @ items.T
         seen = asked.tocoo()
         scores[seen.row, seen.col] = -np.inf
         of_all, of_new = ndcg_of_scores(scores, wanted), ndcg_of_scores(scores[:, new], wanted[:, new])

@@ -74,8 +74,8 @@ def test_answers_lost_in_one_arm_are_noticed() -> None:
     def clicks(of: list[str]) -> pl.DataFrame:
         return pl.DataFrame({"event": "click", "unit": of, "request_id": [f"r{at}" for at in range(len(of))]})
 
-    assert checks.lost_alike(logged, clicks(units), "e", experiment).passed
-    assert not checks.lost_alike(logged, clicks(mine), "e", experiment).passed
+    assert checks.equal_loss(logged, clicks(units), "e", experiment).passed
+    assert not checks.equal_loss(logged, clicks(mine), "e", experiment).passed
 
 
 def test_an_arm_that_is_clicked_more_is_not_accused_of_losing_more() -> None:
@@ -88,7 +88,7 @@ def test_an_arm_that_is_clicked_more_is_not_accused_of_losing_more() -> None:
         if chance.random() < (0.6 if in_b else 0.2):
             rows.append((unit, "click", f"lost-{unit}" if chance.random() < 0.01 else "there"))
     events = pl.DataFrame(rows, schema=["unit", "event", "request_id"], orient="row")
-    found = checks.lost_alike(pl.DataFrame({"request_id": ["there"]}), events, "e", experiment)
+    found = checks.equal_loss(pl.DataFrame({"request_id": ["there"]}), events, "e", experiment)
     assert found.passed
     assert found.found > 0.05
 
@@ -109,7 +109,7 @@ def test_the_test_of_lost_answers_is_pearsons_without_correction(lost_in_b: int)
     rows.append((by_arm["a"][100], "on-another-surface", True))
     schema = {"unit": pl.String, "request_id": pl.String, "elsewhere": pl.Boolean}
     events = pl.DataFrame(rows, schema=schema, orient="row").with_columns(event=pl.lit("click"))
-    found = checks.lost_alike(pl.DataFrame({"request_id": ["there"]}), events, "e", experiment)
+    found = checks.equal_loss(pl.DataFrame({"request_id": ["there"]}), events, "e", experiment)
     table = np.array([[3, 87], [lost_in_b, 90 - lost_in_b]])
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
     statistic = float(((table - expected) ** 2 / expected).sum())

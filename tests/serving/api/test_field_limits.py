@@ -36,7 +36,7 @@ def test_an_item_that_training_would_drop_is_refused(client: TestClient, body: A
     for sent, where in ((body, field), ([{"item_id": "ok"}, body], f"1.{field}")):
         error = client.put("/v1/items", json=sent).json()["error"]
         assert (error["code"], error["field"]) == ("invalid_request", where)
-        assert limits.SAYS[fault] in error["message"]
+        assert limits.MESSAGES[fault] in error["message"]
 
 
 @pytest.mark.parametrize(

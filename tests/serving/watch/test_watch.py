@@ -20,8 +20,8 @@ from recsys.errors import ParamsError
 from serving.settings import Settings
 from serving.stores.migrations import migrate
 from serving.watch import actions, findings
-from serving.watch.__main__ import look
-from serving.watch.cycle import DELAY_S, Found, Watcher
+from serving.watch.__main__ import check_once
+from serving.watch.cycle import DELAY_S, Finding, Watcher
 from tests.drift.scrambled import personal, reseal, scramble
 from tests.support.apps import Start, new_store, until, until_ready
 
@@ -72,11 +72,11 @@ def test_a_scrambled_model_that_was_promoted_is_noticed_and_rolled_back(
     ask(api, released, 210)
     logged(store, 210)
     watcher = Watcher(store, folder)
-    assert [found for found in watcher.look(NOTHING) if found.kind in ("model", "outcomes")] == []
+    assert [found for found in watcher.check(NOTHING) if found.kind in ("model", "outcomes")] == []
     good = releases.current(folder).name
     bad = releases.promote(scramble(released, tmp_path / "scrambled"), folder)
     until(lambda: api.get("/v1/about").json()["bundle_id"] == bad)
-    found = [each for each in watcher.look(NOTHING) if each.kind == "model"]
+    found = [each for each in watcher.check(NOTHING) if each.kind == "model"]
     assert [each.bundle_id for each in found] == [bad]
     assert actions.act(found[0], NOTHING, store, folder) == "roll back"
     assert actions.act(found[0], NOTHING, store, folder) == "known"
@@ -84,7 +84,7 @@ def test_a_scrambled_model_that_was_promoted_is_noticed_and_rolled_back(
     entry = releases.read(folder).log[-1]
     assert (entry.action, entry.bundle_id) == ("rollback", good)
     assert "finds the newest item" in str(entry.why)
-    assert [each for each in watcher.look(NOTHING) if each.kind == "model"] == []
+    assert [each for each in watcher.check(NOTHING) if each.kind == "model"] == []
 
 
 def test_answers_that_do_not_match_histories_are_found_without_a_release_before(
@@ -95,7 +95,7 @@ def test_answers_that_do_not_match_histories_are_found_without_a_release_before(
     with start(Settings(releases=folder, store_url=store)) as client:
         ask(until_ready(client), released, 230)
         logged(store, 230)
-    found = [each for each in Watcher(store, folder).look(NOTHING) if each.kind == "model"]
+    found = [each for each in Watcher(store, folder).check(NOTHING) if each.kind == "model"]
     assert "moved by" in found[0].what
     assert actions.act(found[0], NOTHING, store, folder) == "popular"
     with start(Settings(releases=folder, store_url=store)) as client:
@@ -114,10 +114,10 @@ def test_fewer_clicks_in_a_window_than_before(api: TestClient, folder: Path, sto
         ask(api, released, 100, clicks)
     logged(store, 400)
     last = (time.time() // 6) * 6
-    found = watcher.look(settings, now=last + 6 + DELAY_S)
+    found = watcher.check(settings, now=last + 6 + DELAY_S)
     assert "outcome" in next(each for each in found if each.kind == "outcomes").what
     assert not [each for each in found if each.kind == "requests"]
-    assert watcher.look(settings, now=last + 7 + DELAY_S) == []
+    assert watcher.check(settings, now=last + 7 + DELAY_S) == []
 
 
 def test_outcomes_are_metrics_by_variant_bundle_and_surface(
@@ -125,7 +125,7 @@ def test_outcomes_are_metrics_by_variant_bundle_and_surface(
 ) -> None:
     ask(api, released, 40, clicks=1.0)
     logged(store, 40)
-    Watcher(store, folder).look(NOTHING, now=time.time() + DELAY_S)
+    Watcher(store, folder).check(NOTHING, now=time.time() + DELAY_S)
     labels = {"variant": "als", "bundle_id": releases.current(folder).name, "surface": "home"}
     assert REGISTRY.get_sample_value("recsys_watch_answers", labels) == 40
     assert REGISTRY.get_sample_value("recsys_watch_outcome_rate", {**labels, "outcome": "click"}) == 1.0
@@ -192,14 +192,14 @@ def test_each_finding_has_a_policy_in_the_file(root: Path, tmp_path: Path) -> No
 
 def test_retraining_starts_the_command_of_the_file(store: str, folder: Path, tmp_path: Path) -> None:
     settings = policies.Policies(retrain=["touch", str(tmp_path / "retrained")])
-    assert actions.act(Found("events", "event moved", "b", "events/1"), settings, store, folder) == "retrain"
+    assert actions.act(Finding("events", "event moved", "b", "events/1"), settings, store, folder) == "retrain"
     until((tmp_path / "retrained").exists)
 
 
-def test_a_look_that_fails_is_followed_by_the_next(folder: Path, store: str, tmp_path: Path) -> None:
+def test_a_check_that_fails_is_followed_by_the_next(folder: Path, store: str, tmp_path: Path) -> None:
     (releases.current(folder) / "reference.json").write_text("{")
     watcher = Watcher(f"sqlite:///{tmp_path}/none.sqlite", folder)
     for _ in range(2):
-        look(watcher, NOTHING, "one", store, folder, 60.0)
+        check_once(watcher, NOTHING, "one", store, folder, 60.0)
         assert REGISTRY.get_sample_value("recsys_watch_failed") == 1
         assert REGISTRY.get_sample_value("recsys_watch_leader") == 1

@@ -24,7 +24,7 @@ MOST_SEEN = 2_000  # of a list that is the same for everybody, so many places ar
 
 
 @dataclass(frozen=True)
-class Exam:
+class ValidationTask:
     """The task of every trial: histories, targets and query times of the same users, and the available items.
 
     nows: a moment per user, UTC seconds; targets: item rows per user; available: (n_items,) bool.
@@ -41,7 +41,7 @@ class Exam:
         return float(np.mean(ndcg(hits(lists, self.targets), self.targets.lengths)))
 
 
-def examine(data: Split, params: Params, least_events: int, fold: ScoredFold = "valid") -> Exam:
+def draw_task(data: Split, params: Params, least_events: int, fold: ScoredFold = "valid") -> ValidationTask:
     """Draw at most `tune.max_users` users with targets in the window of `fold` and a history.
 
     least_events: in a history; if no user has so many, all users with a history are drawn from.
@@ -54,7 +54,7 @@ def examine(data: Split, params: Params, least_events: int, fold: ScoredFold = "
         asked = np.sort(np.random.default_rng(params.seed).choice(asked, params.tune.max_users, replace=False))
     histories = data.histories(fold, asked)
     wanted = targets.filter(pl.col("user_row").is_in(pl.Series(asked).implode()))
-    return Exam(
+    return ValidationTask(
         histories=histories,
         nows=[data.query_now(fold, history) for history in histories],
         targets=Ragged.of(
@@ -65,55 +65,55 @@ def examine(data: Split, params: Params, least_events: int, fold: ScoredFold = "
     )
 
 
-def score(model: Embeddings | ItemItem, exam: Exam, factor: FloatArray | None = None) -> float:
+def score(model: Embeddings | ItemItem, task: ValidationTask, factor: FloatArray | None = None) -> float:
     """Return the mean NDCG@10; a user without a vector counts as 0.
 
     factor: (n_items,) float32, by which a ranker multiplies scores above 0.
     """
-    lists = np.full((len(exam.histories), AT), -1, dtype=np.int32)
-    rows = np.arange(len(exam.available), dtype=np.int32) if isinstance(model, ItemItem) else model.rows
-    offered = rows[exam.available[rows]]
-    column = np.full(len(exam.available), -1)
+    lists = np.full((len(task.histories), AT), -1, dtype=np.int32)
+    rows = np.arange(len(task.available), dtype=np.int32) if isinstance(model, ItemItem) else model.rows
+    offered = rows[task.available[rows]]
+    column = np.full(len(task.available), -1)
     column[offered] = np.arange(len(offered))
     at = min(AT, len(offered))
-    for begin in range(0, len(exam.histories), USERS_AT_A_TIME):
-        users = range(begin, min(begin + USERS_AT_A_TIME, len(exam.histories)))
-        scores = _scores(model, exam, users)[:, offered]
+    for begin in range(0, len(task.histories), USERS_AT_A_TIME):
+        users = range(begin, min(begin + USERS_AT_A_TIME, len(task.histories)))
+        scores = _scores(model, task, users)[:, offered]
         if factor is not None:
             scores = np.where(scores > 0, scores, 0) * factor[offered] + np.where(np.isinf(scores), scores, 0)
-        for line, user in enumerate([] if exam.allow_repeat else users):
-            seen = column[exam.histories[user].rows]
+        for line, user in enumerate([] if task.allow_repeat else users):
+            seen = column[task.histories[user].rows]
             scores[line, seen[seen >= 0]] = -np.inf
         best = top_k(scores, at)
         said = ~np.isneginf(np.take_along_axis(scores, best, axis=1))
         lists[list(users), :at] = np.where(said, offered[best], -1)
-    return exam.value(lists)
+    return task.value(lists)
 
 
-def score_order(order: IntArray, exam: Exam) -> float:
+def score_order(order: IntArray, task: ValidationTask) -> float:
     """Return the mean NDCG@10 of one list for all users, without the items each has seen. order: (m,) rows."""
-    order = order[exam.available[order]]
-    lists = np.full((len(exam.histories), AT), -1, dtype=np.int32)
-    for user, history in enumerate(exam.histories):
+    order = order[task.available[order]]
+    lists = np.full((len(task.histories), AT), -1, dtype=np.int32)
+    for user, history in enumerate(task.histories):
         best = order[:AT]
-        if not exam.allow_repeat and len(history):
+        if not task.allow_repeat and len(history):
             first = order[: min(len(history), MOST_SEEN) + AT]
             best = first[~np.isin(first, history.rows)][:AT]
         lists[user, : len(best)] = best
-    return exam.value(lists)
+    return task.value(lists)
 
 
-def _scores(model: Embeddings | ItemItem, exam: Exam, users: range) -> FloatArray:
+def _scores(model: Embeddings | ItemItem, task: ValidationTask, users: range) -> FloatArray:
     """Return (n_users, n_items) float32 scores, -inf for items that the model does not have."""
-    scores = np.full((len(users), len(exam.available)), -np.inf, dtype=np.float32)
+    scores = np.full((len(users), len(task.available)), -np.inf, dtype=np.float32)
     if isinstance(model, ItemItem):
         for line, user in enumerate(users):
-            of_user = item_item.scores(model, exam.histories[user], exam.nows[user], len(exam.available))
+            of_user = item_item.scores(model, task.histories[user], task.nows[user], len(task.available))
             scores[line] = np.where(of_user > 0, of_user, -np.inf)
         return scores
     encoder = encoder_of(model)
     with threadpool_limits(1, "blas"):  # the same sums on any number of cores, and no thread waits for others
-        found = [encoder.encode(exam.histories[user], exam.nows[user]) for user in users]
+        found = [encoder.encode(task.histories[user], task.nows[user]) for user in users]
         told = [line for line, vector in enumerate(found) if vector is not None]
         if told:
             scores[told] = np.stack([vector for vector in found if vector is not None]) @ model.vectors.T
