@@ -43,9 +43,16 @@ class History:
         return len(self.rows)
 
     @cached_property
+    def liked(self) -> tuple[IntArray, FloatArray, npt.NDArray[np.float64]]:
+        """The rows, weights and times of the events with weight above 0, oldest first: (n_likes,) each."""
+        kept = self.weights > 0
+        every = self.rows, self.weights, self.times
+        return every if kept.all() else (self.rows[kept], self.weights[kept], self.times[kept])
+
+    @property
     def likes(self) -> IntArray:
-        """(n_likes,) int32: the rows of the events with weight above 0, oldest first."""
-        return self.rows[self.weights > 0]
+        """(n_likes,) int32: the rows of `liked`."""
+        return self.liked[0]
 
     @cached_property
     def liked_items(self) -> tuple[IntArray, npt.NDArray[np.intp]]:
@@ -122,8 +129,7 @@ class LiveCounts:
     pack: Callable[[], bytes]
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One place of the answer: the item's row, its score, and the source that proposed it.
 
     boost: the factor of the business rules by which the score counted in the order, 1 for most; `score` is without it.

@@ -132,7 +132,7 @@ class CompiledSlateRules:
     def _marked(self, slot: Slot) -> Slot:
         if self.factors is None or slot.source == PIN or self.factors[slot.row] == 1:
             return slot
-        return replace(slot, boost=float(self.factors[slot.row]))
+        return slot._replace(boost=float(self.factors[slot.row]))
 
 
 def compiled(rules: Rules, bundle: Bundle) -> tuple[CompiledSlateRules, list[str]]:

@@ -2,7 +2,8 @@
 
 Source: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, equation 4, written as
     (Y'Y + lambda I + sum (c_i - 1) y_i y_i') x = sum c_i y_i
-With few items it is solved in their space, by Woodbury's identity (Woodbury, "Inverting modified matrices", 1950).
+With few items it is solved in their space: (G + Y'DY)^-1 Y' = G^-1 Y' (I + D Y G^-1 Y')^-1, with G = Y'Y + lambda I
+over all items, Y and D = diag(c - 1) of the liked ones (Woodbury, "Inverting modified matrices", 1950).
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ class AlsFoldIn:
         _, items, confidence = self._liked(history, now)
         if not len(items):
             return None
-        vector: FloatArray = self._solve(items, confidence, confidence @ items).astype(np.float32)
+        vector: FloatArray = self._solve(items, confidence, confidence).astype(np.float32)
         return vector
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None:
@@ -39,26 +40,29 @@ class AlsFoldIn:
         rows, items, confidence = self._liked(history, now)
         if not len(items):
             return None
-        solved = self._solve(items, confidence, items.T)  # (dim, m)
-        return Parts(rows, (vectors @ solved) * confidence)
+        solved = self._solve(items, confidence, np.diag(confidence))  # (dim, m)
+        return Parts(rows, vectors @ solved)
 
-    def _solve(self, items: Doubles, confidence: Doubles, right: Doubles) -> Doubles:
-        """Solve the system for a right-hand side (dim,) or (dim, n)."""
+    def _solve(self, items: Doubles, confidence: Doubles, of_items: Doubles) -> Doubles:
+        """Solve the system for the right-hand side items' @ of_items; of_items: (m,) or (m, n)."""
         more = confidence - 1
-        if 2 * len(items) > len(self._gram) or not more.all():
-            return np.linalg.solve(self._gram + (items.T * more) @ items, right).astype(np.float64)
-        spread, solved = self._inverse @ items.T, self._inverse @ right
-        inner = items @ spread
-        inner.flat[:: len(inner) + 1] += 1 / more
-        of_few: Doubles = solved - spread @ np.linalg.solve(inner, items @ solved)
+        if 2 * len(items) > len(self._gram):
+            whole = self._gram + (items.T * more) @ items
+            return np.linalg.solve(whole, items.T @ of_items).astype(np.float64, copy=False)
+        spread = self._inverse @ items.T
+        inner = more[:, None] * (items @ spread)
+        inner.ravel()[:: len(inner) + 1] += 1
+        of_few: Doubles = spread @ np.linalg.solve(inner, of_items)
         return of_few
 
     def _liked(self, history: History, now: float) -> tuple[IntArray, Doubles, Doubles]:
         """Return the liked items with a vector: rows (m,) int32; vectors (m, dim), confidences (m,) float64."""
         rows, counts = decayed_likes(history, now, self._half_life_days)
-        confidence, items = self._alpha * counts, self._vectors[rows].astype(np.float64)
+        confidence, items = self._alpha * counts, self._vectors.take(rows, axis=0)
         known = items.any(axis=1) & (confidence > 0)
-        return rows[known], items[known], confidence[known]
+        if not known.all():
+            rows, items, confidence = rows[known], items[known], confidence[known]
+        return rows, items.astype(np.float64), confidence
 
 
 def decayed_likes(history: History, now: float, half_life_days: float) -> tuple[IntArray, Doubles]:
@@ -67,9 +71,9 @@ def decayed_likes(history: History, now: float, half_life_days: float) -> tuple[
     A like after `now` counts in full; one that is so old that nothing is left of it counts 0.
     """
     rows, place = history.liked_items
-    liked = history.weights > 0
-    weights = decayed(history.weights[liked], history.times[liked], now, half_life_days)
-    return rows, np.bincount(place, weights, minlength=len(rows)).astype(np.float64)
+    _, weights, times = history.liked
+    weights = decayed(weights, times, now, half_life_days)
+    return rows, np.bincount(place, weights, minlength=len(rows)).astype(np.float64, copy=False)
 
 
 def decayed(weights: FloatArray, times: npt.NDArray[np.float64], now: float, half_life_days: float) -> FloatArray:

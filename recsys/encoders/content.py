@@ -44,8 +44,9 @@ class Pooled:
     def _liked(self, history: History, now: float) -> tuple[IntArray, Doubles, Doubles]:
         """Return the liked items, each once: rows (m,) int32, vectors (m, dim) and c (m,) float64."""
         rows, counts = decayed_likes(history, now, self._half_life_days)
-        rows, counts = rows[counts > 0], counts[counts > 0]
-        return rows, self._vectors[rows].astype(np.float64), np.sqrt(counts)
+        if not counts.all():
+            rows, counts = rows[counts > 0], counts[counts > 0]
+        return rows, self._vectors.take(rows, axis=0).astype(np.float64), np.sqrt(counts)
 
 
 def build(vectors: FloatArray, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Pooled:

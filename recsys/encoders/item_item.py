@@ -12,10 +12,12 @@ def history_weights(model: ItemItem, history: History, now: float) -> tuple[IntA
 
     Rows that the model does not have, because the item arrived after training, are left out.
     """
-    liked = np.flatnonzero((history.weights > 0) & (history.rows < len(model.indptr) - 1))[::-1]
-    rows, first = np.unique(history.rows[liked], return_index=True)
-    newest = np.argsort(first, kind="stable")[: int(model.params["last"])]
-    age_days = np.maximum(now - history.times[liked[first[newest]]], 0) / SECONDS_PER_DAY
+    rows, _, times = history.liked
+    items, place = history.liked_items
+    last = np.empty(len(items), dtype=np.intp)
+    last[place] = np.arange(len(rows))  # the last event of an item stays
+    newest = np.sort(last[items < len(model.indptr) - 1])[::-1][: int(model.params["last"])]
+    age_days = np.maximum(now - times[newest], 0) / SECONDS_PER_DAY
     fresh = np.exp2(-age_days / float(model.params["half_life_days"]))
     weights: FloatArray = (fresh * float(model.params["place_decay"]) ** np.arange(len(newest))).astype(np.float32)
     return rows[newest], weights
@@ -24,10 +26,10 @@ def history_weights(model: ItemItem, history: History, now: float) -> tuple[IntA
 def scores(model: ItemItem, history: History, now: float, n_items: int) -> FloatArray:
     """Return (n_items,) float32 scores; 0 for an item without a pair with the history."""
     rows, weights = history_weights(model, history, now)
+    begins, sizes = model.indptr[rows], model.indptr[rows + 1] - model.indptr[rows]
+    pairs = np.arange(sizes.sum()) + np.repeat(begins - np.cumsum(sizes) + sizes, sizes)
     found = np.zeros(n_items, dtype=np.float32)
-    for row, weight in zip(rows.tolist(), weights.tolist(), strict=True):
-        part = slice(int(model.indptr[row]), int(model.indptr[row + 1]))
-        found[model.rows[part]] += np.float32(weight) * model.scores[part]  # the rows of an item differ
+    np.add.at(found, model.rows[pairs], np.repeat(weights, sizes) * model.scores[pairs])
     return found
 
 

@@ -36,7 +36,7 @@ class Blend:
     def terms(self, query: Query, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         """(m, n_weights) float32 that add up to the score, and (m,) the score itself."""
         table = self.features.of(query, rows)
-        parts = np.nan_to_num(table[:, :-1].clip(0))
+        parts = np.fmax(table[:, :-1], np.float32(0))
         if len(self.weights) > 1:  # a single feature keeps its own scale
             parts /= np.maximum(parts.max(axis=0, initial=0), 1e-9)
         parts = parts * self.weights

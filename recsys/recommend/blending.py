@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from recsys.contracts import Candidates, FloatArray, IntArray, Query, Ranker, SlateRules, Slot
-from recsys.ranking import distinct
+from recsys.ranking import distinct, top_k
 
 PAGE = 10  # places: `reserve_new_items` treats a longer list as several of this length
 
@@ -28,6 +28,11 @@ def interleave_by_share(proposals: Mapping[str, Candidates], shares: Mapping[str
     >>> [(slot.row, slot.source) for slot in slots]
     [(1, 'als'), (2, 'als'), (9, 'new'), (3, 'als')]
     """
+    if len(proposals) == 1:
+        ((label, only),) = proposals.items()
+        return [
+            Slot(row, score, label) for row, score in zip(only.rows[:k].tolist(), only.scores[:k].tolist(), strict=True)
+        ]
     left = {
         label: iter(zip(proposal.rows.tolist(), proposal.scores.tolist(), strict=True))
         for label, proposal in proposals.items()
@@ -83,17 +88,19 @@ def ranked(
         )
     boosted = final if rules is None else rules.adjust(query, rows, final)
     labels = list(proposals)
-    best = np.argsort(-boosted, kind="stable")[:depth]
+    best = top_k(boosted, depth)
     first = (~np.isnan(scores[:, best])).argmax(axis=0)
-    return [Slot(int(rows[at]), float(final[at]), labels[int(source)]) for at, source in zip(best, first, strict=True)]
+    chosen = zip(rows[best].tolist(), final[best].tolist(), first.tolist(), strict=True)
+    return [Slot(row, score, labels[source]) for row, score, source in chosen]
 
 
 def united(proposals: Mapping[str, Candidates]) -> tuple[IntArray, FloatArray]:
     """Merge the candidates: rows (m,) int32 ascending, scores (n_sources, m) float32, NaN where not proposed."""
-    rows = distinct(np.concatenate([proposal.rows for proposal in proposals.values()]))
+    proposed = np.concatenate([proposal.rows for proposal in proposals.values()])
+    rows = distinct(proposed)
+    lines = np.repeat(np.arange(len(proposals)), [len(proposal.rows) for proposal in proposals.values()])
     scores = np.full((len(proposals), len(rows)), np.nan, dtype=np.float32)
-    for at, proposal in enumerate(proposals.values()):
-        scores[at, np.searchsorted(rows, proposal.rows)] = proposal.scores
+    scores[lines, np.searchsorted(rows, proposed)] = np.concatenate([each.scores for each in proposals.values()])
     return rows, scores
 
 

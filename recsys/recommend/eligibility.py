@@ -35,7 +35,9 @@ class Eligibility:
     def mask(self, request: Request, rows: IntArray) -> BoolArray:
         """rows: (m,) int32; returns (m,) bool, True where every rule allows the row."""
         query = request.query
-        kept: BoolArray = ~among(rows, query.exclude)
+        kept = np.ones(len(rows), dtype=np.bool_)
+        if len(query.exclude):
+            kept &= ~among(rows, query.exclude)
         if query.only is not None:
             kept &= query.only[rows]
         if query.shown_at is not None:

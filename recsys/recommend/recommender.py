@@ -16,6 +16,7 @@ from recsys.bundle.bundle import Bundle
 from recsys.contracts import (
     NEW,
     NO_CANDIDATES,
+    NO_ROWS,
     PIN,
     REPEAT,
     Candidates,
@@ -30,6 +31,7 @@ from recsys.contracts import (
 )
 from recsys.encoders import item_item
 from recsys.errors import ParamsError
+from recsys.ranking import among
 from recsys.recommend.blending import apply_boosts, interleave_by_share, ranked, reserve_new_items
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers
 from recsys.recommend.eligibility import Eligibility
@@ -139,8 +141,8 @@ class Recommender:
         if self._trained is not None and not has_live(query, self.bundle.manifest.recent_half_life_days):
             return self._trained.recommend(query, rules)
         request = self._begin(query, rules)
-        vectors, pair_scores = self._encode(request)
-        request.query = query = replace(query, vectors=vectors, pair_scores=pair_scores)
+        self._encode(request)
+        query = request.query
         wanted = depth = request.rules.depth(query.k) if request.rules else query.k
         pinned = self._pinned(request)
         n = max(self._candidates, depth + len(query.history.rows) + len(query.exclude))
@@ -164,7 +166,7 @@ class Recommender:
         personalised = _personalised(request, slots)
         if reason is None and self._personal and not personalised:
             reason = self._why(request)
-        return replace(self._slate(request, slots, reason), personalised=personalised)
+        return self._slate(request, slots, reason, personalised)
 
     def similar(self, row: int, query: Query, rules: SlateRules | None = None) -> Slate:
         """Return items similar to the one in `row`, under the same rules and with the same fallback.
@@ -193,8 +195,8 @@ class Recommender:
         trace = RequestTrace(query.deadline)
         return Request(query, GuardedSlateRules(rules, trace, self._rules_guard) if rules else None, trace)
 
-    def _encode(self, request: Request) -> tuple[dict[str, FloatArray | None], dict[str, FloatArray]]:
-        """Return what each model makes of the history: `Query.vectors` and `Query.pair_scores`."""
+    def _encode(self, request: Request) -> None:
+        """Add what each model makes of the history to the query: `Query.vectors` and `Query.pair_scores`."""
         query, trace = request.query, request.trace
         vectors: dict[str, FloatArray | None] = {}
         for name, (encoder, breaker) in self._encoders.items():
@@ -206,8 +208,9 @@ class Recommender:
             scores = trace.call_or_default(breaker, score, None)
             if scores is not None:
                 pair_scores[name] = scores
+        if self._encoders or self._pairs:
+            request.query = replace(query, vectors=vectors, pair_scores=pair_scores)
         trace.step("encode", sum(each is not None for each in vectors.values()) + len(pair_scores))
-        return vectors, pair_scores
 
     def _propose(self, request: Request, n: int) -> dict[str, Candidates]:
         proposals = {}
@@ -237,7 +240,7 @@ class Recommender:
         propose = partial(self._new.propose, query, n)
         proposal = request.trace.call_or_default(self._new_breaker, propose, NO_CANDIDATES)
         request.trace.step(self._new_breaker.part, len(proposal.rows))
-        request.new = new = self._eligibility.filter(request, {NEW: proposal})[NEW]
+        new = self._eligibility.filter(request, {NEW: proposal})[NEW]
         request.candidates = {**request.candidates, NEW: new}
         return reserve_new_items(slots, new, NEW, self._new_share, query)
 
@@ -277,23 +280,29 @@ class Recommender:
             return "history_unknown_to_models"
         return "too_few_candidates"
 
-    def _slate(self, request: Request, slots: list[Slot], reason: str | None, *, caps: bool = True) -> Slate:
+    def _slate(
+        self,
+        request: Request,
+        slots: list[Slot],
+        reason: str | None,
+        personalised: frozenset[int] = frozenset(),
+        *,
+        caps: bool = True,
+    ) -> Slate:
         trace, k, shortfall = request.trace, request.query.k, None
         if len(slots) < k:
             shortfall = f"only {len(slots)} of {self._n_items} items may be shown here, {k} were asked for"
             n_allowed = self._fallback.n_allowed(request) if caps and request.rules else 0
             if n_allowed > len(slots):
                 shortfall += f"; the caps of the business rules leave out {n_allowed - len(slots)} more"
-        parts = (tuple(trace.failed), tuple(trace.steps))
-        return Slate(tuple(slots), request.query, request.candidates, self.variant, reason, shortfall, *parts)
+        parts = (request.query, request.candidates, self.variant, reason, shortfall)
+        return Slate(tuple(slots), *parts, tuple(trace.failed), tuple(trace.steps), personalised=personalised)
 
 
 def _personalised(request: Request, slots: list[Slot]) -> frozenset[int]:
-    rows: set[int] = set()
-    for candidates in (*request.candidates.values(), request.new):
-        if candidates.personal is not None:
-            rows.update(candidates.rows[candidates.personal].tolist())
-    return frozenset([slot.row for slot in slots if slot.row in rows])
+    parts = [each.rows[each.personal] for each in request.candidates.values() if each.personal is not None]
+    rows = np.array([slot.row for slot in slots], dtype=np.int32)
+    return frozenset(rows[among(rows, np.concatenate([NO_ROWS, *parts]))].tolist())
 
 
 def _part_missing(trace: RequestTrace) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from recsys.contracts import NO_CANDIDATES, SECONDS_PER_DAY, Candidates, Query
+from recsys.contracts import SECONDS_PER_DAY, Candidates, Query
 from recsys.recommend.guarded_slate import GuardedSlateRules
 from recsys.recommend.trace import RequestTrace
 
@@ -12,14 +12,13 @@ from recsys.recommend.trace import RequestTrace
 class Request:
     """The input of every step of the main path: the query, its business rules if any, and the trace.
 
-    candidates: by source, its proposals that may be shown; new: likewise the new items that places are reserved for.
+    candidates: by source, its proposals that may be shown, with the new items that places are reserved for.
     """
 
     query: Query
     rules: GuardedSlateRules | None
     trace: RequestTrace
     candidates: Mapping[str, Candidates] = field(default_factory=dict)
-    new: Candidates = NO_CANDIDATES
 
 
 def has_live(query: Query, half_life_days: float) -> bool:

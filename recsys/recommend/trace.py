@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from recsys.recommend.circuit_breaker import CircuitBreaker
 
@@ -13,8 +13,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One step of the trace: how many items it kept and removed, and how long it took."""
 
     name: str

@@ -21,7 +21,7 @@ class Seen:
     def keep(self, query: Query, rows: IntArray) -> BoolArray:
         if self._allow_repeat:
             return np.ones(len(rows), dtype=np.bool_)
-        return ~(among(rows, query.history.rows) | among(rows, query.seen))
+        return ~among(rows, np.concatenate([query.history.rows, query.seen]))
 
 
 def build(bundle: Bundle, config: Config) -> Seen:

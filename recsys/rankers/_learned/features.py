@@ -107,10 +107,10 @@ class RankingFeatures:
             found["age_days"] = age_days.astype(np.float32)
         found["liked"] = len(history.liked_items[0])
         found["idle_days"] = (query.now - history.times[-1]) / SECONDS_PER_DAY if len(history.rows) else np.nan
-        table = np.empty((len(rows), len(self.names)), dtype=np.float32)
-        for at, name in enumerate(self.names):
-            table[:, at] = found[name]
-        return table
+        table = np.empty((len(self.names), len(rows)), dtype=np.float32)
+        for line, name in zip(table, self.names, strict=True):
+            line[:] = found[name]
+        return table.T
 
     def _of_vectors(self, query: Query, model: str, rows: IntArray) -> dict[str, FloatArray]:
         vector, vectors, lengths = query.vectors.get(model), self._vectors[model], self._lengths[model]
