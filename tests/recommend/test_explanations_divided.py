@@ -150,7 +150,7 @@ def test_a_term_without_a_model_is_a_feature_and_stays_whole(shop: Bundle) -> No
 def test_only_places_that_the_ranker_ordered_have_its_reasons(shop: Bundle) -> None:
     slate, _ = explained(shop, lambda row: [])
     pinned, filled, ranked = slate.slots
-    slots = [replace(pinned, source="pinned"), replace(filled, fallback=True), ranked]
+    slots = [pinned._replace(source="pinned"), filled._replace(fallback=True), ranked]
     recommender = Recommender(shop, "als", ranker=Explained(lambda row: [Term("price", 2.0)]))
     whys = explanations._contributions(recommender, replace(slate, slots=tuple(slots)))
     assert [(each.kind, each.contribution) for why in whys for each in why.reasons] == [
