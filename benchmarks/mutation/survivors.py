@@ -16,4 +16,10 @@ EXPLAINED = {
     ("recsys/recommend/live_counts.py", "True -> False",
      'likes = likes.unique(["person", "item_id"], keep="last", maintain_order=True)'):
         "polars keeps the order of so few rows anyway",
+    ("recsys/recommend/recommender.py", "Gt -> GtE",
+     "refused = (exhausted and len(ordered) < wanted) or len(ordered) > TRIED * query.k"):
+        "a bound of the effort: one candidate more or less",
+    ("recsys/recommend/recommender.py", "1.0 -> 2.0",
+     "slots = interleave_by_share(apply_boosts(query, allowed, request.rules), {name: 1.0}, query.k)"):
+        "of a single source the share does not matter",
 }  # fmt: skip

@@ -1,7 +1,6 @@
 """Confidence is a probability, follows its formula, and is silent where nothing was measured."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.bundle import bundle, calibration
-from recsys.bundle.bundle import Bundle
 from recsys.bundle.calibration import Calibration, Curve
-from recsys.contracts import EMPTY_HISTORY, PIN, Query, Slot
+from recsys.contracts import PIN, Slot
 from recsys.errors import BundleError
-from recsys.recommend.recommender import Recommender
 from tests.support import bundles
 
 ALS = Curve(bias=-2.0, score=0.5, rank=-0.25, known=0.1, scale=0.2, slots=100, wanted=9)
@@ -45,42 +42,6 @@ def test_ranks_count_on_from_the_first() -> None:
     slots = [Slot(4, 0.6, "als"), Slot(5, 0.5, "als")]
     assert MEASURED.of("als", slots, 3, 5) == [ALS.at(0.6, 3, 5), ALS.at(0.5, 4, 5)]
     assert MEASURED.of("als", [Slot(9, 1.0, PIN)], 1, 5) == [None]
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    loaded = bundle.load(bundles.write(tmp_path_factory.mktemp("calibration") / "bundle"))
-    return replace(loaded, calibration=MEASURED)
-
-
-def careful(shop: Bundle, least: float) -> Bundle:
-    variant = shop.manifest.variants["als"].model_copy(update={"min_confidence": least})
-    return replace(shop, manifest=shop.manifest.model_copy(update={"variants": {"als": variant}}))
-
-
-def test_an_answer_that_its_variant_does_not_trust_is_what_is_popular(shop: Bundle) -> None:
-    query = Query(shop.histories.of("anna"), 5, bundles.NOW.timestamp(), "anna")
-    plain = Recommender(shop, "als").recommend(query)
-    (best,) = MEASURED.of("als", plain.slots[:1], 1, len(query.history))
-    assert best is not None
-    assert Recommender(careful(shop, best * 0.99), "als").recommend(query).slots == plain.slots
-    doubted = Recommender(careful(shop, best * 1.01), "als").recommend(query)
-    assert doubted.fallback_reason == "low_confidence"
-    assert not doubted.degraded
-    assert [slot.source for slot in doubted.slots] == ["popular"] * 5
-    assert all(slot.fallback for slot in doubted.slots)
-    assert not {slot.row for slot in doubted.slots} & {*query.history.rows.tolist(), bundles.SOLD_OUT}
-
-
-def test_without_a_measured_confidence_nothing_is_doubted(shop: Bundle) -> None:
-    query = Query(shop.histories.of("anna"), 5, bundles.NOW.timestamp(), "anna")
-    unmeasured = replace(careful(shop, 0.99), calibration=None)
-    assert Recommender(unmeasured, "als").recommend(query).fallback_reason is None
-
-
-def test_whoever_has_no_history_is_told_so_and_not_that_confidence_is_low(shop: Bundle) -> None:
-    query = Query(EMPTY_HISTORY, 5, bundles.NOW.timestamp())
-    assert Recommender(careful(shop, 0.99), "als").recommend(query).fallback_reason == "no_history"
 
 
 def test_a_bundle_carries_it(tmp_path: Path) -> None:
