@@ -31,6 +31,7 @@ from recsys.errors import BundleError
 from recsys.output import described_files
 from recsys.recommend import self_check
 from serving.api.schemas import Options, RecommendRequest, SimilarRequest
+from serving.encoding import to_json
 from serving.engine.engine import Engine
 from serving.engine.overlay import StoreOverlay
 from serving.stores.protocol import Item
@@ -119,7 +120,7 @@ def _ask(loaded: bundle.Bundle) -> None:
 def _whole(draft: Any) -> None:
     if draft.meta.failed:
         raise AssertionError(f"an answer without {draft.meta.failed}")
-    json.loads(draft.model_dump_json())
+    json.loads(to_json([draft.items, draft.meta, draft.warnings]))
     if not all(np.isfinite(item.score) for item in draft.items):
         raise AssertionError("a score that is not finite")
 

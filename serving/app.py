@@ -15,13 +15,9 @@ from serving import process
 from serving.api import errors, examples
 from serving.console import console
 from serving.console.page import Console
+from serving.front import FrontController
 from serving.live.background import Background
-from serving.metrics import Measured
 from serving.middleware import auth
-from serving.middleware.limits import HeadAsGet, ReadableBody
-from serving.middleware.load_shedding import LoadShedding
-from serving.middleware.request_ids import RequestIds
-from serving.middleware.request_log import RequestLog
 from serving.routes import ingest, ops, recommend
 from serving.service.service import Service
 from serving.settings import Settings
@@ -60,12 +56,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=_function_name,
     )
     app.state.service = service
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(ReadableBody)
-    app.add_middleware(LoadShedding, load=background.load)
-    auth.protect(app, settings)
-    app.add_middleware(RequestIds, leaving=lambda: background.leaving)
-    app.add_middleware(Measured, log=RequestLog(settings) if settings.log_format == "json" else None)
+    app.add_middleware(
+        FrontController,
+        settings=settings,
+        load=background.load,
+        direct=recommend.DIRECT,
+        leaving=lambda: background.leaving,
+    )
+    auth.document(app)
     errors.handle(app)
     for routes in (recommend, ingest, ops):
         app.include_router(routes.router)

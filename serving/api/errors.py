@@ -49,11 +49,14 @@ class ErrorBody(BaseModel):
 class ApiError(Exception):
     """Ends a request with this status and a message that is safe to show to the client."""
 
-    def __init__(self, status: int, message: str, field: str | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, field: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.field = field
+        self.headers = headers or {}
 
 
 def response(status: int, message: str, request_id: str, field: str | None = None) -> JSONResponse:
@@ -61,6 +64,17 @@ def response(status: int, message: str, request_id: str, field: str | None = Non
     code = CODES.get(status) or HTTPStatus(status).name.lower()
     body = ErrorBody(error=Problem(code=code, message=message, field=field, request_id=request_id))
     return JSONResponse(body.model_dump(), status, headers={"retry-after": "1"} if status in (429, 503, 504) else None)
+
+
+def response_to(error: ApiError | StoreError, request_id: str) -> JSONResponse:
+    """Make the response to a request that was ended by this error."""
+    if isinstance(error, ApiError):
+        answer = response(error.status, error.message, request_id, error.field)
+        answer.headers.update(error.headers)
+        return answer
+    log.error("request %s: %s", request_id, error)
+    unknown = isinstance(error, UnknownOutcomeError)
+    return response(504 if unknown else 503, UNKNOWN if unknown else NOT_STORED, request_id)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -76,17 +90,14 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def handle(app: FastAPI) -> None:
-    """Give all expected errors the same body; unexpected ones are caught in `serving/middleware/request_ids.py`."""
+    """Give all expected errors the same body; unexpected ones are caught in `serving/front.py`."""
 
-    @app.exception_handler(ApiError)
-    async def on_api_error(request: Request, error: ApiError) -> JSONResponse:
-        return response(error.status, error.message, request.state.request_id, error.field)
+    async def on_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ApiError | StoreError)
+        return response_to(error, request.state.request_id)
 
-    @app.exception_handler(StoreError)
-    async def on_store_error(request: Request, error: StoreError) -> JSONResponse:
-        log.error("request %s: %s", request.state.request_id, error)
-        unknown = isinstance(error, UnknownOutcomeError)
-        return response(504 if unknown else 503, UNKNOWN if unknown else NOT_STORED, request.state.request_id)
+    app.add_exception_handler(ApiError, on_error)
+    app.add_exception_handler(StoreError, on_error)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -1,9 +1,10 @@
 """Requests for recommendations and their answers. Descriptions and examples are what the page at /docs shows."""
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from serving.api import examples
 from serving.api.fields import (
@@ -141,7 +142,8 @@ class SimilarRequest(RequestModel):
     exclude_ids: Excluded = Field(default_factory=list)
 
 
-class Reason(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class Reason:
     """One part of an item's score; the contributions of all its reasons add up to the score."""
 
     kind: Annotated[
@@ -165,7 +167,8 @@ class Reason(BaseModel):
     ] = None
 
 
-class Item(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class Item:
     """One place of the answer."""
 
     item_id: str
@@ -190,10 +193,11 @@ class Item(BaseModel):
     reasons: Annotated[list[Reason], Field(description="the largest contribution first; empty without options.explain")]
     factors: Annotated[
         dict[str, float], Field(description="with options.explain: their product is the score, where it is a product")
-    ] = Field(default_factory=dict)
+    ] = field(default_factory=dict)
 
 
-class Experiment(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class Experiment:
     """The experiment that chose the variant."""
 
     name: str
@@ -202,7 +206,8 @@ class Experiment(BaseModel):
     unit: Annotated[str, Field(description="the id that was drawn: of the user, the visitor or the session")]
 
 
-class Meta(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class Meta:
     """Metadata of an answer: variant, experiment, fallback, failed parts, versions, times."""
 
     variant: str
@@ -236,7 +241,7 @@ class Meta(BaseModel):
     ] = None
     indexes: Annotated[
         dict[str, str], Field(description="how the items of each model that was asked were searched, with the recall")
-    ] = Field(default_factory=dict)
+    ] = field(default_factory=dict)
     trained_until: Annotated[datetime, Field(description="the last moment of the data behind this answer")]
     rules_version: Annotated[str | None, Field(description="version of the business rules; null: there are none")]
     live_age_s: Annotated[
@@ -246,7 +251,8 @@ class Meta(BaseModel):
     timings_ms: Annotated[dict[str, float], Field(description="milliseconds by step, and their `total`")]
 
 
-class Answer(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class Answer:
     """Items best first, none of them twice, seen or excluded."""
 
     request_id: Annotated[str, Field(description="send it with the events that follow from this answer")]
@@ -255,10 +261,11 @@ class Answer(BaseModel):
     warnings: Annotated[list[str], Field(description="what in the request had no effect, and why")]
     next_cursor: Annotated[str | None, Field(description="send it as `cursor` for the next page; null: there is none")]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.ANSWER]})
+    __pydantic_config__ = ConfigDict(json_schema_extra={"examples": [examples.ANSWER]})
 
 
-class BatchAnswer(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class BatchAnswer:
     """One answer for each request, in their order; the request_id of each is that of the batch, then its position."""
 
     answers: list[Answer]

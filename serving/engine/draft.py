@@ -1,14 +1,16 @@
 """The engine's result, before the service completes it."""
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, SkipValidation
+from pydantic import Field, SkipValidation
 
 from recsys.recommend.trace import Step
 from serving.api.schemas import Item, Meta
 
 
-class Draft(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class Draft:
     """An answer without the parts of one request (id, experiment, cursor), so that it can be cached. Read-only.
 
     `serving/service/finish.py` makes the answer from it. inputs: when it was made, and the versions of what it was made
@@ -18,5 +20,5 @@ class Draft(BaseModel):
     items: list[Item]
     meta: Meta
     warnings: list[str]
-    inputs: dict[str, Any] = {}
-    steps: SkipValidation[tuple[Step, ...]] = Field((), exclude=True)
+    inputs: dict[str, Any] = field(default_factory=dict)
+    steps: Annotated[SkipValidation[tuple[Step, ...]], Field(exclude=True)] = ()

@@ -1,19 +1,17 @@
-"""Checks API keys: every path needs a scope, and paths that are not listed here need `admin`. Plain ASGI."""
+"""Checks API keys: every path needs a scope, and paths that are not listed here need `admin`."""
 
 import base64
 import logging
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from serving import api_keys
 from serving.api import errors
-from serving.api_keys import Key, Scope
-from serving.middleware.limits import BodyLimit, RateLimit
+from serving.api.errors import ApiError
+from serving.api_keys import Scope
 from serving.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -44,48 +42,34 @@ def scope_of(path: str) -> Scope:
 
 
 class ApiKeys:
-    """Answers 401 without a valid key, 403 if it lacks the scope; puts the key's name in `scope["state"]["client"]`.
+    """Checks the key of a request. If no keys are configured, as in development, every request is allowed."""
 
-    If no keys are configured, as in development, every request is allowed.
-    """
+    def __init__(self, settings: Settings) -> None:
+        self._accepted = api_keys.KeyFile(settings.api_keys).now
+        self._open = {*OPEN, METRICS} if settings.open_metrics else set(OPEN)
+        if not self._accepted():
+            log.warning("no API keys are configured: everybody who reaches this server may do everything")
 
-    def __init__(self, app: ASGIApp, accepted: Callable[[], Sequence[Key]], open_metrics: bool) -> None:
-        self.app = app
-        self._accepted = accepted
-        self._open = {*OPEN, METRICS} if open_metrics else set(OPEN)
+    def check(self, scope: Connection) -> str | None:
+        """Return the name of the request's key; None if it needs none.
 
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        accepted = self._accepted()
-        if scope["type"] != "http" or not accepted or scope["path"] in self._open:
-            await self.app(scope, receive, send)
-            return
-        wanted = scope_of(scope["path"])
+        Raises:
+            ApiError: 401 without a valid key, 403 if the key lacks the scope.
+        """
+        accepted, path = self._accepted(), scope["path"]
+        if not accepted or path in self._open:
+            return None
+        wanted = scope_of(path)
         key = api_keys.find(accepted, _presented(scope))
-        if key is not None and wanted in key.scopes:
-            scope["state"]["client"] = key.name
-            await self.app(scope, receive, send)
-            return
         if key is None:
-            answer = errors.response(401, "no known key in the header authorization: Bearer <key>", _id(scope))
-            answer.headers["www-authenticate"] = SIGN_IN if _in_console(scope["path"]) else "Bearer"
-        else:
-            answer = errors.response(403, f"the key of {key.name!r} has not the scope {wanted.value!r}", _id(scope))
-        await answer(scope, receive, send)
+            sign_in = {"www-authenticate": SIGN_IN if _in_console(path) else "Bearer"}
+            raise ApiError(401, "no known key in the header authorization: Bearer <key>", headers=sign_in)
+        if wanted not in key.scopes:
+            raise ApiError(403, f"the key of {key.name!r} has not the scope {wanted.value!r}")
+        return key.name
 
 
-def protect(app: FastAPI, settings: Settings) -> None:
-    """Add the middlewares that refuse a request before a route sees it, and document their errors."""
-    keys = api_keys.KeyFile(settings.api_keys)
-    if not keys.now():
-        log.warning("no API keys are configured: everybody who reaches this server may do everything")
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    if settings.rate_limit:
-        app.add_middleware(RateLimit, rate=settings.rate_limit)
-    app.add_middleware(ApiKeys, accepted=keys.now, open_metrics=settings.open_metrics)
-    _document(app)
-
-
-def _document(app: FastAPI) -> None:
+def document(app: FastAPI) -> None:
     """Add to the OpenAPI document the errors of the middlewares, and the key that each operation needs."""
     describe = app.openapi
 
@@ -124,8 +108,3 @@ def _presented(scope: Connection) -> str:
 
 def _in_console(path: str) -> bool:
     return path == "/console" or path.startswith("/console/")
-
-
-def _id(scope: Connection) -> str:
-    request_id: str = scope["state"]["request_id"]
-    return request_id

@@ -13,12 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from time import perf_counter
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from serving import metrics
-from serving.api import errors
+from serving.api.errors import ApiError
 from serving.api.schemas import Answer, RecommendRequest
-from serving.middleware.shares import NO_KEY, Shares
+from serving.middleware.shares import Shares
 
 LOOK_SECONDS = 0.05
 LOOKS = 4
@@ -84,6 +82,11 @@ class Work:
         self._load.requests.add(self.key, cost - self.cost)
         self.cost = cost
 
+    def check(self) -> None:
+        """Refuse the request if even a cheap answer would come too late. Raises: ApiError: 503 with retry-after."""
+        if self._load.refuses(self.key):
+            raise ApiError(503, "too much to do just now; try again")
+
     def pays(self, cost: float) -> None:
         """Charge the request's key with this number of plain requests; `RateLimit` has charged one already.
 
@@ -92,28 +95,3 @@ class Work:
         """
         if self._pay is not None and cost > 1:
             self._pay(cost - 1)
-
-
-class LoadShedding:
-    """Answers 503 with retry-after when even cheap answers would come too late; probes always pass. Plain ASGI."""
-
-    def __init__(self, app: ASGIApp, load: Load) -> None:
-        self.app = app
-        self._load = load
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in NEVER_REFUSED:
-            await self.app(scope, receive, send)
-            return
-        state = scope["state"]
-        state["work"] = work = Work(self._load, state.get("client", NO_KEY), state.get("pay"))
-        work.counts(1)
-        try:
-            await asyncio.sleep(0)  # all who have arrived are counted before the first of them is answered
-            if self._load.refuses(work.key):
-                answer = errors.response(503, "too much to do just now; try again", state["request_id"])
-                await answer(scope, receive, send)
-            else:
-                await self.app(scope, receive, send)
-        finally:
-            work.counts(0)

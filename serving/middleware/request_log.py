@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 
 CALLER_ID = re.compile(rb"[\w.:/+=@-]{1,128}", re.ASCII)
 USER_DIGITS = 16
+ROUTE = re.compile(
+    r"/(v1/(recommend(:batch)?|similar|rank|about|events|items|identity/merge|users)|healthz|readyz|metrics|docs"
+    r"|openapi\.json|console(/(event|static|users|items|why|releases|experiments|health|data))?)(?![^/?])"
+)
 
 
 class JsonLines(logging.Formatter):
@@ -46,14 +50,14 @@ class RequestLog:
     def __init__(self, settings: Settings) -> None:
         self._key, self._share = settings.log_key.encode(), settings.log_share
 
-    def __call__(self, scope: Scope, status: int, seconds: float) -> None:
+    def __call__(self, scope: Scope, route: str, status: int, seconds: float) -> None:
         """Log one request that has been answered."""
         state = scope.get("state", {})
         request_id = state.get("request_id", "")
         if status < 500 and int(request_id[:8] or "0", 16) >= self._share * 2**32:
             return
         line = {"request_id": request_id, "caller_id": _caller_id(scope), "client": state.get("client")}
-        line |= {"method": scope["method"], "route": getattr(scope.get("route"), "path_format", "none")}
+        line |= {"method": scope["method"], "route": route}
         line |= {"status": status, "ms": round(seconds * 1e3, 3), "outcome": _refusal(status)}
         work = state.get("work")
         for request, answer in work.served if work is not None else ():
@@ -68,6 +72,17 @@ class RequestLog:
         if who is None or not self._key:
             return None
         return hmac.new(self._key, who.encode(), hashlib.sha256).hexdigest()[:USER_DIGITS]
+
+
+def without_ids(path: str) -> str:
+    """Shorten a path for a log to its route, without any part that may be the id of a person.
+
+    >>> without_ids("/v1/recommend/anna?k=3"), without_ids("/v1/rank"), without_ids("/anna")
+    ('/v1/recommend/...', '/v1/rank', '/...')
+    """
+    match = ROUTE.match(path)
+    route = match[0] if match else ""
+    return route + ("/..." if path[len(route) :].split("?")[0] else "")
 
 
 def _outcome(answer: Answer) -> str:

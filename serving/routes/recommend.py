@@ -9,10 +9,9 @@ from serving.api.about import About
 from serving.api.errors import documented
 from serving.api.fields import Identifier, K, Variant
 from serving.api.schemas import Answer, BatchAnswer, BatchRequest, RankRequest, RecommendRequest, SimilarRequest
-from serving.routes import id_of, service_of, work_of
-from serving.routes.direct import DirectRoute
+from serving.routes import Direct, id_of, service_of, work_of
 
-router = APIRouter(prefix="/v1", tags=["recommend"], route_class=DirectRoute)
+router = APIRouter(prefix="/v1", tags=["recommend"])
 
 
 @router.post("/recommend", responses=documented(422, 500, 503), summary="Items for a user or visitor")
@@ -68,3 +67,14 @@ async def rank(asked: Annotated[RankRequest, Body(openapi_examples=examples.RANK
 async def about(request: Request) -> About:
     """Return which bundle is served, its contents, and its offline metrics."""
     return service_of(request).engine().about()
+
+
+DIRECT = {
+    path: Direct(path, model, endpoint)
+    for path, model, endpoint in (
+        ("/v1/recommend", RecommendRequest, recommend),
+        ("/v1/recommend:batch", BatchRequest, recommend_batch),
+        ("/v1/similar", SimilarRequest, similar),
+        ("/v1/rank", RankRequest, rank),
+    )
+}

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Generic, Protocol, TypeVar
 
 from prometheus_client import Counter
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -30,7 +30,7 @@ TIMEOUT_SECONDS = 0.05
 RETRY_SECONDS = 2.0
 ANSWERS = Counter("recsys_cache_answers", "Answers asked of the cache, by what came of it", ["outcome"])
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Cache(Generic[M]):
 
     def __init__(self, backend: Backend, answer: type[M], worth_keeping: Callable[[M], bool]) -> None:
         self._backend = backend
-        self._type = answer
+        self._json = TypeAdapter(answer)
         self._worth_keeping = worth_keeping
         self._running: dict[str, asyncio.Task[M]] = {}
         self._writing: set[asyncio.Task[None]] = set()
@@ -99,13 +99,13 @@ class Cache(Generic[M]):
         kept = await self._backend.get(key)
         if kept is not None:
             with suppress(ValidationError):  # kept by another version of this software
-                answer = self._type.model_validate_json(kept)
+                answer = self._json.validate_json(kept)
                 ANSWERS.labels("hit").inc()
                 return answer
         ANSWERS.labels("miss").inc()
         answer = await compute()
         if self._worth_keeping(answer):
-            writing = asyncio.create_task(self._backend.put(key, answer.model_dump_json().encode()))
+            writing = asyncio.create_task(self._backend.put(key, self._json.dump_json(answer)))
             self._writing.add(writing)
             writing.add_done_callback(self._writing.discard)
         return answer

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from recsys.experiments.online.assignment import Assignment
@@ -39,7 +40,7 @@ def finished(
     return Answer(
         request_id=request_id,
         items=draft.items,
-        meta=draft.meta.model_copy(update=changes),
+        meta=replace(draft.meta, **changes),
         warnings=draft.warnings,
         next_cursor=next_cursor,
     )

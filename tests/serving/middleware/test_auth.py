@@ -16,10 +16,11 @@ from fastapi.testclient import TestClient
 from recsys.errors import ParamsError
 from serving import api_keys
 from serving.api import errors
+from serving.api.errors import ApiError
 from serving.api_keys import Scope
-from serving.middleware import auth
+from serving.front import FrontController
 from serving.middleware.limits import BodyLimit, RateLimit
-from serving.middleware.request_ids import RequestIds
+from serving.middleware.load_shedding import Load
 from serving.settings import DEVELOPMENT_SECRET, Settings
 
 MADE = {scope: api_keys.new(f"{scope.value}er", [scope]) for scope in Scope}
@@ -38,8 +39,7 @@ ASKED = {
 def behind(**settings: Any) -> TestClient:
     """An app that answers every path and method, protected as the real one is."""
     app = FastAPI(openapi_url=None)
-    auth.protect(app, Settings(**settings))
-    app.add_middleware(RequestIds)
+    app.add_middleware(FrontController, settings=Settings(**settings), load=Load(100, 1.0))
     errors.handle(app)
 
     @app.api_route("/{path:path}", methods=["GET", "POST", "PUT", "DELETE"])
@@ -157,29 +157,28 @@ def test_a_body_without_a_length_is_counted() -> None:
     assert client.post("/x", content=chunks(11)).status_code == 413
 
 
-@pytest.mark.parametrize(("messages", "status"), [(10, 200), (11, 413)])
-def test_the_parts_of_a_body_are_added_up(messages: int, status: int) -> None:
+@pytest.mark.parametrize(("messages", "status"), [(10, None), (11, 413)])
+def test_the_parts_of_a_body_are_added_up(messages: int, status: int | None) -> None:
     """As a server hands them over: one message after another, the last one empty."""
     waiting = [{"type": "http.request", "body": b"a" * 100, "more_body": True}] * messages
     waiting += [{"type": "http.request", "body": b"", "more_body": False}]
-    sent: list[Any] = []
+    bodies = BodyLimit(1000)
 
     async def receive() -> Any:
         return waiting.pop(0)
 
-    async def send(message: Any) -> None:
-        sent.append(message)
+    async def received() -> bytes | None:
+        return await bodies.receive({b"transfer-encoding": b"chunked"}, receive, "shop")
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        body = b""
-        while (message := await receive())["more_body"]:
-            body += message["body"]
-        assert body == b"a" * 1000
-        await send({"type": "http.response.start", "status": 200})
-
-    scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")], "state": {"request_id": "r"}}
-    asyncio.run(BodyLimit(app, 1000)(scope, receive, send))
-    assert sent[0]["status"] == status
+    if status is None:
+        assert asyncio.run(received()) == b"a" * 1000
+        assert bodies._held.total == 1000
+        bodies.release("shop", b"a" * 1000)
+    else:
+        with pytest.raises(ApiError) as refused:
+            asyncio.run(received())
+        assert refused.value.status == status
+    assert bodies._held.total == 0
 
 
 def test_a_length_beside_chunks_does_not_open_a_way_around() -> None:
@@ -202,7 +201,7 @@ def test_the_rate_is_counted_for_each_key() -> None:
 @pytest.mark.parametrize("rate", [0.5, 3.0])
 def test_tokens_come_back_at_the_rate(rate: float) -> None:
     now = 100.0
-    limit = RateLimit(FastAPI(), rate, clock=lambda: now)
+    limit = RateLimit(rate, clock=lambda: now)
     passed = 0
     for _ in range(1000):
         passed += limit._wait("shop") == 0

@@ -8,7 +8,6 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from serving import api_keys
@@ -65,13 +64,13 @@ def test_a_batch_costs_the_sum_of_its_parts() -> None:
 
 def test_what_is_dear_is_paid_for_by_those_that_follow() -> None:
     now = 0.0
-    limit = RateLimit(FastAPI(), 10, clock=lambda: now)
+    limit = RateLimit(10, clock=lambda: now)
     assert limit._wait("shop") == 0
-    limit._pay("shop", 99)  # 100 in all: 10 s, of which two are the burst
+    limit.pay("shop", 99)  # 100 in all: 10 s, of which two are the burst
     assert limit._wait("shop") == pytest.approx(8.1, abs=0.2)
     assert limit._wait("mail") == 0
     with pytest.raises(ApiError, match="more than 10 requests a second of the key 'shop'"):
-        limit._pay("shop", 1)
+        limit.pay("shop", 1)
     now = 9.0
     assert limit._wait("shop") == 0
 

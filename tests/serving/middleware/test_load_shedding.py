@@ -7,8 +7,10 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from serving.middleware.load_shedding import LOOKS, Load, LoadShedding
+from serving.front import FrontController
+from serving.middleware.load_shedding import LOOKS, Load
 from serving.middleware.shares import NO_KEY, Shares
+from serving.settings import Settings
 
 
 def test_requests_decide() -> None:
@@ -52,6 +54,9 @@ def test_the_watch_measures_how_late_the_loop_is() -> None:
     assert load.delay_s > 0
 
 
+SCOPE = {"type": "http", "path": "/v1/recommend", "method": "GET", "headers": []}
+
+
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("served")(scope, receive, send)
 
@@ -63,8 +68,8 @@ def get(load: Load, path: str) -> tuple[int, dict[bytes, bytes], bytes]:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "path": path, "method": "GET", "headers": [], "state": {"request_id": "id"}}
-        await LoadShedding(app, load)(scope, None, send)  # type: ignore[arg-type]
+        scope = {**SCOPE, "path": path}
+        await FrontController(app, Settings(), load)(scope, None, send)  # type: ignore[arg-type]
 
     asyncio.run(ask())
     return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
@@ -89,9 +94,11 @@ def test_who_arrives_together_is_counted_before_the_first_is_answered() -> None:
     async def look(*_: Any) -> None:
         found.append((load.requests.total, load.sheds(NO_KEY)))
 
+    front = FrontController(look, Settings(), load)
+
     async def arrive() -> None:
-        scopes = [{"type": "http", "path": "/v1/recommend", "state": {"request_id": "id"}} for _ in range(4)]
-        await asyncio.gather(*(LoadShedding(look, load)(scope, None, None) for scope in scopes))  # type: ignore[arg-type]
+        scopes = [dict(SCOPE) for _ in range(4)]
+        await asyncio.gather(*(front(scope, None, None) for scope in scopes))  # type: ignore[arg-type]
 
     asyncio.run(arrive())
     assert found == [(4, True), (3, True), (2, False), (1, False)]
@@ -105,13 +112,14 @@ def test_probes_always_pass(path: str) -> None:
 
 
 def test_a_request_that_raises_is_counted_out_again() -> None:
-    load = Load(shed_requests=1, shed_s=0.1)
+    load, statuses = Load(shed_requests=1, shed_s=0.1), []
 
     async def broken(*_: Any) -> None:
         assert load.requests.total == 1
         raise RuntimeError("broken on purpose")
 
-    scope = {"type": "http", "path": "/v1/recommend", "state": {"request_id": "id"}}
-    with pytest.raises(RuntimeError):
-        asyncio.run(LoadShedding(broken, load)(scope, None, None))  # type: ignore[arg-type]
-    assert load.requests.total == 0
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    asyncio.run(FrontController(broken, Settings(), load)(dict(SCOPE), None, send))  # type: ignore[arg-type]
+    assert (load.requests.total, statuses) == (0, [500, None])

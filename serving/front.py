@@ -1,0 +1,158 @@
+"""The path of every HTTP request, in one pass: id -> key -> rate -> body -> load -> route -> figures. Plain ASGI.
+
+A request with a valid JSON body for one of `DIRECT` (`serving/routes/recommend.py`) goes straight to its endpoint. All
+others go through FastAPI, whose general way costs more than a list of popular items; it makes every 422.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from time import perf_counter
+from uuid import uuid4
+
+from fastapi import Request
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving import metrics
+from serving.api import errors
+from serving.api.errors import ApiError
+from serving.encoding import to_json
+from serving.middleware.auth import ApiKeys
+from serving.middleware.limits import BodyLimit, RateLimit, check_readable
+from serving.middleware.load_shedding import NEVER_REFUSED, Load, Work
+from serving.middleware.request_log import RequestLog, without_ids
+from serving.middleware.shares import NO_KEY
+from serving.routes import Direct
+from serving.settings import Settings
+from serving.stores.protocol import StoreError
+
+log = logging.getLogger(__name__)
+
+JSON = b"application/json"
+
+
+class FrontController:
+    """Checks every request and hands it to its route. leaving: returns whether the process is about to end.
+
+    A route finds in `request.state`: `request_id`, `work` (its part of the load), `client` (the name of its key).
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        load: Load,
+        direct: Mapping[str, Direct] | None = None,
+        leaving: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._app, self._load, self._direct, self._leaving = app, load, direct or {}, leaving
+        self._keys = ApiKeys(settings)
+        self._rates = RateLimit(settings.rate_limit) if settings.rate_limit else None
+        self._bodies = BodyLimit(settings.max_body_bytes)
+        self._log = RequestLog(settings) if settings.log_format == "json" else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, request_id = perf_counter(), uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        reply = Reply(scope, send, self._leaving())
+        try:
+            await self._answer(scope, receive, reply)
+        except (ApiError, StoreError) as error:
+            await errors.response_to(error, request_id)(scope, receive, reply)
+        except Exception:
+            log.exception("request %s failed: %s %s", request_id, reply.method, without_ids(scope["path"]))
+            if reply.status is not None:
+                raise
+            answer = errors.response(500, "something failed here; it was logged under this request_id", request_id)
+            await answer(scope, receive, reply)
+        finally:
+            route, seconds = getattr(scope.get("route"), "path_format", "none"), perf_counter() - started
+            status = reply.status or 500
+            metrics.request(reply.method, route, status, seconds)
+            if self._log is not None:
+                self._log(scope, route, status, seconds)
+
+    async def _answer(self, scope: Scope, receive: Receive, reply: "Reply") -> None:
+        """Check the request, then answer it. Raises: ApiError: it is refused."""
+        state, headers = scope["state"], dict(scope["headers"])
+        client = self._keys.check(scope)
+        if client is not None:
+            state["client"] = client
+            if self._rates is not None:
+                self._rates.charge(client)
+                state["pay"] = partial(self._rates.pay, client)
+        key = client or NO_KEY
+        body = await self._bodies.receive(headers, receive, key)
+        if body is None:
+            return  # the client has gone
+        state["work"] = work = Work(self._load, key, state.get("pay"))
+        try:
+            if scope["path"] not in NEVER_REFUSED:
+                work.counts(1)
+                await asyncio.sleep(0)  # all who have arrived are counted before the first of them is answered
+                work.check()
+            check_readable(scope)
+            if scope["method"] == "POST" and headers.get(b"content-type") == JSON:
+                direct = self._direct.get(scope["path"])
+                if direct is not None and await _answered(direct, body, scope, reply):
+                    return
+            if scope["method"] == "HEAD":
+                scope["method"] = "GET"  # the same route; `Reply` leaves out the body
+            await self._app(scope, _again(body, receive), reply)
+        finally:
+            work.counts(0)
+            self._bodies.release(key, body)
+
+
+class Reply:
+    """Sends the response, with the headers `x-request-id` and, from a process that ends, `connection: close`.
+
+    method: of the request; status: of the response, None before it has begun.
+    """
+
+    __slots__ = ("_headers", "_scope", "_send", "method", "status")
+
+    def __init__(self, scope: Scope, send: Send, leaving: bool) -> None:
+        self._scope, self._send, self.method = scope, send, scope["method"]
+        self._headers = [(b"x-request-id", scope["state"]["request_id"].encode())]
+        if leaving:
+            self._headers.append((b"connection", b"close"))
+        self.status: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], *self._headers]
+            self._scope["method"] = self.method  # the server has to know that it is HEAD
+        elif self.method == "HEAD":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+
+async def _answered(direct: Direct, body: bytes, scope: Scope, reply: Reply) -> bool:
+    """Answer a request straight from its endpoint; return False if its body is not valid."""
+    try:
+        asked = direct.model.__pydantic_validator__.validate_json(body)
+    except ValidationError:
+        return False
+    scope["route"] = direct
+    content = to_json(await direct.endpoint(asked, Request(scope)))
+    headers = [(b"content-length", str(len(content)).encode()), (b"content-type", JSON)]
+    await reply({"type": "http.response.start", "status": 200, "headers": headers})
+    await reply({"type": "http.response.body", "body": content})
+    return True
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return what hands out the received body once more, and then what follows it."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
