@@ -293,3 +293,8 @@ class TrainingData:
     now: float
     seed: int
     threads: int
+
+
+def epoch_seconds(timestamps: pl.Series) -> npt.NDArray[np.float64]:
+    """Datetimes -> (n,) float64 UTC seconds since 1970."""
+    return timestamps.dt.epoch("us").to_numpy().astype(np.float64) / 1e6

@@ -18,9 +18,10 @@ import numpy as np
 
 from benchmarks import provenance
 from recsys import params
-from recsys.bundle import bundle, from_split
+from recsys.bundle import bundle
 from recsys.data import split as splits
-from recsys.evaluation import answers, gate, new_items, results, sample, segments
+from recsys.evaluation import answers, fold_bundle, results, sample, segments
+from recsys.evaluation.choices import gate, new_items
 from recsys.evaluation.paired import paired
 from recsys.params import Params
 from recsys.ranking import Values
@@ -47,7 +48,7 @@ class Workspace:
         kept = {name: given for name, given in self.settings.models.items() if name != without}
         settings: Params = self.settings.model_copy(update={"models": kept})
         with tempfile.TemporaryDirectory() as folder:
-            parts = from_split.parts(
+            parts = fold_bundle.parts(
                 self.data, "test", Path("models/test"), Path("indexes/test"), settings, rankers=Path("rankers/test")
             )
             bundle.write(dataclasses.replace(parts), settings, {}, Path(folder) / "bundle")

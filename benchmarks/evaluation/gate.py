@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks import provenance
 from recsys import params
-from recsys.evaluation import gate
+from recsys.evaluation.choices import gate
 from recsys.ranking import Values
 
 CANDIDATES = ["a", "b", "c", "d", "e"]

@@ -24,12 +24,13 @@ import polars as pl
 
 from benchmarks import provenance
 from recsys import params
-from recsys.bundle import bundle, from_split
+from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import SECONDS_PER_DAY
 from recsys.data import split as splits
 from recsys.data.split import Split
-from recsys.evaluation import answers, gate, new_items, results, sample, segments
+from recsys.evaluation import answers, fold_bundle, results, sample, segments
+from recsys.evaluation.choices import gate, new_items
 from recsys.evaluation.paired import paired
 from recsys.params import Params
 from recsys.ranking import Values
@@ -57,7 +58,7 @@ def train(split: Split, folder: Path, settings: Params) -> Bundle:
         fitted, fold = str(folder / "models" / name), ["--fold", "test", "--split", str(folder / "split")]
         _stage("train", "--model", name, *fold, "--out", fitted)
         _stage("index", "--model", fitted, *fold, "--out", str(folder / "indexes" / name))
-    parts = from_split.parts(
+    parts = fold_bundle.parts(
         split, "test", folder / "models", folder / "indexes", settings, rankers=Path("rankers/test")
     )
     bundle.write(parts, settings, {}, folder / "bundle")

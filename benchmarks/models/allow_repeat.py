@@ -18,10 +18,10 @@ import yaml
 
 from benchmarks import provenance
 from recsys import params
-from recsys.bundle import bundle, from_split
+from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.data import split
-from recsys.evaluation import answers, results, sample, segments
+from recsys.evaluation import answers, fold_bundle, results, sample, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.recommend.recommender import Recommender
 
@@ -54,7 +54,7 @@ def measure(clone: Path) -> tuple[pl.DataFrame, split.Facts]:
     whole, data = params.load(clone / "params.yaml"), split.load(clone / "data/split")
     kept = {"variants": {name: whole.variants[name] for name in VARIANTS}}
     settings = whole.model_copy(update={**kept, "models": {name: whole.models[name] for name in MODELS}})
-    parts = from_split.parts(data, "test", clone / "models/test", clone / "indexes/test", settings)
+    parts = fold_bundle.parts(data, "test", clone / "models/test", clone / "indexes/test", settings)
     with tempfile.TemporaryDirectory() as folder:
         bundle.write(parts, settings, {}, Path(folder) / "bundle")
         loaded = bundle.load(Path(folder) / "bundle")

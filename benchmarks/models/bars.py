@@ -22,11 +22,12 @@ import yaml
 
 from benchmarks import provenance
 from recsys import params
-from recsys.bundle import bundle, from_split
+from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.data import split as splits
 from recsys.data.split import ScoredFold, Split
-from recsys.evaluation import answers, gate, live_choice, next_event, results, sample, segments
+from recsys.evaluation import answers, fold_bundle, next_event, results, sample, segments
+from recsys.evaluation.choices import gate, live_choice
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.next_event import LIVE
 from recsys.params import Params
@@ -109,7 +110,7 @@ def _next_event(loaded: Bundle, split: Split, settings: Params, names: dict[str,
 def _bundle(workspace: Path, settings: Params, split: Split, fold: ScoredFold) -> Iterator[Bundle]:
     """The bundle that is scored on the window of a fold."""
     models, indexes = (workspace / name / fold for name in ("models", "indexes"))
-    made = from_split.parts(split, fold, models, indexes, settings, rankers=workspace / "rankers/test")
+    made = fold_bundle.parts(split, fold, models, indexes, settings, rankers=workspace / "rankers/test")
     with tempfile.TemporaryDirectory() as folder:
         bundle.write(made, settings, {}, Path(folder) / "bundle")
         yield bundle.load(Path(folder) / "bundle")

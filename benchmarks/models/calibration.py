@@ -17,11 +17,11 @@ import numpy as np
 
 from benchmarks import provenance
 from recsys import params
-from recsys.bundle import bundle, calibration, from_split
+from recsys.bundle import bundle, calibration
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
 from recsys.data import split
-from recsys.evaluation import fit_calibration, reliability, sample
+from recsys.evaluation import fit_calibration, fold_bundle, reliability, sample
 from recsys.recommend import explanations
 from recsys.recommend.recommender import Recommender
 
@@ -36,7 +36,7 @@ def main(workspace: Path, answers: int = 300) -> None:
     rankers = workspace / "rankers/test" if settings.rankers else None
     with tempfile.TemporaryDirectory() as folder:
         models, indexes = workspace / "models/test", workspace / "indexes/test"
-        parts = from_split.parts(data, "test", models, indexes, settings, measured, rankers)
+        parts = fold_bundle.parts(data, "test", models, indexes, settings, measured, rankers)
         bundle.write(parts, settings, {}, Path(folder) / "bundle")
         loaded = bundle.load(Path(folder) / "bundle")
         asked = sample.draw(data, "test", loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)

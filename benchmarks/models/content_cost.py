@@ -15,9 +15,10 @@ from time import perf_counter
 import polars as pl
 
 from benchmarks import provenance
-from recsys import extensions, params
+from recsys import params
 from recsys.bundle import bundle, item_upsert
 from recsys.data import split
+from recsys.params import extensions
 
 MODELS = ("als", "content")
 TURNS = 5

@@ -19,12 +19,13 @@ from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any
 
 from benchmarks import provenance
-from recsys import extensions, params
+from recsys import params
 from recsys.data import split as splits
+from recsys.evaluation.tuning import half_life, portfolio
+from recsys.evaluation.tuning.search import ranker_factor
+from recsys.evaluation.tuning.validation_task import draw_task, score, score_order
+from recsys.params import extensions
 from recsys.params.tuned import TuneParams
-from recsys.tuning import half_life, portfolio
-from recsys.tuning.search import ranker_factor
-from recsys.tuning.validation_task import draw_task, score, score_order
 
 
 def main(workspace: Path, trials: int | None = None) -> None:

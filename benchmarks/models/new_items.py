@@ -20,17 +20,16 @@ import torch
 from scipy.sparse import csr_matrix
 
 from benchmarks import provenance
-from recsys import extensions, params
+from recsys import params
 from recsys.bundle import item_features
 from recsys.bundle.embeddings import encoder_of
-from recsys.contracts import Embeddings, FloatArray, History, IntArray, TrainingData
+from recsys.contracts import Embeddings, FloatArray, History, IntArray, TrainingData, epoch_seconds
 from recsys.data import split as splits
 from recsys.data.split import ScoredFold, Split
-from recsys.data.time_units import epoch_seconds
 from recsys.evaluation import metrics
 from recsys.evaluation.metrics import Ragged
 from recsys.models._content.neighbours import means
-from recsys.params import Params
+from recsys.params import Params, extensions
 
 FOLDS = 5
 RIDGE = 10.0

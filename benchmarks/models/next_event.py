@@ -16,11 +16,11 @@ from time import perf_counter
 
 from benchmarks import provenance
 from recsys import params
-from recsys.bundle import bundle, from_split
+from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.data import split as splits
 from recsys.data.split import Split
-from recsys.evaluation import next_event
+from recsys.evaluation import fold_bundle, next_event
 from recsys.evaluation.next_event import LIVE
 from recsys.params import Params
 from recsys.recommend.recommender import Recommender
@@ -59,7 +59,7 @@ def main(workspace: Path, events: int = EVENTS) -> None:
 def bundle_of(workspace: Path, settings: Params, split: Split) -> Iterator[Bundle]:
     """The bundle that is scored on the test window."""
     models, indexes, rankers = (workspace / name / "test" for name in ("models", "indexes", "rankers"))
-    made = from_split.parts(split, "test", models, indexes, settings, rankers=rankers)
+    made = fold_bundle.parts(split, "test", models, indexes, settings, rankers=rankers)
     with tempfile.TemporaryDirectory() as folder:
         bundle.write(made, settings, {}, Path(folder) / "bundle")
         yield bundle.load(Path(folder) / "bundle")

@@ -19,9 +19,8 @@ from benchmarks import provenance
 from recsys import params
 from recsys.bundle import catalogue
 from recsys.bundle.embeddings import encoder_of
-from recsys.contracts import Embeddings, History
+from recsys.contracts import Embeddings, History, epoch_seconds
 from recsys.data import split as splits
-from recsys.data.time_units import epoch_seconds
 from recsys.evaluation import metrics, sample
 from recsys.models import als
 

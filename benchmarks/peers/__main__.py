@@ -22,9 +22,9 @@ import polars as pl
 
 from benchmarks import provenance
 from recsys import params
-from recsys.bundle import bundle, from_split
+from recsys.bundle import bundle
 from recsys.data import split as splits
-from recsys.evaluation import answers, metrics, sample, segments
+from recsys.evaluation import answers, fold_bundle, metrics, sample, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.recommend.recommender import Recommender
 
@@ -135,7 +135,7 @@ def export(split: splits.Split, fold: splits.ScoredFold, mine: sample.Sample, pa
 
 def own_lists(workspace: Path, split: splits.Split, asked: sample.Sample, settings: params.Params) -> dict[str, Any]:
     """Our variants through the main path."""
-    parts = from_split.parts(
+    parts = fold_bundle.parts(
         split,
         "test",
         workspace / "models/test",

@@ -10,8 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.bundle import id_table
-from recsys.contracts import HALF_LIVES_DAYS, SECONDS_PER_DAY, BoolArray, FloatArray, IntArray
-from recsys.data.time_units import epoch_seconds
+from recsys.contracts import HALF_LIVES_DAYS, SECONDS_PER_DAY, BoolArray, FloatArray, IntArray, epoch_seconds
 from recsys.output import read_array
 
 FEW_LIKES = 3  # an item that at most so many users liked is new: a collaborative model knows next to nothing of it

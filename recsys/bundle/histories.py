@@ -11,8 +11,7 @@ import numpy as np
 import polars as pl
 
 from recsys.bundle import id_table
-from recsys.contracts import EMPTY_HISTORY, History
-from recsys.data.time_units import epoch_seconds
+from recsys.contracts import EMPTY_HISTORY, History, epoch_seconds
 from recsys.output import read_array
 
 

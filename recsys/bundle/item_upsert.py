@@ -18,8 +18,7 @@ from recsys.bundle.catalogue import Catalogue
 from recsys.bundle.id_table import IdTable
 from recsys.bundle.index import Index
 from recsys.bundle.similar_items import Similar
-from recsys.contracts import FloatArray, IntArray
-from recsys.data.time_units import epoch_seconds
+from recsys.contracts import FloatArray, IntArray, epoch_seconds
 from recsys.errors import DataError
 from recsys.ranking import top_k
 

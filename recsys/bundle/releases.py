@@ -25,7 +25,6 @@ from pydantic import Field
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.errors import BundleError
-from recsys.experiments.online.assignment import bucket
 from recsys.output import locked, replaced, write_text
 from recsys.params import Section, parse
 
@@ -48,15 +47,11 @@ class Entry(Section):
 
 
 class Canary(Section):
-    """A bundle that serves the units whose bucket is below `share`, since `since`."""
+    """A bundle that serves a share of the units (`experiments/online/assignment.py`), since `since`."""
 
     bundle_id: BundleId
     share: float = Field(gt=0, le=1)
     since: datetime
-
-    def serves(self, unit: str) -> bool:
-        """Return whether the canary answers this unit; a higher share only adds units."""
-        return bucket(f"canary-{self.bundle_id}", unit) < self.share
 
 
 class State(Section):

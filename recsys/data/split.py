@@ -21,8 +21,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from recsys.contracts import BoolArray, History, IntArray, TrainingData
-from recsys.data.time_units import epoch_seconds
+from recsys.contracts import BoolArray, History, IntArray, TrainingData, epoch_seconds
 from recsys.errors import DataError, one_line
 from recsys.params import Section
 

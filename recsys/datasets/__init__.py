@@ -6,8 +6,8 @@ Files whose name starts with an underscore and folders are not adapters.
 
 from typing import cast
 
-from recsys import extensions
 from recsys.data.raw_tables import Adapter
+from recsys.params import extensions
 
 
 def load_adapter(name: str) -> Adapter:

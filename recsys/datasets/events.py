@@ -23,8 +23,8 @@ from recsys.data.validation import LIMITS
 from recsys.errors import DataError
 from recsys.params import Section
 from recsys.schemas.field_limits import GUEST
-from recsys.schemas.store_reader import Rows, Select, snapshot
-from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE, fingerprint, select_from
+from recsys.schemas.store_reader import Forgotten, Rows, snapshot
+from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE, select_from
 
 PART_ROWS = 500_000
 TIME = pl.Datetime("us", "UTC")
@@ -110,23 +110,6 @@ def tables(config: Config, raw: Path) -> RawTables:
     items = pl.concat([items, seen], how="diagonal").sort("item_id")
     distinct = config.earlier is None  # what was there before may be in the store too
     return RawTables(interactions, items, interactions_file=raw / PARTS, items_file=raw / PUT, distinct=distinct)
-
-
-class Forgotten:
-    """The forgotten users: salted hashes of their ids, each with a time. `version` grows with each forgetting."""
-
-    def __init__(self, select: Select) -> None:
-        ((self._salt,),) = select(select_from("salt"))
-        ((self.version,),) = select("SELECT coalesce(max(version), 0) FROM forgotten")
-        self._moments: dict[str, float] = dict(select(select_from("forgotten", "fingerprint", "forgotten")))
-
-    def moment(self, ids: pl.Series) -> pl.Series:
-        """Return when each of these users was forgotten, UTC seconds, or null."""
-        moments = {}
-        if self._moments:
-            for one in ids.drop_nulls().unique():
-                moments[one] = self._moments.get(fingerprint(self._salt, one))
-        return ids.replace_strict(moments, default=None, return_dtype=pl.Float64)
 
 
 def _without_bad_cells(items: pl.LazyFrame) -> pl.LazyFrame:

@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.contracts import EMPTY_HISTORY, BoolArray, History, IntArray, Query
+from recsys.contracts import EMPTY_HISTORY, BoolArray, History, IntArray, Query, epoch_seconds
 from recsys.data.split import WINDOWS, ScoredFold, Split
-from recsys.data.time_units import epoch_seconds
 from recsys.errors import RecsysError
 from recsys.evaluation import metrics
 from recsys.evaluation.metrics import Ragged

@@ -8,9 +8,8 @@ import polars as pl
 from scipy.sparse import csr_array
 
 from recsys.bundle.catalogue import FEW_LIKES
-from recsys.contracts import SECONDS_PER_DAY, BoolArray, IntArray
+from recsys.contracts import SECONDS_PER_DAY, BoolArray, IntArray, epoch_seconds
 from recsys.data.split import PAIR, WINDOWS, ScoredFold, Split
-from recsys.data.time_units import epoch_seconds
 from recsys.evaluation.metrics import Ragged
 
 

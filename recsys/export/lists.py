@@ -19,14 +19,14 @@ from typing import Protocol
 
 import polars as pl
 
+from recsys.bundle.bundle import Bundle
 from recsys.business_rules import schema
 from recsys.business_rules.slate import compiled
 from recsys.contracts import Query, SlateRules
-from recsys.datasets.events import Forgotten
 from recsys.errors import ParamsError, RecsysError, one_line
 from recsys.output import replaced_file
 from recsys.recommend.recommender import Recommender
-from recsys.schemas.store_reader import snapshot
+from recsys.schemas.store_reader import Forgotten, snapshot
 from recsys.schemas.store_schema import DEFAULT_URL, SQLITE
 
 BATCH_USERS = 5_000
@@ -121,8 +121,10 @@ class Lists:
                 yield user_id, rank, item_id(slot.row), slot.score, slot.source, bundle_id, variant
 
 
-def lists(recommender: Recommender, k: int, rules: Path, store: str) -> Lists:
-    """Prepare the lists with the rules file and the forgotten users of the store; both are optional.
+def lists(bundle: Bundle, variant: str | None, k: int, rules: Path, store: str) -> Lists:
+    """Prepare the lists of a variant, None for the default, with the rules file and the forgotten users of the store.
+
+    There may be neither rules nor store.
 
     Raises:
         ParamsError: the rules cannot be read.
@@ -131,11 +133,11 @@ def lists(recommender: Recommender, k: int, rules: Path, store: str) -> Lists:
     shape, rules_version, forgotten = None, "", None
     if rules.is_file():
         written, rules_version, _ = schema.load(rules)
-        shape = compiled(written, recommender.bundle)[0].at(time.time())
+        shape = compiled(written, bundle)[0].at(time.time())
     if store != DEFAULT_URL or Path(store.removeprefix(SQLITE)).is_file():
         with snapshot(store) as select:
             forgotten = Forgotten(select)
-    return Lists(recommender, k, shape, rules_version, forgotten)
+    return Lists(Recommender(bundle, variant), k, shape, rules_version, forgotten)
 
 
 class Files:

@@ -15,9 +15,8 @@ from pydantic import Field
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from recsys.contracts import Embeddings, TrainingData
+from recsys.contracts import Embeddings, TrainingData, epoch_seconds
 from recsys.data.matrix import csr
-from recsys.data.time_units import epoch_seconds
 from recsys.encoders.als_fold_in import decayed
 from recsys.params import Section
 

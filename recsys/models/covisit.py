@@ -16,8 +16,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from recsys.contracts import SECONDS_PER_DAY, ItemItem, TrainingData
-from recsys.data.time_units import epoch_seconds
+from recsys.contracts import SECONDS_PER_DAY, ItemItem, TrainingData, epoch_seconds
 from recsys.params import Section
 
 if TYPE_CHECKING:

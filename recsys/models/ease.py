@@ -16,9 +16,8 @@ from pydantic import Field
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from recsys.contracts import SECONDS_PER_DAY, FloatArray, IntArray, ItemItem, TrainingData
+from recsys.contracts import SECONDS_PER_DAY, FloatArray, IntArray, ItemItem, TrainingData, epoch_seconds
 from recsys.data.matrix import csr
-from recsys.data.time_units import epoch_seconds
 from recsys.params import Section
 from recsys.ranking import top_k
 

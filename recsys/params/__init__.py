@@ -106,9 +106,9 @@ class VariantParams(Section):
     """A named mix of sources, an optional ranker, and rules.
 
     candidates: the minimum number requested from each source; new_item_share: the share of slots that the source `new`
-    fills, by default learned (`recsys/evaluation/learn_new_items.py`); min_confidence: if the best slot's confidence
-    is lower, the answer is the popular items (`recsys/bundle/calibration.py`); without_live: the variant that answers
-    while there are no live counts (`recsys/evaluation/live_choice.py`).
+    fills, by default learned (`recsys/evaluation/choices/learn_new_items.py`); min_confidence: if the best slot's
+    confidence is lower, the answer is the popular items (`recsys/bundle/calibration.py`); without_live: the variant
+    that answers while there are no live counts (`recsys/evaluation/choices/live_choice.py`).
     """
 
     sources: list[SourceShare] = Field(min_length=1)
@@ -163,7 +163,7 @@ class EvaluateParams(Section):
 
 
 class GateParams(Section):
-    """What decides on a release, see recsys/evaluation/gate.py: a candidate must beat `baseline` there.
+    """What decides on a release, see recsys/evaluation/choices/gate.py: a candidate must beat `baseline` there.
 
     earn_in: segments where an elaborate candidate may earn its place as well; tolerance: candidates that lose less than
     this share in `segment` are equal there; floors: segments where none may be worse than `baseline`; margin: the loss

@@ -1,7 +1,7 @@
 """Learned ranker: a blend of features, or trees where these are significantly better on the validation window.
 
 A blend is a convex sum of features, each relative to the best candidate's: one for users of few likes, one for others.
-`recsys/learning_to_rank/training.py` finds them, trains the trees (LightGBM's lambdarank) and compares the two. Users
+`recsys/rankers/_learned/training.py` finds them, trains the trees (LightGBM's lambdarank) and compares the two. Users
 without a history get what is in demand.
 """
 

@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from recsys import extensions
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import NO_CANDIDATES, Candidates, Slot, Source
+from recsys.params import extensions
 from recsys.ranking import among
 from recsys.recommend.blending import apply_boosts
 from recsys.recommend.circuit_breaker import CircuitBreakers

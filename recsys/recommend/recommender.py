@@ -11,7 +11,6 @@ from functools import partial
 
 import numpy as np
 
-from recsys import extensions
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import (
     NEW,
@@ -31,6 +30,7 @@ from recsys.contracts import (
 )
 from recsys.encoders import item_item
 from recsys.errors import ParamsError
+from recsys.params import extensions
 from recsys.ranking import among
 from recsys.recommend.blending import apply_boosts, interleave_by_share, ranked, reserve_new_items
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers

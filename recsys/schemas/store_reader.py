@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import polars as pl
 import psycopg
 
 from recsys.errors import DataError, SourceUnreachableError, one_line
-from recsys.schemas.store_schema import POSTGRES, SQLITE, URL_VARIABLE, named
+from recsys.schemas.store_schema import POSTGRES, SQLITE, URL_VARIABLE, fingerprint, named, select_from
 
 BATCH_ROWS = 10_000
 
@@ -47,3 +48,20 @@ def snapshot(url: str) -> Iterator[Select]:
                 yield streamed
     except (apsw.Error, psycopg.Error) as error:
         raise DataError(f"{named(url)}: {one_line(str(error))}; see docs/stores.md") from error
+
+
+class Forgotten:
+    """The forgotten users: salted hashes of their ids, each with a time. `version` grows with each forgetting."""
+
+    def __init__(self, select: Select) -> None:
+        ((self._salt,),) = select(select_from("salt"))
+        ((self.version,),) = select("SELECT coalesce(max(version), 0) FROM forgotten")
+        self._moments: dict[str, float] = dict(select(select_from("forgotten", "fingerprint", "forgotten")))
+
+    def moment(self, ids: pl.Series) -> pl.Series:
+        """Return when each of these users was forgotten, UTC seconds, or null."""
+        moments = {}
+        if self._moments:
+            for one in ids.drop_nulls().unique():
+                moments[one] = self._moments.get(fingerprint(self._salt, one))
+        return ids.replace_strict(moments, default=None, return_dtype=pl.Float64)

@@ -12,11 +12,10 @@ import typer
 from threadpoolctl import threadpool_limits
 
 from recsys import params
-from recsys.bundle import bundle, from_split
+from recsys.bundle import bundle
 from recsys.data import split as splits
 from recsys.errors import reports_errors
-from recsys.evaluation import sample
-from recsys.learning_to_rank import candidate_log
+from recsys.evaluation import candidate_log, fold_bundle, sample
 from recsys.rankers._learned.features import RankingFeatures, names
 from recsys.recommend.recommender import Recommender
 
@@ -36,7 +35,7 @@ def main(
     data, config = splits.load(split), settings.rankers[ranker]
     # one thread: several add up in another order, and the log would not be the same bytes on another machine
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
-        bundle.write(from_split.parts(data, fold, models, indexes, settings), settings, {}, Path(folder) / "bundle")
+        bundle.write(fold_bundle.parts(data, fold, models, indexes, settings), settings, {}, Path(folder) / "bundle")
         loaded = bundle.load(Path(folder) / "bundle")
         asked = sample.draw(data, fold, loaded.catalogue.popularity, config.max_users, settings.seed)
         variant = settings.variants[config.variant]

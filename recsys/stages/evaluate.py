@@ -27,24 +27,14 @@ import typer
 from threadpoolctl import threadpool_limits
 
 from recsys import params
-from recsys.bundle import bundle, calibration, from_split
+from recsys.bundle import bundle, calibration
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import IntArray
 from recsys.data import split as splits
 from recsys.data.split import ScoredFold, Split
 from recsys.errors import reports_errors
-from recsys.evaluation import (
-    answers,
-    fit_calibration,
-    gate,
-    learn_new_items,
-    live_choice,
-    new_items,
-    reliability,
-    results,
-    sample,
-    segments,
-)
+from recsys.evaluation import answers, fit_calibration, fold_bundle, reliability, results, sample, segments
+from recsys.evaluation.choices import gate, learn_new_items, live_choice, new_items
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.reporting import curves, examples, report
 from recsys.evaluation.sample import Sample
@@ -74,7 +64,7 @@ def main(
         top = Path(temporary)
 
         def loaded_of(fold: ScoredFold, fitted: Path | None = None) -> Bundle:
-            made = from_split.parts(data, fold, models / fold, indexes / fold, settings, fitted, rankers)
+            made = fold_bundle.parts(data, fold, models / fold, indexes / fold, settings, fitted, rankers)
             bundle.write(made, settings, {}, top / fold)
             return bundle.load(top / fold)
 

@@ -11,8 +11,7 @@ import typer
 
 from recsys import params
 from recsys.errors import DataError, reports_errors
-from recsys.learning_to_rank import training
-from recsys.rankers._learned import artifact
+from recsys.rankers._learned import artifact, training
 
 
 @reports_errors

@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 
 from recsys import params
-from recsys.bundle import bundle, from_split
+from recsys.bundle import bundle
 from recsys.data import split as splits
 from recsys.drift import reference
 from recsys.errors import reports_errors
-from recsys.evaluation import gate, new_items, results
+from recsys.evaluation import fold_bundle, results
+from recsys.evaluation.choices import gate, new_items
 from recsys.rankers._learned import artifact
 
 
@@ -39,7 +40,7 @@ def main(
     metrics = {"gate": released.reason, "candidates": released.candidates, "variants": shown}
     settings = gate.applied(settings, released)
     served = without_idle_pairs(artifact.narrowed(settings, rankers), released.without_live or released.variant)
-    parts = from_split.parts(splits.load(split), "all", models, indexes, served, confidence, rankers)
+    parts = fold_bundle.parts(splits.load(split), "all", models, indexes, served, confidence, rankers)
     parts = replace(parts, data_hash=bundle.hash_of(split))
     with TemporaryDirectory() as name:  # a first bundle answers the users of its own reference
         first, measured = Path(name, "bundle"), Path(name, "reference")

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from recsys import extensions, params
+from recsys import params
 from recsys.bundle import embeddings
 from recsys.contracts import ItemItem
 from recsys.data import split as splits
 from recsys.errors import reports_errors
 from recsys.output import replaced
+from recsys.params import extensions
 
 
 @reports_errors

@@ -7,8 +7,8 @@ import typer
 
 from recsys import params
 from recsys.errors import reports_errors
+from recsys.evaluation.tuning import portfolio
 from recsys.output import write_text
-from recsys.tuning import portfolio
 
 
 @reports_errors

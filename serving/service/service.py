@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from recsys.contracts import EMPTY_HISTORY
+from recsys.experiments.online.assignment import in_canary
 from recsys.experiments.online.config import Arm, Unit
 from recsys.recommend.trace import Step
 from serving import metrics
@@ -55,7 +56,7 @@ class Service:
         if engine is None:
             raise ApiError(503, "no bundle is loaded yet; the log says why")
         canary = self._background.live.canary
-        if canary is not None and unit is not None and canary.serves(unit):
+        if canary is not None and unit is not None and in_canary(canary.bundle_id, canary.share, unit):
             return self._background.other_bundles.engines.get(canary.bundle_id, engine)
         return engine
 

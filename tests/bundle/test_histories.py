@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.bundle import histories
 from recsys.bundle.histories import Histories
-from recsys.contracts import EMPTY_HISTORY
-from recsys.data.time_units import epoch_seconds
+from recsys.contracts import EMPTY_HISTORY, epoch_seconds
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SCHEMA = pl.Schema(

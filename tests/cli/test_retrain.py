@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from recsys import retrain
 from recsys.bundle import releases
+from recsys.cli import retrain
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import inspect
 import pytest
 from pydantic import BaseModel
 
-from recsys import extensions
 from recsys.datasets import load_adapter
 from recsys.errors import ParamsError
+from recsys.params import extensions
 
 NAMES = extensions.names("datasets")
 

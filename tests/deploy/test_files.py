@@ -110,7 +110,8 @@ def test_every_variable_and_command_exists() -> None:
         "serving/__main__.py",
         "serving/stores/__main__.py",
         "serving/watch/__main__.py",
-        "recsys/cli.py",
+        "recsys/cli/main.py",
+        "recsys/cli/releases.py",
     )
     source = "".join((ROOT / name).read_text() for name in commands)
     known = {PREFIX + name.upper() for name in Settings.model_fields} | set(re.findall(r'envvar="(\w+)"', source))

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from recsys.bundle import bundle, releases
 from recsys.drift import canary, promotion, release_diff
 from recsys.drift.recorded import Recorded
 from recsys.errors import BundleError, ParamsError
+from recsys.experiments.online.assignment import in_canary
 from tests.drift.scrambled import personal, reseal, scramble
 
 
@@ -64,9 +64,7 @@ def test_a_bundle_of_last_year_is_refused(released: Path, tmp_path: Path) -> Non
 
 def test_a_share_only_adds_units() -> None:
     def units(share: float) -> set[str]:
-        now = datetime.now(UTC)
-        one = releases.Canary(bundle_id="0" * 16, share=share, since=now)
-        return {f"u{at}" for at in range(2_000) if one.serves(f"u{at}")}
+        return {f"u{at}" for at in range(2_000) if in_canary("0" * 16, share, f"u{at}")}
 
     assert units(0.01) < units(0.1) < units(1.0)
     assert len(units(0.1)) == pytest.approx(200, abs=45)

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys.bundle import bundle, from_split
+from recsys.bundle import bundle
 from recsys.contracts import EMPTY_HISTORY, History, Query
 from recsys.data import split_protocols
 from recsys.data.split import ScoredFold
 from recsys.errors import RecsysError
-from recsys.evaluation import answers, metrics, segments
+from recsys.evaluation import answers, fold_bundle, metrics, segments
 from recsys.evaluation.segments import PLAIN, QueryMode
 from recsys.recommend.recommender import Recommender
 from recsys.sources.nearest import Nearest
@@ -43,7 +43,7 @@ def test_items_held_out_of_the_test_are_in_no_list_of_the_validation_window(tmp_
     settings = bundles.settings(allow_repeat=True)
     folds: dict[ScoredFold, int] = {"valid": 32, "test": 40}
     for fold, n_shown in folds.items():
-        parts = from_split.parts(split, fold, tmp_path / "models", tmp_path / "models", settings)
+        parts = fold_bundle.parts(split, fold, tmp_path / "models", tmp_path / "models", settings)
         parts = replace(parts, models={"als": parts.models["als"]})
         bundle.write(parts, settings, {}, tmp_path / fold)
         recommender = Recommender(bundle.load(tmp_path / fold), variant)

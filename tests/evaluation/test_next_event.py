@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.data.time_units import epoch_seconds
+from recsys.contracts import epoch_seconds
 from recsys.evaluation import next_event
 from recsys.recommend.recommender import Recommender
 from tests.evaluation import world

@@ -27,9 +27,9 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[Recommender]:
 
 def test_the_rules_of_the_house_count_and_make_another_version(two: list[Recommender], tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
-    plain = export.lists(two[0], K, rules, DEFAULT_URL)
+    plain = export.lists(two[0].bundle, None, K, rules, DEFAULT_URL)
     rules.write_text('block: {items: ["kitchen-4"]}')
-    ruled = export.lists(two[0], K, rules, DEFAULT_URL)
+    ruled = export.lists(two[0].bundle, None, K, rules, DEFAULT_URL)
     assert plain.version == Lists(two[0], K).version != ruled.version
     found = {}
     for name, lists in (("plain", plain), ("ruled", ruled)):
@@ -43,7 +43,7 @@ def test_a_forgotten_user_gets_no_list_and_has_none_any_more(two: list[Recommend
     store, out = new_store(tmp_path), tmp_path / "lists.parquet"
 
     def users() -> set[str]:
-        lists = export.lists(two[0], K, tmp_path / "none", store)
+        lists = export.lists(two[0].bundle, None, K, tmp_path / "none", store)
         lists.write(export.open_target(str(out), "lists", lists.version), batch_users=3)
         return {row[0] for row in read_file(out)}
 

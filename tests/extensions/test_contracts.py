@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from recsys import extensions, params
+from recsys import params
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
+from recsys.params import extensions
 from tests.extensions.contracts import check_encoder, check_ranker, check_rule, check_source
 from tests.support import bundles
 

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys import extensions, params
+from recsys import params
 from recsys.bundle.embeddings import encoder_of
 from recsys.contracts import Embeddings, ItemItem, TrainingData
+from recsys.params import extensions
 from tests.extensions.contracts import check_encoder, check_model
 
 NOW = datetime(2024, 6, 30, tzinfo=UTC)

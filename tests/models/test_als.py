@@ -8,8 +8,7 @@ import pytest
 from implicit.als import AlternatingLeastSquares
 
 from recsys.bundle.embeddings import encoder_of
-from recsys.contracts import TrainingData
-from recsys.data.time_units import epoch_seconds
+from recsys.contracts import TrainingData, epoch_seconds
 from recsys.models import als
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)

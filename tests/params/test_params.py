@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from recsys import extensions, params
+from recsys import params
 from recsys.errors import ParamsError
+from recsys.params import extensions
 
 TOP = Path(__file__).parents[2]
 

@@ -11,9 +11,8 @@ from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, History, Query
 from recsys.errors import BundleError
-from recsys.learning_to_rank import training
 from recsys.rankers import learned
-from recsys.rankers._learned import artifact
+from recsys.rankers._learned import artifact, training
 from recsys.rankers._learned.artifact import Description
 from recsys.rankers._learned.features import RankingFeatures, by_formula, names
 from recsys.recommend.recommender import Recommender

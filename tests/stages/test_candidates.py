@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from recsys import params
-from recsys.bundle import bundle, from_split
+from recsys.bundle import bundle
 from recsys.contracts import FloatArray, IntArray, Query
 from recsys.data import split as splits
-from recsys.evaluation import answers
+from recsys.evaluation import answers, fold_bundle
 from recsys.evaluation.held_out_users import ranker_holdout_users
 from recsys.rankers._learned.features import RankingFeatures
 from recsys.recommend.recommender import Recommender
@@ -33,7 +33,7 @@ def test_serving_sees_the_features_of_training(
 ) -> None:
     settings = params.load(pipeline / "params.yaml")
     folders = (pipeline / "models" / FOLD, pipeline / "indexes" / FOLD)
-    parts = from_split.parts(split, FOLD, *folders, settings, rankers=pipeline / "rankers" / FOLD)
+    parts = fold_bundle.parts(split, FOLD, *folders, settings, rankers=pipeline / "rankers" / FOLD)
     bundle.write(parts, settings, {}, tmp_path / "bundle")
     recommender = Recommender(bundle.load(tmp_path / "bundle"), "learned")
     served: list[tuple[tuple[str, ...], FloatArray]] = []

@@ -11,7 +11,7 @@ from recsys.bundle.bundle import Manifest
 from recsys.bundle.catalogue import FEW_LIKES
 from recsys.data.split import Facts
 from recsys.evaluation import results
-from recsys.evaluation.gate import Decision
+from recsys.evaluation.choices.gate import Decision
 from recsys.evaluation.reporting import plots
 from recsys.evaluation.reporting.examples import Example
 from recsys.evaluation.sample import Sample

@@ -53,6 +53,11 @@ def bucket(seed: str, unit: str) -> float:
     return (fnv1a32(str(fnv1a32(seed + unit))) % 10_000) / 10_000
 
 
+def in_canary(bundle_id: str, share: float, unit: str) -> bool:
+    """Return whether the canary of this bundle answers the unit; a higher share only adds units."""
+    return bucket(f"canary-{bundle_id}", unit) < share
+
+
 def place(layer: str, unit: str) -> float:
     """Return the unit's bucket in a layer, [0, 1) in steps of 0.001 (hash version 1)."""
     return (fnv1a32(f"{unit}__{layer}") % 1_000) / 1_000

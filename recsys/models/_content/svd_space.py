@@ -20,9 +20,8 @@ from scipy.sparse import csr_matrix, diags_array
 from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits
 
-from recsys.contracts import FloatArray, TrainingData
+from recsys.contracts import FloatArray, TrainingData, epoch_seconds
 from recsys.data.matrix import csr
-from recsys.data.time_units import epoch_seconds
 from recsys.encoders.als_fold_in import decayed
 from recsys.errors import DataError
 

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.evaluation import answers, gate, reliability, results, segments
+from recsys.evaluation import answers, reliability, results, segments
+from recsys.evaluation.choices import gate
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.reporting import curves, examples, plots, report
 from recsys.evaluation.segments import PLAIN, QueryMode

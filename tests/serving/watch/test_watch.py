@@ -17,6 +17,7 @@ from recsys.bundle.bundle import MANIFEST
 from recsys.bundle.histories import Histories
 from recsys.drift import policies, recorded
 from recsys.errors import ParamsError
+from recsys.experiments.online.assignment import in_canary
 from serving.settings import Settings
 from serving.stores.migrations import migrate
 from serving.watch import actions, findings
@@ -143,7 +144,7 @@ def test_a_canary_answers_its_units_and_goes_on_or_ends(
     state = releases.read(folder)
     assert state.canary is not None
     served = {f"u{at:07d}": answered(api, f"u{at:07d}") for at in range(60)}
-    assert served == {unit: second if state.canary.serves(unit) else current for unit in served}
+    assert served == {unit: second if in_canary(second, state.canary.share, unit) else current for unit in served}
     logged(store, 60)
     settings = policies.Policies(canary=policies.CanarySteps(least=10, hours=0))
     judged = Watcher(store, folder).canary(settings)

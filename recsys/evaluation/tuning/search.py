@@ -20,15 +20,14 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from recsys import extensions
 from recsys.contracts import FloatArray, TrainingData
 from recsys.data import split as splits
 from recsys.data.split import ScoredFold, Split
 from recsys.errors import DataError, ParamsError
-from recsys.params import Params, parse
+from recsys.evaluation.tuning import half_life
+from recsys.evaluation.tuning.validation_task import ValidationTask, draw_task, score
+from recsys.params import Params, extensions, parse
 from recsys.rankers import recency
-from recsys.tuning import half_life
-from recsys.tuning.validation_task import ValidationTask, draw_task, score
 
 HALF_LIVES = 6  # of the first trials, from the longest in the model's range to the shortest
 

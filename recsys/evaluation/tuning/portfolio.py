@@ -1,4 +1,4 @@
-"""Finds all settings that params.yaml leaves open for the active data set, one after the other; see `recsys.tuning`."""
+"""Finds the settings that params.yaml leaves open for the active data set, in order; see `recsys.evaluation.tuning`."""
 
 import json
 from concurrent.futures import ProcessPoolExecutor
@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from recsys.data import split as splits
+from recsys.evaluation.tuning import half_life
+from recsys.evaluation.tuning.search import Result, search
 from recsys.output import write_text
 from recsys.params import Params
 from recsys.params.tuned import Tuned
-from recsys.tuning import half_life
-from recsys.tuning.search import Result, search
 
 
 def fill(split: Path, params: Params, memory: Path) -> Tuned:

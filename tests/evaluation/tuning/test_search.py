@@ -13,10 +13,10 @@ from recsys.contracts import Embeddings, TrainingData
 from recsys.data import split as splits
 from recsys.data import split_protocols
 from recsys.errors import ParamsError
+from recsys.evaluation.tuning import half_life, portfolio, validation_task
+from recsys.evaluation.tuning import search as search_module
+from recsys.evaluation.tuning.search import search
 from recsys.models import als
-from recsys.tuning import half_life, portfolio, validation_task
-from recsys.tuning import search as search_module
-from recsys.tuning.search import search
 from tests.data.test_split_protocols import items, params, table
 
 N_ITEMS = 40

@@ -9,7 +9,7 @@ import yaml
 from recsys import params as settings
 from recsys.data import split_protocols
 from recsys.data.split import Split
-from recsys.tuning import half_life, validation_task
+from recsys.evaluation.tuning import half_life, validation_task
 from tests.data.test_split_protocols import items, params, table
 
 DAY = 1440  # minutes, in which the table counts

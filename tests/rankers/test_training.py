@@ -7,9 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.learning_to_rank import blends, training
 from recsys.params import SourceShare
-from recsys.rankers._learned import features
+from recsys.rankers._learned import blends, features, training
 from tests.support.ranker_logs import CONFIG, VARIANT, planted
 
 PAIRS = {"model": "pairs"}

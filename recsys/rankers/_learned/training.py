@@ -1,6 +1,6 @@
-"""Trains the ranker of `recsys/rankers/learned.py` on a log of candidates (`recsys/learning_to_rank/candidate_log.py`).
+"""Trains the ranker of `recsys/rankers/learned.py` on a log of candidates (`recsys/evaluation/candidate_log.py`).
 
-1. It fits two blends of features (`recsys/learning_to_rank/blends.py`): one for users of few likes, including users
+1. It fits two blends of features (`recsys/rankers/_learned/blends.py`): one for users of few likes, including users
    treated as new, and one for the others. Sources without a weight in either are left out.
 2. It trains trees on the features of the other sources: LightGBM's lambdarank for all users with a history. Trees
    memorise the items in demand, which helps within one window and not in the next. So they learn from the first half
@@ -22,9 +22,8 @@ import numpy.typing as npt
 import polars as pl
 
 from recsys.contracts import REPEAT, FloatArray
-from recsys.learning_to_rank import blends
 from recsys.params import RankerParams, VariantParams
-from recsys.rankers._learned import features
+from recsys.rankers._learned import blends, features
 from recsys.rankers._learned.artifact import Description
 from recsys.ranking import Values
 

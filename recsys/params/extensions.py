@@ -3,13 +3,10 @@
 import importlib
 import pkgutil
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recsys.errors import ParamsError
 from recsys.params import parse
-
-if TYPE_CHECKING:
-    from recsys.bundle.bundle import Bundle
 
 
 def names(kind: str) -> list[str]:
@@ -30,7 +27,7 @@ def load(kind: str, name: str) -> ModuleType:
     return importlib.import_module(f"recsys.{kind}.{name}")
 
 
-def build(kind: str, name: str, bundle: "Bundle", settings: dict[str, Any]) -> Any:
-    """Build one extension for a bundle; its `Config` refuses settings it does not know."""
+def build(kind: str, name: str, bundle: object, settings: dict[str, Any]) -> Any:
+    """Build one extension for a `Bundle`; its `Config` refuses settings it does not know."""
     module = load(kind, name)
     return module.build(bundle, parse(module.Config, settings, f"{kind} {name!r}"))

@@ -15,7 +15,7 @@ from recsys.bundle.bundle import Bundle
 from recsys.contracts import LIVE_COVISIT
 from recsys.data.split import Split
 from recsys.evaluation import metrics, next_event
-from recsys.evaluation.gate import Decision
+from recsys.evaluation.choices.gate import Decision
 from recsys.evaluation.metrics import Ragged
 from recsys.evaluation.next_event import LIVE, NextEvents
 from recsys.evaluation.paired import paired

@@ -9,8 +9,8 @@ import pytest
 from recsys.bundle import bundle
 from recsys.contracts import SECONDS_PER_DAY, Candidates, ItemItem, LiveCounts, Query
 from recsys.data import split_protocols
-from recsys.evaluation import gate, live_choice
-from recsys.evaluation.gate import Decision
+from recsys.evaluation.choices import gate, live_choice
+from recsys.evaluation.choices.gate import Decision
 from recsys.params import Params, VariantParams
 from recsys.recommend.recommender import Recommender
 from tests.data import test_split_protocols

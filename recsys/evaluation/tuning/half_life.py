@@ -10,9 +10,9 @@ import numpy as np
 from recsys.bundle.catalogue import with_popularity
 from recsys.contracts import FloatArray, IntArray
 from recsys.data.split import ScoredFold, Split
+from recsys.evaluation.tuning.validation_task import draw_task, score_order
 from recsys.params import Params
 from recsys.ranking import top_k
-from recsys.tuning.validation_task import draw_task, score_order
 
 HALF_LIVES_DAYS = [2.0**power for power in range(-6, 15)]  # 22 minutes, 45 minutes, ... to 45 years
 NEARLY = 0.99

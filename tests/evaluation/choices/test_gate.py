@@ -10,7 +10,8 @@ from scipy import stats
 
 from recsys import params
 from recsys.errors import GateError
-from recsys.evaluation import gate, results
+from recsys.evaluation import results
+from recsys.evaluation.choices import gate
 from recsys.evaluation.paired import paired
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import Segment

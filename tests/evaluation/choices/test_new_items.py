@@ -7,8 +7,8 @@ import pytest
 
 from recsys.contracts import EMPTY_HISTORY, NEW, Candidates, Query, Slot
 from recsys.errors import DataError
-from recsys.evaluation import gate, learn_new_items, new_items
-from recsys.evaluation.new_items import NewItems
+from recsys.evaluation.choices import gate, learn_new_items, new_items
+from recsys.evaluation.choices.new_items import NewItems
 from recsys.evaluation.sample import Sample
 from recsys.recommend.recommender import Recommender, Slate
 from tests.evaluation import world

@@ -1,19 +1,19 @@
 """`recsys experiment`: plan an experiment, read its result."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from recsys.errors import reports_errors
-from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
+from recsys.cli.releases import Store
+from recsys.errors import DataError, reports_errors
+from recsys.schemas.store_schema import DEFAULT_URL
 
 app = typer.Typer(help="Online experiments: plan one, read what came of it.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="a name in experiments.yaml")]
 Config = Annotated[Path, typer.Option("--config", envvar="RECSYS_EXPERIMENTS", help="the experiments")]
-Store = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="where the API logs; see docs/stores.md")]
 
 
 @app.command()
@@ -26,8 +26,6 @@ def readout(
     out: Annotated[Path | None, typer.Option(help="folder for readout.json and readout.html")] = None,
 ) -> None:
     """Print effects with intervals, checks of the log, and a decision for each arm."""
-    from datetime import UTC
-
     from recsys.experiments.analysis import report, run
 
     moment = until.replace(tzinfo=UTC) if until else None
@@ -93,7 +91,6 @@ def off_policy(
     """Estimate the clicks per place of other policies, from the places that an exploring arm fills at random."""
     import polars as pl
 
-    from recsys.errors import DataError
     from recsys.experiments.analysis import log, run
     from recsys.experiments.analysis.off_policy import estimate, log_of
 

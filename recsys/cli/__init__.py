@@ -1,0 +1,3 @@
+"""The `recsys` command."""
+
+from recsys.cli.main import app as app

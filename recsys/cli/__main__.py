@@ -1,0 +1,5 @@
+"""Lets `python -m recsys.cli` run the command."""
+
+from recsys.cli import app
+
+app()

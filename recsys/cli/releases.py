@@ -1,0 +1,104 @@
+"""`recsys releases`: what is served. List, show, compare, promote, sign, roll back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recsys.bundle import releases, signing
+from recsys.bundle.bundle import MANIFEST, SIGNATURE, read_manifest
+from recsys.drift import promotion, release_diff
+from recsys.errors import reports_errors
+from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
+
+app = typer.Typer(help="What is served: list, show, promote, roll back.", no_args_is_help=True)
+
+PublicKey = Annotated[
+    str | None, typer.Option(envvar="RECSYS_PUBLIC_KEY", help="accept only bundles that this key's owner signed")
+]
+Releases = Annotated[Path, typer.Option("--releases", envvar="RECSYS_RELEASES", help="the folder of the releases")]
+Store = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="the store of the API")]
+Why = Annotated[str, typer.Option(help="for the log")]
+
+
+@app.command("list")
+@reports_errors
+def list_releases(folder: Releases = Path("releases")) -> None:
+    """Print the promoted bundles, newest last; the current one is marked."""
+    state = releases.read(folder)
+    for entry in state.log:
+        mark = "*" if entry is state.log[-1] else " "
+        print(
+            f"{mark} {entry.at:%Y-%m-%d %H:%M:%S} UTC  {entry.action:<8}  {entry.bundle_id}  {entry.why or ''}".rstrip()
+        )
+    if not state.log:
+        print("no releases yet; run `recsys releases promote bundle`")
+
+
+@app.command("current")
+@reports_errors
+def current(folder: Releases = Path("releases")) -> None:
+    """Print the bundle that is served now."""
+    path = releases.current(folder)
+    manifest = read_manifest(path)
+    print(
+        f"{manifest.bundle_id}  {manifest.dataset}  trained until {manifest.trained_until:%Y-%m-%d %H:%M} UTC  {path}"
+    )
+
+
+@app.command("promote")
+@reports_errors
+def promote(
+    bundle: Annotated[Path, typer.Argument(help="a bundle folder")] = Path("bundle"),
+    folder: Releases = Path("releases"),
+    public_key: PublicKey = None,
+    canary: Annotated[str, typer.Option(help="the share of units to begin with, such as 1%")] = "",
+    store: Store = DEFAULT_URL,
+    notes: Annotated[str, typer.Option(help="what changed, for the release's record")] = "",
+) -> None:
+    """Verify a bundle, try it in a process of its own, copy it to the releases and make it current.
+
+    With --canary it is first compared with the current release on recorded requests; then `recsys watch` lets it serve
+    ten times the share, step by step, or ends it.
+    """
+    print(promotion.promote(bundle, folder, public_key or None, promotion.share_of(canary), store, notes))
+
+
+@app.command("abort")
+@reports_errors
+def abort(folder: Releases = Path("releases"), why: Why = "") -> None:
+    """End the canary: the current release answers everybody."""
+    print(f"ended: {releases.abort(folder, why) or 'there is no canary'}")
+
+
+@app.command("diff")
+@reports_errors
+def diff(first: str, second: str, folder: Releases = Path("releases")) -> None:
+    """Print what differs between two releases: settings, data, offline metrics, lists."""
+    print("\n".join(release_diff.lines(folder, first, second)))
+
+
+@app.command("rollback")
+@reports_errors
+def rollback(folder: Releases = Path("releases"), public_key: PublicKey = None, why: Why = "") -> None:
+    """Go back to the release before the current one."""
+    print(f"current release: {releases.rollback(folder, public_key or None, why)}")
+
+
+@app.command("keygen")
+@reports_errors
+def keygen(key: Annotated[Path, typer.Argument(help="where to write the private key")] = Path("signing.pem")) -> None:
+    """Make a key pair for signed releases."""
+    public = signing.keygen(key)
+    print(f"private key: {key}; keep it away from the servers\nRECSYS_PUBLIC_KEY={public}")
+
+
+@app.command("sign")
+@reports_errors
+def sign(
+    bundle: Annotated[Path, typer.Argument(help="a bundle folder")] = Path("bundle"),
+    key: Annotated[Path, typer.Option(help="the private key, from `recsys releases keygen`")] = Path("signing.pem"),
+) -> None:
+    """Sign a bundle; servers with the public key accept it."""
+    public = signing.sign(bundle / MANIFEST, bundle / SIGNATURE, key)
+    print(f"{bundle / SIGNATURE}: fits RECSYS_PUBLIC_KEY={public}")
