@@ -1,22 +1,26 @@
 """Serve the current release: `python -m serving`; `python -m serving --help` shows the options."""
 
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 import uvicorn
-from uvicorn.config import LOGGING_CONFIG
+from uvicorn.config import LOGGING_CONFIG, STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from recsys.errors import ParamsError, quoted, reports_errors
+from serving import process
 from serving.engine.business_rules import BusinessRulesFile
 from serving.http_limits import HttpLimits, LimitedHttp
 from serving.last_known import LastKnown
 from serving.settings import Settings, is_loopback
 
+APP = "serving.app:create_app"
 ALIVE_SECONDS = 30  # a worker that says nothing for so long is replaced; on a busy machine one takes 20 s to start
 DRAIN_SECONDS = 10  # for requests that were begun, when the server ends; about a second if nobody holds them up
 
@@ -36,20 +40,47 @@ def main(
         )
     BusinessRulesFile(settings.rules, "rules" in settings.model_fields_set, LastKnown(settings))
     limits = HttpLimits(settings.receive_seconds, settings.max_body_bytes, settings.max_connections)
-    with _shared_folder() if workers > 1 else nullcontext():
-        uvicorn.run(
-            "serving.app:create_app",
-            factory=True,
-            host=host,
-            port=port,
-            workers=workers,
-            http=partial(LimitedHttp, limits=limits),  # type: ignore[arg-type]  # called as the class would be
-            ws="none",
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-            timeout_worker_healthcheck=ALIVE_SECONDS,
-            log_config=_logging(settings.log_format),
-            access_log=False,  # the JSON log says more; both would cost a tenth of a cheap answer
-        )
+    config = uvicorn.Config(
+        APP,
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        http=partial(LimitedHttp, limits=limits),  # type: ignore[arg-type]  # called as the class would be
+        ws="none",
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_worker_healthcheck=ALIVE_SECONDS,
+        log_config=_logging(settings.log_format),
+        access_log=False,  # the JSON log says more; both would cost a tenth of a cheap answer
+    )
+    if workers == 1:
+        _serve_alone(config)
+        return
+    with _shared_folder():
+        Supervisor(config, settings.leave_seconds).run()
+
+
+class Supervisor(Multiprocess):
+    """Runs the workers, and when they are told to end it lets no client connect whom none of them would answer."""
+
+    def __init__(self, config: uvicorn.Config, leave_s: float) -> None:
+        super().__init__(config, [config.bind_socket()])
+        self._leave_s = leave_s
+
+    def terminate_all(self) -> None:
+        super().terminate_all()
+        time.sleep(self._leave_s)
+        process.ignore_new_connections()
+        for listening in self.sockets:
+            listening.close()  # the workers have it open until they end
+
+
+def _serve_alone(config: uvicorn.Config) -> None:
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise SystemExit(STARTUP_FAILURE)
 
 
 @contextmanager

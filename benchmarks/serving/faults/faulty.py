@@ -3,15 +3,13 @@
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import typer
-import uvicorn
 from fastapi import FastAPI
 
 from recsys.contracts import Candidates, Query
 from recsys.sources import nearest
-from serving.__main__ import main
+from serving import __main__ as program
 from serving.app import create_app as create_sound_app
 
 SLOW_SECONDS = 0.3
@@ -32,16 +30,6 @@ def create_app() -> FastAPI:
     return create_sound_app()
 
 
-def serve() -> None:
-    """Serve this app in place of the sound one."""
-    run = uvicorn.run
-
-    def run_this(_: str, **options: Any) -> None:
-        run("benchmarks.serving.faults.faulty:create_app", **options)
-
-    uvicorn.run = run_this  # type: ignore[assignment]
-    typer.run(main)
-
-
 if __name__ == "__main__":
-    serve()
+    program.APP = "benchmarks.serving.faults.faulty:create_app"
+    typer.run(program.main)

@@ -1,9 +1,9 @@
-"""Parts that break: a source, the store, the cache, a worker, the disk, descriptors, the clock."""
+"""Parts that break: a source, the store, the cache, a worker, the disk, descriptors, memory, the clock."""
 
 import os
 import re
+import resource
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -15,6 +15,8 @@ import psycopg
 
 from benchmarks.serving.faults.place import Place
 from recsys.schemas.store_schema import SQLITE
+
+SPARE_BYTES = 1 << 20
 
 
 @contextmanager
@@ -149,19 +151,42 @@ def disk_full(place: Place) -> Iterator[None]:
         filler.unlink()
 
 
-@contextmanager
-def no_descriptors(place: Place) -> Iterator[None]:
-    """Each worker may open hardly more files than it has."""
-    workers = place.server.workers()
-    for worker in workers:
-        opened = max(int(name) for name in os.listdir(f"/proc/{worker}/fd"))
-        subprocess.run(["prlimit", "--pid", str(worker), f"--nofile={opened + 3}:"], check=True)
-    try:
-        yield
-    finally:
+def _limited(kind: str, limit: Callable[[int], int]) -> Callable[[Place], AbstractContextManager[None]]:
+    """Each worker has a limit of this kind (an option of prlimit); `limit` gets its process id."""
+
+    @contextmanager
+    def limited(place: Place) -> Iterator[None]:
+        workers = place.server.workers()
         for worker in workers:
-            with suppress(subprocess.CalledProcessError):
-                subprocess.run(["prlimit", "--pid", str(worker), "--nofile=1024:"], check=True)
+            _set_limit(worker, kind, limit(worker))
+        try:
+            yield
+        finally:
+            for worker in workers:
+                with suppress(OSError):  # it has ended
+                    _set_limit(worker, kind, None)
+
+    return limited
+
+
+def _set_limit(worker: int, kind: str, limit: int | None) -> None:
+    name = getattr(resource, f"RLIMIT_{kind}")
+    most = resource.prlimit(worker, name)[1]
+    resource.prlimit(worker, name, (most if limit is None else limit, most))
+
+
+def _hardly_more_files(worker: int) -> int:
+    return max(int(name) for name in os.listdir(f"/proc/{worker}/fd")) + 3
+
+
+def _hardly_more_memory(worker: int) -> int:
+    status = Path(f"/proc/{worker}/status").read_text()
+    return (int(re.findall(r"VmData:\s+(\d+)", status)[0]) << 10) + SPARE_BYTES
+
+
+no_descriptors = _limited("NOFILE", _hardly_more_files)
+no_memory = _limited("DATA", _hardly_more_memory)
+read_only = _limited("FSIZE", lambda _: 0)  # as on a disk that has become read-only: nothing open can be written either
 
 
 def clock(change: str) -> Callable[[Place], AbstractContextManager[None]]:
