@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     cache_url: str = Field("", repr=False, description="keep answers: `memory` or redis://...; empty: none are kept")
     cache_seconds: float = Field(30, gt=0, description="how long an answer may be given again")
     rate_limit: float = Field(
-        0, ge=0, description="requests a second of one key in all workers, each by what it costs; 0: no limit"
+        500, ge=0, description="requests a second of one key in all workers, each by what it costs; 0: no limit"
     )
 
     @classmethod

@@ -92,6 +92,11 @@ def test_the_image_copies_what_is_there() -> None:
     assert all((ROOT / source).exists() for source in sources)
 
 
+def test_no_service_keeps_its_log_for_ever() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+
+
 def test_compose_names_only_what_it_defines() -> None:
     services = COMPOSE["services"]
     named = {volume.split(":")[0] for service in services.values() for volume in service.get("volumes", [])}

@@ -198,6 +198,13 @@ def test_the_rate_is_counted_for_each_key() -> None:
     assert client.get("/healthz").status_code == 200
 
 
+def test_every_key_has_a_rate_unless_it_is_lifted() -> None:
+    for settings, limited in ((Settings(), True), (Settings(rate_limit=0), False)):
+        app = FastAPI()
+        auth.protect(app, settings)
+        assert (RateLimit in [middleware.cls for middleware in app.user_middleware]) == limited
+
+
 @pytest.mark.parametrize("rate", [0.5, 3.0])
 def test_tokens_come_back_at_the_rate(rate: float) -> None:
     now = 100.0
