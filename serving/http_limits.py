@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 65_536  # the line of a request and its headers
 LOOK_SECONDS = 0.5
+READ_SECONDS = 0.05
 LINGER_SECONDS, LINGER_BYTES = 1.0, 1_000_000  # what a client may go on sending before it reads that it was refused
 LEAVE_SECONDS = 1.0  # when the server ends, for a request that is on its way
 RESERVED_FILES = 128  # descriptors for bundles, stores and files that are followed
@@ -149,12 +150,14 @@ class LimitedHttp(HttpToolsProtocol):
         """Wait for the next request on this connection, or until the rest of the answer is read."""
         self.due, self.idle = self.loop.time() + self.timeout_keep_alive, True
 
-    def _look(self) -> None:
+    def _look(self, again: bool = False) -> None:
         ours_to_move = self.flow.read_paused and not self.flow.write_paused
-        if self.loop.time() >= self.due and not ours_to_move:
-            self._close("idle" if self.idle else "time")
-        else:
+        if self.loop.time() < self.due or ours_to_move:
             self._look_again = self.loop.call_later(LOOK_SECONDS, self._look)
+        elif again:
+            self._close("idle" if self.idle else "time")
+        else:  # where the process itself stood still, the client may have sent what was not read yet
+            self._look_again = self.loop.call_later(READ_SECONDS, self._look, True)
 
     def _make_room(self) -> None:
         """Close the connections that have waited longest for their clients, first those in the middle of a request."""
