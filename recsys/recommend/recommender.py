@@ -15,7 +15,6 @@ from recsys.bundle.bundle import Bundle
 from recsys.contracts import (
     NEW,
     NO_CANDIDATES,
-    NO_ROWS,
     PIN,
     REPEAT,
     Candidates,
@@ -31,13 +30,13 @@ from recsys.contracts import (
 from recsys.encoders import item_item
 from recsys.errors import ParamsError
 from recsys.params import extensions
-from recsys.ranking import among
 from recsys.recommend.blending import apply_boosts, interleave_by_share, ranked, reserve_new_items
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers
 from recsys.recommend.eligibility import Eligibility
 from recsys.recommend.fallback import Fallback
 from recsys.recommend.guarded_slate import GuardedSlateRules, SlateRulesGuard
-from recsys.recommend.request import Request, has_live
+from recsys.recommend.proposals import propose
+from recsys.recommend.request import Request, has_live, personalised
 from recsys.recommend.trace import RequestTrace, Step
 
 RANKER = "ranker"
@@ -163,10 +162,10 @@ class Recommender:
         if len(slots) < query.k:
             reason = "low_confidence" if doubtful else self._why(request)
             slots = self._arrange(request, self._fallback.fill(request, slots, depth, capped=True))
-        personalised = _personalised(request, slots)
-        if reason is None and self._personal and not personalised:
+        own = personalised(request.candidates, slots)
+        if reason is None and self._personal and not own:
             reason = self._why(request)
-        return self._slate(request, slots, reason, personalised)
+        return self._slate(request, slots, reason, own)
 
     def similar(self, row: int, query: Query, rules: SlateRules | None = None) -> Slate:
         """Return items similar to the one in `row`, under the same rules and with the same fallback.
@@ -213,12 +212,10 @@ class Recommender:
         trace.step("encode", sum(each is not None for each in vectors.values()) + len(pair_scores))
 
     def _propose(self, request: Request, n: int) -> dict[str, Candidates]:
-        proposals = {}
-        for label, (source, breaker) in self._sources.items():
-            propose = partial(source.propose, request.query, n)
-            proposals[label] = proposal = request.trace.call_or_default(breaker, propose, NO_CANDIDATES)
-            request.trace.step(breaker.part, len(proposal.rows))
-        return proposals
+        return {
+            label: propose(request, source, breaker, n, self._n_items)
+            for label, (source, breaker) in self._sources.items()
+        }
 
     def _order(self, request: Request, allowed: Mapping[str, Candidates], depth: int) -> list[Slot]:
         """Return the best `depth` candidates, by the ranker or interleaved by share; boosts count before the cut."""
@@ -237,9 +234,7 @@ class Recommender:
             return slots
         query = request.query
         n = self._candidates + len(query.history) + len(query.exclude)
-        propose = partial(self._new.propose, query, n)
-        proposal = request.trace.call_or_default(self._new_breaker, propose, NO_CANDIDATES)
-        request.trace.step(self._new_breaker.part, len(proposal.rows))
+        proposal = propose(request, self._new, self._new_breaker, n, self._n_items)
         new = self._eligibility.filter(request, {NEW: proposal})[NEW]
         request.candidates = {**request.candidates, NEW: new}
         return reserve_new_items(slots, new, NEW, self._new_share, query)
@@ -297,12 +292,6 @@ class Recommender:
                 shortfall += f"; the caps of the business rules leave out {n_allowed - len(slots)} more"
         parts = (request.query, request.candidates, self.variant, reason, shortfall)
         return Slate(tuple(slots), *parts, tuple(trace.failed), tuple(trace.steps), personalised=personalised)
-
-
-def _personalised(request: Request, slots: list[Slot]) -> frozenset[int]:
-    parts = [each.rows[each.personal] for each in request.candidates.values() if each.personal is not None]
-    rows = np.array([slot.row for slot in slots], dtype=np.int32)
-    return frozenset(rows[among(rows, np.concatenate([NO_ROWS, *parts]))].tolist())
 
 
 def _part_missing(trace: RequestTrace) -> str | None:

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from recsys.contracts import SECONDS_PER_DAY, Candidates, Query
+import numpy as np
+
+from recsys.contracts import NO_ROWS, SECONDS_PER_DAY, Candidates, Query, Slot
+from recsys.ranking import among
 from recsys.recommend.guarded_slate import GuardedSlateRules
 from recsys.recommend.trace import RequestTrace
 
@@ -26,3 +29,10 @@ def has_live(query: Query, half_life_days: float) -> bool:
     asked_at = query.now if query.shown_at is None else query.shown_at
     read_at = -float("inf") if query.live is None or not len(query.live.follows.rows) else query.live.read_at
     return asked_at - read_at <= half_life_days * SECONDS_PER_DAY
+
+
+def personalised(candidates: Mapping[str, Candidates], slots: list[Slot]) -> frozenset[int]:
+    """Return the rows of the slots that depend on this user, see `Candidates.personal`."""
+    parts = [each.rows[each.personal] for each in candidates.values() if each.personal is not None]
+    rows = np.array([slot.row for slot in slots], dtype=np.int32)
+    return frozenset(rows[among(rows, np.concatenate([NO_ROWS, *parts]))].tolist())

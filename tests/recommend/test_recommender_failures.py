@@ -199,3 +199,27 @@ def test_a_source_that_proposes_nothing_at_all(shop: Bundle, monkeypatch: pytest
     answer = ask(Recommender(shop, "popular"), "anna")
     assert {slot.source for slot in answer.slots} == {"static"}
     assert not answer.degraded
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: dataclasses.replace(found, rows=found.rows + 99),
+        lambda found: dataclasses.replace(found, rows=found.rows - 99),
+        lambda found: dataclasses.replace(found, rows=found.rows + bundles.N_ITEMS),
+        lambda found: dataclasses.replace(found, rows=found.rows.astype(np.float64)),
+        lambda found: dataclasses.replace(found, scores=found.scores[:2]),
+        lambda found: found.rows.tolist(),
+        lambda _: None,
+    ],
+)
+def test_a_source_that_breaks_its_contract_is_blamed_and_left_out(
+    shop: Bundle, monkeypatch: pytest.MonkeyPatch, change: Callable[[Candidates], Any]
+) -> None:
+    """And no rule, though it is the rules that stumble over such rows."""
+    propose = Random.propose
+    monkeypatch.setattr(Random, "propose", lambda *given: change(propose(*given)))
+    answer = ask(Recommender(shop, "mixed"), "anna")
+    assert answer.failed == ("source random",)
+    assert len(answer.slots) == 5
+    assert {slot.source for slot in answer.slots} == {"als", "popular"}
