@@ -1,4 +1,4 @@
-"""Keeps verified, private copies of what this host served last, so that all its workers can start from them.
+"""Keeps verified, private copies of the last served files of this host, so that all its workers can start from them.
 
 A bundle is mapped from its copy, so that damage to the release stops no worker and changes no answer. The last valid
 files of rules and experiments, and the last state of the store, are kept for a start without them.

@@ -1,7 +1,7 @@
 """The metrics at /metrics for Prometheus: requests, fallbacks, failed parts, events, the bundle.
 
-With PROMETHEUS_MULTIPROC_DIR every worker writes into files of that folder, and the worker that is asked adds up all of
-them; `python -m serving` sets it to a new folder before the first worker starts.
+With PROMETHEUS_MULTIPROC_DIR every worker writes into files of that folder, and the worker that is scraped adds up all
+of them; `python -m serving` sets it to a new folder before the first worker starts.
 """
 
 import os
@@ -66,7 +66,7 @@ SHADOW_RBO = Histogram("recsys_shadow_rbo", "Rank-biased overlap of both lists, 
 
 @lru_cache
 def answers() -> AnswerMetrics:
-    """The counts of what the answers of this process held."""
+    """The counts of the contents of this process's answers."""
     folder = os.environ.get(FOLDER)
     return AnswerMetrics(Path(folder) if folder else None)
 

@@ -78,7 +78,7 @@ def ignore_new_connections() -> None:
 
 
 def end_with_parent() -> None:
-    """End this worker when the process that started it has ended, in whatever way: nothing else would stop it."""
+    """End this worker when its parent process has ended, for any reason: nothing else would stop it."""
     supervisor = parent_process()
     if supervisor is not None:
         Thread(target=_end_after, args=(supervisor.sentinel,), name="end with the supervisor", daemon=True).start()

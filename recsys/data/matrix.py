@@ -1,4 +1,4 @@
-"""Turns ids into row numbers, and events into a sparse matrix; no other code numbers ids."""
+"""Turns ids into row numbers, and events into a sparse matrix; the only code that numbers ids."""
 
 import numpy as np
 import numpy.typing as npt

@@ -3,8 +3,8 @@
     interactions.parquet, items.parquet   `recsys/data/schema.py`, rows in the order of the raw data
     quarantine.parquet                    all other rows: kept + quarantined = read, for each table
 
-Rows are read and judged a million at a time, so memory stays far below the size of the data; what only shows when all
-rows are read (duplicates, bots) is found afterwards on hashes and counts.
+Rows are read and validated a million at a time, so memory stays far below the size of the data; faults that need all
+rows (duplicates, bots) are detected afterwards on hashes and counts.
 """
 
 import shutil

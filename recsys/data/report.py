@@ -1,4 +1,4 @@
-"""Reports what `prepare` read, kept and rejected, as text and as JSON, and stops it at the limits of the settings."""
+"""Reports the rows that `prepare` read, kept and rejected, as text and JSON; raises at the limits of the settings."""
 
 import dataclasses
 import json

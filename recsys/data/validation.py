@@ -3,8 +3,8 @@ need other data.
 
 A rejected row has one reason, the first of: the adapter's own reason; the first column that cannot be cast
 (`value_unreadable`); the first wrong one in the order of the schema (`user_id_missing`, `value_nan`, ...);
-`unknown_event`, `orphan_item`, `future_timestamp`. What only shows when all rows are read (`duplicate`,
-`repeated_item_id`, `bot_like_user`) is found by `recsys/data/prepare.py`.
+`unknown_event`, `orphan_item`, `future_timestamp`. Faults that need all rows (`duplicate`, `repeated_item_id`,
+`bot_like_user`) are detected by `recsys/data/prepare.py`.
 """
 
 from collections.abc import Callable, Iterable

@@ -3,14 +3,14 @@
 Source: D. Chen, Online Retail, UCI Machine Learning Repository, 2015, https://doi.org/10.24432/C5BW33, CC BY 4.0.
 
 One invoice line is one purchase of value quantity x unit price (GBP). Rejected, under the first reason that fits:
-cancelled invoices, lines without a customer, codes that are no products (postage, fees, manual entries, vouchers, ...:
-whatever is not five digits and at most two letters), quantities and prices not above zero. Codes that differ only in
-the case of their letters are one product. Repeated lines are for `prepare` to judge.
+cancelled invoices, lines without a customer, codes that are not five digits and at most two letters (no products:
+postage, fees, manual entries, vouchers, ...), quantities and prices not above zero. Codes that differ only in the case
+of their letters are one product. `prepare` removes repeated lines.
 
 Items are the product codes. Title: the description it was sold under most often; text: the words of all descriptions
 it was sold under; price: the median unit price (GBP). All three come from lines that are sales, with or without a
-customer, whatever their date: the notes on other lines ("damaged", "check", "ebay") describe no product. A product
-never sold is rejected. The data have no categories. Times are the shop's local clock, taken as UTC.
+customer, of any date: the notes on other lines ("damaged", "check", "ebay") describe no product. A product never sold
+is rejected. The data have no categories. Times are the shop's local clock, taken as UTC.
 
 The sha256 of the publisher's zip is not known, so only its inner checksums, its columns and their types are checked.
 """

@@ -1,1 +1,1 @@
-"""Drift: whether what the API answers now differs from the release's own reference, or from a week ago."""
+"""Drift: tests whether the API's answers differ from the release's own reference, or from those of earlier weeks."""

@@ -136,7 +136,7 @@ def _refusal(done: Replay, found: list[tuple[bool, bool]], candidate: Bundle, cu
 
 @dataclass(frozen=True)
 class Verdict:
-    """One look at a canary. action: "wait", "go on" or "abort"."""
+    """The verdict on a canary at one moment. action: "wait", "go on" or "abort"."""
 
     action: str
     why: str
@@ -145,9 +145,9 @@ class Verdict:
 def judge(
     canary: Sequence[Recorded], current: Sequence[Recorded], clicked: Mapping[str, object], least: int, alpha: float
 ) -> Verdict:
-    """Judge the live answers of a canary beside those of the current release in the same time.
+    """Judge the live answers of a canary by those of the current release in the same period.
 
-    clicked: has the request ids of answers that were followed by a click. least: answers before it may go on.
+    clicked: has the request ids of answers that were followed by a click. least: answers before the next step.
     """
     n, about = len(canary), [_about(side, clicked) for side in (canary, current)]
     (rate, error, fallback, p99), (rate_before, error_before, fallback_before, _) = about

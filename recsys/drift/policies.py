@@ -1,4 +1,4 @@
-"""The file of `recsys watch`: what each kind of finding does. Every key is optional; `{}` means all defaults.
+"""The file of `recsys watch`: the action for each kind of finding. Every key is optional; `{}` means all defaults.
 
 hours: 24                                    a window of requests, events and outcomes; compared with those before
 level: 0.01                                  false alarms of one window, or of one release
@@ -19,14 +19,14 @@ Kind = Literal["model", "scores", "items", "requests", "events", "outcomes"]
 
 
 class Policy(Section):
-    """What a finding of one kind does."""
+    """The action for findings of one kind."""
 
     action: Literal["tell", "retrain", "popular", "roll back"] = "tell"
     moved: float = Field(0.05, ge=0, le=1)
 
 
 class CanarySteps(Section):
-    """When a canary goes on to the next share."""
+    """The conditions for the next share of a canary."""
 
     least: int = Field(500, ge=1)
     hours: float = Field(1, ge=0)
@@ -34,7 +34,7 @@ class CanarySteps(Section):
 
 
 class Policies(Section):
-    """The content of the file."""
+    """The content of the file, see the docstring of this module."""
 
     hours: float = Field(24, gt=0)
     level: float = Field(0.01, gt=0, lt=1)

@@ -14,7 +14,7 @@ REPLAY_DAYS = 7.0
 
 
 def share_of(text: str) -> float:
-    """Read "5%", "0.05" or "" (everybody).
+    """Parse the share of a canary: "5%", "0.05" or "" (everybody).
 
     >>> share_of("5%"), share_of("0.01"), share_of("")
     (0.05, 0.01, 1.0)
@@ -32,7 +32,7 @@ def share_of(text: str) -> float:
 
 
 def promote(source: Path, folder: Path, public_key: str | None, share: float, store: str, notes: str) -> str:
-    """Promote a bundle; below a share of 1 as a canary, if the replay does not refuse it. Returns what happened.
+    """Promote a bundle; below a share of 1 as a canary, if the replay does not refuse it. Returns the result as text.
 
     Raises:
         BundleError: "bundle 1f...: refused before it served anybody: it finds the newest item of 1.2% of ..."

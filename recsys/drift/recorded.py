@@ -1,4 +1,4 @@
-"""Reads answers and events of a time from the API's store, in the columns that drift and the canary need."""
+"""Reads recorded answers and events of a period from the API's store, for drift tests and canaries."""
 
 import json
 from collections.abc import Sequence

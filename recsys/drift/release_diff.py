@@ -1,4 +1,4 @@
-"""Says what differs between two releases: settings, data, offline metrics by segment, and the lists of users."""
+"""Compares two releases: settings, data, offline metrics by segment, and the lists of users."""
 
 import json
 from collections.abc import Mapping

@@ -3,7 +3,7 @@
     u = sum over items of c_i h_i v_i / |c|
     c_i = sqrt(sum over the user's events with the item of weight * 0.5 ** (age_days / half_life_days))
 
-h_i is the informativeness of a like of item i, learned in training: an item that everybody buys says little of a user.
+h_i is the informativeness of a like of item i, learned in training: a like of an item that everybody buys has little.
 """
 
 from collections.abc import Mapping

@@ -30,8 +30,8 @@ MAX_EVENTS = 100_000  # that are counted, as in `serving/settings.py`
 
 @dataclass(frozen=True)
 class NextEvents:
-    """The result. users and targets: (n,) int32 rows; hours: (n,) float64 since the training; born: (n,) bool, the
-    target has no event in the fit set; lists: (n, k) int32 rows by variant, -1 where a list is shorter.
+    """The result. users and targets: (n,) int32 rows; hours: (n,) float64 since the training; born: (n,) bool, new
+    items: the target has no event in the fit set; lists: (n, k) int32 rows by variant, -1 where a list is shorter.
     """
 
     users: IntArray

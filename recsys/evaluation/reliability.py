@@ -44,7 +44,7 @@ def ece(confidence: Floats, wanted: BoolArray) -> float:
 
 
 def ece_by_chance(confidence: Floats) -> float:
-    """Return about the ECE of perfect confidences with this number of slots: a lower ECE is luck.
+    """Return the approximate ECE of perfect confidences with this number of slots: a lower ECE is chance.
 
     The mean distance of a normal variable from its mean is sqrt(2 / pi) standard deviations. Slots of one user are
     correlated, so the true floor is somewhat higher.

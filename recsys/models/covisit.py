@@ -1,4 +1,4 @@
-"""Co-visitation: what users liked soon after, or before, an item. Pairs count less with distance and with age.
+"""Co-visitation: scores items liked soon after, or before, an item. Pairs count less with distance and with age.
 
     pair(i, j) = sum over events i, j of one user, at most `window` places and `gap_days` days apart, of
                  0.5 ** (age_days / half_life_days) / places apart, times `backward` where j came before i

@@ -163,11 +163,11 @@ class EvaluateParams(Section):
 
 
 class GateParams(Section):
-    """What decides on a release, see recsys/evaluation/choices/gate.py: a candidate must beat `baseline` there.
+    """The settings of the release gate, see recsys/evaluation/choices/gate.py: a candidate must beat `baseline` there.
 
     earn_in: segments where an elaborate candidate may earn its place as well; tolerance: candidates that lose less than
     this share in `segment` are equal there; floors: segments where none may be worse than `baseline`; margin: the loss
-    tolerated there, as a share of the baseline's value; alpha: how often luck alone may pass each of the two tests.
+    tolerated there, as a share of the baseline's value; alpha: the level of each of the two tests.
     """
 
     metric: str
@@ -218,7 +218,7 @@ class Params(Section):
 
 
 def load(path: Path = PARAMS_FILE, tuned: bool = True) -> Params:
-    """Read and check the file. tuned: with what the stage `tune` found for the active data set, if it has run.
+    """Read and check the file. tuned: with the result of the stage `tune` for the active data set, if it has run.
 
     Raises:
         ParamsError: "params.yaml: datasets.shop.split.protocol is 'random', expected 'global_time' or ..."

@@ -47,7 +47,7 @@ def read(path: Path) -> YamlFile:
     """Read a YAML file and check it, see the docstring of this module.
 
     Raises:
-        ParamsError: "rules.yaml: no such file", and what `parse` says
+        ParamsError: "rules.yaml: no such file", and the errors of `parse`
     """
     return parse(read_bytes(path), str(path))
 

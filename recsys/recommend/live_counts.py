@@ -63,7 +63,7 @@ class LiveEvents:
     def likes(self, since: float, now: float) -> pl.DataFrame:
         """Return person, item_id, time, share: each person's newest like of each item in (since, now].
 
-        share: (0, 1], what the person counts for an item.
+        share: (0, 1], the weight of the person for an item.
         """
         events = self._events.filter(pl.col("time") <= now)
         if self._max_person_day is not None:

@@ -50,9 +50,9 @@ class Slate:
     query: as answered, with its vectors; candidates: each source's proposals that may be shown; drafted_from: the
     answers that an experiment interleaved into this one.
     personalised: the rows of the slots that depend on this user, see `Candidates.personal`.
-    fallback_reason is None when the variant's own sources filled the list, and, if the variant asks models about the
-    user, there is a personalised slot; shortfall is None when all k slots are filled; failed names the parts that
-    contributed nothing, see `RequestTrace`.
+    fallback_reason is None when the variant's own sources filled the list, and, if the variant uses models of the user,
+    there is a personalised slot; shortfall is None when all k slots are filled; failed names the parts that contributed
+    nothing, see `RequestTrace`.
     """
 
     slots: tuple[Slot, ...]
@@ -195,7 +195,7 @@ class Recommender:
         return Request(query, GuardedSlateRules(rules, trace, self._rules_guard) if rules else None, trace)
 
     def _encode(self, request: Request) -> None:
-        """Add what each model makes of the history to the query: `Query.vectors` and `Query.pair_scores`."""
+        """Add each model's encoding of the history to the query: `Query.vectors` and `Query.pair_scores`."""
         query, trace = request.query, request.trace
         vectors: dict[str, FloatArray | None] = {}
         for name, (encoder, breaker) in self._encoders.items():

@@ -83,7 +83,7 @@ def check_apart(folder: Path) -> None:
     """Open and check the bundle of a folder in another process.
 
     Raises:
-        BundleError: what it says, or "bundle: the process that checked it was stopped by signal 11; ..."
+        BundleError: the one of the process, or "bundle: the process that checked it was stopped by signal 11; ..."
     """
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     seconds, memory = SECONDS + SECONDS_PER_GB * size // (1 << 30), MEMORY + MEMORY_PER_BYTE * size

@@ -21,7 +21,7 @@ class Nearest:
     """Proposes nothing if the model has no vector for the history.
 
     If a caller allows few items, these are scored directly: a search in the index would have to return nearly all
-    items. If it allows many, the main path asks for more until there are enough.
+    items. If it allows many, the main path requests more until there are enough.
     """
 
     def __init__(self, bundle: Bundle, config: Config) -> None:

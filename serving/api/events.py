@@ -141,8 +141,8 @@ async def accept(
     """Store the valid events, and the refused ones with the reason; one bad event does not stop the others.
     Return the answer, and the events that were new.
 
-    posted: PostedEvents, or other JSON values, which are refused. knows: whether the catalogue or the store has an
-    item; events on other items are stored too. key: name of the API key that sends them.
+    posted: PostedEvents, or other JSON values, which are refused. knows: returns whether the catalogue or the store has
+    an item; events on other items are stored too. key: name of the API key that sends them.
 
     Raises:
         StoreError: nothing of this request was stored.

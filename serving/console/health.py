@@ -27,7 +27,7 @@ BELOW = "lists below "
 
 
 class Counts(dict[str, float]):
-    """Counts by name; what was never counted is 0."""
+    """Counts by name, by default 0."""
 
     def __missing__(self, name: str) -> float:
         return 0.0
@@ -80,7 +80,7 @@ def take() -> Counts:
 
 
 def _counted(metric: str, labels: dict[str, str]) -> list[str]:
-    """Return what the value of a metric counts as."""
+    """Return the name that the value of a metric is counted under."""
     match metric.removeprefix("recsys_").removesuffix("_total"):
         case "requests" if not labels["route"].startswith(OWN):
             status = labels["status"]
@@ -151,7 +151,7 @@ def _own(console: Console, now: Counts) -> dict[str, float]:
 
 
 def _series(spans: list[Counts]) -> dict[str, list[float | None]]:
-    """Return the rows of the charts by name, a value for each span; `at`: UTC seconds; None where nothing was asked."""
+    """Return the rows of the charts by name, a value for each span; `at`: UTC seconds; None without requests."""
     rates = ("lists", "events accepted", "faults", "refused")
     found: dict[str, list[float | None]] = {"at": [round(span["at"]) for span in spans]}
     found |= {name: [round(span[name] / span["seconds"], 3) for span in spans] for name in rates}

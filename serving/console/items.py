@@ -35,7 +35,7 @@ def describe(engine: Engine, item_id: str) -> dict[str, Any]:
 
 
 async def history(console: Console, person: str, *, guest: bool) -> list[dict[str, Any]]:
-    """Return what a user or guest did, oldest first: in the data of the bundle, and since then by the store."""
+    """Return the events of a user or guest, oldest first: of the bundle, then of the store."""
     engine, background = console.service.engine(), console.background
     bundle = engine.bundle
     known = EMPTY_HISTORY

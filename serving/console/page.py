@@ -57,10 +57,10 @@ PAGES = (
 
 @dataclass
 class Console:
-    """What the pages read: settings, background tasks and service of this worker.
+    """The data sources of the pages: settings, background tasks and service of this worker.
 
-    compared: the engine of a release that is looked at besides those that are served, by its bundle_id; samples: of the
-    metrics in the last hour, see `health.py`.
+    compared: bundle_id -> engine of a release that is only shown for comparison; samples: of the metrics in the last
+    hour, see `health.py`.
     """
 
     settings: Settings

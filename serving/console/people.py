@@ -57,7 +57,7 @@ async def user_page(request: Request, user_id: str = "") -> HTMLResponse:
 
 
 async def _shown(console: Console, user_id: str, key: str | None) -> list[dict[str, Any]]:
-    """Return what was shown when, newest first, with what the user then did with each item."""
+    """Return the earlier lists, newest first, with the later events on each item."""
     store, engine = console.background.store, console.service.engine()
     if store is None:
         return []
@@ -93,7 +93,7 @@ async def why_page(request: Request, request_id: str = "") -> HTMLResponse:
 
 @router.get("/items")
 async def item_page(request: Request, item_id: str = "", title: str = "") -> HTMLResponse:
-    """Show one item; without one those whose title holds the text, or the most popular ones."""
+    """Show one item; without an item_id, show the items whose title contains the text, or the most popular ones."""
     console = console_of(request)
     engine = console.service.engine()
     row = engine.bundle.catalogue.ids.position(item_id) if item_id else None

@@ -37,7 +37,7 @@ USERS, PLACES = 20, 10
 
 @router.get("")
 async def release_page(request: Request, said: str = "") -> HTMLResponse:
-    """Show what serves, and every release that is still there."""
+    """Show the current release, and every other one in the folder."""
     console = console_of(request)
     state, folder = _state(console), console.settings.releases
     found = [each for each in dict.fromkeys(entry.bundle_id for entry in state.log[::-1]) if (folder / each).is_dir()]
@@ -100,7 +100,7 @@ def _noted(key: str | None, action: str, what: str, before: Any, after: Any, _: 
 
 @router.get("/diff")
 async def compare(request: Request, a: str = "", b: str = "") -> HTMLResponse:
-    """Show what changed from release a to release b: parameters, data, and metrics by segment."""
+    """Show the changes from release a to release b: parameters, data, and metrics by segment."""
     console = console_of(request)
     first, second = (_manifest(console, each) for each in (a, b))
     if first is None or second is None:
@@ -188,7 +188,7 @@ def _paired(a: Mapping[str, float], b: Mapping[str, float]) -> list[tuple[str, f
 
 
 def _changes(first: Manifest, second: Manifest) -> list[tuple[str, str, str]]:
-    """Return path, earlier and later value of every parameter that differs; what only one of them has is one line."""
+    """Return path, earlier and later value of every parameter that differs; a section of only one of them is one line."""
     contents = [{name: getattr(each, name) for name in PARAMETERS} for each in (first, second)]
     lines: list[tuple[str, str, str]] = []
     for name in PARAMETERS:

@@ -1,4 +1,4 @@
-"""Experiments, with what the last readout said, and the data of the last run of the pipeline.
+"""Pages of experiments, with their last readout, and of the data of the last run of the pipeline.
 
 `recsys experiment readout` and `dvc repro` write them as files, which are read from the folder in which the API runs.
 """
@@ -50,6 +50,6 @@ async def experiments_page(request: Request) -> HTMLResponse:
 
 @router.get("/data")
 async def data_page(request: Request) -> HTMLResponse:
-    """Show what the last run of the pipeline read, kept and rejected."""
+    """Show the rows that the last run of the pipeline read, kept and rejected."""
     found = read_json(DATA)
     return show(request, "data.html.j2", data=found, file=str(DATA), at=DATA.stat().st_mtime if found else 0.0)

@@ -37,7 +37,7 @@ SESSION_EVENTS = 50
 
 @dataclass(frozen=True)
 class Choice:
-    """What fills one side: a variant, an arm of an experiment, or the default variant of another release."""
+    """The content of one side: a variant, an arm of an experiment, or the default variant of another release."""
 
     group: str
     label: str
@@ -48,7 +48,7 @@ class Choice:
 
 @dataclass
 class Side:
-    """One list of the window. error: why there is none; cards: what `items.describe` says, and the answer's item."""
+    """One list of the window. error: why there is none; cards: of `items.describe`, and the answer's item."""
 
     choice: Choice
     answer: Answer | None = None
@@ -196,7 +196,7 @@ def _choices(console: Console, engine: Engine) -> dict[str, Choice]:
 
 
 async def engine_of(console: Console, bundle_id: str | None) -> Engine:
-    """Return the engine of a release. One besides those that are served is kept, with the stock of its first look."""
+    """Return the engine of a release. One that is not served is kept, with the stock of the time when it was loaded."""
     served = console.service.engine()
     if bundle_id is None or bundle_id == served.bundle.manifest.bundle_id:
         return served

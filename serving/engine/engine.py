@@ -185,7 +185,7 @@ class Engine:
     def mark(self, items: Iterable[StoredItem], version: int = 0, anew: bool = False) -> None:
         """Update the stock of these items, as of a version of the store; any other change needs a new engine.
 
-        anew: forget what was marked before.
+        anew: drop earlier marks.
         """
         if anew:
             self._available[:] = self.bundle.catalogue.available

@@ -61,7 +61,7 @@ class Background:
         self.leaving = False  # the process was told to end: it still answers, and says that it is not ready
 
     def leave(self) -> None:
-        """Begin to shut down: accept no new clients, and tell connected ones to leave."""
+        """Begin to shut down: accept no new clients, and ask connected ones to disconnect."""
         self.leaving = True
 
     async def run(self) -> None:

@@ -103,8 +103,8 @@ class RateLimit:
     """Limits each key to `rate` requests a second, after a burst of two seconds.
 
     A request that turns out to cost more than a plain one is paid for by those that follow. Requests without a key,
-    such as those of probes, are not counted. One number for each key, the moment at which all that it asked is paid
-    for. Source: the generic cell rate algorithm, ITU-T I.371.
+    such as those of probes, are not counted. Each key has one number: the time at which all its requests are paid for.
+    Source: the generic cell rate algorithm, ITU-T I.371.
     """
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:

@@ -195,7 +195,7 @@ class Shared:
 
 
 def open_cache(url: str, seconds: float, answer: type[M], worth_keeping: Callable[[M], bool]) -> Cache[M]:
-    """Open the backend of an address: `memory`, or such as redis://host:6379/0."""
+    """Open the backend of an address: `memory`, or a URL such as redis://host:6379/0."""
     return Cache(Memory(seconds) if url == "memory" else Shared(url, seconds), answer, worth_keeping)
 
 

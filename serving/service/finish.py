@@ -49,7 +49,7 @@ def finished(
 def exposure(request: RecommendRequest, answer: Answer, made_from: Mapping[str, Any]) -> Exposure:
     """Return the exposure of an answer. A request without any id is a visitor of its own.
 
-    made_from: what a replay needs besides the request and the versions in the answer, see `serving/recorder/replay.py`.
+    made_from: inputs of a replay besides the request and the versions in the answer, see `serving/recorder/replay.py`.
     """
     meta, experiment = answer.meta, answer.meta.experiment
     nobody = request.user_id is None and request.anonymous_id is None

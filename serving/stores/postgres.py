@@ -62,7 +62,7 @@ def connect(url: str) -> "psycopg.Connection[Any]":
 
 
 class PostgresDatabase:
-    """A `Database` in PostgreSQL; see there for what its methods do."""
+    """A `Database` in PostgreSQL; its methods are documented there."""
 
     remote = True
 

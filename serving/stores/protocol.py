@@ -1,7 +1,7 @@
 """The rows of a store and its errors. Times are UTC seconds since 1970; ids are external strings.
 
-A *guest* has only an anonymous_id; a merge says whose it was. After `merge("cookie-1", "anna")` everything of the guest
-`cookie-1`, before and after, belongs to the user `anna`.
+A *guest* has only an anonymous_id; a merge assigns it to a user. After `merge("cookie-1", "anna")` everything of the
+guest `cookie-1`, before and after, belongs to the user `anna`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ class PersonEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A refused event: its position in the request, the reason, and what was sent (any JSON)."""
+    """A refused event: its position in the request, the reason, and its body (any JSON)."""
 
     index: int
     reason: str
@@ -104,8 +104,8 @@ class Exposed:
 class Exposure:
     """An answer that was served: user, items, variant and propensities. One per (request_id, unit).
 
-    unit: what the experiment assigned a variant to; propensity: its chance of this variant; context: anything that JSON
-    can hold; replay: the request and the versions of all that the answer was made from, see `serving/recorder/`.
+    unit: the id that the experiment assigned; propensity: its chance of this variant; context: anything that JSON can
+    hold; replay: the request and the versions of all inputs of the answer, see `serving/recorder/`.
     """
 
     request_id: str

@@ -76,7 +76,7 @@ def _wait(seconds: float) -> Callable[[int], bool]:
 
 
 class SqliteDatabase:
-    """A `Database` in one file; see there for what its methods do."""
+    """A `Database` in one file; its methods are documented there."""
 
     remote = False
 

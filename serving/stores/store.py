@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Database(Protocol):
-    """What a store needs of a database; every method raises StoreError when it fails."""
+    """The operations of a database; every method raises StoreError when it fails."""
 
     salt: str  # of the store's fingerprints, see `recsys/schemas/store_schema.py`
     remote: bool  # behind a network: a call that is cancelled may hang on

@@ -1,4 +1,4 @@
-"""Watch what the API answers: `python -m serving.watch`, or `recsys watch`. One process of several works at a time."""
+"""Watch the API's answers: `python -m serving.watch`, or `recsys watch`. One process of several works at a time."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""Does what the policy of a finding says, once, and writes the finding into the store and the log."""
+"""Runs the policy's action for a new finding, and writes the finding into the store and the log."""
 
 import logging
 import subprocess
@@ -22,7 +22,7 @@ POPULAR = "popular"
 
 
 def act(found: Finding, policies: Policies, store: str, folder: Path, now: float | None = None) -> str:
-    """Write a finding, and act on it if it is new. Returns what was done.
+    """Write a finding, and act on it if it is new. Returns the action.
 
     Raises:
         StoreError: it cannot be written; nothing was done.
@@ -38,7 +38,7 @@ def act(found: Finding, policies: Policies, store: str, folder: Path, now: float
 
 
 def ramp(verdict: Verdict, folder: Path) -> None:
-    """Let the canary go on, or end it."""
+    """Raise the share of the canary, or end it."""
     if verdict.action == "go on":
         releases.ramp(folder, verdict.why)
         log.info("canary goes on: %s", verdict.why)

@@ -22,7 +22,7 @@ LARGEST = 1e15  # of a float: its square times a thousand dimensions still fits 
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """The declaration of one array. shape: names of its sizes, equal in all arrays of one folder; `+1`: one more.
+    """The declaration of one array. shape: a name for each size, the same in all arrays of a folder; `+1`: one more.
 
     least: the smallest value allowed; nan: whether NaN is; below: values are in [0, this size); ascending: no value is
     less than the one before it; unique: no value comes twice; into: values are offsets, from 0 up to this size.

@@ -35,8 +35,8 @@ class TableFile(Section):
         .json (one object a line) or .parquet, each also compressed (.gz, .bz2, .xz, .zst, .zip). Folders named
         `key=value` are a column.
     columns: canonical name to the file's; without a header the file's columns are named 1, 2, ...
-    encoding: a name that Python knows. separator: between the cells of a line. quote: around a cell, twice inside of
-        it; none: no quoting, so that inch marks are text. escape: before a character that is meant as it is; `\\N` is
+    encoding: such as cp1252. separator: between the cells of a line. quote: around a cell, twice inside of it; none: no
+    quoting, so that inch marks are text. escape: before a character that is meant as it is; `\\N` is
         then missing, `\\n` a line break. header: the first line names the columns. skip_lines: lines before it.
     decimal: `.` or `,`; if given, the other one, spaces and apostrophes may group digits by three.
     null_values: texts that mean missing, in upper or lower case; an empty or blank cell always does.
@@ -103,7 +103,7 @@ class TableFile(Section):
 
 
 class InteractionsFile(TableFile):
-    """event: what every row is, for a file that has no column for it.
+    """event: the event of every row, for a file that has no column for it.
 
     The column `quantity`, if one is mapped to it, is multiplied with `value`, the price of one piece; below zero it
     makes the row a return.

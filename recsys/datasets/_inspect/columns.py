@@ -1,4 +1,4 @@
-"""Says what each column of a sample looks like: a time and its format, a number, yes or no, an address, text."""
+"""Guesses the kind of each column of a sample: a time and its format, a number, yes or no, an address, text."""
 
 import re
 from dataclasses import dataclass

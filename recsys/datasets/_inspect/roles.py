@@ -1,4 +1,4 @@
-"""Guesses which file holds the events and which the items, and which column is what, by names, looks and values."""
+"""Guesses which file holds the events and which the items, and the role of each column, by names, kinds and values."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ OF_ITEMS = ("title", "price", "categories", "text", "available", "first_seen")
 
 @dataclass(frozen=True)
 class Table:
-    """A sample, its columns, and what each is used as: canonical name -> column."""
+    """A sample, its columns, and the column of each role: canonical name -> column."""
 
     sample: Sample
     columns: tuple[Column, ...]
@@ -74,7 +74,7 @@ def assign(samples: list[tuple[Sample, tuple[Column, ...]]]) -> tuple[Table, Tab
 
 
 def _by_name(sample: Sample, columns: tuple[Column, ...], names: tuple[str, ...]) -> Table:
-    """Give each role to the first free column with a fitting name and look; an id needs no name if one is left."""
+    """Give each role to the first free column with a fitting name and kind; an id needs no name if one is left."""
     roles: dict[str, Column] = {}
     needed = [name for name in names if name in ("timestamp", "user_id", "item_id")]
     for by_name, wanted in ((True, needed), (False, needed), (True, names)):

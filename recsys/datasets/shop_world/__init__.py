@@ -9,7 +9,7 @@ The shop, behind `dataset: synthetic`:
 
 `world(config, seed)` in world.py returns the planted tastes without drawing events.
 
-Each other scenario stresses what the shop does not, and is a data set of its own:
+Each other scenario tests a property that the shop lacks, and is a data set of its own:
 
     news.py       clicks on items that age in hours   grocery.py   the same items again, after their usual time
     control.py    tastes without order, repeats or ageing: a source that uses time must not help here

@@ -1,4 +1,4 @@
-"""Scenario `news`: articles are born all the time and fade in hours, readers come for short sessions, nothing has text.
+"""Scenario `news`: articles appear all the time and age in hours, readers have short sessions, no article has text.
 
 The attraction of an article halves every `HALF_LIFE_HOURS` or so (each article has its own). A session starts
 with an article of the reader's topic by attraction; each next click follows, with `FOLLOW_SHARE`, one of the links of
@@ -25,8 +25,8 @@ READ_S = 90.0
 
 @dataclass(frozen=True)
 class Articles:
-    """The articles. born: (n_items,) hours since the log began; half_life: hours; links: (n_items, N_LINKS) rows of the
-    linked articles, or its own row without any."""
+    """The articles. born: (n_items,) hours from the start of the log; half_life: hours; links: (n_items, N_LINKS) rows of
+    the linked articles, or its own row without any."""
 
     topic: Ints
     born: Floats
@@ -41,7 +41,7 @@ class Articles:
 
 
 def articles(config: Config, seed: int) -> Articles:
-    """Draw the articles; those that are not new were born in the days before the log, as often as the new ones."""
+    """Draw the articles; those that are not new were published in the days before the log, as often as the new ones."""
     rng = np.random.default_rng([seed, 0])
     n, hours = config.items, 24.0 * config.days
     n_new = round(config.new_item_share * n)

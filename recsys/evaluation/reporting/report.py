@@ -56,7 +56,7 @@ def page(
 ) -> str:
     """Return the report as HTML. figures: the table of `results`; tables: of `curves` and `reliability`, by file name.
 
-    reliable: variant -> figures of `reliability`; learned: ranker -> what was chosen on the validation window.
+    reliable: variant -> figures of `reliability`; learned: ranker -> its choices on the validation window.
     """
     environment = templates(Path(__file__).parent)
     gated = results.against(figures, settings.gate.baseline)

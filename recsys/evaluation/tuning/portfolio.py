@@ -18,7 +18,7 @@ from recsys.params.tuned import Tuned
 
 
 def fill(split: Path, params: Params, memory: Path) -> Tuned:
-    """Return all settings of the active data set: those of params.yaml, the others found. params: without tuned ones.
+    """Return all settings of the active data set: of params.yaml, and searched ones. params: without tuned ones.
 
     memory: a file with the result of every trial, so that a stopped run resumes.
     """

@@ -159,7 +159,7 @@ def ranker_factor(model: str, data: Split, params: Params, fold: ScoredFold = "v
 
 
 class _Memory:
-    """The scores of trials in a file, a line each, by a hash of what decides them: data, task and settings."""
+    """The scores of trials in a file, a line each, by a hash of data, task and settings."""
 
     def __init__(self, path: Path | None, about: str) -> None:
         self._path, self._about = path, about

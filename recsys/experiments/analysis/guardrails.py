@@ -1,4 +1,4 @@
-"""Guardrails stop an arm whatever its primary metric: a budget that is exceeded, or a metric worse by a margin.
+"""Guardrails stop an arm regardless of its primary metric: a budget that is exceeded, or a metric worse by a margin.
 
 A budget is broken when the arm exceeds it and is worse than the control, by intervals that allow peeking: if the
 control exceeds it too, the arm is not the cause. Rates vary between units (delta method). Two units are added, one with
@@ -23,7 +23,7 @@ COUNTED = {"fallback_rate": "fallbacks", "latency_ms": "slow"}
 
 @dataclass(frozen=True)
 class State:
-    """One guardrail of one arm. says: the figures and the limit.
+    """One guardrail of one arm. says: the figures and the limit, as text.
 
     broken: by the interval that allows peeking; kept: a budget that is not broken, or a margin that is shown to hold.
     """

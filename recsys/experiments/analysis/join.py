@@ -4,7 +4,7 @@
     events      event_id, unit, event, item_id, value, timestamp, request_id (null where the client did not say),
                 and where the log has them: received (the server's clock), elsewhere (names an answer of no arm)
 
-An event that names the request of an answer with its item belongs to it, whatever the client's clock says. Without a
+An event that names the request of an answer with its item belongs to it, regardless of the client's clock. Without a
 request id, an event happened at the client's time plus the tolerated skew, but never after its arrival. A return
 belongs to the purchase that it takes back.
 """

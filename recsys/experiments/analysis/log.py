@@ -71,8 +71,8 @@ class Log:
     def cleaned(self) -> "tuple[Log, dict[str, int]]":
         """Complete the columns, drop copies of answers and events, turn refunds into returns, empty impossible amounts.
 
-        Also returns what was dropped or emptied -> number of rows. An event sent again under another id is a copy if
-        all that the client sets is equal.
+        Also returns kind of change -> number of rows. An event sent again under another id is a copy if all that the
+        client sets is equal.
         """
         exposures = _filled(self.exposures, MORE_OF_EXPOSURES).drop_nulls(["request_id", "unit", "timestamp"])
         answers = exposures.unique(["request_id", "unit"], keep="first", maintain_order=True)
@@ -107,7 +107,7 @@ def read(url: str, name: str, experiment: Experiment, until: datetime | None = N
 
 
 def read_history(url: str, name: str, experiment: Experiment) -> Log:
-    """Read the last 90 days on the experiment's surfaces and segments, whatever experiment the answers belong to."""
+    """Read the last 90 days on the experiment's surfaces and segments, of all experiments."""
     since = datetime.now(UTC) - timedelta(days=HISTORY_DAYS)
     recent = experiment.model_copy(update={"start": since, "end": None})
     found = _read(url, name, recent, None, OF_ANY, UNIT_OF_ANSWER[experiment.unit])

@@ -107,11 +107,11 @@ GUARDRAILS: dict[Metric, Guardrail] = {
 class Experiment(Section):
     """One experiment. The first arm is the control.
 
-    seed: what the buckets are drawn from, by default the name; coverage: the share of the units that take part, which
-    can be raised without moving any unit; forced: unit -> arm, for testing; enabled false is the kill switch: every
-    unit gets the default variant at once; planned_units: the number that `recsys experiment plan` gave, all arms
-    together; clock_skew_seconds: the tolerated skew of a client's clock, for events without a request id; a list of
-    guardrails gives each its default.
+    seed: of the hash buckets, by default the name; coverage: the share of the units that take part, which can be raised
+    without moving any unit; forced: unit -> arm, for testing; enabled false is the kill switch: every unit gets the
+    default variant at once; planned_units: the number that `recsys experiment plan` gave, all arms together;
+    clock_skew_seconds: the tolerated skew of a client's clock, for events without a request id; a list of guardrails
+    gives each its default.
     """
 
     unit: Unit = "user"

@@ -1,4 +1,4 @@
-"""LightGBM's text models in numpy, all trees at once: the API needs neither LightGBM nor a second OpenMP beside faiss.
+"""Evaluates LightGBM's text models in numpy: the API needs neither LightGBM nor a second OpenMP beside faiss.
 
 Source: Lucchese et al., "QuickScorer: a fast algorithm to rank documents with additive ensembles of regression trees",
 SIGIR 2015. The leaves of a tree are numbered from left to right. Each test of a tree that a row fails (x > threshold)
