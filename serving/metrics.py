@@ -66,7 +66,7 @@ SHADOW_RBO = Histogram("recsys_shadow_rbo", "Rank-biased overlap of both lists, 
 
 @lru_cache
 def answers() -> AnswerMetrics:
-    """The counts of the contents of this process's answers."""
+    """The `AnswerMetrics` of this process."""
     folder = os.environ.get(FOLDER)
     return AnswerMetrics(Path(folder) if folder else None)
 

@@ -72,7 +72,7 @@ def measure(
 
 
 def per_segment(lists: Lists, sample: Sample, segments: list[Segment], metric: str) -> dict[str, dict[str, Values]]:
-    """One metric for the gate: segment -> variant -> (n_users,) float64. Segments without users are left out.
+    """Return one metric for the gate: segment -> variant -> (n_users,) float64. Segments without users are left out.
 
     Raises:
         GateError: "gate.metric is 'coverage@10', expected one of one user's list: recall@10, ndcg@10, ..."

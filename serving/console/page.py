@@ -137,13 +137,13 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def when(moment: float | datetime) -> str:
-    """Write a moment, a datetime or UTC seconds, as "2026-11-26 02:13 UTC"."""
+    """Format a datetime or UTC seconds as "2026-11-26 02:13 UTC"."""
     at = moment if isinstance(moment, datetime) else datetime.fromtimestamp(moment, tz=UTC)
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def age(seconds: float) -> str:
-    """Write a time span in its largest unit, such as "3 hours"."""
+    """Format a duration in its largest unit, such as "3 hours"."""
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

@@ -188,7 +188,7 @@ def _paired(a: Mapping[str, float], b: Mapping[str, float]) -> list[tuple[str, f
 
 
 def _changes(first: Manifest, second: Manifest) -> list[tuple[str, str, str]]:
-    """Return path, earlier and later value of every parameter that differs; a section of only one of them is one line."""
+    """Return path, earlier and later value of every parameter that differs; a section of one of them only is a line."""
     contents = [{name: getattr(each, name) for name in PARAMETERS} for each in (first, second)]
     lines: list[tuple[str, str, str]] = []
     for name in PARAMETERS:

@@ -49,7 +49,7 @@ def events(person: str, until: float) -> Write[list[Event]]:
 
 
 def merged_since(user_id: str, since: float) -> Write[set[str]]:
-    """Return the guests that became this user after a moment."""
+    """Return the guests that were merged into this user after a given time."""
     return {guest for (guest,) in (yield MERGED, [(user_id, since)])[0]}
 
 

@@ -16,7 +16,7 @@ class Job(Generic[T]):
     """One write. write: makes the statements; rows: how many it writes; alone: no other process may write meanwhile.
 
     events: arguments of `write`, together with those of the transaction's other jobs; None: it has none. seconds: a job
-    that has not begun by then is cancelled; one that has gets as long again to end.
+    that has not begun by then is cancelled; one that has begun gets the same time again to end.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Job(Generic[T]):
 
         Raises:
             StoreError: it failed, or it was not begun in time; nothing of it was stored.
-            UnknownOutcomeError: it was begun, and has not ended after as long again.
+            UnknownOutcomeError: it was begun, but did not end within the same time again.
         """
         timer = self.loop.call_later(self.seconds, self._take_back)
         try:

@@ -1,4 +1,4 @@
-"""The store of the API, over one of both databases. All methods raise StoreError, and nothing else, when it fails.
+"""The store of the API, on SQLite or PostgreSQL. All methods raise StoreError, and nothing else, when it fails.
 
 A write that raises it was not stored; one that raises UnknownOutcomeError may have been. Only a text that no store can
 hold (a NUL, half of a surrogate pair) and an event without user_id and anonymous_id raise ValueError.

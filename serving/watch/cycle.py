@@ -38,7 +38,7 @@ class Finding:
 
 
 class Watcher:
-    """Looks at one store and one folder of releases, again and again."""
+    """Checks one store and one folder of releases."""
 
     def __init__(self, store: str, folder: Path) -> None:
         self._store, self._folder = store, folder

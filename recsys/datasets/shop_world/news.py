@@ -25,8 +25,8 @@ READ_S = 90.0
 
 @dataclass(frozen=True)
 class Articles:
-    """The articles. born: (n_items,) hours from the start of the log; half_life: hours; links: (n_items, N_LINKS) rows of
-    the linked articles, or its own row without any."""
+    """The articles. born: (n_items,) hours from the start of the log; half_life: hours; links: (n_items, N_LINKS) rows
+    of the linked articles, or its own row without any."""
 
     topic: Ints
     born: Floats

@@ -41,7 +41,7 @@ PerSegment = Mapping[str, Mapping[str, Values]]  # segment -> variant -> (n_user
 
 @dataclass(frozen=True)
 class Decision:
-    """variant: what is released; reason: why, in one line; candidates: candidate -> why (not), in one line.
+    """The released variant, the reason in one line, and for each candidate the reason why it is released or not.
 
     without_live: if the variant needs live counts, the one that answers without them, see `live_choice.py`.
     """

@@ -93,7 +93,7 @@ class Guardrail(Section):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.budget is None) == (self.margin is None):
-            raise ValueError("a guardrail has a budget or a margin, one of both")
+            raise ValueError("a guardrail needs either a budget or a margin, not both")
         return self
 
 

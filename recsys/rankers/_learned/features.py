@@ -4,8 +4,8 @@ For every model: the score, relative to the best candidate's; its rank, as log(1
 share of the item's demand. For a model of vectors also the cosines to the user's newest likes, the best and the mean.
 For the source `repeat`: its score, how often the user liked the item, decayed by several half-lives, the user's visits
 to it, the days since the last and how many usual gaps they are. Of the item: the recent share, the recent demand in
-units of the average item's, the demand at every half-life of the ladder relative to the item most in demand, and the
-days since it was first seen. Of the user: how many items are liked, and how many days since the last event. NaN means
+units of the average item's, the demand at each of several half-lives relative to the item most in demand, and the days
+since it was first seen. Of the user: how many items are liked, and how many days since the last event. NaN means
 unknown. An item's all-time popularity is left out on purpose: with it the trees memorise the items of one window, which
 helps in that window only.
 """
