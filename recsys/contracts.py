@@ -2,7 +2,7 @@
 
 Names used everywhere: `user_id` and `item_id` are external strings; a `row` is the internal int32 position of an item
 in the catalogue and never leaves the process. A history is oldest first. `k` is the length of the answer, `n` the
-number of candidates asked of a source. Times are UTC seconds since 1970 (float), ages are days.
+number of candidates requested from a source. Times are UTC seconds since 1970 (float), ages are days.
 """
 
 from collections.abc import Callable, Mapping

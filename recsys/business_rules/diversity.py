@@ -12,7 +12,7 @@ def mmr(likeness: FloatArray, k: int, diversity: float) -> npt.NDArray[np.intp]:
 
     Each step takes the item with the largest (1 - diversity) * relevance - diversity * (its largest likeness with an
     item taken before). likeness: (m, m) float32. The relevance of place i is k / (k + i): scores of different sources
-    cannot be compared, their order can. diversity 0 leaves the order as it is, 1 looks at the likeness alone.
+    cannot be compared, their order can. diversity 0 leaves the order as it is, 1 uses the likeness alone.
 
     Source: Carbonell and Goldstein 1998, "The use of MMR, diversity-based reranking", definition of MMR; its lambda
     is 1 - diversity.
@@ -39,7 +39,7 @@ def mmr(likeness: FloatArray, k: int, diversity: float) -> npt.NDArray[np.intp]:
 def likeness(rows: IntArray, vectors: FloatArray | None, groups: Groups) -> FloatArray:
     """(m, m) float32: the cosine of the items' vectors; where one has none, the Jaccard similarity of categories.
 
-    vectors: (n_items, dim) float32 of the model that answered, zeros for items it does not know; None without a model.
+    vectors: (n_items, dim) float32 of the model that answered, zeros for items without a vector; None without a model.
     """
     if vectors is None:
         return groups.likeness(rows)

@@ -26,7 +26,7 @@ GROUPS = 500
 @dataclass(frozen=True)
 class FeatureShift:
     """The result of one feature. moved: the share of the counts that would have to move to make both sides equal, 0..1;
-    alarm: p is significant among those of all features.
+    alarm: whether p is significant after correction for all features.
     """
 
     feature: str

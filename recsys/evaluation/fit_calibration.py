@@ -76,7 +76,7 @@ def on_test(bundle: Bundle, split: Split, asked: Sample, params: Params, k: int)
 def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k: int, seed: int) -> pl.DataFrame:
     """Return all slots of users with targets: user (position in the sample), label, score, rank, known, wanted.
 
-    wanted: item rows per user of the sample.
+    wanted: (argument) the targets as item rows per user of the sample, (column) whether the slot is among them.
     """
     table = []
     for at in np.flatnonzero(wanted.lengths).tolist():
@@ -131,7 +131,7 @@ def fit(slots: dict[str, pl.DataFrame], horizon: float | None, seed: int) -> Cal
 
 
 def confidences(calibration: Calibration, variant: str, slots: pl.DataFrame) -> Floats:
-    """(n_slots,) float64, NaN for a label that the validation window did not have."""
+    """Return (n_slots,) float64 confidences, NaN for a label that was not in the validation window."""
     curves = calibration.curves[variant]
     rows = slots.select("label", "score", "rank", "known").iter_rows()
     return np.array([curves[name].at(*rest) if name in curves else np.nan for name, *rest in rows], dtype=np.float64)

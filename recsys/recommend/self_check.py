@@ -119,7 +119,7 @@ def _refusal(bundle: Bundle, variant: str, found: str) -> str:
 
 @reports_errors
 def main(folder: str, memory: str) -> None:
-    """Check one bundle within a limit of memory, bytes."""
+    """Check one bundle. memory: the limit in bytes."""
     resource.setrlimit(resource.RLIMIT_DATA, (int(memory), int(memory)))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     check(bundles.load(Path(folder)))

@@ -10,7 +10,7 @@ from recsys.ranking import top_k
 
 
 class Config(Section):
-    """model: which of the bundle's models of item pairs to ask."""
+    """model: the bundle's model of item pairs that it uses."""
 
     model: str
 

@@ -12,7 +12,7 @@ EXACT_UP_TO = 20_000  # allowed items: scoring them all takes no longer than sea
 
 
 class Config(Section):
-    """model: which of the bundle's models to search."""
+    """model: the bundle's model that it searches."""
 
     model: str
 

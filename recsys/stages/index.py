@@ -25,7 +25,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the index")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Index the items that the model knows; fails when the index misses its recall. Pairs of items need no index."""
+    """Index the items that the model has vectors for; fails below the required recall. Pairs of items need no index."""
     settings = params.load(params_file)
     if (model / embeddings.PAIRS).is_file():
         with replaced(out):

@@ -44,7 +44,7 @@ def exposure(request_id: str) -> Write[Mapping[str, Any] | None]:
 
 
 def events(person: str, until: float) -> Write[list[Event]]:
-    """Return the events of a person that were received by then, newest first."""
+    """Return the events of a person that were received before a time, newest first."""
     return [Event(*row) for row in (yield EVENTS, [(person, until)])[0]]
 
 

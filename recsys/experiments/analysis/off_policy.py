@@ -84,7 +84,7 @@ def estimate(log: Log, method: str, alpha: float = 0.05, clip: float | None = No
     if effective < MIN_EFFECTIVE:
         raise DataError(
             f"the log supports the new policy with {effective:.0f} effective rows, expected {MIN_EFFECTIVE:.0f}: "
-            "they hardly ever agree; explore more, or judge a policy that is closer"
+            "both policies rarely show the same item; explore more, or try a policy closer to the logged one"
         )
     if method == "ips":
         parts = weights * log.reward

@@ -199,7 +199,9 @@ def test_off_policy_on_the_log_of_an_exploring_arm(tmp_path: Path, url: str, fil
     assert f"the arm's own items, snips: {own:.4f}" in text
     assert f"random items of the pool, snips: {random:.4f}" in text
     assert f"{policy}, ips: " in text
-    assert "they hardly ever agree" in command(tmp_path, url, "off-policy", "home", arms=arms, start=_recent())
+    assert "both policies rarely show the same item" in command(
+        tmp_path, url, "off-policy", "home", arms=arms, start=_recent()
+    )
 
 
 def _any(arms: dict[str, Any]) -> Experiment:
