@@ -27,6 +27,8 @@ from recsys.evaluation.tuning.validation_task import draw_task, score, score_ord
 from recsys.params import extensions
 from recsys.params.tuned import TuneParams
 
+SMOOTHING = 20.0  # of the ranker `recency`, typed until `tune` found it
+
 
 def main(workspace: Path, trials: int | None = None) -> None:
     """Search, score both, print a table, write the results."""
@@ -37,13 +39,16 @@ def main(workspace: Path, trials: int | None = None) -> None:
     typed = settings.with_data(
         typed_half_life_days=settings.data.typed_half_life_days or copied.recent_half_life_days,
         models=settings.data.models or copied.models,
+        smoothing=SMOOTHING,
     )
     with tempfile.TemporaryDirectory() as folder:
         begin, cpu = time.perf_counter(), _cpu_seconds()
         nothing_typed = settings.with_data(typed_half_life_days=None, models={})
         found = portfolio.fill(workspace / "data/split", nothing_typed, Path(folder) / "trials")
         cost = {"cpu_s": round(_cpu_seconds() - cpu, 1), "wall_s": round(time.perf_counter() - begin, 1)}
-    tuned = settings.with_data(typed_half_life_days=found.recent_half_life_days, models=found.models)
+    tuned = settings.with_data(
+        typed_half_life_days=found.recent_half_life_days, models=found.models, smoothing=found.smoothing
+    )
     values: dict[str, dict[str, float]] = {}
     for name in ("popular", *settings.models):
         by_hand, by_search = (_in_own_process(name, workspace / "data/split", one) for one in (typed, tuned))

@@ -68,6 +68,9 @@ class Manifest(Section):
     data_hash: str | None = None  # of the split that it was made of; absent in bundles that do not say it
     warm_events: int = 5  # of a user in the segment `warm`; the default is for bundles that do not say it
     recent_half_life_days: float = Field(gt=0)
+    # of the ranker `recency` and of the source `repeat`; the defaults are for bundles that do not say it
+    smoothing: float = 20.0
+    repeat_half_life_days: float = 180.0
     metrics: dict[str, Any]
     files: list[File]
 
@@ -162,6 +165,9 @@ def write(
             "metrics": dict(metrics),
             "files": described_files(aside),
         }
+        for name in ("smoothing", "repeat_half_life_days"):
+            if (value := getattr(params.data, name)) is not None:
+                content[name] = value
         content["bundle_id"] = _digest(content)
         manifest = Manifest.model_validate(content)
         (aside / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -36,9 +36,10 @@ class Config(Section):
 
 
 def suggest(trial: "Trial") -> dict[str, Any]:
-    """Suggest the settings of one trial of `recsys tune`."""
-    ranges = {"alpha": (0.1, 50), "regularization": (0.1, 1000), "half_life_days": (0.02, 100_000)}
+    """Suggest the settings of one trial of `recsys tune`; the best regularization grows with alpha."""
+    ranges = {"alpha": (0.1, 50), "regularization": (0.3, 100), "half_life_days": (0.02, 100_000)}
     found = {name: trial.suggest_float(name, low, high, log=True) for name, (low, high) in ranges.items()}
+    found["regularization"] *= found["alpha"]
     rounded: dict[str, Any] = {name: float(f"{value:.2g}") for name, value in found.items()}
     return {**rounded, "factors": trial.suggest_categorical("factors", [32, 64, 128])}
 

@@ -51,13 +51,19 @@ class Thresholds(Section):
 
 
 class DatasetParams(Section):
-    """All that differs from one data set to the next."""
+    """All that differs from one data set to the next.
+
+    recent_half_life_days, smoothing, repeat_half_life_days: of popularity, of the ranker `recency` and of the source
+    `repeat`; what is left out, the stage `tune` finds.
+    """
 
     adapter: dict[str, Any]
     event_weights: dict[str, float] = Field(min_length=1)
     thresholds: Thresholds
     split: SplitParams
     typed_half_life_days: float | None = Field(None, gt=0, alias="recent_half_life_days")
+    smoothing: float | None = Field(None, ge=0)
+    repeat_half_life_days: float | None = Field(None, gt=0)
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     release_candidates: list[str] | None = Field(

@@ -29,6 +29,8 @@ class Tuned(Section):
 
     dataset: str
     recent_half_life_days: float
+    smoothing: float
+    repeat_half_life_days: float
     models: dict[str, dict[str, Any]]
     variants: dict[str, dict[str, Any]]
 
@@ -42,5 +44,7 @@ def with_tuned(params: "Params", path: Path) -> "Params":
         return params
     typed = params.data.models
     models = {name: {**found.models.get(name, {}), **typed.get(name, {})} for name in params.models}
-    half_life_days = params.data.typed_half_life_days or found.recent_half_life_days
-    return params.with_data(typed_half_life_days=half_life_days, models=models)
+    constants = found.model_dump(include={"smoothing", "repeat_half_life_days"})
+    constants["typed_half_life_days"] = found.recent_half_life_days
+    missing = {name: value for name, value in constants.items() if getattr(params.data, name) is None}
+    return params.with_data(models=models, **missing)

@@ -12,16 +12,17 @@ from recsys.params import Section
 
 
 class Config(Section):
-    """smoothing: added to the popularity, so that one sale of a rare item does not put it first."""
+    """smoothing: added to the popularity, so that one sale of a rare item does not put it first; None: the bundle's."""
 
-    smoothing: float
+    smoothing: float | None = None
 
 
 class Recency:
     """The ranker. Scores below zero count as zero: multiplying them would reverse their order."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
-        self._smoothed = bundle.catalogue.popularity + np.float32(config.smoothing)
+        smoothing = bundle.manifest.smoothing if config.smoothing is None else config.smoothing
+        self._smoothed = bundle.catalogue.popularity + np.float32(smoothing)
         self._recent = bundle.catalogue.recent
 
     def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:

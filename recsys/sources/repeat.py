@@ -19,9 +19,9 @@ from recsys.ranking import top_k
 
 
 class Config(Section):
-    """half_life_days: after which a like counts half."""
+    """half_life_days: after which a like counts half; None: the bundle's."""
 
-    half_life_days: float = Field(180, gt=0)
+    half_life_days: float | None = Field(None, gt=0)
 
 
 class Repeat:
@@ -30,7 +30,7 @@ class Repeat:
     def __init__(self, bundle: Bundle, config: Config) -> None:
         self._allowed = bundle.manifest.allow_repeat
         self._gap_days = bundle.catalogue.gap_days
-        self._half_life_days = config.half_life_days
+        self._half_life_days = config.half_life_days or bundle.manifest.repeat_half_life_days
 
     def propose(self, query: Query, n: int) -> Candidates:
         if not self._allowed or not len(query.history):

@@ -140,11 +140,13 @@ def test_what_is_not_typed_comes_from_tuned_json_and_typed_settings_win(tmp_path
         ParamsError, match=r"recent_half_life_days is neither in params.yaml nor in tuned\.json: run `dvc repro t"
     ):
         _ = params.load(path).data.recent_half_life_days
-    found = {"dataset": "synthetic", "recent_half_life_days": 0.5, "variants": {}}
+    found: dict[str, Any] = {"dataset": "synthetic", "recent_half_life_days": 0.5, "variants": {}}
+    found |= {"smoothing": 3.0, "repeat_half_life_days": 12.0}
     found["models"] = {"als": {"alpha": 9.0, "factors": 8}, "gone": {"alpha": 1.0}}
     (tmp_path / "tuned.json").write_text(json.dumps(found))
     loaded = params.load(path)
     assert loaded.data.recent_half_life_days == 0.5
+    assert (loaded.data.smoothing, loaded.data.repeat_half_life_days) == (3.0, 12.0)
     assert loaded.model("als") == {"iterations": 15, "alpha": 3.0, "factors": 8}
     assert loaded.model("content") == {}
     assert params.load(path, tuned=False).model("als") == {"iterations": 15, "alpha": 3.0}

@@ -1,20 +1,23 @@
-"""Finds the half-life at which decayed popularity predicts the next likes best.
+"""Finds the half-life at which decayed popularity predicts the next likes best, and that of the source `repeat`.
 
-Every half-life of a grid from minutes to years orders the catalogue once; no model is fitted.
+Every half-life of a grid from minutes to years orders the catalogue once; no model is fitted. The half-lives
+of `repeat` are multiples of the items' usual gap.
 """
 
 import sys
 
 import numpy as np
 
-from recsys.bundle.catalogue import with_popularity
+from recsys.bundle import catalogue
 from recsys.contracts import FloatArray, IntArray
 from recsys.data.split import ScoredFold, Split
-from recsys.evaluation.tuning.validation_task import draw_task, score_order
+from recsys.encoders.repeats import liked
+from recsys.evaluation.tuning.validation_task import AT, draw_task, score_order
 from recsys.params import Params
 from recsys.ranking import top_k
 
 HALF_LIVES_DAYS = [2.0**power for power in range(-6, 15)]  # 22 minutes, 45 minutes, ... to 45 years
+GAPS = [1 / 4, 1, 4, 16, 64]  # half-lives of repeats, in usual gaps
 NEARLY = 0.99
 MOST_ITEMS = 10_000  # of the order, more than any list needs
 
@@ -29,6 +32,23 @@ def find(data: Split, params: Params) -> float:
     return max(days for days, value in values.items() if value >= NEARLY * max(values.values()))
 
 
+def of_repeats(data: Split, params: Params) -> float:
+    """Return the half-life of the source `repeat` in days; popularity's where nothing is bought again."""
+    gap_days = catalogue.gap_days(data.fit_rows("valid"), data.catalogue.height)
+    if not data.facts.allow_repeat or np.isnan(gap_days).all():
+        return params.data.recent_half_life_days
+    task, values = draw_task(data, params, least_events=1), {}
+    for days in (float(f"{times * np.nanmedian(gap_days):.2g}") for times in GAPS):
+        lists = np.full((len(task.histories), AT), -1, dtype=np.int32)
+        for user, history in enumerate(task.histories):
+            found = liked(history, task.nows[user], gap_days, days)
+            best = top_k(found.frequency * found.due, AT)
+            lists[user, : len(best)] = found.rows[best]
+        values[days] = task.value(lists)
+        print(f"tune repeat: half-life {days:g} days, NDCG@10 {values[days]:.4f}", file=sys.stderr, flush=True)
+    return max(values, key=lambda days: values[days])
+
+
 def order(recent: FloatArray) -> IntArray:
     """Return (m,) int32 rows of the items with demand, largest first."""
     return top_k(recent, min(MOST_ITEMS, int((recent > 0).sum()))).astype(np.int32)
@@ -36,5 +56,5 @@ def order(recent: FloatArray) -> IntArray:
 
 def demand(data: Split, half_life_days: float, fold: ScoredFold = "valid") -> tuple[FloatArray, FloatArray]:
     """Return the decayed likes before the window of `fold`, and all likes, (n_items,) float32 each."""
-    counted = with_popularity(data.catalogue, data.fit_rows(fold), data.now(fold), half_life_days)
+    counted = catalogue.with_popularity(data.catalogue, data.fit_rows(fold), data.now(fold), half_life_days)
     return counted["recent"].to_numpy(), counted["popularity"].to_numpy()

@@ -1,6 +1,7 @@
 """Finds the settings that params.yaml leaves open for the active data set, in order; see `recsys.evaluation.tuning`."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -11,7 +12,7 @@ import yaml
 
 from recsys.data import split as splits
 from recsys.evaluation.tuning import half_life
-from recsys.evaluation.tuning.search import Result, search
+from recsys.evaluation.tuning.search import Result, find_smoothing, search
 from recsys.output import write_text
 from recsys.params import Params
 from recsys.params.tuned import Tuned
@@ -27,12 +28,20 @@ def fill(split: Path, params: Params, memory: Path) -> Tuned:
     models = {
         model: params.model(model)
         if model in params.data.models
-        else in_own_process(model, split, params, params.tune.trials, False, memory).settings
+        else in_own_process(search, model, split, params, params.tune.trials, False, memory).settings
         for model in params.models
     }
     memory.unlink(missing_ok=True)
+    smoothing, repeat = params.data.smoothing, params.data.repeat_half_life_days
+    if smoothing is None:
+        smoothing = in_own_process(find_smoothing, split, params.with_data(models=models))
     return Tuned(
-        dataset=params.dataset, recent_half_life_days=found, models=models, variants=dict(params.data.variants)
+        dataset=params.dataset,
+        recent_half_life_days=found,
+        smoothing=smoothing,
+        repeat_half_life_days=repeat or half_life.of_repeats(splits.load(split), params),
+        models=models,
+        variants=dict(params.data.variants),
     )
 
 
@@ -44,7 +53,9 @@ def search_anew(
     if not names:
         own["recent_half_life_days"] = half_life.find(splits.load(split), params)
         params = params.with_data(typed_half_life_days=own["recent_half_life_days"])
-    results = {model: in_own_process(model, split, params, trials, True, memory) for model in names or params.models}
+    results = {
+        model: in_own_process(search, model, split, params, trials, True, memory) for model in names or params.models
+    }
     memory.unlink(missing_ok=True)
     shared: dict[str, dict[str, Any]] = {model: {} for model in results}
     own["models"] = {model: {} for model in results}
@@ -60,7 +71,7 @@ def search_anew(
     return results
 
 
-def in_own_process(*arguments: Any) -> Result:
-    """Run `search` in a process of its own: torch, implicit and faiss cannot share one, each has its own OpenMP."""
+def in_own_process(task: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a task in a process of its own: torch, implicit and faiss cannot share one, each has its own OpenMP."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(search, *arguments).result()
+        return pool.submit(task, *arguments).result()

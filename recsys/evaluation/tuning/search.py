@@ -1,8 +1,7 @@
 """Searches the settings of one model: a trial fits it on the train window and scores it on the validation window.
 
-The model is scored as it is served: under the ranker of the first variant that uses it alone. The first trials go from
-long half-lives to short ones, the others are Optuna's TPE, seeded.
-Source: Bergstra et al., "Algorithms for hyper-parameter optimization", NIPS 2011.
+The model is scored as it is served: under the ranker of the first variant that uses it alone. The trials are those of
+`recsys/evaluation/tuning/pattern_search.py`; a model says its ranges with Optuna's `suggest`.
 """
 
 import contextlib
@@ -18,18 +17,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FixedTrial
 
 from recsys.contracts import FloatArray, TrainingData
 from recsys.data import split as splits
 from recsys.data.split import ScoredFold, Split
 from recsys.errors import DataError, ParamsError
 from recsys.evaluation.tuning import half_life
+from recsys.evaluation.tuning.pattern_search import proposals
 from recsys.evaluation.tuning.validation_task import ValidationTask, draw_task, score
 from recsys.params import Params, extensions, parse
 from recsys.rankers import recency
 
-HALF_LIVES = 6  # of the first trials, from the longest in the model's range to the shortest
+QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the popularity of items, for the smoothing
 
 
 class Trial(NamedTuple):
@@ -66,21 +66,25 @@ def search(model: str, split: Path, params: Params, trials: int, anew: bool, mem
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     probe = optuna.create_study().ask()
     module.suggest(probe)  # which tells the ranges
+    ranges = {name: one for name, one in probe.distributions.items() if anew or name not in current}
     job = _Job.of(model, module, splits.load(split), params, _Memory.of(memory, split, params))
     before = job.value(current) if anew and _complete(module, current) else None
-    sampler = optuna.samplers.TPESampler(seed=params.seed, n_startup_trials=HALF_LIVES)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    for start in _starts(probe.distributions)[:trials]:
-        study.enqueue_trial(start)
-    tried = []
-    for number in range(trials):
-        trial = study.ask()
-        settings = {**current, **module.suggest(trial)} if anew else {**module.suggest(trial), **current}
-        value = job.value(settings)
-        study.tell(trial, value)
-        tried.append(Trial(value, settings))
-        at = f"tune {model}: trial {number + 1}/{trials}: NDCG@10 {value:.4f}, best {study.best_value:.4f}"
-        print(f"{at}, {settings}", file=sys.stderr, flush=True)
+    known, search_path = dict[str, Trial](), proposals(ranges)
+    proposal: dict[str, Any] | None = next(search_path)
+    while proposal is not None and len(known) < trials:
+        suggested = module.suggest(FixedTrial({**probe.params, **proposal}))
+        settings = {**current, **suggested} if anew else {**suggested, **current}
+        key = json.dumps(settings)
+        if key not in known:
+            known[key] = one = Trial(job.value(settings), settings)
+            highest = max(each.value for each in known.values())
+            at = f"tune {model}: trial {len(known)}/{trials}: NDCG@10 {one.value:.4f}, best {highest:.4f}"
+            print(f"{at}, {settings}", file=sys.stderr, flush=True)
+        try:
+            proposal = search_path.send(known[key].value)
+        except StopIteration:
+            proposal = None
+    tried = list(known.values())
     after, best = max(((one.value, one.settings) for one in tried), key=lambda one: one[0])
     if before is not None and before >= after:
         after, best = before, current
@@ -122,22 +126,6 @@ class _Job:
         return value
 
 
-def _starts(ranges: dict[str, BaseDistribution]) -> list[dict[str, Any]]:
-    """Return the first trials: the middle of every range (on its own scale), with half-lives from long to short."""
-    found: dict[str, Any] = {}
-    for name, one in ranges.items():
-        if isinstance(one, CategoricalDistribution):
-            found[name] = one.choices[len(one.choices) // 2]
-        elif isinstance(one, FloatDistribution | IntDistribution):
-            middle = (one.low * one.high) ** 0.5 if one.log else (one.low + one.high) / 2
-            steps = round((middle - one.low) / one.step) if one.step else None
-            found[name] = middle if steps is None or one.step is None else one.low + steps * one.step
-    times = ranges.get("half_life_days")
-    if not isinstance(times, FloatDistribution):
-        return [found]
-    return [{**found, "half_life_days": days} for days in np.geomspace(times.high, times.low, HALF_LIVES).tolist()]
-
-
 def _complete(module: ModuleType, settings: dict[str, Any]) -> bool:
     try:
         parse(module.Config, settings, "")
@@ -152,10 +140,33 @@ def ranker_factor(model: str, data: Split, params: Params, fold: ScoredFold = "v
     ranker = alone[0].ranker if alone else None
     if ranker is None or ranker.name != "recency":
         return None
-    config = parse(recency.Config, ranker.config, "ranker 'recency'")
     recent, popularity = half_life.demand(data, params.data.recent_half_life_days, fold)
-    factor: FloatArray = recent / (popularity + np.float32(config.smoothing))
+    typed = parse(recency.Config, ranker.config, "ranker 'recency'").smoothing, params.data.smoothing
+    usual = np.median(popularity[popularity > 0])  # while it is not found yet
+    factor: FloatArray = recent / (popularity + np.float32(next((one for one in typed if one is not None), usual)))
     return factor
+
+
+def find_smoothing(split: Path, params: Params) -> float:
+    """Return the quantile of the items' popularity that serves the ranker `recency` best as smoothing.
+
+    Its model has its settings already. Without a variant of this ranker and one model it is the median.
+    """
+    data = splits.load(split)
+    _, popularity = half_life.demand(data, params.data.recent_half_life_days)
+    liked = popularity[popularity > 0] if popularity.any() else np.ones(1)
+    choices: list[float] = np.quantile(liked, QUANTILES).round().tolist()
+    model = next((name for name in params.models if ranker_factor(name, data, params) is not None), None)
+    if model is None:
+        return choices[len(choices) // 2]
+    module, values = extensions.load("models", model), dict[float, float]()
+    config = parse(module.Config, params.model(model) | getattr(module, "IN_TRIALS", {}), f"model {model!r}")
+    fitted = module.fit(data.training("valid", params.seed, params.threads), config)
+    task = draw_task(data, params, params.evaluate.warm_events)
+    for smoothing in choices:
+        values[smoothing] = score(fitted, task, ranker_factor(model, data, params.with_data(smoothing=smoothing)))
+        print(f"tune smoothing: {smoothing:g}, NDCG@10 {values[smoothing]:.4f}", file=sys.stderr, flush=True)
+    return max(values, key=lambda smoothing: values[smoothing])
 
 
 class _Memory:

@@ -32,8 +32,6 @@ OF_ITEM_AND_USER = {"recent_share": 1, "recent_demand": 1, "liked": 0, "idle_day
 OF_TIME = {**dict.fromkeys(LADDER, 1), "age_days": 0}
 DEMAND = "recent_demand"
 NEWEST = 20  # likes that the cosines look at
-SMOOTHING = 20  # users an item needs before its recent share counts fully
-REPEAT_HALF_LIFE_DAYS = 180.0
 
 
 def names(models: Sequence[str], pairs: Sequence[str] = (), repeat: bool = False) -> dict[str, int]:
@@ -75,7 +73,7 @@ class RankingFeatures:
         self._lengths = {model: np.linalg.norm(vectors, axis=1) for model, vectors in self._vectors.items()}
         catalogue = bundle.catalogue
         demand = catalogue.demand / np.maximum(catalogue.demand.max(axis=0, initial=0), 1e-9)
-        self._smoothed, self._recent = catalogue.popularity + np.float32(SMOOTHING), catalogue.recent
+        self._smoothed, self._recent = catalogue.popularity + np.float32(bundle.manifest.smoothing), catalogue.recent
         self._mean = max(float(catalogue.recent.mean()), 1e-9)
         self._ladder = dict(zip(LADDER, demand.T.copy(), strict=False))
 
@@ -93,7 +91,8 @@ class RankingFeatures:
             if model in self._vectors:
                 columns = self._of_vectors(query, model, rows)
             elif model == REPEAT:
-                columns = _of_repeat(query, rows, catalogue.gap_days, self.names)
+                half_life_days = self._bundle.manifest.repeat_half_life_days
+                columns = _of_repeat(query, rows, catalogue.gap_days, self.names, half_life_days)
             else:
                 scores = query.pair_scores.get(model)
                 if scores is None:
@@ -141,16 +140,18 @@ def _of_score(score: FloatArray, ranks: bool) -> dict[str, FloatArray]:
     return columns
 
 
-def _of_repeat(query: Query, rows: IntArray, gap_days: FloatArray, wanted: Sequence[str]) -> dict[str, FloatArray]:
+def _of_repeat(
+    query: Query, rows: IntArray, gap_days: FloatArray, wanted: Sequence[str], half_life_days: float
+) -> dict[str, FloatArray]:
     """Return the features of the source `repeat`; for items new to the user NaN, and 0 for score and counts."""
-    found = repeats.liked(query.history, query.now, gap_days, REPEAT_HALF_LIFE_DAYS)
+    found = repeats.liked(query.history, query.now, gap_days, half_life_days)
     place = np.searchsorted(found.rows, rows)
     known = among(rows, found.rows)
     columns = {"visits": found.visits, "days": found.days_since, "gaps": found.days_since / found.usual_days}
     columns["score"] = found.frequency * found.due / max(float((found.frequency * found.due).max(initial=0)), 1e-9)
-    for name, half_life_days in OFTEN.items():
+    for name, days in OFTEN.items():
         if f"{REPEAT}_{name}" in wanted:
-            often = repeats.liked(query.history, query.now, gap_days, half_life_days).frequency
+            often = repeats.liked(query.history, query.now, gap_days, days).frequency
             columns[name] = often / max(float(often.max(initial=0)), 1e-9)
     filled = {name: np.full(len(rows), np.nan, dtype=np.float32) for name in columns}
     for name, values in columns.items():

@@ -64,3 +64,21 @@ def test_the_score_of_one_list_is_that_of_a_naive_one(shop: settings.Params) -> 
             gain = sum(1 / np.log2(rank + 2) for rank, row in enumerate(shown) if row in wanted)
             values.append(gain / sum(1 / np.log2(rank + 2) for rank in range(min(10, len(wanted)))))
         assert validation_task.score_order(order, asked) == pytest.approx(np.mean(values))
+
+
+def test_the_half_life_of_repeats_is_short_where_users_move_on(shop: settings.Params) -> None:
+    """Every two days users buy an item of theirs, or another one; for good, or for thirty days."""
+    found = {}
+    for lasts in (30, 1_000):
+        draw, rows = np.random.default_rng(0), []
+        for user in range(60):
+            for day in (np.arange(0, 200, 2) + draw.random(100)).tolist():
+                own = (user + int((day + 13) // lasts) * 7) % N_ITEMS
+                rows.append((user, own if draw.random() < 0.5 else int(draw.integers(N_ITEMS)), int(day * DAY)))
+        split = split_protocols.make(table(rows), items(N_ITEMS), params(allow_repeat=True), seed=1)
+        found[lasts] = half_life.of_repeats(split, shop)
+        assert half_life.of_repeats(split, shop) == found[lasts]
+    assert found[30] < found[1_000]
+
+    first_only = split_protocols.make(table(rows), items(N_ITEMS), params(allow_repeat=False), seed=1)
+    assert half_life.of_repeats(first_only, shop) == shop.data.recent_half_life_days

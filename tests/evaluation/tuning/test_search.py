@@ -96,8 +96,10 @@ def test_a_data_set_that_lists_all_models_needs_no_search(
 ) -> None:
     monkeypatch.setattr(portfolio, "in_own_process", None)
     monkeypatch.setattr(half_life, "find", None)
+    few = few.with_data(smoothing=0.0, repeat_half_life_days=3.0)
     found = portfolio.fill(split_folder, few, tmp_path / "memory")
     assert found.models == {"als": few.model("als")}
+    assert (found.smoothing, found.repeat_half_life_days) == (0.0, 3.0)
     assert found.recent_half_life_days == few.data.recent_half_life_days
     assert found.variants == few.data.variants
 
@@ -148,7 +150,10 @@ def test_a_model_is_scored_under_the_ranker_of_its_variant(split_folder: Path, f
     factor = search_module.ranker_factor("als_long", split, few)
     recent, popularity = half_life.demand(split, few.data.recent_half_life_days)
     assert factor is not None
-    assert np.allclose(factor, recent / (popularity + 20))
+    assert np.allclose(factor, recent / (popularity + np.median(popularity[popularity > 0])))
+    smooth = search_module.ranker_factor("als_long", split, few.with_data(smoothing=20.0))
+    assert smooth is not None
+    assert np.allclose(smooth, recent / (popularity + 20))
     model = als.fit(
         split.training("valid", 1, 1), als.Config(factors=8, iterations=5, alpha=2, regularization=1, half_life_days=30)
     )
@@ -157,6 +162,25 @@ def test_a_model_is_scored_under_the_ranker_of_its_variant(split_folder: Path, f
     assert validation_task.score(model, task, np.full(N_ITEMS, 0.5, dtype=np.float32)) == validation_task.score(
         model, task
     )
+
+
+def test_the_smoothing_is_the_quantile_of_popularity_that_scores_best(split_folder: Path, few: settings.Params) -> None:
+    split = splits.load(split_folder)
+    own = {"factors": 4, "iterations": 2, "alpha": 2.0, "regularization": 1.0, "half_life_days": 30.0}
+    few = few.model_copy(update={"models": {"als_long": {}}}).with_data(models={"als_long": own})
+    found = search_module.find_smoothing(split_folder, few)
+    model, task = (
+        als.fit(split.training("valid", few.seed, 1), als.Config(**own)),
+        validation_task.draw_task(split, few, 5),
+    )
+    recent, popularity = half_life.demand(split, few.data.recent_half_life_days)
+    quantiles = np.quantile(popularity[popularity > 0], search_module.QUANTILES).round()
+    scores = [validation_task.score(model, task, recent / (popularity + np.float32(one))) for one in quantiles]
+    assert len(set(scores)) > 1
+    assert found == quantiles[int(np.argmax(scores))]
+
+    without = few.model_copy(update={"variants": {"als": few.variants["als"]}})
+    assert search_module.find_smoothing(split_folder, without) == quantiles[2]
 
 
 def test_the_score_is_what_a_naive_ranking_gives(split_folder: Path, few: settings.Params) -> None:

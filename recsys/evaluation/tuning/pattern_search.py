@@ -1,0 +1,53 @@
+"""Proposes the settings of one trial after another: along half-lives first, then along one setting after the other.
+
+Each setting has a place from 0 to 1 in its range, of a logarithmic one by its logarithm, and all start in the middle.
+A step up, or else down, is kept if it is better. After a round over all settings the steps are half as long.
+Ranges are wide and trials few: what draws at random first hardly comes near the best settings.
+Source: Hooke and Jeeves, "Direct search solution of numerical and statistical problems", JACM 1961.
+"""
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+HALF_LIFE = "half_life_days"
+HALF_LIVES = 6  # of the first trials, from the longest in the range to the shortest
+FIRST_STEP, LAST_STEP = 1 / 4, 1 / 64
+
+
+def proposals(ranges: Mapping[str, BaseDistribution]) -> Generator[dict[str, Any], float, None]:
+    """Yield settings; send the score of each."""
+    best, most = dict.fromkeys(ranges, 0.5), -np.inf
+    half_lives = [{**best, HALF_LIFE: at} for at in np.linspace(1, 0, HALF_LIVES).tolist()]
+    for here in half_lives if HALF_LIFE in ranges else [best]:
+        value = yield _settings(here, ranges)
+        best, most = (here, value) if value > most else (best, most)
+    step = FIRST_STEP
+    while ranges and step >= LAST_STEP:
+        for name in ranges:
+            reach = step / 2 if name == HALF_LIFE else step  # of which much is known
+            for move in (reach, -reach):
+                here = {**best, name: float(np.clip(best[name] + move, 0, 1))}
+                value = yield _settings(here, ranges)
+                if value > most:
+                    best, most = here, value
+                    break
+        step /= 2
+
+
+def _settings(places: Mapping[str, float], ranges: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    return {name: _at(places[name], one) for name, one in ranges.items()}
+
+
+def _at(place: float, one: BaseDistribution) -> Any:
+    """Return the value at a place of a range."""
+    if isinstance(one, CategoricalDistribution):
+        return one.choices[round(place * (len(one.choices) - 1))]
+    if not isinstance(one, FloatDistribution | IntDistribution):
+        raise TypeError(f"no places in {one}")
+    value = one.low * (one.high / one.low) ** place if one.log else one.low + place * (one.high - one.low)
+    if one.step:
+        value = one.low + round((value - one.low) / one.step) * one.step
+    return int(value) if isinstance(one, IntDistribution) else float(min(value, one.high))
