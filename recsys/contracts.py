@@ -115,9 +115,9 @@ NO_CANDIDATES = Candidates(NO_ROWS, np.empty(0, dtype=np.float32))
 class LiveCounts:
     """The likes since the training, counted at one time by `recsys/recommend/live_counts.py`.
 
-    read_at: UTC seconds, until when the events were read. demand: (n_items,) float32, in place of `Catalogue.recent`;
-    total: its sum. popular: the items in demand, best first. follows: the probability that an item is liked next after
-    another one. version: of the sums that all of this was computed from; pack: returns these sums as bytes.
+    read_at: when the events were read, UTC seconds. demand: (n_items,) float32, in place of `Catalogue.recent`; total:
+    its sum. popular: the items in demand, best first. follows: the probability that an item is liked next after another
+    one. version: of the sums that these values were computed from; pack: returns the sums as bytes.
     """
 
     read_at: float

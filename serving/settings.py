@@ -28,14 +28,14 @@ class Settings(BaseSettings):
     releases: Path = Field(Path("releases"), description="the folder of the releases; the current one is served")
     last_known: Path = Field(
         Path(tempfile.gettempdir()) / f"recsys-{os.getuid()}",
-        description="a folder of this host alone, for copies of what is served; a start without its sources uses them",
+        description="a folder of this host for copies of served files; a start without the originals uses them",
     )
     bundle: Path | None = Field(None, description="one bundle to serve, in place of the current release")
     shadow_bundle: Path | None = Field(None, description="a bundle that answers the same requests, unseen by users")
     public_key: str | None = Field(None, description="serve only bundles that this key's owner signed")
     store_url: str = Field(DEFAULT_URL, repr=False, description="sqlite:///path or postgresql://...")
     store_ms: float = Field(50, gt=0, description="milliseconds that an answer waits for a user's stored events")
-    deadline_ms: float = Field(100, gt=0, description="milliseconds after which no optional part of an answer begins")
+    deadline_ms: float = Field(100, gt=0, description="milliseconds after which optional parts of answers are skipped")
     shed_requests: int = Field(
         100, ge=1, description="at more requests at once in one worker answers become cheap; at ten times that, 503"
     )
@@ -48,11 +48,11 @@ class Settings(BaseSettings):
     leave_seconds: float = Field(
         0, ge=0, description="from SIGTERM, when /readyz fails, to the last request: until balancers have noticed"
     )
-    history_events: int = Field(200, ge=1, description="how many of a user's latest events the store is asked for")
-    live_seconds: float = Field(30, gt=0, description="how often what people do now is counted anew, in seconds")
-    live_events: int = Field(100_000, ge=0, description="how many of the newest events are counted; 0: none, ever")
-    live_person_events: int = Field(1000, ge=1, description="who does more on one day (UTC) is not counted")
-    live_new_items: int = Field(1000, ge=0, description="at most so many items are shown that only events name")
+    history_events: int = Field(200, ge=1, description="how many of a user's latest events are read from the store")
+    live_seconds: float = Field(30, gt=0, description="seconds between two updates of the live counts")
+    live_events: int = Field(100_000, ge=0, description="how many of the newest events are counted; 0: no live counts")
+    live_person_events: int = Field(1000, ge=1, description="a person with more events on a day (UTC) is not counted")
+    live_new_items: int = Field(1000, ge=0, description="the most items to show that only events name")
     rules: Path = Field(
         Path("rules.yaml"), description="the shop's rules, followed while the API runs; see docs/rules.md"
     )
@@ -63,20 +63,20 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = Field(
         "development", description="production refuses to start without keys or with the secret of development"
     )
-    api_keys: str = Field("", repr=False, description="who may ask: lines or a file of them, see serving/api_keys.py")
-    secret: str = Field(DEVELOPMENT_SECRET, repr=False, min_length=16, description="signs what clients hand back")
+    api_keys: str = Field("", repr=False, description="accepted keys: lines or a file, see serving/api_keys.py")
+    secret: str = Field(DEVELOPMENT_SECRET, repr=False, min_length=16, description="signs cursors")
     cpu_hour_price: float = Field(0, ge=0, description="the price of an hour of CPU, for the cost of answers")
     log_format: Literal["text", "json"] = Field(
         "text", description="json: one line of JSON for each request and message"
     )
     log_share: float = Field(1, ge=0, le=1, description="the share of requests in the JSON log; errors always are")
-    log_key: str = Field("", repr=False, description="a secret: the JSON log has people as a hash under it, else not")
+    log_key: str = Field("", repr=False, description="a secret that user ids are hashed with in the JSON log, if given")
     open_metrics: bool = Field(False, description="/metrics without a key, for a scraper inside of the network")
     max_body_bytes: int = Field(5_000_000, ge=1, description="a larger request body is refused")
-    cache_url: str = Field("", repr=False, description="keep answers: `memory` or redis://...; empty: none are kept")
-    cache_seconds: float = Field(30, gt=0, description="how long an answer may be given again")
+    cache_url: str = Field("", repr=False, description="cache answers in `memory` or redis://...; empty: no cache")
+    cache_seconds: float = Field(30, gt=0, description="seconds that an answer stays in the cache")
     rate_limit: float = Field(
-        500, ge=0, description="requests a second of one key in all workers, each by what it costs; 0: no limit"
+        500, ge=0, description="requests a second of one key in all workers, weighted by cost; 0: no limit"
     )
 
     @classmethod

@@ -29,13 +29,13 @@ def main(
         f"{moment:%Y-%m-%d %H:%M:%S} UTC  {found.user or 'nobody'}  variant {found.variant}  bundle {found.bundle_id}"
     )
     if found.unavailable is not None:
-        raise RecsysError(f"shown were {', '.join(found.recorded)}; why cannot be said: {found.unavailable}")
+        raise RecsysError(f"no explanation: {found.unavailable}; the items were {', '.join(found.recorded)}")
     for item in found.replayed:
         print(line(item))
     if found.identical:
         print(f"the replay has the same {len(found.recorded)} items in the same places as the answer had")
     else:
-        raise RecsysError(f"the replay differs, shown were {', '.join(found.recorded)}")
+        raise RecsysError(f"the replay differs; the items were {', '.join(found.recorded)}")
 
 
 def line(item: Item) -> str:

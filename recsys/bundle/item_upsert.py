@@ -2,8 +2,8 @@
 
     changed = item_upsert.upsert(bundle, items)     # a new bundle in memory; the one given stays as it is
 
-Only content models give a new item a vector (`recsys/bundle/item_tower.py`); the others get it by the next training.
-The files of the bundle are not touched.
+Only content models give a new item a vector (`recsys/bundle/item_tower.py`); other models give it one at the next
+training. The files of the bundle are not touched.
 """
 
 from collections.abc import Iterable

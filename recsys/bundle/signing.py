@@ -70,12 +70,12 @@ def check(manifest: Path, signature: Path, public_key: str) -> None:
     """Check the signature of a manifest against this public key (base64), not the key that the signature names.
 
     Raises:
-        BundleError: "bundle/signature.json: missing, and RECSYS_PUBLIC_KEY wants signed bundles; run `recsys ...`"
+        BundleError: "bundle/signature.json: missing, and RECSYS_PUBLIC_KEY requires signed bundles; run `recsys ...`"
     """
     key = _public(public_key)
     if not signature.is_file():
         raise BundleError(
-            f"{signature}: missing, and RECSYS_PUBLIC_KEY wants signed bundles; run `recsys releases sign`"
+            f"{signature}: missing, and RECSYS_PUBLIC_KEY requires signed bundles; run `recsys releases sign`"
         )
     try:
         content = json.loads(signature.read_text(encoding="utf-8"))

@@ -151,7 +151,7 @@ def check(
     Raises:
         DataError: "events.csv: 120 of 120 interactions rejected (100.0%), datasets.shop.thresholds.max_rejected_share
             allows 10.0%; most often timestamp_unreadable (120), first row 0: ts='x'; see ..., then ..."
-        DataError: "events.csv: users left: 1 (the first: user_id 'u1'), datasets.shop.thresholds.min_users wants ..."
+        DataError: "events.csv: users left: 1 (the first: user_id 'u1'), datasets.shop.thresholds.min_users ..."
     """
     key = f"datasets.{report.dataset}.thresholds"
     for name, limit, reason in (
@@ -180,7 +180,7 @@ def check(
         if found < (wanted := getattr(thresholds, limit)):
             raise DataError(
                 f"{report.interactions.file}: {what} left: {found:,}{_first(tables, column)},"
-                f" {key}.{limit} wants {wanted:,}: give more data or lower the limit"
+                f" {key}.{limit} requires {wanted:,}: give more data or lower the limit"
             )
 
 

@@ -35,7 +35,7 @@ def promote(source: Path, folder: Path, public_key: str | None, share: float, st
     """Promote a bundle; below a share of 1 as a canary, if the replay does not refuse it. Returns the result as text.
 
     Raises:
-        BundleError: "bundle 1f...: refused before it served anybody: it finds the newest item of 1.2% of ..."
+        BundleError: "bundle 1f...: refused by the replay: it finds the newest item of 1.2% of ..."
     """
     said = ""
     if share < 1 and releases.read(folder).stack:
@@ -44,7 +44,7 @@ def promote(source: Path, folder: Path, public_key: str | None, share: float, st
         said = f"\n{replay}"
         if replay.refused:
             name = candidate.manifest.bundle_id
-            raise BundleError(f"bundle {name}: refused before it served anybody: {replay.refused} ({replay})")
+            raise BundleError(f"bundle {name}: refused by the replay: {replay.refused} ({replay})")
     bundle_id = releases.promote(source, folder, public_key, check_apart, share, notes)
     state = releases.read(folder)
     if state.canary is not None and state.canary.bundle_id == bundle_id:

@@ -39,7 +39,7 @@ def recommend_offline(
     if found.degraded:
         raise RecsysError(
             f"variant {recommender.variant!r}: {', '.join(found.failed)} failed for user {user_id!r}; "
-            "figures without it would mislead: repair what the log above shows and run `dvc repro` again"
+            "figures without it would mislead: the log above has the cause: repair it and run `dvc repro` again"
         )
     return found
 

@@ -71,7 +71,7 @@ def replay(
     An item that the user has in the history is no target, unless the data set allows repeats.
 
     Raises:
-        RecsysError: "variant 'als': source als failed; repair what the log shows"
+        RecsysError: "variant 'als': source als failed; the log has the cause"
     """
     bundle = next(iter(recommenders.values())).bundle
     trained, position = split.now(fold), lru_cache(None)(bundle.catalogue.ids.position)
@@ -100,7 +100,7 @@ def replay(
             for label, query in ((name, frozen), (name + LIVE, replace(frozen, live=counts))):
                 slate = recommender.recommend(query)
                 if slate.degraded:
-                    raise RecsysError(f"variant {name!r}: {', '.join(slate.failed)} failed; repair what the log shows")
+                    raise RecsysError(f"variant {name!r}: {', '.join(slate.failed)} failed; the log has the cause")
                 lists[label][at, : len(slate.slots)] = [slot.row for slot in slate.slots]
     return NextEvents(users[asked], (times[asked] - trained) / 3600.0, rows[asked], ~known[rows[asked]], lists)
 

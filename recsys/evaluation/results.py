@@ -75,12 +75,12 @@ def per_segment(lists: Lists, sample: Sample, segments: list[Segment], metric: s
     """Return one metric for the gate: segment -> variant -> (n_users,) float64. Segments without users are left out.
 
     Raises:
-        GateError: "gate.metric is 'coverage@10', expected one of one user's list: recall@10, ndcg@10, ..."
+        GateError: "gate.metric is 'coverage@10', expected a metric of one list: recall@10, ndcg@10, ..."
     """
     k = int(metric.partition("@")[2] or 0)
     known = [f"{name}@{k}" for name in METRICS if name != "coverage"]
     if metric not in known:
-        raise GateError(f"gate.metric is {metric!r}, expected one of one user's list: {', '.join(known)}")
+        raise GateError(f"gate.metric is {metric!r}, expected a metric of one list: {', '.join(known)}")
     found = {}
     for segment in segments:
         targets, users, asked = sample.targets.keep(segment.targets), segment.counted(sample), segment.question

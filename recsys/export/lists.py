@@ -74,7 +74,7 @@ class Lists:
 
     @property
     def version(self) -> str:
-        """Return a hash of all that decides the lists: only equal lists have the same one."""
+        """Return a hash of the inputs of the lists: only equal lists have the same one."""
         without = self.forgotten.version if self.forgotten else 0
         told = f"{self.recommender.variant} {self.k} {self.rules} {without}"
         return f"{self.recommender.bundle.manifest.bundle_id}_{hashlib.sha256(told.encode()).hexdigest()[:8]}"
@@ -115,7 +115,7 @@ class Lists:
             if answer.degraded:
                 raise RecsysError(
                     f"variant {variant!r}: {', '.join(answer.failed)} failed for user {user_id!r}; a list without it "
-                    "would stay until the next export: repair what the log above shows, then run this again"
+                    "would stay until the next export: the log above has the cause: repair it, then run this again"
                 )
             for rank, slot in enumerate(answer.slots, 1):
                 yield user_id, rank, item_id(slot.row), slot.score, slot.source, bundle_id, variant

@@ -65,7 +65,7 @@ class ApiKeys:
             sign_in = {"www-authenticate": SIGN_IN if _in_console(path) else "Bearer"}
             raise ApiError(401, "no known key in the header authorization: Bearer <key>", headers=sign_in)
         if wanted not in key.scopes:
-            raise ApiError(403, f"the key of {key.name!r} has not the scope {wanted.value!r}")
+            raise ApiError(403, f"the key of {key.name!r} does not have the scope {wanted.value!r}")
         return key.name
 
 

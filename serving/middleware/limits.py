@@ -96,7 +96,7 @@ def check_readable(scope: Scope) -> None:
     charset = (content_type.get_content_charset() or "utf-8").lower()
     if encoding not in ("", "identity") or charset not in UTF8:
         found = f"content-encoding {encoding!r:.40}" if charset in UTF8 else f"charset {charset!r:.40}"
-        raise ApiError(415, f"{found}: a body is read as it is, in UTF-8; send it so")
+        raise ApiError(415, f"{found}: send the body uncompressed, in UTF-8")
 
 
 class RateLimit:

@@ -85,7 +85,7 @@ class Work:
     def check(self) -> None:
         """Refuse the request if even a cheap answer would come too late. Raises: ApiError: 503 with retry-after."""
         if self._load.refuses(self.key):
-            raise ApiError(503, "too much to do just now; try again")
+            raise ApiError(503, "the worker is overloaded; try again")
 
     def pays(self, cost: float) -> None:
         """Charge the request's key with this number of plain requests; `RateLimit` has charged one already.

@@ -14,7 +14,7 @@ async def open_store(url: str) -> Store:
     """Open `sqlite:///store/events.sqlite` (relative), `sqlite:////srv/events.sqlite`, or `postgresql://...`.
 
     Raises:
-        StoreError: "store/events.sqlite: its tables are of version 0, this code wants 1; run `python -m ...`"
+        StoreError: "store/events.sqlite: its tables are of version 0, this code needs 1; run `python -m ...`"
     """
     if url.startswith(SQLITE):
         from serving.stores.sqlite import SqliteDatabase  # each driver only where it is used

@@ -46,11 +46,11 @@ def check(found: int, store: str) -> None:
     """Refuse tables that are too old for this code. Newer ones are fine: migrations only add.
 
     Raises:
-        StoreError: "store/events.sqlite: its tables are of version 0, this code wants 1: run `python -m ...`"
+        StoreError: "store/events.sqlite: its tables are of version 0, this code needs 1: run `python -m ...`"
     """
     if found < WANTED:
         raise StoreError(
-            f"{store}: its tables are of version {found}, this code wants {WANTED}:"
+            f"{store}: its tables are of version {found}, this code needs {WANTED}:"
             " run `python -m serving.stores migrate`"
         )
 

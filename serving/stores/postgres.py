@@ -128,7 +128,7 @@ class PostgresDatabase:
             return await self._with_connection(commit)
         except StoreError as error:
             if broken:
-                raise UnknownOutcomeError(f"{error}, or it was: the connection broke meanwhile") from error
+                raise UnknownOutcomeError(f"{error}, unless it was committed before the connection broke") from error
             raise
 
     async def _with_connection(self, use: Callable[["AsyncConnection[Any]"], Awaitable[T]]) -> T:

@@ -45,7 +45,7 @@ def test_a_signed_bundle_is_promoted_and_opened(folder: Path, keys: tuple[Path, 
 def test_an_unsigned_bundle_is_refused(folder: Path, keys: tuple[Path, str], tmp_path: Path) -> None:
     _, public = keys
     for act in (releases.verify, releases.load):
-        with pytest.raises(BundleError, match=r"signature\.json: missing, and RECSYS_PUBLIC_KEY wants signed bundles"):
+        with pytest.raises(BundleError, match=r"json: missing, and RECSYS_PUBLIC_KEY requires signed bundles"):
             act(folder, public)
     with pytest.raises(BundleError, match="missing"):
         releases.promote(folder, tmp_path / "releases", public)

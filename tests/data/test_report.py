@@ -133,7 +133,7 @@ def test_a_table_of_which_nothing_is_left_can_be_described(tmp_path: Path, table
         ({"min_interactions": 5}, "events.csv: interactions left: 4 (the first: timestamp '2024-05-01 "),
         (
             {"min_users": 3},
-            "events.csv: users left: 2 (the first: user_id 'u'), datasets.shop.thresholds.min_users wants 3",
+            "events.csv: users left: 2 (the first: user_id 'u'), datasets.shop.thresholds.min_users requires 3",
         ),
         (
             {"min_items": 3},

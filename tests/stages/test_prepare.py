@@ -132,11 +132,11 @@ BAD: dict[str, tuple[Callable[[], object], list[str]]] = {
     ),
     "one user": (
         lambda: events(*changed(0, "c1")),
-        ["events.csv: users left: 1 (the first: user_id 'c1')", "datasets.files.thresholds.min_users wants 2"],
+        ["events.csv: users left: 1 (the first: user_id 'c1')", "datasets.files.thresholds.min_users requires 2"],
     ),
     "one item": (
         lambda: events(*changed(1, "s1")),
-        ["events.csv: items with an interaction left: 1 (the first: item_id 's1')", "thresholds.min_items wants 2"],
+        ["events.csv: items with an interaction left: 1 (the first: item_id 's1')", "thresholds.min_items requires 2"],
     ),
     "all rows bad": (
         lambda: events(*changed(3, "sell")),

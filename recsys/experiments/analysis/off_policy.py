@@ -62,7 +62,7 @@ class Log:
         if (bad := int((self.propensity <= 0).sum())) or not len(self.propensity):
             raise DataError(
                 f"{bad} of {len(self.propensity)} rows were logged with propensity 0 or less: "
-                "only items that were shown at random can be judged; log with an exploring variant"
+                "only items that were shown at random can be evaluated; log with an exploring variant"
             )
         return self.probability / self.propensity
 

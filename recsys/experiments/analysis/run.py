@@ -148,7 +148,7 @@ def explored(name: str, experiment: Experiment, raw: log.Log) -> dict[str, pl.Da
     exploring = {arm: it.explore for arm, it in experiment.arms.items() if it.explore is not None}
     if not exploring:
         raise DataError(
-            f"experiment {name!r} has no arm that explores: only items that were shown at random can be judged; "
+            f"experiment {name!r} has no arm that explores: only items that were shown at random can be evaluated; "
             "give an arm explore: {epsilon: 0.1, places: 2}"
         )
     exposures, events = _people(raw, experiment)

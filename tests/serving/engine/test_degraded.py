@@ -132,7 +132,7 @@ def test_too_many_requests_at_once_make_answers_cheap_and_then_are_refused(shop:
     load.requests.add(NO_KEY, 46)
     response = shop.post("/v1/recommend", json={})
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
-    assert "too much to do just now" in response.json()["error"]["message"]
+    assert "the worker is overloaded" in response.json()["error"]["message"]
     assert shop.get("/readyz").status_code == 200
     load.requests.add(NO_KEY, -51)
     assert ask(shop)["meta"]["fallback_reason"] is None

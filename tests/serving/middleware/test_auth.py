@@ -117,7 +117,10 @@ def test_what_is_no_key_is_refused_with_our_body(client: TestClient, header: str
 
 def test_a_key_without_the_scope_is_told_so(client: TestClient) -> None:
     problem = client.delete("/v1/users/anna", headers=bearing(Scope.EVENTS)).json()["error"]
-    assert (problem["code"], problem["message"]) == ("forbidden", "the key of 'eventser' has not the scope 'admin'")
+    assert (problem["code"], problem["message"]) == (
+        "forbidden",
+        "the key of 'eventser' does not have the scope 'admin'",
+    )
 
 
 def test_without_keys_development_is_open() -> None:

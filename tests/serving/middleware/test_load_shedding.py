@@ -83,7 +83,7 @@ def test_a_refusal_says_when_to_come_back(path: str) -> None:
     load.requests.add(NO_KEY, 1)
     status, headers, body = get(load, path)
     assert (status, headers[b"retry-after"]) == (503, b"1")
-    assert b"too much to do just now" in body
+    assert b"the worker is overloaded" in body
     assert load.requests.total == 10
 
 

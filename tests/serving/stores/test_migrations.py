@@ -32,7 +32,7 @@ async def test_a_store_without_tables_is_refused_until_the_command_was_run(
     with pytest.raises(StoreError) as refusal:
         await open_store(empty_url)
     assert "\n" not in str(refusal.value)
-    assert re.search(r"version 0, this code wants \d+: run `python -m serving.stores migrate`$", str(refusal.value)), (
+    assert re.search(r"version 0, this code needs \d+: run `python -m serving.stores migrate`$", str(refusal.value)), (
         refusal.value
     )
     for said in (f"applied {', '.join(map(str, EVERY))}\n", "nothing to do\n"):
@@ -57,7 +57,7 @@ async def test_a_later_version_is_added_to_what_is_there(
     more = [*migrations.MIGRATIONS, ["ALTER TABLE events ADD COLUMN device TEXT", "CREATE TABLE more (a TEXT)"]]
     monkeypatch.setattr(migrations, "MIGRATIONS", more)
     monkeypatch.setattr(migrations, "WANTED", len(more))
-    with pytest.raises(StoreError, match=f"version {EVERY[-1]}, this code wants {len(more)}"):
+    with pytest.raises(StoreError, match=f"version {EVERY[-1]}, this code needs {len(more)}"):
         await open_store(url)
     assert migrations.migrate(url) == [len(more)]
     assert select("SELECT event_id, device FROM events") == [("1", None)]
