@@ -11,6 +11,7 @@ import typer
 from recsys import params as settings
 from recsys.bundle.releases import current
 from recsys.cli import experiment, releases
+from recsys.cli.new import Kind, begin
 from recsys.cli.releases import PublicKey, Releases, Store
 from recsys.errors import ParamsError, reports_errors
 from recsys.output import write_text
@@ -56,6 +57,13 @@ def inspect(
     else:
         write_text(out, text)
         print(f"{out}: the settings; read them, then put them under `datasets:` in params.yaml")
+
+
+@app.command()
+@reports_errors
+def new(kind: Kind, name: Annotated[str, typer.Argument(help="of the file, such as newest")]) -> None:
+    """Begin an extension: write its file with a working example, and say which settings it needs."""
+    print(begin(kind, name))
 
 
 @app.command()
