@@ -24,7 +24,7 @@ class Kind(StrEnum):
 RULES = "rules: [{{name: seen}}, {{name: available}}]"
 SETTINGS = {
     Kind.DATASET: "datasets:\n  {name}: (a copy of a similar section), then `recsys use {name}`",
-    Kind.MODEL: "models:\n  {name}: {{}}\nin a variant:\n    sources: [{{source: item_item, config: {{model: {name}}}}}]",
+    Kind.MODEL: "models:\n  {name}: {{}}\nin a variant: sources: [{{source: item_item, config: {{model: {name}}}}}]",
     Kind.ENCODER: "none: a model names it in its `Embeddings`",
     Kind.SOURCE: "variants:\n  with_{name}:\n    sources: [{{source: {name}}}]\n    " + RULES,
     Kind.RANKER: "in a variant:\n    ranker: {{name: {name}}}",
