@@ -22,8 +22,8 @@ TINY = np.float32(1e-9)
 
 
 class ItemTower:
-    """The item tower of a fitted content model. params, arrays: of its embeddings; `informativeness`: the h of a
-    like of a new item, see `recsys/encoders/content.py`."""
+    """The item tower of a fitted content model. params, arrays: of its embeddings; `informativeness`: that of a like of
+    a new item, see `recsys/encoders/content.py`."""
 
     def __init__(self, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> None:
         self.features = Features.load(params["features"], arrays)

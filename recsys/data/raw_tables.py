@@ -40,14 +40,14 @@ class RawTables:
     microseconds since 1970. Other dtypes that cannot stand for the canonical one (`recsys/data/schema.py`) are refused.
 
     Optional columns in either table: `reject`, str or null, the reason why the adapter itself refuses the row (like
-    `cancelled`); `raw`, a struct with the row as it was found, which quarantine shows instead of the columns above;
+    `cancelled`); `raw`, a struct with the row as it was found, which quarantine shows in place of the columns above;
     `notes`, str, what the adapter changed in the row, a line each (like `price emptied`), which the report counts. In
     items: `derived`, bool, the item is only named by interactions; it is kept if one of those is.
 
     interactions_file and items_file name where the rows stood, for error messages. `latest` is the last moment an event
     can have happened, UTC; None means the moment at which `prepare` runs. files: the lines of text files, by table.
-    hints: end of a reason -> what to do about it, for the message that stops a run. distinct: equal rows are not copies
-    of each other, because the source has an id for each.
+    hints: end of a reason -> advice for the message that stops a run. distinct: equal rows are not copies of each
+    other, because the source has an id for each.
     """
 
     interactions: pl.LazyFrame
@@ -66,7 +66,7 @@ class Adapter(Protocol):
     Config: pydantic model of the section `datasets.<name>.adapter`, frozen and closed to unknown keys.
     fetch: writes the raw files into the empty folder `out`; the same config and seed give the same bytes. Returns what
         to note about their origin, ready for JSON, or None if the adapter made the data itself.
-    tables: reads what `fetch` wrote. Both raise DataError with one line when they cannot.
+    tables: reads the files of `fetch`. Both raise DataError with one line when they cannot.
     """
 
     Config: type[BaseModel]

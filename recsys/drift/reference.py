@@ -43,7 +43,7 @@ def answers(bundle: Bundle) -> list[Answer]:
 
 
 def of_slate(bundle: Bundle, person: str, slate: Slate) -> Answer:
-    """Turn a list of the recommender into an answer to count."""
+    """Convert a list of the recommender to an `Answer` of `features.py`."""
     n_known, slots = len(slate.query.history), slate.slots
     told = bundle.calibration.of(slate.variant, slots, 1, n_known) if bundle.calibration else [None] * len(slots)
     rows = np.array([slot.row for slot in slots], dtype=np.int32)

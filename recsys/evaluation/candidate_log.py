@@ -41,7 +41,7 @@ class Recorder:
 
 @dataclass(frozen=True)
 class Case:
-    """One query: of_a_case as in `OF_A_CASE`; wanted and late (m,) bool; features (m, n_features) float32."""
+    """One query. of_a_case: its columns `OF_A_CASE`; wanted and late (m,) bool; features (m, n_features) float32."""
 
     of_a_case: tuple[int, int, int, bool, bool]
     wanted: BoolArray

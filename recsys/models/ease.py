@@ -53,7 +53,7 @@ def fit(data: TrainingData, config: Config) -> ItemItem:
 
 
 def likes(data: TrainingData, half_life_days: float, most: int) -> tuple[csr_matrix, IntArray]:
-    """(n_users, m) float32, and the rows (m,) int32 of its columns: the most liked items, ascending."""
+    """Return (n_users, m) float32 likes, and the rows (m,) int32 of its columns: the most liked items, ascending."""
     liked = data.interactions.filter(pl.col("weight") > 0)
     liked = liked.unique(["user_row", "item_row"], keep="last", maintain_order=True)
     popularity = np.bincount(liked["item_row"].to_numpy(), minlength=data.n_items)
@@ -69,7 +69,7 @@ def likes(data: TrainingData, half_life_days: float, most: int) -> tuple[csr_mat
 
 
 def weights(gram: FloatArray, regularization: float) -> FloatArray:
-    """(m, m) float32: B of the paper. gram: (m, m) float32, X'X; it is overwritten."""
+    """Return (m, m) float32: B of the paper. gram: (m, m) float32, X'X; it is overwritten."""
     gram[np.diag_indices_from(gram)] += np.float32(regularization)
     factor, info = scipy.linalg.lapack.spotrf(gram, lower=True, overwrite_a=True)
     inverse, failed = scipy.linalg.lapack.spotri(factor, lower=True, overwrite_c=True)

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass
 class LastKnownBlocklist:
-    """The last answer of the rules for all items, (n_items,) bool, and its time; before the first none is allowed."""
+    """The last answer of the rules for all items, (n_items,) bool, and its time; without one all items are blocked."""
 
     allowed: BoolArray
     asked: float = float("-inf")

@@ -43,7 +43,7 @@ BUSY = 0.95  # the share of persons who count in full
 
 
 class LiveEvents:
-    """Keeps the newest `max_events` events by time; older ones are dropped for good."""
+    """Keeps the newest `max_events` events by time; older ones are dropped."""
 
     def __init__(self, max_events: int, max_person_day: int | None = None) -> None:
         self._max_events, self._max_person_day = max_events, max_person_day

@@ -84,7 +84,7 @@ class StoreWatcher:
 
     @property
     def has_something(self) -> bool:
-        """Whether the store, or the last state of it on this host, could be read."""
+        """Whether the store's state is known, from the store or from the last copy on this host."""
         return self._salt is not None
 
     def engine(self, bundle: Bundle) -> Engine:

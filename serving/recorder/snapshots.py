@@ -25,7 +25,7 @@ Version = tuple[str, str]  # kind and version
 
 
 class Snapshots:
-    """The versions of one process, and which of them the store has."""
+    """The registered versions of one process, and which of them the store already has."""
 
     def __init__(self) -> None:
         self._offered: dict[str, OrderedDict[str, Callable[[], str]]] = {

@@ -67,7 +67,7 @@ class Store:
         return reads.history(await self._read(statements.HISTORY, user_id, anonymous_id, limit))
 
     async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
-        """Return item_id -> whether it was disliked, of the items of all events, at most `MAX_SEEN`. Follows merges."""
+        """Return item_id -> whether it was disliked, for at most `MAX_SEEN` items with an event. Follows merges."""
         return reads.seen(await self._read(statements.SEEN, user_id, anonymous_id, MAX_SEEN))
 
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
@@ -100,7 +100,7 @@ class Store:
         return await self._write(Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by), alone=True))
 
     async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
-        """Undo the last merge of a guest: its own events belong to whom they did before. Return the number of events
+        """Undo the last merge of a guest: its own events go back to their earlier owner. Return the number of events
         moved; None if there is no merge.
         """
         checks.texts(anonymous_id)

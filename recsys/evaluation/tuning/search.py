@@ -41,8 +41,8 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a search. settings: all of the model's; before: NDCG@10 of its earlier settings, None if they were
-    incomplete; after: of the found ones; trials: all trials."""
+    """The result of a search. settings: the best ones; before: NDCG@10 of the earlier settings, None if they were
+    incomplete; after: NDCG@10 of `settings`; trials: all trials."""
 
     settings: dict[str, Any]
     before: float | None = None

@@ -117,7 +117,7 @@ def explored_places(exposures: pl.DataFrame, clicks: pl.DataFrame, settings: Exp
 
     exposures as from `log.read`, clicks as from `join.attribute`. Columns: request_id, unit, item_id, propensity,
     reward (1: the item was clicked), and the probability of the item under two policies: `own`, the arm's item in every
-    place, and `random`, one of the place's part of the pool.
+    place, and `random`, a random item of those that the place could hold.
     """
     lists = exposures.filter(pl.col("propensities").list.len() == pl.col("items").list.len())
     rows = lists.select("request_id", "unit", item_id="items", propensity="propensities", source="sources")

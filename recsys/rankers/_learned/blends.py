@@ -75,7 +75,7 @@ class Lists:
         return Lists(tables, self.wanted[cases], self.there[cases], self.n_wanted[cases])
 
     def ndcg(self, scores: FloatArray) -> Values:
-        """(n_cases,) float64 NDCG@K of the order by `scores`, (n_cases, longest)."""
+        """Return (n_cases,) float64 NDCG@K of the order by `scores`, (n_cases, longest)."""
         ascending = np.where(self.there, -scores, np.inf)
         k = min(K, ascending.shape[1])
         best = np.argpartition(ascending, k - 1, axis=1)[:, :k]  # all cases at once: five times as fast as `top_k`

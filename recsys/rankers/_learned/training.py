@@ -5,8 +5,8 @@
 2. It trains trees on the features of the other sources: LightGBM's lambdarank for all users with a history. Trees
    memorise the items in demand, which helps within one window and not in the next. So they learn from the first half
    of the window and are compared with the blends on the second half, on held-out users.
-3. If trees are significantly better, they order the lists of users with up to so many likes as gain most. They are
-   then trained on the whole window.
+3. If trees are significantly better, they order the lists of users with few likes; the limit is the number of likes at
+   which the summed gain is largest. They are then trained on the whole window.
 
 Without a hit in the log the order is the score of the first source.
 
