@@ -61,7 +61,7 @@ def main(
 
 
 class Supervisor(Multiprocess):
-    """Runs the workers, and when they are told to end it lets no client connect whom none of them would answer."""
+    """Runs the workers; when they are to end, it ignores connections that no worker would answer."""
 
     def __init__(self, config: uvicorn.Config, leave_s: float) -> None:
         super().__init__(config, [config.bind_socket()])

@@ -1,4 +1,4 @@
-"""Encodes answers and rows as JSON; numbers of numpy, which a plug-in may have made, as Python's."""
+"""Encodes answers and rows as JSON, with the numpy numbers that an extension may return."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """The path of every HTTP request, in one pass: id -> key -> rate -> body -> load -> route -> figures. Plain ASGI.
 
 A request with a valid JSON body for one of `DIRECT` (`serving/routes/recommend.py`) goes straight to its endpoint. All
-others go through FastAPI, whose general way costs more than a list of popular items; it makes every 422.
+others go through FastAPI, which costs more than a list of popular items and makes every 422.
 """
 
 import asyncio
@@ -149,7 +149,7 @@ async def _answered(direct: Direct, body: bytes, scope: Scope, reply: Reply) -> 
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Return what hands out the received body once more, and then what follows it."""
+    """Return an ASGI `receive` that yields the received body again, then the later messages."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:

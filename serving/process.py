@@ -65,7 +65,7 @@ def stop_in_two_steps(begin: Callable[[], None], wait_s: float) -> None:
 def ignore_new_connections() -> None:
     """Let the kernel ignore attempts to connect to the ports on which this process listens.
 
-    What it has connected by itself and no worker has accepted is cut when a port is closed. Clients whose attempt is
+    Connections that the kernel made and no worker accepted are cut when a port is closed. Clients whose attempt is
     ignored repeat it within a second or two, and are refused then.
     """
     program = b"".join(struct.pack("HBBI", *one) for one in IGNORE_SYN)

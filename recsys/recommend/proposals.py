@@ -1,4 +1,4 @@
-"""Asks a source for candidates. What breaks the contract of `Source` counts as a failure of that source alone."""
+"""Requests candidates from a source. A breach of the contract of `Source` counts as a failure of that source alone."""
 
 from functools import partial
 

@@ -74,7 +74,7 @@ class BodyLimit:
             self._held.add(key, -size)
 
     def release(self, key: str, body: bytes) -> None:
-        """Count out a body of `receive`."""
+        """Subtract a body of `receive` from the worker's total."""
         self._held.add(key, -len(body))
 
     def _too_large(self) -> ApiError:

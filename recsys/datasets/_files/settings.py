@@ -35,9 +35,9 @@ class TableFile(Section):
         .json (one object a line) or .parquet, each also compressed (.gz, .bz2, .xz, .zst, .zip). Folders named
         `key=value` are a column.
     columns: canonical name to the file's; without a header the file's columns are named 1, 2, ...
-    encoding: such as cp1252. separator: between the cells of a line. quote: around a cell, twice inside of it; none: no
-    quoting, so that inch marks are text. escape: before a character that is meant as it is; `\\N` is
-        then missing, `\\n` a line break. header: the first line names the columns. skip_lines: lines before it.
+    encoding: such as cp1252. separator: between the cells of a line. quote: around a cell, twice inside of it;
+        none: no quoting, so that inch marks are text. escape: before a character that is meant as it is; `\\N` is then
+        missing, `\\n` a line break. header: the first line names the columns. skip_lines: lines before it.
     decimal: `.` or `,`; if given, the other one, spaces and apostrophes may group digits by three.
     null_values: texts that mean missing, in upper or lower case; an empty or blank cell always does.
     timestamp_format: as for strptime, or epoch_s, epoch_ms, epoch_us; without it text is ISO 8601. time_zone: of times

@@ -33,7 +33,7 @@ def find(data: Split, params: Params) -> float:
 
 
 def of_repeats(data: Split, params: Params) -> float:
-    """Return the half-life of the source `repeat` in days; popularity's where nothing is bought again."""
+    """Return the half-life of the source `repeat` in days; that of popularity if nothing is bought again."""
     gap_days = catalogue.gap_days(data.fit_rows("valid"), data.catalogue.height)
     if not data.facts.allow_repeat or np.isnan(gap_days).all():
         return params.data.recent_half_life_days

@@ -1,8 +1,8 @@
-"""Proposes the settings of one trial after another: along half-lives first, then along one setting after the other.
+"""Proposes the settings of each next trial: it varies the half-lives first, then one setting at a time.
 
-Each setting has a place from 0 to 1 in its range, of a logarithmic one by its logarithm, and all start in the middle.
-A step up, or else down, is kept if it is better. After a round over all settings the steps are half as long.
-Ranges are wide and trials few: what draws at random first hardly comes near the best settings.
+Each setting has a position from 0 to 1 in its range (on its own scale), and starts in the middle. A step up, else down,
+is kept if the score is better. After a round over all settings the steps are halved. With wide ranges and few trials, a
+search that begins at random rarely comes near the best settings.
 Source: Hooke and Jeeves, "Direct search solution of numerical and statistical problems", JACM 1961.
 """
 
@@ -18,7 +18,7 @@ FIRST_STEP, LAST_STEP = 1 / 4, 1 / 64
 
 
 def proposals(ranges: Mapping[str, BaseDistribution]) -> Generator[dict[str, Any], float, None]:
-    """Yield settings; send the score of each."""
+    """Yield the settings of the next trial; the caller sends back its score."""
     best, most = dict.fromkeys(ranges, 0.5), -np.inf
     half_lives = [{**best, HALF_LIFE: at} for at in np.linspace(1, 0, HALF_LIVES).tolist()]
     for here in half_lives if HALF_LIFE in ranges else [best]:
@@ -42,7 +42,7 @@ def _settings(places: Mapping[str, float], ranges: Mapping[str, BaseDistribution
 
 
 def _at(place: float, one: BaseDistribution) -> Any:
-    """Return the value at a place of a range."""
+    """Return the value at a position of a range."""
     if isinstance(one, CategoricalDistribution):
         return one.choices[round(place * (len(one.choices) - 1))]
     if not isinstance(one, FloatDistribution | IntDistribution):

@@ -1,7 +1,7 @@
 """Searches the settings of one model: a trial fits it on the train window and scores it on the validation window.
 
 The model is scored as it is served: under the ranker of the first variant that uses it alone. The trials are those of
-`recsys/evaluation/tuning/pattern_search.py`; a model says its ranges with Optuna's `suggest`.
+`recsys/evaluation/tuning/pattern_search.py`; a model declares its ranges with Optuna's `suggest`.
 """
 
 import contextlib
@@ -135,7 +135,7 @@ def _complete(module: ModuleType, settings: dict[str, Any]) -> bool:
 
 
 def ranker_factor(model: str, data: Split, params: Params, fold: ScoredFold = "valid") -> FloatArray | None:
-    """Return the factor of the first ranker over this model alone in a variant, if that ranker multiplies scores."""
+    """Return the factor by which the ranker of the first variant of this model alone multiplies scores, if it does."""
     alone = [variant for variant in params.variants.values() if variant.models == [model] and len(variant.sources) == 1]
     ranker = alone[0].ranker if alone else None
     if ranker is None or ranker.name != "recency":
