@@ -35,14 +35,14 @@ class Blend:
 
     def terms(self, query: Query, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         """(m, n_weights) float32 that add up to the score, and (m,) the score itself."""
-        table = self.features.of(query, rows)
-        parts = np.fmax(table[:, :-1], np.float32(0))
+        columns = self.features.of(query, rows).T
+        parts = np.fmax(columns[:-1], np.float32(0))
         if len(self.weights) > 1:  # a single feature keeps its own scale
-            parts /= np.maximum(parts.max(axis=0, initial=0), 1e-9)
-        parts = parts * self.weights
-        unknown = np.isnan(table[:, :-1]).all(axis=1)
-        total: FloatArray = parts.sum(axis=1)
-        return parts, by_formula(np.where(unknown, np.nan, total).astype(np.float32), table[:, -1])
+            parts /= np.maximum(parts.max(axis=1, initial=0), 1e-9)[:, None]
+        parts *= self.weights[:, None]
+        total: FloatArray = parts.sum(axis=0)
+        total[np.isnan(np.fmax.reduce(columns[:-1]))] = np.nan
+        return parts.T, by_formula(total, columns[-1])
 
 
 class Learned:

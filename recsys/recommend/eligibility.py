@@ -22,6 +22,7 @@ class Eligibility:
 
     def __init__(self, bundle: Bundle, rules: Mapping[str, Rule], breakers: CircuitBreakers) -> None:
         self._available, self._first_seen = bundle.catalogue.available, bundle.catalogue.first_seen
+        self._last_arrival = np.fmax.reduce(self._first_seen, initial=-np.inf)
         anybody = Query(EMPTY_HISTORY, k=1, now=bundle.manifest.trained_until.timestamp())
         rows = np.arange(len(bundle.catalogue), dtype=np.int32)
         everything, nothing = np.ones(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)
@@ -40,7 +41,7 @@ class Eligibility:
             kept &= ~among(rows, query.exclude)
         if query.only is not None:
             kept &= query.only[rows]
-        if query.shown_at is not None:
+        if query.shown_at is not None and query.shown_at < self._last_arrival:
             kept &= ~(self._first_seen[rows] > query.shown_at)  # not known (NaN): it is there
         for rule, breaker, at_load in self._rules:
             ask = partial(_ask, rule, query, rows, kept)

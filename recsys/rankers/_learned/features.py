@@ -75,13 +75,11 @@ class RankingFeatures:
         demand = catalogue.demand / np.maximum(catalogue.demand.max(axis=0, initial=0), 1e-9)
         self._smoothed, self._recent = catalogue.popularity + np.float32(bundle.manifest.smoothing), catalogue.recent
         self._mean = max(float(catalogue.recent.mean()), 1e-9)
-        self._ladder = dict(zip(LADDER, demand.T.copy(), strict=False))
+        self._ladder = {name: rung for name, rung in zip(LADDER, demand.T.copy(), strict=False) if name in wanted}
 
     def of(self, query: Query, rows: IntArray) -> FloatArray:
         """Compute the features: query with its vectors, rows (m,) int32 -> (m, n_features) float32."""
-        found: dict[str, FloatArray | float] = {
-            name: values[rows] for name, values in self._ladder.items() if name in self.names
-        }
+        found: dict[str, FloatArray | float] = {name: values[rows] for name, values in self._ladder.items()}
         recent, mean = self._recent[rows], self._mean
         if query.live is not None:
             recent, mean = query.live.demand[rows], max(query.live.total / len(query.live.demand), 1e-9)
@@ -117,8 +115,7 @@ class RankingFeatures:
         if vector is None:
             return dict.fromkeys(OF_A_MODEL, nothing)
         mine, known = vectors.take(rows, axis=0), lengths[rows] > 0  # three times as fast as indexing
-        score = mine @ vector
-        score[~known] = np.nan
+        score = np.where(known, mine @ vector, np.float32(np.nan))
         columns = {**_of_score(score, model in self._ranks), "nearest": nothing, "likeness": nothing}
         if model in self._cosines:
             likes = query.history.likes[-NEWEST:]
@@ -164,5 +161,4 @@ def _of_repeat(
 def by_formula(feature: FloatArray, recent_demand: FloatArray) -> FloatArray:
     """Return the score by one feature, (m,) float32: 0 or more; rows where it is NaN score below 0, by demand."""
     unknown = recent_demand / (1 + recent_demand) - 1
-    ordered: FloatArray = np.where(np.isnan(feature), unknown, feature.clip(min=0)).astype(np.float32)
-    return ordered
+    return np.where(np.isnan(feature), unknown, np.maximum(feature, 0))
