@@ -17,6 +17,7 @@ from recsys.bundle.ivf_lists import padded, partition
 from recsys.contracts import FloatArray, IntArray
 from recsys.errors import BundleError, GateError
 from recsys.params import IndexParams, Section
+from recsys.ranking import top_k
 
 INDEX, REPORT = "index.faiss", "index.json"
 
@@ -40,6 +41,9 @@ class Index:
         self._index = index
         self._rows = rows
         self.report = report
+        self._items: FloatArray | None = None
+        if isinstance(index, faiss.IndexFlatIP) and index.ntotal:
+            self._items = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
 
     def search(self, vector: FloatArray, n: int) -> tuple[IntArray, FloatArray]:
         """Return the n nearest items of a (dim,) float32 vector, best first: rows (m,) int32 and inner products (m,)
@@ -47,6 +51,10 @@ class Index:
         n = min(n, len(self._rows))
         if not n:
             return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+        if self._items is not None:  # one product: half the time of faiss's heaps
+            inner = self._items @ vector
+            best = top_k(inner, n)
+            return self._rows.take(best), inner.take(best)
         scores, positions = self._index.search(_query(vector[None, :], self._index), n, params=self._depth(n))
         if positions[0, -1] < 0:  # lists that were not probed leave the last places empty
             n = int(np.count_nonzero(positions[0] >= 0))

@@ -1,13 +1,26 @@
 """Makes the lists that the main path would have served to the sampled users."""
 
-import numpy as np
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from recsys.bundle import bundle as bundles
+from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, NO_ROWS, History, IntArray, Query
+from recsys.data import split as splits
 from recsys.data.split import ScoredFold, Split
 from recsys.errors import RecsysError
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import QueryMode, Segment
 from recsys.recommend.recommender import Recommender, Slate
+
+T = TypeVar("T")
 
 
 def recommend_offline(
@@ -74,3 +87,24 @@ def recommend_all(
             rows[at, : len(slots)] = [slot.row for slot in slots]
         found[question] = rows
     return found
+
+
+def of_variants(
+    work: Callable[[Bundle, Split, str], T], bundle: Path, split: Path, variants: Iterable[str], processes: int
+) -> dict[str, T]:
+    """Call `work` for each variant, several at once, each in a process that opens bundle and split for itself."""
+    names = list(variants)
+    first_last = names[::-1]  # the variants with the most sources are written last: they begin first
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        found = dict(zip(first_last, pool.map(partial(_of_variant, work, bundle, split), first_last), strict=True))
+    return {name: found[name] for name in names}
+
+
+def _of_variant(work: Callable[[Bundle, Split, str], T], bundle: Path, split: Path, variant: str) -> T:
+    with threadpool_limits(1):  # small arrays: a second thread only waits
+        return work(*_opened(bundle, split), variant)
+
+
+@lru_cache(1)
+def _opened(bundle: Path, split: Path) -> tuple[Bundle, Split]:
+    return bundles.load(bundle), splits.load(split)

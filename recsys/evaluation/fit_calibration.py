@@ -59,18 +59,12 @@ def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibratio
     return fit(slots, horizon_days(split), params.seed)
 
 
-def on_test(bundle: Bundle, split: Split, asked: Sample, params: Params, k: int) -> dict[str, tuple[Floats, BoolArray]]:
+def on_test(calibration: Calibration, slots: dict[str, pl.DataFrame]) -> dict[str, tuple[Floats, BoolArray]]:
     """Return each variant's confidences in the test window and whether the items were relevant, (n_slots,) both.
 
-    bundle: that of fold `test`, with the calibration.
+    slots: the result of `ask` for the targets of `as_long_as_valid`, by variant.
     """
-    if bundle.calibration is None:
-        raise ValueError("the bundle has no calibration to be judged")
-    wanted, found = as_long_as_valid(split, asked, params.data.split), {}
-    for name in params.variants:
-        slots = ask(Recommender(bundle, name), split, asked, wanted, k, params.seed)
-        found[name] = confidences(bundle.calibration, name, slots), slots["wanted"].to_numpy()
-    return found
+    return {name: (confidences(calibration, name, found), found["wanted"].to_numpy()) for name, found in slots.items()}
 
 
 def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k: int, seed: int) -> pl.DataFrame:

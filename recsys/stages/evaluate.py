@@ -18,6 +18,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -36,6 +37,7 @@ from recsys.errors import reports_errors
 from recsys.evaluation import answers, fit_calibration, fold_bundle, reliability, results, sample, segments
 from recsys.evaluation.choices import gate, learn_new_items, live_choice, new_items
 from recsys.evaluation.intervals import Bootstrap
+from recsys.evaluation.metrics import Ragged
 from recsys.evaluation.reporting import curves, examples, report
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import QueryMode, Segment
@@ -77,7 +79,10 @@ def main(
         loaded = loaded_of(FOLD, top / calibration.FILE)
         asked = sample.draw(data, FOLD, loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
         parts = segments.build(asked, settings.evaluate)
-        lists = {name: _lists(loaded, name, data, asked, parts, settings) for name in settings.variants}
+        early = fit_calibration.as_long_as_valid(data, asked, settings.data.split)
+        work = partial(_lists, asked=asked, early=early, parts=parts, settings=settings)
+        found = answers.of_variants(work, top / FOLD, split, settings.variants, settings.threads)
+        lists = {name: of_modes for name, (of_modes, _) in found.items()}
         bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
         figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.evaluate.baselines, bootstrap)
         values = results.per_segment(lists, asked, parts, settings.gate.metric)
@@ -87,7 +92,7 @@ def main(
             examples.describe(default, data, asked, segment, at, settings.seed)
             for segment, at in examples.pick(asked, parts, settings.seed)
         ]
-        trusted = fit_calibration.on_test(loaded, data, asked, settings, longest)
+    trusted = fit_calibration.on_test(confidence, {name: slots for name, (_, slots) in found.items()})
     gated = results.against(figures, settings.gate.baseline)
     plain = {name: found[segments.PLAIN] for name, found in lists.items()}
     tables = {
@@ -111,13 +116,15 @@ def main(
 
 
 def _lists(
-    loaded: Bundle, variant: str, data: Split, asked: Sample, parts: list[Segment], settings: Params
-) -> dict[QueryMode, IntArray]:
-    start, longest = perf_counter(), max(settings.evaluate.at)
-    lists = answers.recommend_all(Recommender(loaded, variant), data, asked, parts, longest, settings.seed)
+    loaded: Bundle, data: Split, variant: str, asked: Sample, early: Ragged, parts: list[Segment], settings: Params
+) -> tuple[dict[QueryMode, IntArray], pl.DataFrame]:
+    """Return the lists of a variant, and the slots that its confidence is judged on; early: the targets for these."""
+    start, longest, recommender = perf_counter(), max(settings.evaluate.at), Recommender(loaded, variant)
+    lists = answers.recommend_all(recommender, data, asked, parts, longest, settings.seed)
+    slots = fit_calibration.ask(recommender, data, asked, early, longest, settings.seed)
     seconds = perf_counter() - start
     print(f"{variant}: {len(asked.users)} users answered in {seconds:.1f} s", file=sys.stderr, flush=True)
-    return lists
+    return lists, slots
 
 
 def _write_tables(

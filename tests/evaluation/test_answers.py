@@ -1,6 +1,8 @@
 """The lists are the main path's, made without knowing the test window; and noise gets what noise deserves."""
 
+import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,14 @@ import numpy as np
 import pytest
 
 from recsys.bundle import bundle
+from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, History, Query
+from recsys.data import split as splits
 from recsys.data import split_protocols
-from recsys.data.split import ScoredFold
+from recsys.data.split import ScoredFold, Split
 from recsys.errors import RecsysError
 from recsys.evaluation import answers, fold_bundle, metrics, segments
+from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import PLAIN, QueryMode
 from recsys.recommend.recommender import Recommender
 from recsys.sources.nearest import Nearest
@@ -63,6 +68,29 @@ def test_the_lists_are_what_the_recommender_answers(tmp_path: Path, variant: str
         query = Query(made.bundle.histories.of(user_id), 35, made.split.now("test"), user_id, seed=4)
         wanted = [slot.row for slot in recommender.recommend(query).slots]
         assert lists[at].tolist() == wanted + [-1] * (35 - len(wanted))
+
+
+def lists_and_process(
+    loaded: Bundle, split: Split, variant: str, sample: Sample, parts: list[segments.Segment]
+) -> tuple[int, dict[QueryMode, np.ndarray]]:
+    lists = answers.recommend_all(Recommender(loaded, variant), split, sample, parts, 35, 4)
+    return os.getpid(), lists
+
+
+def test_several_processes_make_the_same_lists_as_one(tmp_path: Path) -> None:
+    made = world.make(tmp_path, 1, random_vectors, max_users=15)
+    (tmp_path / "split").mkdir()
+    splits.save(made.split, tmp_path / "split")
+    parts = [segments.everyone(made.sample), segments.new_user(made.sample, 1, 3)]
+    work = partial(lists_and_process, sample=made.sample, parts=parts)
+    names = ["popular", "als", "mixed"]
+    found = answers.of_variants(work, tmp_path / "bundle", tmp_path / "split", names, 2)
+    assert list(found) == names
+    for name, (process, lists) in found.items():
+        assert process != os.getpid()
+        _, alone = work(made.bundle, made.split, name)
+        assert alone.keys() == lists.keys()
+        assert all(np.array_equal(lists[mode], alone[mode]) for mode in alone)
 
 
 def test_no_query_knows_the_test_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
