@@ -29,8 +29,8 @@ class Tuned(Section):
 
     dataset: str
     recent_half_life_days: float
-    smoothing: float
-    repeat_half_life_days: float
+    smoothing: float | None = None  # absent, as the next, in files of earlier versions: `dvc repro` writes them again
+    repeat_half_life_days: float | None = None
     models: dict[str, dict[str, Any]]
     variants: dict[str, dict[str, Any]]
 

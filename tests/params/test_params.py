@@ -141,8 +141,10 @@ def test_what_is_not_typed_comes_from_tuned_json_and_typed_settings_win(tmp_path
     ):
         _ = params.load(path).data.recent_half_life_days
     found: dict[str, Any] = {"dataset": "synthetic", "recent_half_life_days": 0.5, "variants": {}}
-    found |= {"smoothing": 3.0, "repeat_half_life_days": 12.0}
     found["models"] = {"als": {"alpha": 9.0, "factors": 8}, "gone": {"alpha": 1.0}}
+    (tmp_path / "tuned.json").write_text(json.dumps(found))
+    assert params.load(path).data.smoothing is None  # a file of an earlier version
+    found |= {"smoothing": 3.0, "repeat_half_life_days": 12.0}
     (tmp_path / "tuned.json").write_text(json.dumps(found))
     loaded = params.load(path)
     assert loaded.data.recent_half_life_days == 0.5
