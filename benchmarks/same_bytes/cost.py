@@ -5,7 +5,7 @@
 
 With and without `recsys.KERNELS` take turns, each command in a process of its own. Stages: CPU seconds on the made-up
 shop of params.yaml. Answers: ten of 10,000 or 100,000 random vectors by exact search, on one thread. Also what the
-first `torch.optim.Adam` of a process costs, which imports torch's compiler: see recsys/models/_content/optimizer.py.
+first `torch.optim.Adam` of a process costs, which imports torch's compiler: see recsys/models/_content/tower.py.
 """
 
 import json

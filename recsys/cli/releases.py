@@ -7,7 +7,7 @@ import typer
 
 from recsys.bundle import releases, signing
 from recsys.bundle.bundle import MANIFEST, SIGNATURE, read_manifest
-from recsys.drift import promotion, release_diff
+from recsys.drift import promotion
 from recsys.errors import reports_errors
 from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
 
@@ -75,7 +75,7 @@ def abort(folder: Releases = Path("releases"), why: Why = "") -> None:
 @reports_errors
 def diff(first: str, second: str, folder: Releases = Path("releases")) -> None:
     """Print what differs between two releases: settings, data, offline metrics, lists."""
-    print("\n".join(release_diff.lines(folder, first, second)))
+    print("\n".join(promotion.lines(folder, first, second)))
 
 
 @app.command("rollback")

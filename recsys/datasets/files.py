@@ -26,9 +26,8 @@ from recsys.data.raw_tables import DERIVED, RAW, REJECT, FileLines, RawTables
 from recsys.data.schema import Interactions, Items
 from recsys.datasets._files import delimited, json_lines
 from recsys.datasets._files.cells import IDS, read_cells, swapped_dates
-from recsys.datasets._files.parts import FILE, LINE, OWN, REASON, TEXT, Parts
 from recsys.datasets._files.settings import QUANTITY, TIMES, Config, InteractionsFile, TableFile
-from recsys.datasets._files.sources import Source, as_utf8, find
+from recsys.datasets._files.sources import FILE, LINE, OWN, REASON, TEXT, Parts, Source, as_utf8, find
 from recsys.datasets._files.times import swapped
 from recsys.errors import DataError, one_line
 from recsys.output import file_hash

@@ -16,8 +16,7 @@ import polars as pl
 from recsys.contracts import NO_ROWS, BoolArray, FloatArray, IntArray, Query
 from recsys.data.split import PAIR, WINDOWS, ScoredFold, Split
 from recsys.evaluation import answers
-from recsys.evaluation.held_out_users import ranker_holdout_users
-from recsys.evaluation.sample import Sample
+from recsys.evaluation.sample import Sample, ranker_holdout_users
 from recsys.params import RankerParams
 from recsys.rankers._learned.features import RankingFeatures
 from recsys.recommend.recommender import Recommender

@@ -16,9 +16,8 @@ from recsys.bundle.calibration import Calibration, Curve, label
 from recsys.contracts import LIVE_COVISIT, SECONDS_PER_DAY, BoolArray
 from recsys.data.split import WINDOWS, Split
 from recsys.evaluation import answers, metrics, sample
-from recsys.evaluation.held_out_users import ranker_holdout_users
 from recsys.evaluation.metrics import Ragged
-from recsys.evaluation.sample import Sample
+from recsys.evaluation.sample import Sample, ranker_holdout_users
 from recsys.params import Params, SplitParams
 from recsys.recommend.recommender import Recommender
 

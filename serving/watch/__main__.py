@@ -13,7 +13,7 @@ from recsys.drift import policies as files
 from recsys.drift.policies import Policies
 from recsys.errors import ParamsError, RecsysError, reports_errors
 from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
-from serving.watch import actions, findings
+from serving.watch import actions
 from serving.watch.cycle import Watcher
 
 log = logging.getLogger("serving.watch")
@@ -48,7 +48,7 @@ def main(
 def check_once(watcher: Watcher, policies: Policies, holder: str, store: str, folder: Path, every: float) -> None:
     """Check once if this process leads; a failure is logged, and the next check tries again."""
     try:
-        leads = findings.lead(store, holder, time.time(), LEASE_CHECKS * every)
+        leads = actions.lead(store, holder, time.time(), LEASE_CHECKS * every)
         LEADER.set(leads)
         if leads:
             for found in watcher.check(policies):

@@ -1,10 +1,14 @@
-"""Runs the policy's action for a new finding, and writes the finding into the store and the log."""
+"""Runs the policy's action for a new finding, and writes the finding into the store and the log.
+
+A lease in the store lets one process at a time watch it.
+"""
 
 import logging
 import subprocess
 import time
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 from prometheus_client import Counter
 
@@ -12,7 +16,8 @@ from recsys.bundle import releases
 from recsys.drift.canary import Verdict
 from recsys.drift.policies import Policies
 from recsys.errors import BundleError
-from serving.watch import findings
+from recsys.schemas.store_schema import SQLITE
+from serving.stores import migrations
 from serving.watch.cycle import Finding
 
 log = logging.getLogger(__name__)
@@ -29,7 +34,7 @@ def act(found: Finding, policies: Policies, store: str, folder: Path, now: float
     """
     action = policies.of(found.kind).action
     at = time.time() if now is None else now
-    if not findings.add(store, found.once, at, found.kind, found.what, found.bundle_id, action):
+    if not add(store, found.once, at, found.kind, found.what, found.bundle_id, action):
         return "known"
     did = _do(action, found, policies, folder)
     FINDINGS.labels(found.kind, did).inc()
@@ -68,3 +73,35 @@ def _do(action: str, found: Finding, policies: Policies, folder: Path) -> str:
         # it holds a lock of its own, and promotes by the gate; nobody waits for it here
         Thread(target=subprocess.run, args=(policies.retrain,), name="retrain", daemon=True).start()
     return action
+
+
+LEAD = """INSERT INTO leases (name, holder, until) VALUES ($1, $2, $3)
+    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+    WHERE leases.holder = excluded.holder OR leases.until < CAST($4 AS DOUBLE PRECISION) RETURNING holder"""
+ADD = """INSERT INTO findings (finding_id, at, kind, what, bundle_id, policy) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (finding_id) DO NOTHING RETURNING finding_id"""
+
+
+def lead(url: str, holder: str, now: float, seconds: float) -> bool:
+    """Take or extend the lease for so many seconds; return whether it is this holder's.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    return bool(_run(url, LEAD, ("watch", holder, now + seconds, now)))
+
+
+def add(url: str, finding_id: str, now: float, kind: str, what: str, bundle_id: str, policy: str) -> bool:
+    """Write a finding; return False if one of this id is there. Raises as `lead` does."""
+    return bool(_run(url, ADD, (finding_id, now, kind, what, bundle_id, policy)))
+
+
+def _run(url: str, statement: str, row: tuple[Any, ...]) -> list[Any]:
+    with migrations.transaction(url) as database:
+        if url.startswith(SQLITE):
+            from serving.stores.writer import numbers  # each driver only where it is used
+
+            return list(database.execute(numbers(statement), row))
+        from psycopg import RawCursor
+
+        return list(RawCursor(database).execute(statement, row).fetchall())

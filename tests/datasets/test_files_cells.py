@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.datasets._files.lists import bracketed_values, read_lists
+from recsys.datasets._files.cells import bracketed_values, read_lists
 from recsys.datasets._files.settings import TableFile
 from recsys.datasets._files.times import check_format
 from recsys.errors import DataError, ParamsError

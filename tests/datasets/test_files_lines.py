@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from recsys.data.raw_tables import FileLines
 from recsys.datasets._files import delimited
-from recsys.datasets._files.parts import REASON, TEXT, Parts
 from recsys.datasets._files.records import MAX_LINES
 from recsys.datasets._files.settings import TableFile
-from recsys.datasets._files.sources import find
+from recsys.datasets._files.sources import REASON, TEXT, Parts, find
 
 COLUMNS = {"timestamp": "t"}
 characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")

@@ -9,7 +9,7 @@ from recsys.data.prepare import prepare
 from recsys.data.raw_tables import RawTables
 from recsys.data.report import DataReport
 from recsys.datasets import movielens, online_retail, synthetic
-from recsys.datasets.shop_world.dirt import KINDS
+from recsys.datasets.shop_world.log import KINDS
 from tests.data.test_prepare import outcome, settings
 
 

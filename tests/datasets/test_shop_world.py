@@ -6,9 +6,8 @@ import pytest
 
 from recsys.datasets.shop_world import catalogue, sessions
 from recsys.datasets.shop_world.config import Config
-from recsys.datasets.shop_world.items import BRANDS, N_STYLES, SUB_DEPARTMENT, SUBS
+from recsys.datasets.shop_world.items import BRANDS, N_STYLES, STYLES, SUB_DEPARTMENT, SUBS
 from recsys.datasets.shop_world.sessions import Events
-from recsys.datasets.shop_world.words import STYLES
 from recsys.datasets.shop_world.world import World, world
 
 CONFIG = Config(

@@ -9,7 +9,7 @@ import pytest
 from recsys.datasets import synthetic
 from recsys.datasets.shop_world import log
 from recsys.datasets.shop_world.catalogue import END, ids
-from recsys.datasets.shop_world.dirt import BOT_LOOKS
+from recsys.datasets.shop_world.log import BOT_LOOKS
 from recsys.errors import DataError
 
 SHOP = synthetic.Config(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recsys.bundle import bundle, releases
-from recsys.drift import canary, promotion, release_diff
+from recsys.drift import canary, promotion
 from recsys.drift.recorded import Recorded
 from recsys.errors import BundleError, ParamsError
 from recsys.experiments.online.assignment import in_canary
@@ -49,7 +49,7 @@ def test_a_scrambled_bundle_is_refused_and_a_sound_one_becomes_a_canary(released
     assert [entry.action for entry in releases.read(folder).log] == [
         "promote", "canary 5%", "canary 50%", "canary 100%", "promote",
     ]  # fmt: skip
-    lines = release_diff.lines(folder, first, second)
+    lines = promotion.lines(folder, first, second)
     assert "metrics.note: - -> another" in lines
     assert lines[-1].startswith("lists of als: ")
     assert "lists share 100%" in lines[-1]

@@ -10,8 +10,8 @@ from recsys.bundle.calibration import Calibration
 from recsys.data import split_protocols
 from recsys.data.split import Split
 from recsys.evaluation import answers, fit_calibration, reliability, sample
-from recsys.evaluation.held_out_users import ranker_holdout_users
 from recsys.evaluation.metrics import Ragged
+from recsys.evaluation.sample import ranker_holdout_users
 from recsys.recommend.recommender import Recommender
 from tests.data import test_split_protocols
 from tests.evaluation import world

@@ -13,9 +13,9 @@ from recsys.contracts import IntArray
 from recsys.evaluation import metrics
 from recsys.evaluation.metrics import Ragged
 from recsys.models._content import batches, svd_space, torchrun, training, validation
-from recsys.models._content.distributed import ProcessGroup
+from recsys.models._content.batches import ProcessGroup
 from recsys.models._content.neighbours import means
-from recsys.models._content.optimizer import Adam
+from recsys.models._content.tower import Adam
 from recsys.models._content.training_inputs import Settings, TrainingInputs
 from recsys.models.content import Config, _job
 from tests.support import tastes

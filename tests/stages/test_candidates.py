@@ -11,7 +11,7 @@ from recsys.bundle import bundle
 from recsys.contracts import FloatArray, IntArray, Query
 from recsys.data import split as splits
 from recsys.evaluation import answers, fold_bundle
-from recsys.evaluation.held_out_users import ranker_holdout_users
+from recsys.evaluation.sample import ranker_holdout_users
 from recsys.rankers._learned.features import RankingFeatures
 from recsys.recommend.recommender import Recommender
 

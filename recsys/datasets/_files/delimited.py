@@ -13,10 +13,9 @@ from pathlib import Path
 import polars as pl
 
 from recsys.data.raw_tables import FileLines
-from recsys.datasets._files.parts import LINE, Parts
 from recsys.datasets._files.records import Cells, Record, Splitter, records
 from recsys.datasets._files.settings import NUMBERS, TIMES, TableFile
-from recsys.datasets._files.sources import Source
+from recsys.datasets._files.sources import LINE, Parts, Source
 from recsys.errors import DataError
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from recsys.data.raw_tables import FileLines
-from recsys.datasets._files.parts import BATCH_ROWS, Parts
 from recsys.datasets._files.records import BLANK, Record, line_fault
-from recsys.datasets._files.sources import Source
+from recsys.datasets._files.sources import BATCH_ROWS, Parts, Source
 from recsys.errors import DataError
 
 BAD_JSON, NO_OBJECT, BAD_ID = "not_json", "no_json_object", "id_is_no_text_or_number"

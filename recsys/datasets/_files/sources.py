@@ -1,4 +1,5 @@
-"""Finds the files that a setting names, and opens each as text in UTF-8, whatever its compression and encoding."""
+"""Finds the files that a setting names, opens each as text in UTF-8, whatever its compression and encoding, and writes
+its rows as numbered Parquet files."""
 
 import bz2
 import codecs
@@ -6,18 +7,22 @@ import glob
 import gzip
 import lzma
 import os
+import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import IO, Any, Literal
 from urllib.parse import unquote
 
+import polars as pl
 from backports import zstd
 
 from recsys.data.download import LOCAL_FOLDER
+from recsys.datasets._files.records import Record
 from recsys.errors import DataError, SourceUnreachableError, one_line
 
 Kind = Literal["delimited", "json_lines", "parquet"]
@@ -176,3 +181,44 @@ def _transcode(path: Path, stream: IO[bytes], block: bytes, encoding: str, old_m
     if is_utf8 and more_than_ascii:
         aside.unlink()
         raise DataError(f"{path}: is UTF-8, which {encoding} would garble: drop the setting encoding")
+
+
+FILE, LINE, REASON, TEXT = "(file)", "(line)", "(reason)", "(text)"
+OWN = {FILE: pl.String(), LINE: pl.Int64(), REASON: pl.String(), TEXT: pl.String()}
+BATCH_ROWS = 100_000
+
+
+class Parts:
+    """The parts of one table, in the order in which they are written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._n_parts = folder, 0
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+
+    def sink(self, table: pl.LazyFrame, source: Source) -> int:
+        """Write a table as it is, with FILE and the columns from folder names; return its number of rows."""
+        path = self._folder / f"{self._n_parts:06d}.parquet"
+        self._n_parts += 1
+        folders = {key: pl.lit(value) for key, value in source.folders.items()}
+        table.with_columns(pl.lit(source.name).alias(FILE), **folders).sink_parquet(path, compression="lz4")
+        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+
+    def write(self, columns: list[str], rows: Iterator[Record], source: Source) -> None:
+        """Write rows in batches, so that memory does not grow with the file; an empty file gives one empty part."""
+        columns = [f"{name}*" if name in OWN else name for name in columns]  # no cell takes the place of our own
+        schema = {name: pl.String() for name in columns} | {name: OWN[name] for name in (LINE, REASON, TEXT)}
+        nothing: list[str | None] = [None] * len(columns)
+        first = True
+        while (batch := list(islice(rows, BATCH_ROWS))) or first:
+            values = [
+                (*(row.cells or nothing), row.number, row.reason, _printable(row.text) if row.reason else None)
+                for row in batch
+            ]
+            self.sink(pl.LazyFrame(values, schema, orient="row"), source)
+            first = False
+
+
+def _printable(text: str) -> str:
+    """Escape bytes that are invalid in the encoding, such as `\\xe9`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

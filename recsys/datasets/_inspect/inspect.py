@@ -1,13 +1,18 @@
 """Looks at files of one's own and proposes the settings of the data set `files` that read them."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from recsys.datasets._files.settings import Config
 from recsys.datasets._files.sources import find
-from recsys.datasets._inspect import mapping
 from recsys.datasets._inspect.columns import describe
 from recsys.datasets._inspect.roles import Table, assign
 from recsys.datasets._inspect.sample import read
 from recsys.errors import DataError
+from recsys.params import parse
 
 
 def inspect(paths: list[Path]) -> tuple[list[str], str]:
@@ -23,5 +28,109 @@ def inspect(paths: list[Path]) -> tuple[list[str], str]:
     looked = [(sample, tuple(describe(column) for column in sample.table.iter_columns())) for sample in samples]
     events, items = assign(looked)
     used = {table.sample.path: table for table in (events, items) if table is not None}
-    tables = [mapping.described(used.get(sample.path) or Table(sample, columns, {})) for sample, columns in looked]
-    return tables, mapping.settings(events, items)
+    tables = [described(used.get(sample.path) or Table(sample, columns, {})) for sample, columns in looked]
+    return tables, settings(events, items)
+
+
+WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "order": 5.0, "return": 0.0, "dislike": 0.0}
+MOST_EVENTS, MOST_RATINGS = 20, 11  # different values
+
+
+def described(table: Table) -> str:
+    """Return the table of a file's columns, and its odd lines."""
+    used = {column.name: name for name, column in table.roles.items()}
+    rows = [["column", "used as", "looks like", "empty", "different", "such as"]]
+    for column in table.columns:
+        kind = column.kind if column.kind != "time" else f"time, {column.form or 'ISO 8601'}"
+        empty = f"{column.empty:.1%}" if column.empty else "-"
+        such = ", ".join(json.dumps(value, ensure_ascii=False) for value in column.examples)
+        rows.append([column.name, used.get(column.name, ""), kind, empty, f"{column.distinct:,}", f"{such:.60}"])
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    lines = [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    odd = [f"  line {line}: another number of cells: {text!r:.80}" for line, text in table.sample.odd[:3]]
+    more = len(table.sample.odd) - len(odd)
+    return "\n".join(
+        [f"{table.sample.path}: {table.sample.table.height:,} rows looked at", *lines, *odd]
+        + ([f"  and {more:,} lines more"] if more > 0 else [])
+    )
+
+
+def settings(events: Table, items: Table | None) -> str:
+    """Return the lines for `datasets:` in params.yaml, with a comment wherever a guess may be wrong.
+
+    The adapter's settings are checked as `dvc repro` checks them before they are returned.
+    """
+    interactions = _file(events)
+    names = [] if "event" not in events.roles else events.roles["event"].values.unique(maintain_order=True).to_list()
+    if not names or len(names) > MOST_EVENTS:
+        names = [
+            "rating" if _is_rating(events) else "purchase" if {"value", "quantity"} & set(events.roles) else "view"
+        ]
+        interactions["event"] = names[0]
+        interactions["columns"].pop("event", None)
+    adapter = {"interactions": interactions} | ({"items": _file(items)} if items else {})
+    parse(Config, adapter, "the settings found")
+    weights = {name: WEIGHTS.get(name.lower(), 1.0) for name in names}
+    section = {
+        "adapter": adapter,
+        "event_weights": weights,
+        "thresholds": {"min_interactions": 1000, "min_users": 50, "min_items": 50}
+        | {"max_rejected_share": 0.05, "max_duplicate_share": 0.05, "max_orphan_share": 0.05},
+        "split": {"protocol": "global_time", "valid_share": 0.1, "test_share": 0.2}
+        | {"target_events": [name for name in names if weights[name] == max(weights.values())]},
+    }
+    body = yaml.safe_dump({"files": section}, sort_keys=False, allow_unicode=True, width=110)
+    return "".join(f"# {line}\n" for line in _doubts(events, items, len(names))) + body
+
+
+def _file(table: Table) -> dict[str, Any]:
+    columns = {name: column.name for name, column in table.roles.items() if name != column.name}
+    found: dict[str, Any] = {"path": str(table.sample.path), **table.sample.settings, "columns": columns}
+    time = table.roles.get("timestamp") or table.roles.get("first_seen")
+    if time is not None and time.form is not None:
+        found["timestamp_format"] = time.form
+    if any(column.kind == "number with a decimal comma" for column in table.roles.values()):
+        found["decimal"] = ","
+    if any(name.endswith("_id") and column.kind == "number" for name, column in table.roles.items()):
+        found["float_ids"] = "whole"
+    return found
+
+
+def _is_rating(events: Table) -> bool:
+    value = events.roles.get("value")
+    return value is not None and "quantity" not in events.roles and value.distinct <= MOST_RATINGS
+
+
+def _name(table: Table) -> str:
+    return table.sample.source.name
+
+
+def _doubts(events: Table, items: Table | None, n_events: int) -> list[str]:
+    tables = [events] if items is None else [events, items]
+    doubts = ["Guesses from the first rows: read every line, then put it under `datasets:` in params.yaml."]
+    doubts += [f"MISSING: no column of {_name(events)} looks like {name}: name it." for name in events.missing]
+    for column in {column.name: column for table in tables for column in table.roles.values()}.values():
+        if column.doubtful:
+            doubts.append(f"{column.name}: days and months could be exchanged, {column.form} was taken.")
+        if (
+            column.kind == "time"
+            and not (column.form or "").startswith("epoch")
+            and not column.values.str.contains(r"(?i)z$|utc|gmt|[+-]\d\d:?\d\d$").all()
+        ):
+            doubts.append(f"{column.name}: names no zone; set time_zone, such as Europe/Berlin, if it is not UTC.")
+    doubts += [
+        f"{_name(table)}: not UTF-8, {table.sample.settings['encoding']} was taken."
+        for table in tables
+        if "encoding" in table.sample.settings
+    ]
+    if n_events == 1:
+        doubts.append("Each row is one event of one kind; give it the name that your shop uses.")
+    if _is_rating(events):
+        doubts.append("value looks like a rating: set thresholds.like_from to the lowest one that is a like.")
+    elif "quantity" not in events.roles and "value" in events.roles:
+        doubts.append(
+            "value was taken for the amount of the row; map columns.quantity if it is the price of one piece."
+        )
+    return doubts

@@ -2,10 +2,9 @@
 
 The shop, behind `dataset: synthetic`:
 
-    words.py      the vocabulary            items.py, users.py   items and users, as arrays
-    world.py      the planted tastes        sessions.py          one day of views, carts and purchases
-    catalogue.py  items as a shop would publish them             dirt.py   the faults of real logs
-    log.py        all days, with these faults, as raw tables
+    items.py, users.py   items and users, as arrays, and the vocabulary, words.yaml
+    world.py      the planted tastes                  sessions.py   one day of views, carts and purchases
+    catalogue.py  items as a shop would publish them  log.py        all days as raw tables, with the faults of real logs
 
 `world(config, seed)` in world.py returns the planted tastes without drawing events.
 

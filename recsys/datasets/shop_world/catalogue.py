@@ -6,8 +6,7 @@ import numpy as np
 import polars as pl
 
 from recsys.datasets.shop_world.config import Config
-from recsys.datasets.shop_world.items import BRANDS, SUBS, Items
-from recsys.datasets.shop_world.words import COLOURS, DEPARTMENTS, PRAISE, STYLES
+from recsys.datasets.shop_world.items import BRANDS, COLOURS, DEPARTMENTS, PRAISE, STYLES, SUBS, Items
 
 END = datetime(2026, 1, 1, tzinfo=UTC)  # of the log, whatever its length, so that no run depends on today's date
 

@@ -1,12 +1,21 @@
 """The items of the shop: their kind, their taste vectors, and how demand for them moves with time."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from recsys.datasets.shop_world.config import Config
-from recsys.datasets.shop_world.words import DEPARTMENTS, STYLES
+from recsys.params import yaml_files
+
+_FILE: dict[str, Any] = yaml_files.read(Path(__file__).with_name("words.yaml")).content
+DEPARTMENTS: dict[str, dict[str, tuple[float, list[str]]]] = _FILE["departments"]  # sub-category -> price, nouns
+STYLES: dict[str, tuple[list[str], list[str]]] = _FILE["styles"]  # words, brands
+COLOURS: list[str] = _FILE["colours"]
+PRAISE: list[str] = _FILE["praise"]
+
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch.distributed as dist
 from safetensors.numpy import load_file, save_file
 
-from recsys.models._content.distributed import ProcessGroup
+from recsys.models._content.batches import ProcessGroup
 from recsys.models._content.training import Trained, train
 from recsys.models._content.training_inputs import Settings, TrainingInputs
 

@@ -10,23 +10,25 @@ Source: Yi et al., "Sampling-bias-corrected neural modeling for large corpus ite
 Volkovs, Yu, Poutanen, "DropoutNet: addressing cold start in recommender systems", 2017 (id dropout).
 """
 
+import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from recsys.contracts import FloatArray
-from recsys.models._content import checkpoints
-from recsys.models._content.batches import Batch, draw, epoch
-from recsys.models._content.distributed import ProcessGroup
-from recsys.models._content.optimizer import Adam
-from recsys.models._content.tower import Content, Tower, vectors
+from recsys.models._content.batches import Batch, ProcessGroup, draw, epoch
+from recsys.models._content.tower import Adam, Content, Tower, vectors
 from recsys.models._content.training_inputs import Settings, TrainingInputs
 from recsys.models._content.validation import score
+from recsys.output import replaced_file
 
 REGRESSION_STEPS, REGRESSION_RATE = 20, 3e-3
 RATE, ANCHOR = 3e-4, 3.0
@@ -65,9 +67,9 @@ def train(job: TrainingInputs, settings: Settings, team: ProcessGroup, name: str
     _regress(model, job, team, settings.device)
     _start_ids(model, job, settings.device)
     optimizer = Adam(model, RATE)
-    state = checkpoints.State(model, optimizer, [_examine(model, job, settings)])
+    state = State(model, optimizer, [_examine(model, job, settings)])
     if settings.checkpoint:
-        state = checkpoints.resume(state, settings.checkpoint, name, job.fingerprint(settings))
+        state = resume(state, settings.checkpoint, name, job.fingerprint(settings))
     while len(state.scores) <= settings.epochs and not _stopped(state.scores, settings.patience, job):
         number = len(state.scores)
         for users in epoch(job, settings, number):
@@ -83,7 +85,7 @@ def train(job: TrainingInputs, settings: Settings, team: ProcessGroup, name: str
                 file=sys.stderr,
             )
             if settings.checkpoint:
-                checkpoints.write(state, settings.checkpoint, name, job.fingerprint(settings))
+                write(state, settings.checkpoint, name, job.fingerprint(settings))
     weights = {key: value.detach().cpu().numpy() for key, value in model.tower.state_dict().items()}
     return Trained(weights, model.ids.detach().cpu().numpy(), vectors(model.tower, job, settings.device), state.scores)
 
@@ -146,3 +148,44 @@ def _stopped(scores: list[float], patience: int, job: TrainingInputs) -> bool:
 
 def _told(scores: list[float], job: TrainingInputs) -> str:
     return f"NDCG {scores[-1] / scores[0]:.3f} of the start's" if job.asked.shape[0] and scores[0] else "no exam"
+
+
+@dataclass
+class State:
+    """The state of the training: all that an epoch changes."""
+
+    model: nn.Module
+    optimizer: Adam
+    scores: list[float]
+
+
+def write(state: State, folder: str, name: str, fingerprint: str) -> None:
+    """Write `<folder>/<name>.safetensors`; a reader finds the old file or the new one."""
+    path = _path(folder, name)
+    tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
+    tensors |= {f"optimizer.{key}": value for key, value in state.optimizer.state.items()}
+    with replaced_file(path) as aside:
+        save_file(tensors, aside, {"fingerprint": fingerprint, "scores": json.dumps(state.scores)})
+
+
+def resume(state: State, folder: str, name: str, fingerprint: str) -> State:
+    """Return the state in the file; the given one if there is no file or it is of other data or settings."""
+    path = _path(folder, name)
+    if not path.is_file():
+        return state
+    with safe_open(path, framework="pt") as stored:
+        if stored.metadata()["fingerprint"] != fingerprint:
+            return state
+        tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dict)
+        scores = json.loads(stored.metadata()["scores"])
+    state.model.load_state_dict(_under("model.", tensors))
+    state.optimizer.state = _under("optimizer.", tensors)
+    return State(state.model, state.optimizer, scores)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _path(folder: str, name: str) -> Path:
+    return Path(folder) / f"{name}.safetensors"

@@ -20,7 +20,7 @@ from recsys.errors import ParamsError
 from recsys.experiments.online.assignment import in_canary
 from serving.settings import Settings
 from serving.stores.migrations import migrate
-from serving.watch import actions, findings
+from serving.watch import actions
 from serving.watch.__main__ import check_once
 from serving.watch.cycle import DELAY_S, Finding, Watcher
 from tests.drift.scrambled import personal, reseal, scramble
@@ -161,13 +161,13 @@ def answered(api: TestClient, user: str) -> str:
 
 
 def leads(url: str) -> None:
-    assert findings.lead(url, "one", 100.0, 30.0)
-    assert not findings.lead(url, "two", 129.0, 30.0)
-    assert findings.lead(url, "one", 129.0, 30.0)
-    assert findings.lead(url, "two", 160.0, 30.0)
-    assert not findings.lead(url, "one", 160.0, 30.0)
-    assert findings.add(url, "a", 1.0, "model", "what", "b", "tell")
-    assert not findings.add(url, "a", 2.0, "model", "what", "b", "tell")
+    assert actions.lead(url, "one", 100.0, 30.0)
+    assert not actions.lead(url, "two", 129.0, 30.0)
+    assert actions.lead(url, "one", 129.0, 30.0)
+    assert actions.lead(url, "two", 160.0, 30.0)
+    assert not actions.lead(url, "one", 160.0, 30.0)
+    assert actions.add(url, "a", 1.0, "model", "what", "b", "tell")
+    assert not actions.add(url, "a", 2.0, "model", "what", "b", "tell")
 
 
 def test_one_process_leads(store: str) -> None:
