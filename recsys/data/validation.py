@@ -37,34 +37,18 @@ LIMITS = {
 Threshold = float | dict[str, float] | None
 
 
-def _is_text(dtype: pl.DataType) -> bool:
-    return dtype in (pl.String, pl.Categorical, pl.Enum) or dtype.is_integer()
-
-
-def _is_number(dtype: pl.DataType) -> bool:
-    return dtype == pl.String or dtype.is_numeric()
-
-
-def _is_time(dtype: pl.DataType) -> bool:
-    return dtype in (pl.Datetime, pl.Date) or dtype.is_integer()
-
-
-def _is_bool(dtype: pl.DataType) -> bool:
-    return dtype == pl.Boolean or dtype.is_integer()
-
-
-def _is_texts(dtype: pl.DataType) -> bool:
-    return dtype in (pl.List(pl.String), pl.List(pl.Null))
-
-
+_NUMBERS = (lambda raw: raw == pl.String or raw.is_numeric(), "numbers")
 # dtype of the canonical column: which raw dtypes can be cast to it, and how to say so
 _READABLE: dict[type[pl.DataType], tuple[Callable[[pl.DataType], bool], str]] = {
-    pl.String: (_is_text, "String or whole numbers"),
-    pl.Datetime: (_is_time, "Datetime, Date, or whole microseconds since 1970"),
-    pl.Float64: (_is_number, "numbers"),
-    pl.Float32: (_is_number, "numbers"),
-    pl.Boolean: (_is_bool, "Boolean"),
-    pl.List: (_is_texts, "List(String)"),
+    pl.String: (lambda raw: raw in (pl.String, pl.Categorical, pl.Enum) or raw.is_integer(), "String or whole numbers"),
+    pl.Datetime: (
+        lambda raw: raw in (pl.Datetime, pl.Date) or raw.is_integer(),
+        "Datetime, Date, or whole microseconds since 1970",
+    ),
+    pl.Float64: _NUMBERS,
+    pl.Float32: _NUMBERS,
+    pl.Boolean: (lambda raw: raw == pl.Boolean or raw.is_integer(), "Boolean"),
+    pl.List: (lambda raw: raw in (pl.List(pl.String), pl.List(pl.Null)), "List(String)"),
 }
 
 

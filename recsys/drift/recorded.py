@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -14,27 +14,11 @@ from recsys.schemas.store_reader import snapshot
 from recsys.schemas.store_schema import select_from
 
 ROWS = 50_000  # of each read: the newest
-ANSWERS = f"""{
-    select_from(
-        "exposures",
-        "request_id",
-        "person",
-        "timestamp",
-        "variant",
-        "bundle_id",
-        "surface",
-        "segment",
-        "items",
-        "context",
-    )
-} WHERE timestamp >= $1 AND timestamp < $2 ORDER BY timestamp DESC LIMIT {ROWS}"""
-EVENTS = f"""{select_from("events", "person", "item_id", "event", "value", "timestamp", "request_id")}
-    WHERE received >= $1 AND received < $2 ORDER BY received DESC LIMIT {ROWS}"""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """An answer as the API wrote it; items: as in `serving/stores/protocol.py:Exposed`."""
+    """An answer as the API wrote it, by column of the table; items: as in `serving/stores/protocol.py:Exposed`."""
 
     request_id: str
     person: str
@@ -49,7 +33,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """An event of a person."""
+    """An event of a person, by column of the table."""
 
     person: str
     item_id: str
@@ -57,6 +41,12 @@ class StoredEvent:
     value: float | None
     timestamp: float
     request_id: str | None
+
+
+ANSWERS = f"""{select_from("exposures", *(column.name for column in fields(Recorded)))}
+    WHERE timestamp >= $1 AND timestamp < $2 ORDER BY timestamp DESC LIMIT {ROWS}"""
+EVENTS = f"""{select_from("events", *(column.name for column in fields(StoredEvent)))}
+    WHERE received >= $1 AND received < $2 ORDER BY received DESC LIMIT {ROWS}"""
 
 
 def answers(url: str, since: float, until: float) -> list[Recorded]:

@@ -2,6 +2,8 @@
 
 import io
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -12,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#9aa3ad", "#d98a29", "#2f6db5", "#2a8a5f", "#8a4fa3", "#b5473c", "#4b5563", "#1a9aa8")
 TITLES = {"shown": "share of targets (wanted) and of slots", "found": "share of these targets that is found"}
+TITLE: dict[str, Any] = {"loc": "left", "fontsize": 10, "color": "#1f2933"}
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "recsys",
     "svg.fonttype": "none",
@@ -32,52 +35,46 @@ def by_segment(table: pl.DataFrame, metric: str) -> str:
     shown = table.filter(metric=metric)
     segments, variants = _names(shown, "segment"), _names(shown, "variant")
     apart = min(0.17, 0.85 / len(variants))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.6, 0.7 + len(segments) * (0.3 + 0.16 * len(variants))), layout="constrained")
-        axes = figure.subplots()
+
+    def draw(axes: Axes) -> None:
         for v, variant in enumerate(variants):
-            rows = shown.filter(variant=variant)
+            rows, colour = shown.filter(variant=variant), COLOURS[v % len(COLOURS)]
             # variants of a segment lie around its line, the first one on top
             places = [segments.index(name) + (v - (len(variants) - 1) / 2) * apart for name in rows["segment"]]
             low, high = rows["low"].fill_null(strategy="zero"), rows["high"].fill_null(strategy="zero")
-            axes.hlines(places, low, high, color=COLOURS[v % len(COLOURS)], linewidth=2.5, alpha=0.45)
-            axes.plot(rows["value"], places, "o", color=COLOURS[v % len(COLOURS)], markersize=5.5, label=variant)
+            axes.hlines(places, low, high, color=colour, linewidth=2.5, alpha=0.45)
+            axes.plot(rows["value"], places, "o", color=colour, markersize=5.5, label=variant)
         axes.set_yticks(range(len(segments)), segments)
         axes.set_ylim(len(segments) - 0.5, -0.5)
         axes.set_xlim(left=-0.01 * axes.get_xlim()[1])  # a dot at zero is seen whole
         axes.set_xlabel(metric)
         axes.grid(axis="x")
-        axes.tick_params(length=0)
-        _legend(figure, axes)
-        return _svg(figure, f"{metric} of each variant in each segment")
+
+    height = 0.7 + len(segments) * (0.3 + 0.16 * len(variants))
+    return _chart(f"{metric} of each variant in each segment", draw, height=height)
 
 
 def by_length(curve: pl.DataFrame) -> str:
     """Draw recall and NDCG of every variant for each length of the list."""
-    variants = _names(curve, "variant")
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.6, 3.2), layout="constrained")
-        panels = figure.subplots(1, 2)
-        for axes, metric in zip(panels, ("recall", "ndcg"), strict=True):
-            for v, variant in enumerate(variants):
-                rows = curve.filter(variant=variant)
-                axes.plot(rows["k"], rows[metric], color=COLOURS[v % len(COLOURS)], linewidth=2, label=variant)
-            axes.margins(x=0)
-            axes.set_ylim(bottom=0)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.set_xlabel("k, length of the list")
-            axes.set_title(f"{metric}@k", loc="left", fontsize=10, color="#1f2933")
-            axes.grid()
-            axes.tick_params(length=0)
-        _legend(figure, panels[0])
-        return _svg(figure, "recall and NDCG by length of the list")
+
+    def draw(axes: Axes, metric: str) -> None:
+        for v, variant in enumerate(_names(curve, "variant")):
+            rows = curve.filter(variant=variant)
+            axes.plot(rows["k"], rows[metric], color=COLOURS[v % len(COLOURS)], linewidth=2, label=variant)
+        axes.margins(x=0)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("k, length of the list")
+        axes.set_title(f"{metric}@k", **TITLE)
+        axes.grid()
+
+    return _chart("recall and NDCG by length of the list", partial(draw, metric="recall"), partial(draw, metric="ndcg"))
 
 
 def new_users(curve: pl.DataFrame, metric: str) -> str:
     """Draw one metric of the same users by the number of their items in the query."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.6, 3.2), layout="constrained")
-        axes = figure.subplots()
+
+    def draw(axes: Axes) -> None:
         for v, variant in enumerate(_names(curve, "variant")):
             rows, colour = curve.filter(variant=variant), COLOURS[v % len(COLOURS)]
             axes.fill_between(rows["known_items"], rows["low"], rows["high"], color=colour, alpha=0.12, linewidth=0)
@@ -87,41 +84,36 @@ def new_users(curve: pl.DataFrame, metric: str) -> str:
         axes.set_xlabel("known items of the user")
         axes.set_ylabel(metric)
         axes.grid()
-        axes.tick_params(length=0)
-        _legend(figure, axes)
-        return _svg(figure, f"{metric} by known items of new users")
+
+    return _chart(f"{metric} by known items of new users", draw)
 
 
 def by_known(ramp: pl.DataFrame) -> str:
     """Draw the shares `wanted`, `shown` and `found` of `curves.ramp`, by the number of known events of items."""
     variants, labels = _names(ramp, "variant"), _names(ramp, "known_events")
     width = 0.8 / (len(variants) + 1)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.6, 3.2), layout="constrained")
-        panels = figure.subplots(1, 2)
-        # beside the slots of well-known items those of newcomers could not be seen
-        for axes, column, n in zip(panels, ("shown", "found"), (len(labels) - 1, len(labels)), strict=True):
-            places = [place - 0.4 + width / 2 for place in range(n)]
-            if column == "shown":
-                wanted = ramp.filter(variant=variants[0])["wanted"][:n]
-                axes.bar(places, wanted, width, color="#1f2933", label="wanted")
-            for v, variant in enumerate(variants):
-                rows, colour = ramp.filter(variant=variant)[column][:n].fill_null(0), COLOURS[v % len(COLOURS)]
-                axes.bar([place + (v + 1) * width for place in places], rows, width, color=colour, label=variant)
-            axes.set_xticks(range(n), labels[:n])
-            axes.set_xlabel("known events of the item")
-            axes.set_title(TITLES[column], loc="left", fontsize=10, color="#1f2933")
-            axes.grid(axis="y")
-            axes.tick_params(length=0)
-        _legend(figure, panels[0])
-        return _svg(figure, "items wanted, shown and found by known events")
+
+    def draw(axes: Axes, column: str, n: int) -> None:
+        places = [place - 0.4 + width / 2 for place in range(n)]
+        if column == "shown":
+            axes.bar(places, ramp.filter(variant=variants[0])["wanted"][:n], width, color="#1f2933", label="wanted")
+        for v, variant in enumerate(variants):
+            rows, colour = ramp.filter(variant=variant)[column][:n].fill_null(0), COLOURS[v % len(COLOURS)]
+            axes.bar([place + (v + 1) * width for place in places], rows, width, color=colour, label=variant)
+        axes.set_xticks(range(n), labels[:n])
+        axes.set_xlabel("known events of the item")
+        axes.set_title(TITLES[column], **TITLE)
+        axes.grid(axis="y")
+
+    # beside the slots of well-known items those of newcomers could not be seen
+    panels = partial(draw, column="shown", n=len(labels) - 1), partial(draw, column="found", n=len(labels))
+    return _chart("items wanted, shown and found by known events", *panels)
 
 
 def reliability(calibration: pl.DataFrame) -> str:
     """Draw the share of relevant slots by their confidence; a perfect confidence lies on the dashed line."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.6, 3.6), layout="constrained")
-        axes = figure.subplots()
+
+    def draw(axes: Axes) -> None:
         most = float(calibration.select(pl.max_horizontal("confidence", "wanted").max()).item() or 1.0) * 1.05
         axes.plot([0, most], [0, most], "--", color="#9aa3ad", linewidth=1)
         for v, variant in enumerate(_names(calibration, "variant")):
@@ -132,23 +124,27 @@ def reliability(calibration: pl.DataFrame) -> str:
         axes.set_xlabel("confidence")
         axes.set_ylabel("share wanted")
         axes.grid()
-        axes.tick_params(length=0)
-        _legend(figure, axes)
-        return _svg(figure, "share of slots that were wanted by confidence")
+
+    return _chart("share of slots that were wanted by confidence", draw, height=3.6)
+
+
+def _chart(title: str, *panels: Callable[[Axes], None], height: float = 3.2) -> str:
+    """Draw panels side by side, with the legend of the first one above them."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, height), layout="constrained")
+        places = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, draw in zip(places, panels, strict=True):
+            draw(axes)
+            axes.tick_params(length=0)
+        handles, labels = places[0].get_legend_handles_labels()
+        columns = min(len(labels), 6)
+        figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False, handlelength=1.2)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    inline = text.getvalue()[text.getvalue().index("<svg") :]
+    # the page, not the file, decides the size
+    return re.sub(r'<svg ([^>]*?)width="[^"]*"', rf'<svg role="img" aria-label="{title}" \1', inline, count=1)
 
 
 def _names(frame: pl.DataFrame, column: str) -> list[str]:
     return frame[column].unique(maintain_order=True).to_list()
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), 6), frameon=False, handlelength=1.2)
-
-
-def _svg(figure: Figure, title: str) -> str:
-    text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    inline = text.getvalue()[text.getvalue().index("<svg") :]
-    # the page, not the file, decides the size
-    return re.sub(r'<svg ([^>]*?)width="[^"]*"', rf'<svg role="img" aria-label="{title}" \1', inline, count=1)
