@@ -29,8 +29,7 @@ from recsys.bundle._checks import catalogue as catalogue_check
 from recsys.bundle.calibration import Calibration
 from recsys.bundle.catalogue import Catalogue
 from recsys.bundle.histories import Histories
-from recsys.bundle.index import INDEX, Index
-from recsys.bundle.similar_items import Similar
+from recsys.bundle.index import INDEX, Index, Similar
 from recsys.contracts import Embeddings, Encoder, ItemItem
 from recsys.errors import BundleError, ParamsError, RecsysError, one_line, quoted
 from recsys.output import described_files, file_hash, replaced

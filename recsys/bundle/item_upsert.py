@@ -16,8 +16,7 @@ from recsys.bundle import embeddings, item_tower
 from recsys.bundle.bundle import Bundle, LoadedModel
 from recsys.bundle.catalogue import Catalogue
 from recsys.bundle.id_table import IdTable
-from recsys.bundle.index import Index
-from recsys.bundle.similar_items import Similar
+from recsys.bundle.index import Index, Similar
 from recsys.contracts import FloatArray, IntArray, epoch_seconds
 from recsys.errors import DataError
 from recsys.ranking import top_k

@@ -48,7 +48,8 @@ def _run(folder: Path, public_key: str | None, share: float, store: str, fetch: 
         if "fetch" in step and not fetch:
             continue
         log.info("%s", " ".join(step))
-        done = subprocess.run([sys.executable, "-m", *_module(step)], capture_output=True, text=True, check=False)
+        module = "recsys.cli" if step[0] == "recsys" else step[0]
+        done = subprocess.run([sys.executable, "-m", module, *step[1:]], capture_output=True, text=True, check=False)
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()[-5:]
             log.error(
@@ -66,7 +67,3 @@ def _run(folder: Path, public_key: str | None, share: float, store: str, fetch: 
         log.error("refused, the current release stays: %s", error)
         return REFUSED
     return RELEASED
-
-
-def _module(step: Sequence[str]) -> list[str]:
-    return ["recsys.cli" if step[0] == "recsys" else step[0], *step[1:]]

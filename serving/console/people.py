@@ -109,9 +109,10 @@ async def item_page(request: Request, item_id: str = "", title: str = "") -> HTM
     except (ApiError, ValueError):
         alike, reason = [], None
     largest = catalogue.demand.max(axis=0)
+    names = ["for ever" if days == float("inf") else age(days * 86_400) for days in HALF_LIVES_DAYS]
     demand = [
-        (_half_life(days), float(catalogue.demand[row, at]), float(catalogue.demand[row, at] / max(largest[at], 1e-9)))
-        for at, days in enumerate(HALF_LIVES_DAYS)
+        (name, float(catalogue.demand[row, at]), float(catalogue.demand[row, at] / max(largest[at], 1e-9)))
+        for at, name in enumerate(names)
     ]
     return show(
         request,
@@ -127,10 +128,6 @@ async def item_page(request: Request, item_id: str = "", title: str = "") -> HTM
         log=await _of_the_log(console, item_id),
         title="",
     )
-
-
-def _half_life(days: float) -> str:
-    return "for ever" if days == float("inf") else age(days * 86_400)
 
 
 def _titled(engine: Engine, title: str) -> list[str]:

@@ -5,7 +5,6 @@ Both buttons call what `recsys releases` calls, and leave a line in the audit lo
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -22,7 +21,6 @@ from serving.console.page import Console, console_of, form_of, read_json, show
 from serving.live.list_overlap import overlap, rank_biased_overlap
 from serving.routes import id_of, key_of
 from serving.stores.protocol import StoreError
-from serving.stores.writes import Write, Writes
 
 router = APIRouter(prefix="/console/releases")
 
@@ -85,17 +83,13 @@ async def change(request: Request, action: Literal["promote", "rollback", "ramp"
         await asyncio.to_thread(changes[action])
         after = _state(console)
         old, new = (each.model_dump(mode="json", include={"stack", "canary"}) for each in (before, after))
-        changed = partial(_noted, key, ACTIONS[action], after.log[-1].bundle_id, old, new)
-        await console.service.store().manage(changed)
+        what = after.log[-1].bundle_id
+        await console.service.store().manage(lambda _: queries.note(key, ACTIONS[action], what, old, new))
     except (StoreError, ApiError):
         return await release_page(request, "It is done. The store is out of reach: the audit log has no line of it.")
     except (RecsysError, OSError) as error:
         return await release_page(request, f"Nothing was changed: {error}")
     return RedirectResponse("/console/releases", 303)
-
-
-def _noted(key: str | None, action: str, what: str, before: Any, after: Any, _: Writes) -> Write[None]:
-    return queries.note(key, action, what, before, after)
 
 
 @router.get("/diff")

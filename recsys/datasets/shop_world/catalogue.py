@@ -31,16 +31,12 @@ def frame(config: Config, items: Items, rng: np.random.Generator) -> pl.DataFram
             "item_id": ids("p", rows),
             "title": [title for title, _ in words],
             "text": [text for _, text in words],
-            "categories": [_categories(*SUBS[sub]) for sub in items.sub.tolist()],
+            "categories": [[SUBS[sub][0], " > ".join(SUBS[sub])] for sub in items.sub.tolist()],
             "price": items.price,
             "available": np.isinf(items.leaves),
             "first_seen": pl.repeat(start(config), len(items), eager=True) + arrives,
         }
     )
-
-
-def _categories(department: str, sub: str) -> list[str]:
-    return [department, f"{department} > {sub}"]
 
 
 def _words(sub: int, brand: int, rng: np.random.Generator) -> tuple[str, str]:
