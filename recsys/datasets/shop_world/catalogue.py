@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from recsys.datasets.shop_world.config import Config
-from recsys.datasets.shop_world.items import BRANDS, COLOURS, DEPARTMENTS, PRAISE, STYLES, SUBS, Items
+from recsys.datasets.shop_world.items import BRANDS, COLOURS, DEPARTMENTS, PRAISE, STYLES, SUBS, Floats, Ints, Items
 
 END = datetime(2026, 1, 1, tzinfo=UTC)  # of the log, whatever its length, so that no run depends on today's date
 
@@ -19,6 +19,23 @@ def start(config: Config) -> datetime:
 def ids(letter: str, rows: pl.Series) -> pl.Series:
     """Return external ids such as `p0000042` for row numbers."""
     return letter + rows.cast(pl.String).str.zfill(7)
+
+
+def after_start(config: Config, microseconds: Floats | Ints) -> pl.Series:
+    """Return the moments that lie so many whole microseconds after the first midnight of the log."""
+    return start(config) + pl.Series(microseconds.astype(np.int64)).cast(pl.Duration("us"))
+
+
+def events(letter: str, user: Ints, item: Ints, moments: pl.Series, event: str) -> pl.DataFrame:
+    """The raw interactions of a scenario: user and item rows, (n,) each, and one kind of event."""
+    return pl.DataFrame(
+        {
+            "user_id": ids("u", pl.Series(user)),
+            "item_id": ids(letter, pl.Series(item)),
+            "timestamp": moments,
+            "event": pl.repeat(event, len(user), eager=True),
+        }
+    )
 
 
 def frame(config: Config, items: Items, rng: np.random.Generator) -> pl.DataFrame:

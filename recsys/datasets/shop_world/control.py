@@ -7,7 +7,7 @@ sources that live on time, on sessions or on repeats cannot add anything here, a
 import numpy as np
 import polars as pl
 
-from recsys.datasets.shop_world.catalogue import ids, start
+from recsys.datasets.shop_world.catalogue import after_start, events, ids
 from recsys.datasets.shop_world.config import Config
 
 N_TASTES, FOCUS = 10, 3.0
@@ -26,13 +26,6 @@ def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     pairs = np.argsort(-pull.ravel(), kind="stable")[: config.events]
     user, item = np.divmod(rng.permutation(np.sort(pairs)), config.items)
     microseconds = rng.integers(config.days * 86_400 * 10**6, size=config.events)
-    events = pl.DataFrame(
-        {
-            "user_id": ids("u", pl.Series(user)),
-            "item_id": ids("c", pl.Series(item)),
-            "timestamp": start(config) + pl.Series(microseconds).cast(pl.Duration("us")),
-            "event": pl.repeat("like", config.events, eager=True),
-        }
-    )
+    likes = events("c", user, item, after_start(config, microseconds), "like")
     items = pl.DataFrame({"item_id": ids("c", pl.Series(np.arange(config.items)))})
-    return items, events.sort("timestamp", "user_id", "item_id")
+    return items, likes.sort("timestamp", "user_id", "item_id")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from recsys.datasets.shop_world.catalogue import ids, start
+from recsys.datasets.shop_world.catalogue import after_start, events, ids
 from recsys.datasets.shop_world.config import Config
 from recsys.datasets.shop_world.items import Floats, Ints
 
@@ -75,22 +75,16 @@ def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     place = np.arange(MOST_IN_BASKET)
     taken = place < of.size[:, None]
     day = of.trip_day[:, None] + place * (ITEM_S / 86_400)
-    events = pl.DataFrame(
-        {
-            "user_id": ids("u", pl.Series(np.broadcast_to(of.trip_user[:, None], bought.shape)[taken])),
-            "item_id": ids("g", pl.Series(bought[taken])),
-            "timestamp": start(config) + _days(day[taken]),
-            "event": pl.repeat("purchase", int(taken.sum()), eager=True),
-        }
-    )
+    who = np.broadcast_to(of.trip_user[:, None], bought.shape)[taken]
+    purchases = events("g", who, bought[taken], after_start(config, day[taken] * 86_400e6), "purchase")
     items = pl.DataFrame(
         {
             "item_id": ids("g", pl.Series(np.arange(config.items))),
             "categories": [[f"Aisle {number + 1}"] for number in of.aisle.tolist()],
-            "first_seen": start(config) + _days(of.arrives),
+            "first_seen": after_start(config, of.arrives * 86_400e6),
         }
     )
-    return items, events.head(config.events).sort("timestamp", maintain_order=True)
+    return items, purchases.head(config.events).sort("timestamp", maintain_order=True)
 
 
 def _baskets(of: Households, rng: np.random.Generator) -> Ints:
@@ -120,7 +114,3 @@ def _baskets(of: Households, rng: np.random.Generator) -> Ints:
 def _number(trip_user: Ints) -> Ints:
     """(n_trips,) the position of each trip among its user's trips, from 0; trip_user ascending."""
     return np.arange(len(trip_user)) - np.searchsorted(trip_user, trip_user)
-
-
-def _days(days: Floats) -> pl.Series:
-    return pl.Series((days * 86_400e6).astype(np.int64)).cast(pl.Duration("us"))

@@ -33,6 +33,18 @@ LEAVING_SHARE = 0.04
 YEAR_DAYS = 365.0
 
 
+def drawn(weights: Floats, group: Ints, uniform: Floats) -> Ints:
+    """Draw a column by the weights of each group's row. weights: (n_groups, n); uniform: numbers in [0, 1).
+
+    One ascending array serves all groups: the shares of group k fill [k, k + 1).
+    """
+    shares = np.cumsum(weights, axis=1)
+    shares /= shares[:, -1:]
+    shares += np.arange(len(shares))[:, None]
+    found = np.searchsorted(shares.ravel(), group + uniform, side="right")
+    return np.asarray(np.minimum(found - group * shares.shape[1], shares.shape[1] - 1))
+
+
 @dataclass(frozen=True)
 class Items:
     """All arrays have one entry per item, in an order that means nothing.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from recsys.datasets.shop_world.catalogue import ids, start
+from recsys.datasets.shop_world.catalogue import after_start, events, ids
 from recsys.datasets.shop_world.config import Config
-from recsys.datasets.shop_world.items import Floats, Ints
+from recsys.datasets.shop_world.items import Floats, Ints, drawn
 
 N_TOPICS = 12
 OWN_TOPIC_SHARE = 0.6  # of the sessions; the others are in any topic
@@ -81,17 +81,11 @@ def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     seconds = hour * 3600.0 + rng.uniform(0, 3600, size=len(hour))
     waited = np.cumsum(rng.exponential(READ_S, size=item.shape), axis=1)
     read = step < lengths[:, None]
-    events = pl.DataFrame(
-        {
-            "user_id": ids("u", pl.Series(np.broadcast_to(user[:, None], item.shape)[read])),
-            "item_id": ids("n", pl.Series(item[read])),
-            "timestamp": start(config) + _duration((seconds[:, None] + waited)[read]),
-            "event": pl.repeat("click", int(read.sum()), eager=True),
-        }
-    )
-    born = start(config) + _duration(np.floor(found.born * 3600))
+    who = np.broadcast_to(user[:, None], item.shape)[read]
+    clicks = events("n", who, item[read], after_start(config, (seconds[:, None] + waited)[read] * 1e6), "click")
+    born = after_start(config, np.floor(found.born * 3600) * 1e6)
     items = pl.DataFrame({"item_id": ids("n", pl.Series(np.arange(config.items))), "first_seen": born})
-    return items, events.head(config.events).sort("timestamp", maintain_order=True)
+    return items, clicks.head(config.events).sort("timestamp", maintain_order=True)
 
 
 def _hours(config: Config, n: int, rng: np.random.Generator) -> Ints:
@@ -105,19 +99,11 @@ def _clicks(found: Articles, hour: float, topic: Ints, rng: np.random.Generator)
     attraction = found.attraction(hour)
     if not attraction.any():
         attraction = np.where(found.born == found.born.min(), 1.0, 0.0)
-    shares = np.cumsum(np.where(found.topic == np.arange(N_TOPICS)[:, None], OWN_TOPIC, 1.0) * attraction, axis=1)
-    shares /= shares[:, -1:]
-    shares += np.arange(N_TOPICS)[:, None]  # one ascending array serves all topics
-    n_items = len(attraction)
-    drawn = np.searchsorted(shares.ravel(), topic[:, None] + rng.random((len(topic), MOST_CLICKS)), side="right")
-    clicks = np.minimum(drawn - topic[:, None] * n_items, n_items - 1)
+    weights = np.where(found.topic == np.arange(N_TOPICS)[:, None], OWN_TOPIC, 1.0) * attraction
+    clicks = drawn(weights, topic[:, None], rng.random((len(topic), MOST_CLICKS)))
     follows = rng.random(clicks.shape) < FOLLOW_SHARE
     link = rng.integers(N_LINKS, size=clicks.shape)
     for step in range(1, MOST_CLICKS):
         linked = found.links[clicks[:, step - 1], link[:, step]]
         clicks[:, step] = np.where(follows[:, step], linked, clicks[:, step])
     return np.asarray(clicks)
-
-
-def _duration(seconds: Floats) -> pl.Series:
-    return pl.Series((seconds * 1e6).astype(np.int64)).cast(pl.Duration("us"))

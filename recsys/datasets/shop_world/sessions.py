@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.datasets.shop_world.items import Floats, Ints
+from recsys.datasets.shop_world.items import Floats, Ints, drawn
 from recsys.datasets.shop_world.users import MOOD_SHARES
 from recsys.datasets.shop_world.world import World
 
@@ -43,7 +43,7 @@ def day(world: World, day: int, n_events: int, rng: np.random.Generator) -> Even
     start = np.clip(rng.normal(15.5, 4.0, size=len(looks)), 0.0, 23.9) * 3600
     session = np.repeat(np.arange(len(looks)), looks)
     first = np.cumsum(looks) - looks
-    item = _items(world, day, taste[session], rng)
+    item = drawn(world.pull * world.items.pace(day), taste[session], rng.random(len(session)))
     again = rng.random(len(session)) < AGAIN_SHARE
     again[first] = False
     item = item[np.maximum.accumulate(np.where(again, 0, np.arange(len(session))))]
@@ -69,13 +69,3 @@ def _tastes(world: World, user: Ints, rng: np.random.Generator) -> Ints:
     mood = np.searchsorted(np.cumsum(MOOD_SHARES)[:-1], rng.random(len(user)), side="right")
     wander = rng.random(len(user)) < WANDER_SHARE
     return np.where(wander, rng.integers(len(world.tastes), size=len(user)), world.users.moods[user, mood])
-
-
-def _items(world: World, day: int, taste: Ints, rng: np.random.Generator) -> Ints:
-    """Draw an item for each taste. One ascending array serves all of them: the shares of taste k fill [k, k + 1)."""
-    shares = np.cumsum(world.pull * world.items.pace(day), axis=1)
-    shares /= shares[:, -1:]
-    shares += np.arange(len(shares))[:, None]
-    n_items = shares.shape[1]
-    found = np.searchsorted(shares.ravel(), taste + rng.random(len(taste)), side="right")
-    return np.asarray(np.minimum(found - taste * n_items, n_items - 1))
