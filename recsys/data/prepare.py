@@ -159,7 +159,7 @@ def _without(kept: pl.LazyFrame, bad: pl.DataFrame) -> pl.LazyFrame:
 
 
 def _quarantined(name: str, table: pl.LazyFrame, bad: pl.DataFrame) -> pl.DataFrame:
-    """Return the rejected rows as the raw data has them. Floats become text: JSON has no NaN and no infinity."""
+    """Return the rejected rows as the raw data has them, as JSON. Floats become text: JSON has no NaN, no infinity."""
     columns = table.collect_schema().names()
     content = pl.col(RAW) if RAW in columns else pl.struct(pl.exclude(REJECT, NOTES, DERIVED))
     numbered = table.select(content.alias(RAW)).with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64))

@@ -1,4 +1,4 @@
-"""The canonical tables: all columns of `interactions`, `items` and `quarantine`.
+"""The canonical tables: all columns of `interactions` and `items`.
 
 `prepare` keeps the rows that pass and quarantines the others under the first rule they break, see
 `recsys/data/validation.py`.
@@ -34,12 +34,3 @@ class Items(dy.Schema):
     price = dy.Float64(nullable=True, min=0.0, allow_inf=False, allow_nan=False)
     available = dy.Bool()
     first_seen = dy.Datetime(nullable=True, min=EARLIEST, time_unit="us", time_zone="UTC")
-
-
-class Quarantine(dy.Schema):
-    """One row per rejected row: its table, the reason, its position in the raw data (from 0), its content as JSON."""
-
-    table = dy.String()
-    reason = dy.String()
-    row = dy.Int64()
-    raw = dy.String()

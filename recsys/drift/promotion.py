@@ -1,10 +1,8 @@
 """Promotes a bundle, at once or as a canary after a replay of recorded requests; compares two releases."""
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from recsys.bundle import bundle, releases
 from recsys.bundle.bundle import Bundle
@@ -71,6 +69,25 @@ def replayed(candidate: Bundle, current: Bundle, store: str) -> canary.Replay:
 
 SKIPPED = {"bundle_id", "files", "format"}
 USERS = 200
+ABSENT = "absent"
+
+
+def changes(first: object, second: object, at: str = "") -> list[tuple[str, str, str]]:
+    """Return path, earlier and later value of every setting that differs between two nested settings.
+
+    >>> changes({"a": 1, "b": {"c": [1, 2]}}, {"b": {"c": [1, 3]}, "d": {"e": 0}})
+    [('a', '1', 'absent'), ('b.c.1', '2', '3'), ('d', 'absent', 'there')]
+    """
+    both = [dict(enumerate(each)) if isinstance(each, list) else each for each in (first, second)]
+    before, after = both
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        return [
+            line
+            for name in dict.fromkeys([*before, *after])
+            for line in changes(before.get(name, ABSENT), after.get(name, ABSENT), f"{at}.{name}" if at else str(name))
+        ]
+    x, y = ("there" if isinstance(each, Mapping) else str(each) for each in both)
+    return [(at, x, y)] if first != second else []
 
 
 def lines(folder: Path, first: str, second: str) -> list[str]:
@@ -80,12 +97,8 @@ def lines(folder: Path, first: str, second: str) -> list[str]:
         BundleError: one of them is no release, or damaged.
     """
     old, new = (bundle.load(folder / one) for one in (first, second))
-    manifests = [_flat(json.loads((folder / one / bundle.MANIFEST).read_text())) for one in (first, second)]
-    found = []
-    for key in sorted({*manifests[0], *manifests[1]}):
-        before, after = (manifest.get(key, "-") for manifest in manifests)
-        if before != after:
-            found.append(f"{key}: {before} -> {after}")
+    before, after = (one.manifest.model_dump(mode="json", exclude=SKIPPED) for one in (old, new))
+    found = [f"{at}: {x} -> {y}" for at, x, y in sorted(changes(before, after))]
     for one in (first, second):
         record = folder / f"{one}.json"
         found.append(f"{one}: {' '.join(record.read_text().split()) if record.is_file() else 'no record'}")
@@ -93,16 +106,3 @@ def lines(folder: Path, first: str, second: str) -> list[str]:
     step = -(-len(users) // USERS) or 1
     persons = [f"u:{users.external_id(at)}" for at in range(0, len(users), step)]
     return [*found, f"lists of {new.manifest.default_variant}: {canary.replay(new, old, persons, [])}"]
-
-
-def _flat(content: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        if not before and key in SKIPPED:
-            continue
-        name = f"{before}{key}"
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat

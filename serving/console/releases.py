@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from recsys.bundle import releases
 from recsys.bundle.bundle import Manifest, read_manifest
+from recsys.drift import promotion
 from recsys.errors import BundleError, RecsysError
 from recsys.recommend.self_check import check_apart
 from serving.api.errors import ApiError
@@ -27,8 +28,8 @@ router = APIRouter(prefix="/console/releases")
 FIGURES = ("ndcg", "recall", "coverage", "new_share")
 ACTIONS = {"promote": "promote", "rollback": "roll back", "ramp": "ramp canary", "abort": "abort canary"}
 SHARES = {"1": 1.0, "0.1": 0.1, "0.01": 0.01}  # of the units that a promoted release serves at first
-PARAMETERS = ("variants", "models", "item_items", "event_weights", "default_variant", "allow_repeat", "warm_events",
-              "recent_half_life_days")  # fmt: skip
+PARAMETERS = {"variants", "models", "item_items", "event_weights", "default_variant", "allow_repeat", "warm_events",
+              "recent_half_life_days"}  # fmt: skip
 FIRST = ("all", "cold_user", "few", "warm", "dormant")
 USERS, PLACES = 20, 10
 
@@ -99,12 +100,13 @@ async def compare(request: Request, a: str = "", b: str = "") -> HTMLResponse:
     first, second = (_manifest(console, each) for each in (a, b))
     if first is None or second is None:
         raise ApiError(404, f"{a if first is None else b!r:.40} is no release that can be read")
+    before, after = (each.model_dump(mode="json", include=PARAMETERS) for each in (first, second))
     return show(
         request,
         "diff.html.j2",
         a=first,
         b=second,
-        parameters=_changes(first, second),
+        parameters=promotion.changes(before, after),
         segments=[(name, x, y, max(x or 0, y or 0)) for name, x, y in _paired(_segments(first), _segments(second))],
         figures=_paired(_figures(first), _figures(second)),
     )
@@ -179,35 +181,3 @@ def _place(segment: str) -> tuple[str, int]:
 
 def _paired(a: Mapping[str, float], b: Mapping[str, float]) -> list[tuple[str, float | None, float | None]]:
     return [(name, a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b])]
-
-
-def _changes(first: Manifest, second: Manifest) -> list[tuple[str, str, str]]:
-    """Return path, earlier and later value of every parameter that differs; a section of one of them only is a line."""
-    contents = [{name: getattr(each, name) for name in PARAMETERS} for each in (first, second)]
-    lines: list[tuple[str, str, str]] = []
-    for name in PARAMETERS:
-        before, after = (
-            content[name] if isinstance(content[name], dict) else {"": content[name]} for content in contents
-        )
-        for part in [*before, *(part for part in after if part not in before)]:
-            path = f"{name}.{part}" if part else name
-            if part not in before or part not in after:
-                lines.append((path, *(("absent", "added") if part in after else ("there", "gone"))))
-                continue
-            x, y = _flat(before[part], path), _flat(after[part], path)
-            lines += [(at, x.get(at, "absent"), y.get(at, "absent")) for at in {**x, **y} if x.get(at) != y.get(at)]
-    return lines
-
-
-def _flat(content: Any, start: str = "") -> dict[str, str]:
-    """Return every leaf of nested settings by its path."""
-    if hasattr(content, "model_dump"):
-        content = content.model_dump()
-    if isinstance(content, list):
-        content = {str(at): each for at, each in enumerate(content)}
-    if not isinstance(content, dict):
-        return {start: "none" if content is None else str(content)}
-    flat: dict[str, str] = {}
-    for name, value in content.items():
-        flat |= _flat(value, f"{start}.{name}" if start else str(name))
-    return flat
