@@ -1,11 +1,14 @@
-"""Encodes answers and rows as JSON, with the numpy numbers that an extension may return."""
+"""Encodes answers and rows as JSON: models without their defaults, and numpy numbers that an extension may return."""
 
 from typing import Any
 
 import msgspec
+from pydantic import BaseModel
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_defaults=True)
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__}: not a type of JSON")

@@ -4,8 +4,9 @@ A cursor stays valid in every worker and after a swap of the bundle. It is JSON 
 """
 
 import hashlib
-import json
+import hmac
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated
 
 from itsdangerous import BadData, Signer
@@ -14,6 +15,7 @@ from pydantic import Field, TypeAdapter
 
 from serving.api.errors import ApiError
 from serving.api.schemas import MAX_CURSOR_LENGTH
+from serving.encoding import to_json
 
 MAX_SHOWN = 1000
 _SHOWN = TypeAdapter(Annotated[list[str], Field(max_length=MAX_SHOWN)])
@@ -23,8 +25,7 @@ def encode(shown: Sequence[str], secret: str) -> str | None:
     """Return the cursor of the page after these items; None after the last page that is offered."""
     if not shown or len(shown) > MAX_SHOWN:
         return None
-    packed = json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
-    cursor = _signer(secret).sign(base64_encode(packed)).decode()
+    cursor = _signer(secret).sign(base64_encode(to_json(shown))).decode()
     return cursor if len(cursor) <= MAX_CURSOR_LENGTH else None
 
 
@@ -41,5 +42,8 @@ def decode(cursor: str, secret: str) -> list[str]:
         raise ApiError(422, f"cursor: {reason}", "cursor") from None
 
 
+@lru_cache(1)
 def _signer(secret: str) -> Signer:
-    return Signer(secret, salt="cursor", key_derivation="hmac", digest_method=hashlib.sha256)
+    """Return a signer whose key is derived once, where itsdangerous would derive it for each cursor."""
+    key = hmac.digest(secret.encode(), b"cursor", "sha256")
+    return Signer(key, key_derivation="none", digest_method=hashlib.sha256)

@@ -7,13 +7,16 @@ import asyncio
 import json
 import logging
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import version
+
+from msgspec import structs
 
 from recsys.bundle.bundle import Bundle
 from recsys.recommend.circuit_breaker import CircuitBreakers
 from recsys.schemas.store_schema import fingerprint
 from serving import process
+from serving.encoding import to_json
 from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.engine import Engine
 from serving.engine.overlay import StoreOverlay
@@ -148,7 +151,7 @@ class StoreWatcher:
         """Copy the items for a start without the store, unless the copy has them or the store was never read."""
         if self._asked and self._kept[0] != self.now.version:
             self._kept = (self.now.version, time.monotonic())
-            self._last_known.keep(ITEMS, json.dumps([asdict(item) for item in self.now.items.values()]))
+            self._last_known.keep(ITEMS, to_json(list(self.now.items.values())).decode())
 
     def _take(self, version: int, changed: list[Item], serving: Engine | None) -> None:
         before = self.now
@@ -168,4 +171,4 @@ def _tells_more(item: Item, before: Item | None, serving: Engine | None) -> bool
     """Return whether more than the item's stock has changed; True if unknown."""
     if before is None and (serving is None or not serving.knows(item.item_id)):
         return True
-    return replace(item, available=None) != replace(before or Item(item.item_id), available=None)
+    return structs.replace(item, available=None) != structs.replace(before or Item(item.item_id), available=None)

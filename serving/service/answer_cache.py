@@ -1,6 +1,7 @@
 """Calls `Engine.recommend` through the cache, and defines the cache key of a request."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from serving.api.schemas import RecommendRequest
 from serving.engine.arms import Picked
@@ -45,7 +46,8 @@ class AnswerCache:
             computed = True
             return engine.recommend(request, request_id, user, shown_ids, deadline, arm)
 
-        return await self._cache.answer(key, compute), not computed
+        shared = await self._cache.answer(key, compute)
+        return replace(shared, meta=replace(shared.meta)), not computed
 
     async def forget(self, user_id: str) -> None:
         if self._cache is not None:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from recsys.experiments.online.assignment import Assignment
@@ -11,6 +10,7 @@ from serving.engine.draft import Draft
 from serving.stores.protocol import Exposed, Exposure
 
 NOT_IN_THE_REPLAY = {"user_id", "anonymous_id", "cursor"}  # columns of the exposure; the cursor's items are named
+PLAIN = dict(RecommendRequest())
 FULL_PROPENSITY = 1.0  # no experiment: the variant was certain
 
 
@@ -22,28 +22,23 @@ def finished(
     shed: bool = False,
     next_cursor: str | None = None,
 ) -> Answer:
-    """Return the answer to one request.
+    """Return the answer to one request, with the `meta` of the draft.
 
     timings: milliseconds by step; assignment: the experiment that chose the variant; shed: the deadline was zero, to
     shed load.
     """
-    changes: dict[str, Any] = {"timings_ms": {step: round(ms, 3) for step, ms in timings.items()}}
+    meta = draft.meta
+    meta.timings_ms = {step: round(ms, 3) for step, ms in timings.items()}
     if assignment is not None:
-        changes["experiment"] = Experiment(
+        meta.experiment = Experiment(
             name=assignment.experiment,
             variant=assignment.arm,
             propensity=assignment.probability,
             unit=assignment.unit,
         )
-    if shed and draft.meta.fallback_reason == "deadline":
-        changes["fallback_reason"] = "shed"
-    return Answer(
-        request_id=request_id,
-        items=draft.items,
-        meta=replace(draft.meta, **changes),
-        warnings=draft.warnings,
-        next_cursor=next_cursor,
-    )
+    if shed and meta.fallback_reason == "deadline":
+        meta.fallback_reason = "shed"
+    return Answer(request_id=request_id, items=draft.items, meta=meta, warnings=draft.warnings, next_cursor=next_cursor)
 
 
 def exposure(request: RecommendRequest, answer: Answer, made_from: Mapping[str, Any]) -> Exposure:
@@ -79,9 +74,14 @@ def exposure(request: RecommendRequest, answer: Answer, made_from: Mapping[str, 
         },
         replay={
             **made_from,
-            "request": request.model_dump(mode="json", exclude_defaults=True, exclude=NOT_IN_THE_REPLAY),
+            "request": {name: value for name, value in request if _has_to_be_kept(name, value)},
             "rules": meta.rules_version,
             "failed": meta.failed,
             "timings_ms": meta.timings_ms,
         },
     )
+
+
+def _has_to_be_kept(name: str, value: Any) -> bool:
+    default = PLAIN[name]
+    return value is not default and value != default and name not in NOT_IN_THE_REPLAY

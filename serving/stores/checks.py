@@ -11,11 +11,14 @@ def rows(batch: Iterable[Event | Rejected | Exposure | Item]) -> None:
     Raises:
         ValueError: "event 'e1': neither user_id nor anonymous_id; send one of them", and see `texts`.
     """
+    found: list[str] = []
     for row in batch:
         if isinstance(row, Event) and row.user_id is None and row.anonymous_id is None:
             raise ValueError(f"event {row.event_id!r:.80}: neither user_id nor anonymous_id; send one of them")
         if not isinstance(row, Rejected):
-            texts(*(cell for name in row.__slots__ if isinstance(cell := getattr(row, name), str)))
+            cells = [getattr(row, name) for name in row.__struct_fields__]
+            found += [cell for cell in cells if isinstance(cell, str)]
+    texts(*found)
 
 
 def texts(*values: str) -> None:
@@ -24,9 +27,9 @@ def texts(*values: str) -> None:
     Raises:
         ValueError: "'a\\x00': a text with a NUL or half of a surrogate pair cannot be stored; send it without"
     """
-    for value in values:
-        if not _storable(value):
-            raise ValueError(f"{value!r:.80}: a text with a NUL or half of a surrogate pair cannot be stored")
+    if not _storable("".join(values)):
+        value = next(value for value in values if not _storable(value))
+        raise ValueError(f"{value!r:.80}: a text with a NUL or half of a surrogate pair cannot be stored")
 
 
 def _storable(value: str) -> bool:

@@ -5,9 +5,10 @@ guest `cookie-1`, before and after, belongs to the user `anna`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from recsys.errors import RecsysError
 from recsys.schemas.store_schema import URL_VARIABLE, named
@@ -39,8 +40,7 @@ def no_store(url: str) -> StoreError:
     return StoreError(f"{named(url)}: expected sqlite:///path or postgresql://...; correct {URL_VARIABLE}")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """An action of a user or guest. event_id makes it idempotent; `received` is the time by the server's clock.
 
     key: name of the API key that sent it; two keys may use the same event_id. Both times are whole microseconds.
@@ -74,8 +74,7 @@ class PersonEvent(NamedTuple):
     received: float
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """A refused event: its position in the request, the reason, and its body (any JSON)."""
 
     index: int
@@ -84,8 +83,7 @@ class Rejected:
     received: float
 
 
-@dataclass(frozen=True, slots=True)
-class Exposed:
+class Exposed(Struct, frozen=True):
     """One item of an exposure. position counts from 1; propensity: chance that this item was shown here, or None.
 
     confidence: calibrated probability that it is chosen, or None; boost: factor of the business rules in the order.
@@ -100,8 +98,7 @@ class Exposed:
     boost: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(Struct, frozen=True):
     """An answer that was served: user, items, variant and propensities. One per (request_id, unit).
 
     unit: the id that the experiment assigned; propensity: its chance of this variant; context: anything that JSON can
@@ -120,12 +117,11 @@ class Exposure:
     segment: str | None
     propensity: float
     items: Sequence[Exposed]
-    context: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = {}
     replay: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """The fields of an item that the shop put. None: not given; an upsert leaves such a field as it is."""
 
     item_id: str

@@ -25,6 +25,7 @@ class Flaky:
         self._database = database
         self.calls = 0
         self.trouble: Callable[[], Any] | None = None
+        self.remote = True  # it may hang
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._database, name)
