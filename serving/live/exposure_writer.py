@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 ROOM = 20_000
 BATCH = 500
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.2
 RETRY_SECONDS = 1.0
 EXPOSURES = Counter("recsys_exposures", "Exposures: written, or dropped because there was no room", ["outcome"])
 

@@ -7,7 +7,8 @@ behind it. Background tasks poll the store for changes, so mostly they notice fi
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers, Limits
@@ -34,36 +35,34 @@ class GuardedStore(Store):
 
     async def _read(self, statement: str, *values: Any) -> Rows:
         """Read with a timeout. Raises: StoreError: it failed, took too long, or its breaker is open."""
-        seconds = self._answer_s if statement in (HISTORY, SEEN) else LONG_SECONDS
-
-        async def bounded() -> Rows:
-            reading = self.database.read(statement, *values)
+        with _counted(self.reading):
+            if statement == HISTORY and not self.database.remote:  # it does not wait: no clock could end it
+                return await self.database.read(statement, *values)
+            seconds = self._answer_s if statement in (HISTORY, SEEN) else LONG_SECONDS
             try:
                 if self.database.remote:
-                    return await abandon_after(seconds, reading)
-                if statement == HISTORY:  # a look into a file, which does not wait: no clock could end it
-                    return await reading
-                async with asyncio.timeout(seconds):
-                    return await reading
+                    return await abandon_after(seconds, self.database.read(statement, *values))
+                async with asyncio.timeout(seconds):  # a cancelled look into a file ends at once, and costs less
+                    return await self.database.read(statement, *values)
             except TimeoutError:
                 raise StoreError(f"reading the store took longer than {seconds * 1e3:g} ms; try again") from None
 
-        return await _unless_left_alone(self.reading, bounded)
-
     async def _write(self, job: Job[T]) -> T:
         """Write. Raises: StoreError: as `_read`; nothing was stored. UnknownOutcomeError: it may have been stored."""
-        return await _unless_left_alone(self.writing, lambda: self.database.write(job))
+        with _counted(self.writing):
+            return await self.database.write(job)
 
 
-async def _unless_left_alone(breaker: CircuitBreaker, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+@contextmanager
+def _counted(breaker: CircuitBreaker) -> Iterator[None]:
+    """Count a call of the store for its breaker. Raises: StoreError: the breaker is open."""
     if not (breaker.all_good or breaker.allows()):
         cooldown = f"{LIMITS.cooldown_s:g} s"
         raise StoreError(f"{breaker.part} kept failing and is not called for {cooldown}; try again then")
     try:
-        found = await ask()
+        yield
     except StoreError:
         breaker.failed()
         raise
     if not breaker.all_good:
         breaker.succeeded(0.0)
-    return found
