@@ -7,6 +7,7 @@ others go through FastAPI, which costs more than a list of popular items and mak
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter
@@ -57,7 +58,7 @@ class FrontController:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, request_id = perf_counter(), os.urandom(16).hex()
+        started, request_id = perf_counter(), new_id()
         scope.setdefault("state", {})["request_id"] = request_id
         reply = Reply(scope, send, self._leaving())
         try:
@@ -107,6 +108,14 @@ class FrontController:
         finally:
             work.counts(0)
             self._bodies.release(key, body)
+
+
+def new_id() -> str:
+    """Return 32 hex digits, 20 of them random. They begin with the time: a store adds a row at the end of its index.
+
+    Source: UUID version 7, RFC 9562.
+    """
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
 class Reply:

@@ -54,7 +54,7 @@ class RequestLog:
         """Log one request that has been answered."""
         state = scope.get("state", {})
         request_id = state.get("request_id", "")
-        if status < 500 and int(request_id[:8] or "0", 16) >= self._share * 2**32:
+        if status < 500 and int(request_id[-8:] or "0", 16) >= self._share * 2**32:
             return
         line = {"request_id": request_id, "caller_id": _caller_id(scope), "client": state.get("client")}
         line |= {"method": scope["method"], "route": route}

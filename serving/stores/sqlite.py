@@ -38,13 +38,16 @@ def errors(path: str) -> Iterator[None]:
 
 
 def connect(path: str, *, create: bool = False, wait_s: float = WRITE_WAIT_S) -> apsw.Connection:
-    """Open a connection with the settings that every process needs: WAL, synced commits, deleted rows overwritten."""
+    """Open a connection with the settings that every process needs: WAL, synced commits, deleted rows overwritten.
+
+    A statement that adds many rows notes in memory how to undo itself, not in a file.
+    """
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     connection = apsw.Connection(path, flags=flags)
     connection.set_busy_handler(_wait(wait_s))
     connection.transaction_mode = "IMMEDIATE"
     _write_ahead(connection, wait_s)
-    for pragma in ("synchronous=FULL", "secure_delete=ON"):
+    for pragma in ("synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection
 
