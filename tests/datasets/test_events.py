@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import apsw
 import polars as pl
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from recsys.data.prepare import prepare
 from recsys.data.raw_tables import RawTables

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 from fastapi.testclient import TestClient
+from msgspec import structs
 
 from recsys.bundle import histories
 from recsys.datasets import events
@@ -124,7 +125,7 @@ def test_an_event_that_the_next_bundle_holds_does_not_count_twice(shop: TestClie
     manifest = builder.bundle.manifest.model_copy(update={"trained_until": trained["timestamp"].max()})
     builder = replace(builder, bundle=replace(builder.bundle, manifest=manifest))
     assert builder._stored(stored, history) == []
-    more = [*stored, *(replace(event, event_id=f"x{at}") for at, event in enumerate(stored[:3]))]
+    more = [*stored, *(structs.replace(event, event_id=f"x{at}") for at, event in enumerate(stored[:3]))]
     assert len(builder._stored(more, history)) == 3, "as often as it happened"
 
 
