@@ -190,4 +190,4 @@ def test_what_is_gone_is_said(settings: Settings, start: Start) -> None:
     assert there.identical
     assert any(item.reasons for item in there.replayed)
     elsewhere = settings.model_copy(update={"releases": settings.releases / "moved"})
-    assert "is gone" in str(replayed(elsewhere, kept)[0].unavailable)
+    assert "was deleted" in str(replayed(elsewhere, kept)[0].unavailable)

@@ -82,7 +82,7 @@ def test_reading_is_left_alone_while_it_fails_and_asked_again_after(
             with pytest.raises(StoreError, match=says):
                 await guarded.history("anna", None, 10)
         for _ in range(5):
-            with pytest.raises(StoreError, match="reading the store kept failing and is left alone for 1 s"):
+            with pytest.raises(StoreError, match="reading the store kept failing and is not called for 1 s"):
                 await guarded.history("anna", None, 10)
         assert flaky.calls == before + 2
         flaky.trouble, now[0] = None, 1.0
