@@ -1,7 +1,7 @@
 """uvicorn's HTTP/1.1 protocol (httptools) with limits on the size and time of what a client sends.
 
-uvicorn limits the head of a request for h11 only, and no time but that of an idle connection. Here every connection has
-a time `due` by which its client must have sent a head, sent a body, or read its answer. It is checked twice a second.
+uvicorn limits the head of a request only with h11, and only the time of an idle connection. Here every connection has a
+time `due` by which its client must have sent a head, sent a body, or read its answer. It is checked twice a second.
 """
 
 import asyncio

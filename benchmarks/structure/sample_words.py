@@ -2,8 +2,8 @@
 
     python -m benchmarks.structure.sample_words --seed 1 [--docstrings 50] [--messages 20]
 
-Prints Markdown: every docstring of `recsys` and `serving` alone, with its place and nothing of its function's body, and
-the sentence of every `raise`, as the code writes it. The same seed and code give the same sample. What such readers did
+Prints Markdown: public docstrings of `recsys` and `serving`, each with its place and nothing of its function's body,
+and the sentences of `raise`, as the code writes them. The same seed and code give the same sample. What such readers did
 not understand, and what became of it: docs/quality.md.
 """
 
@@ -36,13 +36,15 @@ def files() -> list[Path]:
 
 
 def documented(path: Path, tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """(place, docstring) of a module, its classes and its functions."""
+    """(place, docstring) of a module, its public classes and functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module):
             line, name = 1, "(module)"
         elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             line, name = node.lineno, node.name
         else:
+            continue
+        if name.startswith("_"):
             continue
         if text := ast.get_docstring(node):
             yield f"{path.relative_to(TOP)}:{line} `{name}`", text

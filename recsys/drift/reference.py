@@ -1,4 +1,4 @@
-"""The reference of a release: how its default variant answers the users who were active last, as counts without ids.
+"""The reference of a release: its default variant's answers to the users who were active last, as counts without ids.
 
 reference.npy    (n_persons, n_bins) uint8, the bins of all features side by side
 reference.json   variant, edges of the scores, and feature -> number of bins

@@ -4,10 +4,9 @@
                  0.5 ** (age_days / half_life_days) / places apart, times `backward` where j came before i
     score(i, j) = pair(i, j) / (total(i) * total(j)) ** `popularity`
 
-total(i) is the sum of the pairs of i. Several pairs of the same user and items count once, the strongest: no user
-speaks for others. Source: Sarwar, Karypis, Konstan, Riedl, "Item-based collaborative filtering recommendation
-algorithms", WWW 2001, for the scale; Ludewig and Jannach, "Evaluation of session-based recommendation
-algorithms", UMUAI 2018, for the distance.
+total(i) is the sum of the pairs of i. Of several pairs of one user and the same items only the strongest counts.
+Source: Sarwar, Karypis, Konstan, Riedl, "Item-based collaborative filtering recommendation algorithms", WWW 2001, for
+the scale; Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", UMUAI 2018, for the distance.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -17,8 +17,8 @@ from serving.stores.protocol import Event, Item
 class StoreOverlay:
     """Items that were changed or added since the bundle was made, as of `version` of the store.
 
-    born: ids of items that only events name and that people like now. revision: changes when more than stock changed,
-    so that a new engine is needed.
+    born: ids of items that occur only in events and are liked now. revision: changes when more than stock changed, so
+    that a new engine is needed.
     """
 
     version: int = 0

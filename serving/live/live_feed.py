@@ -27,7 +27,7 @@ OVERLAP_S = 30.0  # an event is visible when it is committed, not when it is rec
 
 
 class LiveFeed:
-    """Keeps the newest events. born: items that only events name and that enough people like."""
+    """Keeps the newest events. born: items that occur only in events and that enough people like."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -92,7 +92,7 @@ class SqliteDatabase:
         self._writer = Writer(lambda: connect(path), lambda: errors(path))
 
     async def read(self, statement: str, *values: Any) -> Rows:
-        """Read in the event loop where a row or a history is read, else in a thread: there may be many rows."""
+        """Read a row or a history in the event loop, and statements with many rows in a thread."""
         if statement in (HISTORY, SALT):
             return self._rows(statement, *values)
         return await asyncio.to_thread(self._rows, statement, *values)

@@ -44,5 +44,5 @@ class Config(Section):
                 f"scenario {self.scenario!r}"
             )
         if self.scenario == "grocery" and self.items * (1 - self.new_item_share) < LEAST_OLD:
-            raise ValueError(f"{self.items} items, expected at least {LEAST_OLD} not new ones in scenario 'grocery'")
+            raise ValueError(f"{self.items} items, expected at least {LEAST_OLD} old ones in scenario 'grocery'")
         return self

@@ -46,7 +46,7 @@ def _at(place: float, one: BaseDistribution) -> Any:
     if isinstance(one, CategoricalDistribution):
         return one.choices[round(place * (len(one.choices) - 1))]
     if not isinstance(one, FloatDistribution | IntDistribution):
-        raise TypeError(f"no places in {one}")
+        raise TypeError(f"{one}: not a range that can be searched")
     value = one.low * (one.high / one.low) ** place if one.log else one.low + place * (one.high - one.low)
     if one.step:
         value = one.low + round((value - one.low) / one.step) * one.step

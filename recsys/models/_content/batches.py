@@ -54,11 +54,11 @@ class Batch:
     """A batch of b users, r items, s negatives and t likes as targets; positions refer to `rows`.
 
     rows: (r,) int32 item rows; pull: (r,) float32, weights of the penalty for leaving the SVD vectors, sum 1 over all
-    shares of the batch; keep_ids: (r,) float32, 0 where the id is dropped; histories: (b, r) float32, what pools items
-    into users; negatives: (s,) int64 positions; corrections: (b, s) float32, -log of the probability to be drawn, -inf
-    where the user's own history holds the item; owners: (t,) int64 positions of users; wanted: (t,) int64 positions of
-    items; wanted_is_negative: (t,) bool, it was drawn as negative too; weights: (t,) float32, sum 1 over the whole
-    batch, not over the share.
+    shares of the batch; keep_ids: (r,) float32, 0 where the id is dropped; histories: (b, r) float32, pooling weights
+    of the items in each user's vector; negatives: (s,) int64 positions; corrections: (b, s) float32, -log of the
+    probability to be drawn, -inf where the user's own history holds the item; owners: (t,) int64 positions of users;
+    wanted: (t,) int64 positions of items; wanted_is_negative: (t,) bool, it was drawn as negative too; weights: (t,)
+    float32, sum 1 over the whole batch, not over the share.
     """
 
     rows: IntArray
