@@ -24,7 +24,7 @@ FILE = "reference.json"
 
 @dataclass(frozen=True)
 class Reference:
-    """counts: feature -> (n_persons, n_bins)."""
+    """The reference of a bundle. counts: feature -> (n_persons, n_bins)."""
 
     variant: str
     edges: Floats
