@@ -135,7 +135,7 @@ def _complete(module: ModuleType, settings: dict[str, Any]) -> bool:
 
 
 def ranker_factor(model: str, data: Split, params: Params, fold: ScoredFold = "valid") -> FloatArray | None:
-    """Return the (n_items,) factors of the first variant with this model alone; None if its ranker multiplies nothing."""
+    """Return the (n_items,) factors of the first variant with this model alone; None if it has no such ranker."""
     alone = [variant for variant in params.variants.values() if variant.models == [model] and len(variant.sources) == 1]
     ranker = alone[0].ranker if alone else None
     if ranker is None or ranker.name != "recency":
