@@ -39,7 +39,7 @@ def by_package(files: dict[str, Any]) -> dict[str, Any]:
     """Sums of lines and branches for each package, such as `recsys/data`, and for all.
 
     >>> counts = {"num_statements": 9, "covered_lines": 8, "num_branches": 2, "covered_branches": 1}
-    >>> by_package({"recsys/data/matrix.py": {"summary": counts}})["all"]
+    >>> by_package({"recsys/data/numbering.py": {"summary": counts}})["all"]
     {'lines': 9, 'covered_lines': 8, 'branches': 2, 'covered_branches': 1}
     """
     packages: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(COUNTS, 0))

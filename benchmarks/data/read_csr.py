@@ -3,8 +3,8 @@
     python -m benchmarks.data.read_csr               5 million events, 5 rounds
     python -m benchmarks.data.read_csr 100000        another size
 
-Three ways take turns, and their matrices are checked to be equal: `recsys.data.matrix.numbered`, which numbers ids as
-the split stage does; pandas; and polars with `rank("dense")`, the obvious way in polars and a slow one.
+Three ways take turns, and their matrices are checked to be equal: `recsys.data.numbering.numbered`, which numbers ids
+as the split stage does; pandas; and polars with `rank("dense")`, the obvious way in polars and a slow one.
 """
 
 import sys
@@ -20,7 +20,8 @@ import polars as pl
 from scipy.sparse import csr_matrix
 
 from benchmarks import provenance
-from recsys.data.matrix import csr, numbered
+from recsys.data.numbering import numbered
+from recsys.models._matrix import csr
 
 ROUNDS = 5
 
@@ -35,7 +36,7 @@ def write_events(path: Path, n: int) -> None:
 
 
 def ours(path: Path) -> csr_matrix:
-    """`recsys.data.matrix.numbered` and `csr`."""
+    """`recsys.data.numbering.numbered` and `recsys.models._matrix.csr`."""
     events = pl.scan_parquet(path).select("user_id", "item_id", "weight")
     frame, (user_ids, item_ids) = numbered(events, "user_id", "item_id")
     users, items, weights = (frame[name].to_numpy() for name in ("user_id", "item_id", "weight"))

@@ -16,7 +16,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from recsys.data.matrix import numbered
+from recsys.data.numbering import numbered
 from recsys.data.split import WINDOWS, Facts, ScoredFold, Split, Window
 from recsys.errors import DataError
 from recsys.params import SplitParams

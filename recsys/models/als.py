@@ -16,8 +16,8 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.contracts import Embeddings, TrainingData, epoch_seconds
-from recsys.data.matrix import csr
 from recsys.encoders.als_fold_in import decayed
+from recsys.models._matrix import csr
 from recsys.params import Section
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.contracts import SECONDS_PER_DAY, FloatArray, IntArray, ItemItem, TrainingData, epoch_seconds
-from recsys.data.matrix import csr
+from recsys.models._matrix import csr
 from recsys.params import Section
 from recsys.ranking import top_k
 

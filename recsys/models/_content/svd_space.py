@@ -21,9 +21,9 @@ from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits
 
 from recsys.contracts import FloatArray, TrainingData, epoch_seconds
-from recsys.data.matrix import csr
 from recsys.encoders.als_fold_in import decayed
 from recsys.errors import DataError
+from recsys.models._matrix import csr
 
 SMOOTHING = 5.0  # likes: without, n_i^-2p would let an item liked once outweigh a taste
 

@@ -7,9 +7,9 @@ import polars as pl
 from scipy.sparse import csr_matrix
 
 from recsys.contracts import BoolArray, FloatArray, TrainingData
-from recsys.data.matrix import csr
 from recsys.models._content.batches import pooling
 from recsys.models._content.training_inputs import TrainingInputs
+from recsys.models._matrix import csr
 from recsys.ranking import Values, ndcg, top_k
 
 MIN_LIKES = 5  # of a user who is asked

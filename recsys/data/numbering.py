@@ -1,11 +1,7 @@
-"""Turns ids into row numbers, and events into a sparse matrix; the only code that numbers ids."""
+"""Turns ids into row numbers; the only code that numbers ids."""
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-from scipy.sparse import csr_matrix
-
-from recsys.contracts import IntArray
 
 
 def numbered(events: pl.LazyFrame, *columns: str) -> tuple[pl.DataFrame, list[pl.Series]]:
@@ -26,8 +22,3 @@ def numbered(events: pl.LazyFrame, *columns: str) -> tuple[pl.DataFrame, list[pl
         frame = frame.with_columns(pl.Series(column, rank[frame[column].to_physical().to_numpy()]))
         vocabularies.append(values.gather(order))
     return frame, vocabularies
-
-
-def csr(users: IntArray, items: IntArray, weights: npt.ArrayLike, shape: tuple[int, int]) -> csr_matrix:
-    """(n_users, n_items) float32; the weights of equal pairs are summed. users, items, weights: (n_events,)."""
-    return csr_matrix((np.asarray(weights, dtype=np.float32), (users, items)), shape=shape)

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recsys.data.matrix import csr, numbered
+from recsys.data.numbering import numbered
+from recsys.models._matrix import csr
 
 
 def test_positions_follow_the_sorted_values_whatever_the_order_of_the_rows() -> None:
