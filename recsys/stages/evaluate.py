@@ -88,10 +88,7 @@ def main(
         values = results.per_segment(lists, asked, parts, settings.gate.metric)
         decision = live_choice.choose(before, data, settings, gate.decide(values, settings, places))
         default = Recommender(loaded, decision.without_live or decision.variant)
-        shown = [
-            examples.describe(default, data, asked, segment, at, settings.seed)
-            for segment, at in examples.pick(asked, parts, settings.seed)
-        ]
+        shown = examples.some(default, data, asked, parts, settings.seed)
     trusted = fit_calibration.on_test(confidence, {name: slots for name, (_, slots) in found.items()})
     gated = results.against(figures, settings.gate.baseline)
     plain = {name: found[segments.PLAIN] for name, found in lists.items()}

@@ -35,6 +35,11 @@ class Example:
     recommended: list[Line]
 
 
+def some(recommender: Recommender, split: Split, sample: Sample, segments: list[Segment], seed: int) -> list[Example]:
+    """Describe the users that `pick` draws."""
+    return [describe(recommender, split, sample, segment, at, seed) for segment, at in pick(sample, segments, seed)]
+
+
 def pick(sample: Sample, segments: list[Segment], seed: int) -> list[tuple[Segment, int]]:
     """Draw three users at random, (segment, position in the sample), from different segments of users.
 
