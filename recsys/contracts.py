@@ -57,7 +57,8 @@ class History:
     @cached_property
     def liked_items(self) -> tuple[IntArray, npt.NDArray[np.intp]]:
         """Return the distinct rows of `likes`, (m,) int32 ascending, and each like's position in them, (n_likes,)."""
-        return np.unique(self.likes, return_inverse=True)
+        rows = np.unique(self.likes)
+        return rows, np.searchsorted(rows, self.likes)
 
 
 EMPTY_HISTORY = History(NO_ROWS, np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float64))

@@ -149,9 +149,11 @@ class Recommender:
             proposals = self._propose(request, n)
             # before the slots are dealt: otherwise seen favourites would eat their own source's share
             request.candidates = allowed = self._eligibility.filter(request, proposals)
-            ordered = self._order(request, allowed, wanted)
-            slots = self._arrange(request, pinned + self._reserve_new_items(request, ordered))
-            exhausted = n >= self._n_items or max([len(proposal.rows) for proposal in proposals.values()]) < n
+            ordered = slots = self._order(request, {label: allowed[label] for label in self._sources}, wanted)
+            if self._new is not None:  # a ranking by past demand would never show them
+                slots = reserve_new_items(ordered, allowed[NEW], NEW, self._new_share, query)
+            slots = self._arrange(request, pinned + slots)
+            exhausted = n >= self._n_items or max([len(proposals[label].rows) for label in self._sources]) < n
             refused = (exhausted and len(ordered) < wanted) or len(ordered) > TRIED * query.k
             if len(slots) >= query.k or refused or request.trace.over():
                 break
@@ -212,10 +214,14 @@ class Recommender:
         trace.step("encode", sum(each is not None for each in vectors.values()) + len(pair_scores))
 
     def _propose(self, request: Request, n: int) -> dict[str, Candidates]:
-        return {
+        proposals = {
             label: propose(request, source, breaker, n, self._n_items)
             for label, (source, breaker) in self._sources.items()
         }
+        if self._new is not None:
+            n = self._candidates + len(request.query.history) + len(request.query.exclude)
+            proposals[NEW] = propose(request, self._new, self._new_breaker, n, self._n_items)
+        return proposals
 
     def _order(self, request: Request, allowed: Mapping[str, Candidates], depth: int) -> list[Slot]:
         """Return the best `depth` candidates, by the ranker or interleaved by share; boosts count before the cut."""
@@ -227,17 +233,6 @@ class Recommender:
             slots = interleave_by_share(apply_boosts(query, allowed, rules), self._shares, depth)
         request.trace.step("rank" if self.ranker else "mix", len(slots))
         return slots
-
-    def _reserve_new_items(self, request: Request, slots: list[Slot]) -> list[Slot]:
-        """Give the variant's share of slots to new items, which a ranking by past demand would never show."""
-        if self._new is None:
-            return slots
-        query = request.query
-        n = self._candidates + len(query.history) + len(query.exclude)
-        proposal = propose(request, self._new, self._new_breaker, n, self._n_items)
-        new = self._eligibility.filter(request, {NEW: proposal})[NEW]
-        request.candidates = {**request.candidates, NEW: new}
-        return reserve_new_items(slots, new, NEW, self._new_share, query)
 
     def _pinned(self, request: Request) -> list[Slot]:
         if request.rules is None or not len(rows := request.rules.pins(request.query)):
