@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,17 @@ class History:
         """Return the distinct rows of `likes`, (m,) int32 ascending, and each like's position in them, (n_likes,)."""
         rows = np.unique(self.likes)
         return rows, np.searchsorted(rows, self.likes)
+
+    @cached_property
+    def _vectors(self) -> "dict[int, tuple[ref[Encoder], float, FloatArray | None]]":
+        return {}
+
+    def vector(self, encoder: "Encoder", now: float) -> FloatArray | None:
+        """Return `encoder.encode(self, now)`, computed once."""
+        kept = self._vectors.get(id(encoder))
+        if kept is None or kept[0]() is not encoder or kept[1] != now:
+            kept = self._vectors[id(encoder)] = ref(encoder), now, encoder.encode(self, now)
+        return kept[2]
 
 
 EMPTY_HISTORY = History(NO_ROWS, np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float64))

@@ -5,6 +5,7 @@ rows.npy      (n_events,) int32                     weights.npy (n_events,) floa
 times.npy     (n_events,) float64 UTC seconds
 """
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import polars as pl
 from recsys.bundle import id_table
 from recsys.contracts import EMPTY_HISTORY, History, epoch_seconds
 from recsys.output import read_array
+
+REMEMBERED = 4096  # histories with the vectors that were made of them: about 10 MB
 
 
 def write(interactions: pl.DataFrame, user_ids: pl.Series, folder: Path) -> None:
@@ -37,6 +40,7 @@ class Histories:
         self._rows = read_array(folder / "rows.npy")
         self._weights = read_array(folder / "weights.npy")
         self._times = read_array(folder / "times.npy")
+        self._remembered = lru_cache(REMEMBERED)(self._read)
 
     def of(self, user_id: str) -> History:
         """Return a user's history; an unknown user has an empty one."""
@@ -44,6 +48,9 @@ class Histories:
         return EMPTY_HISTORY if position is None else self.at(position)
 
     def at(self, position: int) -> History:
-        """Return the history of the user at this position of the id table."""
+        """Return the history of the user at this position of the id table; the newest calls return the same object."""
+        return self._remembered(position)
+
+    def _read(self, position: int) -> History:
         part = slice(int(self._offsets[position]), int(self._offsets[position + 1]))
         return History(self._rows[part], self._weights[part], self._times[part])

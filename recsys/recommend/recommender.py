@@ -201,7 +201,7 @@ class Recommender:
         query, trace = request.query, request.trace
         vectors: dict[str, FloatArray | None] = {}
         for name, (encoder, breaker) in self._encoders.items():
-            encode = partial(encoder.encode, query.history, query.now)
+            encode = partial(query.history.vector, encoder, query.now)
             vectors[name] = trace.call_or_default(breaker, encode, None)
         pair_scores: dict[str, FloatArray] = {}
         for name, (pairs, breaker) in self._pairs.items() if len(query.history) else ():

@@ -41,7 +41,7 @@ class New:
         if self._model is None:
             return self._newest(query.now, n)
         known = self._model in query.vectors
-        vector = query.vectors[self._model] if known else self._encoder.encode(query.history, query.now)
+        vector = query.vectors[self._model] if known else query.history.vector(self._encoder, query.now)
         if vector is None:
             return NO_CANDIDATES
         return self._best(self._vectors @ vector, n)

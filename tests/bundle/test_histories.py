@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.bundle import histories
 from recsys.bundle.histories import Histories
-from recsys.contracts import EMPTY_HISTORY, epoch_seconds
+from recsys.contracts import EMPTY_HISTORY, FloatArray, History, epoch_seconds
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SCHEMA = pl.Schema(
@@ -77,3 +77,25 @@ def test_microseconds_survive(tmp_path: Path) -> None:
     moment = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
     seconds = epoch_seconds(pl.Series([moment], dtype=pl.Datetime("us", "UTC")))
     assert datetime.fromtimestamp(seconds[0], tz=UTC) == moment
+
+
+class Counting:
+    """An encoder whose vector says when it was asked, and how often it was."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def encode(self, history: History, now: float) -> FloatArray | None:
+        self.calls += 1
+        return np.array([now, self.calls], dtype=np.float32)
+
+
+def test_a_history_is_encoded_once_by_each_encoder_and_time(tmp_path: Path) -> None:
+    made = written([[1, 2], [3]], tmp_path)
+    first, second = Counting(), Counting()
+    history = made.at(0)
+    assert made.of("user 0") is history is not made.at(1)
+    vectors = [history.vector(encoder, now) for encoder in (first, second) for now in (1.0, 1.0, 2.0)]
+    assert np.array_equal(np.array(vectors), [[1, 1], [1, 1], [2, 2]] * 2)
+    History(history.rows, history.weights, history.times).vector(first, 2.0)  # the same events, but its own vectors
+    assert (first.calls, second.calls) == (3, 2)
