@@ -1,4 +1,4 @@
-"""Our ALS beside EASE, UP-CF, VSKNN, RecTools and LensKit on the same split, scored by the same code.
+"""What is released beside EASE, UP-CF, VSKNN, RecTools and LensKit on the same split, scored by the same code.
 
     python -m benchmarks.peers WORKSPACE               where `dvc repro` has run
     python -m benchmarks.peers WORKSPACE sasrec_peers  only this one again; the others' lists are those of the last run
@@ -25,7 +25,10 @@ from recsys import params
 from recsys.bundle import bundle
 from recsys.data import split as splits
 from recsys.evaluation import answers, fold_bundle, metrics, sample, segments
+from recsys.evaluation.choices import gate, new_items
 from recsys.evaluation.intervals import Bootstrap
+from recsys.evaluation.tuning import half_life
+from recsys.rankers._learned import artifact
 from recsys.recommend.recommender import Recommender
 
 MEASURES = ("recsys/stages", "dvc.yaml", "params.yaml")
@@ -50,6 +53,7 @@ PEERS = [
     "lenskit_item_knn",
 ]
 BASELINE = "als"
+DEFAULT = "shipped default"  # the variant of the gate, with its places for new items
 VARIANTS = [BASELINE, "popular", "random"]
 
 
@@ -83,16 +87,16 @@ def compare(
         "als": settings.model("als"),
         "table": score(lists, asked, settings),
         "peers": {name: json.loads((folder / f"{name}.json").read_text()) for name in there},
-        "note": "difference is against our als, paired over users, with a 95 % interval",
+        "note": "difference is against our als, to_default against what is released, paired, with 95 % intervals; "
+        "segments: NDCG@10",
     }
 
 
 def draw(split: splits.Split, fold: splits.ScoredFold, settings: params.Params) -> sample.Sample:
     """The users of a window who have a history: peers have nothing to say about the others."""
     known = split.fit_rows(fold).filter(pl.col("weight") > 0)["user_row"].unique()
-    everyone = sample.draw(
-        split, fold, np.zeros(split.catalogue.height, dtype=np.float32), split.users.height, settings.seed
-    )
+    popularity = half_life.demand(split, settings.data.recent_half_life_days, fold)[1]
+    everyone = sample.draw(split, fold, popularity, split.users.height, settings.seed)
     users = np.intersect1d(everyone.users, known.to_numpy())
     if len(users) > settings.evaluate.max_users:
         users = np.sort(np.random.default_rng(settings.seed).choice(users, settings.evaluate.max_users, replace=False))
@@ -134,31 +138,33 @@ def export(split: splits.Split, fold: splits.ScoredFold, mine: sample.Sample, pa
 
 
 def own_lists(workspace: Path, split: splits.Split, asked: sample.Sample, settings: params.Params) -> dict[str, Any]:
-    """Our variants through the main path."""
-    parts = fold_bundle.parts(
-        split,
-        "test",
-        workspace / "models/test",
-        workspace / "indexes/test",
-        settings,
-        rankers=workspace / "rankers/test",
-    )
+    """Our variants through the main path, with their places for new items; the released one also as `DEFAULT`."""
+    metrics_of, rankers = workspace / "metrics", workspace / "rankers/test"
+    settings = artifact.narrowed(settings, rankers)
+    settings = new_items.applied(settings, new_items.load(metrics_of / new_items.FILE))
+    models, indexes = workspace / "models/test", workspace / "indexes/test"
+    parts = fold_bundle.parts(split, "test", models, indexes, settings, rankers=rankers)
     folder = BUILD / settings.dataset / "bundle"
     bundle.write(parts, settings, {}, folder)
     loaded = bundle.load(folder)
     names = dict.fromkeys([*VARIANTS, *settings.candidates])
     everyone = [segments.everyone(asked)]
-    return {
+    lists = {
         name: answers.recommend_all(Recommender(loaded, name), split, asked, everyone, 20, settings.seed)[
             segments.PLAIN
         ]
         for name in names
     }
+    decision = gate.load(metrics_of / gate.FILE)
+    return lists | {DEFAULT: lists[decision.without_live or decision.variant]}
 
 
 def score(lists: dict[str, Any], asked: sample.Sample, settings: params.Params) -> dict[str, Any]:
-    """NDCG@10 and recall@20 of all, and the paired difference of NDCG@10 to our ALS."""
-    values = {}
+    """NDCG@10 and recall@20 of all, NDCG@10 by segment, and the paired differences to our ALS and to the default."""
+    warm, values = settings.evaluate.warm_events, {}
+    parts = [segments.warm(asked, warm), segments.few(asked, warm), segments.repeat(asked, again=True)]
+    parts += [segments.known_item(asked), segments.new_item(asked)]
+    parts = [part for part in parts if part.counted(asked).any()]
     for name, rows in lists.items():
         found = metrics.hits(rows, asked.targets)
         values[name] = (
@@ -168,14 +174,24 @@ def score(lists: dict[str, Any], asked: sample.Sample, settings: params.Params) 
     bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
     table = {}
     for name, (ndcg, recall) in sorted(values.items(), key=lambda item: -item[1][0].mean()):
-        value, low, high = bootstrap.interval((ndcg - values[BASELINE][0])[:, None])
+        value, low, high = bootstrap.interval(np.column_stack([ndcg - values[by][0] for by in (BASELINE, DEFAULT)]))
         table[name] = {
             "ndcg@10": round(float(ndcg.mean()), 5),
             "recall@20": round(float(recall.mean()), 5),
             "difference": round(float(value[0]), 5),
             "interval": [round(float(low[0]), 5), round(float(high[0]), 5)],
+            "to_default": [round(float(one[1]), 5) for one in (value, low, high)],
+            "segments": {
+                part.name: _of_segment(lists[name], part, asked) for part in parts if part.counted(asked).any()
+            },
         }
     return table
+
+
+def _of_segment(rows: Any, part: segments.Segment, asked: sample.Sample) -> float:
+    targets = asked.targets.keep(part.targets)
+    ndcg = metrics.ndcg(metrics.hits(rows[:, :10], targets), targets.lengths)
+    return round(float(ndcg[part.counted(asked)].mean()), 5)
 
 
 def environment(name: str, packages: list[str]) -> str:

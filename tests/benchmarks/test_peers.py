@@ -22,3 +22,7 @@ def test_a_peer(script: str, results: Results, pipeline: Path, tmp_path: Path, m
     assert found["peers"]
     assert all(peer in found["table"] for peer in found["peers"])
     assert found["table"]["als"]["ndcg@10"] > found["table"]["random"]["ndcg@10"]
+    default = found["table"][peers.DEFAULT]
+    assert default["ndcg@10"] > found["table"]["random"]["ndcg@10"]
+    assert default["to_default"] == [0, 0, 0]
+    assert default["segments"]["warm"] > 0
