@@ -8,7 +8,9 @@ import asyncio
 import logging
 import time
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -22,6 +24,8 @@ from serving.stores.store import Store
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 PAGE = 2000  # events; more at once would hold up the answers
 OVERLAP_S = 30.0  # an event is visible when it is committed, not when it is received; hosts differ in their clocks
 
@@ -34,6 +38,7 @@ class LiveFeed:
         self.born: frozenset[str] = frozenset()
         self.snapshots = Snapshots()
         self._forgotten: frozenset[str] = frozenset()
+        self._thread = ThreadPoolExecutor(1)  # polars keeps memory for every thread that it ever ran in
         self._failing = False
         self._begin({})
 
@@ -61,9 +66,12 @@ class LiveFeed:
                 log.error("what people like now is counted without new events: %s", error)
             self._failing = True
         for engine in (serving, *others):
-            await asyncio.to_thread(self.count, engine)
+            await self._run(self.count, engine)
         if self._read_at is not None:
-            self.born = await asyncio.to_thread(self._born, serving)
+            self.born = await self._run(self._born, serving)
+
+    async def _run(self, function: Callable[..., T], *values: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *values)
 
     def count(self, engine: Engine) -> None:
         """Update the counts of an engine from the events that were read."""
@@ -85,7 +93,7 @@ class LiveFeed:
             (event_id, person, item_id, self._weights.get(event, 0.0) > 0, float(timestamp), float(received))
             for event_id, person, item_id, event, timestamp, received in pages
         ]
-        await asyncio.to_thread(self._events.add, pl.DataFrame(rows, schema=SCHEMA, orient="row"))
+        await self._run(self._events.add, pl.DataFrame(rows, schema=SCHEMA, orient="row"))
         self._until = min(max([self._until, *[event.received for event in pages]]), began)
         self._read_at = began
         metrics.LIVE_READ.set(began)

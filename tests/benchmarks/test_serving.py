@@ -92,8 +92,8 @@ def test_a_soak(results: Results, served: Path) -> None:
 
 
 def test_conformance(results: Results, served: Path) -> None:
-    conformance.main(1, "--phases", "fuzzing", "--include-path", "/v1/about")
-    found = results("serving_conformance")
+    conformance.main(1, (1,), "--phases", "fuzzing", "--include-path", "/v1/about")
+    found = results("serving_conformance")["seeds"]["1"]
     assert (found["exit_code"], found["traceback_in_the_log"]) == (0, False)
     assert found["cases"] > 0
 
