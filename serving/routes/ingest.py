@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi import APIRouter, Body, HTTPException, Path, Query, Request
 
 from serving.api import events, examples, identities, items
 from serving.api.errors import documented
@@ -55,17 +55,6 @@ async def unmerge_identities(
     return await service_of(request).unmerge(asked, key_of(request))
 
 
-@router.delete("/users/{user_id:text}", responses=documented(422, 500, 503, 504), summary="Forget")
-async def forget_user(
-    user_id: Annotated[StoredId, Path(examples=["u0000001"])], request: Request
-) -> identities.Forgotten:
-    """Delete the events, exposures and identities of a user or visitor; their history in the bundle is not used again.
-
-    The next training leaves them out. An unknown id is accepted too. Events of others on the same device stay.
-    """
-    return await service_of(request).forget(user_id, key_of(request))
-
-
 @router.get(
     "/users/{user_id:text}/export", responses=documented(422, 500, 503, 504), summary="What is stored about somebody"
 )
@@ -74,6 +63,20 @@ async def export_user(
 ) -> identities.Exported:
     """All rows of the store about a user or visitor, by table, and the user's history in the served bundle."""
     return await service_of(request).export(user_id, key_of(request))
+
+
+@router.delete("/users/{user_id:text}", responses=documented(422, 500, 503, 504), summary="Forget")
+async def forget_user(
+    user_id: Annotated[StoredId, Path(examples=["u0000001"])], request: Request
+) -> identities.Forgotten:
+    """Delete the events, exposures and identities of a user or visitor; their history in the bundle is not used again.
+
+    The next training leaves them out. An unknown id is accepted too. Events of others on the same device stay.
+    """
+    if request.scope["raw_path"].endswith(b"/export"):
+        said = "Method Not Allowed, the slash of an id that ends in /export is written %2F"
+        raise HTTPException(405, said, headers={"allow": "GET"})
+    return await service_of(request).forget(user_id, key_of(request))
 
 
 @router.get("/audit", responses=documented(422, 500, 503, 504), summary="What administrators did")

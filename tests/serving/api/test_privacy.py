@@ -90,6 +90,14 @@ def test_all_that_is_stored_about_a_user_and_nothing_of_others(admin: TestClient
     assert (gone["bundle"], [rows for rows in gone["store"].values() if rows]) == ([], [])
 
 
+def test_an_export_cannot_be_deleted_and_nobody_is_forgotten_by_that(admin: TestClient) -> None:
+    refused = admin.delete("/v1/users/anna/export")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
+    assert "%2F" in refused.json()["error"]["message"]
+    assert admin.options("/v1/users/anna/export").headers["allow"] == "GET"
+    assert admin.delete("/v1/users/anna%2Fexport").status_code == 200  # whose id it is
+
+
 def test_what_administrators_do_is_kept_without_ids_of_people(admin: TestClient) -> None:
     admin.put("/v1/items", json={"item_id": "lamp", "title": "Lamp", "price": 3})
     admin.put("/v1/items", json={"item_id": "lamp", "price": 4})
