@@ -73,8 +73,8 @@ async def forget_user(
 
     The next training leaves them out. An unknown id is accepted too. Events of others on the same device stay.
     """
-    if request.scope["raw_path"].endswith(b"/export"):
-        said = "Method Not Allowed, the slash of an id that ends in /export is written %2F"
+    if request.scope["raw_path"].endswith((b"/", b"/export")):  # meant is another path, or another user
+        said = "Method Not Allowed, the slash of an id that ends in / or /export is written %2F"
         raise HTTPException(405, said, headers={"allow": "GET"})
     return await service_of(request).forget(user_id, key_of(request))
 
