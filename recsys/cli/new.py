@@ -37,13 +37,13 @@ def begin(kind: Kind, name: str, top: Path = Path()) -> str:
 
     Raises:
         ParamsError: "source 'my-source': not a name of a Python file: use letters, digits and _"
-        ParamsError: "recsys/sources/popular.py: there is such a file: choose another name"
+        ParamsError: "recsys/sources/popular.py: the file exists already: choose another name"
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ParamsError(f"{kind} {name!r}: not a name of a Python file: use small letters, digits and _")
     path = Path("recsys") / f"{kind}s" / f"{name}.py"
     if (top / path).exists():
-        raise ParamsError(f"{path}: there is such a file: choose another name")
+        raise ParamsError(f"{path}: the file exists already: choose another name")
     title = "An encoder in full" if kind is Kind.ENCODER else f"## A {'data set' if kind is Kind.DATASET else kind}: "
     example = re.search(rf"{title}.*?```python\n(.*?)```", (top / PAGE).read_text(encoding="utf-8"), re.DOTALL)
     if example is None:

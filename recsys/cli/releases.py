@@ -1,4 +1,4 @@
-"""`recsys releases`: what is served. List, show, compare, promote, sign, roll back."""
+"""`recsys releases`: list, show, compare, promote, sign and roll back releases."""
 
 from pathlib import Path
 from typing import Annotated

@@ -84,7 +84,7 @@ class Lists:
 
         Raises:
             RecsysError: "variant 'als': source als failed for user 'u7'; a list without it would stay until ..."
-            RecsysError: "Redis: connection refused; readers see what they saw before, run the export again"
+            RecsysError: "Redis: connection refused; readers still see the earlier lists, run the export again"
         """
         n_users = len(self.recommender.bundle.histories.users)
         with _reported(target), closing(target):
@@ -201,5 +201,5 @@ def _reported(target: Target | type[Target]) -> Iterator[None]:
         yield
     except target.errors as error:
         raise RecsysError(
-            f"{target.database}: {one_line(str(error))}; readers see what they saw before, run the export again"
+            f"{target.database}: {one_line(str(error))}; readers still see the earlier lists, run the export again"
         ) from error

@@ -35,7 +35,7 @@ class Counts(dict[str, float]):
 
 @asynccontextmanager
 async def sampled(app: FastAPI) -> AsyncIterator[None]:
-    """Take samples while the app runs."""
+    """Record samples of the metrics every few seconds while the app runs."""
 
     async def follow() -> None:
         while True:

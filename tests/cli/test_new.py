@@ -31,7 +31,7 @@ def test_each_kind_begins_with_its_documented_example(fork: Path, kind: Kind, bl
 def test_a_file_that_is_there_stays(fork: Path) -> None:
     begin(Kind.SOURCE, "mine", fork)
     (fork / "recsys/sources/mine.py").write_text("changed")
-    with pytest.raises(ParamsError, match=r"^recsys/sources/mine.py: there is such a file: choose another name$"):
+    with pytest.raises(ParamsError, match=r"^recsys/sources/mine.py: the file exists already: choose another name$"):
         begin(Kind.SOURCE, "mine", fork)
     assert (fork / "recsys/sources/mine.py").read_text() == "changed"
 

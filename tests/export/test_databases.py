@@ -145,6 +145,6 @@ def test_what_cannot_be_written_to_is_refused(to: str, name: str, message: str) 
 
 @pytest.mark.parametrize("to", ["postgresql:///postgres?host={}", "unix://{}/nobody"])
 def test_a_server_that_is_not_there_is_one_line(two: list[Recommender], to: str, tmp_path: Path) -> None:
-    with pytest.raises(RecsysError, match="readers see what they saw before, run the export again") as refused:
+    with pytest.raises(RecsysError, match="readers still see the earlier lists, run the export again") as refused:
         Lists(two[0], K).write(lists.open_target(to.format(tmp_path), "lists", "v"))
     assert "\n" not in str(refused.value)
