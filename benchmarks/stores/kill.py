@@ -4,10 +4,11 @@
     python -m benchmarks.stores.kill 10      another number
 
 A writer process sends events, 16 at a time, and reports on its output each event that it is about to send and each that
-was acknowledged. After the kill the store must hold every acknowledged event. Then every event is sent again, as by a
-client that got no answer, and each must be there and be counted exactly once. In every fourth round PostgreSQL itself
-is stopped at that moment, without a checkpoint. What this cannot show is a power failure: the kernel keeps what it took
-when a process dies. Against that stand synchronous=FULL and synchronous_commit=on.
+was acknowledged, or refused with "nothing was taken". After the kill the store must hold every acknowledged event and
+no refused one. Then every event is sent again, as by a client that got no answer, and each must be there and be counted
+exactly once. In every fourth round PostgreSQL itself is stopped shortly before, without a checkpoint. What this cannot
+show is a power failure: the kernel keeps what it took when a process dies. Against that stand synchronous=FULL and
+synchronous_commit=on.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ from benchmarks.stores import servers
 from recsys.schemas.store_schema import SQLITE
 from serving.stores import open_store
 from serving.stores.migrations import migrate
-from serving.stores.protocol import Event, StoreError
+from serving.stores.protocol import Event, StoreError, UnknownOutcomeError
 
 SENDERS = 16
 NOW = 1_700_000_000.0
@@ -42,7 +43,7 @@ def event(event_id: str) -> Event:
 
 
 async def write(url: str, name: str) -> None:
-    """Send until killed; one line per event: `>` before it is sent, `=` when it is acknowledged."""
+    """Send until killed; a line per event: `>` before it is sent, then `=` acknowledged or `!` refused."""
     store = await open_store(url)
 
     async def sender(own: int) -> None:
@@ -51,7 +52,9 @@ async def write(url: str, name: str) -> None:
             os.write(1, f">{event_id}\n".encode())
             try:
                 await store.add_events([event(event_id)])
-            except StoreError:
+            except StoreError as error:
+                if not isinstance(error, UnknownOutcomeError):
+                    os.write(1, f"!{event_id}\n".encode())
                 await asyncio.sleep(0.05)
                 continue
             os.write(1, f"={event_id}\n".encode())
@@ -61,8 +64,8 @@ async def write(url: str, name: str) -> None:
 
 def kill_one(
     url: str, name: str, wait_s: float, server: servers.Postgres | None, report: Path
-) -> tuple[set[str], set[str]]:
-    """Kill a writer, and stop `server`, `wait_s` after the first acknowledgement: (sent, acknowledged)."""
+) -> tuple[set[str], set[str], set[str]]:
+    """Kill a writer, and stop `server`, `wait_s` after the first acknowledgement: (sent, acknowledged, refused)."""
     command = [sys.executable, "-m", "benchmarks.stores.kill", "--write", url, name]
     with report.open("wb") as output, subprocess.Popen(command, stdout=output) as process:
         while b"=" not in report.read_bytes():
@@ -72,11 +75,13 @@ def kill_one(
         time.sleep(wait_s)
         if server is not None:
             server.stop()
+            time.sleep(wait_s)  # for events that the writer sends meanwhile, and that are refused
         process.kill()
     if server is not None:
         server.start()
     lines = report.read_text().split("\n")[:-1]
-    return {line[1:] for line in lines if line[0] == ">"}, {line[1:] for line in lines if line[0] == "="}
+    sent, acknowledged, refused = ({line[1:] for line in lines if line[0] == mark} for mark in ">=!")
+    return sent, acknowledged, refused
 
 
 async def send_again(url: str, event_ids: set[str]) -> None:
@@ -99,14 +104,17 @@ def kill(url: str, kills: int, folder: Path, server: servers.Postgres | None = N
     """All rounds on one store, which grows; counts that must be 0, and how much was at stake."""
     migrate(url)
     draw = random.Random(7)
-    found = {"kills": kills, "acknowledged": 0, "unanswered": 0, "lost": 0, "duplicated": 0, "miscounted": 0}
+    found = {"kills": kills, "acknowledged": 0, "refused": 0, "unanswered": 0}
+    found |= {"lost": 0, "refused_but_stored": 0, "duplicated": 0, "miscounted": 0}
     everything: set[str] = set()
     for number in range(kills):
         stopped = server if number % 4 == 3 else None
-        sent, acknowledged = kill_one(url, f"r{number}", draw.random() * 0.4, stopped, folder / "report")
+        sent, acknowledged, refused = kill_one(url, f"r{number}", draw.random() * 0.4, stopped, folder / "report")
         stored = {row[0] for row in select(url, f"SELECT event_id FROM events WHERE event_id LIKE 'r{number}-%'")}
         found["acknowledged"] += len(acknowledged)
-        found["unanswered"] += len(sent - acknowledged)
+        found["refused"] += len(refused)
+        found["refused_but_stored"] += len(refused & stored)
+        found["unanswered"] += len(sent - acknowledged - refused)
         found["lost"] += len(acknowledged - stored)
         asyncio.run(send_again(url, sent))
         everything |= sent

@@ -17,4 +17,4 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_twice_on_a_server(
 
 def judge(found: dict[str, int]) -> None:
     assert found["acknowledged"] > 10
-    assert (found["lost"], found["duplicated"], found["miscounted"]) == (0, 0, 0)
+    assert (found["lost"], found["refused_but_stored"], found["duplicated"], found["miscounted"]) == (0, 0, 0, 0)
