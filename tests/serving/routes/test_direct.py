@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, get_type_hints
 
+import numpy as np
 import pytest
 from fastapi import Body, FastAPI, Request
 from fastapi.routing import APIRoute
@@ -27,7 +28,7 @@ async def endpoint(asked: Annotated[RecommendRequest, Body()], request: Request)
         "title": "Cup — été",
         "categories": [],
     }
-    return Item(item_id=asked.user_id or "", rank=asked.k, score=0.1 + 0.2, reasons=[], **about)
+    return Item(item_id=asked.user_id or "", rank=asked.k, score=np.float64(0.1) + 0.2, reasons=[], **about)
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +83,13 @@ def test_the_operations_of_lists_are_direct() -> None:
     for path, direct in recommend.DIRECT.items():
         assert direct.endpoint is described[path]
         assert get_type_hints(direct.endpoint)["asked"] is direct.model
+
+
+def test_a_valid_body_skips_fastapi() -> None:
+    async def general(*_: Any) -> None:
+        raise AssertionError("FastAPI was called")
+
+    direct = {"/v1/recommend": Direct("/v1/recommend", RecommendRequest, endpoint)}
+    client = TestClient(FrontController(general, Settings(), Load(100, 1.0), direct), raise_server_exceptions=False)
+    statuses = [client.post("/v1/recommend", json=body).status_code for body in ({"k": 5}, {"k": 13}, {"k": 0})]
+    assert statuses == [200, 422, 500], "the last one is not valid, and would be FastAPI's"
