@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         FrontController,
         settings=settings,
         load=background.load,
-        direct=recommend.DIRECT,
+        direct=recommend.router.routes,
         leaving=lambda: background.leaving,
     )
     auth.document(app)

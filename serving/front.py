@@ -1,6 +1,6 @@
 """The path of every HTTP request, in one pass: id -> key -> rate -> body -> load -> route -> figures. Plain ASGI.
 
-A request with a valid JSON body for one of `DIRECT` (`serving/routes/recommend.py`) goes straight to its endpoint. All
+A request with a valid JSON body for a route of `serving/routes/recommend.py` goes straight to its endpoint. All
 others go through FastAPI, which costs more than a list of popular items and makes every 422.
 """
 
@@ -8,12 +8,14 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from time import perf_counter
 
 from fastapi import Request
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import metrics
@@ -25,7 +27,6 @@ from serving.middleware.limits import BodyLimit, RateLimit, check_readable
 from serving.middleware.load_shedding import NEVER_REFUSED, Load, Work
 from serving.middleware.request_log import RequestLog, without_ids
 from serving.middleware.shares import NO_KEY
-from serving.routes import Direct
 from serving.settings import Settings
 from serving.stores.protocol import StoreError
 
@@ -45,10 +46,11 @@ class FrontController:
         app: ASGIApp,
         settings: Settings,
         load: Load,
-        direct: Mapping[str, Direct] | None = None,
+        direct: Iterable[BaseRoute] = (),
         leaving: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._app, self._load, self._direct, self._leaving = app, load, direct or {}, leaving
+        self._app, self._load, self._leaving = app, load, leaving
+        self._direct = {route.path: route for route in direct if isinstance(route, APIRoute) and route.body_field}
         self._keys = ApiKeys(settings)
         self._rates = RateLimit(settings.rate_limit) if settings.rate_limit else None
         self._bodies = BodyLimit(settings.max_body_bytes)
@@ -143,14 +145,14 @@ class Reply:
         await self._send(message)
 
 
-async def _answered(direct: Direct, body: bytes, scope: Scope, reply: Reply) -> bool:
-    """Answer a request straight from its endpoint; return False if its body is not valid."""
+async def _answered(route: APIRoute, body: bytes, scope: Scope, reply: Reply) -> bool:
+    """Answer a request straight from the endpoint of its route; return False if its body is not valid."""
     try:
-        asked = direct.model.__pydantic_validator__.validate_json(body)
+        asked = route.body_field.field_info.annotation.__pydantic_validator__.validate_json(body)  # type: ignore[union-attr]
     except ValidationError:
         return False
-    scope["route"] = direct
-    content = to_json(await direct.endpoint(asked, Request(scope)))
+    scope["route"] = route
+    content = to_json(await route.endpoint(asked, Request(scope)))
     headers = [(b"content-length", str(len(content)).encode()), (b"content-type", JSON)]
     await reply({"type": "http.response.start", "status": 200, "headers": headers})
     await reply({"type": "http.response.body", "body": content})

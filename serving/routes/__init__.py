@@ -1,11 +1,6 @@
 """The routes. The name of a function is its operation id: renaming one breaks generated clients."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
-
 from fastapi import Request
-from pydantic import BaseModel
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from serving.middleware.load_shedding import Work
@@ -19,18 +14,6 @@ class AnyText(PathConvertor):
 
 
 register_url_convertor("text", AnyText())
-
-
-@dataclass(frozen=True)
-class Direct:
-    """An operation that takes a model of its body and the request; its answer is encoded as it is.
-
-    `serving/front.py` calls it without FastAPI. path_format: its name in metrics and logs, as of FastAPI's routes.
-    """
-
-    path_format: str
-    model: type[BaseModel]
-    endpoint: Callable[[Any, Request], Awaitable[Any]]
 
 
 def service_of(request: Request) -> Service:

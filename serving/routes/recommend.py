@@ -1,4 +1,7 @@
-"""Routes that return lists: recommendations, similar items, the caller's own items in order."""
+"""Routes that return lists: recommendations, similar items, the caller's own items in order.
+
+Those with a body are called without FastAPI by `serving/front.py`: besides it they take nothing but the request.
+"""
 
 from typing import Annotated
 
@@ -9,7 +12,7 @@ from serving.api.about import About
 from serving.api.errors import documented
 from serving.api.fields import Identifier, K, Variant
 from serving.api.schemas import Answer, BatchAnswer, BatchRequest, RankRequest, RecommendRequest, SimilarRequest
-from serving.routes import Direct, id_of, service_of, work_of
+from serving.routes import id_of, service_of, work_of
 
 router = APIRouter(prefix="/v1", tags=["recommend"])
 
@@ -67,14 +70,3 @@ async def rank(asked: Annotated[RankRequest, Body(openapi_examples=examples.RANK
 async def about(request: Request) -> About:
     """Return which bundle is served, its contents, and its offline metrics."""
     return service_of(request).engine().about()
-
-
-DIRECT = {
-    path: Direct(path, model, endpoint)
-    for path, model, endpoint in (
-        ("/v1/recommend", RecommendRequest, recommend),
-        ("/v1/recommend:batch", BatchRequest, recommend_batch),
-        ("/v1/similar", SimilarRequest, similar),
-        ("/v1/rank", RankRequest, rank),
-    )
-}
