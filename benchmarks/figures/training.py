@@ -9,7 +9,9 @@ SHOWN = {"ndcg@10": "NDCG@10", "recall@20": "recall@20", "coverage@10": "coverag
 
 
 def results() -> str:
-    """One row for each data set and variant; the released variant in bold."""
+    """One row for each data set and variant; the released variant in bold. A variant whose lists are those of popular,
+    because its source has nothing to propose there, has no row.
+    """
     lines = [
         f"| data | variant | {' | '.join(SHOWN.values())} | better than popular, NDCG@10 |",
         "|---|---|---:|---:|---:|---:|",
@@ -23,6 +25,8 @@ def _variants(title: str, result: dict[str, Any]) -> list[str]:
     found = {(row["variant"], row["metric"]): row for row in result["metrics"]}
     rows = []
     for variant in dict.fromkeys(row["variant"] for row in result["metrics"]):
+        if _difference(found[variant, "ndcg@10"]) == "+0.000 (+0.000 to +0.000)":
+            continue
         name = f"**{variant}**" if variant == result["default_variant"] else variant
         cells = [_cell(found[variant, metric]) for metric in SHOWN]
         rows.append(f"| {title} | {name} | {' | '.join(cells)} | {_difference(found[variant, 'ndcg@10'])} |")
