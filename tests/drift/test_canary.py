@@ -50,7 +50,7 @@ def test_a_scrambled_bundle_is_refused_and_a_sound_one_becomes_a_canary(released
         "promote", "canary 5%", "canary 50%", "canary 100%", "promote",
     ]  # fmt: skip
     lines = promotion.lines(folder, first, second)
-    assert "metrics.note: - -> another" in lines
+    assert "metrics.note: absent -> another" in lines
     assert lines[-1].startswith("lists of als: ")
     assert "lists share 100%" in lines[-1]
 
