@@ -22,10 +22,11 @@ import polars as pl
 from recsys.bundle.bundle import Bundle
 from recsys.business_rules import schema
 from recsys.business_rules.slate import compiled
-from recsys.contracts import Query, SlateRules
+from recsys.contracts import Query
 from recsys.errors import ParamsError, RecsysError, one_line
 from recsys.output import replaced_file
 from recsys.recommend.recommender import Recommender
+from recsys.recommend.slate_rules import SlateRules
 from recsys.schemas.store_reader import Forgotten, snapshot
 from recsys.schemas.store_schema import DEFAULT_URL, SQLITE
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recsys.contracts import Candidates, FloatArray, IntArray, Query, Ranker, SlateRules, Slot
+from recsys.contracts import Candidates, FloatArray, IntArray, Query, Ranker, Slot
 from recsys.ranking import distinct, top_k
+from recsys.recommend.slate_rules import SlateRules
 
 PAGE = 10  # places: `reserve_new_items` treats a longer list as several of this length
 

@@ -27,7 +27,6 @@ from recsys.contracts import (
     Parts,
     Query,
     RankedWhy,
-    SlateRules,
     Slot,
     Term,
 )
@@ -36,6 +35,7 @@ from recsys.encoders.als_fold_in import Doubles
 from recsys.rankers._learned.features import NEWEST
 from recsys.recommend.blending import united
 from recsys.recommend.recommender import RANKER, Recommender, Slate
+from recsys.recommend.slate_rules import SlateRules
 
 HISTORY, FEATURE, EXPLORATION = "history", "feature", "exploration"
 MAX_WITHOUT = 10  # second calls for one list: the items of the history that contribute most to it

@@ -9,8 +9,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from recsys.contracts import NO_ROWS, BoolArray, FloatArray, IntArray, Query, SlateRules, Slot
+from recsys.contracts import NO_ROWS, BoolArray, FloatArray, IntArray, Query, Slot
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers
+from recsys.recommend.slate_rules import SlateRules
 from recsys.recommend.trace import RequestTrace
 
 ASK_AGAIN_SECONDS = 1.0

@@ -23,7 +23,6 @@ from recsys.contracts import (
     ItemItem,
     Query,
     Ranker,
-    SlateRules,
     Slot,
     Source,
 )
@@ -37,6 +36,7 @@ from recsys.recommend.fallback import Fallback
 from recsys.recommend.guarded_slate import GuardedSlateRules, SlateRulesGuard
 from recsys.recommend.proposals import propose
 from recsys.recommend.request import Request, has_live, personalised
+from recsys.recommend.slate_rules import SlateRules
 from recsys.recommend.trace import RequestTrace, Step
 
 RANKER = "ranker"

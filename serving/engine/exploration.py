@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from recsys.contracts import Query, SlateRules
+from recsys.contracts import Query
 from recsys.experiments.online.config import Explore
 from recsys.experiments.online.exploration import explore
 from recsys.recommend.recommender import Recommender, Slate
+from recsys.recommend.slate_rules import SlateRules
 
 
 def explored(

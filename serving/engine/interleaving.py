@@ -3,9 +3,10 @@
 import zlib
 from dataclasses import replace
 
-from recsys.contracts import Query, SlateRules
+from recsys.contracts import Query
 from recsys.experiments.online.team_draft import team_draft
 from recsys.recommend.recommender import Recommender, Slate
+from recsys.recommend.slate_rules import SlateRules
 
 
 def interleaved(

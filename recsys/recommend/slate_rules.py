@@ -1,0 +1,31 @@
+"""The type of the business rules that come with a query."""
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.contracts import BoolArray, FloatArray, IntArray, Query, Slot
+
+
+class SlateRules(Protocol):
+    """The shop's business rules on top of a variant: blocks, boosts, pins, caps, diversity. They come with the query.
+
+    keep: as a `Rule`. adjust: scores (m,) float32 of these rows, higher is better -> the boosted or buried scores, or
+    the same array object if no rule applies. pins: (p,) int32 rows with a fixed place; those that may be shown come
+    back to `arrange` as slots of the source `PIN`. depth: how many ordered slots `arrange` needs for an answer of k.
+    room: positions in `rows` (best first) of at most n rows that may join the slots under the caps, ascending.
+    arrange: ordered slots -> the answer, best first; it may leave out and reorder slots, not add any.
+    """
+
+    def keep(self, query: Query, rows: IntArray) -> BoolArray: ...
+
+    def adjust(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray: ...
+
+    def pins(self, query: Query) -> IntArray: ...
+
+    def depth(self, k: int) -> int: ...
+
+    def room(self, slots: list[Slot], rows: IntArray, n: int) -> npt.NDArray[np.intp]: ...
+
+    def arrange(self, query: Query, slots: list[Slot]) -> list[Slot]: ...
