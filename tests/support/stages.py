@@ -6,10 +6,10 @@ What a command has written in a folder is kept, so that a run that was stopped g
 """
 
 import contextlib
+import importlib
 import io
 import json
 import os
-import runpy
 import shlex
 import subprocess
 import sys
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import typer
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,8 +64,10 @@ def _process(stage: str, arguments: list[str]) -> str:
 
 
 def _call(module: str) -> None:
+    """Run a stage in this process: by its name, not as `__main__`, so that processes of its own find its functions."""
     try:
-        runpy.run_module(module, run_name="__main__")
+        stage = importlib.import_module(module)
+        typer.run(getattr(stage, "main", None) or stage.split)
     except SystemExit as end:
         if end.code:
             raise RuntimeError(f"exit code {end.code}") from end
