@@ -92,8 +92,13 @@ def recommend_all(
 def of_variants(
     work: Callable[[Bundle, Split, str], T], bundle: Path, split: Path, variants: Iterable[str], processes: int
 ) -> dict[str, T]:
-    """Call `work` for each variant, several at once, each in a process that opens bundle and split for itself."""
+    """Call `work` for each variant, several at once, each in a process that opens bundle and split for itself.
+
+    One process is this one.
+    """
     names = list(variants)
+    if processes == 1:
+        return {name: _of_variant(work, bundle, split, name) for name in names}
     first_last = names[::-1]  # the variants with the most sources are written last: they begin first
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         found = dict(zip(first_last, pool.map(partial(_of_variant, work, bundle, split), first_last), strict=True))
