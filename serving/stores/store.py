@@ -4,11 +4,11 @@ A write that raises it was not stored; one that raises UnknownOutcomeError may h
 hold (a NUL, half of a surrogate pair) and an event without user_id and anonymous_id raise ValueError.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from recsys.schemas.store_schema import fingerprint
-from serving.stores import checks, reads, statements
+from serving.stores import reads, statements
 from serving.stores.job import Job
 from serving.stores.protocol import FORGET_S, MAX_SEEN, Event, Exposure, Item, Outcome, PersonEvent, Rejected
 from serving.stores.reads import Rows
@@ -56,7 +56,7 @@ class Store:
         forgotten user from before the forgetting is dropped and counts as a duplicate. If the connection to a remote
         database breaks during the commit, events that were stored count as duplicates.
         """
-        checks.rows(rows)
+        _check_rows(rows)
         return await self._write(Job[list[Outcome]](self._writes.add_events, len(rows), events=rows))
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
@@ -72,12 +72,12 @@ class Store:
 
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
         """Store exposures durably; existing ones, and those of a user from before the forgetting, are left out."""
-        checks.rows(batch)
+        _check_rows(batch)
         await self._write(Job[None](lambda: self._writes.add_exposures(batch), len(batch)))
 
     async def upsert_items(self, items: Sequence[Item], by: str | None = None) -> None:
         """Add items or change the fields that are not None; durable."""
-        checks.rows(items)
+        _check_rows(items)
         await self._write(Job[None](lambda: self._writes.upsert_items(items, by), len(items), alone=True))
 
     async def items_since(self, version: int) -> tuple[int, list[Item]]:
@@ -96,14 +96,14 @@ class Store:
 
         If the guest changes its user by that, `merges` records the earlier one and sent_by, the API key.
         """
-        checks.texts(anonymous_id, user_id)
+        _check_texts(anonymous_id, user_id)
         return await self._write(Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by), alone=True))
 
     async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
         """Undo the last merge of a guest: its own events go back to their earlier owner. Return the number of events
         moved; None if there is no merge.
         """
-        checks.texts(anonymous_id)
+        _check_texts(anonymous_id)
         return await self._write(Job[int | None](lambda: self._writes.unmerge(anonymous_id, by), alone=True))
 
     async def forget(self, user_id: str, by: str | None = None) -> dict[str, int]:
@@ -112,7 +112,7 @@ class Store:
         For a guest who became a user: the guest's own events only. Events of others on the same device stay. Keeps
         only salted hashes, of the user_id and of the anonymous ids that were merged into it.
         """
-        checks.texts(user_id)
+        _check_texts(user_id)
         # not held back by the breaker of writing, because a person waits for it
         job = Job[dict[str, int]](lambda: self._writes.forget(user_id, by), alone=True, seconds=FORGET_S)
         deleted = await self.database.write(job)
@@ -144,3 +144,39 @@ class Store:
 
     async def _write(self, job: Job[T]) -> T:
         return await self.database.write(job)
+
+
+def _check_rows(batch: Iterable[Event | Rejected | Exposure | Item]) -> None:
+    """Refuse rows that no store can hold, before they join a transaction with the writes of other callers.
+
+    Checked are whose an event is, and the texts of all rows but refused ones, which are escaped.
+
+    Raises:
+        ValueError: "event 'e1': neither user_id nor anonymous_id; send one of them", and see `_check_texts`.
+    """
+    found: list[str] = []
+    for row in batch:
+        if isinstance(row, Event) and row.user_id is None and row.anonymous_id is None:
+            raise ValueError(f"event {row.event_id!r:.80}: neither user_id nor anonymous_id; send one of them")
+        if not isinstance(row, Rejected):
+            cells = [getattr(row, name) for name in row.__struct_fields__]
+            found += [cell for cell in cells if isinstance(cell, str)]
+    _check_texts(*found)
+
+
+def _check_texts(*values: str) -> None:
+    """Check texts: PostgreSQL stores no NUL, and neither database half of a surrogate pair.
+
+    Raises:
+        ValueError: "'a\\x00': a text with a NUL or half of a surrogate pair cannot be stored; send it without"
+    """
+    if not _storable("".join(values)):
+        value = next(value for value in values if not _storable(value))
+        raise ValueError(f"{value!r:.80}: a text with a NUL or half of a surrogate pair cannot be stored")
+
+
+def _storable(value: str) -> bool:
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
