@@ -105,7 +105,7 @@ def _make_workspace(folder: Path) -> Path:
         if name and name != "dvc.lock" and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
-    small_shop.change(folder / "params.yaml", "synthetic", small_shop.SMALL)
+    small_shop.change(folder / "params.yaml", "synthetic", small_shop.SMALL, threads=1)
     _run("git init -q -b main && git config user.name t && git config user.email t@example.org", folder)
     _run("git add -A && git commit -q -m start", folder)
     return folder

@@ -36,7 +36,7 @@ SCHEMA = {
 }  # fmt: skip
 LIKES = {"person": pl.String, "item_id": pl.String, "time": pl.Float64, "share": pl.Float64}
 FEWEST_PERSONS = 3.0  # who may bring an item that the training knows nothing of before its most popular one
-TOGETHER_S = 0.01
+TOGETHER_S = 0.001  # the events of a request are a microsecond apart, and a request holds at most 1,000
 SESSION_S, WINDOW = 1800.0, 5  # likes further apart are no co-visit
 FOLLOWS = {"half_life_days": SESSION_S / SECONDS_PER_DAY, "last": WINDOW, "place_decay": 0.5}
 BUSY = 0.95  # the share of persons who count in full
@@ -72,9 +72,8 @@ class LiveEvents:
         likes = likes.unique(["person", "item_id"], keep="last", maintain_order=True)
         guest = pl.col("person").str.starts_with(GUEST_PERSON)
         alone = guest & (pl.len().over("person") == 1)
-        together = (pl.col("received") // TOGETHER_S).alias("together")
-        again = guest & ~pl.struct("item_id", together, guest.alias("guest")).is_first_distinct()
-        likes = likes.filter(~alone & ~again).sort("person", "item_id")
+        gap = pl.col("received").diff().over("item_id", guest.alias("guest"), order_by=["received", "person"])
+        likes = likes.filter(~alone & ~(guest & (gap <= TOGETHER_S).fill_null(False))).sort("person", "item_id")
         items = likes.group_by("person").len()["len"]
         most = 1 if items.is_empty() else items.quantile(BUSY, "lower")
         return likes.with_columns(share=(pl.lit(most) / pl.len().over("person")).clip(upper_bound=1.0)).select(*LIKES)

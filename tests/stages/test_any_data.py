@@ -1,7 +1,6 @@
 """Every valid data set ends in a bundle with its reason, however small or odd: through the real stages."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -37,10 +36,8 @@ def errors(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tu
         (top / name).mkdir()
         (top / name / "tiny.csv").write_text(tiny_shops.csv(shop()))
         shutil.copy(root / "params.yaml", top / name)
-        params = top / name / "params.yaml"
         for changes in (tiny_shops.SETTINGS, CHEAP):
-            small_shop.change(params, "files", changes)
-        params.write_text(re.sub("(?m)^threads: .*", "threads: 1", params.read_text()))  # no processes for few users
+            small_shop.change(top / name / "params.yaml", "files", changes, threads=1)
     found = stages.run([top / name for name in tiny_shops.SHOPS])
     return {folder.name: (folder, error) for folder, error in found.items()}
 

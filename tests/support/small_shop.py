@@ -17,10 +17,14 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-def change(path: Path, dataset: str, changes: dict[str, dict[str, Any]]) -> None:
-    """Choose a data set in a file of parameters, and set the values of some of its sections."""
+def change(path: Path, dataset: str, changes: dict[str, dict[str, Any]], threads: int | None = None) -> None:
+    """Choose a data set in a file of parameters, and set the values of some of its sections.
+
+    threads: of training and evaluation; 1 starts no further process, which costs few users more than it saves.
+    """
     params: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     params["dataset"] = dataset
+    params["threads"] = threads or params["threads"]
     for key, values in changes.items():
         section = params
         for part in key.split("."):
