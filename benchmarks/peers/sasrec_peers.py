@@ -1,7 +1,7 @@
 """RecTools: SASRec, a transformer over the order of a user's items; how long it trains is tuned on validation.
 
 Source: Kang and McAuley, Self-Attentive Sequential Recommendation, ICDM 2018, with the loss of Petrov and Macdonald,
-gSASRec, RecSys 2023. Small and short, minutes of one core: a larger one, trained for longer, may do better.
+gSASRec (2023). Small and short, minutes of one core: a larger one, trained for longer, may do better.
 """
 
 import logging

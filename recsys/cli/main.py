@@ -66,6 +66,12 @@ def new(kind: Kind, name: Annotated[str, typer.Argument(help="of the file, such 
     print(begin(kind, name))
 
 
+@app.command(context_settings=PASSED_ON)
+def init(context: typer.Context) -> None:
+    """Make a product of this clone: name, data set, purpose, what to leave out. The same as `python -m template`."""
+    _become("template", context.args)
+
+
 @app.command()
 @reports_errors
 def lock(path: Annotated[Path, typer.Argument(help="DVC's record of the last run")] = Path("dvc.lock")) -> None:
