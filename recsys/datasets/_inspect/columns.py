@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from recsys.datasets._files.settings import NULL_VALUES
@@ -90,11 +91,21 @@ def _time(values: pl.Series, by_name: bool) -> tuple[str | None, bool] | None:
     for form in (None, *FORMATS):
         if _share_read(few, form) >= NEARLY_ALL:
             other = swapped(form)
-            return form, other is not None and _share_read(few, other) == 1
+            if other is None or _share_read(few, other) < 1:
+                return form, False
+            # the first rows of a log are of a few days: the wrong format spreads them over the months of a year
+            return min((form, other), key=lambda one: _span(few, one)), True
     return None
 
 
+def _span(values: pl.Series, form: str | None) -> float:
+    return float(np.ptp(_read(values, form).drop_nulls().dt.epoch("s").to_numpy()))
+
+
 def _share_read(values: pl.Series, form: str | None) -> float:
+    return 1 - _read(values, form).null_count() / len(values)
+
+
+def _read(values: pl.Series, form: str | None) -> pl.Series:
     table = pl.DataFrame({"time": values})
-    times = table.select(read_times("time", pl.String(), form, None).struct.field("time"))["time"]
-    return 1 - times.null_count() / len(values)
+    return table.select(read_times("time", pl.String(), form, None).struct.field("time"))["time"]

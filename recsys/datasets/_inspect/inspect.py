@@ -1,6 +1,8 @@
 """Looks at files of one's own and proposes the settings of the data set `files` that read them."""
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import yaml
 
 from recsys.datasets._files.settings import Config
 from recsys.datasets._files.sources import find
+from recsys.datasets._inspect import habits
 from recsys.datasets._inspect.columns import describe
 from recsys.datasets._inspect.roles import Table, assign
 from recsys.datasets._inspect.sample import read
@@ -34,6 +37,7 @@ def inspect(paths: list[Path]) -> tuple[list[str], str]:
 
 WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "order": 5.0, "return": 0.0, "dislike": 0.0}
 MOST_EVENTS, MOST_RATINGS = 20, 11  # different values
+RATING = r"rating|score|stars|bewertung|^value$|^\d+$"  # a number where the file has no header
 
 
 def described(table: Table) -> str:
@@ -73,16 +77,19 @@ def settings(events: Table, items: Table | None) -> str:
     adapter = {"interactions": interactions} | ({"items": _file(items)} if items else {})
     parse(Config, adapter, "the settings found")
     weights = {name: WEIGHTS.get(name.lower(), 1.0) for name in names}
+    targets = [name for name in names if weights[name] == max(weights.values())]
+    split = habits.split(events, bought={"purchase", "order"} & {name.lower() for name in targets} != set())
+    liked = {"like_from": habits.like_from(events.roles["value"].values)} if _is_rating(events) else {}
     section = {
         "adapter": adapter,
         "event_weights": weights,
         "thresholds": {"min_interactions": 1000, "min_users": 50, "min_items": 50}
-        | {"max_rejected_share": 0.05, "max_duplicate_share": 0.05, "max_orphan_share": 0.05},
-        "split": {"protocol": "global_time", "valid_share": 0.1, "test_share": 0.2}
-        | {"target_events": [name for name in names if weights[name] == max(weights.values())]},
+        | {"max_rejected_share": 0.05, "max_duplicate_share": 0.05, "max_orphan_share": 0.05}
+        | liked,
+        "split": split | {"target_events": targets},
     }
     body = yaml.safe_dump({"files": section}, sort_keys=False, allow_unicode=True, width=110)
-    return "".join(f"# {line}\n" for line in _doubts(events, items, len(names))) + body
+    return "".join(f"# {line}\n" for line in _doubts(events, items, len(names)) + _of_split(split)) + body
 
 
 def _file(table: Table) -> dict[str, Any]:
@@ -100,7 +107,7 @@ def _file(table: Table) -> dict[str, Any]:
 
 def _is_rating(events: Table) -> bool:
     value = events.roles.get("value")
-    return value is not None and "quantity" not in events.roles and value.distinct <= MOST_RATINGS
+    return value is not None and re.search(RATING, value.name.lower()) is not None and value.distinct <= MOST_RATINGS
 
 
 def _name(table: Table) -> str:
@@ -128,9 +135,18 @@ def _doubts(events: Table, items: Table | None, n_events: int) -> list[str]:
     if n_events == 1:
         doubts.append("Each row is one event of one kind; give it the name that your shop uses.")
     if _is_rating(events):
-        doubts.append("value looks like a rating: set thresholds.like_from to the lowest one that is a like.")
+        doubts.append("value looks like a rating: thresholds.like_from is the lowest one that is a like.")
     elif "quantity" not in events.roles and "value" in events.roles:
         doubts.append(
             "value was taken for the amount of the row; map columns.quantity if it is the price of one piece."
         )
+    return doubts
+
+
+def _of_split(split: Mapping[str, Any]) -> list[str]:
+    doubts = []
+    if split["protocol"] == "per_user_holdout":
+        doubts.append("Most users come once: so the last events of each are held out, in place of the newest of all.")
+    if split.get("allow_repeat"):
+        doubts.append("Many items are bought again: split.allow_repeat lets them be recommended again.")
     return doubts

@@ -98,13 +98,18 @@ def _like_events(table: Table) -> tuple[int, int]:
 def _joined(
     events: Table, sample: Sample, columns: tuple[Column, ...]
 ) -> tuple[Column, Column, tuple[Sample, tuple[Column, ...]]] | None:
-    """Return a column of the events and the key of the other file that hold the same ids, the most of them."""
+    """Return a column of the events and the key of the other file that hold the same ids, the most of them.
+
+    Ids of users and items that are numbers from 1 up look alike: a column with the name of the key comes first, one
+    that is named like a user last.
+    """
     best = None
     for key in (column for column in columns if column.distinct >= 0.9 * len(column.values) > 0):
         ids = set(key.values.to_list())
         for column in events.columns:
             mine = set(column.values.to_list()) if LOOKS["item_id"](column) else set()
             shared = len(mine & ids)
-            if mine and shared >= SHARED * min(len(mine), len(ids)) and (best is None or shared > best[0]):
-                best = shared, column, key
+            named = column.name == key.name, not re.search(NAMES["user_id"], column.name.lower())
+            if mine and shared >= SHARED * min(len(mine), len(ids)) and (best is None or (*named, shared) > best[0]):
+                best = (*named, shared), column, key
     return None if best is None else (best[1], best[2], (sample, columns))
