@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 SCHEMA = {"user": pl.Int32, "item": pl.Int32, "other": pl.Int32, "weight": pl.Float64}
+EVENTS_AT_A_TIME = 250_000
 
 
 class Config(Section):
@@ -71,11 +72,24 @@ def fit(data: TrainingData, config: Config) -> ItemItem:
 
 
 def pairs(data: TrainingData, config: Config) -> pl.DataFrame:
-    """Return item, other int32, weight float64, sorted: both directions of every pair."""
+    """Return item, other int32, weight float64, sorted: both directions of every pair.
+
+    Some users at a time: the pairs of all events at once would take gigabytes.
+    """
     liked = data.interactions.filter(pl.col("weight") > 0)
+    users = liked["user_row"].to_numpy()
+    begins = np.unique(np.searchsorted(users, users[::EVENTS_AT_A_TIME]))
+    parts = np.diff(begins, append=liked.height)
+    blocks = (liked.slice(begin, n) for begin, n in zip(begins.tolist(), parts.tolist(), strict=True))
+    found = [_of_users(block, data.now, config) for block in blocks]
+    every = pl.concat(found) if found else pl.DataFrame(schema=SCHEMA).drop("user")
+    return every if len(found) < 2 else _summed(every.sort("item", "other", maintain_order=True))
+
+
+def _of_users(liked: pl.DataFrame, now: float, config: Config) -> pl.DataFrame:
     users, items = liked["user_row"].to_numpy(), liked["item_row"].to_numpy()
     times = epoch_seconds(liked["timestamp"])
-    fresh = np.exp2(-np.maximum(data.now - times, 0) / SECONDS_PER_DAY / config.half_life_days)
+    fresh = np.exp2(-np.maximum(now - times, 0) / SECONDS_PER_DAY / config.half_life_days)
     found = []
     for apart in range(1, min(config.window, len(users) - 1) + 1):
         near = (users[apart:] == users[:-apart]) & (items[apart:] != items[:-apart])
@@ -88,5 +102,9 @@ def pairs(data: TrainingData, config: Config) -> pl.DataFrame:
                 found.append(pl.DataFrame(dict(zip(SCHEMA, columns, strict=True)), schema=SCHEMA))
     every = pl.concat(found) if found else pl.DataFrame(schema=SCHEMA)
     once = every.group_by("user", "item", "other").agg(pl.col("weight").max())
-    # summed in one order, so that the same data gives the same bytes
-    return once.sort("item", "other", "user").group_by("item", "other", maintain_order=True).agg(pl.col("weight").sum())
+    return _summed(once.sort("item", "other", "user"))
+
+
+def _summed(ordered: pl.DataFrame) -> pl.DataFrame:
+    """Sum the weights of each pair, in one order, so that the same data gives the same bytes."""
+    return ordered.group_by("item", "other", maintain_order=True).agg(pl.col("weight").sum())

@@ -1,16 +1,19 @@
 """Scores of item pairs, checked by hand."""
 
 import dataclasses
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from recsys.bundle import bundle, embeddings
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import SECONDS_PER_DAY, History, ItemItem, Query
+from recsys.contracts import SECONDS_PER_DAY, History, ItemItem, Query, TrainingData
 from recsys.encoders import item_item
 from recsys.errors import BundleError, ParamsError
+from recsys.models import covisit
 from recsys.recommend import explanations
 from recsys.recommend.recommender import Recommender
 from recsys.sources.item_item import Config, build
@@ -108,3 +111,28 @@ def test_who_is_not_known_gets_a_fallback_with_the_reason(shop: Bundle) -> None:
 def test_a_query_without_history_costs_nothing(shop: Bundle) -> None:
     asked: Query = query(shop, "a stranger")
     assert not len(build(shop, Config(model="covisit")).propose(asked, 5).rows)
+
+
+def test_pairs_of_some_users_at_a_time_are_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, start = np.random.default_rng(3), datetime(2024, 1, 1, tzinfo=UTC)
+    users, items = draw.integers(0, 20, 300), draw.integers(0, 12, 300)
+    events = pl.DataFrame({"user_row": users, "item_row": items}, schema={"user_row": pl.Int32, "item_row": pl.Int32})
+    events = events.with_columns(
+        timestamp=pl.Series([start + timedelta(hours=int(at)) for at in draw.integers(0, 400, 300)]),
+        weight=pl.lit(1.0, pl.Float32),
+    ).sort("user_row", "timestamp", "item_row")
+    data = TrainingData(events, pl.DataFrame(), 20, 12, start.timestamp() + 400 * 3600, 1, 1)
+    whole = covisit.pairs(data, covisit.Config())
+    sizes, of_users = [], covisit._of_users
+
+    def counted(liked: pl.DataFrame, now: float, config: covisit.Config) -> pl.DataFrame:
+        sizes.append(liked.height)
+        return of_users(liked, now, config)
+
+    monkeypatch.setattr(covisit, "EVENTS_AT_A_TIME", 40)
+    monkeypatch.setattr(covisit, "_of_users", counted)
+    parts = covisit.pairs(data, covisit.Config())
+    assert sum(sizes) == 300
+    assert max(sizes) < 40 + events["user_row"].value_counts()["count"].max()  # type: ignore[operator]
+    assert parts.drop("weight").equals(whole.drop("weight"))
+    assert np.allclose(parts["weight"], whole["weight"], rtol=1e-12)

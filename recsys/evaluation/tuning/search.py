@@ -10,13 +10,14 @@ import inspect
 import io
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
+import polars as pl
 from optuna.trial import FixedTrial
 
 from recsys.contracts import FloatArray, TrainingData
@@ -29,6 +30,7 @@ from recsys.evaluation.tuning.validation_task import ValidationTask, draw_task, 
 from recsys.params import Params, extensions, parse
 from recsys.rankers import recency
 
+MOST_EVENTS = 600_000  # of a trial; on millions of events thirty trials of each model would take hours
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the popularity of items, for the smoothing
 
 
@@ -104,10 +106,8 @@ class _Job:
 
     @classmethod
     def of(cls, model: str, module: ModuleType, data: Split, params: Params, known: "_Memory") -> "_Job":
-        task, training = (
-            draw_task(data, params, params.evaluate.warm_events),
-            data.training("valid", params.seed, params.threads),
-        )
+        task = draw_task(data, params, params.evaluate.warm_events)
+        training = of_some_users(data.training("valid", params.seed, params.threads))
         return cls(model, module, training, task, ranker_factor(model, data, params), known)
 
     def value(self, settings: dict[str, Any]) -> float:
@@ -124,6 +124,15 @@ class _Job:
             value = 0.0
         self.known.put(key, value)
         return value
+
+
+def of_some_users(training: TrainingData) -> TrainingData:
+    """Return the events of so many users, drawn at random, that a trial is fitted on about `MOST_EVENTS`."""
+    events = training.interactions
+    if events.height <= MOST_EVENTS:
+        return training
+    drawn = np.random.default_rng(training.seed).random(training.n_users) < MOST_EVENTS / events.height
+    return replace(training, interactions=events.filter(pl.Series(drawn[events["user_row"].to_numpy()])))
 
 
 def _complete(module: ModuleType, settings: dict[str, Any]) -> bool:

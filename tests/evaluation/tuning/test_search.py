@@ -229,3 +229,13 @@ def test_where_nobody_is_warm_whoever_is_asked_takes_the_exam(split_folder: Path
     )
     two = few.model_copy(update={"tune": few.tune.model_copy(update={"max_users": 2})})
     assert len(validation_task.draw_task(split, two, 0).histories) == 2
+
+
+def test_a_trial_is_fitted_on_some_users_of_a_large_log(split_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = splits.load(split_folder).training("valid", 1, 1)
+    assert search_module.of_some_users(training) is training
+    monkeypatch.setattr(search_module, "MOST_EVENTS", training.interactions.height // 3)
+    some = search_module.of_some_users(training).interactions
+    assert 0.5 < 3 * some.height / training.interactions.height < 1.5
+    of_all, of_some = (each.group_by("user_row").len().sort("user_row") for each in (training.interactions, some))
+    assert of_some.equals(of_all.filter(of_all["user_row"].is_in(of_some["user_row"].implode())))
