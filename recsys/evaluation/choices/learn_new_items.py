@@ -1,9 +1,10 @@
 """Learns the share of places for new items in the validation window, for each variant that does not set one.
 
-It tries multiples of the share that new items have of the targets. A multiple costs too much if it significantly loses
-more than `MOST_LOST` of NDCG over all targets. Of the others it takes the best by NDCG, if possible one that shows new
-items at least `LEAST_SHOWN` of that share, else the variant fails a floor of the gate. A variant that fills no slot,
-such as `repeat` where repeats are not allowed, gets no places: their gain would not be its own.
+It tries multiples of the share that new items have of the targets, up to half of the places: of a variant that hardly
+knows its users, new items would take all places. A multiple costs too much if it significantly loses more than
+`MOST_LOST` of NDCG over all targets. Of the others it takes the best by NDCG, if possible one that shows new items at
+least `LEAST_SHOWN` of that share, else the variant fails a floor of the gate. A variant that fills no slot, such as
+`repeat` where repeats are not allowed, gets no places: their gain would not be its own.
 """
 
 from dataclasses import replace
@@ -23,6 +24,7 @@ from recsys.recommend.blending import reserve_new_items
 from recsys.recommend.recommender import Recommender, Slate
 
 TIMES = (0.0, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 1.6, 2.0)  # the shares tried, as multiples of the demand
+MOST_PLACES = 0.5  # for new items, or their share of the targets if that is more
 LEAST_SHOWN = 0.8
 MOST_USERS = 2000
 HARDLY = 1e-9  # a share that gives no place to a new item, but asks for candidates
@@ -48,7 +50,8 @@ def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItem
     """Choose the share. slates: the answers to the users of the sample, without places for new items."""
     new, targets = asked.new, asked.targets
     demand, known = float(new[targets.rows].mean()), targets.keep(~new[targets.rows])
-    most = min(k, int(np.ceil(TIMES[-1] * demand * k)))
+    shares = [min(times * demand, max(demand, MOST_PLACES)) for times in TIMES]
+    most = min(k, int(np.ceil(max(shares) * k)))
     shown, ndcg, on_known = [], [], []  # by the number of places, one value a user
     for places in range(most + 1):
         lists = np.stack([_rows(slate, places, k) for slate in slates])
@@ -63,7 +66,7 @@ def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItem
         return (1 - part) * values[below] + part * values[below + 1]
 
     tried: list[NewItems] = []
-    for share in [min(times * demand, 1.0) for times in TIMES]:
+    for share in dict.fromkeys(shares):
         enough = float(np.nanmean(at(shown, share))) >= LEAST_SHOWN * demand
         allowed = paired(at(ndcg, share), (1 - MOST_LOST) * ndcg[0], alpha)
         if tried and allowed.difference + allowed.reach < 0:

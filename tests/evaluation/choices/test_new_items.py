@@ -1,5 +1,6 @@
 """The share of places for new items is what the validation window says: fair to them, at the least cost."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,17 @@ def test_new_items_that_nobody_wants_get_no_places_and_are_below_the_floor(sampl
     assert not found.fair
     assert found.lost == found.share == 0
     assert "% of the demand, and cost" in str(found)
+
+
+def test_a_variant_that_hardly_knows_its_users_keeps_half_of_its_places(sample: Sample) -> None:
+    own = [[row for row in range(30) if row not in targets_of(sample, user)][:K] for user in range(N_USERS)]
+    own[0][0] = targets_of(sample, 0)[0]
+    behind = [row for row in range(30) if not sample.new[row]][-7:]  # the more places, the more hits
+    wanted = [behind + [row for row in targets_of(sample, user) if sample.new[row]] for user in range(N_USERS)]
+    many = dataclasses.replace(sample, popularity=np.where(np.arange(N_ITEMS) < 15, sample.popularity, 0))
+    found = learn_new_items._choose(slates(many, own, wanted), many, K, 0.01)
+    assert found.demand > 0.3
+    assert found.share <= max(found.demand, 0.5)
 
 
 def test_a_list_is_what_the_main_path_answers(tmp_path: Path) -> None:
