@@ -26,6 +26,9 @@ OF_A_CASE = {
 }  # fmt: skip
 
 
+HALF = 0.5
+
+
 class Recorder:
     """A ranker that records its last input; the order that it returns has no meaning."""
 
@@ -103,14 +106,18 @@ def _cases(
 def late_targets(split: Split, fold: ScoredFold) -> dict[int, IntArray]:
     """Return user row -> the targets that the user first chose in the second half of the window, by time.
 
-    With `per_user_holdout` the window of each user is halved, for held-out items and for others.
+    With `per_user_holdout` the window of each user is halved, for held-out items and for others. Targets of one moment,
+    where an export has no order, are halved at random.
     """
     held_out = ~pl.col("item_row").is_in(split.fit_rows(fold)["item_row"].unique().implode())
     targets = split.targets(fold).with_columns(pl.col("user_row", "item_row").cast(pl.Int32))
     window = split.interactions.filter(pl.col("fold") == WINDOWS[fold], pl.col("weight") > 0)
     window = window.filter(pl.col("event").is_in(split.facts.target_events))
     timed = window.group_by("user_row", "item_row").agg(pl.col("timestamp").min()).join(targets, on=PAIR)
-    middle = pl.col("timestamp").median()
-    half = middle.over("user_row", held_out) if split.facts.query_time == "last_event" else middle
-    late = timed.filter(pl.col("timestamp") > half).sort(PAIR).group_by("user_row", maintain_order=True).agg("item_row")
+    timed, time = timed.sort(PAIR), pl.col("timestamp")
+    by = ["user_row", held_out] if split.facts.query_time == "last_event" else [pl.lit(0)]
+    unordered = ((time.min() == time.max()) & (pl.len() > 1)).over(by)
+    drawn = pl.lit(pl.Series(np.random.default_rng(0).random(timed.height) < HALF))
+    late = timed.filter(pl.when(unordered).then(drawn).otherwise(time > time.median().over(by)))
+    late = late.group_by("user_row", maintain_order=True).agg("item_row")
     return {user: rows.to_numpy() for user, rows in zip(late["user_row"], late["item_row"], strict=True)}
