@@ -32,8 +32,8 @@ test-chaos: setup ## break what the API depends on, two workers, PostgreSQL and 
 
 lint: setup ## ruff, mypy, the import contracts, no copied code, and every file compiles
 	ruff check . && ruff format --check . && mypy && lint-imports --no-logo
-	pylint --recursive=y recsys serving benchmarks deploy docs template
-	python -W error -m compileall -q -f recsys serving benchmarks deploy docs template tests
+	pylint --recursive=y recsys serving benchmarks clients deploy docs template
+	python -W error -m compileall -q -f recsys serving benchmarks clients deploy docs template tests
 
 serve: setup ## serve the current release
 	python -m serving.stores migrate
