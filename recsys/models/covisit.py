@@ -53,11 +53,14 @@ def suggest(trial: "Trial") -> dict[str, Any]:
 def fit(data: TrainingData, config: Config) -> ItemItem:
     """Fit pairs of all items that were liked near others; the same data gives the same bytes."""
     counted = pairs(data, config)
-    totals = counted.group_by("item").agg(total=pl.col("weight").sum())
+    item, other, weight = (counted[name].to_numpy() for name in ("item", "other", "weight"))
+    total = np.bincount(item, weight, data.n_items)
+    known = total[other] > 0
+    scaled = weight[known] / (total[item[known]] * total[other[known]]) ** config.popularity
     scored = (
-        counted.join(totals, on="item")
-        .join(totals.rename({"item": "other", "total": "other_total"}), on="other")
-        .with_columns(score=pl.col("weight") / (pl.col("total") * pl.col("other_total")).pow(config.popularity))
+        counted.select("item", "other")
+        .filter(pl.Series(known))
+        .with_columns(score=pl.Series(scaled))
         .sort(["item", "score", "other"], descending=[False, True, False])
         .group_by("item", maintain_order=True)
         .head(config.neighbours)
