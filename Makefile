@@ -75,6 +75,9 @@ check-figures: setup ## how many commits have touched the code that each results
 story: setup ## three phases of a simulated shop, each an A/B test through the API; writes docs/results/story.json
 	python -m benchmarks.story
 
+rehearsal: setup ## a month of a simulated shop with incidents and nobody to help, with the loop off, and quiet; writes docs/rehearsal.md
+	python -m benchmarks.rehearsal
+
 image: ## build the image of the API
 	docker build --file deploy/Dockerfile --tag recsys-api .
 
@@ -88,4 +91,4 @@ lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 clean: ## delete everything the pipeline made (not releases/, not .venv)
 	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp
 
-.PHONY: help setup demo test test-chaos lint serve notebooks lab experiments dag docs coverage results figures check-figures story image lock clean
+.PHONY: help setup demo test test-chaos lint serve notebooks lab experiments dag docs coverage results figures check-figures story rehearsal image lock clean

@@ -24,6 +24,8 @@ LATENCY = Histogram("recsys_request_seconds", "Time until the answer was sent", 
 EVENTS = Counter(
     "recsys_events", "Events: accepted, duplicate, rejected, unavailable or unknown because of the store", ["outcome"]
 )
+for _outcome in ("accepted", "duplicate", "rejected", "unavailable", "unknown"):
+    EVENTS.labels(_outcome)  # a series that begins with its first failure hides that one from rate()
 EVENTS_BY_KIND = Counter("recsys_events_by_kind", "Accepted events by kind", ["event"])
 EVENT_VALUE = Counter("recsys_events_value", "Sum of the values above zero of accepted events, by kind", ["event"])
 UNKNOWN_ITEMS = Counter("recsys_events_unknown_items", "Items of accepted events that nobody described, by request")

@@ -29,6 +29,7 @@ from recsys.output import locked, replaced, write_text
 from recsys.params import Section, parse
 
 STATE = "state.json"
+RETRAINED = "retrained.json"  # when the last `recsys retrain` ended, and its exit code
 BundleId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # the name of a folder: nothing that leads elsewhere
 
 
@@ -77,6 +78,14 @@ def read(folder: Path) -> State:
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: not readable ({error}); restore a copy, or delete it and promote again") from error
     return parse(State, content, str(path))
+
+
+def retrained(folder: Path) -> tuple[float, int] | None:
+    """Return when the last `recsys retrain` ended, UTC seconds, and its exit code; None if none is on record."""
+    with suppress(OSError, ValueError, KeyError):
+        content = json.loads((folder / RETRAINED).read_text(encoding="utf-8"))
+        return float(content["at"]), int(content["code"])
+    return None
 
 
 def current(folder: Path) -> Path:

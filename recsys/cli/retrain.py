@@ -5,16 +5,19 @@ finished stage. One line a step goes to the log.
 """
 
 import fcntl
+import json
 import logging
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from recsys.bundle import releases
 from recsys.bundle.bundle import read_manifest
 from recsys.drift import promotion
 from recsys.errors import RecsysError
+from recsys.output import write_text
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +43,20 @@ def retrain(folder: Path, public_key: str | None, share: float, store: str, fetc
         except OSError:
             log.error("another run has not ended; nothing was done")
             return BUSY
-        return _run(folder, public_key, share, store, fetch)
+        code = _run(folder, public_key, share, store, fetch)
+        ended = {"at": datetime.now(UTC).timestamp(), "code": code}
+        write_text(folder / releases.RETRAINED, json.dumps(ended) + "\n")  # `recsys watch` shows it as a metric
+        return code
 
 
 def _run(folder: Path, public_key: str | None, share: float, store: str, fetch: bool) -> int:
+    try:
+        if share < 1 and (tried := releases.read(folder).canary):
+            log.info("canary %s is being tried; another one would begin again with few users", tried.bundle_id)
+            return NOTHING_NEW
+    except RecsysError as error:
+        log.error("%s", error)
+        return FAILED
     for step in STEPS:
         if "fetch" in step and not fetch:
             continue

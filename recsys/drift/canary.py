@@ -13,6 +13,7 @@ from math import comb, sqrt
 from time import perf_counter
 
 import numpy as np
+import polars as pl
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import History, Query
@@ -24,6 +25,8 @@ from recsys.recommend.recommender import Recommender
 
 PERSONS, PLACES, LEVEL = 500, 10, 0.01
 SLOWER, SLOW_MS = 3.0, 50.0
+MARGIN = 0.1  # the loss that is tolerated, as in the gate's floors: newer data move lists a little
+FEWEST = 100  # answers of a side that is compared
 FALLBACK, LATENCY_MS = 0.05, 100.0  # budgets of a canary: more fallback than the current release; p99
 
 
@@ -118,11 +121,13 @@ def _refusal(done: Replay, found: list[tuple[bool, bool]], candidate: Bundle, cu
     lost, won = (sum(mine != theirs and theirs is side for mine, theirs in found) for side in (True, False))
     worse = sum(comb(lost + won, n) for n in range(lost, lost + won + 1)) / 2 ** (lost + won)
     until, before = candidate.manifest.trained_until, current.manifest.trained_until
+    price = _price_change(candidate, current)
     checks = [
+        (not 0.5 <= price <= 2, f"its prices are {price:.3g} times those of the current release"),
         (done.known_items < 0.5, f"it has {done.known_items:.0%} of the items that the current release shows"),
         (until < before, f"it was trained until {until:%Y-%m-%d}, the current release until {before:%Y-%m-%d}"),
         (
-            worse < LEVEL,
+            worse < LEVEL and done.hits < (1 - MARGIN) * done.hits_before,
             f"it finds the newest item of {done.hits:.1%} of the persons, the current release of {done.hits_before:.1%}"
             f" (p = {worse:.1g})",
         ),
@@ -132,6 +137,16 @@ def _refusal(done: Replay, found: list[tuple[bool, bool]], candidate: Bundle, cu
         ),
     ]
     return next((reason for refused, reason in checks if refused), None)
+
+
+def _price_change(candidate: Bundle, current: Bundle) -> float:
+    """Return the median of the price of an item in the candidate over that in the current release; 1 without any."""
+    frames = [one.catalogue.frame for one in (candidate, current)]
+    if not all("price" in frame.columns for frame in frames):
+        return 1.0
+    new, old = (frame.select("item_id", pl.col("price").cast(pl.Float64)).drop_nulls() for frame in frames)
+    both = old.filter(pl.col("price") > 0).join(new, on="item_id", suffix="_new")
+    return float(np.median(both["price_new"] / both["price"])) if both.height else 1.0
 
 
 @dataclass(frozen=True)
@@ -152,17 +167,13 @@ def judge(
     n, about = len(canary), [_about(side, clicked) for side in (canary, current)]
     (rate, error, fallback, p99), (rate_before, error_before, fallback_before, _) = about
     said = f"{n} answers, {rate:.2%} clicked against {rate_before:.2%}, fallback {fallback:.1%}, p99 {p99:.0f} ms"
-    if n >= 100 and fallback > fallback_before + FALLBACK:
+    both = min(n, len(current)) >= FEWEST  # at 100 % a few late answers of the current release say nothing
+    if both and fallback > fallback_before + FALLBACK:
         return Verdict("abort", f"fallback in {fallback:.1%} of the answers against {fallback_before:.1%}; {said}")
-    if n >= 100 and p99 > LATENCY_MS:
+    if n >= FEWEST and p99 > LATENCY_MS:
         return Verdict("abort", f"p99 above {LATENCY_MS:.0f} ms; {said}")
     difference, spread = rate - rate_before, sqrt(error**2 + error_before**2)
-    if (
-        n >= 100
-        and current
-        and sequential.p_value(difference, spread, n, alpha, max(n, least)) <= alpha
-        and difference < 0
-    ):
+    if both and difference < 0 and sequential.p_value(difference, spread, n, alpha, max(n, least)) <= alpha:
         return Verdict("abort", f"significantly fewer clicks (always-valid, {alpha:.0%}); {said}")
     return Verdict("go on" if n >= least else "wait", said)
 

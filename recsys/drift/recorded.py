@@ -41,6 +41,7 @@ class StoredEvent:
     value: float | None
     timestamp: float
     request_id: str | None
+    received: float = 0.0
 
 
 ANSWERS = f"""{select_from("exposures", *(column.name for column in fields(Recorded)))}

@@ -13,6 +13,7 @@ from prometheus_client import Gauge
 from recsys.bundle import bundle as bundles
 from recsys.bundle import releases
 from recsys.bundle.bundle import Bundle
+from recsys.contracts import SECONDS_PER_DAY
 from recsys.drift import canary, permutation, promotion, recorded, reference
 from recsys.drift.features import KINDS, Features, tally
 from recsys.drift.policies import Kind, Policies
@@ -24,6 +25,8 @@ EARLIER = 3  # windows that the last one is compared with
 FIRST_LOOK = 200  # answers of a new release; then at twice as many, and so on
 P = Gauge("recsys_watch_drift_p", "Chance of such a difference where nothing changed", ["kind", "feature"])
 MOVED = Gauge("recsys_watch_drift_moved", "Share that would have to move to make both equal", ["kind", "feature"])
+RETRAINED = Gauge("recsys_retrained_timestamp_seconds", "When the last retraining ended")
+RETRAIN_CODE = Gauge("recsys_retrain_code", "Exit code of the last retraining: 0 released, 4 nothing new, else trouble")
 LOOKED = Gauge("recsys_watch_looked_timestamp_seconds", "When the store was last looked at")
 
 
@@ -50,6 +53,9 @@ class Watcher:
     def check(self, policies: Policies, now: float | None = None) -> list[Finding]:
         """Return the present findings; raises RecsysError if store or releases cannot be read."""
         now = time.time() if now is None else now
+        if (last := releases.retrained(self._folder)) is not None:
+            RETRAINED.set(last[0])
+            RETRAIN_CODE.set(last[1])
         state = releases.read(self._folder)
         if not state.stack:
             return []
@@ -90,13 +96,17 @@ class Watcher:
     def _model(self, mine: Sequence[Recorded], bundle_id: str, policies: Policies) -> list[Finding]:
         """Compare the answers of the release with its reference at 200 answers, 400, 800, ...: the level is shared."""
         own, bundle = self._reference, self._bundle
-        shown = [one for one in mine if own and one.variant == own.variant and not one.context.get("degraded")]
+        shown = [
+            one for one in mine
+            if own and bundle and one.variant == own.variant and not one.context.get("degraded") and _known(bundle, one)
+        ]  # fmt: skip
         number = int(np.log2(len(shown) / FIRST_LOOK)) if len(shown) >= FIRST_LOOK else -1
         if own is None or bundle is None or number < 0 or f"{bundle_id}/{number}" in self._tested:
             return []
         self._tested.add(f"{bundle_id}/{number}")
         level = policies.level / ((number + 1) * (number + 2))
-        drifted = reference.drift(bundle, own, [recorded.as_answer(bundle, one) for one in shown], level)
+        once = {one.person: recorded.as_answer(bundle, one) for one in shown}  # one list a person, as in the reference
+        drifted = reference.drift(bundle, own, list(once.values()), level)
         found: list[Finding] = []
         for kind in ("model", "scores", "items"):
             some = [one for one in drifted if KINDS.get(one.feature, "items") == kind]
@@ -120,8 +130,8 @@ class Watcher:
         if number == self._window or self._bundle is None:
             return []
         self._window = number
-        week = max(1, round(7 * 86_400 / length))
-        for step in (week, 1):
+        day, week = (max(1, round(days * SECONDS_PER_DAY / length)) for days in (1, 7))
+        for step in (week, day):
             windows = [self._read((number - 1 - step * at) * length, length) for at in range(EARLIER, -1, -1)]
             windows = [window for window in windows[:-1] if window[0]] + windows[-1:]
             if len(windows) > 1 and windows[-1][0]:
@@ -136,7 +146,9 @@ class Watcher:
         drifted = permutation.compare(counts, person, time_of, policies.level)
         found: list[Finding] = []
         kinds: dict[Kind, tuple[str, ...]] = {
-            "requests": ("surface", "segment"), "events": ("event", "item", "amount"), "outcomes": ("outcome",)
+            "requests": ("surface", "segment"),
+            "events": ("event", "item", "amount", "delay"),
+            "outcomes": ("outcome", "arm"),
         }  # fmt: skip
         for kind, features in kinds.items():
             some = [one for one in drifted if one.feature in features]
@@ -161,6 +173,11 @@ class Watcher:
         return [Finding("outcomes", f"since the promotion: {judged.why}", bundle_id, f"outcomes/{bundle_id}/promotion")]
 
 
+def _known(bundle: Bundle, answer: Recorded) -> bool:
+    """Return whether the release knows the person: its reference has no answers to strangers."""
+    return bool(len(recorded.history(bundle, answer.person, [])))
+
+
 def _clicked(events: Sequence[StoredEvent]) -> dict[str, bool]:
     return {event.request_id: True for event in events if event.request_id is not None and event.event == "click"}
 
@@ -179,6 +196,8 @@ def _findings(
 
 
 SURFACES, AMOUNTS = 20, np.array([0.01, 1, 3, 10, 30, 100, 300, 1000])
+DELAYS = np.array([60, 600, 3_600, 6 * 3_600, 86_400])  # seconds between an event by its client's clock and its arrival
+ARMS = 32
 SEGMENTS = ("cold_user", "few", "warm")
 EVENTS = ("view", "click", "cart", "purchase", "return", "rating", "dislike")
 
@@ -196,12 +215,15 @@ def _counts(
     acted = np.array([here[one.person] for one in events], dtype=np.int64)
     category = Features(bundle, np.arange(9.0)).category
     rows = [bundle.catalogue.ids.position(one.item_id) for one in events]
+    kinds = [outcomes.kind_of(named.get(one.request_id, [])) for one in answers]
     bins = {
         "surface": (asked, [hash_of(one.surface) for one in answers], SURFACES),
         "segment": (asked, [_place(SEGMENTS, one.segment) for one in answers], len(SEGMENTS) + 1),
-        "outcome": (asked, [outcomes.kind_of(named.get(one.request_id, [])) for one in answers], 4),
+        "outcome": (asked, kinds, 4),
+        "arm": (asked, [_in_arm(one) * 2 + bool(kind) for one, kind in zip(answers, kinds, strict=True)], 2 * ARMS),
         "event": (acted, [_place(EVENTS, one.event) for one in events], len(EVENTS) + 1),
         "item": (acted, [len(category) if row is None else int(category[row]) for row in rows], 64),
+        "delay": (acted, np.searchsorted(DELAYS, [one.received - one.timestamp for one in events]), len(DELAYS) + 1),
         "amount": (acted, np.searchsorted(AMOUNTS, [abs(one.value or 0.0) for one in events]), len(AMOUNTS) + 1),
     }
     counts = {
@@ -214,6 +236,12 @@ def _counts(
 def hash_of(surface: str) -> int:
     """Return a bin of a surface, the same in every process."""
     return sum(surface.encode()) % SURFACES
+
+
+def _in_arm(answer: Recorded) -> int:
+    """Return a bin of the arm that answered, so that an arm whose events are lost is seen; 0 for no experiment."""
+    arm = answer.context.get("arm")
+    return 0 if arm is None else 1 + sum(str(arm).encode()) % (ARMS - 1)
 
 
 def _place(names: Sequence[str], name: str) -> int:

@@ -9,6 +9,7 @@ BY_ANOTHER = {  # programs that another program runs
     *(f"benchmarks.peers.{name}" for name in ("ease", "lenskit_peers", "neighbours", "rectools_peers", "sasrec_peers")),
     "benchmarks.fuzz.one",
     "benchmarks.mutation.run_module",
+    "benchmarks.rehearsal.month",
     "benchmarks.serving.faults.faulty",
     "benchmarks.structure.count_calls",
 }

@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from recsys.bundle import releases
 from recsys.cli import retrain
+from recsys.output import write_text
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,18 @@ def test_it_releases_once_and_keeps_the_release_when_something_fails(workspace: 
     assert "failed (" in text
     assert "the current release stays" in text
     assert '"notes": "retrained: ' in (folder / f"{current.name}.json").read_text()
+
+
+def test_a_canary_that_is_being_tried_is_not_replaced(workspace: Path) -> None:
+    folder = workspace / "tried"
+    canary = releases.Canary(bundle_id="0" * 16, share=0.1, since=datetime.now(UTC))
+    write_text(folder / releases.STATE, releases.State(canary=canary).model_dump_json(exclude_none=True))
+    assert releases.retrained(folder) is None
+    assert run(workspace, "--releases", "tried", "--canary", "10%") == retrain.NOTHING_NEW
+    assert "is being tried" in (workspace / "retrain.log").read_text()
+    ended = releases.retrained(folder)
+    assert ended is not None
+    assert ended[1] == retrain.NOTHING_NEW
 
 
 def test_two_runs_at_once_are_one(workspace: Path) -> None:

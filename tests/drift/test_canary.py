@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+from benchmarks.simulator.scrambled import personal, reseal, scramble
 from recsys.bundle import bundle, releases
 from recsys.drift import canary, promotion
 from recsys.drift.recorded import Recorded
 from recsys.errors import BundleError, ParamsError
 from recsys.experiments.online.assignment import in_canary
-from tests.drift.scrambled import personal, reseal, scramble
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,23 @@ def test_live_answers_decide(rates: tuple[float, float], ms: float, action: str)
     clicked: Mapping[str, bool] = {**clicks, **more}
     assert canary.judge(new, old, clicked, 500, 0.05).action == action
     assert canary.judge(new[:50], old, clicked, 500, 0.05).action == "wait"
+
+
+def test_a_few_late_answers_of_the_release_before_end_no_canary() -> None:
+    (new, clicks), (old, more) = answers(1_000, 0.1, 1), answers(3, 1.0, 2)
+    assert canary.judge(new, old, {**clicks, **more}, 500, 0.05).action == "go on"
+
+
+@pytest.mark.parametrize(("factor", "refused"), [(0.0, True), (100.0, True), (1.2, False)])
+def test_prices_of_another_currency_or_of_nothing_are_refused(
+    released: Path, tmp_path: Path, factor: float, refused: bool
+) -> None:
+    shutil.copytree(released, tmp_path / "priced")
+    path = tmp_path / "priced" / "catalogue.parquet"
+    pl.read_parquet(path).with_columns(pl.col("price") * factor).write_parquet(path)
+    priced = bundle.load(reseal(tmp_path / "priced"))
+    found = canary.replay(priced, bundle.load(released), [], [])
+    assert ("its prices are" in str(found.refused)) is refused
 
 
 def test_a_share_is_read_or_refused() -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.simulator.scrambled import personal, scramble
 from recsys.bundle import bundle
 from recsys.drift import reference
 from recsys.drift.features import KINDS
-from tests.drift.scrambled import personal, scramble
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,19 @@
 import json
 import random
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 
+from benchmarks.simulator.scrambled import personal, reseal, scramble
 from benchmarks.stores.servers import Postgres
-from recsys.bundle import releases
+from recsys.bundle import bundle, releases
 from recsys.bundle.bundle import MANIFEST
 from recsys.bundle.histories import Histories
 from recsys.drift import policies, recorded
@@ -20,10 +23,9 @@ from recsys.errors import ParamsError
 from recsys.experiments.online.assignment import in_canary
 from serving.settings import Settings
 from serving.stores.migrations import migrate
-from serving.watch import actions
+from serving.watch import actions, cycle
 from serving.watch.__main__ import check_once
 from serving.watch.cycle import DELAY_S, Finding, Watcher
-from tests.drift.scrambled import personal, reseal, scramble
 from tests.support.apps import Start, new_store, until, until_ready
 
 NOTHING = policies.Policies()
@@ -107,7 +109,7 @@ def test_answers_that_do_not_match_histories_are_found_without_a_release_before(
 
 
 def test_fewer_clicks_in_a_window_than_before(api: TestClient, folder: Path, store: str, released: Path) -> None:
-    """Four windows of a few seconds; in the last one clicks are no longer logged."""
+    """Four windows of a few seconds, moved to the same seconds of four days; in the last clicks are not logged."""
     hours = 6 / 3600
     watcher, settings = Watcher(store, folder), policies.Policies(hours=hours, level=0.01)
     for clicks in (0.4, 0.4, 0.4, 0.0):
@@ -115,10 +117,54 @@ def test_fewer_clicks_in_a_window_than_before(api: TestClient, folder: Path, sto
         ask(api, released, 100, clicks)
     logged(store, 400)
     last = (time.time() // 6) * 6
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as database:
+        for table, column in (("exposures", "timestamp"), ("events", "received")):
+            windows_ago = f"CAST(({last + 6} - {column}) / 6 AS INTEGER)"
+            database.execute(f"UPDATE {table} SET {column} = {column} - {windows_ago} * (86400 - 6)")
     found = watcher.check(settings, now=last + 6 + DELAY_S)
     assert "outcome" in next(each for each in found if each.kind == "outcomes").what
     assert not [each for each in found if each.kind == "requests"]
     assert watcher.check(settings, now=last + 7 + DELAY_S) == []
+
+
+def test_windows_of_some_hours_are_compared_with_the_same_hours(
+    folder: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def read(_: Watcher, since: float, length: float) -> tuple[list[recorded.Recorded], list[recorded.StoredEvent]]:
+        asked.append(since)
+        assert length == 8 * 3600
+        return [], []
+
+    monkeypatch.setattr(Watcher, "_read", read)
+    Watcher(store, folder).check(policies.Policies(hours=8), now=1e9)
+    assert len({since % 86_400 for since in asked}) == 1
+    assert len({since // 86_400 for since in asked}) > 4
+
+
+def test_an_arm_without_events_and_clocks_that_are_late_move_a_feature(released: Path) -> None:
+    answers = [
+        recorded.Recorded(f"r{at}", f"u:{at}", 0.0, "als", "b", "home", "warm", [], {"arm": f"arm-{at % 2}"})
+        for at in range(40)
+    ]
+    events = [
+        recorded.StoredEvent(one.person, "i", "click", None, 0.0, one.request_id, 20.0 if at < 30 else 40_000.0)
+        for at, one in enumerate(answers)
+    ]
+    both, _ = cycle._counts(bundle.load(released), answers, events, {})
+    assert sorted(both["arm"].sum(axis=0)[both["arm"].sum(axis=0) > 0]) == [20, 20]
+    assert both["delay"].sum(axis=0).tolist() == [30, 0, 0, 0, 10, 0]
+    one, _ = cycle._counts(bundle.load(released), answers, events[::2], {})
+    moved = np.abs(both["arm"].sum(axis=0) - one["arm"].sum(axis=0)).sum()
+    assert moved == 40
+
+
+def test_how_the_last_retraining_ended_is_a_metric(folder: Path, store: str) -> None:
+    (folder / releases.RETRAINED).write_text('{"at": 5.0, "code": 3}')
+    Watcher(store, folder).check(NOTHING)
+    assert REGISTRY.get_sample_value("recsys_retrain_code") == 3
+    assert REGISTRY.get_sample_value("recsys_retrained_timestamp_seconds") == 5.0
 
 
 def test_outcomes_are_metrics_by_variant_bundle_and_surface(
