@@ -38,7 +38,7 @@ def main(
             f"RECSYS_HOST {quoted(host)} can be reached from other machines, where without keys everybody may do all:"
             " set RECSYS_API_KEYS, or listen on 127.0.0.1"
         )
-    BusinessRulesFile(settings.rules, "rules" in settings.model_fields_set, LastKnown(settings))
+    BusinessRulesFile(settings.followed("rules"), settings.must_have_rules, LastKnown(settings))
     limits = HttpLimits(settings.receive_seconds, settings.max_body_bytes, settings.max_connections)
     config = uvicorn.Config(
         APP,

@@ -58,6 +58,10 @@ FILE_REFUSED = Gauge(
 LAST_KNOWN = Gauge(
     "recsys_last_known", "1 while a part is served as it last was known", ["part"], multiprocess_mode="mostrecent"
 )
+CONFIG = Gauge(
+    "recsys_config_info", "1 for the version of release, rules and experiments that counts here", ["kind", "version"],
+    multiprocess_mode="mostrecent",
+)  # fmt: skip
 DELAY = Gauge("recsys_loop_delay_seconds", "How long a request waits at least", multiprocess_mode="mostrecent")
 TENTHS = tuple(tenth / 10 for tenth in range(11))
 SHADOW = Counter("recsys_shadow_requests", "What became of requests in the shadow", ["outcome"])
@@ -100,6 +104,14 @@ def swapped(before: str | None, bundle_id: str) -> None:
     if before is not None:
         BUNDLE.labels(before).set(0)
     BUNDLE.labels(bundle_id).set(1)
+
+
+def config(kind: str, version: str, before: dict[str, str]) -> None:
+    """Record which version of a kind counts in this worker. before: the version of each kind at the last call."""
+    if before.setdefault(kind, version) != version:
+        CONFIG.labels(kind, before[kind]).set(0)
+    before[kind] = version
+    CONFIG.labels(kind, version).set(1)  # each time, or a worker that stays behind would be hidden by the others
 
 
 def registry() -> CollectorRegistry:

@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     experiments: Path = Field(
         Path("experiments.yaml"), description="the A/B tests, followed while the API runs; see docs/experiments.md"
     )
+    channel: Literal["files", "store"] = Field(
+        "files", description="store: every host follows what `recsys releases|rules|experiments` wrote into the store"
+    )
     flag_provider: str = Field("", description="package.module:factory of an OpenFeature provider that assigns arms")
     environment: Literal["development", "production"] = Field(
         "development", description="production refuses to start without keys or with the secret of development"
@@ -98,6 +101,16 @@ class Settings(BaseSettings):
         """The folder in `last_known` for the releases or bundle that is served."""
         served = str((self.bundle or self.releases).absolute())
         return self.last_known.absolute() / sha256(served.encode()).hexdigest()[:12]
+
+    def followed(self, part: Literal["rules", "experiments"]) -> Path:
+        """Return the file to start from: with a channel, the copy of what this host read there last."""
+        given: Path = getattr(self, part)
+        return given if self.channel == "files" else self.last_known_folder / part
+
+    @property
+    def must_have_rules(self) -> bool:
+        """Return whether a file of rules was named, so that a start without it is refused."""
+        return "rules" in self.model_fields_set and self.channel == "files"
 
     @property
     def keys(self) -> tuple[Key, ...]:

@@ -56,12 +56,24 @@ class Canary(Section):
 
 
 class State(Section):
-    """The promoted releases and the log, as in `state.json`. variant: served in place of the bundle's default."""
+    """The promoted releases and the log, as in `state.json`. variant: served in place of the bundle's default.
+
+    url: where the bundles lie too, each in a folder with its id: an address such as s3://bucket/releases.
+    """
 
     stack: list[BundleId] = Field(default_factory=list)
     log: list[Entry] = Field(default_factory=list)
     canary: Canary | None = None
     variant: str | None = None
+    url: str | None = None
+
+
+def of_text(text: str, where: str) -> State:
+    """Read a state from its JSON; raises BundleError "{where}: not readable (...)"."""
+    try:
+        return parse(State, json.loads(text), where)
+    except ValueError as error:
+        raise BundleError(f"{where}: not readable ({error}); restore a copy, or delete it and promote again") from error
 
 
 def read(folder: Path) -> State:
@@ -74,10 +86,10 @@ def read(folder: Path) -> State:
     if not path.is_file():
         return State()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: not readable ({error}); restore a copy, or delete it and promote again") from error
-    return parse(State, content, str(path))
+    return of_text(text, str(path))
 
 
 def retrained(folder: Path) -> tuple[float, int] | None:
@@ -88,13 +100,13 @@ def retrained(folder: Path) -> tuple[float, int] | None:
     return None
 
 
-def current(folder: Path) -> Path:
-    """Return the folder of the bundle that is served now.
+def current(folder: Path, state: State | None = None) -> Path:
+    """Return the folder of the bundle that is served now. state: in place of the one in the folder.
 
     Raises:
         BundleError: "releases: nothing was promoted yet; run `recsys releases promote bundle`"
     """
-    state = read(folder)
+    state = read(folder) if state is None else state
     if not state.stack:
         raise BundleError(f"{folder}: nothing was promoted yet; run `recsys releases promote bundle`")
     return folder / state.stack[-1]

@@ -96,7 +96,7 @@ def load(path: Path) -> tuple[Rules, str, str]:
     return read(content, path), hashlib.sha256(content).hexdigest(), content.decode()
 
 
-def read(content: bytes, where: Path) -> Rules:
+def read(content: bytes, where: Path | str) -> Rules:
     """Parse the bytes of a file of rules; raises the errors of `load`."""
     file = yaml_files.parse(content, str(where))
     rules = parse(Rules, file.content, str(where), file)

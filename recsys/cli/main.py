@@ -10,7 +10,7 @@ import typer
 
 from recsys import params as settings
 from recsys.bundle.releases import current
-from recsys.cli import experiment, releases
+from recsys.cli import channel, experiment, releases
 from recsys.cli.new import Kind, begin
 from recsys.cli.releases import PublicKey, Releases, Store
 from recsys.errors import ParamsError, reports_errors
@@ -23,7 +23,10 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(releases.app, name="releases")
+app.add_typer(channel.rules, name="rules")
+experiment.app.command("put")(channel.put_experiments)
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(experiment.app, name="experiments", hidden=True)  # the same, for fingers that write the plural
 
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}  # all arguments
 ParamsFile = Annotated[Path, typer.Option("--params", help="the settings file")]

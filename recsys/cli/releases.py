@@ -7,6 +7,7 @@ import typer
 
 from recsys.bundle import releases, signing
 from recsys.bundle.bundle import MANIFEST, SIGNATURE, read_manifest
+from recsys.bundle.shared import shared
 from recsys.drift import promotion
 from recsys.errors import reports_errors
 from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
@@ -61,14 +62,16 @@ def promote(
     With --canary it is first compared with the current release on recorded requests; then `recsys watch` lets it serve
     ten times the share, step by step, or ends it.
     """
-    print(promotion.promote(bundle, folder, public_key or None, promotion.share_of(canary), store, notes))
+    with shared(folder, store, notes):
+        print(promotion.promote(bundle, folder, public_key or None, promotion.share_of(canary), store, notes))
 
 
 @app.command("abort")
 @reports_errors
-def abort(folder: Releases = Path("releases"), why: Why = "") -> None:
+def abort(folder: Releases = Path("releases"), store: Store = DEFAULT_URL, why: Why = "") -> None:
     """End the canary: the current release answers everybody."""
-    print(f"ended: {releases.abort(folder, why) or 'there is no canary'}")
+    with shared(folder, store, why):
+        print(f"ended: {releases.abort(folder, why) or 'there is no canary'}")
 
 
 @app.command("diff")
@@ -80,9 +83,12 @@ def diff(first: str, second: str, folder: Releases = Path("releases")) -> None:
 
 @app.command("rollback")
 @reports_errors
-def rollback(folder: Releases = Path("releases"), public_key: PublicKey = None, why: Why = "") -> None:
+def rollback(
+    folder: Releases = Path("releases"), public_key: PublicKey = None, store: Store = DEFAULT_URL, why: Why = ""
+) -> None:
     """Go back to the release before the current one."""
-    print(f"current release: {releases.rollback(folder, public_key or None, why)}")
+    with shared(folder, store, why):
+        print(f"current release: {releases.rollback(folder, public_key or None, why)}")
 
 
 @app.command("keygen")

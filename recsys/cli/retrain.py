@@ -15,6 +15,7 @@ from pathlib import Path
 
 from recsys.bundle import releases
 from recsys.bundle.bundle import read_manifest
+from recsys.bundle.shared import shared
 from recsys.drift import promotion
 from recsys.errors import RecsysError
 from recsys.output import write_text
@@ -70,12 +71,14 @@ def _run(folder: Path, public_key: str | None, share: float, store: str, fetch: 
             )
             return FAILED
     try:
-        manifest, state = read_manifest(Path("bundle")), releases.read(folder)
-        if manifest.bundle_id in [*state.stack[-1:], state.canary.bundle_id if state.canary else ""]:
-            log.info("nothing new: bundle %s is served", manifest.bundle_id)
-            return NOTHING_NEW
+        manifest = read_manifest(Path("bundle"))
         notes = f"retrained: {manifest.metrics.get('gate', '')}"
-        log.info("%s", promotion.promote(Path("bundle"), folder, public_key, share, store, notes))
+        with shared(folder, store, notes):
+            state = releases.read(folder)
+            if manifest.bundle_id in [*state.stack[-1:], state.canary.bundle_id if state.canary else ""]:
+                log.info("nothing new: bundle %s is served", manifest.bundle_id)
+                return NOTHING_NEW
+            log.info("%s", promotion.promote(Path("bundle"), folder, public_key, share, store, notes))
     except RecsysError as error:
         log.error("refused, the current release stays: %s", error)
         return REFUSED

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from recsys.bundle import releases
 from recsys.bundle.bundle import Manifest, read_manifest
+from recsys.bundle.shared import shared
 from recsys.drift import promotion
 from recsys.errors import BundleError, RecsysError
 from recsys.recommend.self_check import check_apart
@@ -81,7 +82,7 @@ async def change(request: Request, action: Literal["promote", "rollback", "ramp"
     }
     before = _state(console)
     try:
-        await asyncio.to_thread(changes[action])
+        await asyncio.to_thread(_shared, console, changes[action], why)
         after = _state(console)
         old, new = (each.model_dump(mode="json", include={"stack", "canary"}) for each in (before, after))
         what = after.log[-1].bundle_id
@@ -131,9 +132,14 @@ async def compare_lists(request: Request, a: str = "", b: str = "") -> HTMLRespo
     return show(request, "lists.html.j2", rows=rows, error="")
 
 
+def _shared(console: Console, action: Callable[[], object], why: str) -> None:
+    with shared(console.settings.releases, console.settings.store_url, why):
+        action()
+
+
 def _state(console: Console) -> releases.State:
     try:
-        return releases.read(console.settings.releases)
+        return console.background.live.state()
     except RecsysError:
         return releases.State()
 

@@ -7,7 +7,7 @@ the default variant answers, and the failure is counted.
 
 import importlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,6 +104,7 @@ class ExperimentsFile:
         self._path, self._last_known = path, last_known
         self._seen = self._tried = stamp(path)
         self.reason: str | None = None
+        self.certain: Callable[[], bool] = lambda: True  # False: other hosts may run others by now, so none runs here
         if last_known is None:
             self.experiments, self.version = config.load(path)
         else:
@@ -122,16 +123,32 @@ class ExperimentsFile:
         try:
             if now is None:
                 raise ParamsError(f"{self._path}: no such file: `experiments: {{}}` in it says that there are none")
-            self.experiments, self.version = config.load(self._path)
-            self.reason = None
-            if self._last_known is not None:
-                self._last_known.keep_file(PART, self._path)
-            log.info("experiments: version %s", self.version)
+            self._apply(config.load(self._path), self._path.read_text(encoding="utf-8"))
         except ParamsError as error:
-            self.reason = str(error)
+            self._refuse(error)
+
+    def give(self, text: str) -> bool:
+        """Apply a text of the channel as `reload` applies a file; return whether it is not refused."""
+        try:
+            self._apply(config.read(text.encode(), "the experiments of the channel"), text)
+        except ParamsError as error:
+            self._refuse(error)
+            return False
+        return True
+
+    def _apply(self, changed: tuple[config.Experiments, str], text: str) -> None:
+        (self.experiments, self.version), self.reason = changed, None
+        if self._last_known is not None:
+            self._last_known.use(PART, False)
+            self._last_known.keep(PART, text)
+        log.info("experiments: version %s", self.version)
+
+    def _refuse(self, error: ParamsError) -> None:
+        if str(error) != self.reason:
             log.error("the experiments stay as they were: %s", error)
-            if self._last_known is not None:
-                self._last_known.use(PART, True)
+        self.reason = str(error)
+        if self._last_known is not None:
+            self._last_known.use(PART, True)
 
 
 class ArmAssigner:
@@ -153,7 +170,7 @@ class ArmAssigner:
 
     @property
     def busy(self) -> bool:
-        return bool(self._following.experiments.experiments)
+        return bool(self._following.experiments.experiments) and self._following.certain()
 
     def assign(self, units: Mapping[config.Unit, str], about: Mapping[str, str]) -> Picked | None:
         """Assign an arm. units: as in `Subject`; about: segment, surface and the attributes of the request."""

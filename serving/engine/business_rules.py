@@ -1,4 +1,4 @@
-"""The shop's rules: one YAML file that is read again when it changes. See docs/rules.md.
+"""The shop's rules: one YAML file that is read again when it changes, or a text from the channel. See docs/rules.md.
 
     file = BusinessRulesFile(settings.rules, must_exist=True)    # at start; a bad file is refused
     file.reload(bundle)                 # every half second, in a thread; quick when nothing changed
@@ -10,14 +10,16 @@
 version. `file.reason` says why the file has no effect, or only a part of it.
 """
 
+import hashlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
 from recsys.bundle.bundle import Bundle
-from recsys.business_rules.schema import Rules, load
+from recsys.business_rules.schema import Rules, load, read
 from recsys.business_rules.slate import CompiledSlateRules, compiled
 from recsys.errors import ParamsError
 from serving.file_stamp import stamp
@@ -85,21 +87,32 @@ class BusinessRulesFile:
         if now == self._tried or not settled:
             return False
         self._tried = now
+        return self._apply(lambda: _read(self._path), bundle, str(self._path))
+
+    def give(self, text: str, bundle: Bundle | None) -> bool:
+        """Apply a text of the channel as `reload` applies a file; bundle: None before the first one is served."""
+        content = text.encode()
+        version, where = hashlib.sha256(content).hexdigest()[:12], "the rules of the channel"
+        return self._apply(lambda: _Current(read(content, where), version, text), bundle, where)
+
+    def _apply(self, make: Callable[[], _Current], bundle: Bundle | None, where: str) -> bool:
         try:
-            changed = _read(self._path)
-            rules, missing = compiled(changed.rules, bundle)
-            if missing:
-                raise ParamsError(f"{self._path}: {missing[0]} is not in the catalogue: correct it or take it out")
+            changed = make()
+            if bundle is not None:
+                rules, missing = compiled(changed.rules, bundle)
+                if missing:
+                    raise ParamsError(f"{where}: {missing[0]} is not in the catalogue: correct it or take it out")
+                changed.compiled[id(bundle)] = rules
         except ParamsError as error:
             self._report(f"{error}; the rules of version {self.version} stay")
             if self._last_known is not None:
                 self._last_known.use(PART, True)
             return False
-        changed.compiled[id(bundle)] = rules
         self._current, self.reason = changed, None
         if self._last_known is not None:
-            self._last_known.keep_file(PART, self._path)
-        log.info("%s: rules of version %s count now", self._path, self.version)
+            self._last_known.use(PART, False)
+            self._last_known.keep(PART, changed.text)
+        log.info("%s: version %s counts now", where, self.version)
         return True
 
     def current(

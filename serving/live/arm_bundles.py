@@ -26,8 +26,9 @@ class OtherBundles:
         experiments_file: ExperimentsFile,
         freshness: StoreWatcher,
         live: ReleaseWatcher,
+        reads_file: bool = True,
     ) -> None:
-        self._live = live
+        self._live, self._reads_file = live, reads_file
         self._releases, self._last_known = releases, last_known
         self._following, self._freshness = experiments_file, freshness
         self._refused: dict[str, str] = {}
@@ -39,7 +40,8 @@ class OtherBundles:
     async def follow(self) -> None:
         """Reload the experiments' file when it changes, and load the bundles that it names. Never returns."""
         while True:
-            await asyncio.to_thread(self._following.reload)
+            if self._reads_file:
+                await asyncio.to_thread(self._following.reload)
             await self.refresh()
             await asyncio.sleep(POLL_SECONDS)
 

@@ -13,6 +13,7 @@ from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.engine import Engine
 from serving.last_known import LastKnown
 from serving.live.arm_bundles import OtherBundles
+from serving.live.channel import Channel
 from serving.live.exposure_writer import Exposures
 from serving.live.live_feed import LiveFeed
 from serving.live.release_watcher import ReleaseWatcher
@@ -41,16 +42,20 @@ class Background:
         metrics.PRICE.set(settings.cpu_hour_price)
         self.breakers = CircuitBreakers(Limits(slow_s=settings.deadline_ms / 2e3))
         self.last_known = LastKnown(settings)
-        self.rules = BusinessRulesFile(settings.rules, "rules" in settings.model_fields_set, self.last_known)
+        self.rules = BusinessRulesFile(settings.followed("rules"), settings.must_have_rules, self.last_known)
         self.feed = LiveFeed(settings)
         self._offer_rules()
         self.freshness = StoreWatcher(self.rules, self.breakers, self.feed, self.last_known)
         self.live = ReleaseWatcher(settings, self.freshness.engine, self.last_known)
-        self.experiments = ExperimentsFile(settings.experiments, self.last_known)
+        self.experiments = ExperimentsFile(settings.followed("experiments"), self.last_known)
         self.assigner = ArmAssigner(self.experiments, settings.flag_provider)
         self.other_bundles = OtherBundles(
-            settings.releases, self.last_known, self.experiments, self.freshness, self.live
+            settings.releases, self.last_known, self.experiments, self.freshness, self.live, settings.channel == "files"
         )
+        self.channel: Channel | None = None
+        if settings.channel == "store":
+            self.channel = Channel(self.rules, self.experiments, self.live, self.last_known)
+        self._config: dict[str, str] = {}
         self.load = Load(settings.shed_requests, settings.deadline_ms / 1e3)
         self.shadow: Shadow | None = None
         if settings.shadow_bundle is not None:
@@ -74,6 +79,8 @@ class Background:
             async with asyncio.TaskGroup() as group:
                 followers = [self.load.watch, self.live.follow, self._follow_store, self._follow_rules]
                 followers += [self.other_bundles.follow, self._follow_events, self._count]
+                if self.channel is not None:
+                    followers.append(self._follow_channel)
                 if self.shadow is not None:
                     followers.append(self.shadow.run)
                 for follower in followers:
@@ -92,7 +99,7 @@ class Background:
     async def _follow_rules(self) -> None:
         while True:
             await asyncio.sleep(RULES_SECONDS)
-            if self.live.engine is not None:
+            if self.live.engine is not None and self.channel is None:
                 await asyncio.to_thread(self.rules.reload, self.live.engine.bundle)
             self._offer_rules()
 
@@ -106,12 +113,22 @@ class Background:
             await asyncio.to_thread(metrics.answers().flush)
             for file, reason in (("rules", self.rules.reason), ("experiments", self.experiments.reason)):
                 metrics.FILE_REFUSED.labels(file).set(reason is not None)
+            metrics.config("rules", self.rules.version or "none", self._config)
+            metrics.config("experiments", self.experiments.version, self._config)
+            if self.live.engine is not None:
+                metrics.config("release", self.live.engine.bundle.manifest.bundle_id, self._config)
 
     async def _follow_store(self) -> None:
         while self.store is None:
             await asyncio.sleep(RETRY_SECONDS)
             await self._open()
         await self.freshness.follow(self.store, self.live)
+
+    async def _follow_channel(self) -> None:
+        while self.store is None:
+            await asyncio.sleep(RULES_SECONDS)
+        if self.channel is not None:
+            await self.channel.follow(self.store)
 
     async def _follow_events(self) -> None:
         while self.live.engine is None or self.store is None:
@@ -126,6 +143,8 @@ class Background:
             store = GuardedStore(await open_store(self._settings.store_url), self._settings.store_ms / 1e3)
             try:
                 await self.freshness.refresh(store, self.live)
+                if self.channel is not None:
+                    await self.channel.refresh(store)
             except StoreError:
                 await store.close()
                 raise

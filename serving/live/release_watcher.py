@@ -16,7 +16,7 @@ from recsys.bundle.bundle import Bundle
 from recsys.errors import RecsysError
 from serving import metrics
 from serving.engine.engine import Engine
-from serving.file_stamp import Stamp, stamp
+from serving.file_stamp import stamp
 from serving.last_known import SERVED, LastKnown
 from serving.settings import Settings
 
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0
+PART = "releases"
 RETRY_SECONDS_AT_MOST = 60.0  # while another bundle serves: each try hashes the refused one again
 
 
@@ -36,18 +37,36 @@ class ReleaseWatcher:
         self._settings = settings
         self._last_known = last_known or LastKnown(settings)
         self._build = build
-        self._state = settings.releases / releases.STATE
+        self._path = settings.releases / releases.STATE
+        self._given: releases.State | None = None  # by the channel
+        if settings.channel == "store" and self._last_known.path(PART).is_file():
+            self.give(self._last_known.path(PART).read_text(encoding="utf-8"))
         self.engine: Engine | None = None
         self.canary: releases.Canary | None = None
         self._variant: str | None = None  # served in place of the bundle's default
         self.reason = "the bundle is being loaded"
         self.looked = asyncio.Event()  # there is an engine, or it is known why not
 
+    def give(self, text: str) -> None:
+        """Follow a state of the channel in place of the file `state.json`.
+
+        Raises:
+            BundleError: it cannot be read.
+        """
+        self._given = releases.of_text(text, "the releases of the channel")
+        self._last_known.keep(PART, text)
+
+    def state(self) -> releases.State:
+        """Return what is promoted; raises BundleError if it cannot be read."""
+        if self._settings.channel == "store":
+            return self._given or releases.State()
+        return releases.read(self._settings.releases)
+
     async def follow(self) -> None:
         """Serve the current release, and each later one. Never returns."""
         wait = RETRY_SECONDS
         while True:
-            seen = stamp(self._state)  # before the look, so that what changes meanwhile is noticed afterwards
+            seen = self._seen()  # before the look, so that what changes meanwhile is noticed afterwards
             try:
                 await self._look()
             except RecsysError as error:
@@ -60,7 +79,7 @@ class ReleaseWatcher:
                 self.reason = ""
                 metrics.REFUSED.set(0)
                 if self._settings.bundle is None:
-                    metrics.PROMOTED.set(releases.read(self._settings.releases).log[-1].at.timestamp())
+                    metrics.PROMOTED.set(self.state().log[-1].at.timestamp())
                 self._last_known.use("release", False)
                 wait = float("inf")
             self.looked.set()
@@ -73,8 +92,8 @@ class ReleaseWatcher:
         Raises:
             BundleError: it is missing, differs from its manifest, is not signed, or fails the self-check.
         """
-        folder = self._settings.bundle or releases.current(self._settings.releases)
-        state = releases.State() if self._settings.bundle else releases.read(self._settings.releases)
+        state = releases.State() if self._settings.bundle else self.state()
+        folder = self._settings.bundle or releases.current(self._settings.releases, state)
         self.canary = state.canary
         if self.engine is None or (folder.name, state.variant) != (self._id(), self._variant):
             await self._serve(folder, state.variant)
@@ -104,7 +123,7 @@ class ReleaseWatcher:
         older: list[str] = []
         if self._settings.bundle is None:
             with suppress(RecsysError):
-                older = releases.read(self._settings.releases).stack[-2::-1]
+                older = self.state().stack[-2::-1]
         for bundle_id in dict.fromkeys([*([served] if served else []), *older]):
             with suppress(Exception):  # the next one may be good
                 await self._serve(self._settings.releases / bundle_id)
@@ -112,16 +131,19 @@ class ReleaseWatcher:
                 self._last_known.use("release", True)
                 return
 
+    def _seen(self) -> object:
+        return stamp(self._path) if self._settings.channel == "files" else self._given
+
     def _id(self) -> str:
         return self.engine.bundle.manifest.bundle_id if self.engine else ""
 
-    async def _changed(self, seen: Stamp | None, wait: float) -> bool:
+    async def _changed(self, seen: object, wait: float) -> bool:
         """Wait this number of seconds, or until the releases change."""
         while wait > 0:
             pause = min(wait, POLL_SECONDS)
             await asyncio.sleep(pause)
             wait -= pause
-            if stamp(self._state) != seen:
+            if self._seen() != seen:
                 return True
         return False
 

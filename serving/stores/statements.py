@@ -93,4 +93,9 @@ NEWEST = """SELECT event_id, person, item_id, event, timestamp, received FROM ev
     WHERE received > $1 AND (received, event_id) < (CAST($2 AS DOUBLE PRECISION), CAST($3 AS TEXT))
     ORDER BY received DESC, event_id DESC LIMIT CAST($4 AS BIGINT)"""
 FORGOTTEN = f"{select_from('forgotten', 'version', 'fingerprint')} WHERE version > $1 ORDER BY version"
+# The changes that count or will count, each beside the time of the store.
+CHANNEL = """SELECT CAST(now AS DOUBLE PRECISION), kind, number, since FROM (SELECT {clock} AS now) AS clock
+    LEFT JOIN channel AS c ON NOT EXISTS (SELECT 1 FROM channel AS newer
+        WHERE newer.kind = c.kind AND newer.number > c.number AND newer.since <= clock.now)"""
+CHANGE = "SELECT sha256, body FROM channel WHERE kind = $1 AND number = CAST($2 AS BIGINT)"
 SALT = select_from("salt")

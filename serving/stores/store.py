@@ -7,10 +7,21 @@ hold (a NUL, half of a surrogate pair) and an event without user_id and anonymou
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from recsys.schemas.store_schema import fingerprint
+from recsys.schemas.channel import CLOCK, digest
+from recsys.schemas.store_schema import POSTGRES, SQLITE, fingerprint
 from serving.stores import reads, statements
 from serving.stores.job import Job
-from serving.stores.protocol import FORGET_S, MAX_SEEN, Event, Exposure, Item, Outcome, PersonEvent, Rejected
+from serving.stores.protocol import (
+    FORGET_S,
+    MAX_SEEN,
+    Event,
+    Exposure,
+    Item,
+    Outcome,
+    PersonEvent,
+    Rejected,
+    StoreError,
+)
 from serving.stores.reads import Rows
 from serving.stores.writes import Write, Writes
 
@@ -126,6 +137,24 @@ class Store:
     async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
         """Return the fingerprints of users forgotten after version `since`, and the next version to pass."""
         return reads.forgotten(await self._read(statements.FORGOTTEN, since), since)
+
+    async def channel(self) -> Rows:
+        """Return (the store's time, kind, number, since) of the changes of `recsys/schemas/channel.py` that count or
+        will; without any, one row with the time.
+        """
+        clock = CLOCK[POSTGRES[0] if self.database.remote else SQLITE]
+        return await self._read(statements.CHANNEL.replace("{clock}", clock.replace("clock_timestamp", "now")))
+
+    async def change(self, kind: str, number: int) -> str:
+        """Return the text of a change in the channel.
+
+        Raises:
+            StoreError: "channel: rules 3: its text is not the one of its hash; put it again"
+        """
+        rows = await self._read(statements.CHANGE, kind, number)
+        if not rows or digest(rows[0][1]) != rows[0][0]:
+            raise StoreError(f"channel: {kind} {number}: its text is not the one of its hash; put it again")
+        return str(rows[0][1])
 
     def fingerprint(self, user_id: str) -> str:
         """Return the salted hash of a user_id, as `forgotten()` returns it."""

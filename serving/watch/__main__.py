@@ -9,6 +9,7 @@ from uuid import uuid4
 import typer
 from prometheus_client import Gauge, start_http_server
 
+from recsys.bundle.shared import shared
 from recsys.drift import policies as files
 from recsys.drift.policies import Policies
 from recsys.errors import ParamsError, RecsysError, reports_errors
@@ -51,10 +52,11 @@ def check_once(watcher: Watcher, policies: Policies, holder: str, store: str, fo
         leads = actions.lead(store, holder, time.time(), LEASE_CHECKS * every)
         LEADER.set(leads)
         if leads:
-            for found in watcher.check(policies):
-                actions.act(found, policies, store, folder)
-            if (judged := watcher.canary(policies)) is not None:
-                actions.ramp(judged, folder)
+            with shared(folder, store, "recsys watch"):
+                for found in watcher.check(policies):
+                    actions.act(found, policies, store, folder)
+                if (judged := watcher.canary(policies)) is not None:
+                    actions.ramp(judged, folder)
         FAILED.set(0)
     except RecsysError as error:
         FAILED.set(1)

@@ -199,6 +199,20 @@ def load(path: Path) -> tuple[Experiments, str]:
     """
     if not path.exists():
         return Experiments(), "none"
-    content = yaml_files.read_bytes(path)
-    file = yaml_files.parse(content, str(path))
-    return parse(Experiments, file.content, str(path), file), hashlib.sha256(content).hexdigest()[:12]
+    return read(yaml_files.read_bytes(path), str(path))
+
+
+def read(content: bytes, where: str) -> tuple[Experiments, str]:
+    """Parse the bytes of a file of experiments; where: its name in messages. Raises the errors of `load`."""
+    file = yaml_files.parse(content, where)
+    return parse(Experiments, file.content, where, file), hashlib.sha256(content).hexdigest()[:12]
+
+
+def moved(before: Experiments, after: Experiments) -> list[str]:
+    """Return the names of experiments whose units would change their arm: other arms, weights, seed or unit."""
+
+    def split(experiment: Experiment) -> object:
+        return experiment.unit, experiment.seed, [(name, arm.weight) for name, arm in experiment.arms.items()]
+
+    both = before.experiments.keys() & after.experiments.keys()
+    return [name for name in sorted(both) if split(before.experiments[name]) != split(after.experiments[name])]
