@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 from recsys.bundle import releases
 from recsys.bundle.bundle import Bundle, read_manifest
+from recsys.bundle.shared import fetch
 from recsys.errors import BundleError, ParamsError
 from recsys.output import locked, replaced, write_text
 from recsys.recommend import self_check
@@ -43,16 +44,21 @@ class LastKnown:
         (self.using.add if now else self.using.discard)(part)
         metrics.LAST_KNOWN.labels(part).set(now)
 
-    def bundle(self, source: Path) -> Bundle:
-        """Load the bundle of a folder from a verified and checked copy; without space for one, from the folder itself.
+    def bundle(self, source: Path | str) -> Bundle:
+        """Load the bundle of a folder or address from a verified and checked copy.
+
+        Without space for a copy a folder is served from where it lies.
 
         Raises:
             BundleError: there is no valid copy, and the bundle is damaged, not signed, or fails its self-check.
         """
-        bundle_id = source.name if releases.is_id(source.name) else read_manifest(source).bundle_id
+        name = str(source).rpartition("/")[2]
+        bundle_id = name if releases.is_id(name) else read_manifest(Path(source)).bundle_id
         try:
             loaded = self._copied(source, self._private() / bundle_id)
         except OSError as error:
+            if isinstance(source, str):
+                raise BundleError(f"{source}: no copy can be made on this host: {error}") from error
             log.error("%s is served from where it lies, no copy can be made: %s", bundle_id, error)
             self_check.check_apart(source)
             loaded = releases.load(source, self._public_key)
@@ -102,15 +108,19 @@ class LastKnown:
         if path.is_file():
             self.keep(part, path.read_text(encoding="utf-8"))
 
-    def _copied(self, source: Path, target: Path) -> Bundle:
+    def _copied(self, source: Path | str, target: Path) -> Bundle:
         with suppress(BundleError):
             return releases.load(target, self._public_key)
         with locked(self._folder):
             with suppress(BundleError):  # of another worker, meanwhile
                 return releases.load(target, self._public_key)
-            releases.verify(source, self._public_key)
+            if isinstance(source, Path):
+                releases.verify(source, self._public_key)
             with replaced(target) as aside:
-                shutil.copytree(source, aside, dirs_exist_ok=True, copy_function=shutil.copyfile)
+                if isinstance(source, Path):
+                    shutil.copytree(source, aside, dirs_exist_ok=True, copy_function=shutil.copyfile)
+                else:
+                    fetch(source, aside, self._public_key)
                 try:
                     self_check.check_apart(aside)
                 except BundleError as error:

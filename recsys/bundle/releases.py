@@ -112,13 +112,19 @@ def current(folder: Path, state: State | None = None) -> Path:
     return folder / state.stack[-1]
 
 
+def source(folder: Path, state: State, bundle_id: str) -> Path | str:
+    """Return where a bundle lies: its folder, or the address of the state if that is absent."""
+    path = folder / bundle_id
+    return f"{state.url}/{bundle_id}" if state.url and not path.is_dir() else path
+
+
 def verify(folder: Path, public_key: str | None = None) -> str:
     """Check a bundle's files, and its signature if there is a public key (base64). Returns its id.
 
     Raises:
         BundleError: see `bundle.verify` and `signing.check`.
     """
-    _check_signature(folder, public_key)
+    check_signature(folder, public_key)
     return bundle.verify(folder).bundle_id
 
 
@@ -128,7 +134,7 @@ def load(folder: Path, public_key: str | None = None) -> Bundle:
     Raises:
         BundleError: see `verify`.
     """
-    _check_signature(folder, public_key)
+    check_signature(folder, public_key)
     return bundle.load(folder)
 
 
@@ -239,7 +245,8 @@ def prune(folder: Path, keep: int) -> list[str]:
     return [path.name for path in old]
 
 
-def _check_signature(folder: Path, public_key: str | None) -> None:
+def check_signature(folder: Path, public_key: str | None) -> None:
+    """Check the signature of a manifest, if there is a public key; raises BundleError, see `signing.check`."""
     if public_key is not None:
         from recsys.bundle import signing  # here, so that who wants no signatures loads no cryptography
 

@@ -7,7 +7,7 @@ import typer
 
 from recsys.bundle import releases, signing
 from recsys.bundle.bundle import MANIFEST, SIGNATURE, read_manifest
-from recsys.bundle.shared import shared
+from recsys.bundle.shared import at_hand, shared
 from recsys.drift import promotion
 from recsys.errors import reports_errors
 from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
@@ -50,7 +50,7 @@ def current(folder: Releases = Path("releases")) -> None:
 @app.command("promote")
 @reports_errors
 def promote(
-    bundle: Annotated[Path, typer.Argument(help="a bundle folder")] = Path("bundle"),
+    bundle: Annotated[str, typer.Argument(help="a bundle folder, or an address such as s3://bucket/bundle")] = "bundle",
     folder: Releases = Path("releases"),
     public_key: PublicKey = None,
     canary: Annotated[str, typer.Option(help="the share of units to begin with, such as 1%")] = "",
@@ -62,8 +62,9 @@ def promote(
     With --canary it is first compared with the current release on recorded requests; then `recsys watch` lets it serve
     ten times the share, step by step, or ends it.
     """
-    with shared(folder, store, notes):
-        print(promotion.promote(bundle, folder, public_key or None, promotion.share_of(canary), store, notes))
+    key = public_key or None
+    with shared(folder, store, notes, key), at_hand(bundle, key) as source:
+        print(promotion.promote(source, folder, key, promotion.share_of(canary), store, notes))
 
 
 @app.command("abort")
@@ -87,7 +88,7 @@ def rollback(
     folder: Releases = Path("releases"), public_key: PublicKey = None, store: Store = DEFAULT_URL, why: Why = ""
 ) -> None:
     """Go back to the release before the current one."""
-    with shared(folder, store, why):
+    with shared(folder, store, why, public_key or None):
         print(f"current release: {releases.rollback(folder, public_key or None, why)}")
 
 

@@ -73,7 +73,7 @@ def _run(folder: Path, public_key: str | None, share: float, store: str, fetch: 
     try:
         manifest = read_manifest(Path("bundle"))
         notes = f"retrained: {manifest.metrics.get('gate', '')}"
-        with shared(folder, store, notes):
+        with shared(folder, store, notes, public_key):
             state = releases.read(folder)
             if manifest.bundle_id in [*state.stack[-1:], state.canary.bundle_id if state.canary else ""]:
                 log.info("nothing new: bundle %s is served", manifest.bundle_id)

@@ -133,7 +133,7 @@ async def compare_lists(request: Request, a: str = "", b: str = "") -> HTMLRespo
 
 
 def _shared(console: Console, action: Callable[[], object], why: str) -> None:
-    with shared(console.settings.releases, console.settings.store_url, why):
+    with shared(console.settings.releases, console.settings.store_url, why, console.settings.public_key):
         action()
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from pathlib import Path
 
 from recsys.errors import RecsysError
 from serving.engine.arms import ExperimentsFile
@@ -21,7 +20,6 @@ class OtherBundles:
 
     def __init__(
         self,
-        releases: Path,
         last_known: LastKnown,
         experiments_file: ExperimentsFile,
         freshness: StoreWatcher,
@@ -29,7 +27,7 @@ class OtherBundles:
         reads_file: bool = True,
     ) -> None:
         self._live, self._reads_file = live, reads_file
-        self._releases, self._last_known = releases, last_known
+        self._last_known = last_known
         self._following, self._freshness = experiments_file, freshness
         self._refused: dict[str, str] = {}
 
@@ -67,4 +65,4 @@ class OtherBundles:
     def _open(self, bundle_id: str, engine: Engine | None) -> Engine:
         if engine is not None:
             return self._freshness.engine(engine.base)
-        return self._freshness.engine(self._last_known.bundle(self._releases / bundle_id))
+        return self._freshness.engine(self._last_known.bundle(self._live.source(bundle_id)))

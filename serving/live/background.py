@@ -50,7 +50,7 @@ class Background:
         self.experiments = ExperimentsFile(settings.followed("experiments"), self.last_known)
         self.assigner = ArmAssigner(self.experiments, settings.flag_provider)
         self.other_bundles = OtherBundles(
-            settings.releases, self.last_known, self.experiments, self.freshness, self.live, settings.channel == "files"
+            self.last_known, self.experiments, self.freshness, self.live, settings.channel == "files"
         )
         self.channel: Channel | None = None
         if settings.channel == "store":

@@ -62,6 +62,11 @@ class ReleaseWatcher:
             return self._given or releases.State()
         return releases.read(self._settings.releases)
 
+    def source(self, bundle_id: str) -> Path | str:
+        """Return where a release lies: in the folder of the releases, or at the address that the channel gives."""
+        state = self.state() if self._settings.channel == "store" else releases.State()
+        return releases.source(self._settings.releases, state, bundle_id)
+
     async def follow(self) -> None:
         """Serve the current release, and each later one. Never returns."""
         wait = RETRY_SECONDS
@@ -93,15 +98,16 @@ class ReleaseWatcher:
             BundleError: it is missing, differs from its manifest, is not signed, or fails the self-check.
         """
         state = releases.State() if self._settings.bundle else self.state()
-        folder = self._settings.bundle or releases.current(self._settings.releases, state)
+        current = self._settings.bundle or releases.current(self._settings.releases, state)
+        source = self._settings.bundle or self.source(current.name)
         self.canary = state.canary
-        if self.engine is None or (folder.name, state.variant) != (self._id(), self._variant):
-            await self._serve(folder, state.variant)
+        if self.engine is None or (current.name, state.variant) != (self._id(), self._variant):
+            await self._serve(source, state.variant)
             self._last_known.keep(SERVED, self._id())
 
-    async def _serve(self, folder: Path, variant: str | None = None) -> None:
+    async def _serve(self, source: Path | str, variant: str | None = None) -> None:
         before = self._id() if self.engine else None
-        self.engine = await asyncio.to_thread(lambda: self._build(self._opened(folder, variant)))
+        self.engine = await asyncio.to_thread(lambda: self._build(self._opened(source, variant)))
         self._variant = variant
         served = self.engine.bundle.manifest
         metrics.swapped(before, served.bundle_id)
@@ -109,8 +115,8 @@ class ReleaseWatcher:
         metrics.CATALOGUE.set(len(self.engine.bundle.catalogue))
         log.info("serving bundle %s (%s, trained until %s)", served.bundle_id, served.dataset, served.trained_until)
 
-    def _opened(self, folder: Path, variant: str | None) -> Bundle:
-        bundle = self._last_known.bundle(folder)
+    def _opened(self, source: Path | str, variant: str | None) -> Bundle:
+        bundle = self._last_known.bundle(source)
         if variant not in bundle.manifest.variants:
             return bundle
         return replace(bundle, manifest=bundle.manifest.model_copy(update={"default_variant": variant}))
@@ -126,7 +132,7 @@ class ReleaseWatcher:
                 older = self.state().stack[-2::-1]
         for bundle_id in dict.fromkeys([*([served] if served else []), *older]):
             with suppress(Exception):  # the next one may be good
-                await self._serve(self._settings.releases / bundle_id)
+                await self._serve(self.source(bundle_id))
                 log.error("the current release cannot be served, bundle %s is", bundle_id)
                 self._last_known.use("release", True)
                 return

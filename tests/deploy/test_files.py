@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from deploy import lock
+from recsys.bundle.shared import URL_VARIABLE
 from serving import metrics
 from serving.app import create_app
 from serving.settings import PREFIX, Settings
@@ -120,6 +121,7 @@ def test_every_variable_and_command_exists() -> None:
     )
     source = "".join((ROOT / name).read_text() for name in commands)
     known = {PREFIX + name.upper() for name in Settings.model_fields} | set(re.findall(r'envvar="(\w+)"', source))
+    known |= {URL_VARIABLE}
     for path in [*TEXTS, ROOT / "docs" / "operations.md"]:
         named = set(re.findall(r"\bRECSYS_[A-Z_]+\b", path.read_text()))
         assert named <= known, f"{path}: no such settings: {sorted(named - known)}"
