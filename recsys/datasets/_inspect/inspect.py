@@ -36,6 +36,8 @@ def inspect(paths: list[Path]) -> tuple[list[str], str]:
 
 
 WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "order": 5.0, "return": 0.0, "dislike": 0.0}
+FEW = 0.005  # of the rows
+NEEDED = ("user_id", "item_id", "timestamp")
 MOST_EVENTS, MOST_RATINGS = 20, 11  # different values
 RATING = r"rating|score|stars|bewertung|^value$|^\d+$"  # a number where the file has no header
 
@@ -84,7 +86,7 @@ def settings(events: Table, items: Table | None) -> str:
         "adapter": adapter,
         "event_weights": weights,
         "thresholds": {"min_interactions": 1000, "min_users": 50, "min_items": 50}
-        | {"max_rejected_share": 0.05, "max_duplicate_share": 0.05, "max_orphan_share": 0.05}
+        | {"max_rejected_share": round(_empty(events) + 0.05, 2), "max_duplicate_share": 0.05, "max_orphan_share": 0.05}
         | liked,
         "split": split | {"target_events": targets},
     }
@@ -110,6 +112,11 @@ def _is_rating(events: Table) -> bool:
     return value is not None and re.search(RATING, value.name.lower()) is not None and value.distinct <= MOST_RATINGS
 
 
+def _empty(events: Table) -> float:
+    """Return the largest share of empty cells in a column without which a row is refused."""
+    return max((column.empty for name, column in events.roles.items() if name in NEEDED), default=0.0)
+
+
 def _name(table: Table) -> str:
     return table.sample.source.name
 
@@ -132,6 +139,8 @@ def _doubts(events: Table, items: Table | None, n_events: int) -> list[str]:
         for table in tables
         if "encoding" in table.sample.settings
     ]
+    if _empty(events) > FEW:
+        doubts.append(f"{_empty(events):.0%} of the rows name no user, item or time: they are refused.")
     if n_events == 1:
         doubts.append("Each row is one event of one kind; give it the name that your shop uses.")
     if _is_rating(events):

@@ -58,3 +58,10 @@ def test_what_is_bought_again_may_be_recommended_again(tmp_path: Path) -> None:
     assert section(tmp_path / "s.csv", header, again)["split"]["allow_repeat"] is True
     never = [f"c{n % 30},p{n},{START + timedelta(days=n // 30):%Y-%m-%d},1" for n in range(900)]
     assert "allow_repeat" not in section(tmp_path / "s.csv", header, never)["split"]
+
+
+def test_rows_without_a_user_do_not_stop_the_run(tmp_path: Path) -> None:
+    rows = [f"{f'c{n % 40}' if n % 4 else ''},p{n % 50},{START + timedelta(hours=n):%Y-%m-%d},1" for n in range(900)]
+    found = section(tmp_path / "s.csv", "customer,product,date,quantity", rows)
+    assert found["thresholds"]["max_rejected_share"] == 0.3
+    assert "# 25% of the rows name no user, item or time: they are refused." in inspect([tmp_path / "s.csv"])[1]
