@@ -34,6 +34,9 @@ def main() -> None:
     options.add_argument("--minutes", type=int, default=60, help="real ones, after which a month ends with its day")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--incident", action="append", default=[], help="only this one")
+    options.add_argument(
+        "--no-retrain", action="store_true", help="and none of the incidents that only a nightly run sees"
+    )
     options.add_argument("--folder", type=Path, help="where the months run; it stays")
     chosen = options.parse_args()
     if lacking := clock.missing():
@@ -48,6 +51,7 @@ def main() -> None:
         for month in chosen.month or MONTHS:
             settings = [f"--{each}={getattr(chosen, each)}" for each in ("seed", "days", "visits", "minutes")]
             settings += [f"--incident={each}" for each in chosen.incident]
+            settings += ["--no-retrain"] if chosen.no_retrain else []
             found = run(prepared, folder / month.replace(" ", "-"), [*settings, *MONTHS[month]])
             save(month, {"provenance": origin, "seed": chosen.seed, **found})
     months = json.loads(path().read_text())["months"]

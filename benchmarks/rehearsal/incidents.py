@@ -158,10 +158,11 @@ class Planned:
     end: float
 
 
-def plan(seed: int, days: int, names: tuple[str, ...] = ()) -> list[Planned]:
-    """Spread incidents over the days in a random order, each at a random hour; names: only these."""
+def plan(seed: int, days: int, names: tuple[str, ...] = (), nights: bool = True) -> list[Planned]:
+    """Spread incidents over the days in a random order, each at a random hour; names: only these; nights: there are
+    nightly runs."""
     chance = random.Random(seed)
-    chosen = [one for one in INCIDENTS if not names or one.name in names]
+    chosen = [one for one in INCIDENTS if (not names or one.name in names) and (nights or not one.night)]
     chance.shuffle(chosen)
     planned = []
     for number, incident in enumerate(chosen):

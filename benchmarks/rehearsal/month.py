@@ -44,6 +44,7 @@ class Month:
     workers: list[int]
     loop: bool
     items: Any
+    retrains: bool = True
     feed: nightly.Feed = field(default_factory=nightly.Feed)
     notes: list[tuple[float, str, str]] = field(default_factory=list)
 
@@ -93,7 +94,7 @@ class Month:
     def night(self) -> None:
         """Export, and retrain."""
         nightly.export(self)
-        if self.loop:
+        if self.loop and self.retrains:
             nightly.retrain(self)
 
     def incident(self, planned: incidents.Planned, opening: float) -> None:
@@ -195,6 +196,7 @@ def run(month: Month, days: int, visits: int, planned: list[incidents.Planned], 
     return {
         "opening": opening,
         "days": done,
+        "retrained": month.loop and month.retrains,
         "visits_a_day": visits,
         "clicks": {str(hour): n for hour, n in sorted(month.client.clicks.items())},
         "requests_without_a_list": month.client.failed,
@@ -220,12 +222,16 @@ def main() -> None:
         options.add_argument(f"--{name}", type=int)
     options.add_argument("--no-loop", action="store_true")
     options.add_argument("--incident", action="append", default=[])
+    options.add_argument("--no-retrain", action="store_true")
     options.add_argument("--quiet", action="store_true")
     chosen = options.parse_args()
     os.chdir(chosen.folder)
     began = time.monotonic()
-    planned = [] if chosen.quiet else incidents.plan(chosen.seed, chosen.days, tuple(chosen.incident))
+    planned = (
+        [] if chosen.quiet else incidents.plan(chosen.seed, chosen.days, tuple(chosen.incident), not chosen.no_retrain)
+    )
     with opened(chosen.folder, not chosen.no_loop, chosen.seed) as month:
+        month.retrains = not chosen.no_retrain
         found = run(month, chosen.days, chosen.visits, planned, chosen.minutes * 60)
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     found["cpu_seconds"] = round(sum(each.ru_utime + each.ru_stime for each in used))
