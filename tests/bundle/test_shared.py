@@ -42,7 +42,7 @@ def s3_server() -> Iterator[int]:
     command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         deadline = time.monotonic() + 120
-        while socket.socket().connect_ex(("127.0.0.1", port)):
+        while not _listens(port):
             assert server.poll() is None, "moto does not start"
             assert time.monotonic() < deadline, "moto does not start"
             time.sleep(0.1)
@@ -127,6 +127,11 @@ def test_hosts_serve_what_was_promoted_to_an_address(
             releases.rollback(first)
         until(lambda: client.get("/readyz").json()["bundle_id"] == old)
         assert client.post("/v1/recommend", json={"user_id": "anna", "k": 5}).json()["items"]
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _empty(folder: Path) -> Path:
