@@ -22,12 +22,43 @@ SILENT_CALLS = {"log", "logger", "warnings"}
 
 @dataclass(frozen=True)
 class Mutant:
-    """One mistake: in which function, where, what, and the code of the module with it."""
+    """One mistake: in which function, where and what; it is made when its code is needed."""
 
     function: str
     line: int
     what: str
-    code: CodeType
+    _module: ast.Module
+    _node: ast.AST
+    _change: Callable[[Any], None]
+    _path: str
+
+    def code(self) -> CodeType:
+        """The code of the module with the mistake."""
+        return compile(ast.fix_missing_locations(self._changed()), self._path, "exec")
+
+    def defaults(self, names: dict[str, Any]) -> tuple[Any, Any] | None:
+        """`__defaults__` and `__kwdefaults__` of the function if the mistake is in them; names: those of the module."""
+        definitions = {
+            tree: next(each for function, each in _functions(tree) if function == self.function)
+            for tree in (self._module, self._changed())
+        }
+        before, definition = definitions.values()
+        if not any(each is self._node for each in ast.walk(before.args)):
+            return None
+        definition.decorator_list, definition.returns, definition.body = [], None, [ast.Pass()]
+        for argument in ast.walk(definition.args):
+            if isinstance(argument, ast.arg):
+                argument.annotation = None
+        made: dict[str, Any] = {}
+        module = ast.fix_missing_locations(ast.Module([definition], []))
+        exec(compile(module, self._path, "exec"), names, made)
+        function = made[definition.name]
+        return function.__defaults__, function.__kwdefaults__
+
+    def _changed(self) -> ast.Module:
+        changed = copy.deepcopy(self._module)
+        self._change(next(each for each in ast.walk(changed) if _same(each, self._node)))
+        return changed
 
 
 def mutants(source: str, path: str) -> Iterator[Mutant]:
@@ -36,14 +67,10 @@ def mutants(source: str, path: str) -> Iterator[Mutant]:
     for function, body in _functions(tree):
         for node in _nodes(body):
             for what, change in _changes(node):
-                changed = copy.deepcopy(tree)
-                twin = next(each for each in ast.walk(changed) if _same(each, node))
-                change(twin)
-                code = compile(ast.fix_missing_locations(changed), path, "exec")
-                yield Mutant(function, getattr(node, "lineno", 0), what, code)
+                yield Mutant(function, getattr(node, "lineno", 0), what, tree, node, change, path)
 
 
-def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
     for node in tree.body:
         for each in node.body if isinstance(node, ast.ClassDef) else [node]:
             if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -2,8 +2,10 @@
 
     python -m benchmarks.mutation.run_module recsys/recommend/blending.py '[3, 17]' tests/recommend/test_blending.py ...
 
-Everything is imported once. Each mutant then is a forked child in which the code of one function is exchanged in place,
-so that every reference to the function runs the mutant, and pytest runs the tests until the first one fails.
+The tests are imported and collected once. Each mutant then is a forked child in which the code of one function is
+exchanged in place, so that every reference to the function runs the mutant. The child runs the tests that run the
+changed statement, quick ones first, until one fails. That test has to fail a second time: a test that fails now and
+then, or on a busy machine, notices nothing.
 """
 
 import importlib
@@ -11,88 +13,86 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, TextIO
 
-PASSED, TOO_LONG = 0, 99
-FLAGS = [
-    "-x",
-    "-W",
-    "ignore::pytest.PytestAssertRewriteWarning",
-    "-q",
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "no:xdist",
-    "-p",
-    "no:cov",
-    "-p",
-    "benchmarks.mutation.skip_slow",
-]
+import pytest
+
+from benchmarks.mutation.operators import Mutant, mutants
+from benchmarks.mutation.which_tests import WhichTests
+
+PASSED, TOO_LONG = -1, -2  # otherwise: the number of the test that failed
+FLAGS = ["-q", "-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider", "-p", "no:xdist"]
+FLAGS += ["-p", "no:cov", "-p", "benchmarks.mutation.skip_slow"]
 
 
-def main(path: str, chosen: list[int], tests: list[str]) -> None:
-    """Run the chosen mutants, by their number in the module."""
-    from benchmarks.mutation.operators import mutants
+class MutantLoop:
+    """A pytest plugin: in place of the tests, run the tests once for each mutant."""
 
-    module = importlib.import_module(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
-    preload = Path(f"/tmp/mutation-{os.getpid()}.json")
-    began = time.monotonic()
-    status = in_child(lambda: run_tests(tests, preload), 600)
-    seconds = time.monotonic() - began
-    if status != PASSED:
-        sys.exit(f"{path}: its tests fail without a mutant (exit {status}): {' '.join(tests)}")
-    for name in json.loads(preload.read_text()):
-        importlib.import_module(name)
-    preload.unlink()
-    if (status := in_child(lambda: run_tests(tests), 600)) != PASSED:
-        sys.exit(f"{path}: its tests fail in a process that has imported everything (exit {status})")
-    found = list(mutants(Path(path).read_text(), path))
-    for number in chosen:
-        mutant = found[number]
-        function = functions(module).get(mutant.function)
-        code = code_of(mutant.code, mutant.function)
-        outcome = "unreachable"
-        if function is not None and code is not None:
-            status = in_child(lambda function=function, code=code: run_mutant(function, code, tests), 20 + 5 * seconds)
-            outcome = {PASSED: "survived", TOO_LONG: "timeout"}.get(status, "killed")
-        row = {"path": path, "function": mutant.function, "line": mutant.line, "what": mutant.what, "outcome": outcome}
-        print(json.dumps(row), flush=True)
+    def __init__(self, path: str, chosen: list[int], out: TextIO) -> None:
+        self._path, self._chosen, self._out = path, chosen, out
 
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Print the outcome of each mutant."""
+        module = importlib.import_module(self._path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+        source = Path(self._path).read_text(encoding="utf-8")
+        which, items = WhichTests(self._path, source), session.items
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            failed = in_child(lambda: which.record(session, Path(file.name)), 1200)
+            if failed != PASSED:
+                name = items[failed].nodeid if failed >= 0 else "they take too long"
+                pytest.exit(f"{self._path}: its tests fail without a mutant: {name}", 1)
+            which.read(Path(file.name))
+        found = list(mutants(source, self._path))
+        for number in self._chosen:
+            print(json.dumps(self._outcome(session, module, found[number], which)), file=self._out, flush=True)
+        return True
 
-def run_mutant(function: FunctionType, code: CodeType, tests: list[str]) -> int:
-    """Exchange the code, then run the tests."""
-    function.__code__ = code
-    return run_tests(tests)
+    def _outcome(
+        self, session: pytest.Session, module: ModuleType, mutant: Mutant, which: WhichTests
+    ) -> dict[str, Any]:
+        function, code = functions(module).get(mutant.function), code_of(mutant.code(), mutant.function)
+        row = {"path": self._path, "function": mutant.function, "line": mutant.line, "what": mutant.what}
+        if function is None or code is None:
+            return row | {"outcome": "unreachable"}
 
+        defaults = mutant.defaults(vars(module))
 
-def run_tests(tests: list[str], imported: Path | None = None) -> int:
-    """pytest's exit status; `imported` gets the names of the modules that the tests need."""
-    import pytest
+        def run(tests: Sequence[int]) -> int:
+            function.__code__ = code
+            if defaults is not None:
+                function.__defaults__, function.__kwdefaults__ = defaults
+            return first_failure(session, tests)
 
-    status = int(pytest.main([*FLAGS, *tests]))
-    if imported is not None:
-        heavy = (
-            "numpy",
-            "polars",
-            "scipy",
-            "faiss",
-            "fastapi",
-            "pydantic",
-            "hypothesis",
-            "apsw",
-            "tea_tasting",
-            "pandas",
-        )
-        names = [name for name in sys.modules if name in heavy or name.split(".")[0] in ("recsys", "serving")]
-        imported.write_text(json.dumps(sorted(names)))
-    return status
+        tests, seconds = which.tests_of(mutant.line)
+        status = in_child(lambda: run(tests), 20 + 5 * seconds)
+        if status >= 0 and in_child(lambda: run([status]), 20 + 5 * seconds) == PASSED:
+            again = [test for test in tests if test != status]  # it fails now and then: the others decide
+            status = in_child(lambda: run(again), 20 + 5 * seconds)
+        outcome = {PASSED: "survived", TOO_LONG: "timeout"}.get(status, "killed")
+        return row | {"outcome": outcome} | ({"by": session.items[status].nodeid} if status >= 0 else {})
 
 
-def in_child(call: Any, seconds: float) -> int:
-    """The exit status of a forked child, or TOO_LONG."""
+def first_failure(session: pytest.Session, tests: Sequence[int]) -> int:
+    """Run these tests, by number, until one fails: its number, or PASSED."""
+    for test, after in zip(tests, [*tests[1:], None], strict=True):
+        item = session.items[test]
+        following = None if after is None else session.items[after]
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.testsfailed:
+            session._setupstate.teardown_exact(None)
+            return test
+    return PASSED
+
+
+def in_child(call: Callable[[], int], seconds: float) -> int:
+    """What a call returns in a forked process, or TOO_LONG; a process that breaks counts as its first test."""
+    read, write = os.pipe()
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
@@ -100,18 +100,20 @@ def in_child(call: Any, seconds: float) -> int:
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
         try:
-            os._exit(call())
+            os.write(write, str(call()).encode())
         finally:
-            os._exit(3)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return TOO_LONG
+            os._exit(0)
+    os.close(write)
+    until, done = time.monotonic() + seconds, 0
+    while not done and time.monotonic() < until:
+        done, _ = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.01)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # and what its tests have started
+    if not done:
+        os.waitpid(child, 0)
+    with os.fdopen(read) as answer:
+        return int(answer.read() or 0) if done else TOO_LONG
 
 
 def functions(module: ModuleType) -> dict[str, FunctionType]:
@@ -141,4 +143,7 @@ def code_of(module: CodeType, function: str) -> CodeType | None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:])
+    path, chosen, *tests = sys.argv[1:]
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what pytest prints
+    sys.exit(pytest.main([*FLAGS, *tests], plugins=[MutantLoop(path, json.loads(chosen), out)]))
