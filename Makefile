@@ -83,7 +83,7 @@ image: ## build the image of the API
 
 lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install $$(grep '^torch==' requirements.lock) --editable '.[train,serve,dev,docs]'
+	build/lock/bin/pip install $$(grep '^torch==' requirements.lock) --editable '.[train,serve,traces,dev,docs]'
 	{ head -1 requirements.lock; build/lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > build/requirements.lock
 	mv build/requirements.lock requirements.lock
 	build/lock/bin/python -m deploy.lock

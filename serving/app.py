@@ -54,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         swagger_ui_parameters={"defaultModelsExpandDepth": 0},
         lifespan=lifespan,
         generate_unique_id_function=_function_name,
+        telemetry={"tracing": settings.traces, "auto_configure": settings.traces, "metrics": False, "logs": False},
     )
     app.state.service = service
     app.add_middleware(

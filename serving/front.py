@@ -14,6 +14,7 @@ from time import perf_counter
 
 from fastapi import Request
 from fastapi.routing import APIRoute
+from opentelemetry import trace
 from pydantic import ValidationError
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -152,6 +153,9 @@ async def _answered(route: APIRoute, body: bytes, scope: Scope, reply: Reply) ->
     except ValidationError:
         return False
     scope["route"] = route
+    span = trace.get_current_span()  # FastAPI names it where it finds the route itself
+    span.update_name(f"POST {route.path}")
+    span.set_attribute("http.route", route.path)
     content = to_json(await route.endpoint(asked, Request(scope)))
     headers = [(b"content-length", str(len(content)).encode()), (b"content-type", JSON)]
     await reply({"type": "http.response.start", "status": 200, "headers": headers})

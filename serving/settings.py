@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     )
     log_share: float = Field(1, ge=0, le=1, description="the share of requests in the JSON log; errors always are")
     log_key: str = Field("", repr=False, description="a secret that user ids are hashed with in the JSON log, if given")
+    traces: bool = Field(False, description="OpenTelemetry traces of requests, as the OTEL_ variables say")
     open_metrics: bool = Field(False, description="/metrics without a key, for a scraper inside of the network")
     max_body_bytes: int = Field(5_000_000, ge=1, description="a larger request body is refused")
     cache_url: str = Field("", repr=False, description="cache answers in `memory` or redis://...; empty: no cache")

@@ -74,14 +74,13 @@ def exposure(request: RecommendRequest, answer: Answer, made_from: Mapping[str, 
         },
         replay={
             **made_from,
-            "request": {name: value for name, value in request if _has_to_be_kept(name, value)},
+            "request": {
+                name: value
+                for name in sorted(request.model_fields_set - NOT_IN_THE_REPLAY)
+                if (value := getattr(request, name)) != PLAIN[name]
+            },
             "rules": meta.rules_version,
             "failed": meta.failed,
             "timings_ms": meta.timings_ms,
         },
     )
-
-
-def _has_to_be_kept(name: str, value: Any) -> bool:
-    default = PLAIN[name]
-    return value is not default and value != default and name not in NOT_IN_THE_REPLAY
