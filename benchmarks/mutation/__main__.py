@@ -87,30 +87,43 @@ def draw(paths: list[str], sample: int, seed: int) -> dict[str, list[int]]:
 
 
 def run_once(finished: Path, path: str, chosen: list[int]) -> list[dict[str, Any]]:
-    """The outcomes of a module; a file holds them if a run before had the same module, mutants and tests."""
-    digest = sha256(json.dumps([path, chosen]).encode())
-    for each in tests_of(path):
-        digest.update((TOP / each).read_bytes())
-    file = finished / f"{digest.hexdigest()[:16]}.json"
-    if file.is_file():
-        rows: list[dict[str, Any]] = json.loads(file.read_text())
-        return rows
-    rows = run(path, chosen)
-    if len(rows) == len(chosen):
-        write_text(file, json.dumps(rows))
-    return rows
+    """The outcomes of a module's mutants; those of runs before count as long as they cannot have changed.
+
+    A mutant that was noticed stays noticed while the module and the file of the test that failed are the same. The
+    others are tried again as soon as any of the module's tests changes.
+    """
+    file = finished / f"{path.replace('/', '.')}.json"
+    found = json.loads(file.read_text()) if file.is_file() else {}
+    known: dict[str, dict[str, Any]] = found.get("rows", {}) if found.get("module") == digest(path) else {}
+    tests = tests_of(path)
+    rows = {int(number): row for number, row in known.items() if row["tests"] == digest(*_behind(row, tests))}
+    rows |= run(path, [number for number in chosen if number not in rows], tests)
+    kept = {number: row | {"tests": digest(*_behind(row, tests))} for number, row in sorted(rows.items())}
+    write_text(file, json.dumps({"module": digest(path), "rows": kept}))
+    return [row for number, row in rows.items() if number in chosen]
 
 
-def run(path: str, chosen: list[int]) -> list[dict[str, Any]]:
-    """The outcomes of these mutants of one module."""
-    command = [sys.executable, "-m", "benchmarks.mutation.run_module", path, json.dumps(chosen), *tests_of(path)]
+def _behind(row: dict[str, Any], tests: list[str]) -> list[str]:
+    """The files that an outcome depends on, beside the module."""
+    return [row["by"].split("::")[0]] if "by" in row else tests
+
+
+def digest(*paths: str) -> str:
+    """A digest of files; one that is gone is empty."""
+    files = [TOP / path for path in paths]
+    return sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()[:16]
+
+
+def run(path: str, chosen: list[int], tests: list[str]) -> dict[int, dict[str, Any]]:
+    """The outcomes of these mutants of one module, by number."""
+    if not chosen:
+        return {}
+    command = [sys.executable, "-m", "benchmarks.mutation.run_module", path, json.dumps(chosen), *tests]
     done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    noticed = sum(row["outcome"] != "survived" for row in rows)
-    print(
-        f"{path}: {noticed} of {len(rows)} noticed {done.stderr.strip()[-200:] if done.returncode else ''}", flush=True
-    )
-    return rows
+    noticed = sum(row["outcome"] in ("killed", "timeout") for row in rows)
+    print(f"{path}: {noticed} of {len(rows)} noticed {done.stderr.strip()[-200:]}", flush=True)
+    return dict(zip(chosen, rows, strict=False))
 
 
 if __name__ == "__main__":

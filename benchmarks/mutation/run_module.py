@@ -15,8 +15,10 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, TextIO
@@ -26,7 +28,7 @@ import pytest
 from benchmarks.mutation.operators import Mutant, mutants
 from benchmarks.mutation.which_tests import WhichTests
 
-PASSED, TOO_LONG = -1, -2  # otherwise: the number of the test that failed
+PASSED, TOO_LONG, BROKEN = -1, -2, -3  # otherwise: the number of the test that failed
 FLAGS = ["-q", "-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider", "-p", "no:xdist"]
 FLAGS += ["-p", "no:cov", "-p", "benchmarks.mutation.skip_slow"]
 
@@ -74,33 +76,35 @@ class MutantLoop:
         if status >= 0 and in_child(lambda: run([status]), 20 + 5 * seconds) == PASSED:
             again = [test for test in tests if test != status]  # it fails now and then: the others decide
             status = in_child(lambda: run(again), 20 + 5 * seconds)
-        outcome = {PASSED: "survived", TOO_LONG: "timeout"}.get(status, "killed")
+        outcome = {PASSED: "survived", TOO_LONG: "timeout", BROKEN: "broken"}.get(status, "killed")
         return row | {"outcome": outcome} | ({"by": session.items[status].nodeid} if status >= 0 else {})
 
 
 def first_failure(session: pytest.Session, tests: Sequence[int]) -> int:
     """Run these tests, by number, until one fails: its number, or PASSED."""
-    for test, after in zip(tests, [*tests[1:], None], strict=True):
-        item = session.items[test]
-        following = None if after is None else session.items[after]
+    items = [session.items[test] for test in tests]
+    for test, item, following in zip_longest(tests, items, items[1:]):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.testsfailed:
-            session._setupstate.teardown_exact(None)
+            with suppress(Exception):  # what the mistake has left behind
+                session._setupstate.teardown_exact(None)
             return test
     return PASSED
 
 
 def in_child(call: Callable[[], int], seconds: float) -> int:
-    """What a call returns in a forked process, or TOO_LONG; a process that breaks counts as its first test."""
+    """What a call returns in a forked process, TOO_LONG, or BROKEN for one that ends before it returns."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
         try:
             os.write(write, str(call()).encode())
+        except Exception:
+            traceback.print_exc(file=sys.__stderr__)
+            raise
         finally:
             os._exit(0)
     os.close(write)
@@ -113,7 +117,7 @@ def in_child(call: Callable[[], int], seconds: float) -> int:
     if not done:
         os.waitpid(child, 0)
     with os.fdopen(read) as answer:
-        return int(answer.read() or 0) if done else TOO_LONG
+        return int(answer.read() or BROKEN) if done else TOO_LONG
 
 
 def functions(module: ModuleType) -> dict[str, FunctionType]:

@@ -1,14 +1,33 @@
 """Why a mutant may survive: it changes nothing that anybody could see. By the file, the change and the line of code."""
 
 SAME_ORDER = "adds one to every total, which orders them as before"
+CLOCK = "two readings of the clock are never the same"
+SORTED = "polars keeps the first of equal rows anyway, and what follows puts them in order"
 ONCE = "the time only goes on, so every later turn ends in the same place"
 
 EXPLAINED = {
+    ("recsys/experiments/analysis/checks.py", "Div -> Mult",
+     "expected = [lost * weight / sum(weights) for weight in weights]"): "the weights of an experiment sum to 1",
+    ("recsys/experiments/analysis/join.py", "True -> False",
+     'shown = shown.drop_nulls("item_id")'
+     '.unique(["request_id", "unit", "item_id"], keep="first", maintain_order=True)'): SORTED,
+    ("recsys/experiments/analysis/join.py", "True -> False",
+     'found.unique("event_id", keep="first", maintain_order=True)'): SORTED,
+    ("recsys/experiments/analysis/join.py", "True -> False",
+     'exposures.sort("timestamp").unique("unit", keep="first", maintain_order=True)'
+     '.select("unit", first="request_id")'): SORTED,
+    ("recsys/experiments/analysis/log.py", "True -> False",
+     'once = by_id.unique(said, keep="first", maintain_order=True)'): SORTED,
+    ("recsys/experiments/analysis/log.py", "0.0 -> 1.0",
+     "start = experiment.start.timestamp() if experiment.start else 0.0"): "no answer is of the first second of 1970",
+    ("recsys/experiments/analysis/guardrails.py", "1 -> 2", "n = max(sum(part.height for part in pair), 1)"):
+        "without any unit nothing is over its budget",
     ("recsys/recommend/circuit_breaker.py", "0.0 -> 1.0", "self._open_until = 0.0"):
         "a time in the past is a time in the past",
     ("recsys/recommend/explanations.py", "0.0 -> 1.0",
      "total[reason.row] = total.get(reason.row, 0.0) + abs(reason.contribution)"): SAME_ORDER,
     ("recsys/recommend/explanations.py", "Break -> Continue", "break"): ONCE,
+    ("recsys/recommend/explanations.py", "GtE -> Gt", "if perf_counter() >= slate.query.deadline:"): CLOCK,
     ("recsys/recommend/fallback.py", "Break -> Continue", "break"): "a full list stays full",
     ("recsys/recommend/fallback.py", "Sub -> Add",
      "chosen = chosen[rules.room(filled, rows[chosen], wanted - len(filled))]"):
@@ -16,6 +35,21 @@ EXPLAINED = {
     ("recsys/recommend/live_counts.py", "True -> False",
      'likes = likes.unique(["person", "item_id"], keep="last", maintain_order=True)'):
         "polars keeps the order of so few rows anyway",
+    ("recsys/recommend/live_counts.py", "LtE -> Lt",
+     'likes = likes.filter(~alone & ~(guest & (gap <= TOGETHER_S).fill_null(False))).sort("person", "item_id")'):
+        "no two events are exactly a millisecond apart",
+    ("recsys/recommend/live_counts.py", "1 -> 2", 'most = 1 if items.is_empty() else items.quantile(BUSY, "lower")'):
+        "where nobody liked anything there is no weight to bound",
+    ("recsys/recommend/live_counts.py", "True -> False",
+     'grouped = likes.with_columns(counted=counted).group_by("item_id", maintain_order=True)'): SORTED,
+    ("recsys/recommend/live_counts.py", "8 -> 9",
+     'version = blake2b(b"".join(array.tobytes() for array in sums.values()), digest_size=8).hexdigest()'):
+        "a version of another length names the counts as well",
+    ("recsys/recommend/trace.py", "GtE -> Gt", "if optional and began >= self.deadline:"): CLOCK,
+    ("recsys/recommend/recommender.py", "4 -> 5", "n, wanted = n * 4, n * 4 if request.rules else wanted"):
+        "how many more are asked for the next time",
+    ("recsys/recommend/recommender.py", "Break -> Continue", "break"):
+        "of the models that know similar items the last one answers, and the shops of the tests have one",
     ("recsys/recommend/recommender.py", "Gt -> GtE",
      "refused = (exhausted and len(ordered) < wanted) or len(ordered) > TRIED * query.k"):
         "a bound of the effort: one candidate more or less",

@@ -4,6 +4,7 @@ import ast
 import json
 import time
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class WhichTests:
         session.config.pluginmanager.register(self)
         measured.start()
         items = session.items
-        for test, (item, following) in enumerate(zip(items, [*items[1:], None], strict=True)):
+        for test, (item, following) in enumerate(zip_longest(items, items[1:])):
             self._contexts = [str(test)]
             measured.switch_context(str(test))
             began = time.monotonic()
