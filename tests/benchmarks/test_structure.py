@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import provenance
 from benchmarks.mutation import __main__ as mutation
+from benchmarks.mutation import rooms
 from benchmarks.structure import calls, import_graph, sample_words
 
 
@@ -31,16 +32,16 @@ def test_a_small_mistake_is_noticed() -> None:
     path = "recsys/evaluation/intervals.py"
     drawn = mutation.draw([path], sample=1, seed=7)
     assert len(drawn[path]) == 5
-    (row,) = mutation.run(path, [0], mutation.tests_of(path)).values()
+    (row,) = mutation.run(path, [0], rooms.tests_of(path)).values()
     assert (row["outcome"], row["by"].split("::")[0]) == ("killed", "tests/evaluation/test_intervals.py")
 
 
 def test_a_mistake_that_no_test_runs_survives_and_is_tried_again_when_a_test_changes(tmp_path: Path) -> None:
     path = "recsys/evaluation/intervals.py"
-    unrelated = "tests/evaluation/test_metrics.py"
-    (row,) = mutation.run(path, [0], [path, unrelated]).values()
+    unrelated = "tests/evaluation/test_segments.py"
+    (row,) = mutation.run(path, [0], [unrelated]).values()
     assert row["outcome"] == "survived"
-    assert mutation._behind(row, [path, unrelated]) == [path, unrelated]
+    assert mutation._behind(row, [unrelated]) == [unrelated]
 
 
 def test_a_sample_of_words_is_drawn_by_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
