@@ -45,6 +45,9 @@ EXPLAINED = {
     ("recsys/recommend/live_counts.py", "8 -> 9",
      'version = blake2b(b"".join(array.tobytes() for array in sums.values()), digest_size=8).hexdigest()'):
         "a version of another length names the counts as well",
+    ("recsys/recommend/self_check.py", "1 -> 2",
+     "for position in range(0, len(users), -(-len(users) // USERS) or 1):"):
+        "the step counts only where there is no user",
     ("recsys/recommend/trace.py", "GtE -> Gt", "if optional and began >= self.deadline:"): CLOCK,
     ("recsys/recommend/recommender.py", "4 -> 5", "n, wanted = n * 4, n * 4 if request.rules else wanted"):
         "how many more are asked for the next time",

@@ -26,12 +26,15 @@ def readout(
     out: Annotated[Path | None, typer.Option(help="folder for readout.json and readout.html")] = None,
 ) -> None:
     """Print effects with intervals, checks of the log, and a decision for each arm."""
-    from recsys.experiments.analysis import report, run
+    from recsys.experiments.analysis import log, report, run
+    from recsys.experiments.analysis.over_time import over_time
 
-    moment = until.replace(tzinfo=UTC) if until else None
-    found = run.read(name, run.find(config, name), store, moment)
+    experiment = run.find(config, name)
+    raw = log.read(store, name, experiment, until.replace(tzinfo=UTC) if until else None)
+    found = run.of(name, experiment, raw)
     folder = out or Path("reports/experiments") / name
-    report.write(found, folder)
+    planned = found.planned_units or max(sum(found.units.values()), 1)
+    report.write(found, over_time(raw, experiment, planned), folder)
     print(f"{report.text(found)}\n\n  {folder / 'readout.html'}")
 
 

@@ -12,6 +12,7 @@ from recsys.bundle.index import Index
 from recsys.contracts import EMPTY_HISTORY, NO_ROWS, FloatArray, Query
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers, Limits
 from recsys.recommend.recommender import Recommender
+from recsys.recommend.trace import RequestTrace
 from recsys.sources import nearest
 from tests.support import bundles
 from tests.support.queries import query, rows_of, sources_of
@@ -134,3 +135,12 @@ def test_a_stranger_is_answered_by_the_rungs_when_everything_is_left_alone(shop:
     assert sources_of(answer) == {"static"}
     assert len(answer.slots) == 5
     assert bundles.SOLD_OUT not in rows_of(answer)
+
+
+def test_a_part_is_optional_unless_it_says_otherwise_and_a_step_removes_nothing() -> None:
+    trace, breaker = RequestTrace(deadline=0.0), CircuitBreakers().of("part")
+    assert trace.call_or_default(breaker, lambda: 1, 0) == 0
+    assert (trace.late, trace.failed) == (True, ["part"])
+    assert trace.call_or_default(breaker, lambda: 1, 0, optional=False) == 1
+    trace.step("step", 3)
+    assert (trace.steps[0].kept, trace.steps[0].removed) == (3, 0)

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +11,7 @@ import matplotlib as mpl
 
 from recsys.experiments.analysis.effects import Effect
 from recsys.experiments.analysis.join import JOINED
+from recsys.experiments.analysis.over_time import Moment
 from recsys.experiments.analysis.readout import Readout
 from recsys.output import templates, write_text
 
@@ -19,10 +21,11 @@ def text(readout: Readout) -> str:
     return _filled("readout.txt.j2", readout)
 
 
-def write(readout: Readout, folder: Path) -> None:
-    """Write `readout.json` and `readout.html`."""
+def write(readout: Readout, curves: Mapping[str, Sequence[Moment]], folder: Path) -> None:
+    """Write `readout.json` and `readout.html`; curves: the effect of each arm over time, for the JSON."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "readout.json", json.dumps(asdict(readout), indent=1, allow_nan=False) + "\n")
+    content = asdict(readout) | {"over_time": {arm: list(map(asdict, curve)) for arm, curve in curves.items()}}
+    write_text(folder / "readout.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
     write_text(folder / "readout.html", page(readout))
 
 

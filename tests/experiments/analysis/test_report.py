@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from recsys.experiments.analysis import report, run
+from recsys.experiments.analysis.over_time import Moment
 from recsys.experiments.analysis.readout import Readout
 from tests.support.experiment_logs import answers, clickers, event, experiment, log_of
 
@@ -35,7 +36,7 @@ def test_the_text_says_what_to_do_and_why() -> None:
 
 def test_the_page_needs_nothing_else_and_the_json_holds_every_figure(tmp_path: Path) -> None:
     found = made()
-    report.write(found, tmp_path)
+    report.write(found, {"b": [Moment(1e9, 10, 0.1, -0.1, 0.3)]}, tmp_path)
     page = (tmp_path / "readout.html").read_text()
     assert "http" not in page
     assert page.count("data:image/png;base64,") == 1
@@ -43,4 +44,5 @@ def test_the_page_needs_nothing_else_and_the_json_holds_every_figure(tmp_path: P
     figures = json.loads((tmp_path / "readout.json").read_text())
     assert {effect["metric"] for effect in figures["effects"]} == {"ctr", "conversion", "revenue", "latency_ms"}
     assert set(figures["segments"]) == {"warm"}
+    assert figures["over_time"] == {"b": [{"at": 1e9, "units": 10, "difference": 0.1, "low": -0.1, "high": 0.3}]}
     assert figures["effects"][0]["p_value"] == found.effects[0].p_value

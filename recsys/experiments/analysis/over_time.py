@@ -1,0 +1,43 @@
+"""Estimates the effect on the primary metric as it stood at earlier moments, with intervals that hold at every look."""
+
+from dataclasses import dataclass
+from math import isfinite
+
+import polars as pl
+
+from recsys.experiments.analysis import effects, join, log, population
+from recsys.experiments.online.config import Experiment
+
+MOMENTS = 12  # points of the curve, evenly spaced between the first and the last answer
+
+
+@dataclass(frozen=True)
+class Moment:
+    """at: UTC seconds; units: of the control and the arm; difference: arm minus control; low, high: its interval."""
+
+    at: float
+    units: int
+    difference: float
+    low: float
+    high: float
+
+
+def over_time(raw: log.Log, experiment: Experiment, planned_units: float) -> dict[str, list[Moment]]:
+    """Return for each arm the moments at which its effect had an interval; planned_units: where it is tightest."""
+    cleaned, _ = raw.cleaned()
+    rule = join.Rule(experiment.attribution_hours, experiment.clock_skew_seconds)
+    exposures = population.in_one_arm(population.randomised(cleaned.exposures, experiment)[0])[0]
+    joined = join.attribute(exposures, cleaned.events, rule)
+    found: dict[str, list[Moment]] = {arm: [] for arm in list(experiment.arms)[1:]}
+    first, last = exposures.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
+    for part in range(1, MOMENTS + 1) if first else ():
+        until = first + (last - first) * part / MOMENTS
+        done = joined if part == MOMENTS else joined.filter(pl.col("timestamp") <= until)
+        units = join.by_unit(exposures.filter(pl.col("timestamp") <= until), done, cleaned.before)
+        counts = dict(units.group_by("arm").len().iter_rows())
+        for effect in effects.effects(units, experiment, planned_units):
+            if effect.metric == experiment.primary and isfinite(effect.anytime_high - effect.anytime_low):
+                n = counts[experiment.control] + counts[effect.arm]
+                moment = Moment(until.timestamp(), n, effect.difference, effect.anytime_low, effect.anytime_high)
+                found[effect.arm].append(moment)
+    return found
