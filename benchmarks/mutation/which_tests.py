@@ -80,12 +80,18 @@ class WhichTests:
         return sorted(own | {at for at, item in enumerate(items) if used & set(getattr(item, "fixturenames", ()))})
 
     def _statement(self, line: int) -> tuple[int, int]:
-        """The first and last line of the innermost statement; of a statement with a body, of its head."""
-        first, last = line, line
-        for node in ast.walk(self._tree):
-            if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or line):
-                body = getattr(node, "body", None)
-                end = max(node.lineno, body[0].lineno - 1) if body else node.end_lineno or line
-                if line <= end and node.lineno >= (first if first != line or last != line else 0):
-                    first, last = node.lineno, end
-        return first, last
+        """The first and last line of the innermost statement.
+
+        Of a statement with a body that is its head; a default in the head of a function counts when the function runs.
+        """
+        around = [
+            node
+            for node in ast.walk(self._tree)
+            if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or line)
+        ]
+        inner = max(around, key=lambda node: (node.lineno, -(node.end_lineno or line)))
+        last = inner.end_lineno or line
+        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+            return inner.body[0].lineno, last
+        body = getattr(inner, "body", None)
+        return inner.lineno, max(inner.lineno, body[0].lineno - 1) if body else last
