@@ -3,9 +3,9 @@
     python -m benchmarks.mutation                      # a seeded sample of 1,000 mutants, about half an hour
     python -m benchmarks.mutation --sample 40 recsys/business_rules/filters
 
-Each mutant runs against the tests of its own module only. A timeout counts as noticed. Writes
-benchmarks/results/mutation.json with every survivor. A run that was stopped goes on after the modules that it finished,
-which are in build/mutation, as long as neither the module nor its tests have changed.
+Each mutant runs against the tests of its own room only. A timeout counts as noticed. Writes
+benchmarks/results/mutation.json with every survivor. A run that was stopped goes on where it was: outcomes are kept in
+build/mutation, as long as neither the module nor the tests behind them have changed.
 """
 
 import argparse
@@ -22,7 +22,10 @@ from typing import Any
 from benchmarks import provenance
 from benchmarks.mutation.operators import mutants
 from benchmarks.mutation.rooms import ROOMS, TOP, tests_of
+from benchmarks.mutation.skip_slow import SLOW
 from recsys.output import write_text
+
+FINISHED = TOP / "build" / "mutation"
 
 
 def main() -> None:
@@ -36,9 +39,8 @@ def main() -> None:
     given = parser.parse_args()
     origin = provenance.describe()
     drawn = draw(modules(given.rooms), given.sample, given.seed)
-    finished = TOP / "build" / "mutation"
     with ThreadPoolExecutor(given.jobs) as pool:
-        rows = [row for some in pool.map(lambda item: run_once(finished, *item), drawn.items()) for row in some]
+        rows = [row for some in pool.map(lambda group: run(*group), groups(drawn)) for row in some]
     counts = Counter(row["outcome"] for row in rows)
     tried = len(rows) - counts["unreachable"]
     killed = round((counts["killed"] + counts["timeout"]) / max(tried, 1), 4)
@@ -86,21 +88,45 @@ def draw(paths: list[str], sample: int, seed: int) -> dict[str, list[int]]:
     }
 
 
-def run_once(finished: Path, path: str, chosen: list[int]) -> list[dict[str, Any]]:
-    """The outcomes of a module's mutants; those of runs before count as long as they cannot have changed.
+def groups(drawn: dict[str, list[int]]) -> list[tuple[list[str], dict[str, list[int]]]]:
+    """Tests and the modules that they are the tests of. A module that has slow tests of its own is alone."""
+    found: dict[tuple[str, ...], dict[str, list[int]]] = {}
+    for path, numbers in drawn.items():
+        alone = [path] if path.endswith(tuple(filter(None, SLOW.values()))) else []
+        found.setdefault((*tests_of(path), *alone), {})[path] = numbers
+    return [([test for test in tests if test not in of], of) for tests, of in found.items()]
+
+
+def run(tests: list[str], chosen: dict[str, list[int]], finished: Path = FINISHED) -> list[dict[str, Any]]:
+    """The outcomes of the chosen mutants of modules; those of runs before count as long as they cannot have changed.
 
     A mutant that was noticed stays noticed while the module and the file of the test that failed are the same. The
-    others are tried again as soon as any of the module's tests changes.
+    others are tried again as soon as any of the tests changes.
     """
-    file = finished / f"{path.replace('/', '.')}.json"
+    known = {path: _known(finished, path, tests) for path in chosen}
+    rest = {path: [at for at in numbers if at not in known[path]] for path, numbers in chosen.items()}
+    if rest := {path: numbers for path, numbers in rest.items() if numbers}:
+        command = [sys.executable, "-m", "benchmarks.mutation.run_room", json.dumps(rest), *chosen, *tests]
+        with subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, text=True) as running:
+            for line in running.stdout or ():
+                row = json.loads(line)
+                row["tests"] = digest(*_behind(row, tests))
+                rows = known[row["path"]]
+                rows[row["number"]] = row
+                write_text(_file(finished, row["path"]), json.dumps({"module": digest(row["path"]), "rows": rows}))
+                print(f"{row['path']}:{row['line']} {row['what']}: {row['outcome']}", flush=True)
+    return [known[path][at] for path, numbers in chosen.items() for at in numbers if at in known[path]]
+
+
+def _known(finished: Path, path: str, tests: list[str]) -> dict[int, dict[str, Any]]:
+    file = _file(finished, path)
     found = json.loads(file.read_text()) if file.is_file() else {}
-    known: dict[str, dict[str, Any]] = found.get("rows", {}) if found.get("module") == digest(path) else {}
-    tests = tests_of(path)
-    rows = {int(number): row for number, row in known.items() if row["tests"] == digest(*_behind(row, tests))}
-    rows |= run(path, [number for number in chosen if number not in rows], tests)
-    kept = {number: row | {"tests": digest(*_behind(row, tests))} for number, row in sorted(rows.items())}
-    write_text(file, json.dumps({"module": digest(path), "rows": kept}))
-    return [row for number, row in rows.items() if number in chosen]
+    rows = found["rows"] if found.get("module") == digest(path) else {}
+    return {int(number): row for number, row in rows.items() if row["tests"] == digest(*_behind(row, tests))}
+
+
+def _file(finished: Path, path: str) -> Path:
+    return finished / f"{path.replace('/', '.')}.json"
 
 
 def _behind(row: dict[str, Any], tests: list[str]) -> list[str]:
@@ -112,18 +138,6 @@ def digest(*paths: str) -> str:
     """A digest of files; one that is gone is empty."""
     files = [TOP / path for path in paths]
     return sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()[:16]
-
-
-def run(path: str, chosen: list[int], tests: list[str]) -> dict[int, dict[str, Any]]:
-    """The outcomes of these mutants of one module, by number."""
-    if not chosen:
-        return {}
-    command = [sys.executable, "-m", "benchmarks.mutation.run_module", path, json.dumps(chosen), *tests]
-    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    noticed = sum(row["outcome"] in ("killed", "timeout") for row in rows)
-    print(f"{path}: {noticed} of {len(rows)} noticed {done.stderr.strip()[-200:]}", flush=True)
-    return dict(zip(chosen, rows, strict=False))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from benchmarks.provenance import TOP
 BY_ANOTHER = {  # programs that another program runs
     *(f"benchmarks.peers.{name}" for name in ("ease", "lenskit_peers", "neighbours", "rectools_peers", "sasrec_peers")),
     "benchmarks.fuzz.one",
-    "benchmarks.mutation.run_module",
+    "benchmarks.mutation.run_room",
     "benchmarks.rehearsal.month",
     "benchmarks.serving.faults.faulty",
     "benchmarks.structure.count_calls",

@@ -8,7 +8,6 @@ import pytest
 
 from benchmarks import provenance
 from benchmarks.mutation import __main__ as mutation
-from benchmarks.mutation import rooms
 from benchmarks.structure import calls, import_graph, sample_words
 
 
@@ -28,20 +27,23 @@ def test_calls_of_a_recommendation_an_event_and_an_item(
         assert found[request]["files"] <= found[request]["moves"] < found[request]["calls"]
 
 
-def test_a_small_mistake_is_noticed() -> None:
+def test_a_small_mistake_is_noticed_once_and_for_all(tmp_path: Path) -> None:
     path = "recsys/evaluation/intervals.py"
     drawn = mutation.draw([path], sample=1, seed=7)
     assert len(drawn[path]) == 5
-    (row,) = mutation.run(path, [0], rooms.tests_of(path)).values()
+    ((tests, of),) = mutation.groups({path: [0]})
+    (row,) = mutation.run(tests, of, tmp_path)
     assert (row["outcome"], row["by"].split("::")[0]) == ("killed", "tests/evaluation/test_intervals.py")
+    assert mutation.run(tests, of, tmp_path) == [row], "nothing has changed since"
+    assert mutation.run([], of, tmp_path) == [row], "what noticed it is the same"
 
 
 def test_a_mistake_that_no_test_runs_survives_and_is_tried_again_when_a_test_changes(tmp_path: Path) -> None:
-    path = "recsys/evaluation/intervals.py"
-    unrelated = "tests/evaluation/test_segments.py"
-    (row,) = mutation.run(path, [0], [unrelated]).values()
+    path, unrelated = "recsys/recommend/trace.py", ["tests/evaluation/test_segments.py"]
+    (row,) = mutation.run(unrelated, {path: [0]}, tmp_path)
     assert row["outcome"] == "survived"
-    assert mutation._behind(row, [unrelated]) == [unrelated]
+    assert mutation._known(tmp_path, path, unrelated) == {0: row}
+    assert not mutation._known(tmp_path, path, [*unrelated, "tests/recommend/test_deadline.py"])
 
 
 def test_a_sample_of_words_is_drawn_by_its_seed(capsys: pytest.CaptureFixture[str]) -> None:

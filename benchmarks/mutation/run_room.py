@@ -1,6 +1,6 @@
-"""The mutants of one module against its own tests; prints one JSON line for each. Called by `benchmarks.mutation`.
+"""The mutants of modules against the tests of their room; prints one JSON line for each.
 
-    python -m benchmarks.mutation.run_module recsys/recommend/blending.py '[3, 17]' tests/recommend/test_blending.py ...
+    python -m benchmarks.mutation.run_room '{"recsys/recommend/blending.py": [3, 17]}' TEST_FILE TEST_FILE ...
 
 The tests are imported and collected once. Each mutant then is a forked child in which the code of one function is
 exchanged in place, so that every reference to the function runs the mutant. The child runs the tests that run the
@@ -36,48 +36,55 @@ FLAGS += ["-p", "no:cov", "-p", "benchmarks.mutation.skip_slow"]
 class MutantLoop:
     """A pytest plugin: in place of the tests, run the tests once for each mutant."""
 
-    def __init__(self, path: str, chosen: list[int], out: TextIO) -> None:
-        self._path, self._chosen, self._out = path, chosen, out
+    def __init__(self, chosen: dict[str, list[int]], out: TextIO) -> None:
+        self._chosen, self._out = chosen, out
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Print the outcome of each mutant."""
-        module = importlib.import_module(self._path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
-        source = Path(self._path).read_text(encoding="utf-8")
-        which, items = WhichTests(self._path, source), session.items
+        which, items = WhichTests(list(self._chosen)), session.items
+        for path in self._chosen:
+            importlib.import_module(_name(path))
         with tempfile.NamedTemporaryFile(suffix=".json") as file:
             failed = in_child(lambda: which.record(session, Path(file.name)), 1200)
             if failed != PASSED:
                 name = items[failed].nodeid if failed >= 0 else "they take too long"
-                pytest.exit(f"{self._path}: its tests fail without a mutant: {name}", 1)
+                print(f"its tests fail without a mutant: {name}", file=sys.stderr)
+                pytest.exit("no mutant was tried", 1)
             which.read(Path(file.name))
-        found = list(mutants(source, self._path))
-        for number in self._chosen:
-            print(json.dumps(self._outcome(session, module, found[number], which)), file=self._out, flush=True)
+        for path, numbers in self._chosen.items():
+            found = list(mutants(Path(path).read_text(encoding="utf-8"), path))
+            for number in numbers:
+                row = {"path": path, "number": number, **_outcome(session, path, found[number], which)}
+                print(json.dumps(row), file=self._out, flush=True)
         return True
 
-    def _outcome(
-        self, session: pytest.Session, module: ModuleType, mutant: Mutant, which: WhichTests
-    ) -> dict[str, Any]:
-        function, code = functions(module).get(mutant.function), code_of(mutant.code(), mutant.function)
-        row = {"path": self._path, "function": mutant.function, "line": mutant.line, "what": mutant.what}
-        if function is None or code is None:
-            return row | {"outcome": "unreachable"}
 
-        defaults = mutant.defaults(vars(module))
+def _outcome(session: pytest.Session, path: str, mutant: Mutant, which: WhichTests) -> dict[str, Any]:
+    module = sys.modules[_name(path)]
+    function, code = functions(module).get(mutant.function), code_of(mutant.code(), mutant.function)
+    row = {"function": mutant.function, "line": mutant.line, "what": mutant.what}
+    if function is None or code is None:
+        return row | {"outcome": "unreachable"}
 
-        def run(tests: Sequence[int]) -> int:
-            function.__code__ = code
-            if defaults is not None:
-                function.__defaults__, function.__kwdefaults__ = defaults
-            return first_failure(session, tests)
+    defaults = mutant.defaults(vars(module))
 
-        tests, seconds = which.tests_of(mutant.line)
-        status = in_child(lambda: run(tests), 20 + 5 * seconds)
-        if status >= 0 and in_child(lambda: run([status]), 20 + 5 * seconds) == PASSED:
-            again = [test for test in tests if test != status]  # it fails now and then: the others decide
-            status = in_child(lambda: run(again), 20 + 5 * seconds)
-        outcome = {PASSED: "survived", TOO_LONG: "timeout", BROKEN: "broken"}.get(status, "killed")
-        return row | {"outcome": outcome} | ({"by": session.items[status].nodeid} if status >= 0 else {})
+    def run(tests: Sequence[int]) -> int:
+        function.__code__ = code
+        if defaults is not None:
+            function.__defaults__, function.__kwdefaults__ = defaults
+        return first_failure(session, tests)
+
+    tests, seconds = which.tests_of(path, mutant.line)
+    status = in_child(lambda: run(tests), 20 + 5 * seconds)
+    if status >= 0 and in_child(lambda: run([status]), 20 + 5 * seconds) == PASSED:
+        again = [test for test in tests if test != status]  # it fails now and then: the others decide
+        status = in_child(lambda: run(again), 20 + 5 * seconds)
+    outcome = {PASSED: "survived", TOO_LONG: "timeout", BROKEN: "broken"}.get(status, "killed")
+    return row | {"outcome": outcome} | ({"by": session.items[status].nodeid} if status >= 0 else {})
+
+
+def _name(path: str) -> str:
+    return path.removesuffix(".py").replace("/", ".")
 
 
 def first_failure(session: pytest.Session, tests: Sequence[int]) -> int:
@@ -147,7 +154,7 @@ def code_of(module: CodeType, function: str) -> CodeType | None:
 
 
 if __name__ == "__main__":
-    path, chosen, *tests = sys.argv[1:]
+    chosen, *tests = sys.argv[1:]
     out = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what pytest prints
-    sys.exit(pytest.main([*FLAGS, *tests], plugins=[MutantLoop(path, json.loads(chosen), out)]))
+    sys.exit(pytest.main([*FLAGS, *tests], plugins=[MutantLoop(json.loads(chosen), out)]))
