@@ -28,7 +28,7 @@ test: setup ## run all tests
 	pytest -n 2
 
 test-chaos: setup ## break what the API depends on, two workers, PostgreSQL and Redis: what users notice
-	pytest -m chaos tests/chaos
+	pytest -m chaos tests/chaos tests/benchmarks/rehearsal
 
 lint: setup ## ruff, mypy, the import contracts, no copied code, and every file compiles
 	ruff check . && ruff format --check . && mypy && lint-imports --no-logo

@@ -12,6 +12,7 @@ from benchmarks.simulator.scrambled import personal
 from tests.benchmarks.conftest import Results
 
 
+@pytest.mark.chaos
 @pytest.mark.skipif(bool(clock.missing()), reason=f"not installed: {', '.join(clock.missing())}")
 def test_a_day_with_incidents(results: Results, pipeline: Path, tmp_path: Path, command: Callable[..., str]) -> None:
     prepared = tmp_path / "shop" / "prepared"
