@@ -22,6 +22,18 @@ EXPLAINED = {
     ("recsys/experiments/analysis/effects.py", "500 -> 501",
      "def bootstrap(units: pl.DataFrame, experiment: Experiment, draws: int = 500, seed: int = 1) -> "
      "dict[str, Interval]:"): "one draw more",
+    ("recsys/evaluation/metrics.py", "2 -> 3",
+     "width = int(max(lists.max(initial=0), targets.rows.max(initial=0))) + 2  "
+     "# one unused number a user catches the -1"): "one more unused number a user",
+    ("recsys/experiments/analysis/guardrails.py", "0.0 -> 1.0",
+     "allowed = (guardrail.margin or 0.0) * abs(effect.control)"): "every guardrail that comes here has a margin",
+    ("recsys/experiments/analysis/interleaving.py", "0 -> 1", "score = float(scores[0])"):
+        "all scores are the same here",
+    ("recsys/experiments/analysis/interleaving.py", "1.0 -> 2.0",
+     "p_value = float(test.pvalue) if np.isfinite(test.pvalue) else 1.0"): "of scores that differ the test is finite",
+    ("recsys/experiments/analysis/join.py", "False -> True", "check_sortedness=False,"): "both sides are sorted",
+    ("recsys/experiments/analysis/planning.py", "Gt -> GtE", 'with_history = units["events_before"].n_unique() > 1'):
+        "a history that is the same for everybody takes no variance away",
     ("recsys/experiments/online/assignment.py", "Lt -> LtE",
      'return bucket(f"canary-{bundle_id}", unit) < share'): NEVER_EQUAL,
     ("recsys/experiments/online/config.py", "12 -> 13",

@@ -257,6 +257,13 @@ def test_what_cannot_be_split_is_one_clear_line(events: list[tuple[int, int, int
     assert "\n" not in str(error.value)
 
 
+def test_now_is_the_last_event_that_a_fold_is_fitted_on() -> None:
+    split = made(random_events(), protocol="per_user_holdout")
+    last = [split.interactions.filter(pl.col("fold") <= fold)["timestamp"].max() for fold in range(3)]
+    assert list(split.facts.now.values()) == last
+    assert last[0] != last[1]
+
+
 def test_two_users_and_two_items_are_enough() -> None:
     events = table([(n % 2, n % 2, n) for n in range(40)])
     split = split_protocols.make(events, items(2), params(allow_repeat=True), seed=3)

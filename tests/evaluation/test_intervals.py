@@ -1,6 +1,7 @@
 """Intervals cover the truth as often as they say, pair users, and leave unknown values out."""
 
 import numpy as np
+import pytest
 
 from recsys.evaluation.intervals import Bootstrap
 
@@ -45,3 +46,18 @@ def test_the_seed_decides() -> None:
     other = Bootstrap(replicates=400, confidence=0.95, seed=6).interval(values)
     np.testing.assert_array_equal(first, again)
     assert (first[1] != other[1]).all()
+
+
+@pytest.mark.parametrize("replicates", [40, 250])
+def test_the_limits_are_quantiles_of_all_replicates_also_of_the_last_few(replicates: int) -> None:
+    values = np.random.default_rng(4).normal(size=(60, 1))
+    _, low, high = Bootstrap(replicates, confidence=0.9, seed=8).interval(values)
+    rng, means = np.random.default_rng(8), list[float]()
+    while len(means) < replicates:
+        drawn = rng.integers(0, 60, size=(min(100, replicates - len(means)), 60))
+        means += values[drawn, 0].mean(axis=1).tolist()
+    np.testing.assert_allclose([low[0], high[0]], np.quantile(means, [0.05, 0.95]))
+
+
+def test_a_single_value_is_its_own_mean() -> None:
+    assert BOOTSTRAP.interval(np.array([[3.0], [np.nan]]))[0].tolist() == [3.0]

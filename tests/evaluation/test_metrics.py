@@ -134,3 +134,10 @@ def test_accuracy_agrees_with_ranx(ranx_evaluate: Callable[..., dict[str, np.nda
         for k in (10, 20):
             ours = getattr(metrics, name)(found[:, :k], n_targets)
             np.testing.assert_allclose(ours, theirs[f"{name}@{k}"], rtol=0, atol=1e-9, err_msg=f"{name}@{k}")
+
+
+def test_users_without_a_row_that_is_kept_stay() -> None:
+    kept = Ragged(np.array([0, 2, 3, 4]), np.array([7, 9, 5, 6], dtype=np.int32)).keep(
+        np.array([True, False, True, False])
+    )
+    assert (kept.lengths.tolist(), kept.rows.tolist()) == ([1, 1, 0], [7, 5])

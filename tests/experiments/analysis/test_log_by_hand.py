@@ -37,7 +37,7 @@ def test_a_store_is_read_from_ninety_days_before_the_first_answer_to_the_end_of_
         context={"arm": "a", "latency_ms": 3.0},
     )
     moments = {"long ago": first - 91 * DAY, "before": first - 89 * DAY, "click": until + 20 * HOUR}
-    moments |= {"late": until + 25 * HOUR}
+    moments |= {"late": until + 24 * HOUR + 10}
     sent = [Event(name, "u1", None, "i1", "click", None, at, "q1", at) for name, at in moments.items()]
 
     async def write() -> None:
@@ -76,7 +76,9 @@ def test_teams_and_places_of_an_answer_are_read_as_they_were_written() -> None:
 
 def test_what_names_an_answer_of_another_experiment_is_marked() -> None:
     rows = [(name, "u", "click", "i", None, 1.0, "q", 2.0, mark) for name, mark in (("here", 0), ("there", 1))]
-    assert log._events(iter(rows)).select("event_id", "elsewhere").rows() == [("here", False), ("there", True)]
+    found = log._events(iter(rows))
+    assert found.select("event_id", "elsewhere").rows() == [("here", False), ("there", True)]
+    assert found["received"].to_list() == [datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC)] * 2
 
 
 def test_unusable_amounts_of_events_and_answers_are_counted_together() -> None:

@@ -1,5 +1,6 @@
 """Small parts of the analysis, each against a figure that is worked out by hand."""
 
+from dataclasses import fields, replace
 from math import sqrt
 from types import SimpleNamespace
 from typing import Any
@@ -9,9 +10,10 @@ import polars as pl
 import pytest
 from scipy.stats import chisquare
 
-from recsys.experiments.analysis import checks, effects, guardrails, interleaving, join
+from recsys.errors import DataError
+from recsys.experiments.analysis import checks, effects, guardrails, interleaving, join, off_policy, planning
 from recsys.experiments.online.assignment import arm_of, bucket
-from recsys.experiments.online.config import Experiment
+from recsys.experiments.online.config import Experiment, Guardrail, Metric
 from tests.support.experiment_logs import event, events, experiment
 
 THIRDS = Experiment.model_validate({"arms": {name: {"variant": name, "weight": 0.333} for name in "abc"}})
@@ -111,6 +113,56 @@ def test_a_budget_says_the_shares_of_both_arms() -> None:
     says = "latency_ms of b: 75.00% answers over 100 ms, 50.00% in the control"
     assert budget(a=[1.0, 0.0], b=[1.0, 1.0, 1.0, 0.0]).says.startswith(says)
     assert "of b: 100.00% answers over 100 ms, 0.00% in" in budget(a=[0.0], b=[1.0]).says
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "broken", "kept"),
+    [
+        ("latency_ms", 1.0, 1.0, False, True),
+        ("latency_ms", 1.01, 2.0, True, False),
+        ("latency_ms", -9.0, 1.01, False, False),
+        ("conversion", 1.0, 1.0, False, True),
+        ("conversion", 1.01, 2.0, True, False),
+    ],
+)
+def test_a_margin_counts_what_is_worse(metric: Metric, low: float, high: float, broken: bool, kept: bool) -> None:
+    """10 % of 10, whichever way is worse; at exactly the margin it is kept."""
+    worse = {"anytime_low": low, "high": high} if metric == "latency_ms" else {"anytime_high": -low, "low": -high}
+    values: dict[str, Any] = dict.fromkeys([field.name for field in fields(effects.Effect)], 0.0)
+    effect = effects.Effect(**{**values, "arm": "b", "metric": metric, "control": 10.0, **worse})
+    state = guardrails._margin(effect, Guardrail(margin=0.1))
+    assert (state.broken, state.kept) == (broken, kept)
+
+
+def test_a_doubly_robust_interval_is_that_of_its_parts() -> None:
+    """Every row a unit of its own: the error of a mean of n parts."""
+    draw = np.random.default_rng(2)
+    n, reward, guess = 400, draw.random(400), draw.random(400)
+    logged = off_policy.Log(reward, np.full(n, 0.5), np.full(n, 0.4), np.arange(n), guess, guess * 0.9)
+    parts = guess * 0.9 + 0.8 * (reward - guess)
+    found = off_policy.estimate(logged, "dr")
+    assert found.value == pytest.approx(parts.mean())
+    assert found.high - found.value == pytest.approx(1.959964 * parts.std(ddof=1) / sqrt(n), rel=1e-5)
+    for guessed, expected in ((guess, None), (None, guess)):
+        with pytest.raises(DataError, match="give guess and expected"):
+            off_policy.estimate(replace(logged, guess=guessed, expected=expected), "dr")
+
+
+@pytest.mark.parametrize(("teams", "score", "p_value"), [(["a", "b"] * 2, 0.0, 1.0), (["b"], 1.0, 1.0)])
+def test_who_prefers_neither_and_who_is_alone_shows_nothing(teams: list[str], score: float, p_value: float) -> None:
+    units = ["u", "u", "v", "v"][: len(teams)]
+    found = interleaving.preference(pl.DataFrame({"unit": units, "team": teams}))
+    assert (found.score, found.p_value) == (score, p_value)
+    assert (found.low, found.high) == ((-1.0, 1.0) if len(teams) == 1 else (0.0, 0.0))
+
+
+def test_two_units_that_differ_are_enough_for_a_plan() -> None:
+    units = pl.DataFrame({"converted": [0.0, 1.0], "events_before": [0.0, 0.0]})
+    given = experiment(primary="conversion")
+    assert planning.plan(units, given, units_per_day=10).units > 0
+    for few in (units.head(1), units.with_columns(converted=1.0)):
+        with pytest.raises(DataError, match="the log has no such events yet"):
+            planning.plan(few, given, units_per_day=10)
 
 
 def test_units_who_all_prefer_b_are_as_likely_as_tosses_of_a_coin() -> None:

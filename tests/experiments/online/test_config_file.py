@@ -83,6 +83,17 @@ def test_what_a_file_says_of_guardrails_and_arms_is_read(tmp_path: Path) -> None
         load(tmp_path, f"experiments: {{home: {{arms: {arms.replace('pool: 4}', 'pool: 4}, interleave: popular')}}}}}")
 
 
+def test_an_experiment_whose_units_would_change_their_arm_is_named(tmp_path: Path) -> None:
+    def of(**experiments: str) -> config.Experiments:
+        return load(tmp_path, f"experiments: {{{', '.join(f'{name}: {{{it}}}' for name, it in experiments.items())}}}")
+
+    before = of(a=f"arms: {TWO}", b=f"arms: {TWO}", gone=f"arms: {TWO}")
+    assert config.moved(before, before) == []
+    after = of(a=f"arms: {TWO.replace('0.5', '0.25', 1).replace('0.5', '0.75')}", b=f"arms: {TWO}", new=f"arms: {TWO}")
+    assert config.moved(before, after) == ["a"]
+    assert config.moved(before, of(b=f"arms: {TWO}, seed: other", a=f"arms: {TWO}, coverage: 0.5")) == ["b"]
+
+
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
 def test_a_draft_has_as_many_places_as_were_asked_for(k: int) -> None:
     for seed in range(8):
