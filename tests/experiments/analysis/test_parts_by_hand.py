@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import chisquare
 
 from recsys.errors import DataError
-from recsys.experiments.analysis import checks, effects, guardrails, interleaving, join, off_policy, planning
+from recsys.experiments.analysis import checks, effects, guardrails, interleaving, join, off_policy
 from recsys.experiments.online.assignment import arm_of, bucket
 from recsys.experiments.online.config import Experiment, Guardrail, Metric
 from tests.support.experiment_logs import event, events, experiment
@@ -154,15 +154,6 @@ def test_who_prefers_neither_and_who_is_alone_shows_nothing(teams: list[str], sc
     found = interleaving.preference(pl.DataFrame({"unit": units, "team": teams}))
     assert (found.score, found.p_value) == (score, p_value)
     assert (found.low, found.high) == ((-1.0, 1.0) if len(teams) == 1 else (0.0, 0.0))
-
-
-def test_two_units_that_differ_are_enough_for_a_plan() -> None:
-    units = pl.DataFrame({"converted": [0.0, 1.0], "events_before": [0.0, 0.0]})
-    given = experiment(primary="conversion")
-    assert planning.plan(units, given, units_per_day=10).units > 0
-    for few in (units.head(1), units.with_columns(converted=1.0)):
-        with pytest.raises(DataError, match="the log has no such events yet"):
-            planning.plan(few, given, units_per_day=10)
 
 
 def test_units_who_all_prefer_b_are_as_likely_as_tosses_of_a_coin() -> None:
