@@ -3,7 +3,8 @@
     python -m benchmarks.structure.calls [--bundle bundle] [--before 21a7ebd]
 
 Counted for a recommendation of the default variant to a user with a history, one event posted and one item put, all
-through the API (`count_calls.py` says what a call is). `--before` counts the code of an earlier commit beside today's.
+through the API (`count_calls.py` says what a call is). `--before` counts the code of an earlier commit beside today's,
+with the same bundle, which that code has to read; without it the counts of that commit stay as they are.
 """
 
 import argparse
@@ -31,6 +32,8 @@ def main(bundle: Path, before: str | None) -> None:
     if before:
         with tempfile.TemporaryDirectory() as folder:
             figures["before"] = {"revision": before, **count(extracted(before, Path(folder)), bundle)}
+    elif (file := provenance.RESULTS / "calls.json").is_file() and (kept := json.loads(file.read_text()).get("before")):
+        figures["before"] = kept
     provenance.write("calls", origin, figures)
     for name, found in figures.items():
         for request in ("recommendation", "event", "item"):

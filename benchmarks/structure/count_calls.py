@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,7 @@ from serving.settings import Settings
 from serving.stores.migrations import migrate
 
 TOP = Path(serving.__file__).parents[1]
+READY_S = 120.0
 OURS = (str(TOP / "recsys"), str(TOP / "serving"))
 
 
@@ -67,7 +69,10 @@ async def count(bundle: Path) -> dict[str, Any]:
         os.chdir(folder)  # without rules.yaml and experiments.yaml
         app = create_app(Settings(bundle=bundle, store_url=url, deadline_ms=1e5, store_ms=1e5))
         async with app.router.lifespan_context(app):
+            until = time.monotonic() + READY_S
             while await ask(app, "GET", "/readyz", None) != 200:
+                if time.monotonic() > until:
+                    raise SystemExit(f"{bundle}: this code cannot serve it")
                 await asyncio.sleep(0.05)
             loaded = app.state.service.engine().bundle
             user, item = loaded.histories.users.external_id(0), loaded.catalogue.ids.external_id(0)
