@@ -22,8 +22,9 @@ class Part:
 PARTS = {
     "benchmarks": Part(
         ("benchmarks", "docs/benchmarks.md", "docs/story.md", "docs/quality.md", "docs/results", "docs/structure.md"),
-        kept=(  # servers and imports that tests use
+        kept=(  # servers, imports and broken models that tests use
             "benchmarks/__init__.py", "benchmarks/stores/__init__.py", "benchmarks/stores/servers.py",
+            "benchmarks/simulator/__init__.py", "benchmarks/simulator/scrambled.py",
             "benchmarks/structure/__init__.py", "benchmarks/structure/imports.py",
         ),
         targets=("test-chaos", "coverage", "results", "figures", "check-figures", "story"),

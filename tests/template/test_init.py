@@ -42,7 +42,7 @@ def template(folder: Path, *wanted: str) -> Path:
 
 
 def init(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(folder, sys.executable, "-m", "template", *arguments)
+    return run(folder, sys.executable, "-B", "-m", "template", *arguments)
 
 
 SMALL = (
@@ -168,7 +168,7 @@ def test_a_name_that_cannot_be_renamed_changes_nothing(tmp_path: Path) -> None:
 
 def test_questions_are_asked_without_a_name(tmp_path: Path) -> None:
     folder = template(tmp_path / "clone", *SMALL)
-    command, typed = [sys.executable, "-m", "template"], "acme\nfiles\nfilms\n\n"
+    command, typed = [sys.executable, "-B", "-m", "template"], "acme\nfiles\nfilms\n\n"
     asked = subprocess.run(command, cwd=folder, input=typed, capture_output=True, text=True, check=False)
     assert asked.returncode == 0, asked.stderr
     answers: dict[str, Any] = yaml.safe_load((folder / ".copier-answers.yml").read_text())
