@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from benchmarks.stores import kill
 from benchmarks.stores.servers import Postgres
 from recsys.schemas.store_schema import SQLITE
 from serving.stores import open_store, sqlite
@@ -141,3 +142,19 @@ async def test_a_url_of_no_store(url: str) -> None:
     for attempt in (open_store(url), asyncio.to_thread(migrate, url)):
         with pytest.raises(StoreError, match=wanted):
             await attempt
+
+
+# ---- three writers killed with -9 on each store; `benchmarks/stores/kill.py` kills a hundred
+
+
+def test_nothing_acknowledged_is_lost_and_nothing_is_twice_in_a_file(tmp_path: Path) -> None:
+    judge(kill.kill(f"sqlite:///{tmp_path}/events.sqlite", 3, tmp_path))
+
+
+def test_nothing_acknowledged_is_lost_and_nothing_is_twice_on_a_server(postgres: Postgres, tmp_path: Path) -> None:
+    judge(kill.kill(postgres.emptied(), 3, tmp_path))
+
+
+def judge(found: dict[str, int]) -> None:
+    assert found["acknowledged"] > 10
+    assert (found["lost"], found["refused_but_stored"], found["duplicated"], found["miscounted"]) == (0, 0, 0, 0)
