@@ -3,6 +3,7 @@
 import asyncio
 import re
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -93,6 +94,18 @@ async def test_a_file_that_another_process_holds(
         assert (await store.history(ANNA, None, 100))[1] == [event("before")], "readers wait for no writer"
         other.execute("ROLLBACK")
     await works(store, "after")
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+def test_a_file_that_another_process_holds_for_a_moment(tmp_path: Path, journal: str) -> None:
+    path = f"{tmp_path}/events.sqlite"
+    with closing(apsw.Connection(path)) as other:
+        other.execute(f"PRAGMA journal_mode={journal}; CREATE TABLE a (b); BEGIN IMMEDIATE").fetchall()
+        threading.Timer(0.05, lambda: other.execute("ROLLBACK")).start()
+        with closing(sqlite.connect(path, wait_s=0.3)) as waiting:
+            waiting.execute("BEGIN IMMEDIATE; INSERT INTO a VALUES (1); COMMIT")
+            assert waiting.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+            assert other.execute("SELECT b FROM a").fetchall() == [(1,)]
 
 
 async def test_a_file_that_is_no_database(sqlite_url: str) -> None:

@@ -138,3 +138,24 @@ def test_it_can_do_all_that_a_store_can(url: str) -> None:
         assert sum((await store.forget("anna")).values()) >= 0
 
     with_store(url, story)
+
+
+def test_of_a_file_a_history_is_read_without_a_clock_and_the_rest_with_one(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.stores.guarded.LONG_SECONDS", 0.05)
+
+    async def story(flaky: Flaky, guarded: GuardedStore, now: list[float]) -> None:
+        async def takes_its_time() -> None:
+            await asyncio.sleep(0.2)
+
+        await guarded.add_events([EVENT])
+        flaky.remote, flaky.trouble = False, takes_its_time
+        assert (await guarded.history("anna", None, 10))[1] == [EVENT]
+        for read in (guarded.seen("anna", None), guarded.items_since(0)):
+            with pytest.raises(StoreError, match="took longer than 50 ms"):
+                await read
+        flaky.trouble, now[0] = None, 1.0
+        assert await guarded.seen("anna", None) == {"kitchen-1": False}
+
+    with_store(url, story)

@@ -5,10 +5,13 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
+from recsys.schemas.store_schema import SQLITE
 from serving.stores import migrations, open_store
 from serving.stores.protocol import StoreError
 from tests.serving.stores.conftest import Opened, Select
@@ -40,6 +43,16 @@ async def test_a_store_without_tables_is_refused_until_the_command_was_run(
         assert (done.returncode, done.stdout) == (0, said), done.stderr
     store = await opened(empty_url)
     assert await store.add_events([event("1")]) == [NEW]
+
+
+async def test_a_file_of_another_program_has_no_tables_yet(sqlite_url: str) -> None:
+    path = Path(sqlite_url.removeprefix(SQLITE))
+    path.parent.mkdir()
+    with closing(apsw.Connection(str(path))) as file:
+        file.execute("CREATE TABLE theirs (a)")
+    with pytest.raises(StoreError, match="its tables are of version 0, this code needs"):
+        await open_store(sqlite_url)
+    assert migrations.migrate(sqlite_url) == EVERY
 
 
 def test_the_command_fails_with_one_line(root: Path) -> None:

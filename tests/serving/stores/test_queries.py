@@ -5,10 +5,12 @@ from functools import partial
 
 import pytest
 
+from recsys.schemas import channel
 from serving.recorder import queries
 from serving.stores.admin import delete_old
-from serving.stores.protocol import Item
+from serving.stores.protocol import Item, StoreError
 from serving.stores.store import Store
+from tests.serving.stores.conftest import Select
 from tests.serving.stores.examples import ANNA, BEN, COOKIE, NOON, event, exposure
 
 pytestmark = pytest.mark.anyio
@@ -64,3 +66,17 @@ async def test_an_exposure_and_the_events_of_then(store: Store) -> None:
     assert (old["person"], old["replay"]) == (f"u:{BEN}", None)
     await store.forget(ANNA)
     assert await store.manage(lambda _: queries.exposure("r1")) is None
+
+
+async def test_a_change_of_the_channel_is_read_whole_or_refused(store: Store, url: str, select: Select) -> None:
+    ((now, *nothing),) = await store.channel()
+    assert abs(now - time.time()) < 60
+    assert nothing == [None, None, None]
+    with pytest.raises(StoreError, match="channel: rules 1: its text is not the one of its hash"):
+        await store.change("rules", 1)
+    put = channel.put(url, "rules", "block: {}")
+    assert [row[1:] for row in await store.channel()] == [("rules", 1, put.since)]
+    assert await store.change("rules", 1) == "block: {}"
+    select("UPDATE channel SET body = 'block: 1' RETURNING number")
+    with pytest.raises(StoreError, match="channel: rules 1: its text is not the one of its hash"):
+        await store.change("rules", 1)

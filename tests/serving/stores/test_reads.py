@@ -83,7 +83,7 @@ def test_one_dislike_of_an_item_is_enough() -> None:
 
 
 def test_the_forgotten_are_read_by_version() -> None:
-    assert reads.forgotten([(3, "x"), (5, "y")], 2) == (5, {"x", "y"})
+    assert reads.forgotten([(3, "x"), (5, "y")], 2) == (5, frozenset({"x", "y"}))
     assert reads.forgotten([], 2) == (2, frozenset())
 
 
