@@ -202,7 +202,9 @@ async def test_of_two_writes_in_one_commit_the_good_one_is_stored(url: str, open
     store = await opened(url)
     broken = Event("1", ANNA, None, None, "view", None, 1.0, None, 1.0)  # type: ignore[arg-type]
     with locked(url):
-        sent = [asyncio.create_task(store.add_events([one])) for one in (event("0"), broken, event("2"))]
+        sent = [asyncio.create_task(store.add_events([event("0")]))]
+        await asyncio.sleep(0.05)  # it waits for the lock, and the others wait for it
+        sent += [asyncio.create_task(store.add_events([one])) for one in (broken, event("2"))]
         await asyncio.sleep(0.05)
     first, refused, stored = await asyncio.gather(*sent, return_exceptions=True)
     assert first == stored == [NEW]
