@@ -95,4 +95,22 @@ EXPLAINED = {
     ("recsys/recommend/recommender.py", "1.0 -> 2.0",
      "slots = interleave_by_share(apply_boosts(query, allowed, request.rules), {name: 1.0}, query.k)"):
         "of a single source the share does not matter",
+    ("serving/stores/migrations.py", "16 -> 17",
+     'statement = statement.replace("{salt}", secrets.token_hex(16)).replace("{clustered}", clustered)'):
+        "a longer salt is as good",
+    ("serving/stores/reads.py", "Lt -> LtE", "if len(usable) < len(found):"): "adds zero to a count",
+    ("serving/stores/sqlite.py", "GtE -> Gt", "if time.monotonic() >= until:"): CLOCK,
+    ("serving/stores/sqlite.py", "call left out", "time.sleep(0.001)"): "tries as long, and more often",
+    ("serving/stores/sqlite.py", "0.0 -> 1.0", "began = 0.0"): "the first try sets it",
+    ("serving/stores/sqlite.py", "0 -> 1",
+     'busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]'):
+        "a log that still holds rows has pages, which is the cell beside it",
+    ("serving/stores/writer.py", "2 -> 3", "await asyncio.to_thread(self._thread.join, 2 * WRITE_S)"):
+        "how long a disk that does not answer is waited for",
+    ("serving/service/cache.py", "32 -> 33", "max_connections=32,"): "one connection more",
+    ("serving/service/cache.py", "0 -> 1", "retry=Retry(NoBackoff(), 0),"): "one more try",
+    ("serving/service/cache.py", "0.0 -> 1.0", "self._away_until = 0.0"): "a time in the past is a time in the past",
+    ("serving/service/cache.py", "Lt -> LtE", "if time.monotonic() < self._away_until:"): CLOCK,
+    ("serving/service/cache.py", "16 -> 17", "return blake2b(text.encode(), digest_size=16).hexdigest()"):
+        "a digest of another length names the same text",
 }  # fmt: skip

@@ -96,6 +96,22 @@ async def test_a_file_that_another_process_holds(
     await works(store, "after")
 
 
+async def test_forgetting_says_when_a_reader_keeps_the_deleted_rows_in_a_file(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, opened: Opened
+) -> None:
+    monkeypatch.setattr(sqlite.connect, "__kwdefaults__", {"create": False, "wait_s": 0.05})
+    migrate(sqlite_url)
+    store = await opened(sqlite_url)
+    assert await store.add_events([event("1")]) == [NEW]
+    with closing(apsw.Connection(sqlite_url.removeprefix(SQLITE))) as reader:
+        reader.execute("BEGIN; SELECT event_id FROM events").fetchall()
+        with pytest.raises(
+            StoreError, match="the WAL file still holds the rows, a reader is using it; repeat the call"
+        ):
+            await store.forget(ANNA)
+    assert (await store.forget(ANNA))["events"] == 0
+
+
 @pytest.mark.parametrize("journal", ["wal", "delete"])
 def test_a_file_that_another_process_holds_for_a_moment(tmp_path: Path, journal: str) -> None:
     path = f"{tmp_path}/events.sqlite"

@@ -67,6 +67,24 @@ async def test_a_merge_can_be_undone(store: Store) -> None:
     assert await store.unmerge(COOKIE) is None
 
 
+async def test_what_a_guest_was_shown_goes_along_and_back(store: Store, select: Select) -> None:
+    await store.add_exposures([exposure("r1", None, anonymous_id=COOKIE), exposure("r2", ANNA, anonymous_id=COOKIE)])
+
+    def whose() -> dict[str, str]:
+        return dict(select("SELECT request_id, person FROM exposures"))
+
+    guest, anna, ben = f"a:{COOKIE}", f"u:{ANNA}", f"u:{BEN}"
+    assert whose() == {"r1": guest, "r2": anna}
+    await store.merge(COOKIE, BEN)
+    assert whose() == {"r1": ben, "r2": anna}
+    await store.unmerge(COOKIE)
+    assert whose() == {"r1": guest, "r2": anna}
+    await store.merge(COOKIE, ANNA)
+    assert whose() == {"r1": anna, "r2": anna}
+    await store.unmerge(COOKIE)
+    assert whose() == {"r1": guest, "r2": anna}
+
+
 async def test_what_a_guest_met_is_the_users_after_the_login(store: Store) -> None:
     guest = {"user_id": None, "anonymous_id": COOKIE}
     await store.add_events([event("1", **guest), event("2", **guest, item_id="bad", event="dislike")])
