@@ -120,9 +120,14 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], None]]]:
             other = ast.Continue if isinstance(node, ast.Break) else ast.Break
             yield f"{type(node).__name__} -> {other.__name__}", lambda twin: setattr(twin, "__class__", other)
         case ast.Expr():
-            yield "call left out", lambda twin: setattr(twin, "value", ast.Constant(None))
+            yield "call left out", _without_call
         case ast.Return(value=ast.expr()) if not isinstance(node.value, ast.Constant):
             yield "return None", lambda twin: setattr(twin, "value", ast.Constant(None))
+
+
+def _without_call(twin: Any) -> None:
+    """x() -> None, in a function that still has the cells which x() needs, such as that of super()."""
+    twin.value = ast.IfExp(ast.Constant(True), ast.Constant(None), twin.value)
 
 
 def _without_sign(twin: Any) -> None:

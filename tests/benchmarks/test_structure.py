@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import provenance
 from benchmarks.mutation import __main__ as mutation
+from benchmarks.mutation import operators, run_room
 from benchmarks.structure import calls, import_graph, sample_words
 
 
@@ -44,6 +45,14 @@ def test_a_mistake_that_no_test_runs_survives_and_is_tried_again_when_a_test_cha
     assert row["outcome"] == "survived"
     assert mutation._known(tmp_path, path, unrelated) == {0: row}
     assert not mutation._known(tmp_path, path, [*unrelated, "tests/recommend/test_deadline.py"])
+
+
+def test_a_function_without_its_call_of_super_can_take_the_place_of_the_function() -> None:
+    source = "class A(B):\n    def __init__(self):\n        super().__init__()\n"
+    (mutant,) = operators.mutants(source, "a.py")
+    code = run_room.code_of(mutant.code(), "A.__init__")
+    assert code is not None
+    assert (mutant.what, code.co_freevars) == ("call left out", ("__class__",))
 
 
 def test_a_sample_of_words_is_drawn_by_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
