@@ -37,7 +37,7 @@ EXPLAINED = {
     ("recsys/experiments/online/assignment.py", "Lt -> LtE",
      'return bucket(f"canary-{bundle_id}", unit) < share'): NEVER_EQUAL,
     ("recsys/experiments/online/config.py", "12 -> 13",
-     "return parse(Experiments, file.content, str(path), file), hashlib.sha256(content).hexdigest()[:12]"):
+     "return parse(Experiments, file.content, where, file), hashlib.sha256(content).hexdigest()[:12]"):
         "a version of another length names the file as well",
     ("recsys/experiments/online/exploration.py", "Lt -> LtE", "if chance.random() < epsilon:"): NEVER_EQUAL,
     ("recsys/experiments/online/team_draft.py", "Lt -> LtE",

@@ -37,10 +37,18 @@ def serving(
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.05)
+            while not listens(int(port)):  # a worker opens its port when it has its bundle, or a moment later
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.05)
             yield f"http://127.0.0.1:{port}", process
         finally:
             process.kill()
             process.wait()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def connected(url: str) -> socket.socket:
