@@ -1,6 +1,6 @@
 """How many small mistakes in the code do its tests notice?
 
-    python -m benchmarks.mutation                      # a seeded sample of 1,000 mutants, about half an hour
+    python -m benchmarks.mutation                      # a seeded sample of 1,000 mutants
     python -m benchmarks.mutation --sample 40 recsys/business_rules/filters
 
 Each mutant runs against the tests of its own room only. A timeout counts as noticed. Writes

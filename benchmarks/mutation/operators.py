@@ -38,11 +38,7 @@ class Mutant:
 
     def defaults(self, names: dict[str, Any]) -> tuple[Any, Any] | None:
         """`__defaults__` and `__kwdefaults__` of the function if the mistake is in them; names: those of the module."""
-        definitions = {
-            tree: next(each for function, each in _functions(tree) if function == self.function)
-            for tree in (self._module, self._changed())
-        }
-        before, definition = definitions.values()
+        before, definition = (dict(_functions(tree))[self.function] for tree in (self._module, self._changed()))
         if not any(each is self._node for each in ast.walk(before.args)):
             return None
         definition.decorator_list, definition.returns, definition.body = [], None, [ast.Pass()]

@@ -26,9 +26,9 @@ from typing import Any, TextIO
 import pytest
 
 from benchmarks.mutation.operators import Mutant, mutants
-from benchmarks.mutation.which_tests import WhichTests
+from benchmarks.mutation.which_tests import PASSED, WhichTests
 
-PASSED, TOO_LONG, BROKEN = -1, -2, -3  # otherwise: the number of the test that failed
+TOO_LONG, BROKEN = -2, -3  # and PASSED; otherwise: the number of the test that failed
 FLAGS = ["-q", "-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider", "-p", "no:xdist"]
 FLAGS += ["-p", "no:cov", "-p", "benchmarks.mutation.skip_slow"]
 
