@@ -68,6 +68,7 @@ def test_rules_releases_and_experiments_come_through_the_channel(
     channel.put(settings.store_url, "rules", "block: {items: [kitchen-4]}\n")
     with start(settings) as client:
         first = until_ready(client).get("/readyz").json()["bundle_id"]
+        until(lambda: f'recsys_config_info{{kind="release",version="{first}"}} 1.0' in client.get("/metrics").text)
         assert "kitchen-4" not in items(client), "the first answer knows the rules"
         assert ask(client)["meta"]["experiment"] is None
         blocked = items(client)[0]
