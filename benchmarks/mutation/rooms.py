@@ -14,13 +14,15 @@ ROOMS = [
     "serving/stores",
     "serving/service",
 ]
+# Importing it starts the threads of polars (a dataframely schema is a class that computes): a fork would lack them.
+LEFT_OUT = ["test_pooler.py"]
 
 
 def tests_of(path: str) -> list[str]:
     """The tests of a module's room."""
     module = Path(path)
     room = TOP / "tests" / module.parent.relative_to("recsys" if module.parts[0] == "recsys" else ".")
-    tests = sorted(room.glob("test_*.py"))
+    tests = [test for test in sorted(room.glob("test_*.py")) if test.name not in LEFT_OUT]
     if room.name in ("data", "evaluation"):  # large rooms of modules that know little of each other
         tests = [test for test in tests if module.stem in test.stem]
     return [str(test.relative_to(TOP)) for test in tests]
