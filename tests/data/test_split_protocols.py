@@ -268,6 +268,14 @@ def test_now_is_the_last_event_that_a_fold_is_fitted_on() -> None:
     assert last[0] != last[1]
 
 
+def test_who_asks_when_follows_from_the_protocol() -> None:
+    """With one clock everybody asks at the cut, without one at their own last event."""
+    asked = {
+        name: made(random_events(), protocol=name).facts.query_time for name in ("global_time", "per_user_holdout")
+    }
+    assert asked == {"global_time": "now", "per_user_holdout": "last_event"}
+
+
 def test_two_users_and_two_items_are_enough() -> None:
     events = table([(n % 2, n % 2, n) for n in range(40)])
     split = split_protocols.make(events, items(2), params(allow_repeat=True), seed=3)

@@ -61,3 +61,11 @@ def test_the_limits_are_quantiles_of_all_replicates_also_of_the_last_few(replica
 
 def test_a_single_value_is_its_own_mean() -> None:
     assert BOOTSTRAP.interval(np.array([[3.0], [np.nan]]))[0].tolist() == [3.0]
+
+
+def test_every_replicate_is_drawn() -> None:
+    values = np.full((3, 1), 5.0)
+    memory = np.full((1, 1), -1.0)  # what an array that nobody fills would show
+    del memory
+    _, low, high = Bootstrap(replicates=1, confidence=0.9, seed=1).interval(values)
+    assert (low.tolist(), high.tolist()) == ([5.0], [5.0])

@@ -157,6 +157,8 @@ def test_a_plan_before_there_is_traffic_is_made_from_the_history(tmp_path: Path,
     fill([*answers, *elsewhere], clicks)
     text = command(tmp_path, url, "plan", "home", targeting={"surfaces": ["home"]})
     assert "at the pace of 500 answers of the last 90 days" in text
+    text = command(tmp_path, url, "plan", "home", primary="conversion", targeting={"surfaces": ["home"]}, code=1)
+    assert "'conversion': the log has no such events yet" in text, "none after an answer, and first visits are a guess"
     fill([exposure(number, NOW - 9000 + number, "ab"[number % 2]) for number in range(2000, 2050)], [])
     assert "at the pace of 550 answers" in command(tmp_path, url, "plan", "home", targeting={"surfaces": ["home"]})
     fill([], [event(number, NOW - 8990 + number, event_id=f"n{number}") for number in range(2000, 2010)])

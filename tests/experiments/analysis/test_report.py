@@ -1,7 +1,14 @@
 """What a reader of a readout sees."""
 
 import json
+from base64 import b64decode
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 from recsys.experiments.analysis import report, run
 from recsys.experiments.analysis.over_time import Moment
@@ -46,3 +53,34 @@ def test_the_page_needs_nothing_else_and_the_json_holds_every_figure(tmp_path: P
     assert set(figures["segments"]) == {"warm"}
     assert figures["over_time"] == {"b": [{"at": 1e9, "units": 10, "difference": 0.1, "low": -0.1, "high": 0.3}]}
     assert figures["effects"][0]["p_value"] == found.effects[0].p_value
+
+
+def test_a_folder_that_is_missing_is_made_and_one_that_is_there_is_written_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        report.write(made(), {}, tmp_path / "reports" / "home")
+    assert (tmp_path / "reports" / "home" / "readout.html").is_file()
+
+
+def test_the_plot_has_both_intervals_and_the_difference_of_every_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(pyplot, "close", drawn.append)
+    effects = made().effects
+    nothing_to_compare_with = replace(effects[0], control=0.0, relative=None)
+    assert b64decode(report._plot([*effects, nothing_to_compare_with])).startswith(b"\x89PNG")
+    (axes,) = drawn[0].axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        f"b, {effect.metric}" for effect in reversed(effects)
+    ]
+    expected = []
+    for place, effect in enumerate(reversed(effects)):
+        percent = abs(effect.control) / 100
+        expected += [([effect.anytime_low / percent, effect.anytime_high / percent], place)]
+        expected += [([effect.low / percent, effect.high / percent], place), ([effect.difference / percent], place)]
+    lines = axes.get_lines()
+    for (xs, place), line in zip(expected, lines[:-1], strict=True):
+        assert list(np.asarray(line.get_xdata())) == pytest.approx(xs)
+        assert set(np.asarray(line.get_ydata())) == {place}
+    assert set(np.asarray(lines[-1].get_xdata())) == {0}, "no change"
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["anytime", "one look"]

@@ -7,17 +7,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
+import psycopg
 import pytest
 
 from benchmarks.stores import kill
 from benchmarks.stores.servers import Postgres
 from recsys.schemas.store_schema import SQLITE
 from serving.stores import open_store, sqlite
+from serving.stores.job import Job
 from serving.stores.migrations import migrate
+from serving.stores.postgres import PostgresDatabase
 from serving.stores.protocol import StoreError
 from serving.stores.store import Store
+from serving.stores.writes import Write
 from tests.serving.stores.conftest import Opened
 from tests.serving.stores.examples import ANNA, NEW, event, rejected
 
@@ -157,6 +162,58 @@ async def test_connections_that_the_server_dropped_are_not_noticed(postgres: Pos
     postgres.stop()
     postgres.start()
     await works(store, "after")
+
+
+async def test_all_connections_that_the_server_dropped_are_replaced(postgres: Postgres, opened: Opened) -> None:
+    url = postgres.emptied()
+    migrate(url)
+    store = await opened(url)
+    sleeps = [store.database.read("SELECT pg_backend_pid(), pg_sleep(0.2)") for _ in range(4)]
+    assert len({pid for [(pid, _)] in await asyncio.gather(*sleeps)}) == 4
+    postgres.stop()
+    postgres.start()
+    for _ in range(8):
+        assert await store.history(ANNA, None, 1) == (0, [])
+
+
+async def test_a_store_that_cannot_be_opened_leaves_no_connection(postgres: Postgres) -> None:
+    url = postgres.emptied()
+    with pytest.raises(StoreError, match="migrate"):
+        await open_store(url)
+    with psycopg.connect(url) as server:
+        others = server.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid != pg_backend_pid()"
+        )
+        assert others.fetchall() == [(0,)]
+
+
+async def test_events_are_written_beside_others_and_what_moves_them_alone(postgres: Postgres, opened: Opened) -> None:
+    url = postgres.emptied()
+    migrate(url)
+    store = await opened(url)
+
+    def locks() -> Write[list[tuple[str, ...]]]:
+        held = "SELECT mode FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        [rows] = yield held, [()]
+        return rows
+
+    assert await store.database.write(Job(locks)) == [("ShareLock",)]
+    assert await store.database.write(Job(locks, alone=True)) == [("ExclusiveLock",)]
+
+
+async def test_what_the_server_gave_up_for_a_deadlock_is_done_again(postgres: Postgres, opened: Opened) -> None:
+    url = postgres.emptied()
+    migrate(url)
+    database = (await opened(url)).database
+    assert isinstance(database, PostgresDatabase)
+    times = iter([psycopg.errors.DeadlockDetected(), None])
+
+    async def once_in_vain(_: psycopg.AsyncConnection[Any]) -> str:
+        if (error := next(times)) is not None:
+            raise error
+        return "done"
+
+    assert await database._with_connection(once_in_vain) == "done"
 
 
 async def test_the_password_is_in_no_message() -> None:
