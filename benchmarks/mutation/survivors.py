@@ -133,4 +133,4 @@ EXPLAINED = {
      'kwargs={**OPTIONS, "autocommit": True, "cursor_factory": AsyncRawCursor},'):
         "the pool ends the transaction of a read when it gets the connection back",
     ("serving/stores/postgres.py", "1 -> 2", "min_size=1,"): "one idle connection more",
-}
+}  # fmt: skip
