@@ -40,6 +40,7 @@ class Channel:
         self._rules, self._experiments, self._live, self._last_known = rules, experiments, live, last_known
         self._waiting: dict[str, dict[int, _Change]] = {kind: {} for kind in KINDS}
         self._applied: dict[str, int] = {}
+        self._preparing: asyncio.Task[None] | None = None  # kept, or it could be collected before it ends
         self._refused: dict[str, tuple[object, ...]] = {}
         self._read_at = float("-inf")
         self._clock = 0.0  # the store's time minus the monotonic one
@@ -78,7 +79,9 @@ class Channel:
         clock = heads[0][0] - (began + time.monotonic()) / 2
         for _, kind, number, since in heads:
             if kind in KINDS and number != self._applied.get(kind) and number not in self._waiting[kind]:
-                self._waiting[kind][number] = _Change(number, since, await store.change(kind, number))
+                change = self._waiting[kind][number] = _Change(number, since, await store.change(kind, number))
+                if kind == "releases":
+                    self._preparing = asyncio.create_task(asyncio.to_thread(self._live.prepare, change.text))
         self._clock, self._read_at = clock, began
         await self._apply()
 

@@ -44,6 +44,7 @@ class ReleaseWatcher:
         self.engine: Engine | None = None
         self.canary: releases.Canary | None = None
         self._variant: str | None = None  # served in place of the bundle's default
+        self._prepared: Bundle | None = None  # of a state that counts soon
         self.reason = "the bundle is being loaded"
         self.looked = asyncio.Event()  # there is an engine, or it is known why not
 
@@ -55,6 +56,18 @@ class ReleaseWatcher:
         """
         self._given = releases.of_text(text, "the releases of the channel")
         self._last_known.keep(PART, text)
+
+    def prepare(self, text: str) -> None:
+        """Load the bundle of a state that counts soon, so that serving it then takes no time to copy and check it.
+
+        A failure is only logged: when the state counts, the bundle is loaded again, and refused with the reason.
+        """
+        try:
+            state = releases.of_text(text, "the releases of the channel")
+            bundle_id = releases.current(self._settings.releases, state).name
+            self._prepared = self._last_known.bundle(releases.source(self._settings.releases, state, bundle_id))
+        except RecsysError as error:
+            log.warning("the next release cannot be prepared: %s", error)
 
     def state(self) -> releases.State:
         """Return what is promoted; raises BundleError if it cannot be read."""
@@ -108,7 +121,7 @@ class ReleaseWatcher:
     async def _serve(self, source: Path | str, variant: str | None = None) -> None:
         before = self._id() if self.engine else None
         self.engine = await asyncio.to_thread(lambda: self._build(self._opened(source, variant)))
-        self._variant = variant
+        self._variant, self._prepared = variant, None
         served = self.engine.bundle.manifest
         metrics.swapped(before, served.bundle_id)
         metrics.TRAINED_UNTIL.set(served.trained_until.timestamp())
