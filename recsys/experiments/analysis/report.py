@@ -23,7 +23,6 @@ def text(readout: Readout) -> str:
 
 def write(readout: Readout, curves: Mapping[str, Sequence[Moment]], folder: Path) -> None:
     """Write `readout.json` and `readout.html`; curves: the effect of each arm over time, for the JSON."""
-    folder.mkdir(parents=True, exist_ok=True)
     content = asdict(readout) | {"over_time": {arm: list(map(asdict, curve)) for arm, curve in curves.items()}}
     write_text(folder / "readout.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
     write_text(folder / "readout.html", page(readout))
