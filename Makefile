@@ -24,8 +24,11 @@ demo: setup ## run the pipeline, release the bundle, ask the API a few questions
 	recsys releases promote bundle
 	python -m deploy.demo
 
-test: setup ## run all tests
-	pytest -n 2
+test: setup ## run all tests but those of the benchmarks
+	pytest -n 2 --ignore=tests/benchmarks
+
+test-benchmarks: setup ## run every benchmark at toy size
+	pytest -n 2 tests/benchmarks
 
 test-chaos: setup ## break what the API depends on, two workers, PostgreSQL and Redis: what users notice
 	pytest -m chaos tests/chaos tests/benchmarks/rehearsal
@@ -91,4 +94,4 @@ lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 clean: ## delete everything the pipeline made (not releases/, not .venv)
 	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp
 
-.PHONY: help setup demo test test-chaos lint serve notebooks lab experiments dag docs coverage results figures check-figures story rehearsal image lock clean
+.PHONY: help setup demo test test-benchmarks test-chaos lint serve notebooks lab experiments dag docs coverage results figures check-figures story rehearsal image lock clean

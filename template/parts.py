@@ -27,8 +27,9 @@ PARTS = {
             "benchmarks/simulator/__init__.py", "benchmarks/simulator/scrambled.py",
             "benchmarks/structure/__init__.py", "benchmarks/structure/imports.py",
         ),
-        targets=("test-chaos", "coverage", "results", "figures", "check-figures", "story"),
+        targets=("test-benchmarks", "test-chaos", "coverage", "results", "figures", "check-figures", "story"),
         lines=(
+            (".ci/run", "make test-benchmarks"),
             (".ci/run", "make test-chaos"),
             ("mkdocs.yml", r"- (Figures:|benchmarks\.md|structure\.md|quality\.md|story\.md)"),
             ("README.md", r"^    benchmarks/ "),
