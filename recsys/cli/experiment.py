@@ -29,7 +29,7 @@ def readout(
     from recsys.experiments.analysis import log, report, run
     from recsys.experiments.analysis.over_time import over_time
 
-    experiment = run.find(config, name)
+    experiment = run.find(config, name, store)
     raw = log.read(store, name, experiment, until.replace(tzinfo=UTC) if until else None)
     found = run.of(name, experiment, raw)
     folder = out or Path("reports/experiments") / name
@@ -44,7 +44,7 @@ def interleaving(name: Name, config: Config = Path("experiments.yaml"), store: S
     """Print which of two interleaved variants the clicks prefer, for every arm with `interleave`."""
     from recsys.experiments.analysis import log, run
 
-    experiment = run.find(config, name)
+    experiment = run.find(config, name, store)
     for arm, found in run.preferences(experiment, log.read(store, name, experiment)).items():
         a, b = experiment.arms[arm].variant, experiment.arms[arm].interleave
         which = f"{b} is preferred" if found.low > 0 else f"{a} is preferred" if found.high < 0 else "not decided"
@@ -97,7 +97,7 @@ def off_policy(
     from recsys.experiments.analysis import log, run
     from recsys.experiments.analysis.off_policy import estimate, log_of
 
-    experiment = run.find(config, name)
+    experiment = run.find(config, name, store)
     for arm, places in run.explored(name, experiment, log.read(store, name, experiment)).items():
         print(f"{arm}: {places.height:,} places, {places['reward'].sum():,.0f} clicks")
         judged = {"own": "the arm's own items", "random": "random items of the pool"}

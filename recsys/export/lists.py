@@ -27,6 +27,7 @@ from recsys.errors import ParamsError, RecsysError, one_line
 from recsys.output import replaced_file
 from recsys.recommend.recommender import Recommender
 from recsys.recommend.slate_rules import SlateRules
+from recsys.schemas import channel
 from recsys.schemas.store_reader import Forgotten, snapshot
 from recsys.schemas.store_schema import DEFAULT_URL, SQLITE
 
@@ -123,17 +124,23 @@ class Lists:
 
 
 def lists(bundle: Bundle, variant: str | None, k: int, rules: Path, store: str) -> Lists:
-    """Prepare the lists of a variant, None for the default, with the rules file and the forgotten users of the store.
+    """Prepare the lists of a variant, None for the default, with the shop's rules and the forgotten users of the store.
 
-    There may be neither rules nor store.
+    The rules are those of the store's channel if it is used, else those of the file. There may be neither rules nor
+    store.
 
     Raises:
         ParamsError: the rules cannot be read.
-        DataError: the store cannot be read.
+        DataError, SourceUnreachableError: the store cannot be read.
     """
-    shape, rules_version, forgotten = None, "", None
-    if rules.is_file():
+    shape, written, rules_version, forgotten = None, None, "", None
+    if channel.enabled():
+        if change := channel.newest(store, "rules"):
+            written = schema.read(change.body.encode(), "the rules of the channel")
+            rules_version = channel.digest(change.body)
+    elif rules.is_file():
         written, rules_version, _ = schema.load(rules)
+    if written:
         shape = compiled(written, bundle)[0].at(time.time())
     if store != DEFAULT_URL or Path(store.removeprefix(SQLITE)).is_file():
         with snapshot(store) as select:

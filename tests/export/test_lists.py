@@ -13,6 +13,7 @@ from recsys.errors import RecsysError
 from recsys.export import lists as export
 from recsys.export.lists import Lists
 from recsys.recommend.recommender import Recommender
+from recsys.schemas import channel
 from recsys.schemas.store_schema import DEFAULT_URL
 from serving.stores import open_store
 from tests.support import bundles
@@ -37,6 +38,19 @@ def test_the_rules_of_the_house_count_and_make_another_version(two: list[Recomme
         found[name] = {row[2] for row in read_file(tmp_path / f"{name}.csv")}
     assert "kitchen-4" in found["plain"]
     assert "kitchen-4" not in found["ruled"]
+
+
+def test_with_the_channel_its_rules_count_and_those_of_the_file_do_not(
+    two: list[Recommender], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules, store = tmp_path / "rules.yaml", new_store(tmp_path)
+    rules.write_text('block: {items: ["kitchen-4"]}')
+    from_file = export.lists(two[0].bundle, None, K, rules, store)
+    monkeypatch.setenv(channel.VARIABLE, "store")
+    assert export.lists(two[0].bundle, None, K, rules, store).version == Lists(two[0], K).version, "nothing was put"
+    channel.put(store, "rules", rules.read_text())
+    rules.unlink()
+    assert export.lists(two[0].bundle, None, K, rules, store).version == from_file.version
 
 
 def test_a_forgotten_user_gets_no_list_and_has_none_any_more(two: list[Recommender], tmp_path: Path) -> None:

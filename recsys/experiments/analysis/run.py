@@ -24,18 +24,22 @@ from recsys.experiments.analysis.planning import Plan
 from recsys.experiments.analysis.readout import Readout
 from recsys.experiments.online import config
 from recsys.experiments.online.config import Experiment
+from recsys.schemas import channel
 
 
-def find(path: Path, name: str) -> Experiment:
-    """Return the experiment of that name.
+def find(path: Path, name: str, url: str | None = None) -> Experiment:
+    """Return the experiment of that name in the file; url: of the store whose channel, if it is used, comes first.
 
     Raises:
         ParamsError: "experiments.yaml: no experiment 'a'; there are: ..."
+        SourceUnreachableError: the channel cannot be read.
     """
-    all_ = config.load(path)[0].experiments
-    if name not in all_:
-        raise ParamsError(f"{path}: no experiment {name!r}; there are: {', '.join(all_) or 'none'}")
-    return all_[name]
+    change = channel.newest(url, "experiments") if url is not None and channel.enabled() else None
+    where = "the experiments of the channel" if change else str(path)
+    found = (config.read(change.body.encode(), where) if change else config.load(path))[0].experiments
+    if name not in found:
+        raise ParamsError(f"{where}: no experiment {name!r}; there are: {', '.join(found) or 'none'}")
+    return found[name]
 
 
 def read(name: str, experiment: Experiment, url: str, until: datetime | None = None) -> Readout:

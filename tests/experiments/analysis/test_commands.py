@@ -16,6 +16,7 @@ from benchmarks.stores.servers import Postgres
 from recsys.cli import app
 from recsys.experiments.analysis import log, run
 from recsys.experiments.online.config import Experiment
+from recsys.schemas import channel
 from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Event, Exposed, Exposure
@@ -214,3 +215,16 @@ def _recent() -> str:
     """The last 90 minutes that hold exploring answers: too few to judge anything."""
     moment = time.gmtime(NOW - 10 * DAY + 2910 * 60)
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", moment)
+
+
+def test_with_the_channel_its_experiments_are_read(
+    tmp_path: Path, url: str, fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill([exposure(number, NOW - 9000 + number, "ab"[number % 2]) for number in range(50)], [])
+    monkeypatch.setenv(channel.VARIABLE, "store")
+    put = {"experiments": {"home": {"arms": HALVES, "planned_units": 1234}}}
+    assert "of 1,234 planned" not in command(tmp_path, url, "readout", "home", "--out", str(tmp_path / "file"))
+    channel.put(url, "experiments", yaml.safe_dump(put))
+    assert "of 1,234 planned" in command(tmp_path, url, "readout", "home", "--out", str(tmp_path / "channel"))
+    channel.put(url, "experiments", "experiments: {}")
+    assert "the experiments of the channel: no experiment 'home'" in command(tmp_path, url, "readout", "home", code=1)
