@@ -1,6 +1,6 @@
 """The durable stores of events, exposures, items, identities and forgotten users. See `docs/stores.md`.
 
-`open_store(url)` opens the one of the url; `python -m serving.stores migrate` creates its tables.
+`open_store(url)` opens the store at a URL; `python -m serving.stores migrate` creates its tables.
 """
 
 from recsys.schemas.store_schema import POSTGRES, SQLITE
@@ -14,7 +14,7 @@ async def open_store(url: str) -> Store:
     """Open `sqlite:///store/events.sqlite` (relative), `sqlite:////srv/events.sqlite`, or `postgresql://...`.
 
     Raises:
-        StoreError: "store/events.sqlite: its tables are of version 0, this code needs 1; run `python -m ...`"
+        StoreError: "store/events.sqlite: its tables are of version 0, this code needs 1: run `python -m ...`"
     """
     if url.startswith(SQLITE):
         from serving.stores.sqlite import SqliteDatabase  # each driver only where it is used

@@ -24,7 +24,7 @@ def stores() -> None:
 def migrate(
     url: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="sqlite:///path or postgresql://...")] = DEFAULT_URL,
 ) -> None:
-    """Bring the tables to the version that this code needs; does nothing if they have it."""
+    """Create the tables, or update them to the version that this code needs."""
     applied = apply(url)
     print(f"applied {', '.join(map(str, applied))}" if applied else "nothing to do")
 
@@ -40,7 +40,7 @@ def retention(
     releases: Annotated[int | None, typer.Option(envvar="RECSYS_KEEP_RELEASES", min=2)] = None,
     folder: Annotated[Path, typer.Option(envvar="RECSYS_RELEASES", help="the releases")] = Path("releases"),
 ) -> None:
-    """Delete rows older than the given days, and all but the newest releases; without an option nothing is deleted."""
+    """Delete rows older than these numbers of days, and all but the newest releases. An unset option deletes nothing."""
     days = {"events": events, "person_items": events, "merges": events}
     days |= {"exposures": exposures, "item_versions": exposures, "snapshots": exposures}
     days |= {"dead_letters": dead_letters, "audit": audit}

@@ -1,6 +1,6 @@
-"""Privacy and audit: exports all data about a person, keeps the log of administrators' actions, deletes old rows.
+"""Privacy and audit: exports all data about a person, reads the log of administrators' actions, deletes old rows.
 
-The log names people by their salted hash only, so forgetting a user does not change it.
+The log has salted hashes in place of user ids, so forgetting a user does not change it.
 """
 
 import json
@@ -30,7 +30,7 @@ PERSONAL: dict[str, tuple[tuple[str, ...], str]] = {
 LETTERS = ("received", "reason", "body")
 JSON = {"items", "context", "replay", "body", "before", "after"}
 
-# What grows without end, the column that says how old a row is, and its key.
+# Tables that grow without end: the column with the time of a row, and the key column.
 AGES = {
     "events": ("received", "event_id"),
     "exposures": ("timestamp", "request_id"),
@@ -41,11 +41,14 @@ AGES = {
     "item_versions": ("replaced", "version"),
     "snapshots": ("used", "version"),
 }
-ROWS_AT_ONCE = 5_000  # the API waits for the write lock meanwhile
+ROWS_AT_ONCE = 5_000  # in one transaction: the API cannot write while it runs
 
 
 def export(writes: Writes, user_id: str, key: str | None) -> Write[dict[str, list[Row]]]:
-    """Return all rows about a user or guest, by table; also of the guests who were merged into the user."""
+    """Return all rows about a user or guest by table, including those of guests who were merged into the user.
+
+    key: name of the administrator's API key, for the audit log; None without keys.
+    """
     found: dict[str, list[Row]] = {}
     for table, (columns, where) in PERSONAL.items():
         rows = yield f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", [(user_id,)]
@@ -60,13 +63,13 @@ def export(writes: Writes, user_id: str, key: str | None) -> Write[dict[str, lis
 
 
 def log(limit: int) -> Write[list[Row]]:
-    """Return the newest lines of the log, newest first."""
+    """Return at most `limit` entries of the audit log, newest first."""
     rows = yield f"SELECT {', '.join(AUDIT)} FROM audit ORDER BY at DESC, audit_id LIMIT CAST($1 AS BIGINT)", [(limit,)]
     return [_row(AUDIT, row) for row in rows[0]]
 
 
 def delete_old(url: str, days: Mapping[str, float]) -> dict[str, int]:
-    """Delete the rows of each table that are older than the given days; return how many.
+    """Delete old rows. days: table -> age above which its rows are deleted. Return the deleted rows per table.
 
     Raises:
         StoreError: the database cannot be opened or written.

@@ -1,4 +1,4 @@
-"""One caller's write in the queue of the store, with a definite outcome: stored, not stored, or unknown."""
+"""A write that waits in the store's queue. It ends in one of three ways: stored, not stored, or unknown."""
 
 import asyncio
 import threading
@@ -13,10 +13,11 @@ Events = Sequence[Event | Rejected] | None
 
 
 class Job(Generic[T]):
-    """One write. write: makes the statements; rows: how many it writes; alone: no other process may write meanwhile.
+    """One write. write: generator function that yields its SQL, see `writes.py`; rows: number of rows that it writes.
 
-    events: arguments of `write`, together with those of the transaction's other jobs; None: it has none. seconds: a job
-    that has not begun by then is cancelled; one that has begun gets the same time again to end.
+    alone: whether no other process may write during this transaction. events: the rows of a job whose `write` is
+    `add_events`, which is called once for all such jobs of a transaction; None: `write` takes no argument.
+    seconds: a job that has not begun by then is cancelled; one that has begun gets the same time again to finish.
     """
 
     def __init__(
@@ -31,22 +32,22 @@ class Job(Generic[T]):
         self.write, self.rows, self.seconds, self.alone, self.events = write, rows, seconds, alone, events
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[T] = self.loop.create_future()
-        self._claim = threading.Lock()  # whoever takes it first decides: the writer that begins, the caller that leaves
+        self._claim = threading.Lock()  # taken by the writer to begin the job, or by the caller to cancel it
         self._begun = False
 
     def begin(self) -> bool:
-        """Mark the job as begun; return False if its caller has given up."""
+        """Mark the job as begun; return False if it was cancelled before."""
         self._begun = self._begun or self._claim.acquire(blocking=False)
         return self._begun
 
     async def result(self) -> T:
-        """Wait for the outcome.
+        """Wait for the write, and return its result.
 
         Raises:
-            StoreError: it failed, or it was not begun in time; nothing of it was stored.
-            UnknownOutcomeError: it was begun, but did not end within the same time again.
+            StoreError: the write failed, or did not begin within `seconds`; nothing of it was stored.
+            UnknownOutcomeError: the write did not finish within another `seconds`; it may be stored.
         """
-        timer = self.loop.call_later(self.seconds, self._take_back)
+        timer = self.loop.call_later(self.seconds, self._cancel)
         try:
             return await self.done
         except asyncio.CancelledError:
@@ -55,17 +56,17 @@ class Job(Generic[T]):
         finally:
             timer.cancel()
 
-    def _take_back(self) -> None:
-        """Cancel the job if it has not begun in time."""
+    def _cancel(self) -> None:
+        """Cancel the job if it has not begun; otherwise give it the same time again."""
         if self._claim.acquire(blocking=False):
-            said = f"the store did not begin to write within {self.seconds:g} s; nothing was stored"
-            self.end(None, StoreError(said))
+            message = f"the store did not begin to write within {self.seconds:g} s; nothing was stored, try again"
+            self.end(None, StoreError(message))
         else:
             self.loop.call_later(self.seconds, self._give_up)
 
     def _give_up(self) -> None:
-        said = f"the store did not say within {2 * self.seconds:g} s whether it wrote"
-        self.end(None, UnknownOutcomeError(said))
+        message = f"the store did not confirm the write within {2 * self.seconds:g} s; it may be stored"
+        self.end(None, UnknownOutcomeError(message))
 
     def end(self, result: Any, error: Exception | None = None) -> None:
         if self.done.done():
@@ -77,7 +78,10 @@ class Job(Generic[T]):
 
 
 def all_of(jobs: Sequence[Job[Any]]) -> Write[list[Any]]:
-    """Combine the writes of these jobs; their events share the same few statements."""
+    """Run the writes of these jobs one after another, but all their events in the same few statements.
+
+    Return the result of each job, in their order.
+    """
     results: dict[Job[Any], Any] = {}
     with_events = [job for job in jobs if job.events is not None]
     if with_events:
@@ -89,13 +93,13 @@ def all_of(jobs: Sequence[Job[Any]]) -> Write[list[Any]]:
     return [results[job] for job in jobs]
 
 
-async def abandon_after(seconds: float, asked: Coroutine[Any, Any, T]) -> T:
-    """Return the result if it comes in time; else cancel the work without waiting for its end.
+async def abandon_after(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of `work`; after `seconds` cancel it, and do not wait until it has stopped.
 
     Raises:
-        TimeoutError: it did not come in time.
+        TimeoutError: `work` took longer.
     """
-    task = asyncio.create_task(asked)
+    task = asyncio.create_task(work)
     try:
         await asyncio.wait({task}, timeout=seconds)
     except asyncio.CancelledError:
@@ -104,5 +108,5 @@ async def abandon_after(seconds: float, asked: Coroutine[Any, Any, T]) -> T:
     if task.done():
         return task.result()
     task.cancel()
-    task.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody else looks at it
+    task.add_done_callback(lambda late: late.cancelled() or late.exception())  # or asyncio warns that nobody read it
     raise TimeoutError

@@ -1,8 +1,8 @@
-"""Makes the tables of the store, version by version: `tables/001_first.sql` and so on. A change is a new file; a file
-only adds, and stays as it is. Own code: Alembic brings SQLAlchemy, and this is a list of statements and one number.
+"""Creates and updates the tables of the store: `tables/001_first.sql` and so on, one file per version.
 
-One text for both databases: SQLite reads PostgreSQL's type names; `{clustered}`: it keeps the rows in their key. What
-the columns mean: `docs/stores.md`.
+A change of the tables is a new file, which only adds to them; earlier files are never edited. Both databases run the
+same text: SQLite accepts PostgreSQL's type names, and `{clustered}` becomes its WITHOUT ROWID. `docs/stores.md`
+explains the columns. Own code: Alembic needs SQLAlchemy, and this is a list of statements and one number.
 """
 
 import secrets
@@ -19,16 +19,16 @@ FILES = sorted((Path(__file__).parent / "tables").glob("*.sql"))
 MIGRATIONS = [file.read_text(encoding="utf-8").rstrip().removesuffix(";").split(";\n") for file in FILES]
 
 WANTED = len(MIGRATIONS)
-WAIT_S = 30.0  # for another migration, or for what the API is writing
+WAIT_S = 30.0  # for the write lock, which another migration or the API holds
 VERSION_TABLE = "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, applied DOUBLE PRECISION NOT NULL)"
 FOUND = "SELECT coalesce(max(version), 0) FROM migrations"
 
 
 def migrate(url: str) -> list[int]:
-    """Bring the tables of a store to the newest version in one transaction; return the versions applied.
+    """Bring the tables of a store to the newest version in one transaction; return the numbers of the new versions.
 
     Raises:
-        StoreError: the url is of no store, or the database cannot be opened or written.
+        StoreError: the URL is invalid, or the database cannot be opened or written.
     """
     with transaction(url) as database:
         database.execute(VERSION_TABLE)
@@ -43,7 +43,9 @@ def migrate(url: str) -> list[int]:
 
 
 def check(found: int, store: str) -> None:
-    """Refuse tables that are too old for this code. Newer ones are fine: migrations only add.
+    """Check that the tables are not too old for this code; newer ones work too, as migrations only add to them.
+
+    found: version of the tables; store: its name, for the message.
 
     Raises:
         StoreError: "store/events.sqlite: its tables are of version 0, this code needs 1: run `python -m ...`"
@@ -57,7 +59,7 @@ def check(found: int, store: str) -> None:
 
 @contextmanager
 def transaction(url: str) -> Iterator[Any]:
-    """Open a connection in a transaction that excludes other migrations."""
+    """Open a transaction during which no other process can write; yield its connection."""
     if url.startswith(SQLITE):
         from serving.stores import sqlite
 

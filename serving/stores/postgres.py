@@ -1,4 +1,4 @@
-"""The store of several machines: PostgreSQL through psycopg 3, a pool of connections, one writing task per process."""
+"""The store for several hosts: PostgreSQL through psycopg 3, with a connection pool and one writing task per process."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -21,24 +21,23 @@ T = TypeVar("T")
 
 CONNECTIONS = 4
 OPENING_S = 2.0
-WAIT_S = 1.0  # for a connection; in an outage every call fails after that and the next one tries anew
-# Nothing is kept in a session, neither a setting nor a prepared statement: a pooler in transaction mode gives every
-# transaction another one. A dead network is noticed.
+WAIT_S = 1.0  # for a connection: in an outage a call fails after that, and the next one tries again
+# No session state, such as settings or prepared statements: behind a pooler in transaction mode every transaction may
+# get another session. The timeouts detect a dead network.
 OPTIONS: dict[str, Any] = {
     "prepare_threshold": None, "connect_timeout": 2, "tcp_user_timeout": 5000,
     "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
 }  # fmt: skip
-# A commit is acknowledged when it is on disk, whatever the server's default; a lock is not waited for longer than a
-# caller waits.
+# A commit returns once it is on disk, whatever the server's default. The wait for a lock ends before the caller's wait.
 SETTINGS = """SELECT set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '4500', true)"""
-# Events and exposures are written side by side; what moves or deletes them, or numbers its rows, runs alone.
+# Processes write events and exposures at the same time; a write that moves, deletes or numbers rows runs alone.
 ALONE = "SELECT pg_advisory_xact_lock(1128679022)"
 BESIDE = "SELECT pg_advisory_xact_lock_shared(1128679022)"
 
 
 @contextmanager
 def errors(url: str) -> Iterator[None]:
-    """Turn database errors into StoreError, without the password; errors of a row itself pass through."""
+    """Turn psycopg's errors into StoreError, except those about the content of a row, such as a broken constraint."""
     try:
         yield
     except (psycopg.DataError, psycopg.IntegrityError):
@@ -48,7 +47,7 @@ def errors(url: str) -> Iterator[None]:
 
 
 def name_of(url: str) -> str:
-    """Return the url without user and password."""
+    """Return the URL without user and password."""
     try:
         parts = conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
@@ -57,12 +56,12 @@ def name_of(url: str) -> str:
 
 
 def connect(url: str) -> "psycopg.Connection[Any]":
-    """Open a connection for a migration."""
+    """Open a connection outside of the pool, for `migrations.transaction`."""
     return psycopg.connect(url, **OPTIONS)
 
 
 class PostgresDatabase:
-    """A `Database` in PostgreSQL; its methods are documented there."""
+    """A `Database` in PostgreSQL. The protocol `Database` documents the methods."""
 
     remote = True
 
@@ -73,7 +72,7 @@ class PostgresDatabase:
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        """Open the pool; raises StoreError if the server cannot be reached or its tables are too old."""
+        """Open the pool. Raises: StoreError: the server cannot be reached, or its tables are too old."""
         with errors(url):
             pool = AsyncConnectionPool(
                 url,
@@ -104,7 +103,7 @@ class PostgresDatabase:
         return await self._writer.write(job)
 
     async def erase(self) -> None:
-        pass  # the server's own cleaning does
+        pass  # the server's vacuum removes them
 
     async def close(self) -> None:
         await self._writer.close()
@@ -128,12 +127,12 @@ class PostgresDatabase:
             return await self._with_connection(commit)
         except StoreError as error:
             if broken:
-                raise UnknownOutcomeError(f"{error}, unless it was committed before the connection broke") from error
+                raise UnknownOutcomeError(f"{error}, unless the commit ended before the connection broke") from error
             raise
 
     async def _with_connection(self, use: Callable[["AsyncConnection[Any]"], Awaitable[T]]) -> T:
-        """Run the work with a connection, twice if need be: after a restart of the server every connection fails
-        once, and of two transactions in a deadlock the server aborts one.
+        """Call `use` with a connection. Try once more after a deadlock, of which the server aborts one transaction, and
+        with a new connection after a broken one: a restart of the server breaks every connection of the pool.
         """
         with errors(self._url):
             async with self._pool.connection() as connection:
@@ -172,7 +171,7 @@ async def _run_write(connection: "AsyncConnection[Any]", write: Write[T]) -> T:
 
 
 async def _execute(connection: "AsyncConnection[Any]", statement: str, rows: Rows) -> list[Rows]:
-    """Run all executions of a statement in one round trip."""
+    """Execute a statement once per row of parameters, in one round trip; return the rows of each execution."""
     if not rows:
         return []
     async with connection.cursor() as cursor:

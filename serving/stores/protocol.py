@@ -13,17 +13,17 @@ from msgspec import Struct
 from recsys.errors import RecsysError
 from recsys.schemas.store_schema import URL_VARIABLE, named
 
-WRITE_S = 5.0  # a write that was not begun by then is taken back; one that was has as long again to end
-FORGET_S = 60.0  # a person waits for it
+WRITE_S = 5.0  # a write that has not begun by then is cancelled; one that has begun gets as long again to finish
+FORGET_S = 60.0  # longer, because an administrator waits for the result
 MAX_SEEN = 20_000
 
 
 class StoreError(RecsysError):
-    """The store cannot be read or written now: nothing of this call was stored. The next call may succeed."""
+    """The store cannot be read or written now. Nothing of this call was stored; a later call may succeed."""
 
 
 class UnknownOutcomeError(StoreError):
-    """It is unknown whether this call was stored: the store stopped answering during the write."""
+    """The store stopped answering during a write, so it is unknown whether this call was stored."""
 
 
 class Outcome(StrEnum):
@@ -36,14 +36,15 @@ class Outcome(StrEnum):
 
 
 def no_store(url: str) -> StoreError:
-    """Make the error for a url that names neither database."""
+    """Return the error for a URL of neither SQLite nor PostgreSQL."""
     return StoreError(f"{named(url)}: expected sqlite:///path or postgresql://...; correct {URL_VARIABLE}")
 
 
 class Event(Struct, frozen=True):
-    """An action of a user or guest. event_id makes it idempotent; `received` is the time by the server's clock.
+    """An action of a user or guest. The same event_id is stored once.
 
-    key: name of the API key that sent it; two keys may use the same event_id. Both times are whole microseconds.
+    timestamp: when it happened; received: when the server received it, both in whole microseconds; key: name of the API
+    key that sent it, None without keys: two keys may use the same event_id.
     """
 
     event_id: str
@@ -59,12 +60,12 @@ class Event(Struct, frozen=True):
 
     @property
     def stored_id(self) -> str:
-        """Return the event_id in the table, with the key's name; no name of a key has a slash."""
+        """The id in the table: event_id, after the name of its API key (if any) and a slash; no name has a slash."""
         return self.event_id if self.key is None else f"{self.key}/{self.event_id}"
 
 
 class PersonEvent(NamedTuple):
-    """An event with its owner. person: "u:" and a user_id, or `GUEST_PERSON` and an anonymous_id."""
+    """An event with its owner. person: "u:" and a user_id, or "a:" and the anonymous_id of a guest."""
 
     event_id: str
     person: str
@@ -75,7 +76,7 @@ class PersonEvent(NamedTuple):
 
 
 class Rejected(Struct, frozen=True):
-    """A refused event: its position in the request, the reason, and its body (any JSON)."""
+    """A refused event: its position in the request (from 0), the reason, and its body (any JSON value)."""
 
     index: int
     reason: str
@@ -84,9 +85,10 @@ class Rejected(Struct, frozen=True):
 
 
 class Exposed(Struct, frozen=True):
-    """One item of an exposure. position counts from 1; propensity: chance that this item was shown here, or None.
+    """One item of an exposure. position: from 1; propensity: probability that this item is at this position.
 
-    confidence: calibrated probability that it is chosen, or None; boost: factor of the business rules in the order.
+    confidence: calibrated probability that the user chooses it; boost: factor by which the business rules changed the
+    score for ranking. None: there is no random choice, or no calibration.
     """
 
     item_id: str
@@ -101,8 +103,8 @@ class Exposed(Struct, frozen=True):
 class Exposure(Struct, frozen=True):
     """An answer that was served: user, items, variant and propensities. One per (request_id, unit).
 
-    unit: the id that the experiment assigned; propensity: its chance of this variant; context: anything that JSON can
-    hold; replay: the request and the versions of all inputs of the answer, see `serving/recorder/`.
+    unit: the id that the experiment assigned to an arm; propensity: probability of this variant for the unit; context:
+    any JSON; replay: the request and the versions of all inputs of the answer, see `serving/recorder/`.
     """
 
     request_id: str
@@ -122,7 +124,7 @@ class Exposure(Struct, frozen=True):
 
 
 class Item(Struct, frozen=True):
-    """The fields of an item that the shop put. None: not given; an upsert leaves such a field as it is."""
+    """An item as the shop sent it. An upsert leaves fields that are None unchanged."""
 
     item_id: str
     title: str | None = None

@@ -1,7 +1,7 @@
 """Converts the rows of every read, for both databases.
 
-An unusable cell, written by an older version or another program, is emptied; a row without an id or time is dropped.
-Both are counted, and other rows are not affected.
+An invalid cell, which an older version or another program wrote, becomes None; a row without a valid id or time is
+dropped. The metric `recsys_store_rows_unusable` counts both.
 """
 
 import json
@@ -23,7 +23,7 @@ FIRST, LAST = EARLIEST.timestamp(), LATEST.timestamp()
 
 
 def history(rows: Rows) -> tuple[int, list[Event]]:
-    """Convert events, newest first. The version is a digest of the event ids (63 bits)."""
+    """Convert rows of events, newest first. Return a version, 63 bits of a hash of their ids, and them oldest first."""
     if not rows:
         return 0, []
     ids = "\0".join([row[0] for row in rows])
@@ -36,7 +36,7 @@ def history(rows: Rows) -> tuple[int, list[Event]]:
 
 
 def seen(rows: Rows) -> dict[str, bool]:
-    """Convert rows of item_id and whether that event was a dislike."""
+    """Convert rows of (item_id, whether the event was a dislike) to item_id -> whether it was ever disliked."""
     found: dict[str, bool] = {}
     for item_id, disliked in rows:
         found[item_id] = found.get(item_id, False) or bool(disliked)
@@ -44,7 +44,7 @@ def seen(rows: Rows) -> dict[str, bool]:
 
 
 def items(rows: Rows, since: int) -> tuple[int, list[Item]]:
-    """Convert items, in the order of their versions."""
+    """Convert rows of items, sorted by version. Return the last version (`since` without rows), and the items."""
     found = []
     for _, item_id, *cells in rows:
         title, text, categories, price, available, first_seen = cells
@@ -55,7 +55,7 @@ def items(rows: Rows, since: int) -> tuple[int, list[Item]]:
             names(categories),
             price if _is_number(price) and number_fault(price, negative=False) is None else None,
             None if available is None else bool(available),
-            # a time after all times is no time yet: such an item is not sold
+            # later than the latest allowed time means that the item is not sold yet
             min(first_seen, LAST) if _is_number(first_seen) and first_seen >= FIRST else None,
         )
         said = (item.title, item.text, item.categories, item.price, item.available, item.first_seen)
@@ -73,7 +73,7 @@ def _is_number(cell: Any) -> TypeGuard[float]:
 
 
 def names(cell: Any) -> tuple[str, ...] | None:
-    """Convert a list of names in JSON; None if it is not one."""
+    """Convert a list of texts in JSON to a tuple; None if it is anything else."""
     try:
         found = json.loads(cell) if isinstance(cell, str) else None
     except ValueError:
@@ -82,7 +82,7 @@ def names(cell: Any) -> tuple[str, ...] | None:
 
 
 def newest(rows: Rows) -> list[PersonEvent]:
-    """Convert events with their owners, newest first."""
+    """Convert rows of events with their owners; keep their order."""
     found = [PersonEvent(*row) for row in rows]
     usable = [e for e in found if all(map(_is_number, e[4:])) and all(isinstance(cell, str) for cell in e[:4])]
     if len(usable) < len(found):
@@ -91,5 +91,5 @@ def newest(rows: Rows) -> list[PersonEvent]:
 
 
 def forgotten(rows: Rows, since: int) -> tuple[int, frozenset[str]]:
-    """Convert fingerprints of forgotten users, in the order of their versions."""
+    """Convert rows of forgotten users, sorted by version. Return the last version, and the fingerprints."""
     return (rows[-1][0] if rows else since), frozenset(fingerprint for _, fingerprint in rows)

@@ -23,24 +23,24 @@ from serving.stores.writer import Writer, numbers
 T = TypeVar("T")
 
 WRITE_WAIT_S = 5.0
-READ_WAIT_S = 0.1  # readers wait for no writer, only for the moment in which a file is recovered after a crash
+READ_WAIT_S = 0.1  # a reader never waits for a writer, only while a file is recovered after a crash
 
 
 @contextmanager
 def errors(path: str) -> Iterator[None]:
-    """Turn SQLite's errors into StoreError; errors of a row itself pass through."""
+    """Turn SQLite's errors into StoreError, except those about the content of a row, such as a broken constraint."""
     try:
         yield
     except (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError):
         raise
     except (apsw.Error, OSError) as error:
-        raise StoreError(f"{path}: {type(error).__name__}: {error}; nothing is acknowledged of this call") from error
+        raise StoreError(f"{path}: {type(error).__name__}: {error}; nothing of this call was stored") from error
 
 
 def connect(path: str, *, create: bool = False, wait_s: float = WRITE_WAIT_S) -> apsw.Connection:
     """Open a connection with the settings that every process needs: WAL, synced commits, deleted rows overwritten.
 
-    A statement that adds many rows notes in memory how to undo itself, not in a file.
+    Temporary data of a statement stay in memory. wait_s: seconds to wait for the write lock.
     """
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     connection = apsw.Connection(path, flags=flags)
@@ -53,7 +53,9 @@ def connect(path: str, *, create: bool = False, wait_s: float = WRITE_WAIT_S) ->
 
 
 def _write_ahead(connection: apsw.Connection, wait_s: float) -> None:
-    """Switch to WAL. SQLite does not ask the busy handler when two connections switch a new file at once."""
+    """Switch to WAL, and try again for `wait_s` seconds: while another connection switches a new file, SQLite fails at
+    once and does not call the busy handler.
+    """
     until = time.monotonic() + wait_s
     while True:
         try:
@@ -66,7 +68,9 @@ def _write_ahead(connection: apsw.Connection, wait_s: float) -> None:
 
 
 def _wait(seconds: float) -> Callable[[int], bool]:
-    """Wait for a lock, briefly: SQLite's own handler sleeps up to 100 ms between two tries, a commit takes 3 ms."""
+    """Return a busy handler that tries to get the lock every millisecond: SQLite's own sleeps up to 100 ms between two
+    tries, and a commit takes 3 ms.
+    """
     began = 0.0
 
     def again(tries: int) -> bool:
@@ -79,12 +83,12 @@ def _wait(seconds: float) -> Callable[[int], bool]:
 
 
 class SqliteDatabase:
-    """A `Database` in one file; its methods are documented there."""
+    """A `Database` in one SQLite file. The protocol `Database` documents the methods."""
 
     remote = False
 
     def __init__(self, path: str) -> None:
-        """Open the file; raises StoreError: "store/events.sqlite: its tables are of version 0, this code ..."."""
+        """Open the file. Raises: StoreError: "store/events.sqlite: its tables are of version 0, this code ..."."""
         self._path = path
         self._readers: list[apsw.Connection] = []
         migrations.check(_version(path), path)
@@ -92,7 +96,7 @@ class SqliteDatabase:
         self._writer = Writer(lambda: connect(path), lambda: errors(path))
 
     async def read(self, statement: str, *values: Any) -> Rows:
-        """Read a row or a history in the event loop, and statements with many rows in a thread."""
+        """Run a statement; those that may return many rows run in a thread, the others in the event loop."""
         if statement in (HISTORY, SALT):
             return self._rows(statement, *values)
         return await asyncio.to_thread(self._rows, statement, *values)
@@ -101,7 +105,7 @@ class SqliteDatabase:
         return await self._writer.write(job)
 
     async def erase(self) -> None:
-        """Empty the write-ahead log, which still holds the deleted rows."""
+        """Empty the write-ahead log, which still contains the deleted rows."""
         await asyncio.to_thread(self._empty_log)
 
     async def close(self) -> None:
@@ -110,7 +114,7 @@ class SqliteDatabase:
             self._readers.pop().close()
 
     def _rows(self, statement: str, *values: Any) -> Rows:
-        """Read with a connection that is free; one that failed is closed."""
+        """Read with a free connection, or with a new one. A connection that failed is not used again."""
         with errors(self._path):
             reader = self._readers.pop() if self._readers else connect(self._path, wait_s=READ_WAIT_S)
             rows: Rows = reader.execute(numbers(statement), values).fetchall()
@@ -122,7 +126,7 @@ class SqliteDatabase:
             busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
         if busy:
             raise StoreError(
-                f"{self._path}: deleted, but the WAL file still holds the rows, a reader is using it; repeat the call"
+                f"{self._path}: deleted, but the WAL file still contains the rows, as a reader uses it; repeat the call"
             )
 
 

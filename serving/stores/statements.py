@@ -1,16 +1,16 @@
-"""The SQL, one text for both databases, with parameters $1, $2, ...; the tables: `serving/stores/tables`.
+"""The SQL statements, the same text for both databases, with parameters $1, $2, ... Tables: `serving/stores/tables`.
 
-`{rows}` stands for many rows of parameters, `(VALUES {rows}) AS sent`: both databases call their columns column1,
-column2, ... One statement for a thousand rows costs a database less than a thousand statements.
+`{rows}` in a statement is replaced by many rows of parameters. Both databases name the columns of `VALUES` column1,
+column2, ... One statement with a thousand rows is cheaper than a thousand statements.
 """
 
 from recsys.schemas.store_schema import EVENT_COLUMNS, ITEM_COLUMNS, select_from
 
-# Whose it is: 'u:' and the user_id, or 'a:' and the anonymous_id of a guest whom no merge has made a user.
+# The owner: 'u:' and the user_id, also of the user into whom a guest was merged; or 'a:' and the anonymous_id.
 _WHO = """coalesce('u:' || CAST({user} AS TEXT), (SELECT 'u:' || user_id FROM identities
     WHERE anonymous_id = CAST({guest} AS TEXT)), 'a:' || CAST({guest} AS TEXT))"""
 PERSON = _WHO.format(user="column2", guest="column3")
-# What somebody who was forgotten did or saw before that, and what arrives only now, is not stored.
+# A late row of a forgotten user, from before the forgetting, is not stored.
 _REMEMBERED = """FROM (VALUES {{rows}}) AS sent WHERE NOT EXISTS (SELECT 1 FROM forgotten
     WHERE fingerprint = CAST({who} AS TEXT) AND forgotten >= {when})"""
 EVENT = ", ".join(EVENT_COLUMNS)
@@ -61,10 +61,10 @@ LAST_MERGE = """SELECT merge_id, user_id, before FROM merges WHERE anonymous_id 
     ORDER BY merged DESC, merge_id DESC LIMIT 1"""
 DROP_MERGE = "DELETE FROM merges WHERE merge_id = $1"
 DROP_IDENTITY = "DELETE FROM identities WHERE anonymous_id = $1"
-# Of a person only what the guest did alone: $1 the guest, $2 the new person, $3 the one before.
+# Move only the rows of the guest itself, without a user_id: $1 the guest, $2 the new owner, $3 the present one.
 GIVE_BACK = """UPDATE {table} SET person = $2 WHERE person = $3 AND anonymous_id = $1 AND user_id IS NULL RETURNING 1"""
 GUESTS = "SELECT anonymous_id FROM identities WHERE user_id = $1"
-# The user of this id, the guest of this id, and what the guest did alone before it became another user.
+# Rows of the user or guest with this id, and the guest's own rows from before it was merged into another user.
 THEIRS = """person IN ('u:' || CAST($1 AS TEXT), 'a:' || CAST($1 AS TEXT)) OR (anonymous_id = $1 AND user_id IS NULL
     AND person = (SELECT 'u:' || user_id FROM identities WHERE anonymous_id = $1))"""
 FORGET = {
@@ -74,8 +74,8 @@ FORGET = {
 }
 FORGET_MERGES = "DELETE FROM merges WHERE user_id = $1 OR anonymous_id = $1"
 FORGET_MERGES_FROM = "UPDATE merges SET before = NULL WHERE before = $1"
-# An id may stand anywhere in what was refused: $1 as it is written in JSON. On a shared device the guest's id stands
-# beside another user's, $3 is not that user: such a letter stays.
+# The id may be anywhere in a refused body: $1 is the id in JSON, $2 the plain id, $3 the user_id to forget. On a shared
+# device a body can have a guest's id ($2) beside the id of another user: such a row stays.
 THEIR_LETTERS = """(CAST($2 AS TEXT) = CAST($3 AS TEXT) OR user_id IS NULL
     OR user_id = CAST($3 AS TEXT)) AND (user_id = CAST($2 AS TEXT) OR anonymous_id = CAST($2 AS TEXT)
     OR replace(body, CAST($1 AS TEXT), '') <> body)"""
@@ -93,7 +93,7 @@ NEWEST = """SELECT event_id, person, item_id, event, timestamp, received FROM ev
     WHERE received > $1 AND (received, event_id) < (CAST($2 AS DOUBLE PRECISION), CAST($3 AS TEXT))
     ORDER BY received DESC, event_id DESC LIMIT CAST($4 AS BIGINT)"""
 FORGOTTEN = f"{select_from('forgotten', 'version', 'fingerprint')} WHERE version > $1 ORDER BY version"
-# The changes that count or will count, each beside the time of the store.
+# The configuration changes in force or scheduled, each with the time of the store's clock.
 CHANNEL = """SELECT CAST(now AS DOUBLE PRECISION), kind, number, since FROM (SELECT {clock} AS now) AS clock
     LEFT JOIN channel AS c ON NOT EXISTS (SELECT 1 FROM channel AS newer
         WHERE newer.kind = c.kind AND newer.number > c.number AND newer.since <= clock.now)"""

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class TaskWriter:
-    """The writing task. transaction: runs the writes of all jobs, commits, and returns their results in order."""
+    """Runs writes in a task of its own. transaction: runs and commits all jobs, and returns their results in order."""
 
     def __init__(self, transaction: Callable[[list[Job[Any]]], Coroutine[Any, Any, list[Any]]]) -> None:
         self._transaction = transaction
@@ -20,16 +20,12 @@ class TaskWriter:
         self._task = asyncio.create_task(self._run())
 
     async def write(self, job: Job[T]) -> T:
-        """Returns the result of the write when it is on disk.
-
-        Raises:
-            StoreError, UnknownOutcomeError: see `Job.result`.
-        """
+        """Return the result of the write once it is on disk. Raises as `Job.result` does."""
         self._queue.put_nowait(job)
         return await job.result()
 
     async def close(self) -> None:
-        """Commit the waiting jobs, then end, without waiting for a server that does not answer."""
+        """Commit the waiting jobs and end the task; cancel it after 5 seconds."""
         self._queue.put_nowait(None)
         await asyncio.wait({self._task}, timeout=WRITE_S)
         self._task.cancel()
@@ -52,8 +48,9 @@ class TaskWriter:
             results = await abandon_after(patience, self._transaction(jobs))
         except TimeoutError:
             for job in jobs:
-                job.end(None, UnknownOutcomeError(f"the store did not answer within {patience:g} s"))
-        except Exception as error:  # noqa: BLE001 (it is the callers' to handle)
+                message = f"the store did not confirm the write within {patience:g} s; it may be stored"
+                job.end(None, UnknownOutcomeError(message))
+        except Exception as error:  # noqa: BLE001 (raised again in the callers)
             if len(jobs) > 1 and not isinstance(error, StoreError):
                 for job in jobs:  # one of them cannot be written; the others can
                     await self._commit([job])

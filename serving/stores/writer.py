@@ -1,6 +1,6 @@
 """Group commit for SQLite: one thread writes for the whole process, and commits all waiting jobs together.
 
-A commit costs one or two waits for the disk, however many events it holds: 32 callers with one event each share it.
+A commit waits for the disk once or twice, however many rows it has, so concurrent callers share these waits.
 """
 
 import asyncio
@@ -19,14 +19,17 @@ from serving.stores.writes import Write
 
 T = TypeVar("T")
 
-MAX_ROWS = 2000  # in one commit, so that a caller with one event does not wait for ever
+MAX_ROWS = 2000  # in one commit: it bounds how long a caller with one event waits
 
 
 _Answer = tuple[Job[Any], Any, Exception | None]
 
 
 class Writer:
-    """Runs writes on the connection that `connect` opens; after an error a new one is opened for the next write."""
+    """Runs writes in a thread of its own. errors: context manager that turns SQLite's errors into StoreError.
+
+    connect: opens a connection; it is called at the first write, and again after an error.
+    """
 
     def __init__(
         self, connect: Callable[[], apsw.Connection], errors: Callable[[], AbstractContextManager[None]]
@@ -38,16 +41,12 @@ class Writer:
         self._thread.start()
 
     async def write(self, job: Job[T]) -> T:
-        """Returns the result of the write when it is on disk.
-
-        Raises:
-            StoreError, UnknownOutcomeError: see `Job.result`.
-        """
+        """Return the result of the write once it is on disk. Raises as `Job.result` does."""
         self._queue.put(job)
         return await job.result()
 
     async def close(self) -> None:
-        """Commit the waiting jobs, then end, without waiting for a disk that does not answer."""
+        """Commit the waiting jobs and end the thread; stop waiting after 10 seconds."""
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join, 2 * WRITE_S)
 
@@ -67,7 +66,7 @@ class Writer:
         answers: list[_Answer]
         try:
             results = self._transaction(jobs)
-        except Exception as error:  # noqa: BLE001 (it is the callers' to handle)
+        except Exception as error:  # noqa: BLE001 (raised again in the callers)
             self._drop()
             if len(jobs) > 1 and not isinstance(error, StoreError):
                 for job in jobs:  # one of them cannot be written; the others can
@@ -76,11 +75,11 @@ class Writer:
             answers = [(job, None, error) for job in jobs]
         else:
             answers = [(job, result, None) for job, result in results]
-        with suppress(RuntimeError):  # the loop has ended, so nobody waits
+        with suppress(RuntimeError):  # the event loop has ended, so nobody waits
             jobs[0].loop.call_soon_threadsafe(_answer, answers)
 
     def _transaction(self, jobs: list[Job[Any]]) -> list[tuple[Job[Any], Any]]:
-        """Run the jobs in one transaction, without those whose callers gave up before it had the lock."""
+        """Run the jobs in one transaction, except those that were cancelled while it waited for the lock."""
         with self._errors():
             if self._connection is None:
                 self._connection = self._connect()
@@ -92,11 +91,11 @@ class Writer:
             except (apsw.BusyError, apsw.FullError):
                 raise
             except apsw.Error as error:
-                raise UnknownOutcomeError(f"{error}; what was being committed may be stored") from error
+                raise UnknownOutcomeError(f"the commit failed: {error}; the rows may be stored") from error
         return list(zip(begun, results, strict=True))
 
     def _drop(self) -> None:
-        """Close the connection after an error, which rolls back; the next write opens a new one."""
+        """Close the connection, which rolls back its transaction; the next write opens a new one."""
         if self._connection is not None:
             with suppress(apsw.Error):
                 self._connection.close()
@@ -105,7 +104,7 @@ class Writer:
 
 @lru_cache(200)
 def numbers(statement: str) -> str:
-    """Replace $2 by ?2: for SQLite $2 is a name."""
+    """Replace the parameters $1, $2 by ?1, ?2: SQLite takes $1 for the name of a parameter."""
     return statement.replace("$", "?")
 
 

@@ -1,8 +1,8 @@
 """The SQL of every write, for both databases.
 
-A write is a generator: it yields a statement and one row of parameters per execution, is sent back the rows each
-execution returned, and returns its result. A store runs the writes of many callers in one transaction and may have to
-run one again, so nothing but SQL happens in it.
+A write is a generator. It yields a statement with a list of parameter rows, one for each execution, and receives the
+rows that each execution returned; its return value is the result of the write. A store runs the writes of many callers
+in one transaction and may run a write twice, so a write has no effect besides its SQL.
 """
 
 import json
@@ -24,13 +24,13 @@ T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 Write = Generator[tuple[str, Rows], list[Rows], T]
 
-BULK_ROWS = 1000  # in one statement: no database takes more than 32,766 parameters
+BULK_ROWS = 1000  # in one statement: SQLite takes at most 32,766 parameters
 CONTENT = ("user_id", "anonymous_id", "item_id", "event", "value", "request_id")
-ID_TAKEN = "event_id: it stands for an event of other content; give every event an id of its own"
+ID_TAKEN = "event_id: another event with other content has this id already; send it under a new, unique id"
 
 
 def _bulk(statement: str, rows: Rows) -> Write[Rows]:
-    """Run a statement with `{rows}` in it; return its rows."""
+    """Run a statement that contains `{rows}`, for at most BULK_ROWS rows at a time; return the rows it returned."""
     returned: Rows = []
     for start in range(0, len(rows), BULK_ROWS):
         part = rows[start : start + BULK_ROWS]
@@ -47,7 +47,7 @@ def _with_rows(statement: str, n: int, width: int) -> str:
 
 
 class Writes:
-    """Makes the writes of one store; salt: the store's own."""
+    """Builds the writes of one store. salt: secret of this store, with which it hashes ids."""
 
     def __init__(self, salt: str) -> None:
         self.salt = salt
@@ -56,8 +56,9 @@ class Writes:
         return None if user_id is None else fingerprint(self.salt, user_id)
 
     def add_events(self, batches: Sequence[Sequence[Event | Rejected]]) -> Write[list[list[Outcome]]]:
-        """Store the events of many callers in a few statements, in an order that all processes share, which avoids
-        deadlocks.
+        """Store the events of many callers in a few statements. Return the outcomes of each caller's rows.
+
+        They are sorted by id, so that two processes never wait for each other's rows in a deadlock.
         """
         outcomes = [
             [Outcome.REJECTED if isinstance(row, Rejected) else Outcome.DUPLICATE for row in b] for b in batches
@@ -91,11 +92,11 @@ class Writes:
         )  # fmt: skip
 
     def _fingerprint_of(self, user_id: str | None, anonymous_id: str | None) -> str | None:
-        """Return the fingerprint of the event's person: on a shared device the user, not the owner of the cookie."""
+        """Return the salted hash of the user_id, or of the anonymous_id if there is no user_id."""
         return self.fingerprint(anonymous_id if user_id is None else user_id)
 
     def add_exposures(self, batch: Sequence[Exposure]) -> Write[None]:
-        """Store exposures; existing ones stay as they are."""
+        """Store exposures; those that exist already stay as they are."""
         ordered = sorted(batch, key=lambda shown: (shown.request_id, shown.unit))
         yield from _bulk(sql.ADD_EXPOSURES, [self._exposure(shown) for shown in ordered])
 
@@ -108,7 +109,7 @@ class Writes:
         )  # fmt: skip
 
     def _letter(self, row: Rejected) -> tuple[Any, ...]:
-        """Encode what was sent as escaped JSON, which can always be stored."""
+        """Return the row of `dead_letters`: what was sent is escaped, so that it can always be stored."""
         user_id, anonymous_id = _sent_id(row.body, "user_id"), _sent_id(row.body, "anonymous_id")
         return (
             uuid4().hex, user_id, anonymous_id, float(row.received), row.index, _escaped(row.reason),
@@ -116,7 +117,7 @@ class Writes:
         )  # fmt: skip
 
     def upsert_items(self, items: Sequence[Item], by: str | None = None) -> Write[None]:
-        """Store items; each change gets a version of its own, in the order of the changes."""
+        """Add or change items. Every change gets the next version number. by: API key, for the audit log."""
         before = yield sql.ITEM_NOW, [(item.item_id,) for item in items]
         replaced = time.time()
         yield sql.KEEP_ITEM, [(item_id, replaced) for item_id in sorted({item.item_id for item in items})]
@@ -136,7 +137,7 @@ class Writes:
         yield sql.NOTE, [audit(by, "put item", item.item_id, old, asdict(item)) for old, item in changes]
 
     def merge(self, anonymous_id: str, user_id: str, sent_by: str | None) -> Write[int]:
-        """Merge a guest into a user: move its events; later ones follow the identity."""
+        """Merge a guest into a user. Return the number of moved events. sent_by: API key."""
         before = ((yield sql.WHOSE, [(anonymous_id,)])[0] or [(None,)])[0][0]
         moment = time.time()
         if before != user_id:
@@ -149,7 +150,7 @@ class Writes:
         return len(moved[0])
 
     def unmerge(self, anonymous_id: str, by: str | None = None) -> Write[int | None]:
-        """Undo a merge: the guest's own events go back to their earlier owner; None: there is no merge."""
+        """Undo the guest's last merge. Return the number of moved events; None if there is no merge."""
         last = (yield sql.LAST_MERGE, [(anonymous_id,)])[0]
         if not last:
             return None
@@ -168,7 +169,7 @@ class Writes:
         return len(moved[0])
 
     def forget(self, user_id: str, by: str | None = None) -> Write[dict[str, int]]:
-        """Forget the user or guest of this id, and the guests that were merged into the user."""
+        """Forget a user with the guests merged into it, or a guest. Return the deleted rows per table."""
         guests = yield sql.GUESTS, [(user_id,)]
         ids = [user_id, *(guest for (guest,) in guests[0])]
         became = [f"u:{other}" for (other,) in (yield sql.WHOSE, [(user_id,)])[0]]
@@ -188,18 +189,22 @@ class Writes:
 
 
 def audit(key: str | None, action: str, what: str | None, before: Any, after: Any) -> tuple[Any, ...]:
-    """Write a line of the audit log; key: the name of the API key, None if no keys are configured."""
+    """Return a row for the statement `NOTE`, an entry of the audit log.
+
+    key: name of the API key, None if no keys are configured; what: the id that the action changed, hashed if it is of
+    a person; before, after: any JSON.
+    """
     return uuid4().hex, time.time(), key, action, what, json.dumps(before), json.dumps(after)
 
 
 def _rebuild(*people: str) -> Write[None]:
-    """Rebuild the items that these people met from their events."""
+    """Rebuild the rows of `person_items` of these persons from their events."""
     yield sql.FORGET_ITEMS, [(person,) for person in people]
     yield sql.REBUILD_ITEMS, [(person,) for person in people]
 
 
 def _same(sent: Event, stored: Event) -> bool:
-    """Return whether both are one event, sent twice. A time that was only the time of arrival is ignored."""
+    """Return whether both are the same event, sent twice. Times are compared only if the client sent both."""
     arrived = sent.timestamp == sent.received or stored.timestamp == stored.received
     same_time = arrived or sent.timestamp == stored.timestamp
     return same_time and all(getattr(sent, name) == getattr(stored, name) for name in CONTENT)
