@@ -21,8 +21,8 @@ from serving.last_known import LastKnown
 from serving.settings import Settings, is_loopback
 
 APP = "serving.app:create_app"
-ALIVE_SECONDS = 30  # a worker that says nothing for so long is replaced; on a busy machine one takes 20 s to start
-DRAIN_SECONDS = 10  # for requests that were begun, when the server ends; about a second if nobody holds them up
+ALIVE_SECONDS = 30  # a worker that does not reply for so long is replaced; on a busy machine its start takes 20 s
+DRAIN_SECONDS = 10  # in which running requests may finish when the server stops; mostly about a second is enough
 
 
 @reports_errors
@@ -32,11 +32,11 @@ def main(
     workers: Annotated[int, typer.Option(envvar="RECSYS_WORKERS", min=1, help="processes; each has one thread")] = 1,
 ) -> None:
     """Serve the current release of RECSYS_RELEASES (default: releases), or the bundle in the folder RECSYS_BUNDLE."""
-    settings = Settings.from_environment()  # what is refused is one line here, before there are workers
+    settings = Settings.from_environment()  # an invalid setting is reported once, before the workers start
     if not settings.keys and not is_loopback(host):
         raise ParamsError(
-            f"RECSYS_HOST {quoted(host)} can be reached from other machines, where without keys everybody may do all:"
-            " set RECSYS_API_KEYS, or listen on 127.0.0.1"
+            f"RECSYS_HOST {quoted(host)} can be reached from other machines, and without API keys every request is"
+            " allowed: set RECSYS_API_KEYS, or listen on 127.0.0.1"
         )
     BusinessRulesFile(settings.followed("rules"), settings.must_have_rules, LastKnown(settings))
     limits = HttpLimits(settings.receive_seconds, settings.max_body_bytes, settings.max_connections)
@@ -61,7 +61,7 @@ def main(
 
 
 class Supervisor(Multiprocess):
-    """Runs the workers; when they are to end, it ignores connections that no worker would answer."""
+    """Runs the workers. leave_s: seconds between the signal to stop and the time when it ignores new connections."""
 
     def __init__(self, config: uvicorn.Config, leave_s: float) -> None:
         super().__init__(config, [config.bind_socket()])
@@ -72,7 +72,7 @@ class Supervisor(Multiprocess):
         time.sleep(self._leave_s)
         process.ignore_new_connections()
         for listening in self.sockets:
-            listening.close()  # the workers have it open until they end
+            listening.close()  # the workers keep it open until they end
 
 
 def _serve_alone(config: uvicorn.Config) -> None:
@@ -85,14 +85,14 @@ def _serve_alone(config: uvicorn.Config) -> None:
 
 @contextmanager
 def _shared_folder() -> Iterator[None]:
-    """A folder through which the workers add up their figures and rates: `metrics.py`, `middleware/limits.py`."""
+    """Provide a folder that the workers share, for the files of `metrics.py` and `middleware/limits.py`."""
     with TemporaryDirectory(prefix="recsys-metrics-") as folder:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
         yield
 
 
 def _logging(log_format: str) -> dict[str, Any]:
-    """Return uvicorn's logging, extended to our loggers; every worker sets it up."""
+    """Return uvicorn's logging configuration, extended to the loggers of `serving` and `recsys`."""
     formatters = LOGGING_CONFIG["formatters"]
     if log_format == "json":
         formatters = {**formatters, "default": {"()": "serving.middleware.request_log.JsonLines"}}

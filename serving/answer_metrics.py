@@ -1,8 +1,8 @@
-"""Counts the contents of answers outside of the requests: `add` queues an answer, `flush` counts the queued ones.
+"""Metrics of the contents of answers. `add` queues an answer and costs its request nothing; `flush` counts the queue.
 
-Times by step, scores, confidences, kinds of places, and how many different items were shown in a day. Every process
-writes its sums into the folder of the workers, and a scrape adds up all of them. Own code: prometheus_client writes
-each value by itself, 2 us with several workers, and never drops the series of a bundle of last month.
+They are times by step, scores, confidences, items by kind, and the number of different items shown in a day. Every
+process writes its sums into a folder, and a scrape adds up all of them. Own code: prometheus_client writes each value
+by itself, which takes 2 us with several workers, and never drops the series of a bundle that is served no more.
 """
 
 import json
@@ -23,9 +23,9 @@ from recsys.contracts import NEW
 from recsys.output import write_text
 from serving.api.schemas import Answer
 
-QUEUE = 20_000  # answers that wait to be counted; more are not counted
-BUNDLES = 4  # whose series are kept: the newest ones that answered
-CELLS, DAY_HOURS = 1 << 16, 24  # a cell of `shown` holds the hour, since 1970, in which one of its items was shown last
+QUEUE = 20_000  # answers that wait to be counted; when it is full, the oldest is dropped
+BUNDLES = 4  # number of bundles whose series are kept: those that answered last
+CELLS, DAY_HOURS = 1 << 16, 24  # a cell has the hour (since 1970) in which an item with its hash was shown last
 SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "recsys_step_seconds": ("Time of an answer by step; `total` is all of it", ("step", "variant", "bundle"), SECONDS),
@@ -51,20 +51,20 @@ Cells = npt.NDArray[np.uint32]
 
 
 class AnswerMetrics:
-    """The sums of this process. folder: shared by the workers; None: there is one process."""
+    """The sums of this process. folder: where all workers write their sums; None: there is only one process."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._waiting: deque[Answer] = deque(maxlen=QUEUE)
         self._counting = Lock()
         self._counts: Counter[Key] = Counter()
-        self._sums: dict[Key, list[float]] = {}  # of a histogram: the values by bucket, and their sum
+        self._sums: dict[Key, list[float]] = {}  # for a histogram: the number of values per bucket, then their sum
         self._bundles: dict[str, float] = {}
         self._shown: dict[str, Cells] = {}
         self.add = self._waiting.append
 
     def flush(self) -> None:
-        """Count the answers that wait, and write the sums: every second in each worker, and before a scrape."""
+        """Count the queued answers, and write the sums. Called every second in each worker, and before a scrape."""
         with self._counting:
             answers = [self._waiting.popleft() for _ in range(len(self._waiting))]
             if answers:
@@ -128,7 +128,7 @@ class AnswerMetrics:
         }
 
     def collect(self) -> Iterator[Metric]:
-        """Return the metrics of all processes, for a registry of prometheus_client."""
+        """Yield the metrics of all processes, as a collector of prometheus_client does."""
         packed = [self._packed()]
         if self._folder is not None:
             packed = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self._folder.glob("answers_*"))]
@@ -149,7 +149,7 @@ class AnswerMetrics:
         gauge = GaugeMetricFamily("recsys_items_shown", coverage, labels=["variant"])
         for variant in sorted({key[1] for key in counts if key[0] == PLACES}):
             empty = float(np.mean(self._cells(variant) + DAY_HOURS <= now))
-            # of so many cells a share stays empty by chance (linear counting: Whang, Vander-Zanden and Taylor, 1990)
+            # items share cells by chance; linear counting corrects that (Whang, Vander-Zanden and Taylor 1990)
             gauge.add_metric([variant], float(round(-CELLS * np.log(max(empty, 1 / CELLS)))))
         yield gauge
 

@@ -1,8 +1,8 @@
-"""API keys: `python -m serving.api_keys --name shop --scope recommend` prints a new one and its line of settings.
+"""API keys: `python -m serving.api_keys --name shop --scope recommend` prints a new key and a line that admits it.
 
-A line reads `name:scope+scope:sha256 of the key in hex`, and may end in `:2027-01-31`, the last day of the key in UTC.
-The key itself is kept nowhere: it is 256 random bits, so that its plain hash gives nothing away. RECSYS_API_KEYS holds
-the lines, parted by white space, or names a file with them, which is followed while the API runs.
+A line has the form `name:scope+scope:sha256 of the key in hex`, and may end in `:2027-01-31`, the last day (UTC) on
+which the key is valid. RECSYS_API_KEYS contains the lines, separated by white space, or the path of a file with them,
+which is read again when it changes. The key is stored nowhere: it has 256 random bits, so a plain hash is safe.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ LOOK_SECONDS = 1.0
 
 
 class Scope(StrEnum):
-    """What a key may do."""
+    """A group of routes that a key may call, see `serving/middleware/auth.py`."""
 
     RECOMMEND = "recommend"
     EVENTS = "events"
@@ -40,7 +40,7 @@ LINE = re.compile(r"(?P<name>[\w.-]+):(?P<scopes>\w+(?:\+\w+)*):(?P<sha256>[0-9a
 
 @dataclass(frozen=True)
 class Key:
-    """A key: its name, its scopes and the hash of the secret."""
+    """An accepted key: its name, its scopes and the SHA-256 of the secret in hex."""
 
     name: str
     scopes: frozenset[Scope]
@@ -49,10 +49,10 @@ class Key:
 
 
 def parse(text: str) -> tuple[Key, ...]:
-    """Parse the lines of keys, or those of the file that the text names; `#` begins a comment in a file.
+    """Parse lines of keys. text: the lines, or the path of a file with them, in which `#` begins a comment.
 
     Raises:
-        ValueError: "key 2 of RECSYS_API_KEYS is not `name:scope+scope:sha256 in hex`, nor is the value a file"
+        ValueError: "key 2 of RECSYS_API_KEYS is not `name:scope+scope:sha256 in hex`, nor is the value a file; ..."
     """
     if not text.strip():
         return ()
@@ -62,7 +62,10 @@ def parse(text: str) -> tuple[Key, ...]:
 
 
 class KeyFile:
-    """The current keys: reads a file again when it changes, so that a key can be revoked without a restart."""
+    """The accepted keys. A changed file is read again within a second, so a key can be revoked without a restart.
+
+    text: the value of RECSYS_API_KEYS.
+    """
 
     def __init__(self, text: str) -> None:
         self._text, self._looked = text, 0.0
@@ -71,7 +74,7 @@ class KeyFile:
         self._keys = parse(text)
 
     def now(self) -> tuple[Key, ...]:
-        """Return the current keys; while the file is faulty, the earlier ones."""
+        """Return the accepted keys; while the file is missing or invalid, those of its last valid content."""
         moment = time.monotonic()
         if self._file is not None and moment - self._looked >= LOOK_SECONDS:
             self._looked, before = moment, self._seen
@@ -85,7 +88,7 @@ class KeyFile:
 
 
 def find(keys: Iterable[Key], presented: str) -> Key | None:
-    """Return the key with this secret; every key is compared, in constant time."""
+    """Return the valid key with this secret, or None. It compares every key, in constant time."""
     digest = hashlib.sha256(presented.encode()).hexdigest()
     found = None
     for key in keys:
@@ -95,21 +98,25 @@ def find(keys: Iterable[Key], presented: str) -> Key | None:
 
 
 def new(name: str, scopes: Iterable[Scope]) -> tuple[str, str]:
-    """Make a secret, and the line for RECSYS_API_KEYS that admits it."""
+    """Generate a key. Return its secret, and the line for RECSYS_API_KEYS that admits it."""
     key = secrets.token_urlsafe(32)
     return key, f"{name}:{'+'.join(scopes)}:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def _key(line: str, number: int) -> Key:
-    # never quote the line: somebody may have written the key itself into it
+    # never quote the line in a message: by mistake it may contain the key itself
     match = LINE.fullmatch(line)
     if match is None:
         raise ValueError(
-            f"key {number} of RECSYS_API_KEYS is not `name:scope+scope:sha256 in hex`, nor is the value a file"
+            f"key {number} of RECSYS_API_KEYS is not `name:scope+scope:sha256 in hex`, nor is the value a file;"
+            " make a line with `python -m serving.api_keys`"
         )
     scopes = match["scopes"].split("+")
     if unknown := sorted(set(scopes) - set(Scope)):
-        raise ValueError(f"key {match['name']!r} of RECSYS_API_KEYS has no scope {unknown[0]!r}: {', '.join(Scope)}")
+        choices = ", ".join(Scope)
+        raise ValueError(
+            f"key {match['name']!r} of RECSYS_API_KEYS: no scope {unknown[0]!r}, expected one of {choices}"
+        )
     until = date.fromisoformat(match["until"]) if match["until"] else None
     return Key(match["name"], frozenset(map(Scope, scopes)), match["sha256"], until)
 
@@ -118,10 +125,10 @@ def main(
     name: Annotated[str, typer.Option(help="whose key it is; letters, digits, dot, dash", show_default=False)],
     scope: Annotated[list[Scope], typer.Option(help="may be given several times", show_default=False)],
 ) -> None:
-    """Make a key. Give the first line to the client; add the second to RECSYS_API_KEYS."""
+    """Generate a key. Give the key to the client, and add the line to RECSYS_API_KEYS."""
     key, line = new(name, scope)
     if LINE.fullmatch(line) is None:
-        raise typer.BadParameter(f"{name!r} is not of letters, digits, dot and dash")
+        raise typer.BadParameter(f"{name!r}: expected only letters, digits, dots and dashes")
     print(f"key   {key}\nline  {line}")
 
 

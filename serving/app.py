@@ -1,4 +1,6 @@
-"""The app of `python -m serving`. `uvicorn --factory serving.app:create_app` runs it too, without `http_limits.py`."""
+"""The ASGI app. `python -m serving` runs it; so does `uvicorn --factory serving.app:create_app`, but without the limits
+of `serving/http_limits.py`.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +28,10 @@ FIRST_LOOK_SECONDS = 30.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Build the app; it starts at once and is ready as soon as its bundle is loaded."""
+    """Build the app. It starts at once, and `/readyz` succeeds as soon as its bundle is loaded.
+
+    settings: by default those of the environment variables.
+    """
     settings = settings or Settings.from_environment()
     background = Background(settings)
     service = Service(settings, background)
@@ -36,7 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         process.prepare(background.assigner.provider)
         process.stop_in_two_steps(background.leave, settings.leave_seconds)
         running = asyncio.create_task(background.run())
-        if parent_process() is not None:  # until this worker has a bundle, the others take all connections
+        if parent_process() is not None:  # accept no connection before the bundle is loaded: other workers can answer
             with suppress(TimeoutError):
                 await asyncio.wait_for(background.live.looked.wait(), FIRST_LOOK_SECONDS)
         yield

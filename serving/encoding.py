@@ -1,4 +1,4 @@
-"""Encodes answers and rows as JSON: models without their defaults, and numpy numbers that an extension may return."""
+"""Encodes answers and rows as JSON bytes: pydantic models without default values; numpy numbers as plain ones."""
 
 from typing import Any
 

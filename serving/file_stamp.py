@@ -1,4 +1,4 @@
-"""Detects a changed file by one `stat`, so that a worker can check twice a second."""
+"""Detects a changed file by one cheap call of `stat`, so that a worker can check twice a second."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ Stamp = tuple[int, int, int]
 
 
 def stamp(path: Path) -> Stamp | None:
-    """Return a value that changes with the file, also when it is replaced by a rename; None if it is absent."""
+    """Return (modification time in ns, inode, bytes), which change with the file; None if the file is absent."""
     try:
         found = path.stat()
     except OSError:

@@ -1,7 +1,7 @@
-"""The path of every HTTP request, in one pass: id -> key -> rate -> body -> load -> route -> figures. Plain ASGI.
+"""The path of every HTTP request, as plain ASGI: id -> API key -> rate -> body -> load -> route -> metrics.
 
-A request with a valid JSON body for a route of `serving/routes/recommend.py` goes straight to its endpoint. All
-others go through FastAPI, which costs more than a list of popular items and makes every 422.
+A request with a valid JSON body for a route of `serving/routes/recommend.py` calls its endpoint directly. All others
+go through FastAPI, which takes longer than computing a list of popular items, and which answers every invalid request.
 """
 
 import asyncio
@@ -37,9 +37,10 @@ JSON = b"application/json"
 
 
 class FrontController:
-    """Checks every request and hands it to its route. leaving: returns whether the process is about to end.
+    """Checks every request, then calls its route. app: FastAPI; direct: routes that it can call without FastAPI.
 
-    A route finds in `request.state`: `request_id`, `work` (its part of the load), `client` (the name of its key).
+    leaving: returns whether the process is about to end. `request.state` has `request_id`, `work` (the request's part
+    of the load) and, if keys are configured, `client` (the name of its API key).
     """
 
     def __init__(
@@ -72,7 +73,8 @@ class FrontController:
             log.exception("request %s failed: %s %s", request_id, reply.method, without_ids(scope["path"]))
             if reply.status is not None:
                 raise
-            answer = errors.response(500, "something failed here; it was logged under this request_id", request_id)
+            message = "internal error; the server's log has the details under this request_id"
+            answer = errors.response(500, message, request_id)
             await answer(scope, receive, reply)
         finally:
             route, seconds = getattr(scope.get("route"), "path_format", "none"), perf_counter() - started
@@ -98,7 +100,7 @@ class FrontController:
         try:
             if scope["path"] not in NEVER_REFUSED:
                 work.counts(1)
-                await asyncio.sleep(0)  # all who have arrived are counted before the first of them is answered
+                await asyncio.sleep(0)  # so that all requests that have arrived are counted before one is answered
                 work.check()
             check_readable(scope)
             if scope["method"] == "POST" and headers.get(b"content-type") == JSON:
@@ -114,7 +116,7 @@ class FrontController:
 
 
 def new_id() -> str:
-    """Return 32 hex digits, 20 of them random. They begin with the time: a store adds a row at the end of its index.
+    """Return a request id, 32 hex digits: 12 of the time, so that a database appends to its index, and 20 random ones.
 
     Source: UUID version 7, RFC 9562.
     """
@@ -122,9 +124,9 @@ def new_id() -> str:
 
 
 class Reply:
-    """Sends the response, with the headers `x-request-id` and, from a process that ends, `connection: close`.
+    """Sends the response with the header `x-request-id`, and with `connection: close` while the process shuts down.
 
-    method: of the request; status: of the response, None before it has begun.
+    method: that of the request; status: that of the response, None before it is sent.
     """
 
     __slots__ = ("_headers", "_scope", "_send", "method", "status")
@@ -140,14 +142,14 @@ class Reply:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message["headers"], *self._headers]
-            self._scope["method"] = self.method  # the server has to know that it is HEAD
+            self._scope["method"] = self.method  # uvicorn must see HEAD again, not the GET that was routed
         elif self.method == "HEAD":
             message = {**message, "body": b""}
         await self._send(message)
 
 
 async def _answered(route: APIRoute, body: bytes, scope: Scope, reply: Reply) -> bool:
-    """Answer a request straight from the endpoint of its route; return False if its body is not valid."""
+    """Answer a request by calling the endpoint of its route; return False, with no answer, if its body is invalid."""
     try:
         asked = route.body_field.field_info.annotation.__pydantic_validator__.validate_json(body)  # type: ignore[union-attr]
     except ValidationError:

@@ -1,7 +1,8 @@
-"""uvicorn's HTTP/1.1 protocol (httptools) with limits on the size and time of what a client sends.
+"""uvicorn's HTTP/1.1 protocol (httptools) with limits on the size of a request and the time a client may take.
 
-uvicorn limits the head of a request only with h11, and only the time of an idle connection. Here every connection has a
-time `due` by which its client must have sent a head, sent a body, or read its answer. It is checked twice a second.
+uvicorn limits the size of the head (the request line and headers) only with h11, and the time only of idle connections.
+Here every connection has a `deadline` by which its client must have sent a head, sent a body, or read its answer. It is
+checked twice a second.
 """
 
 import asyncio
@@ -13,12 +14,12 @@ from typing import Any
 from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_HEAD_BYTES = 65_536  # the line of a request and its headers
+MAX_HEAD_BYTES = 65_536
 LOOK_SECONDS = 0.5
 READ_SECONDS = 0.05
-LINGER_SECONDS, LINGER_BYTES = 1.0, 1_000_000  # what a client may go on sending before it reads that it was refused
-LEAVE_SECONDS = 1.0  # when the server ends, for a request that is on its way
-RESERVED_FILES = 128  # descriptors for bundles, stores and files that are followed
+LINGER_SECONDS, LINGER_BYTES = 1.0, 1_000_000  # what a refused client may still send before it reads the answer
+LEAVE_SECONDS = 1.0  # for a request that arrives while the server shuts down
+RESERVED_FILES = 128  # file descriptors that are not for connections: bundles, stores, watched files
 NEVER = float("inf")
 TOO_LARGE = b"the head of the request is larger than 65,536 bytes"
 
@@ -27,7 +28,9 @@ CLOSED = Counter("recsys_connections_closed", "Connections closed on a client th
 
 @dataclass(frozen=True)
 class HttpLimits:
-    """Limits. receive_s: seconds for a head, a body, and reading an answer; connections: the most of one worker."""
+    """Limits of a connection. receive_s: seconds to send a head, to send a body, and to read an answer, each;
+    body_bytes: maximum size of a body; connections: maximum number of open connections of one worker.
+    """
 
     receive_s: float
     body_bytes: int
@@ -35,16 +38,18 @@ class HttpLimits:
 
 
 class HeadTooLargeError(Exception):
-    """The head of a request is too large; raised to end its parsing."""
+    """Ends the parsing of a request, as its head is too large."""
 
 
 class LimitedHttp(HttpToolsProtocol):
-    """The protocol of one connection. due: when the client must have acted; NEVER while its answer is computed."""
+    """The protocol of one connection. deadline: by when the client must act, seconds of the event loop's clock; NEVER
+    while its answer is computed. idle: whether the connection waits for its next request.
+    """
 
     def __init__(self, *arguments: Any, limits: HttpLimits, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._limits = limits
-        self.due = NEVER
+        self.deadline = NEVER
         self.idle = False
         self._in_body = self._refused = False
         self._received = 0  # bytes since the last request or its head ended
@@ -67,7 +72,10 @@ class LimitedHttp(HttpToolsProtocol):
                 self.transport.abort()
             return
         super().data_received(data)
-        if self._received > MAX_HEAD_BYTES + (self._limits.body_bytes if self._in_body else 0) and self.due < NEVER:
+        if (
+            self._received > MAX_HEAD_BYTES + (self._limits.body_bytes if self._in_body else 0)
+            and self.deadline < NEVER
+        ):
             if self._in_body:
                 self._close("body bytes")
             else:
@@ -109,12 +117,12 @@ class LimitedHttp(HttpToolsProtocol):
         if self.cycle.response_complete:
             self._wait()
         else:
-            self.due = NEVER
+            self.deadline = NEVER
 
     def on_response_complete(self) -> None:
         if self.pipeline:
-            self.due = NEVER
-        elif not self._in_body:  # or else it has the time of the body to end
+            self.deadline = NEVER
+        elif not self._in_body:  # otherwise the time limit of the body stays
             self._wait()
         super().on_response_complete()
         if self.flow.write_paused:
@@ -129,14 +137,14 @@ class LimitedHttp(HttpToolsProtocol):
         if self.cycle.response_complete and not self._in_body:
             self._wait()
         elif not self._in_body:
-            self.due = NEVER
+            self.deadline = NEVER
 
     def shutdown(self) -> None:
-        """Answer the requests that have arrived or are arriving; the app tells the client that these are the last."""
+        """Close an idle connection in a second; answer running requests, whose responses say `connection: close`."""
         if self.cycle and not self.cycle.response_complete and not self._in_body:
             self.cycle.keep_alive = False
         else:
-            self.due = min(self.due, self.loop.time() + LEAVE_SECONDS)
+            self.deadline = min(self.deadline, self.loop.time() + LEAVE_SECONDS)
 
     def _count(self, size: int) -> None:
         self._head += size
@@ -144,29 +152,29 @@ class LimitedHttp(HttpToolsProtocol):
             raise HeadTooLargeError
 
     def _expect(self, seconds: float) -> None:
-        self.due, self.idle = self.loop.time() + seconds, False
+        self.deadline, self.idle = self.loop.time() + seconds, False
 
     def _wait(self) -> None:
-        """Wait for the next request on this connection, or until the rest of the answer is read."""
-        self.due, self.idle = self.loop.time() + self.timeout_keep_alive, True
+        """Mark the connection as idle, and set the deadline by which the next request must begin."""
+        self.deadline, self.idle = self.loop.time() + self.timeout_keep_alive, True
 
     def _look(self, again: bool = False) -> None:
         ours_to_move = self.flow.read_paused and not self.flow.write_paused
-        if self.loop.time() < self.due or ours_to_move:
+        if self.loop.time() < self.deadline or ours_to_move:
             self._look_again = self.loop.call_later(LOOK_SECONDS, self._look)
         elif again:
             self._close("idle" if self.idle else "time")
-        else:  # where the process itself stood still, the client may have sent what was not read yet
+        else:  # if this process was blocked, data of the client may have arrived that it did not read yet
             self._look_again = self.loop.call_later(READ_SECONDS, self._look, True)
 
     def _make_room(self) -> None:
-        """Close the connections that have waited longest for their clients, first those in the middle of a request."""
+        """Above the limit, close connections with the earliest deadlines, those within a request before idle ones."""
         files = getrlimit(RLIMIT_NOFILE)[0] - RESERVED_FILES
         room = min(self._limits.connections, max(files, 8))
         if len(self.connections) > room:
-            others = [each for each in self.connections if isinstance(each, LimitedHttp) and each.due < NEVER]
+            others = [each for each in self.connections if isinstance(each, LimitedHttp) and each.deadline < NEVER]
             longest = nsmallest(
-                len(self.connections) - room + room // 20, others, key=lambda each: (each.idle, each.due)
+                len(self.connections) - room + room // 20, others, key=lambda each: (each.idle, each.deadline)
             )
             for each in longest:
                 each._close("connections")

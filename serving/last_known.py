@@ -1,7 +1,7 @@
-"""Keeps verified, private copies of the last served files of this host, so that all its workers can start from them.
+"""Keeps verified copies of everything that this host serves in a private folder, from which its workers can start.
 
-A bundle is mapped from its copy, so that damage to the release stops no worker and changes no answer. The last valid
-files of rules and experiments, and the last state of the store, are kept for a start without them.
+A bundle is memory-mapped from its copy, so that damage to the release neither stops a worker nor changes an answer. The
+copies of the rules, the experiments and the state of the store are used when a worker starts and cannot read these.
 """
 
 import logging
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-KEPT = 2  # bundles besides those that are in use
+KEPT = 2  # newest copies of bundles that are kept even if no worker uses them
 SERVED = "served"
 
 
 class LastKnown:
-    """The copies of this host. using: names the parts that are served from a copy, as the original is unreadable."""
+    """The copies of this host. using: parts that are served from a copy now, because the original cannot be read."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.last_known_folder
@@ -40,14 +40,15 @@ class LastKnown:
         self.using: set[str] = set()
 
     def use(self, part: str, now: bool) -> None:
-        """Record whether a part is served from its copy."""
+        """Record whether a part ("release", "rules", "experiments", "store", "channel") is served from its copy now."""
         (self.using.add if now else self.using.discard)(part)
         metrics.LAST_KNOWN.labels(part).set(now)
 
     def bundle(self, source: Path | str) -> Bundle:
-        """Load the bundle of a folder or address from a verified and checked copy.
+        """Load a bundle from its verified copy on this host; make the copy if there is none.
 
-        Without space for a copy a folder is served from where it lies.
+        source: a folder, or the address from which the bundle is fetched. If no copy can be made, as on a full disk,
+        a folder is loaded directly.
 
         Raises:
             BundleError: there is no valid copy, and the bundle is damaged, not signed, or fails its self-check.
@@ -60,8 +61,8 @@ class LastKnown:
             loaded = self._copied(source, self._private() / bundle_id)
         except OSError as error:
             if isinstance(source, str):
-                raise BundleError(f"{source}: no copy can be made on this host: {error}") from error
-            log.error("%s is served from where it lies, no copy can be made: %s", bundle_id, error)
+                raise BundleError(f"{source}: cannot make a copy on this host: {error}") from error
+            log.error("cannot copy bundle %s, so it is served from its folder: %s", bundle_id, error)
             self_check.check_apart(source)
             loaded = releases.load(source, self._public_key)
         self_check.check(loaded)
@@ -69,29 +70,31 @@ class LastKnown:
         return loaded
 
     def served(self) -> str | None:
-        """The id of the bundle that was served last on this host."""
+        """Return the id of the bundle that was served last on this host, or None."""
         with suppress(OSError):
             bundle_id = (self._folder / SERVED).read_text(encoding="utf-8")
             return bundle_id if releases.is_id(bundle_id) else None
         return None
 
     def keep(self, name: str, content: str) -> None:
-        """Write a copy of a text; without space for it, log that and leave the earlier copy."""
+        """Write a copy of a text under this name; if that fails, log an error and leave the earlier copy."""
         try:
             path = self._private() / name
             with locked(self._folder):
                 write_text(path, content)
         except OSError as error:
-            log.error("%s of this host cannot be kept: %s", name, error)
+            log.error("cannot write the copy of %s on this host: %s", name, error)
 
     def path(self, name: str) -> Path:
         return self._folder / name
 
     def read_file(self, part: str, path: Path, read: Callable[[Path], T]) -> tuple[T, str | None]:
-        """Read a file that a person writes, or its last valid copy; also return why it is not the file itself.
+        """Read a file that a person writes, or its last valid copy. read: parses the file at a path.
+
+        Return the parsed content, and the error of the file if it is the copy's, otherwise None.
 
         Raises:
-            ParamsError: the file is faulty, and there is no valid copy.
+            ParamsError: the file is invalid, and there is no valid copy.
         """
         try:
             found = read(path)
@@ -100,7 +103,7 @@ class LastKnown:
                 raise
             kept = read(self.path(part))
             self.use(part, True)
-            log.error("%s; what was served last on this host goes on", error)
+            log.error("%s; using the last valid copy of this host", error)
             return kept, str(error)
         self.keep_file(part, path)
         return found, None
@@ -114,7 +117,7 @@ class LastKnown:
         with suppress(BundleError):
             return releases.load(target, self._public_key)
         with locked(self._folder):
-            with suppress(BundleError):  # of another worker, meanwhile
+            with suppress(BundleError):  # another worker may have made the copy meanwhile
                 return releases.load(target, self._public_key)
             if isinstance(source, Path):
                 releases.verify(source, self._public_key)
@@ -131,7 +134,7 @@ class LastKnown:
             return releases.load(target, self._public_key)
 
     def _make_room(self, newest: Path) -> None:
-        """Delete copies; a file that a process has memory-mapped stays readable there."""
+        """Delete old copies of bundles; a process that has memory-mapped one can still read it."""
         copies = sorted(
             (path for path in self._folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
         )
@@ -140,10 +143,12 @@ class LastKnown:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _private(self) -> Path:
-        """Return the folder, create it if needed; raises OSError if other users own it or may write into it."""
+        """Return the folder, which it creates if needed. Raises: OSError: other users own it or may write into it."""
         for folder in (self._folder.parent, self._folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = folder.stat()
             if found.st_uid not in (0, os.getuid()) or found.st_mode & 0o022:
-                raise PermissionError(f"{folder}: others own it or may write into it; set another RECSYS_LAST_KNOWN")
+                raise PermissionError(
+                    f"{folder}: other users own it or may write into it; set RECSYS_LAST_KNOWN to another folder"
+                )
         return self._folder

@@ -1,7 +1,7 @@
 """The metrics at /metrics for Prometheus: requests, fallbacks, failed parts, events, the bundle.
 
-With PROMETHEUS_MULTIPROC_DIR every worker writes into files of that folder, and the worker that is scraped adds up all
-of them; `python -m serving` sets it to a new folder before the first worker starts.
+If PROMETHEUS_MULTIPROC_DIR is set, every worker writes its values into files of that folder, and the worker that
+answers /metrics adds up all files. `python -m serving` sets it before the first worker starts.
 """
 
 import os
@@ -25,12 +25,12 @@ EVENTS = Counter(
     "recsys_events", "Events: accepted, duplicate, rejected, unavailable or unknown because of the store", ["outcome"]
 )
 for _outcome in ("accepted", "duplicate", "rejected", "unavailable", "unknown"):
-    EVENTS.labels(_outcome)  # a series that begins with its first failure hides that one from rate()
+    EVENTS.labels(_outcome)  # start at 0: Prometheus' rate() does not see the first value of a new series
 EVENTS_BY_KIND = Counter("recsys_events_by_kind", "Accepted events by kind", ["event"])
 EVENT_VALUE = Counter("recsys_events_value", "Sum of the values above zero of accepted events, by kind", ["event"])
 UNKNOWN_ITEMS = Counter("recsys_events_unknown_items", "Items of accepted events that nobody described, by request")
 FLAG_FAILURES = Counter("recsys_flag_failures", "Arms that could not be had or served, by experiment", ["experiment"])
-# of several workers the one that spoke last: a sum would go on counting workers that have ended
+# "mostrecent" is the value of the worker that set it last; a sum would include workers that have ended
 BUNDLE = Gauge("recsys_bundle_info", "1 for the bundle that is served", ["bundle_id"], multiprocess_mode="mostrecent")
 LIVE_READ = Gauge(
     "recsys_live_read_timestamp_seconds",
@@ -72,16 +72,19 @@ SHADOW_RBO = Histogram("recsys_shadow_rbo", "Rank-biased overlap of both lists, 
 
 @lru_cache
 def answers() -> AnswerMetrics:
-    """The `AnswerMetrics` of this process."""
+    """Return the `AnswerMetrics` of this process."""
     folder = os.environ.get(FOLDER)
     return AnswerMetrics(Path(folder) if folder else None)
 
 
 class Workers:
-    """CPU, memory and descriptors of every worker that runs: prometheus_client has them for a single process only."""
+    """Collects CPU time, memory and file descriptors of every running worker, from /proc.
+
+    prometheus_client has these for a single process only.
+    """
 
     def collect(self) -> Iterator[Metric]:
-        """Return the metrics, read from /proc."""
+        """Yield the metrics, as a collector of prometheus_client does."""
         cpu = CounterMetricFamily("recsys_worker_cpu_seconds", "CPU time of a worker", labels=["worker"])
         memory = GaugeMetricFamily("recsys_worker_memory_bytes", "Resident memory of a worker", labels=["worker"])
         opened = GaugeMetricFamily("recsys_worker_descriptors", "Open descriptors of a worker", labels=["worker"])
@@ -100,22 +103,25 @@ class Workers:
 
 
 def swapped(before: str | None, bundle_id: str) -> None:
-    """Record that this worker serves another bundle."""
+    """Record that this worker now serves `bundle_id`. before: the bundle until then, None for the first."""
     if before is not None:
         BUNDLE.labels(before).set(0)
     BUNDLE.labels(bundle_id).set(1)
 
 
 def config(kind: str, version: str, before: dict[str, str]) -> None:
-    """Record which version of a kind counts in this worker. before: the version of each kind at the last call."""
+    """Record the version of rules, experiments or release (kind) that is in force in this worker.
+
+    before: kind -> version at the last call, which is updated.
+    """
     if before.setdefault(kind, version) != version:
         CONFIG.labels(kind, before[kind]).set(0)
     before[kind] = version
-    CONFIG.labels(kind, version).set(1)  # each time, or a worker that stays behind would be hidden by the others
+    CONFIG.labels(kind, version).set(1)  # at every call, so that the value of a worker with an old version is seen
 
 
 def registry() -> CollectorRegistry:
-    """Return the metrics of all workers."""
+    """Return a registry with the metrics of all workers."""
     answers().flush()
     found = CollectorRegistry()
     for collector in (answers(), Workers()):
@@ -138,7 +144,7 @@ def _of_request(method: str, route: str, status: int) -> tuple[Counter, Histogra
 
 
 def request(method: str, route: str, status: int, seconds: float) -> None:
-    """Count a request under the route that answered it, and its time."""
+    """Count a request, and record its time. route: path of the route, such as /v1/recommend; seconds: its duration."""
     requests, latency = _of_request(method, route, status)
     requests.inc()
     latency.observe(seconds)

@@ -1,7 +1,7 @@
-"""All changes of process-wide state: at start-up, and after a bundle was loaded. No import or constructor makes any.
+"""All changes of process-wide state, at start-up and after a bundle was loaded. `app.py` calls `prepare` at start-up.
 
-The exceptions are the variables of `recsys/__init__.py` and `serving/__init__.py`: libraries read them once, when they
-are imported. `app.py` calls `prepare` when the app starts.
+Importing a module or constructing an object changes none. The only exceptions are the environment variables that
+`recsys/__init__.py` and `serving/__init__.py` set, as libraries read them when they are imported.
 """
 
 import asyncio
@@ -25,31 +25,31 @@ from openfeature.provider import FeatureProvider
 
 from serving.engine.arms import DOMAIN
 
-# Each statement of the store's writer gives the interpreter away, and a busy event loop keeps it for this long: with
-# Python's 5 ms the thread committed 150 to 230 single events a second beside such a loop, with 0.5 ms 950 to 1,650.
+# How long a busy event loop keeps the interpreter from another thread. The store's writer thread gives it up at each
+# statement: beside such a loop it made 150 to 230 commits a second with Python's 5 ms, 950 to 1,650 with 0.5 ms.
 SWITCH_SECONDS = 0.0005
-DRAIN_SECONDS = 5.0  # for what a worker has begun, once its supervisor is gone
-SETTLE_SECONDS = 0.3  # for connections that were being made when new ones began to be ignored
-# a program of the kernel's packet filter: of TCP packets with the flags SYN, ACK (byte 13) drop those with SYN only
+DRAIN_SECONDS = 5.0  # in which running requests may finish once the supervisor is gone
+SETTLE_SECONDS = 0.3  # for connections that were being opened when new ones began to be ignored
+# a program for the kernel's packet filter: drop TCP packets that have the flag SYN (in byte 13) but not ACK
 IGNORE_SYN = ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
 SO_ATTACH_FILTER = 26
 
 
 def prepare(flag_provider: FeatureProvider) -> None:
-    """Shorten the interpreter's switch interval between threads, and register this provider with OpenFeature."""
+    """Set up a worker process: stop it with its supervisor, switch threads often, register the flag provider."""
     end_with_parent()
     sys.setswitchinterval(SWITCH_SECONDS)
     api.set_provider(flag_provider, domain=DOMAIN)
 
 
 def stop_in_two_steps(begin: Callable[[], None], wait_s: float) -> None:
-    """At SIGTERM call `begin`; after `wait_s` ignore new connections, then call the server's own handler.
+    """Install a handler of SIGTERM: it calls `begin`, and after `wait_s` ignores new connections and stops the server.
 
-    At a second SIGTERM that handler is called at once. Of several workers the supervisor ignores new connections.
+    A second SIGTERM stops the server at once. With several workers, the supervisor ignores new connections for all.
     """
     end = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or not callable(end):
-        return  # another program runs the app
+        return  # the app runs in another program, which handles its signals itself
     loop = asyncio.get_running_loop()
 
     def leave(*_: object) -> None:
@@ -63,10 +63,10 @@ def stop_in_two_steps(begin: Callable[[], None], wait_s: float) -> None:
 
 
 def ignore_new_connections() -> None:
-    """Let the kernel ignore attempts to connect to the ports on which this process listens.
+    """Make the kernel ignore attempts to connect to the ports on which this process listens.
 
-    Connections that the kernel made and no worker accepted are cut when a port is closed. Clients whose attempt is
-    ignored repeat it within a second or two, and are refused then.
+    Otherwise, closing a port would cut connections that the kernel has opened and no worker has accepted yet. A client
+    whose attempt is ignored tries again within two seconds; once the port is closed, it is refused.
     """
     program = b"".join(struct.pack("HBBI", *one) for one in IGNORE_SYN)
     buffer = ctypes.create_string_buffer(program)
@@ -78,7 +78,7 @@ def ignore_new_connections() -> None:
 
 
 def end_with_parent() -> None:
-    """End this worker when its parent process has ended, for any reason: nothing else would stop it."""
+    """Stop this worker when its parent process has ended for any reason, as nobody else would stop it."""
     supervisor = parent_process()
     if supervisor is not None:
         Thread(target=_end_after, args=(supervisor.sentinel,), name="end with the supervisor", daemon=True).start()
@@ -92,10 +92,7 @@ def _end_after(sentinel: int) -> None:
 
 
 def freeze_loaded_objects() -> None:
-    """Exclude all loaded objects from garbage collection: a collection of them would stop the worker for 0.1 s.
-
-    They are collected once more here, and not again.
-    """
+    """Collect garbage, then exclude all remaining objects: to collect them later would block the worker for 0.1 s."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -19,7 +19,7 @@ DEVELOPMENT_SECRET = "for development only"
 
 
 class Settings(BaseSettings):
-    """Everything that an operator may set; in production unsafe values are refused."""
+    """All settings of the API. With `environment` = production, unsafe values are an error."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
@@ -85,7 +85,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read the variables; an empty one counts as absent.
+        """Read the environment variables; an empty one counts as unset.
 
         Raises:
             ParamsError: "RECSYS_RATE_LIMIT: Input should be greater than or equal to 0"
@@ -99,28 +99,28 @@ class Settings(BaseSettings):
 
     @property
     def last_known_folder(self) -> Path:
-        """The folder in `last_known` for the releases or bundle that is served."""
+        """The subfolder of `last_known` with the copies for this bundle or these releases: a hash of their path."""
         served = str((self.bundle or self.releases).absolute())
         return self.last_known.absolute() / sha256(served.encode()).hexdigest()[:12]
 
     def followed(self, part: Literal["rules", "experiments"]) -> Path:
-        """Return the file to start from: with a channel, the copy of what this host read there last."""
+        """Return the file of rules or experiments to start from: this host's copy if they come from the store."""
         given: Path = getattr(self, part)
         return given if self.channel == "files" else self.last_known_folder / part
 
     @property
     def must_have_rules(self) -> bool:
-        """Return whether a file of rules was named, so that a start without it is refused."""
+        """Whether RECSYS_RULES is set, so that a start without this file is an error."""
         return "rules" in self.model_fields_set and self.channel == "files"
 
     @property
     def keys(self) -> tuple[Key, ...]:
-        """Return the keys that are accepted; without keys, in development, every request is allowed."""
+        """The accepted API keys; without any, which only development allows, every request is allowed."""
         return parse(self.api_keys)
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        keys = self.keys  # lines that cannot be read are refused in every environment
+        keys = self.keys  # parsed in every environment, so that an invalid line is always an error
         if self.environment != "development":
             if not keys:
                 raise ValueError(
@@ -128,12 +128,12 @@ class Settings(BaseSettings):
                     "make a key with `python -m serving.api_keys`"
                 )
             if self.secret == DEVELOPMENT_SECRET:
-                raise ValueError("RECSYS_SECRET is absent: everybody knows its default; set 32 random characters")
+                raise ValueError("RECSYS_SECRET is not set, and its default is public; set 32 random characters")
         return self
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached from this machine only."""
+    """Return whether a host name or IP address can be reached from this machine only."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Explain a recorded answer: `python -m serving.why REQUEST_ID`, the same as `recsys why REQUEST_ID`."""
+"""Replay and explain a recorded answer: `python -m serving.why REQUEST_ID`, which `recsys why REQUEST_ID` runs."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from serving.recorder.replay import Replay, Replays
 from serving.settings import Settings
 from serving.stores import open_store
 
-REASONS = 3  # of an item, that are printed
+REASONS = 3  # printed per item
 WIDTH = 40
 
 
@@ -20,7 +20,7 @@ WIDTH = 40
 def main(
     request_id: Annotated[str, typer.Argument(help="the request_id of an answer, from its body or the log")],
 ) -> None:
-    """Make a recorded answer again, and print where each item came from; exit code 1 if that cannot be done."""
+    """Replay a recorded answer, and print where each item came from. Exit code 1: impossible, or the items differ."""
     found = asyncio.run(_replayed(request_id, Settings.from_environment()))
     if found.unavailable is not None and not found.recorded:
         raise RecsysError(f"{request_id}: {found.unavailable}")
@@ -29,17 +29,17 @@ def main(
         f"{moment:%Y-%m-%d %H:%M:%S} UTC  {found.user or 'nobody'}  variant {found.variant}  bundle {found.bundle_id}"
     )
     if found.unavailable is not None:
-        raise RecsysError(f"no explanation: {found.unavailable}; the items were {', '.join(found.recorded)}")
+        raise RecsysError(f"cannot be replayed: {found.unavailable}; the items were {', '.join(found.recorded)}")
     for item in found.replayed:
         print(line(item))
     if found.identical:
         print(f"the replay has the same {len(found.recorded)} items in the same places as the answer had")
     else:
-        raise RecsysError(f"the replay differs; the items were {', '.join(found.recorded)}")
+        raise RecsysError(f"the replay differs from the answer, whose items were {', '.join(found.recorded)}")
 
 
 def line(item: Item) -> str:
-    """Return one place of the answer: rank, item, source, score, confidence, and the largest reasons."""
+    """Return the line to print for an item: rank, id, title, source, score, confidence, and the largest reasons."""
     confidence = "-" if item.confidence is None else f"{item.confidence:.3f}"
     said = [f"{each.title or each.feature or each.kind} {each.contribution:+.3f}" for each in item.reasons[:REASONS]]
     boost = f"  boost {item.boost:g}" if item.boost != 1 else ""

@@ -1,4 +1,4 @@
-"""The store for several hosts: PostgreSQL through psycopg 3, with a connection pool and one writing task per process."""
+"""The store for several hosts: PostgreSQL through psycopg 3, with a pool and one writing task per process."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager

@@ -174,7 +174,7 @@ def test_a_folder_of_somebody_else_is_not_used(
     with start(settings) as client:
         until_ready(client)
         assert str(settings.releases) in Path("/proc/self/maps").read_text()
-    assert "others own it or may write into it" in caplog.text
+    assert "other users own it or may write into it" in caplog.text
 
 
 def test_copies_that_are_not_used_any_more_go(tmp_path: Path) -> None:

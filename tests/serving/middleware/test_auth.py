@@ -233,12 +233,12 @@ def test_production_starts_with_keys_and_a_secret() -> None:
     [
         ({"RECSYS_API_KEYS": ""}, "RECSYS_API_KEYS is empty, so every request would be allowed; make a key with"),
         ({"RECSYS_API_KEYS": "\n "}, "RECSYS_API_KEYS is empty"),
-        ({"RECSYS_SECRET": ""}, "RECSYS_SECRET is absent: everybody knows its default"),
-        ({"RECSYS_SECRET": DEVELOPMENT_SECRET}, "RECSYS_SECRET is absent: everybody knows its default"),
+        ({"RECSYS_SECRET": ""}, "RECSYS_SECRET is not set, and its default is public"),
+        ({"RECSYS_SECRET": DEVELOPMENT_SECRET}, "RECSYS_SECRET is not set, and its default is public"),
         ({"RECSYS_SECRET": "short"}, "RECSYS_SECRET: String should have at least 16 characters"),
         ({"RECSYS_ENVIRONMENT": "prod"}, "RECSYS_ENVIRONMENT: Input should be 'development' or 'production'"),
         ({"RECSYS_API_KEYS": "/no/such/file"}, "key 1 of RECSYS_API_KEYS is not `name:scope+scope:sha256 in hex`"),
-        ({"RECSYS_API_KEYS": "a:root:" + "0" * 64}, "key 'a' of RECSYS_API_KEYS has no scope 'root': recommend"),
+        ({"RECSYS_API_KEYS": "a:root:" + "0" * 64}, "key 'a' of RECSYS_API_KEYS: no scope 'root', expected one of "),
         ({"RECSYS_RATE_LIMIT": "-1"}, "RECSYS_RATE_LIMIT: Input should be greater than or equal to 0"),
         ({"RECSYS_MAX_BODY_BYTES": "5 MB"}, "RECSYS_MAX_BODY_BYTES: Input should be a valid integer"),
     ],
@@ -261,7 +261,8 @@ def test_the_server_ends_with_one_line(root: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: key 1 of RECSYS_API_KEYS is not `name:scope+scope:sha256 in hex`, nor is the value a file\n"
+        "error: key 1 of RECSYS_API_KEYS is not `name:scope+scope:sha256 in hex`, nor is the value a file;"
+        " make a line with `python -m serving.api_keys`\n"
     )
 
 
