@@ -90,7 +90,7 @@ def load(path: Path) -> tuple[Rules, str, str]:
     Raises:
         ParamsError: "rules.yaml: line 2: unknown key 'blok'; known here: block, boost, bury, cap, diversity, pin"
         ParamsError: "rules.yaml: line 4: boost.0.filter: '<' at position 7, expected a number"
-        ParamsError: "rules.yaml: line 12: the key 'block' stands there twice, first in line 3: keep one"
+        ParamsError: "rules.yaml: line 12: the key 'block' is set twice, first in line 3: keep one"
     """
     content = yaml_files.read_bytes(path)
     return read(content, path), hashlib.sha256(content).hexdigest(), content.decode()

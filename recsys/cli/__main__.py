@@ -1,4 +1,4 @@
-"""Lets `python -m recsys.cli` run the command."""
+"""Makes `python -m recsys.cli` run the command `recsys`."""
 
 from recsys.cli import app
 

@@ -1,4 +1,4 @@
-"""`recsys experiment`: plan an experiment, read its result."""
+"""`recsys experiment`: plans an experiment and analyses its result."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +10,10 @@ from recsys.cli.releases import Store
 from recsys.errors import DataError, reports_errors
 from recsys.schemas.store_schema import DEFAULT_URL
 
-app = typer.Typer(help="Online experiments: plan one, read what came of it.", no_args_is_help=True)
+app = typer.Typer(help="Online experiments: plan them, analyse their results.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="a name in experiments.yaml")]
-Config = Annotated[Path, typer.Option("--config", envvar="RECSYS_EXPERIMENTS", help="the experiments")]
+Name = Annotated[str, typer.Argument(help="name of the experiment in experiments.yaml")]
+Config = Annotated[Path, typer.Option("--config", envvar="RECSYS_EXPERIMENTS", help="file of the experiments")]
 
 
 @app.command()
@@ -22,7 +22,7 @@ def readout(
     name: Name,
     config: Config = Path("experiments.yaml"),
     store: Store = DEFAULT_URL,
-    until: Annotated[datetime | None, typer.Option(help="read as if it were this moment, UTC")] = None,
+    until: Annotated[datetime | None, typer.Option(help="ignore what was recorded after this time, UTC")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for readout.json and readout.html")] = None,
 ) -> None:
     """Print effects with intervals, checks of the log, and a decision for each arm."""
@@ -60,13 +60,16 @@ def plan(
     name: Name,
     config: Config = Path("experiments.yaml"),
     store: Store = DEFAULT_URL,
-    rate: Annotated[float | None, typer.Option(help="expected mean of the primary metric, in place of a log")] = None,
+    rate: Annotated[float | None, typer.Option(help="expected mean of the metric; default: from the log")] = None,
     spread: Annotated[
-        float | None, typer.Option(help="its standard deviation between units; default: that of a share of units")
+        float | None, typer.Option(help="its standard deviation; default: sqrt(rate x (1 - rate))")
     ] = None,
-    units_per_day: Annotated[float, typer.Option(help="how many units a day would take part; with --rate")] = 1000,
+    units_per_day: Annotated[float, typer.Option(help="units that take part per day; used with --rate")] = 1000,
 ) -> None:
-    """Print how many units and days it takes to detect `minimum_effect`, from rates or from the log of the store."""
+    """Print the number of units (such as users) and days that are needed to detect `minimum_effect`.
+
+    The mean and spread of the metric come from --rate and --spread, or from the log in the store.
+    """
     from recsys.experiments.analysis import planning, run
 
     experiment = run.find(config, name)
@@ -75,9 +78,9 @@ def plan(
     else:
         found = planning.from_rates(experiment, rate, spread, units_per_day)
     print(
-        f"experiment {name}: to find a change of {found.detectable:.1%} in {found.metric} with power {found.power:.0%} "
-        f"at level {found.alpha:g}: {found.units:,} units, about {found.days:g} days at the pace of {found.source}\n"
-        f"write into {config}, so that the readout knows when it is complete: planned_units: {found.units}"
+        f"{name}: to detect a change of {found.detectable:.1%} in {found.metric} with power {found.power:.0%} "
+        f"at level {found.alpha:g}: {found.units:,} units, about {found.days:g} days at the rate of {found.source}\n"
+        f"add to the experiment in {config}, so that the readout shows its end: planned_units: {found.units}"
     )
 
 
@@ -88,10 +91,10 @@ def off_policy(
     config: Config = Path("experiments.yaml"),
     store: Store = DEFAULT_URL,
     policy: Annotated[
-        Path | None, typer.Option(help="Parquet of another policy: request_id, item_id, probability of it there")
+        Path | None, typer.Option(help="Parquet file of another policy: request_id, item_id, probability of that item")
     ] = None,
 ) -> None:
-    """Estimate the clicks per place of other policies, from the places that an exploring arm fills at random."""
+    """Estimate the clicks per slot of other policies, from the slots that an exploring arm fills at random."""
     import polars as pl
 
     from recsys.experiments.analysis import log, run
@@ -99,7 +102,7 @@ def off_policy(
 
     experiment = run.find(config, name, store)
     for arm, places in run.explored(name, experiment, log.read(store, name, experiment)).items():
-        print(f"{arm}: {places.height:,} places, {places['reward'].sum():,.0f} clicks")
+        print(f"{arm}: {places.height:,} slots, {places['reward'].sum():,.0f} clicks")
         judged = {"own": "the arm's own items", "random": "random items of the pool"}
         if policy is not None:
             given = pl.read_parquet(policy, columns=["request_id", "item_id", "probability"])
@@ -112,6 +115,6 @@ def off_policy(
                 try:
                     found = estimate(log_of(places, column), method, experiment.alpha)
                     figures = f"{found.value:.4f}, interval {found.low:.4f} to {found.high:.4f}"
-                    print(f"  {what}, {method}: {figures}, {found.effective:,.0f} effective places")
+                    print(f"  {what}, {method}: {figures}, effective sample {found.effective:,.0f} slots")
                 except DataError as error:
                     print(f"  {what}, {method}: {error}")

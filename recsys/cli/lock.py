@@ -10,11 +10,11 @@ from recsys.output import write_text
 
 
 def restore(path: Path) -> None:
-    """Restore the file if it is damaged, from the copy of the last call or from git; a valid one is copied."""
+    """Restore the lock file if it is damaged, from the copy of the last call or from git; else make that copy."""
     in_use, kept = (path.parent / ".dvc" / "tmp" / name for name in ("rwlock", "dvc.lock.kept"))
-    if in_use.exists() and not _is_json(in_use):  # what running commands read and write
+    if in_use.exists() and not _is_json(in_use):  # DVC's record of the files in use by running commands
         in_use.unlink()
-        print(f"{in_use}: a run that was killed left it damaged; removed")
+        print(f"{in_use}: damaged, probably by a killed run: removed")
     if not path.exists() or _is_lock(path):
         if path.exists():
             write_text(kept, path.read_text(encoding="utf-8"))
@@ -25,11 +25,11 @@ def restore(path: Path) -> None:
     for source, named in ((kept, "the copy of the last run"), (committed, "git")):
         if _is_lock(source):
             write_text(path, source.read_text(encoding="utf-8"))
-            print(f"{path}: a run that was killed left it damaged; restored from {named}")
+            print(f"{path}: damaged, probably by a killed run: restored from {named}")
             break
     else:
         path.unlink()
-        print(f"{path}: a run that was killed left it damaged, and there is no copy: removed, every stage runs again")
+        print(f"{path}: damaged, probably by a killed run, and there is no copy: removed; `dvc repro` runs every stage")
     committed.unlink()
 
 
@@ -43,9 +43,9 @@ def _is_json(path: Path) -> bool:
 
 def _is_lock(path: Path) -> bool:
     """Return whether DVC can read the file: a truncated file is often still valid YAML."""
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA  # here, because it takes a moment to import
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA  # imported here, because it is slow
 
     try:
         return bool(COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(path.read_text(encoding="utf-8"))))
-    except Exception:  # noqa: BLE001 (whatever is wrong with it)
+    except Exception:  # noqa: BLE001 (any error means damage)
         return False

@@ -1,4 +1,4 @@
-"""The `recsys` command: choose a data set, tune, export, serve, manage releases and keys."""
+"""The command `recsys`: chooses a data set, tunes, exports, serves, manages releases and keys."""
 
 import os
 import re
@@ -26,10 +26,11 @@ app.add_typer(releases.app, name="releases")
 app.add_typer(channel.rules, name="rules")
 experiment.app.command("put")(channel.put_experiments)
 app.add_typer(experiment.app, name="experiment")
-app.add_typer(experiment.app, name="experiments", hidden=True)  # the same, for fingers that write the plural
+app.add_typer(experiment.app, name="experiments", hidden=True)  # an alias
 
-PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}  # all arguments
-ParamsFile = Annotated[Path, typer.Option("--params", help="the settings file")]
+# all arguments go to another command
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+ParamsFile = Annotated[Path, typer.Option("--params", help="file of the settings")]
 
 
 @app.command()
@@ -47,10 +48,10 @@ def use(dataset: str, params: ParamsFile = settings.PARAMS_FILE) -> None:
 @app.command()
 @reports_errors
 def inspect(
-    paths: Annotated[list[Path], typer.Argument(help="your files: events, and items if you have them")],
-    out: Annotated[Path | None, typer.Option(help="write the settings to this file in place of the screen")] = None,
+    paths: Annotated[list[Path], typer.Argument(help="your files: of events, and of items if you have one")],
+    out: Annotated[Path | None, typer.Option(help="write the settings to this file instead of printing them")] = None,
 ) -> None:
-    """Look at your own files and propose the settings that read them: the section `datasets.files` of params.yaml."""
+    """Propose the settings that read your own files, as the section `datasets.files` of params.yaml."""
     from recsys.datasets._inspect import inspect as inspection
 
     tables, text = inspection.inspect(paths)
@@ -59,28 +60,28 @@ def inspect(
         print(text)
     else:
         write_text(out, text)
-        print(f"{out}: the settings; read them, then put them under `datasets:` in params.yaml")
+        print(f"{out}: the proposed settings; check them, then copy them under `datasets:` in params.yaml")
 
 
 @app.command()
 @reports_errors
-def new(kind: Kind, name: Annotated[str, typer.Argument(help="of the file, such as newest")]) -> None:
-    """Begin an extension: write its file with a working example, and say which settings it needs."""
+def new(kind: Kind, name: Annotated[str, typer.Argument(help="name of the file, such as newest")]) -> None:
+    """Create an extension: write its file with a working example, and print the settings that it needs."""
     print(begin(kind, name))
 
 
 @app.command(context_settings=PASSED_ON)
 def init(context: typer.Context) -> None:
-    """Make a product of this clone: name, data set, purpose, what to leave out. The same as `python -m template`."""
+    """Adapt this clone to a product: name, data set, purpose, parts to remove. The same as `python -m template`."""
     _become("template", context.args)
 
 
 @app.command()
 @reports_errors
 def lock(path: Annotated[Path, typer.Argument(help="DVC's record of the last run")] = Path("dvc.lock")) -> None:
-    """Restore a `dvc.lock` that a killed `dvc repro` left damaged, from the copy of the last call or from git.
+    """Restore a damaged `dvc.lock`, as a killed `dvc repro` may leave it, from this command's last copy or from git.
 
-    A valid file is copied for the next call; `make demo` runs this command first.
+    A valid file is copied for the next time; `make demo` runs this command first.
     """
     from recsys.cli.lock import restore
 
@@ -92,12 +93,12 @@ def lock(path: Annotated[Path, typer.Argument(help="DVC's record of the last run
 def retrain_command(
     folder: Releases = Path("releases"),
     public_key: PublicKey = None,
-    canary: Annotated[str, typer.Option(help="the share of units that a new release begins with, such as 1%")] = "",
+    canary: Annotated[str, typer.Option(help="share of users that a new release serves first, such as 1%")] = "",
     store: Store = DEFAULT_URL,
-    fetch: Annotated[bool, typer.Option(help="read the data again, although its settings are the same")] = True,
-    log: Annotated[Path, typer.Option(help="where each step is logged")] = Path("retrain.log"),
+    fetch: Annotated[bool, typer.Option(help="fetch the data again even if their settings did not change")] = True,
+    log: Annotated[Path, typer.Option(help="log file, a line per step")] = Path("retrain.log"),
 ) -> None:
-    """Fetch, train, evaluate, promote. Exit codes: 0 released, 3 refused, 4 nothing new, 75 another runs, 1 failed."""
+    """Fetch, train, evaluate, promote. Exit codes: 0 released, 3 refused, 4 nothing new, 75 is running, 1 failed."""
     from recsys.cli.retrain import retrain
     from recsys.drift.promotion import share_of
 
@@ -107,14 +108,14 @@ def retrain_command(
 @app.command()
 @reports_errors
 def tune(
-    models: Annotated[list[str] | None, typer.Argument(help="files in recsys/models; else popularity and all")] = None,
-    split: Annotated[Path, typer.Option(help="the split, from `dvc repro split`")] = Path("data/split"),
-    trials: Annotated[int, typer.Option(min=1, help="settings to try, of each model")] = 60,
+    models: Annotated[list[str] | None, typer.Argument(help="in recsys/models; default: all, and popularity")] = None,
+    split: Annotated[Path, typer.Option(help="folder that `dvc repro split` wrote")] = Path("data/split"),
+    trials: Annotated[int, typer.Option(min=1, help="number of trials per model")] = 60,
     out: Annotated[Path | None, typer.Option(help="write every trial to this JSON file")] = None,
-    memory: Annotated[Path, typer.Option(help="a stopped search goes on from here")] = Path("recsys-tune.trials"),
+    memory: Annotated[Path, typer.Option(help="finished trials, to resume")] = Path("recsys-tune.trials"),
     params: ParamsFile = settings.PARAMS_FILE,
 ) -> None:
-    """Search settings on the validation window, typed ones too, and print the lines for params.yaml."""
+    """Search settings by their score on the validation window, also those set in params.yaml; print the best ones."""
     from recsys.evaluation.tuning.portfolio import search_anew
 
     search_anew(models or [], split, settings.load(params), trials, memory, out)
@@ -126,15 +127,15 @@ def export(
     to: Annotated[
         str, typer.Argument(envvar="RECSYS_EXPORT_TO", help="lists.parquet, lists.csv, postgresql://..., redis://...")
     ],
-    k: Annotated[int, typer.Option(min=1, help="items a user")] = 20,
-    variant: Annotated[str | None, typer.Option(help="a variant of the bundle; else its default")] = None,
-    name: Annotated[str, typer.Option(help="of the view in PostgreSQL, or of the keys in Redis")] = "recommendations",
-    bundle: Annotated[Path | None, typer.Option(envvar="RECSYS_BUNDLE", help="else the current release")] = None,
+    k: Annotated[int, typer.Option(min=1, help="number of items per user")] = 20,
+    variant: Annotated[str | None, typer.Option(help="variant of the bundle; default: the released one")] = None,
+    name: Annotated[str, typer.Option(help="view in PostgreSQL, or prefix of keys in Redis")] = "recommendations",
+    bundle: Annotated[Path | None, typer.Option(envvar="RECSYS_BUNDLE", help="default: the current release")] = None,
     folder: Releases = Path("releases"),
-    rules: Annotated[Path, typer.Option(envvar="RECSYS_RULES", help="the rules of the house")] = Path("rules.yaml"),
-    store: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="who is forgotten there gets no list")] = DEFAULT_URL,
+    rules: Annotated[Path, typer.Option(envvar="RECSYS_RULES", help="file of the business rules")] = Path("rules.yaml"),
+    store: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="erased users get no list")] = DEFAULT_URL,
 ) -> None:
-    """Write the best items of all users; a run that was stopped resumes when the command is run again."""
+    """Write a list of the best items for each user; after a stop, run the same command again to resume."""
     from recsys.bundle.bundle import load
     from recsys.export.lists import lists, open_target
 
@@ -151,16 +152,16 @@ def serve(context: typer.Context) -> None:
 
 @app.command(context_settings=PASSED_ON)
 def why(context: typer.Context) -> None:
-    """Make a recorded answer again and say why each item is in it. The same as `python -m serving.why REQUEST_ID`."""
+    """Replay a recorded answer and explain each item in it. The same as `python -m serving.why REQUEST_ID`."""
     _become("serving.why", context.args)
 
 
 @app.command(context_settings=PASSED_ON)
 def watch(context: typer.Context) -> None:
-    """Watch drift, outcomes and the canary. The same as `python -m serving.watch`, with its options."""
+    """Check for drift, measure outcomes, judge the canary. The same as `python -m serving.watch`, with its options."""
     _become("serving.watch", context.args)
 
 
 def _become(module: str, arguments: list[str]) -> None:
-    """Run a module in place of this process, so that signals reach it."""
+    """Replace this process by `python -m <module>`, so that signals reach it; does not return."""
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

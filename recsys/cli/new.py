@@ -1,4 +1,4 @@
-"""`recsys new`: begins an extension with the example of docs/extending.md, which the tests run."""
+"""`recsys new`: creates an extension from the example in docs/extending.md, which the tests run."""
 
 import re
 from enum import StrEnum
@@ -11,7 +11,7 @@ PAGE = Path("docs/extending.md")
 
 
 class Kind(StrEnum):
-    """The kinds of extensions; each is a file of the folder of that name in `recsys`, in the plural."""
+    """The kinds of extensions. An extension is a file in the folder with the plural of that name in `recsys`."""
 
     DATASET = "dataset"
     MODEL = "model"
@@ -25,7 +25,7 @@ RULES = "rules: [{{name: seen}}, {{name: available}}]"
 SETTINGS = {
     Kind.DATASET: "datasets:\n  {name}: (a copy of a similar section), then `recsys use {name}`",
     Kind.MODEL: "models:\n  {name}: {{}}\nin a variant: sources: [{{source: item_item, config: {{model: {name}}}}}]",
-    Kind.ENCODER: "none: a model names it in its `Embeddings`",
+    Kind.ENCODER: "nothing: a model names it in its `Embeddings`",
     Kind.SOURCE: "variants:\n  with_{name}:\n    sources: [{{source: {name}}}]\n    " + RULES,
     Kind.RANKER: "in a variant:\n    ranker: {{name: {name}}}",
     Kind.RULE: "in the variants:\n    " + RULES.replace("[", "[{{name: {name}}}, "),
@@ -33,10 +33,10 @@ SETTINGS = {
 
 
 def begin(kind: Kind, name: str, top: Path = Path()) -> str:
-    """Write `recsys/<kind>s/<name>.py` and return what to do next.
+    """Write `recsys/<kind>s/<name>.py` and return instructions as text; top: the folder of the repository.
 
     Raises:
-        ParamsError: "source 'my-source': not a name of a Python file: use letters, digits and _"
+        ParamsError: "source 'my-source': not a name of a Python file: use small letters, digits and _"
         ParamsError: "recsys/sources/popular.py: the file exists already: choose another name"
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -47,7 +47,7 @@ def begin(kind: Kind, name: str, top: Path = Path()) -> str:
     title = "An encoder in full" if kind is Kind.ENCODER else f"## A {'data set' if kind is Kind.DATASET else kind}: "
     example = re.search(rf"{title}.*?```python\n(.*?)```", (top / PAGE).read_text(encoding="utf-8"), re.DOTALL)
     if example is None:
-        raise ParamsError(f"{PAGE}: no example of a {kind}: take the page of the version you work with")
+        raise ParamsError(f"{PAGE}: no example of a {kind} found: restore the page (git checkout {PAGE})")
     write_text(top / path, example[1])
     settings = SETTINGS[kind].format(name=name)
-    return f"{path}: an example, change it. Settings in params.yaml:\n{settings}\nTry it: pytest tests/extensions"
+    return f"{path}: an example, change it. Add to params.yaml:\n{settings}\nTest it: pytest tests/extensions"

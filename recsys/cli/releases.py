@@ -1,4 +1,4 @@
-"""`recsys releases`: list, show, compare, promote, sign and roll back releases."""
+"""`recsys releases`: lists, shows, compares, promotes, signs and rolls back releases."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,20 +12,20 @@ from recsys.drift import promotion
 from recsys.errors import reports_errors
 from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
 
-app = typer.Typer(help="What is served: list, show, promote, roll back.", no_args_is_help=True)
+app = typer.Typer(help="Releases: list, show, promote, roll back.", no_args_is_help=True)
 
 PublicKey = Annotated[
-    str | None, typer.Option(envvar="RECSYS_PUBLIC_KEY", help="accept only bundles that this key's owner signed")
+    str | None, typer.Option(envvar="RECSYS_PUBLIC_KEY", help="accept only bundles signed with its private key")
 ]
-Releases = Annotated[Path, typer.Option("--releases", envvar="RECSYS_RELEASES", help="the folder of the releases")]
-Store = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="the store of the API")]
-Why = Annotated[str, typer.Option(help="for the log")]
+Releases = Annotated[Path, typer.Option("--releases", envvar="RECSYS_RELEASES", help="folder of the releases")]
+Store = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="url of the store of the API")]
+Why = Annotated[str, typer.Option(help="reason, for the log")]
 
 
 @app.command("list")
 @reports_errors
 def list_releases(folder: Releases = Path("releases")) -> None:
-    """Print the promoted bundles, newest last; the current one is marked."""
+    """Print all promotions and rollbacks, newest last; * marks the current release."""
     state = releases.read(folder)
     for entry in state.log:
         mark = "*" if entry is state.log[-1] else " "
@@ -39,7 +39,7 @@ def list_releases(folder: Releases = Path("releases")) -> None:
 @app.command("current")
 @reports_errors
 def current(folder: Releases = Path("releases")) -> None:
-    """Print the bundle that is served now."""
+    """Print id, data set, end of the training data and folder of the current release."""
     path = releases.current(folder)
     manifest = read_manifest(path)
     print(
@@ -53,14 +53,14 @@ def promote(
     bundle: Annotated[str, typer.Argument(help="a bundle folder, or an address such as s3://bucket/bundle")] = "bundle",
     folder: Releases = Path("releases"),
     public_key: PublicKey = None,
-    canary: Annotated[str, typer.Option(help="the share of units to begin with, such as 1%")] = "",
+    canary: Annotated[str, typer.Option(help="share of users to serve first, such as 1%")] = "",
     store: Store = DEFAULT_URL,
-    notes: Annotated[str, typer.Option(help="what changed, for the release's record")] = "",
+    notes: Annotated[str, typer.Option(help="what changed, for the record of the release")] = "",
 ) -> None:
-    """Verify a bundle, try it in a process of its own, copy it to the releases and make it current.
+    """Verify a bundle, test it in a separate process, copy it to the releases and make it current.
 
-    With --canary it is first compared with the current release on recorded requests; then `recsys watch` lets it serve
-    ten times the share, step by step, or ends it.
+    With --canary it is first compared with the current release on recorded requests and serves only that share; then
+    `recsys watch` multiplies the share by ten, step by step, or ends the canary.
     """
     key = public_key or None
     with shared(folder, store, notes, key), at_hand(bundle, key) as source:
@@ -70,7 +70,7 @@ def promote(
 @app.command("abort")
 @reports_errors
 def abort(folder: Releases = Path("releases"), store: Store = DEFAULT_URL, why: Why = "") -> None:
-    """End the canary: the current release answers everybody."""
+    """End the canary: the current release serves everybody."""
     with shared(folder, store, why):
         print(f"ended: {releases.abort(folder, why) or 'there is no canary'}")
 
@@ -78,7 +78,7 @@ def abort(folder: Releases = Path("releases"), store: Store = DEFAULT_URL, why: 
 @app.command("diff")
 @reports_errors
 def diff(first: str, second: str, folder: Releases = Path("releases")) -> None:
-    """Print what differs between two releases: settings, data, offline metrics, lists."""
+    """Print the differences of two releases, given by bundle id: settings, data, offline metrics, lists."""
     print("\n".join(promotion.lines(folder, first, second)))
 
 
@@ -87,17 +87,17 @@ def diff(first: str, second: str, folder: Releases = Path("releases")) -> None:
 def rollback(
     folder: Releases = Path("releases"), public_key: PublicKey = None, store: Store = DEFAULT_URL, why: Why = ""
 ) -> None:
-    """Go back to the release before the current one."""
+    """Make the release before the current one current again."""
     with shared(folder, store, why, public_key or None):
         print(f"current release: {releases.rollback(folder, public_key or None, why)}")
 
 
 @app.command("keygen")
 @reports_errors
-def keygen(key: Annotated[Path, typer.Argument(help="where to write the private key")] = Path("signing.pem")) -> None:
-    """Make a key pair for signed releases."""
+def keygen(key: Annotated[Path, typer.Argument(help="file to write the private key to")] = Path("signing.pem")) -> None:
+    """Write a private key for signing bundles, and print its public key."""
     public = signing.keygen(key)
-    print(f"private key: {key}; keep it away from the servers\nRECSYS_PUBLIC_KEY={public}")
+    print(f"private key: {key}; keep it away from the servers, which need:\nRECSYS_PUBLIC_KEY={public}")
 
 
 @app.command("sign")
@@ -106,6 +106,6 @@ def sign(
     bundle: Annotated[Path, typer.Argument(help="a bundle folder")] = Path("bundle"),
     key: Annotated[Path, typer.Option(help="the private key, from `recsys releases keygen`")] = Path("signing.pem"),
 ) -> None:
-    """Sign a bundle; servers with the public key accept it."""
+    """Sign a bundle, so that servers with the public key accept it."""
     public = signing.sign(bundle / MANIFEST, bundle / SIGNATURE, key)
-    print(f"{bundle / SIGNATURE}: fits RECSYS_PUBLIC_KEY={public}")
+    print(f"{bundle / SIGNATURE}: signed; servers need RECSYS_PUBLIC_KEY={public}")

@@ -1,7 +1,7 @@
-"""`recsys retrain`: fetches, trains, evaluates and promotes unattended: from cron, a timer or `recsys watch`.
+"""`recsys retrain`: fetches, trains, evaluates and promotes, for cron, a timer or `recsys watch`.
 
-The current release stays unless everything succeeds. A run that was killed goes on where it stopped: DVC keeps every
-finished stage. One line a step goes to the log.
+The current release stays unless everything succeeds. After a run was killed, the next one continues, because DVC keeps
+every finished stage. Each step writes one line to the log.
 """
 
 import fcntl
@@ -31,9 +31,10 @@ STEPS: Sequence[Sequence[str]] = (
 
 
 def retrain(folder: Path, public_key: str | None, share: float, store: str, fetch: bool, log_file: Path) -> int:
-    """Run all steps in the current folder; return the exit code.
+    """Run all steps in the current folder; return the exit code, one of the constants above.
 
-    share: of the units a new release begins with, see `recsys releases promote --canary`. fetch: read the data again.
+    folder: of the releases; share: share of the units that a new release serves first, below 1 for a canary; store: url
+    of the API's store; fetch: whether to fetch the data even if their settings did not change.
     """
     log_file.parent.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [logging.FileHandler(log_file), logging.StreamHandler()]
@@ -42,7 +43,7 @@ def retrain(folder: Path, public_key: str | None, share: float, store: str, fetc
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            log.error("another run has not ended; nothing was done")
+            log.error("another `recsys retrain` is still running; nothing was done")
             return BUSY
         code = _run(folder, public_key, share, store, fetch)
         ended = {"at": datetime.now(UTC).timestamp(), "code": code}
@@ -53,7 +54,7 @@ def retrain(folder: Path, public_key: str | None, share: float, store: str, fetc
 def _run(folder: Path, public_key: str | None, share: float, store: str, fetch: bool) -> int:
     try:
         if share < 1 and (tried := releases.read(folder).canary):
-            log.info("canary %s is being tried; another one would begin again with few users", tried.bundle_id)
+            log.info("canary %s is being tried; nothing was done: wait for its end, or abort it", tried.bundle_id)
             return NOTHING_NEW
     except RecsysError as error:
         log.error("%s", error)
@@ -76,7 +77,7 @@ def _run(folder: Path, public_key: str | None, share: float, store: str, fetch: 
         with shared(folder, store, notes, public_key):
             state = releases.read(folder)
             if manifest.bundle_id in [*state.stack[-1:], state.canary.bundle_id if state.canary else ""]:
-                log.info("nothing new: bundle %s is served", manifest.bundle_id)
+                log.info("nothing new: bundle %s is already served", manifest.bundle_id)
                 return NOTHING_NEW
             log.info("%s", promotion.promote(Path("bundle"), folder, public_key, share, store, notes))
     except RecsysError as error:

@@ -1,1 +1,1 @@
-"""Drift: tests whether the API's answers differ from the release's own reference, or from those of earlier weeks."""
+"""Drift: tests whether the API's answers differ from the release's reference, or from answers of earlier periods."""

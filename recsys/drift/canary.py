@@ -1,8 +1,9 @@
-"""Decides about a bundle before it serves everybody: a replay of recorded requests first, then its own live answers.
+"""Judges a bundle before it serves everybody: by a replay of recorded requests, then by the clicks on its answers.
 
-The replay lets the candidate and the current release recommend to the persons of the newest recorded requests, and
-hides from both the newest item that each person liked. The release that recommends it significantly less often is
-worse. Live, the share of answers with a click is compared by an always-valid test, which may be repeated at any time.
+The replay asks the candidate and the current release for recommendations to the persons of the newest recorded
+requests, without the newest item that each person liked. The candidate is refused if it recommends the hidden items
+significantly less often. As a canary, its share of answers with a click is compared with that of the current release by
+an always-valid test, which may be repeated at any time.
 
 Source: sign test, Dixon and Mood 1946; always-valid test: `recsys/experiments/analysis/sequential.py`.
 """
@@ -25,14 +26,19 @@ from recsys.recommend.recommender import Recommender
 
 PERSONS, PLACES, LEVEL = 500, 10, 0.01
 SLOWER, SLOW_MS = 3.0, 50.0
-MARGIN = 0.1  # the loss that is tolerated, as in the gate's floors: newer data move lists a little
-FEWEST = 100  # answers of a side that is compared
-FALLBACK, LATENCY_MS = 0.05, 100.0  # budgets of a canary: more fallback than the current release; p99
+MARGIN = 0.1  # tolerated loss of hits, as a share, as in the gate's floors: newer data change lists a little
+FEWEST = 100  # answers of each side, before they are compared
+FALLBACK, LATENCY_MS = 0.05, 100.0  # limits of a canary: additional share of fallback answers; p99
 
 
 @dataclass(frozen=True)
 class Replay:
-    """The comparison on the same persons. hits: share whose hidden item is in the list; refused: why, or None."""
+    """The comparison of candidate and current release (`_before`) on the same persons.
+
+    overlap: mean share of equal items in both lists; hits: share of the persons with a hidden item in whose list it is;
+    confidence: mean over the slots; ms: median time of a list; known_items: share of the items recommended by the
+    current release that the candidate has; refused: the reason to refuse the candidate, or None.
+    """
 
     persons: int
     overlap: float
@@ -52,12 +58,12 @@ class Replay:
         return (
             f"{self.persons} persons: lists share {self.overlap:.0%}, hidden items found {self.hits:.1%}"
             f" ({self.hits_before:.1%} by the current release){sure}, {self.ms:.1f} ms ({self.ms_before:.1f}),"
-            f" {self.known_items:.0%} of its ids"
+            f" {self.known_items:.0%} of its items are in the candidate"
         )
 
 
 def replay(candidate: Bundle, current: Bundle, persons: Iterable[str], events: Sequence[StoredEvent]) -> Replay:
-    """Compare the lists of both bundles for these persons; events: of the store, newest first, of any person."""
+    """Compare the lists of both bundles for these persons; events: of any persons in the store, newest first."""
     of_person: dict[str, list[StoredEvent]] = {}
     for deed in events:
         of_person.setdefault(deed.person, []).append(deed)
@@ -104,7 +110,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _hidden(bundle: Bundle, known: History) -> str | None:
-    """Return the newest item that the person liked, if it is not the only one."""
+    """Return the id of the newest item that the person liked; None unless the person liked another one as well."""
     liked = known.rows[known.weights > 0]
     if len(liked) < 2 or (liked == liked[-1]).all():
         return None
@@ -123,24 +129,24 @@ def _refusal(done: Replay, found: list[tuple[bool, bool]], candidate: Bundle, cu
     until, before = candidate.manifest.trained_until, current.manifest.trained_until
     price = _price_change(candidate, current)
     checks = [
-        (not 0.5 <= price <= 2, f"its prices are {price:.3g} times those of the current release"),
-        (done.known_items < 0.5, f"it has {done.known_items:.0%} of the items that the current release shows"),
+        (not 0.5 <= price <= 2, f"its prices are {price:.3g} times those of the current release, expected 0.5 to 2"),
+        (done.known_items < 0.5, f"it has {done.known_items:.0%} of the items that the current release recommends"),
         (until < before, f"it was trained until {until:%Y-%m-%d}, the current release until {before:%Y-%m-%d}"),
         (
             worse < LEVEL and done.hits < (1 - MARGIN) * done.hits_before,
-            f"it finds the newest item of {done.hits:.1%} of the persons, the current release of {done.hits_before:.1%}"
-            f" (p = {worse:.1g})",
+            f"it recommends the hidden newest item to {done.hits:.1%} of the persons,"
+            f" the current release to {done.hits_before:.1%} (p = {worse:.1g})",
         ),
         (
             done.ms > max(SLOW_MS, SLOWER * done.ms_before),
-            f"a list takes {done.ms:.0f} ms, {done.ms_before:.0f} before",
+            f"its lists take {done.ms:.0f} ms, those of the current release {done.ms_before:.0f} ms",
         ),
     ]
     return next((reason for refused, reason in checks if refused), None)
 
 
 def _price_change(candidate: Bundle, current: Bundle) -> float:
-    """Return the median of the price of an item in the candidate over that in the current release; 1 without any."""
+    """Return the median over items of the candidate's price / the current price; 1 if no item has both."""
     frames = [one.catalogue.frame for one in (candidate, current)]
     if not all("price" in frame.columns for frame in frames):
         return 1.0
@@ -151,7 +157,7 @@ def _price_change(candidate: Bundle, current: Bundle) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on a canary at one moment. action: "wait", "go on" or "abort"."""
+    """The verdict on a canary. action: "wait", "go on" (to a larger share) or "abort"; why: the reason."""
 
     action: str
     why: str
@@ -160,14 +166,15 @@ class Verdict:
 def judge(
     canary: Sequence[Recorded], current: Sequence[Recorded], clicked: Mapping[str, object], least: int, alpha: float
 ) -> Verdict:
-    """Judge the live answers of a canary by those of the current release in the same period.
+    """Compare the live answers of a canary with those of the current release in the same period.
 
-    clicked: has the request ids of answers that were followed by a click. least: answers before the next step.
+    clicked: its keys are the request ids of answers that were followed by a click; least: number of answers required
+    before the next step; alpha: level of the test.
     """
     n, about = len(canary), [_about(side, clicked) for side in (canary, current)]
     (rate, error, fallback, p99), (rate_before, error_before, fallback_before, _) = about
     said = f"{n} answers, {rate:.2%} clicked against {rate_before:.2%}, fallback {fallback:.1%}, p99 {p99:.0f} ms"
-    both = min(n, len(current)) >= FEWEST  # at 100 % a few late answers of the current release say nothing
+    both = min(n, len(current)) >= FEWEST  # at a share of 100 % the current release has only a few late answers
     if both and fallback > fallback_before + FALLBACK:
         return Verdict("abort", f"fallback in {fallback:.1%} of the answers against {fallback_before:.1%}; {said}")
     if n >= FEWEST and p99 > LATENCY_MS:
@@ -179,7 +186,7 @@ def judge(
 
 
 def _about(answers: Sequence[Recorded], clicked: Mapping[str, object]) -> tuple[float, float, float, float]:
-    """Return the share of answers with a click, its error between persons, the share of fallback, and p99 in ms."""
+    """Return the share of answers with a click, its standard error, the share of fallback, and p99 in ms."""
     if not answers:
         return 0.0, 0.0, 0.0, 0.0
     persons = {person: at for at, person in enumerate(dict.fromkeys(answer.person for answer in answers))}

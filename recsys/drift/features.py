@@ -1,8 +1,8 @@
-"""Counts features of answers in bins, the input of the drift tests.
+"""Counts features of recommended items in bins, the input of the drift tests.
 
-category    of each item          price    tenths of the catalogue; unknown        popularity  tenths of the catalogue
-source      of each place         score    tenths of the reference                 confidence  by fixed bounds
-match       whether an item has a category of the user's history; only for users with a history. It
+category    main category         price    deciles of the catalogue; unknown       popularity  deciles of the catalogue
+source      source of the slot    score    deciles of the reference                confidence  fixed bounds
+match       share of the user's history with the item's category; only for users with a history. It
             differs most if a model's vectors belong to other items
 """
 
@@ -17,7 +17,7 @@ from recsys.bundle.bundle import Bundle
 from recsys.contracts import IntArray
 from recsys.drift.permutation import Counts, Ints
 
-PLACES = 10  # of each list; the rest is not counted
+PLACES = 10  # number of items counted of each list
 CATEGORIES = 30
 TENTHS = np.arange(1, 10) / 10
 MATCHES = np.array([0.0, 0.05, 0.1, 0.2, 0.4])
@@ -34,7 +34,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Answer:
-    """One list. person: any id; rows: (n,) of the items, -1 if not in the catalogue; confidences: NaN where unknown."""
+    """One list of n items. person: any id; rows: (n,) catalogue rows, -1 if not in the catalogue.
+
+    confidences: NaN where unknown; history: (m,) catalogue rows of the person's history.
+    """
 
     person: str
     rows: IntArray
@@ -45,7 +48,7 @@ class Answer:
 
 
 class Features:
-    """The bins of one bundle. edges: (9,) of the scores."""
+    """The bins of one bundle. edges: (9,) limits between the bins of scores."""
 
     def __init__(self, bundle: Bundle, edges: Floats) -> None:
         items, frame = bundle.catalogue, bundle.catalogue.frame
@@ -68,7 +71,7 @@ class Features:
         self._edges = edges
 
     def count(self, answers: Sequence[Answer]) -> tuple[dict[str, Counts], list[str]]:
-        """Return feature -> (n_persons, n_bins) counts, and the persons in their order."""
+        """Return feature -> (n_persons, n_bins) counts, and the persons in the order of the rows."""
         persons = {person: at for at, person in enumerate(dict.fromkeys(answer.person for answer in answers))}
         kept = [min(PLACES, len(answer.rows)) for answer in answers]
         who = np.repeat([persons[answer.person] for answer in answers], kept).astype(np.int64)
@@ -100,13 +103,13 @@ class Features:
 
 
 def tally(who: Ints, bins: Ints, n_persons: int, n_bins: int) -> Counts:
-    """Return (n_persons, n_bins): how many values of each person fall into each bin."""
+    """Return (n_persons, n_bins): how many values of each person are in each bin. who, bins: (n,) of each value."""
     cells = np.bincount(who * n_bins + bins, minlength=n_persons * n_bins)
     return cells.reshape(n_persons, n_bins).astype(np.float32)
 
 
 def score_edges(answers: Sequence[Answer]) -> Floats:
-    """Return (9,): the limits of the deciles of all scores."""
+    """Return (9,): the limits between the deciles of the scores of these lists."""
     scores = np.concatenate([np.asarray(answer.scores, dtype=np.float64)[:PLACES] for answer in answers])
     return np.asarray(np.quantile(scores, TENTHS))
 

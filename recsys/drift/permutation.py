@@ -17,16 +17,17 @@ import numpy.typing as npt
 Counts = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-FIRST = 199  # permutations of every comparison; most end here
-PROMISING = 0.02  # a p-value of these that is as small asks for more
+FIRST = 199  # permutations of every comparison; most comparisons stop after these
+PROMISING = 0.02  # more permutations follow if a p-value is at most this
 CHUNK = 400
 GROUPS = 500
 
 
 @dataclass(frozen=True)
 class FeatureShift:
-    """The result of one feature. moved: the share of the counts that would have to move to make both sides equal, 0..1;
-    alarm: whether p is significant after correction for all features.
+    """The result of one feature. p: p-value; alarm: whether p is significant after correction for all features.
+
+    moved: total variation distance of both periods, 0 to 1: the share of the counts in other bins than before.
     """
 
     feature: str
@@ -43,11 +44,11 @@ def compare(
     permutations: int = 2_999,
     seed: int = 0,
 ) -> list[FeatureShift]:
-    """Compare the last period with all earlier ones. If nothing changed, any feature alarms with probability `level`.
+    """Compare the last period with all earlier ones. If nothing changed, some feature alarms with probability `level`.
 
-    counts: feature -> (n, n_bins) counts, one row for each person and period; person: (n,) the person of each row, 0,
-    1, ..., in any order, or -1 for one that has no other row; time: (n,) the period of each row, 0, 1, ..., all of
-    equal length. With -1 there are two periods of any length.
+    counts: feature -> (n, n_bins) counts, one row for each person and period; time: (n,) the period of each row, 0, 1,
+    ..., all of equal duration; person: (n,) the person of each row, numbered from 0. If no person has two rows, person
+    may be -1 in all rows, with two periods of any duration.
     """
     features, rows = list(counts), np.hstack([counts[name] for name in counts])
     ends, n_times = np.cumsum([counts[name].shape[1] for name in features]), int(time.max()) + 1
@@ -62,7 +63,7 @@ def compare(
         if unknown:
             chosen = rng.random((n, len(rows))) < share
         else:
-            chosen = rng.integers(0, n_times, (n, GROUPS))[:, group] == time  # that time is the last in this draw
+            chosen = rng.integers(0, n_times, (n, GROUPS))[:, group] == time  # the last period of this draw
         greater += (_distances(chosen.astype(np.float32) @ rows, total, ends) >= observed).sum(axis=0)
         done += n
         if done == FIRST and greater.min() + 1 > PROMISING * (done + 1):
@@ -77,7 +78,7 @@ def compare(
 
 
 def _grouped(rows: Counts, person: Ints, time: Ints, n_times: int, unknown: bool) -> tuple[Counts, Ints, Ints]:
-    """Add up the rows of groups of persons, which are permuted together: the test stays exact, 500 rows are enough."""
+    """Sum the rows of groups of persons, which are permuted together: the test stays exact with fewer rows."""
     if unknown:  # groups of equal size on both sides
         size = -(-len(rows) // GROUPS)
         place = np.concatenate([np.arange(n) // size for n in np.bincount(time, minlength=n_times)])
@@ -92,7 +93,7 @@ def _grouped(rows: Counts, person: Ints, time: Ints, n_times: int, unknown: bool
 
 
 def significant(p: npt.NDArray[np.float64], level: float) -> npt.NDArray[np.bool_]:
-    """Return which hypotheses are rejected by Benjamini and Hochberg at this level.
+    """Return the hypotheses that Benjamini and Hochberg's procedure rejects at this level.
 
     >>> significant(np.array([0.04, 0.001, 0.5]), 0.05).tolist()
     [False, True, False]
@@ -103,9 +104,10 @@ def significant(p: npt.NDArray[np.float64], level: float) -> npt.NDArray[np.bool
 
 
 def _distances(now: Counts, total: Counts, ends: Ints) -> npt.NDArray[np.float64]:
-    """(n_draws, n_features) chi-square statistic of the shares of one side against those of both together.
+    """Return (n_draws, n_features): chi-square statistic of the bins in one period against those of all periods.
 
-    Draws differ in how much is on this side; the factor n / (1 - n / N) makes their statistics comparable.
+    now: (n_draws, n_columns) counts in the period; total: (n_columns,) of all periods; ends: end column of each
+    feature. Draws have different n of N counts in the period; the factor n / (1 - n / N) makes them comparable.
     """
     starts, widths = np.concatenate([[0], ends[:-1]]), np.diff(ends, prepend=0)
     of_all = np.maximum(np.add.reduceat(total, starts), 1e-9)

@@ -1,9 +1,9 @@
-"""The file of `recsys watch`: the action for each kind of finding. Every key is optional; `{}` means all defaults.
+"""The settings file of `recsys watch`: the action for each kind of finding. Every key is optional; `{}` = defaults.
 
-hours: 24                                    a window of requests, events and outcomes; compared with those before
-level: 0.01                                  false alarms of one window, or of one release
+hours: 24                                    length of a window, which is compared with the windows before it
+level: 0.01                                  probability of a false alarm per window, or per release
 policies:                                    kind -> tell, retrain, popular (serve this variant), roll back
-  model: {action: roll back, moved: 0.2}     moved: at least this share of a feature, or the finding does nothing
+  model: {action: roll back, moved: 0.2}     act only if at least this share of the feature's counts moved
 canary: {least: 500, hours: 1, alpha: 0.05}  answers and hours before the next step; level of its test
 retrain: [recsys, retrain]                   the command for `retrain`
 """
@@ -19,14 +19,14 @@ Kind = Literal["model", "scores", "items", "requests", "events", "outcomes"]
 
 
 class Policy(Section):
-    """The action for findings of one kind."""
+    """The action for findings of one kind; moved: least `FeatureShift.moved` at which it is taken."""
 
     action: Literal["tell", "retrain", "popular", "roll back"] = "tell"
     moved: float = Field(0.05, ge=0, le=1)
 
 
 class CanarySteps(Section):
-    """The conditions for the next share of a canary."""
+    """The conditions for the next larger share of a canary: answers, hours, and the level of the test of its clicks."""
 
     least: int = Field(500, ge=1)
     hours: float = Field(1, ge=0)
@@ -53,7 +53,7 @@ DEFAULTS: dict[Kind, Policy] = {
 
 
 def load(path: Path) -> Policies:
-    """Read the file.
+    """Read the settings file of `recsys watch`.
 
     Raises:
         ParamsError: "watch.yaml: line 3: policies.model.action: Input should be 'tell', 'retrain', ..."

@@ -15,7 +15,7 @@ REPLAY_DAYS = 7.0
 
 
 def share_of(text: str) -> float:
-    """Parse the share of a canary: "5%", "0.05" or "" (everybody).
+    """Return the share of a canary, written as "5%", "0.05" or "" (everybody), as a number in (0, 1].
 
     >>> share_of("5%"), share_of("0.01"), share_of("")
     (0.05, 0.01, 1.0)
@@ -33,10 +33,12 @@ def share_of(text: str) -> float:
 
 
 def promote(source: Path, folder: Path, public_key: str | None, share: float, store: str, notes: str) -> str:
-    """Promote a bundle; below a share of 1 as a canary, if the replay does not refuse it. Returns the result as text.
+    """Promote the bundle in `source` to the releases in `folder`; return the result as text for the terminal.
+
+    share: share of the units that it serves; below 1 it becomes a canary, unless the replay refuses it. store: url.
 
     Raises:
-        BundleError: "bundle 1f...: refused by the replay: it finds the newest item of 1.2% of ..."
+        BundleError: "bundle 1f...: refused by the replay: it recommends the hidden newest item to 1.2% of ..."
     """
     said = ""
     if share < 1 and releases.read(folder).stack:
@@ -54,7 +56,7 @@ def promote(source: Path, folder: Path, public_key: str | None, share: float, st
 
 
 def replayed(candidate: Bundle, current: Bundle, store: str) -> canary.Replay:
-    """Compare two bundles on the newest requests in the store; without any, on the users of the current release."""
+    """Replay the newest requests in the store with both bundles, then queries of users of the current release."""
     now = time.time()
     try:
         shown = recorded.answers(store, now - REPLAY_DAYS * SECONDS_PER_DAY, now)
@@ -73,7 +75,7 @@ ABSENT = "absent"
 
 
 def changes(first: object, second: object, at: str = "") -> list[tuple[str, str, str]]:
-    """Return path, earlier and later value of every setting that differs between two nested settings.
+    """Return (path, first value, second value) of each difference between two nested settings; at: path of both.
 
     >>> changes({"a": 1, "b": {"c": [1, 2]}}, {"b": {"c": [1, 3]}, "d": {"e": 0}})
     [('a', '1', 'absent'), ('b.c.1', '2', '3'), ('d', 'absent', 'there')]
@@ -91,10 +93,10 @@ def changes(first: object, second: object, at: str = "") -> list[tuple[str, str,
 
 
 def lines(folder: Path, first: str, second: str) -> list[str]:
-    """Return the differences, one a line: `key: value -> other`.
+    """Return the differences of two releases (bundle ids) as lines `key: first value -> second value`.
 
     Raises:
-        BundleError: one of them is no release, or damaged.
+        BundleError: one of them is damaged, or is no release in `folder`.
     """
     old, new = (bundle.load(folder / one) for one in (first, second))
     before, after = (one.manifest.model_dump(mode="json", exclude=SKIPPED) for one in (old, new))

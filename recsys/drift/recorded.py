@@ -13,12 +13,12 @@ from recsys.drift.features import Answer
 from recsys.schemas.store_reader import snapshot
 from recsys.schemas.store_schema import select_from
 
-ROWS = 50_000  # of each read: the newest
+ROWS = 50_000  # maximum number of rows in one read
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """An answer as the API wrote it, by column of the table; items: as in `serving/stores/protocol.py:Exposed`."""
+    """An answer that the API recorded; the columns of the table `exposures`, see docs/stores.md. timestamp: UTC s."""
 
     request_id: str
     person: str
@@ -33,7 +33,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """An event of a person, by column of the table."""
+    """An event of a person; the columns of the table `events`, see docs/stores.md. timestamp, received: UTC seconds."""
 
     person: str
     item_id: str
@@ -51,10 +51,10 @@ EVENTS = f"""{select_from("events", *(column.name for column in fields(StoredEve
 
 
 def answers(url: str, since: float, until: float) -> list[Recorded]:
-    """Read the newest answers between two times, UTC seconds, newest first.
+    """Read the recorded answers with since <= time < until (UTC seconds), newest first, at most `ROWS`.
 
     Raises:
-        DataError: the store cannot be read.
+        DataError: "postgresql://...: the store cannot be read (connection refused); see docs/stores.md"
     """
     with snapshot(url) as select:
         rows = list(select(ANSWERS, since, until))
@@ -68,13 +68,13 @@ def answers(url: str, since: float, until: float) -> list[Recorded]:
 
 
 def events(url: str, since: float, until: float) -> list[StoredEvent]:
-    """Read the newest events received between two times, newest first; raises as `answers` does."""
+    """Read the events received in [since, until) (UTC s), newest first, at most `ROWS`; raises like `answers`."""
     with snapshot(url) as select:
         return [StoredEvent(*row) for row in select(EVENTS, since, until)]
 
 
 def as_answer(bundle: Bundle, one: Recorded) -> Answer:
-    """Convert a recorded answer for `features.py`, with the person's history in the bundle."""
+    """Return a recorded answer as input of `Features.count`, with the person's history in the bundle."""
     positions = [bundle.catalogue.ids.position(item["item_id"]) for item in one.items]
     confidences = [item.get("confidence") for item in one.items]
     return Answer(
@@ -88,7 +88,7 @@ def as_answer(bundle: Bundle, one: Recorded) -> Answer:
 
 
 def history(bundle: Bundle, person: str, events: Sequence[StoredEvent]) -> History:
-    """Return a person's history in the bundle, followed by the person's events after the training."""
+    """Return a person's history in the bundle, followed by the person's `events` since it was trained."""
     known = bundle.histories.of(person.removeprefix("u:")) if person.startswith("u:") else EMPTY_HISTORY
     until, weights = bundle.manifest.trained_until.timestamp(), bundle.manifest.event_weights
     later = [

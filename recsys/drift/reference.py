@@ -1,7 +1,6 @@
-"""The reference of a release: its default variant's answers to the users who were active last, as counts without ids.
+"""The reference of a release: its default variant's answers to the last active users, as counts without ids.
 
-reference.npy    (n_persons, n_bins) uint8, the bins of all features side by side
-reference.json   variant, edges of the scores, and feature -> number of bins
+The file reference.json has the variant, the limits between the bins of scores, and feature -> counts.
 """
 
 import json
@@ -24,7 +23,7 @@ FILE = "reference.json"
 
 @dataclass(frozen=True)
 class Reference:
-    """The reference of a bundle. counts: feature -> (n_persons, n_bins)."""
+    """The reference of a bundle. edges: (9,) limits of the bins of scores; counts: feature -> (n_persons, n_bins)."""
 
     variant: str
     edges: Floats
@@ -32,7 +31,7 @@ class Reference:
 
 
 def answers(bundle: Bundle) -> list[Answer]:
-    """Answer the users with the newest events, one list each, by the default variant."""
+    """Return the default variant's list for each of the users with the newest events."""
     recommender, histories = Recommender(bundle), bundle.histories
     found = [(float(one.times[-1]), at) for at in range(len(histories.users)) if len(one := histories.at(at))]
     now, made = bundle.manifest.trained_until.timestamp(), []
@@ -43,7 +42,7 @@ def answers(bundle: Bundle) -> list[Answer]:
 
 
 def of_slate(bundle: Bundle, person: str, slate: Slate) -> Answer:
-    """Convert a list of the recommender to an `Answer` of `features.py`."""
+    """Return a list of the recommender as input of `Features.count`; person: any id."""
     n_known, slots = len(slate.query.history), slate.slots
     told = bundle.calibration.of(slate.variant, slots, 1, n_known) if bundle.calibration else [None] * len(slots)
     rows = np.array([slot.row for slot in slots], dtype=np.int32)
@@ -53,7 +52,7 @@ def of_slate(bundle: Bundle, person: str, slate: Slate) -> Answer:
 
 
 def write(bundle: Bundle, folder: Path) -> None:
-    """Write the files of the reference of a bundle; nothing for a bundle without users."""
+    """Write the reference of a bundle into `folder`; nothing for a bundle without users."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (made := [answer for answer in answers(bundle) if len(answer.rows)]):
         return
@@ -68,7 +67,7 @@ def write(bundle: Bundle, folder: Path) -> None:
 
 
 def load(folder: Path) -> Reference | None:
-    """Read the reference of a bundle's folder; None for an older bundle without one."""
+    """Read the reference in `folder`; None for an older bundle without one."""
     if not (folder / FILE).is_file():
         return None
     content = json.loads((folder / FILE).read_text(encoding="utf-8"))
@@ -77,7 +76,7 @@ def load(folder: Path) -> Reference | None:
 
 
 def drift(bundle: Bundle, reference: Reference, shown: list[Answer], level: float) -> list[FeatureShift]:
-    """Compare new answers of the reference's variant with the reference; they need not be to the same persons."""
+    """Compare new answers of the reference's variant, to any persons, with the reference; level: see `compare`."""
     counts, persons = Features(bundle, reference.edges).count(shown)
     both = {name: np.vstack([reference.counts[name], counts[name]]) for name in counts}
     n_before = len(next(iter(reference.counts.values())))

@@ -1,8 +1,8 @@
 """`params.yaml`, typed. Unknown and missing keys are errors that name the file, the key and the choices.
 
-No section overrides another: `models.<m>` has the settings that are the same for every data set,
-`datasets.<name>.models.<m>` those that were tuned for that one, and a key in both is refused; likewise for `variants`.
-The stage `tune` finds settings that a data set leaves open, see `recsys/params/tuned.py`.
+No section overrides another: `models.<m>` has the settings shared by all data sets, `datasets.<name>.models.<m>` those
+of one data set, and a key in both is an error; likewise for `variants`. The stage `tune` searches the settings that a
+data set leaves out, see `recsys/params/tuned.py`.
 """
 
 from collections.abc import Collection, Container, Mapping
@@ -32,11 +32,12 @@ class SplitParams(Section):
 
 
 class Thresholds(Section):
-    """Limits that stop the run in `prepare`; a share is of the rows read.
+    """Limits at which the stage `prepare` fails; each share is a share of the rows read.
 
-    `max_emptied_share`: of unusable cells in a column of items. `max_events_per_user_day` stops nothing: all rows of a
-    user with more events on some day go to quarantine, as of a bot. `like_from` stops nothing either: an interaction
-    with a lower value, of any event or of the one named, is kept with weight 0, so it is no like.
+    max_emptied_share: share of the items with an unusable cell, for each column. Two settings do not stop the run:
+    max_events_per_user_day: a user with more events on some day counts as a bot, and all rows of that user are
+    quarantined; like_from: an interaction with a lower value gets weight 0, so it is no like (one limit for all events,
+    or a mapping from event to limit).
     """
 
     min_interactions: int = Field(ge=1)
@@ -51,10 +52,10 @@ class Thresholds(Section):
 
 
 class DatasetParams(Section):
-    """All that differs from one data set to the next.
+    """The settings of one data set.
 
-    recent_half_life_days, smoothing, repeat_half_life_days: of popularity, of the ranker `recency` and of the source
-    `repeat`; what is left out, the stage `tune` finds.
+    recent_half_life_days: half-life of popularity; smoothing: of the ranker `recency`; repeat_half_life_days: half-life
+    of the source `repeat`. The stage `tune` searches those that are None.
     """
 
     adapter: dict[str, Any]
@@ -66,9 +67,7 @@ class DatasetParams(Section):
     repeat_half_life_days: float | None = Field(None, gt=0)
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    release_candidates: list[str] | None = Field(
-        None, min_length=1
-    )  # from simple to elaborate; see `Params.candidates`
+    release_candidates: list[str] | None = Field(None, min_length=1)  # see `Params.candidates`
 
     @property
     def recent_half_life_days(self) -> float:
@@ -80,7 +79,10 @@ class DatasetParams(Section):
 
 
 class IndexParams(Section):
-    """Exact search up to `exact_up_to` items, IVF with fp16 above; the build fails if recall is below `min_recall`."""
+    """Search for nearest items: exact up to `exact_up_to` items, above that an IVF index with float16 vectors.
+
+    The build fails if the index finds less than `min_recall` of the `recall_at` true neighbours of `sample` users.
+    """
 
     exact_up_to: int = Field(ge=1)
     min_recall: float = Field(gt=0, le=1)
@@ -97,7 +99,7 @@ class SourceShare(Section):
 
     @property
     def label(self) -> str:
-        """The name of this source in slots and traces: the model that it uses, else its own name."""
+        """The name of this source in slots and traces: the model that it uses, or the source's name without one."""
         return str(self.config.get("model", self.source))
 
 
@@ -127,19 +129,20 @@ class VariantParams(Section):
 
     @property
     def models(self) -> list[str]:
-        """The models that its sources use, in their order."""
+        """The names of the models that the sources use, in the order of the sources."""
         return [part.label for part in self.sources if "model" in part.config]
 
     @property
     def pairs(self) -> list[str]:
-        """The models of item pairs that its sources use."""
+        """The names of the item-item models that the sources use."""
         return [part.label for part in self.sources if part.source == "item_item"]
 
 
 class RankerParams(Section):
-    """Training of a ranker: on the candidates of `variant`, for queries with at most `known_items` likes.
+    """Training of a ranker on the candidates of `variant`.
 
-    Every case keeps its hits and this number of `negatives`; the other settings are LightGBM's. At most `rounds` trees.
+    known_items: numbers of liked items to which histories are cut, as if the user were new; negatives: number of
+    candidates kept per query beside the hits; rounds: maximum number of trees; the last three: as in LightGBM.
     """
 
     variant: str
@@ -153,9 +156,10 @@ class RankerParams(Section):
 
 
 class EvaluateParams(Section):
-    """Offline evaluation: list lengths, number of users, baselines, segments, intervals.
+    """Offline evaluation. at: lengths of lists; warm_events: least number of known events of a warm user.
 
-    `new_user_items`: numbers of liked items of new users; `dormant_days`: days without an event before the query.
+    new_user_items: numbers of liked items at which new users are measured; dormant_days: days without an event after
+    which a user is dormant; bootstrap: number of replicates; confidence: of the intervals.
     """
 
     at: list[int] = Field(min_length=1)
@@ -169,11 +173,11 @@ class EvaluateParams(Section):
 
 
 class GateParams(Section):
-    """The settings of the release gate, see recsys/evaluation/choices/gate.py: a candidate must beat `baseline` there.
+    """The settings of the release gate: a candidate must beat `baseline` in `segment`; see evaluation/choices/gate.py.
 
-    earn_in: segments where an elaborate candidate may earn its place as well; tolerance: candidates that lose less than
-    this share in `segment` are equal there; floors: segments where none may be worse than `baseline`; margin: the loss
-    tolerated there, as a share of the baseline's value; alpha: the level of each of the two tests.
+    earn_in: segments in which a more elaborate candidate may win instead; tolerance: loss in `segment`, as a share, up
+    to which a candidate counts as equal to the best; floors: segments in which no candidate may be worse than
+    `baseline`; margin: loss tolerated in a floor, as a share of the baseline's value; alpha: level of each test.
     """
 
     metric: str
@@ -207,14 +211,14 @@ class Params(Section):
 
     @property
     def candidates(self) -> list[str]:
-        """The variants that may be released, from simple to elaborate.
+        """The names of the variants that may be released, from simple to elaborate.
 
-        By default the gate's baseline, then all others in their order.
+        By default the gate's baseline, then all others in the order of the file.
         """
         return self.data.release_candidates or list(dict.fromkeys([self.gate.baseline, *self.variants]))
 
     def with_data(self, **changes: Any) -> "Params":
-        """Return the settings with other values of some fields of the active data set."""
+        """Return a copy of the settings; changes: new values of fields of the active data set."""
         return self.model_copy(
             update={"datasets": {**self.datasets, self.dataset: self.data.model_copy(update=changes)}}
         )
@@ -224,7 +228,7 @@ class Params(Section):
 
 
 def load(path: Path = PARAMS_FILE, tuned: bool = True) -> Params:
-    """Read and check the file. tuned: with the result of the stage `tune` for the active data set, if it has run.
+    """Read and check the file. tuned: whether the results of the stage `tune` for the active data set are added.
 
     Raises:
         ParamsError: "params.yaml: datasets.shop.split.protocol is 'random', expected 'global_time' or ..."
@@ -277,9 +281,9 @@ def _check_names(params: Params, path: Path) -> None:
 
 
 def _check_tuned(at: str, kind: str, tuned: dict[str, dict[str, Any]], shared: Mapping[str, Container[str]]) -> None:
-    """Refuse settings of a data set for unknown models or variants, and keys that the shared section sets too."""
+    """Refuse settings of unknown models or variants, and keys that the shared section sets too. at: for messages."""
     for name, settings in tuned.items():
         if name not in shared:
             raise ParamsError(f"{at}.{kind}.{name}: no such {kind[:-1]} in `{kind}`: add {kind}.{name}")
         if both := sorted(key for key in settings if key in shared[name]):
-            raise ParamsError(f"{at}.{kind}.{name}: {both[0]!r} is set there and in {kind}.{name}: keep one")
+            raise ParamsError(f"{at}.{kind}.{name}: {both[0]!r} is also set in {kind}.{name}: keep one of the two")

@@ -10,7 +10,7 @@ from recsys.params import parse
 
 
 def names(kind: str) -> list[str]:
-    """Return the extensions of a kind ("sources", "rankers", "rules", "models", ...): the files of its folder."""
+    """Return the names of the extensions of a kind ("sources", "rankers", "models", ...): the files of its folder."""
     package = importlib.import_module(f"recsys.{kind}")
     files = (module for module in pkgutil.iter_modules(package.__path__) if not module.ispkg)
     return sorted(file.name for file in files if not file.name.startswith("_"))
@@ -28,6 +28,6 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def build(kind: str, name: str, bundle: object, settings: dict[str, Any]) -> Any:
-    """Build one extension for a `Bundle`; its `Config` refuses settings it does not know."""
+    """Return the extension, built for a `Bundle`; settings: must be valid for the extension's `Config`."""
     module = load(kind, name)
     return module.build(bundle, parse(module.Config, settings, f"{kind} {name!r}"))

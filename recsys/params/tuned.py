@@ -1,6 +1,6 @@
-"""The file `tuned.json` of the stage `tune`: the settings that a data set leaves open in params.yaml, and the others.
+"""Reads `tuned.json`, which the stage `tune` writes: all tunable settings of one data set, typed and searched ones.
 
-Settings of params.yaml win. Stages declare the keys of this file that they read as their parameters.
+A setting in params.yaml overrides it. In dvc.yaml each stage lists the keys of this file that it reads.
 """
 
 import json
@@ -18,25 +18,25 @@ TUNED_FILE = "tuned.json"
 
 
 class TuneParams(Section):
-    """Settings of the stage `tune`: the number of trials of each model, and the most users of a trial."""
+    """Settings of the stage `tune`. trials: number of trials per model; max_users: maximum users in a trial."""
 
     trials: int = Field(30, ge=1)
     max_users: int = Field(2000, ge=1)
 
 
 class Tuned(Section):
-    """All settings of one data set that the stage `tune` may find."""
+    """The content of tuned.json: all settings of one data set that the stage `tune` may search."""
 
     dataset: str
     recent_half_life_days: float
-    smoothing: float | None = None  # absent, as the next, in files of earlier versions: `dvc repro` writes them again
+    smoothing: float | None = None  # earlier versions wrote neither this setting nor the next one
     repeat_half_life_days: float | None = None
     models: dict[str, dict[str, Any]]
     variants: dict[str, dict[str, Any]]
 
 
 def with_tuned(params: "Params", path: Path) -> "Params":
-    """Return the settings with those of the file; ignore another data set's file and settings of removed models."""
+    """Return the settings, completed from the file at `path` if it exists and is about the active data set."""
     if not path.exists():
         return params
     found = parse(Tuned, json.loads(path.read_bytes()), str(path))

@@ -1,8 +1,8 @@
 """Loads the YAML files that people write: `params.yaml`, `experiments.yaml`, `rules.yaml`.
 
 Only the types of JSON are read: text, numbers, true, false, null, lists, and mappings from text. So `no`, `on`, `012`,
-`1:30` and `2026-11-27` are text. Refused, because they hide errors or make a small file large: a key twice, anchors and
-aliases, merge keys, tags, several documents, an empty file.
+`1:30` and `2026-11-27` are text. Refused, because they hide errors or make a small file large: duplicate keys, anchors
+and aliases, merge keys, tags, several documents, an empty file.
 """
 
 import re
@@ -30,14 +30,14 @@ Place = tuple[str | int, ...]
 
 @dataclass
 class YamlFile:
-    """A loaded file. lines: maps the path of every value (keys and positions from the top) to its line number."""
+    """A loaded file. where: its name; lines: path of a value (keys and list positions) -> its line, from 1."""
 
     where: str
     content: Any = None
     lines: dict[Place, int] = field(default_factory=dict)
 
     def at(self, place: Place) -> str:
-        """Return file and line of a value, or of the nearest one around it: "rules.yaml: line 3"."""
+        """Return file and line of the value at a path, or of the innermost one around it: "rules.yaml: line 3"."""
         while place not in self.lines:
             place = place[:-1]
         return f"{self.where}: line {self.lines[place]}"
@@ -53,7 +53,11 @@ def read(path: Path) -> YamlFile:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a regular file, at most one byte more than `parse` accepts."""
+    """Read a regular file, or the beginning that is one byte longer than `parse` accepts.
+
+    Raises:
+        ParamsError: "rules.yaml: no such file"
+    """
     try:
         if not path.is_file():
             raise ParamsError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
@@ -67,7 +71,7 @@ def parse(content: bytes, where: str) -> YamlFile:
     """Parse the bytes of a file; where: its name in messages.
 
     Raises:
-        ParamsError: "rules.yaml: line 12: the key 'block' stands there twice, first in line 3: keep one"
+        ParamsError: "rules.yaml: line 12: the key 'block' is set twice, first in line 3: keep one"
     """
     if len(content) > MAX_BYTES:
         raise ParamsError(f"{where}: more than {MAX_BYTES:,} bytes: shorten it")
@@ -84,7 +88,7 @@ def parse(content: bytes, where: str) -> YamlFile:
     except yaml.MarkedYAMLError as error:
         begin, end = (mark.line + 1 if mark else 1 for mark in (error.context_mark, error.problem_mark))
         end = min(end, text.count("\n") + (not text.endswith("\n")))  # a half-written file ends behind its last line
-        since = f" in what begins in line {begin}" if error.context_mark and begin < end else ""
+        since = f" in the block that begins in line {begin}" if error.context_mark and begin < end else ""
         raise ParamsError(f"{where}: line {end}: not valid YAML ({error.problem}{since}): correct it") from None
     except yaml.YAMLError as error:  # a character that no YAML may hold
         position = getattr(error, "position", 0)
@@ -138,7 +142,7 @@ class _Builder:
             key = self._key(event, place)
             if key in content:
                 first = self._file.lines[(*place, key)]
-                self._refuse(event, f"the key {quoted(key)} stands there twice, first in line {first}: keep one")
+                self._refuse(event, f"the key {quoted(key)} is set twice, first in line {first}: keep one")
             content[key] = self._value(next(self._events), (*place, key))
             self._file.lines[(*place, key)] = event.start_mark.line + 1
         return content

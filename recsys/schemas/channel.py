@@ -1,6 +1,6 @@
 """The channel: a table of the store through which all hosts follow one release, one set of rules and experiments.
 
-Without RECSYS_CHANNEL=store the API follows files, and nothing here is used. `serving/live/channel.py` reads it.
+Used only with RECSYS_CHANNEL=store; otherwise the API follows files. `serving/live/channel.py` is the API's reader.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from recsys.schemas.store_schema import POSTGRES, SQLITE, URL_VARIABLE, named
 
 VARIABLE = "RECSYS_CHANNEL"
 POLL_S = 0.5
-LEASE_S = 2.0  # four polls: a host that has not read the channel for so long may lack a change that counts by now
-LEAD_S = LEASE_S + 1.0  # from the write of a change to its `since`; the commit may take the second more
+LEASE_S = 2.0  # four polls: a host that could not read for longer may lack a change that others follow already
+LEAD_S = LEASE_S + 1.0  # from the write to `since`: the commit may take up to a second
 CLOCK = {SQLITE: "unixepoch('subsec')", POSTGRES[0]: "extract(epoch FROM clock_timestamp())"}
 
 Kind = Literal["releases", "rules", "experiments"]
@@ -24,7 +24,10 @@ Run = Callable[..., list[tuple[Any, ...]]]
 
 
 class Change(NamedTuple):
-    """A row of the channel. number: counts the changes of a kind; since: seconds UTC by the store's clock."""
+    """A row of the channel. number: 1, 2, ... within its kind; version: the release's id, or a hash of the content.
+
+    body: the content, as text; since: when hosts begin to follow it, UTC seconds by the store's clock.
+    """
 
     number: int
     version: str
@@ -43,7 +46,7 @@ def digest(body: str) -> str:
 
 
 def newest(url: str, kind: Kind) -> Change | None:
-    """Return the last change of a kind, also one that does not count yet.
+    """Return the newest change of a kind, even if hosts do not follow it yet; None if there is none.
 
     Raises:
         SourceUnreachableError: "postgresql://...: connection refused; the channel was not changed"
@@ -53,17 +56,20 @@ def newest(url: str, kind: Kind) -> Change | None:
 
 
 def put(url: str, kind: Kind, body: str, why: str = "", after: int | None = None, version: str = "") -> Change:
-    """Write a change that counts from `LEAD_S` seconds on. after: the number of the change that this one was made from.
+    """Write a change that hosts follow `LEAD_S` seconds later. why: the reason, for the log.
+
+    after: the number of the change that this one replaces, 0 for none; a newer one is an error. None skips this check.
+    version: by default the start of the content's hash.
 
     Raises:
-        ParamsError: "the rules were changed by somebody else meanwhile: look at them, and try again"
+        ParamsError: "the rules in the store changed meanwhile: read them again, then repeat the command"
         SourceUnreachableError: as `newest`
     """
     with _transaction(url) as run:
         before = _newest(run, kind)
         number = before.number if before else 0
         if after is not None and after != number:
-            raise ParamsError(f"the {kind} were changed by somebody else meanwhile: look at them, and try again")
+            raise ParamsError(f"the {kind} in the store changed meanwhile: read them again, then repeat the command")
         clock = CLOCK[SQLITE if url.startswith(SQLITE) else POSTGRES[0]]
         sha256 = digest(body)
         ((since,),) = run(
@@ -86,7 +92,7 @@ def _author() -> str:
 @contextmanager
 def _transaction(url: str) -> Iterator[Run]:
     """Open a transaction that excludes other writers of the channel."""
-    import apsw  # here: what only reads a bundle has neither driver
+    import apsw  # imported here: an environment that only reads bundles has neither driver
     import psycopg
 
     try:

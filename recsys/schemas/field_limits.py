@@ -1,8 +1,8 @@
 """The limits of every field. API and training use the same ones, so training keeps whatever the API accepts.
 
-Each `*_fault` returns the name of a value's fault, or None; the polars expression `*_faults` does so for a column. The
-API puts that name into its message; training ends the reason of a quarantined row with it: `user_id` with `too_long` is
-quarantined as `user_id_too_long`.
+Each `*_fault` returns the name of what is wrong with a value, such as `too_long`, or None if it is valid. Each
+`*_faults` takes the name of a column and returns the polars expression for the same check: a fault or null per row. The
+API explains the fault in its message; training quarantines the row with column and fault: `user_id_too_long`.
 
 An id is a text of 1 to 256 characters in Unicode normal form C, without white space at its ends, without control
 characters and without invisible characters, so that no two different ids look the same. A name (a surface, a
@@ -64,7 +64,7 @@ _find_invisible = re.compile(f"[{_INVISIBLE}]").search
 
 
 def id_fault(value: str) -> str | None:
-    """Return the fault of an id."""
+    """Return the fault of an id; the docstring of this module says what is valid."""
     if value.isascii() and value.isprintable() and 0 < len(value) <= MAX_ID_LENGTH and value.strip() == value:
         return None
     if fault := name_fault(value):
@@ -84,7 +84,7 @@ def name_fault(value: str) -> str | None:
 
 
 def text_fault(value: str, max_length: int, *, lines: bool = False) -> str | None:
-    """Return the fault of a text that may be empty; lines: whether it may hold tabs and line breaks."""
+    """Return the fault of a text that may be empty; lines: whether tabs and line breaks are allowed."""
     if len(value) > max_length:
         return "too_long"
     return "control_character" if (_find_control_but_lines if lines else _find_control)(value) else None
@@ -102,14 +102,14 @@ def number_fault(value: float, *, negative: bool = True) -> str | None:
 
 
 def time_fault(moment: datetime) -> str | None:
-    """Return the fault of a time with a zone: it must be within EARLIEST <= time < LATEST."""
+    """Return the fault of a time with a time zone; valid is EARLIEST <= time < LATEST."""
     if moment < EARLIEST:
         return "before_1990"
     return "after_2100" if moment >= LATEST else None
 
 
 def id_faults(column: str) -> pl.Expr:
-    """`id_fault` of every text of a column; null where the id is valid or missing."""
+    """Return the expression for the fault of each id, by the rules of `id_fault`; null also where it is missing."""
     text = pl.col(column)
     return pl.coalesce(
         name_faults(column),
@@ -121,18 +121,18 @@ def id_faults(column: str) -> pl.Expr:
 
 
 def normal_ids(column: str) -> pl.Expr:
-    """Normalise every id of a column: Unicode form C, no full-width or invisible characters, no outer white space."""
+    """Return the expression for each id in Unicode form C, without full-width, invisible or outer white characters."""
     text = pl.col(column).str.replace_all(f"[{_WIDE_SPACES}]", " ").str.replace_all(f"[{_INVISIBLE}{_CONTROL}]", "")
     return text.str.replace_many(_FULL_WIDTH).str.normalize("NFC").str.strip_chars(" ")
 
 
 def name_faults(column: str) -> pl.Expr:
-    """`name_fault` of every text of a column."""
+    """Return the expression for the fault of each name, by the rules of `name_fault`."""
     return pl.coalesce(_when(pl.col(column) == "", "empty"), text_faults(column, MAX_ID_LENGTH))
 
 
 def categories_faults(column: str) -> pl.Expr:
-    """Return the fault of each list of names of a column: too many, or the fault of the first bad or missing one."""
+    """Return the expression for the fault of each list of names: too many names, or a missing or invalid one."""
     names, one = pl.col(column), pl.element()
     length = one.str.len_chars()
     faults = one.is_null() | (length == 0) | (length > MAX_ID_LENGTH) | one.str.contains(f"[{_CONTROL}]")
@@ -143,7 +143,7 @@ def categories_faults(column: str) -> pl.Expr:
 
 
 def text_faults(column: str, max_length: int, *, lines: bool = False) -> pl.Expr:
-    """`text_fault` of every text of a column."""
+    """Return the expression for the fault of each text, by the rules of `text_fault`."""
     control = _CONTROL_BUT_LINES if lines else _CONTROL
     return pl.coalesce(
         _when(pl.col(column).str.len_chars() > max_length, "too_long"),
@@ -152,7 +152,7 @@ def text_faults(column: str, max_length: int, *, lines: bool = False) -> pl.Expr
 
 
 def number_faults(column: str, *, negative: bool = True) -> pl.Expr:
-    """`number_fault` of every number of a column."""
+    """Return the expression for the fault of each number; negative: whether it may be below zero."""
     number = pl.col(column)
     return pl.coalesce(
         _when(number.is_nan(), "nan"),
@@ -163,15 +163,15 @@ def number_faults(column: str, *, negative: bool = True) -> pl.Expr:
 
 
 def time_faults(column: str) -> pl.Expr:
-    """`time_fault` of every Datetime in UTC of a column."""
+    """Return the expression for the fault of each time (Datetime, UTC), by the rules of `time_fault`."""
     moment = pl.col(column)
     return pl.coalesce(_when(moment < EARLIEST, "before_1990"), _when(moment >= LATEST, "after_2100"))
 
 
 def read_returns(events: pl.LazyFrame) -> pl.LazyFrame:
-    """Turn purchases below zero, as in older logs, into returns, with the amount given back as `value`.
+    """Turn purchases of a negative value, as in older logs, into returns with the refunded amount as `value`.
 
-    events: with the columns `event` (text) and `value` (number or null).
+    events: has the columns `event` (text) and `value` (number or null).
     """
     given_back = ((pl.col("event") == PURCHASE) & (pl.col("value") < 0)).fill_null(False)
     return events.with_columns(

@@ -15,16 +15,16 @@ from recsys.schemas.store_schema import POSTGRES, SQLITE, URL_VARIABLE, fingerpr
 BATCH_ROWS = 10_000
 
 Rows = Iterator[tuple[Any, ...]]
-Select = Callable[..., Rows]  # a statement with $1, $2, ... and their values
+Select = Callable[..., Rows]  # takes an SQL statement with $1, $2, ... and their values
 
 
 @contextmanager
 def snapshot(url: str) -> Iterator[Select]:
-    """Open the store for reading; every select sees the state at the first one.
+    """Open the store for reading; yield a function that runs SELECT statements, all on the state at the first one.
 
     Raises:
         SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_STORE_URL to the store of the API"
-        DataError: the store cannot be read.
+        DataError: "postgresql://...: the store cannot be read (connection refused); see docs/stores.md"
     """
 
     def streamed(statement: str, *values: Any) -> Rows:
@@ -47,11 +47,15 @@ def snapshot(url: str) -> Iterator[Select]:
                 server.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 yield streamed
     except (apsw.Error, psycopg.Error) as error:
-        raise DataError(f"{named(url)}: {one_line(str(error))}; see docs/stores.md") from error
+        message = f"{named(url)}: the store cannot be read ({one_line(str(error))}); see docs/stores.md"
+        raise DataError(message) from error
 
 
 class Forgotten:
-    """The forgotten users: salted hashes of their ids, each with a time. `version` grows with each forgetting."""
+    """The users whose data were erased, as salted hashes of their ids; `version` grows with each erasure.
+
+    select: the function that `snapshot` yields.
+    """
 
     def __init__(self, select: Select) -> None:
         ((self._salt,),) = select(select_from("salt"))
@@ -59,7 +63,7 @@ class Forgotten:
         self._moments: dict[str, float] = dict(select(select_from("forgotten", "fingerprint", "forgotten")))
 
     def moment(self, ids: pl.Series) -> pl.Series:
-        """Return when each of these users was forgotten, UTC seconds, or null."""
+        """Return for each of these user ids when its data were last erased, UTC seconds, or null."""
         moments = {}
         if self._moments:
             for one in ids.drop_nulls().unique():

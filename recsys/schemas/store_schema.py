@@ -9,8 +9,8 @@ URL_VARIABLE = "RECSYS_STORE_URL"
 SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 DEFAULT_URL = f"{SQLITE}store/events.sqlite"
 
-GUEST_PERSON = "a:"  # how the `person` of a guest begins whom no merge has made a user
-# the columns that more than one module reads, by table
+GUEST_PERSON = "a:"  # prefix of `person` for a guest who was never merged into a user
+# by table, the columns that more than one module reads
 EVENT_COLUMNS = (
     "event_id", "user_id", "anonymous_id", "item_id", "event", "value", "timestamp", "request_id", "received",
 )  # fmt: skip
@@ -29,7 +29,7 @@ TABLES = {
 
 
 def select_from(table: str, *columns: str) -> str:
-    """Return the beginning of a query: all columns of `TABLES`, or some of them.
+    """Return the beginning of a query: "SELECT <columns> FROM <table>", by default all columns of `TABLES`.
 
     >>> select_from("salt")
     'SELECT salt FROM salt'
@@ -38,12 +38,12 @@ def select_from(table: str, *columns: str) -> str:
 
 
 def fingerprint(salt: str, user_id: str) -> str:
-    """Return the salted hash that the store keeps of a forgotten user; `salt` is the store's own."""
+    """Return the hash that the store keeps of a user whose data were erased; salt: the secret of that store."""
     return hashlib.sha256(f"{salt}{user_id}".encode()).hexdigest()
 
 
 def named(url: str) -> str:
-    """Return the url for a message, without the parts that may hold a password.
+    """Return the url as messages show it, without the parts that may hold a password.
 
     >>> named("sqlite:///store/events.sqlite"), named("postgresql://anna:secret@host/shop")
     ('store/events.sqlite', 'postgresql://...')

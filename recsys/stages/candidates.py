@@ -1,4 +1,4 @@
-"""Log the candidates of the main path in one window, as training data of a ranker:
+"""Logs the candidates that the recommender ranks for the users of one window, as training data of a ranker:
 
 `python -m recsys.stages.candidates --ranker learned --fold valid --split data/split --models models/valid
 --indexes indexes/valid --out candidates/valid/learned.parquet`
@@ -22,18 +22,18 @@ from recsys.recommend.recommender import Recommender
 
 @reports_errors
 def main(
-    ranker: Annotated[str, typer.Option(help="a section of `rankers`")],
-    fold: Annotated[splits.ScoredFold, typer.Option(help="the window")],
+    ranker: Annotated[str, typer.Option(help="name of a section of `rankers` in params.yaml")],
+    fold: Annotated[splits.ScoredFold, typer.Option(help="window whose choices the ranker learns")],
     split: Annotated[Path, typer.Option(help="folder of the split")],
     models: Annotated[Path, typer.Option(help="folder of the models, fitted on everything before the window")],
     indexes: Annotated[Path, typer.Option(help="folder of their indexes")],
     out: Annotated[Path, typer.Option(help="the Parquet file to write")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Request a list for every held-out case and write the candidates that were ranked."""
+    """Recommend to every sampled user of the window and write the ranked candidates, with whether they were chosen."""
     settings = params.load(params_file)
     data, config = splits.load(split), settings.rankers[ranker]
-    # one thread: several add up in another order, and the log would not be the same bytes on another machine
+    # several threads add up in another order, so that the log would differ between machines
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
         bundle.write(fold_bundle.parts(data, fold, models, indexes, settings), settings, {}, Path(folder) / "bundle")
         loaded = bundle.load(Path(folder) / "bundle")

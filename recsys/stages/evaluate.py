@@ -1,15 +1,15 @@
-"""Measure every variant on the test window, through the main path that serves.
+"""Measures every variant on the test window, with the same recommender that serves.
 
 `python -m recsys.stages.evaluate --split data/split --models models --indexes indexes
 --rankers rankers/test --metrics metrics --report reports/offline.html`
 
-    offline/           <variant>.json: metric -> value, for `dvc metrics`: one line a variant
+    offline/           <variant>.json: metric -> value, for `dvc metrics`, a file per variant
     intervals.csv      the table of `recsys/evaluation/results.py`, for `dvc plots`
-    new_items.json     share of places of new items, learned in the validation window, for the bundle
+    new_items.json     share of slots for new items, learned in the validation window, for the bundle
     gate.json          the variant to release and the reasons
     curve.csv          recall and NDCG for every length of the list, for `dvc plots`
-    new_users.csv      NDCG of the same users by the number of their events that are used, for `dvc plots`
-    ramp.csv           share of places that items get by the number of their events, for `dvc plots`
+    new_users.csv      NDCG of a fixed set of users by the number of their items in the query, for `dvc plots`
+    ramp.csv           share of the slots that items get, by their number of events, for `dvc plots`
     calibration.json   confidence, fitted on the validation window, for the bundle
     calibration.csv    confidence and observed frequency in the test window, for `dvc plots`
 """
@@ -52,17 +52,17 @@ FOLD: ScoredFold = "test"
 @reports_errors
 def main(
     split: Annotated[Path, typer.Option(help="folder of the split")],
-    models: Annotated[Path, typer.Option(help="folder of the models, with valid/ and test/")],
-    indexes: Annotated[Path, typer.Option(help="folder of their indexes, with valid/ and test/")],
-    rankers: Annotated[Path, typer.Option(help="folder of the rankers, learned in the validation window")],
-    metrics: Annotated[Path, typer.Option(help="folder for offline/ and the tables")],
-    report_file: Annotated[Path, typer.Option("--report", help="the HTML report")],
+    models: Annotated[Path, typer.Option(help="folder of the models, with the subfolders valid and test")],
+    indexes: Annotated[Path, typer.Option(help="folder of their indexes, with the same subfolders")],
+    rankers: Annotated[Path, typer.Option(help="folder of the rankers, trained on the validation window")],
+    metrics: Annotated[Path, typer.Option(help="folder to write the metrics to")],
+    report_file: Annotated[Path, typer.Option("--report", help="HTML file to write the report to")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Make the lists of every variant, measure them, write the results."""
+    """Recommend to the users of the test window with every variant, measure the lists, and write the results."""
     settings = artifact.narrowed(params.load(params_file), rankers)
     data, longest = splits.load(split), max(settings.evaluate.at)
-    with tempfile.TemporaryDirectory() as temporary, threadpool_limits(1):  # small arrays: a second thread only waits
+    with tempfile.TemporaryDirectory() as temporary, threadpool_limits(1):  # arrays are small: threads only wait
         top = Path(temporary)
 
         def loaded_of(fold: ScoredFold, fitted: Path | None = None) -> Bundle:
@@ -115,7 +115,7 @@ def main(
 def _lists(
     loaded: Bundle, data: Split, variant: str, asked: Sample, early: Ragged, parts: list[Segment], settings: Params
 ) -> tuple[dict[QueryMode, IntArray], pl.DataFrame]:
-    """Return the lists of a variant, and the slots that its confidence is judged on; early: the targets for these."""
+    """Return the lists of a variant by query mode, and the slots for its calibration; early: targets of these slots."""
     start, longest, recommender = perf_counter(), max(settings.evaluate.at), Recommender(loaded, variant)
     lists = answers.recommend_all(recommender, data, asked, parts, longest, settings.seed)
     slots = fit_calibration.ask(recommender, data, asked, early, longest, settings.seed)

@@ -1,9 +1,9 @@
-"""Stage `fetch`: get the raw data of the active data set: download, generate or copy it.
+"""Stage `fetch`: gets the raw data of the active data set: downloads, generates or copies them.
 
     python -m recsys.stages.fetch --raw data/raw
 
-When it fails, earlier raw data stay as they were. `<raw>.provenance.json` beside the folder says which source served,
-when, and the sha256 of every raw file; it is not an output of the pipeline: another source of the same data causes no
+If it fails, earlier raw data stay as they were. `<raw>.provenance.json` beside the folder records the source, the time
+and the sha256 of every raw file. It is not an output of the pipeline, so the same data from another source cause no
 rerun.
 """
 

@@ -1,4 +1,4 @@
-"""Index a model's items:
+"""Builds the search index over a model's item vectors:
 
 `python -m recsys.stages.index --model models/test/als --fold test --split data/split --out indexes/test/als`
 """
@@ -20,16 +20,16 @@ from recsys.output import replaced
 @reports_errors
 def main(
     model: Annotated[Path, typer.Option(help="folder of the model")],
-    fold: Annotated[splits.Fold, typer.Option(help="the fold that it was fitted in")],
-    split: Annotated[Path, typer.Option(help="folder of the split: its users measure recall")],
+    fold: Annotated[splits.Fold, typer.Option(help="fold of the model")],
+    split: Annotated[Path, typer.Option(help="folder of the split; recall is measured on its users")],
     out: Annotated[Path, typer.Option(help="folder of the index")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Index the items that the model has vectors for; fails below the required recall. Pairs of items need no index."""
+    """Build the index; fail if its recall is below `index.min_recall`. Item-item models need none: `out` is empty."""
     settings = params.load(params_file)
     if (model / embeddings.PAIRS).is_file():
         with replaced(out):
-            print(f"{out}: pairs of items, nothing to index")
+            print(f"{out}: an item-item model, which needs no index")
         return
     found = embeddings.load(model)
     queries = None
@@ -42,7 +42,7 @@ def main(
 
 
 def users(model: Embeddings, split: splits.Split, fold: splits.Fold, n: int, seed: int) -> FloatArray | None:
-    """(m, dim) float32: vectors of n users drawn at random, without those whom the model has no vector for."""
+    """Return (m, dim) float32: vectors of n random users, or of those that have one; None if no user has a vector."""
     drawn = np.random.default_rng(seed).permutation(split.users.height)[:n].astype(np.int32)
     encoder = embeddings.encoder_of(model)
     histories = split.histories(fold, drawn)

@@ -1,9 +1,9 @@
-"""Stage `prepare`: validate the raw data: good rows become tables, bad rows go to quarantine, limits stop the run.
+"""Stage `prepare`: validates the raw data, writes good rows to tables and bad rows to quarantine.
 
     python -m recsys.stages.prepare --raw data/raw --tables data/tables \
         --report metrics/data.json --text reports/data.txt
 
-When it stops, earlier tables and reports stay as they were; the new ones are in `<tables>.partial`.
+It fails if a limit of the settings is exceeded; then earlier outputs stay, and the new ones are in `<tables>.partial`.
 """
 
 from pathlib import Path
@@ -23,11 +23,11 @@ from recsys.output import replaced, write_text
 def main(
     raw: Annotated[Path, typer.Option(help="folder that the stage fetch wrote")],
     tables: Annotated[Path, typer.Option(help="folder of the tables")],
-    report: Annotated[Path, typer.Option(help="JSON file of the counts")],
-    text: Annotated[Path, typer.Option(help="text file of the same counts, for people")],
+    report: Annotated[Path, typer.Option(help="JSON file for the row counts")],
+    text: Annotated[Path, typer.Option(help="text file for the same report")],
     params: Annotated[Path, typer.Option(help="the settings file")] = settings.PARAMS_FILE,
 ) -> None:
-    """Write the tables, the quarantine and the report; stop if a limit of the settings is exceeded."""
+    """Write the tables, the quarantine and the report; fail if a limit of the settings is exceeded."""
     chosen = settings.load(params)
     adapter = load_adapter(chosen.dataset)
     config = settings.parse(adapter.Config, chosen.data.adapter, f"{params}: datasets.{chosen.dataset}.adapter")

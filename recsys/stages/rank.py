@@ -1,4 +1,4 @@
-"""Learn a ranker from a log of candidates:
+"""Trains a ranker on a log of candidates:
 
 `python -m recsys.stages.rank --ranker learned --candidates candidates/valid/learned.parquet --out rankers/test/learned`
 """
@@ -16,12 +16,12 @@ from recsys.rankers._learned import artifact, training
 
 @reports_errors
 def main(
-    ranker: Annotated[str, typer.Option(help="a section of `rankers`")],
-    candidates: Annotated[Path, typer.Option(help="the log that the stage `candidates` wrote")],
+    ranker: Annotated[str, typer.Option(help="name of a section of `rankers` in params.yaml")],
+    candidates: Annotated[Path, typer.Option(help="file that the stage `candidates` wrote")],
     out: Annotated[Path, typer.Option(help="folder of the ranker")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Fit the trees and their settings, and write both."""
+    """Train the ranker and write it with its description."""
     settings = params.load(params_file)
     if not candidates.is_file():
         raise DataError(f"{candidates}: no such file; run `dvc repro candidates@{ranker}`")
@@ -29,7 +29,10 @@ def main(
     variant = settings.variants[config.variant]
     trees, about = training.fit(pl.read_parquet(candidates), variant, config, settings.seed)
     artifact.write(trees, about, out)
-    print(f"{out}: trees up to {about.trees_up_to} liked items, else {about.few} or {about.more}; {about.figures}")
+    print(
+        f"{out}: trees for users with up to {about.trees_up_to} liked items, else {about.few} or {about.more};"
+        f" {about.figures}"
+    )
     for source, reason in about.left_out.items():
         print(f"{source} is left out: {reason}")
 

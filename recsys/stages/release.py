@@ -1,4 +1,4 @@
-"""Write the bundle of the fold `all`, with the variant that the gate chose:
+"""Writes the bundle: models fitted on all data, with the variant that the gate chose:
 
 `python -m recsys.stages.release --split ... --out bundle`
 """
@@ -23,13 +23,13 @@ from recsys.rankers._learned import artifact
 @reports_errors
 def main(
     split: Annotated[Path, typer.Option(help="folder of the split")],
-    models: Annotated[Path, typer.Option(help="folder of the models that were refitted on everything")],
+    models: Annotated[Path, typer.Option(help="folder of the models fitted on all data")],
     indexes: Annotated[Path, typer.Option(help="folder of their indexes")],
-    rankers: Annotated[Path, typer.Option(help="folder of the rankers, learned in the newest window")],
-    offline: Annotated[Path, typer.Option(help="the offline evaluation's results")],
-    decision: Annotated[Path, typer.Option("--gate", help="what the offline evaluation decided")],
-    places: Annotated[Path, typer.Option("--new-items", help="the places for new items that it learned")],
-    confidence: Annotated[Path, typer.Option("--calibration", help="the offline evaluation's confidence")],
+    rankers: Annotated[Path, typer.Option(help="folder of the rankers, trained on the newest window")],
+    offline: Annotated[Path, typer.Option(help="intervals.csv of the stage evaluate")],
+    decision: Annotated[Path, typer.Option("--gate", help="gate.json of the stage evaluate")],
+    places: Annotated[Path, typer.Option("--new-items", help="new_items.json of the stage evaluate")],
+    confidence: Annotated[Path, typer.Option("--calibration", help="calibration.json of the stage evaluate")],
     out: Annotated[Path, typer.Option(help="folder of the bundle")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
@@ -42,7 +42,7 @@ def main(
     served = without_idle_pairs(artifact.narrowed(settings, rankers), released.without_live or released.variant)
     parts = fold_bundle.parts(splits.load(split), "all", models, indexes, served, confidence, rankers)
     parts = replace(parts, data_hash=bundle.hash_of(split))
-    with TemporaryDirectory() as name:  # a first bundle answers the users of its own reference
+    with TemporaryDirectory() as name:  # the reference is measured with a first bundle without one
         first, measured = Path(name, "bundle"), Path(name, "reference")
         bundle.write(parts, served, metrics, first, released.variant)
         reference.write(bundle.load(first), measured)
@@ -54,7 +54,7 @@ def main(
 
 
 def without_idle_pairs(settings: params.Params, released: str) -> params.Params:
-    """Leave out the models of item pairs that no variant with a ranker uses, and the variants that show only these."""
+    """Remove item-item models that neither the released variant nor one with a ranker uses, and variants with them."""
     serving = [each for name, each in settings.variants.items() if each.ranker or name == released]
     used = {model for each in serving for model in each.models}
     idle = {pair for variant in settings.variants.values() for pair in variant.pairs} - used

@@ -1,4 +1,4 @@
-"""Cut the tables into train, valid and test: `python -m recsys.stages.split --tables data/tables --out data/split`"""
+"""Splits the tables into folds: `python -m recsys.stages.split --tables data/tables --out data/split`"""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ def split(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     params_file: Annotated[Path, typer.Option("--params", help="The settings.")] = params.PARAMS_FILE,
 ) -> None:
-    """Cut the tables into train, valid and test."""
+    """Split the tables into train, valid and test."""
     settings = params.load(params_file)
     for name in ("interactions", "items"):
         if not (tables / f"{name}.parquet").is_file():

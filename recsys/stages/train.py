@@ -1,4 +1,4 @@
-"""Fit a model: `python -m recsys.stages.train --model als --fold test --split data/split --out models/test/als`."""
+"""Fits a model: `python -m recsys.stages.train --model als --fold test --split data/split --out models/test/als`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +16,13 @@ from recsys.params import extensions
 
 @reports_errors
 def main(
-    model: Annotated[str, typer.Option(help="a file in recsys/models")],
-    fold: Annotated[splits.Fold, typer.Option(help="fitted on everything before this window")],
+    model: Annotated[str, typer.Option(help="name of a file in recsys/models")],
+    fold: Annotated[splits.Fold, typer.Option(help="fit on all events before the window of this fold")],
     split: Annotated[Path, typer.Option(help="folder of the split")],
     out: Annotated[Path, typer.Option(help="folder of the model")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Fit and write the embeddings, or the pairs of items."""
+    """Fit the model and write its embeddings or item pairs."""
     settings = params.load(params_file)
     data = splits.load(split)
     module = extensions.load("models", model)

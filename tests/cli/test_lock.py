@@ -72,7 +72,7 @@ def test_a_damaged_record_of_running_commands_is_removed_and_said(workspace: Pat
     running.write_text("")
     (workspace / "in").write_text("2")
     assert dvc(workspace, "repro").returncode != 0, "what a killed run leaves, DVC refuses"
-    assert f"{running}: a run that was killed left it damaged; removed" in restored(workspace)
+    assert f"{running}: damaged, probably by a killed run: removed" in restored(workspace)
     assert dvc(workspace, "repro").returncode == 0
     assert restored(workspace) == ""
 

@@ -45,7 +45,7 @@ def test_it_releases_once_and_keeps_the_release_when_something_fails(workspace: 
     assert run(workspace, "--no-fetch") == retrain.NOTHING_NEW
     assert releases.current(folder) == current
     text = (workspace / "retrain.log").read_text()
-    assert f"nothing new: bundle {current.name} is served" in text
+    assert f"nothing new: bundle {current.name} is already served" in text
     assert "failed (" in text
     assert "the current release stays" in text
     assert '"notes": "retrained: ' in (folder / f"{current.name}.json").read_text()

@@ -202,7 +202,9 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SourceUnreachableError, match=r"none.sqlite: no such file; set RECSYS_STORE_URL to the store"):
         read(f"sqlite:///{tmp_path}/none.sqlite", tmp_path / "a")
     (tmp_path / "text.sqlite").write_text("no database " * 100)
-    with pytest.raises(DataError, match=r"text\.sqlite: file is not a database; see docs/stores.md$"):
+    with pytest.raises(
+        DataError, match=r"text\.sqlite: the store cannot be read \(file is not a database\); see docs/stores.md$"
+    ):
         read(f"sqlite:///{tmp_path}/text.sqlite", tmp_path / "b")
     with pytest.raises(DataError, match=r"^postgresql://\.\.\.: ") as refusal:
         read("postgresql://me:secret@127.0.0.1:1/x", tmp_path / "c")

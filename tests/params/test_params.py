@@ -48,7 +48,7 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
         (lambda p: p["datasets"]["movielens"]["split"].update(protocol="random"), r"split.protocol: .* found 'random'"),
         (
             lambda p: p["models"]["als"].update(alpha=1.0),
-            r"datasets.\w+.models.als: 'alpha' is set there and in models.als: keep one",
+            r"datasets.\w+.models.als: 'alpha' is also set in models.als: keep one",
         ),
         (
             lambda p: p["datasets"]["synthetic"].update(release_candidates=["x"]),
@@ -61,7 +61,7 @@ def test_every_data_set_has_an_adapter_and_settings_its_models_accept(name: str)
         (lambda p: p["datasets"]["synthetic"]["models"].update(new={}), r"models.new: no such model in `models`"),
         (
             lambda p: p["datasets"]["synthetic"].update(variants={"als": {"rules": []}}),
-            r"datasets.synthetic.variants.als: 'rules' is set there and in variants.als: keep one",
+            r"datasets.synthetic.variants.als: 'rules' is also set in variants.als: keep one",
         ),
         (
             lambda p: p["datasets"]["synthetic"].update(variants={"new": {}}),

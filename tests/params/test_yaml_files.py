@@ -51,11 +51,11 @@ def test_a_plain_value_is_what_json_would_make_of_it_and_text_otherwise(text: st
     ("text", "problem"),
     [
         # the same key twice, at any depth, however it is written
-        ("a: 1\nb: 2\na: 3", "line 3: the key 'a' stands there twice, first in line 1: keep one"),
-        ("x:\n  - {a: 1, a: 2}", "line 2: the key 'a' stands there twice, first in line 2"),
-        ("a: 1\n\"a\": 2", "line 2: the key 'a' stands there twice, first in line 1"),
-        ('a: 1\n"\\x61": 2', "line 2: the key 'a' stands there twice, first in line 1"),
-        ("a:\n  b:\n    c: 1\n    ? c\n    : 2", "line 4: the key 'c' stands there twice, first in line 3"),
+        ("a: 1\nb: 2\na: 3", "line 3: the key 'a' is set twice, first in line 1: keep one"),
+        ("x:\n  - {a: 1, a: 2}", "line 2: the key 'a' is set twice, first in line 2"),
+        ("a: 1\n\"a\": 2", "line 2: the key 'a' is set twice, first in line 1"),
+        ('a: 1\n"\\x61": 2', "line 2: the key 'a' is set twice, first in line 1"),
+        ("a:\n  b:\n    c: 1\n    ? c\n    : 2", "line 4: the key 'c' is set twice, first in line 3"),
         # aliases and anchors
         (BOMB, "line 1: an anchor, '&a': take it out"),
         ("a: 1\nb: &x {c: 1}", "line 2: an anchor, '&x'"),
@@ -96,7 +96,7 @@ def test_a_plain_value_is_what_json_would_make_of_it_and_text_otherwise(text: st
         ('a: "b', "line 1: not valid YAML (found unexpected end of stream)"),
         ("a:\n  - [b,\n\n", "line 3: not valid YAML (did not find expected node content): correct it"),
         ("a: {b: 1", "line 1: not valid YAML (did not find expected ',' or '}')"),
-        ("a:\n  b: 1\n c", "line 3: not valid YAML (did not find expected key in what begins in line 1)"),
+        ("a:\n  b: 1\n c", "line 3: not valid YAML (did not find expected key in the block that begins in line 1)"),
         ("a: b: c", "line 1: not valid YAML (mapping values are not allowed in this context)"),
         ("a:\n\t- b", "line 2: not valid YAML (found character that cannot start any token)"),
         ("\tb: 1", "line 1: not valid YAML (found character that cannot start any token)"),
@@ -109,9 +109,9 @@ def test_a_plain_value_is_what_json_would_make_of_it_and_text_otherwise(text: st
         ("é: 1\n\n\x1b[31m: 1", "line 3: not valid YAML (control characters are not allowed)"),
         ('a: "\\ud800"', "line 1: not valid YAML (found invalid Unicode character escape code)"),
         # names that would break the line or fill the screen
-        ('{"a\\nb\\e[31m": 1, "a\\nb\\e[31m": 1}', r"line 1: the key 'a\nb\x1b[31m' stands there twice"),
-        ('{"\\u202E": 1, "\\u202E": 1}', r"line 1: the key '\u202e' stands there twice"),
-        (f"{{{'k' * 900}: 1, {'k' * 900}: 1}}", f"line 1: the key '{'k' * 57}...' stands there twice"),
+        ('{"a\\nb\\e[31m": 1, "a\\nb\\e[31m": 1}', r"line 1: the key 'a\nb\x1b[31m' is set twice"),
+        ('{"\\u202E": 1, "\\u202E": 1}', r"line 1: the key '\u202e' is set twice"),
+        (f"{{{'k' * 900}: 1, {'k' * 900}: 1}}", f"line 1: the key '{'k' * 57}...' is set twice"),
     ],
 )  # fmt: skip
 def test_one_line_says_what_where_and_what_to_do(text: str | bytes, problem: str) -> None:
@@ -128,7 +128,7 @@ def test_one_line_says_what_where_and_what_to_do(text: str | bytes, problem: str
         ("? " * 200_000, "line 1: "),
         ("[" + "1," * 200_000, f"line 1: more than {MAX_VALUES:,} values: shorten the file"),
         ("- a\n" * 100_000, f"line {MAX_VALUES}: more than {MAX_VALUES:,} values"),
-        ("{" + "a," * 200_000 + "}", "line 1: the key 'a' stands there twice"),
+        ("{" + "a," * 200_000 + "}", "line 1: the key 'a' is set twice"),
         ("%TAG !a! x\n" * 40_000, "line 1: begins with %"),
         ("a" * (MAX_BYTES + 1), f"more than {MAX_BYTES:,} bytes: shorten it"),
     ],

@@ -147,7 +147,7 @@ async def test_a_change_counts_from_its_moment_on_by_the_clock_of_the_store(url:
     rows = await store.channel()
     assert sorted(row[1:] for row in rows) == [("rules", 1, first.since), ("rules", 2, second.since)]
     assert await store.change("rules", 2) == "block: {items: []}"
-    with pytest.raises(ParamsError, match="changed by somebody else"):
+    with pytest.raises(ParamsError, match="changed meanwhile"):
         channel.put(url, "rules", "{}", after=1)
     with channel._transaction(url) as run:
         run("UPDATE channel SET since = 0, body = $1 WHERE number = 2 RETURNING 1", "block: {items: [x]}")

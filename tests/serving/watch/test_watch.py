@@ -86,7 +86,7 @@ def test_a_scrambled_model_that_was_promoted_is_noticed_and_rolled_back(
     until(lambda: api.get("/v1/about").json()["bundle_id"] == good)
     entry = releases.read(folder).log[-1]
     assert (entry.action, entry.bundle_id) == ("rollback", good)
-    assert "finds the newest item" in str(entry.why)
+    assert "recommends the hidden newest item" in str(entry.why)
     assert [each for each in watcher.check(NOTHING) if each.kind == "model"] == []
 
 
