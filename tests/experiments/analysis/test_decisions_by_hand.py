@@ -36,6 +36,8 @@ def test_a_metric_of_which_less_is_better_is_judged_the_other_way_round(
 ) -> None:
     found, why = of(100, metric, low=low, high=high, anytime_low=anytime_low, anytime_high=anytime_high)
     assert found == decision
+    if decision == readout.KEEP:
+        assert ("no difference was found" if metric == "fallback_rate" else "worse, though not at every look") in why
     if decision == readout.STOP:
         assert "interval that allows peeking (-0.5 to -0.1)" in why
 
