@@ -5,7 +5,6 @@ CLOCK = "two readings of the clock are never the same"
 SORTED = "polars keeps the first of equal rows anyway, and what follows puts them in order"
 ONCE = "the time only goes on, so every later turn ends in the same place"
 
-LOOKS = "a plot of another size or width says the same"
 NEVER_EQUAL = "a random number or a hash is never exactly the bound"
 
 EXPLAINED = {
@@ -114,21 +113,11 @@ EXPLAINED = {
     ("serving/service/cache.py", "Lt -> LtE", "if time.monotonic() < self._away_until:"): CLOCK,
     ("serving/service/cache.py", "16 -> 17", "return blake2b(text.encode(), digest_size=16).hexdigest()"):
         "a digest of another length names the same text",
-    ("recsys/experiments/analysis/report.py", "8 -> 9",
-     "figure, axes = plt.subplots(figsize=(8, 0.8 + 0.5 * max(len(shown), 1)))"): LOOKS,
-    ("recsys/experiments/analysis/report.py", "0.8 -> 1.8",
-     "figure, axes = plt.subplots(figsize=(8, 0.8 + 0.5 * max(len(shown), 1)))"): LOOKS,
-    ("recsys/experiments/analysis/report.py", "1 -> 2",
-     "figure, axes = plt.subplots(figsize=(8, 0.8 + 0.5 * max(len(shown), 1)))"): LOOKS,
-    ("recsys/experiments/analysis/report.py", "2 -> 3",
-     'axes.plot(anytime, [place, place], color="#9db4cf", linewidth=2, label="anytime" if not place else None)'): LOOKS,
-    ("recsys/experiments/analysis/report.py", "5 -> 6",
-     'axes.plot(fixed, [place, place], color="#3567a6", linewidth=5, label="one look" if not place else None)'): LOOKS,
-    ("recsys/experiments/analysis/report.py", "1 -> 2", 'axes.axvline(0, color="#b42318", linewidth=1)'): LOOKS,
-    ("recsys/experiments/analysis/report.py", "False -> True", 'axes.legend(loc="best", frameon=False)'): LOOKS,
     ("recsys/experiments/analysis/run.py", "0.0 -> 1.0",
      "return units, experiment, units.height / max(float(np.ptp(days)) if len(days) else 0.0, 1 / 24)"):
         "without an answer there is no unit either",
+    ("recsys/experiments/analysis/report.py", "call left out", "folder.mkdir(parents=True, exist_ok=True)"):
+        "writing the first file makes the folder too",
     ("serving/stores/postgres.py", "True -> False",
      'kwargs={**OPTIONS, "autocommit": True, "cursor_factory": AsyncRawCursor},'):
         "the pool ends the transaction of a read when it gets the connection back",

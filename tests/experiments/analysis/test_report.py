@@ -81,6 +81,9 @@ def test_the_plot_has_both_intervals_and_the_difference_of_every_metric(monkeypa
         assert list(np.asarray(line.get_xdata())) == pytest.approx(xs)
         assert set(np.asarray(line.get_ydata())) == {place}
     assert set(np.asarray(lines[-1].get_xdata())) == {0}, "no change"
+    assert [line.get_linewidth() for line in lines if len(np.asarray(line.get_xdata())) == 2] == [2, 5] * 4 + [1]
+    assert drawn[0].get_size_inches().tolist() == pytest.approx([8, 0.8 + 0.5 * len(effects)])
     legend = axes.get_legend()
     assert legend is not None
+    assert not legend.get_frame_on()
     assert [text.get_text() for text in legend.get_texts()] == ["anytime", "one look"]

@@ -178,8 +178,9 @@ async def test_all_connections_that_the_server_dropped_are_replaced(postgres: Po
 
 async def test_a_store_that_cannot_be_opened_leaves_no_connection(postgres: Postgres) -> None:
     url = postgres.emptied()
-    with pytest.raises(StoreError, match="migrate"):
+    with pytest.raises(StoreError, match="migrate") as refused:
         await open_store(url)
+    assert refused.tb is not None, "what is held here is not collected: a pool that is left open has its connection"
     with psycopg.connect(url) as server:
         others = server.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid != pg_backend_pid()"
