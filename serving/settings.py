@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.errors import ParamsError
+from recsys.schemas.field_limits import ATTRIBUTE_NAME
 from recsys.schemas.store_schema import DEFAULT_URL
 from serving.api_keys import Key, parse
 
@@ -79,6 +80,11 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(5_000_000, ge=1, description="a larger request body is refused")
     cache_url: str = Field("", repr=False, description="cache answers in `memory` or redis://...; empty: no cache")
     cache_seconds: float = Field(30, gt=0, description="seconds that an answer stays in the cache")
+    answer_fields: str = Field(
+        "",
+        pattern=f"^({ATTRIBUTE_NAME}(,{ATTRIBUTE_NAME})*)?$",
+        description="what each item of an answer says in `fields` where a request asks for none, as price,image",
+    )
     rate_limit: float = Field(
         500, ge=0, description="requests a second of one key in all workers, weighted by cost; 0: no limit"
     )

@@ -1,9 +1,12 @@
 """The items at serving time: ids, popularity, availability, first_seen."""
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +16,7 @@ from recsys.bundle import id_table
 from recsys.contracts import HALF_LIVES_DAYS, SECONDS_PER_DAY, BoolArray, FloatArray, IntArray, epoch_seconds
 from recsys.output import read_array
 
+SHOWN = ("title", "text", "categories", "price")
 FEW_LIKES = 3  # an item that at most so many users liked is new: a collaborative model knows next to nothing of it
 
 
@@ -42,6 +46,25 @@ class Catalogue:
     def new(self) -> BoolArray:
         """(n_items,) bool, True for new items: those that at most FEW_LIKES users liked."""
         return self.popularity <= FEW_LIKES
+
+    def attribute(self, name: str) -> pl.DataFrame:
+        """Return `row` and `value`, as text, of every item with this attribute; of a list, a row for each of its texts.
+
+        A number or a boolean is as in JSON: 1.5, true.
+        """
+        values = self.frame.select("row", value=pl.col("attributes").str.json_path_match(f"$['{name}']")).drop_nulls()
+        listed = pl.col("value").str.starts_with("[")
+        lists = values.filter(listed).with_columns(pl.col("value").map_elements(_texts, pl.List(pl.String)))
+        return pl.concat([values.filter(~listed), lists.explode("value").drop_nulls()])
+
+    def fields(self, row: int, names: Iterable[str]) -> dict[str, Any]:
+        """Return those of the fields `SHOWN`, and of the attributes of an item, that are asked for and that it has."""
+        found = {name: self.frame[name][row] for name in names if name in SHOWN}
+        if found.keys() != set(names):
+            found = json.loads(self.frame["attributes"][row] or "{}") | found
+        if "categories" in found:
+            found["categories"] = found["categories"].to_list()
+        return {name: found[name] for name in names if found.get(name) is not None}
 
     @cached_property
     def of_category(self) -> dict[str, IntArray]:
@@ -111,9 +134,19 @@ def write_demand(interactions: pl.DataFrame, now: float, n_items: int, folder: P
     np.save(folder / "gap_days.npy", gap_days(interactions, n_items))
 
 
+def _texts(value: str) -> list[str]:
+    """Return the texts of a list in JSON; another text that begins with a bracket as it is."""
+    try:
+        return list(json.loads(value))
+    except ValueError:
+        return [value]
+
+
 def load(folder: Path) -> Catalogue:
-    """Read the files of `write`. Older bundles have no demand at several half-lives."""
+    """Read the files of `write`. Older bundles have no demand at several half-lives, and no attributes."""
     frame = pl.read_parquet(folder / "catalogue.parquet")
+    if "attributes" not in frame.columns:
+        frame = frame.with_columns(attributes=pl.lit(None, pl.String))
     kept = (folder / "demand.npy").is_file()
     nothing = np.zeros((frame.height, len(HALF_LIVES_DAYS)), dtype=np.float32)
     return Catalogue(

@@ -29,6 +29,7 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "price": pl.Float64,
     "available": pl.Boolean,
     "first_seen": pl.Datetime("us", "UTC"),
+    "attributes": pl.String,
 }
 CONTENT = ["title", "text", "categories", "price"]
 NOTHING = {"title": pl.col("item_id"), "text": pl.lit(""), "categories": pl.lit([]), "available": pl.lit(True)}
@@ -37,14 +38,16 @@ NOTHING = {"title": pl.col("item_id"), "text": pl.lit(""), "categories": pl.lit(
 def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
     """Return the bundle with these items: existing ones are changed, new ones are appended in their order.
 
-    items: the columns of `COLUMNS`; null keeps the present value. The title of a new item defaults to its id, and it is
-    available by default. An existing item whose content changed moves by the change of its content vector.
+    items: some of the columns of `COLUMNS`; what is null or absent keeps the present value. The title of a new item
+    defaults to its id, and it is available by default. An existing item whose content changed moves by the change of
+    its content vector.
 
     Raises:
         DataError: "items: item_id 'lamp' comes twice: send every item once"
     """
     if twice := items.filter(pl.col("item_id").is_duplicated())["item_id"].to_list():
         raise DataError(f"items: item_id {twice[0]!r} comes twice: send every item once")
+    items = pl.concat([pl.DataFrame(schema=COLUMNS), items], how="diagonal_relaxed")
     before = bundle.catalogue
     places = [before.ids.position(item_id) for item_id in items["item_id"]]
     known = pl.Series([place is not None for place in places], dtype=pl.Boolean)

@@ -35,7 +35,8 @@ class RawTables:
     """The rows that an adapter read: all of them, in a fixed order, under canonical column names, not yet validated.
 
     interactions: user_id, item_id, timestamp, event and, if known, value and weight (else that of `event_weights`);
-    items: item_id and, if known, title, text, categories, price, available, first_seen (else a neutral value).
+    items: item_id and, if known, title, text, categories, price, available, first_seen, attributes (else a neutral
+    value).
     Numbers may be text: what is no number rejects its row. Times are Datetime or Date, UTC without a zone, or whole
     microseconds since 1970. Other dtypes that cannot stand for the canonical one (`recsys/data/schema.py`) are refused.
 

@@ -25,7 +25,10 @@ class Interactions(dy.Schema):
 
 
 class Items(dy.Schema):
-    """One row per item, each id once. `price` is per piece; `first_seen` is when the item was first on sale."""
+    """One row per item, each id once. `price` is per piece; `first_seen` is when the item was first on sale.
+
+    `attributes`: what else the data say of it, a text of `packed_attributes` (`recsys/schemas/field_limits.py`).
+    """
 
     item_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)
     title = dy.String(max_length=MAX_TITLE_LENGTH)
@@ -34,3 +37,4 @@ class Items(dy.Schema):
     price = dy.Float64(nullable=True, min=0.0, allow_inf=False, allow_nan=False)
     available = dy.Bool()
     first_seen = dy.Datetime(nullable=True, min=EARLIEST, time_unit="us", time_zone="UTC")
+    attributes = dy.String(nullable=True)

@@ -167,5 +167,5 @@ def _catalogue(items: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         items.with_columns(row=np.arange(items.height, dtype=np.int32))
         .join(first, left_on="row", right_on="item_row", how="left", maintain_order="left")
         .with_columns(first_seen=pl.min_horizontal("first_seen", "first_event"))
-        .select("row", "item_id", "title", "text", "categories", "price", "available", "first_seen")
+        .select("row", pl.exclude("row", "first_event"))
     )

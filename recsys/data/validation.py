@@ -33,6 +33,7 @@ LIMITS = {
     "categories": limits.categories_faults("categories"),
     "price": limits.number_faults("price", negative=False),
     "first_seen": limits.time_faults("first_seen"),
+    "attributes": limits.attributes_faults("attributes"),
 }
 Threshold = float | dict[str, float] | None
 

@@ -35,7 +35,7 @@ EVENT_COLUMNS = {
 EVENTS = f"{select_from('events', *EVENT_COLUMNS)} ORDER BY timestamp, event_id"
 ITEM_COLUMNS = {
     "item_id": pl.String, "title": pl.String, "text": pl.String, "categories": pl.List(pl.String), "price": pl.Float64,
-    "available": pl.Boolean, "first_seen": pl.Float64,
+    "available": pl.Boolean, "first_seen": pl.Float64, "attributes": pl.String,
 }  # fmt: skip
 ITEMS = f"{select_from('items', *ITEM_COLUMNS)} ORDER BY item_id"
 PARTS, PUT, EARLIER, EARLIER_ITEMS = "events-*.parquet", "items.parquet", "earlier.parquet", "earlier-items.parquet"
@@ -103,8 +103,8 @@ def tables(config: Config, raw: Path) -> RawTables:
         interactions = pl.concat([earlier, interactions], how="diagonal")
         known = pl.scan_parquet(raw / EARLIER_ITEMS)
         both = items.join(known, on="item_id", how="full", coalesce=True, suffix="_earlier")
-        later = [name for name in ITEM_COLUMNS if name != "item_id"]
-        items = both.select("item_id", *(pl.coalesce(name, f"{name}_earlier") for name in later), NOTES)
+        later = [name for name in known.collect_schema() if name != "item_id"]  # older tables have no attributes
+        items = both.with_columns(pl.coalesce(name, f"{name}_earlier") for name in later).select(*ITEM_COLUMNS, NOTES)
     seen = interactions.select("item_id").unique().join(items, on="item_id", how="anti")
     seen = seen.with_columns(pl.lit(True).alias(DERIVED))
     items = pl.concat([items, seen], how="diagonal").sort("item_id")
@@ -151,10 +151,10 @@ def _frame(rows: Iterable[tuple[Any, ...]], columns: dict[str, Any]) -> pl.DataF
 
 def _with_names(item: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the row with its categories, which are JSON in the store, as a list; a note where they cannot be read."""
-    *before, categories, price, available, first_seen = item
+    *before, categories, price, available, first_seen, attributes = item
     names = None
     with suppress(ValueError, TypeError):
         names = json.loads(categories)
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     note = None if is_list or categories is None else "categories emptied: unreadable"
-    return *before, names if is_list else None, price, available, first_seen, note
+    return *before, names if is_list else None, price, available, first_seen, attributes, note

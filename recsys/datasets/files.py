@@ -6,7 +6,7 @@
         columns: {user_id: reader, item_id: book, timestamp: borrowed}
         timestamp_format: "%d.%m.%Y %H:%M"
         event: loan                     # if the file has no column for it
-      items: {path: books.csv, columns: {item_id: id, categories: subjects}}
+      items: {path: books.csv, columns: {item_id: id, categories: subjects}, attributes: {image: cover, pages: pages}}
 
 A column that already has its canonical name (`recsys/data/schema.py`) need not be listed. Without `items`, the items
 are those of the interactions. Ids stay as they are written, `007` is not `7`. Encoding, quoting, decimals and all other
@@ -34,7 +34,10 @@ from recsys.output import file_hash
 
 __all__ = ["Config", "fetch", "tables"]
 
-CANONICAL = {"interactions": [*Interactions.columns(), QUANTITY], "items": list(Items.columns())}
+CANONICAL = {
+    "interactions": [*Interactions.columns(), QUANTITY],
+    "items": [name for name in Items.columns() if name != "attributes"],
+}
 AT = "datasets.files.adapter"
 HINTS = {
     "stray_quote": "set quote: none if quotes are inch marks, or escape",
@@ -114,7 +117,7 @@ def _read(table: str, source: Source, file: TableFile, parts: Parts, aside: Path
             reason = one_line(str(error), 200)
             raise DataError(f"{source.path}: not readable as parquet ({reason}): mend or replace it") from error
     with as_utf8(source.path, file.encoding, aside) as text:
-        names = {name: name for name in CANONICAL[table]} | file.columns
+        names = {name: name for name in CANONICAL[table]} | file.sources
         if source.kind == "json_lines":
             return json_lines.read(text, source, [names[id_] for id_ in IDS if id_ in names], parts)
         return delimited.read(text, source, file, names, parts)
@@ -132,7 +135,7 @@ def _table(name: str, file: TableFile, raw: Path, needed: list[str], lines: Sequ
     parts = [pl.scan_parquet(path) for path in sorted((raw / name).glob("*.parquet"))]
     table = pl.concat(parts, how="diagonal_relaxed")
     found = [column for column in table.collect_schema() if column not in OWN]
-    columns = {column: column for column in CANONICAL[name] if column in found or column in needed} | file.columns
+    columns = {column: column for column in CANONICAL[name] if column in found or column in needed} | file.sources
     for column, source in columns.items():
         if source not in found:
             there = ", ".join(repr(other) for other in found)

@@ -6,12 +6,16 @@ API explains the fault in its message; training quarantines the row with column 
 
 An id is a text of 1 to 256 characters in Unicode normal form C, without white space at its ends, without control
 characters and without invisible characters, so that no two different ids look the same. A name (a surface, a
-category) is one line of 1 to 256 characters. Lengths count characters, not bytes.
+category) is one line of 1 to 256 characters. Lengths count characters, not bytes. The attributes of an item are a flat
+object: a name of letters, digits, _ and - -> a text, a number, true or false, or a list of names.
 """
 
+import json
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from unicodedata import is_normalized
 
 import polars as pl
@@ -23,6 +27,8 @@ MAX_GUEST_LENGTH = MAX_ID_LENGTH - len(GUEST)
 MAX_TITLE_LENGTH = 1_000
 MAX_TEXT_LENGTH = 100_000
 MAX_CATEGORIES = 100
+MAX_ATTRIBUTES, MAX_ATTRIBUTES_LENGTH = 50, 10_000  # characters of JSON, names and all
+ATTRIBUTE_NAME = r"[A-Za-z0-9_-]{1,64}"
 # Older than any log: seconds that were read as microseconds land in 1970. A century ahead of most shops, and far enough
 # from the ends of the calendar that a change of zone, a float of seconds and integer nanoseconds all hold it.
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -45,6 +51,10 @@ MESSAGES = {
     "negative": "below zero",
     "before_1990": f"before {EARLIEST:%Y-%m-%d}",
     "after_2100": f"not before {LATEST:%Y-%m-%d}",
+    "not_flat": "expected an object of texts, numbers, true or false, and lists of texts",
+    "too_many": f"expected at most {MAX_ATTRIBUTES} attributes",
+    "bad_name": "the name of an attribute has 1 to 64 letters (a to z), digits, _ and -",
+    "contain_bad_name": f"each text of a list is one line of 1 to {MAX_ID_LENGTH} characters",
 }
 
 # Escapes that both Python's `re` and polars read.
@@ -108,6 +118,57 @@ def time_fault(moment: datetime) -> str | None:
     return "after_2100" if moment >= LATEST else None
 
 
+def attributes_fault(attributes: Any) -> str | None:
+    """Return the fault of an item's attributes, as read from JSON."""
+    if not isinstance(attributes, dict):
+        return "not_flat"
+    if len(attributes) > MAX_ATTRIBUTES:
+        return "too_many"
+    for name, value in attributes.items():
+        fault = _value_fault(value) if re.fullmatch(ATTRIBUTE_NAME, name) else "bad_name"
+        if fault:
+            return fault
+    return "too_long" if len(packed_attributes(attributes) or "") > MAX_ATTRIBUTES_LENGTH else None
+
+
+def _value_fault(value: Any) -> str | None:
+    match value:
+        case bool():
+            return None
+        case str():
+            return text_fault(value, MAX_ATTRIBUTES_LENGTH, lines=True)
+        case int() | float():
+            return "too_large" if abs(value) > MAX_NUMBER else number_fault(value)
+        case list() if len(value) > MAX_CATEGORIES:
+            return "too_long"
+        case list():
+            return None if all(isinstance(one, str) and not name_fault(one) for one in value) else "contain_bad_name"
+    return "not_flat"
+
+
+def packed_attributes(attributes: Mapping[str, Any]) -> str | None:
+    """Return attributes as a text of JSON, sorted by name and without those that are None; None if none is left.
+
+    >>> packed_attributes({"size": 5.0, "brand": "Acme", "image": None})
+    '{"brand":"Acme","size":5}'
+    """
+    values = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in sorted(attributes.items())
+        if value is not None
+    }
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")) if values else None
+
+
+def read_attributes(text: Any) -> dict[str, Any] | None:
+    """Return the attributes of a text of `packed_attributes`; None if it is none, or breaks a limit."""
+    try:
+        found = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return found if attributes_fault(found) is None else None
+
+
 def id_faults(column: str) -> pl.Expr:
     """Return the expression for the fault of each id, by the rules of `id_fault`; null also where it is missing."""
     text = pl.col(column)
@@ -140,6 +201,15 @@ def categories_faults(column: str) -> pl.Expr:
         _when(names.list.len() > MAX_CATEGORIES, "too_long"),
         _when(names.list.eval(faults).list.any(), "contain_bad_name"),
     )
+
+
+def attributes_faults(column: str) -> pl.Expr:
+    """Return "unreadable" for every text of a column that `read_attributes` does not read."""
+
+    def unreadable(texts: pl.Series) -> pl.Series:
+        return pl.Series([text is not None and read_attributes(text) is None for text in texts], dtype=pl.Boolean)
+
+    return _when(pl.col(column).map_batches(unreadable, pl.Boolean, is_elementwise=True), "unreadable")
 
 
 def text_faults(column: str, max_length: int, *, lines: bool = False) -> pl.Expr:

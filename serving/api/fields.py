@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+)
 
 from recsys.schemas import field_limits as limits
 
@@ -37,12 +46,48 @@ StoredId = Annotated[str, Field(min_length=1, max_length=limits.MAX_ID_LENGTH, p
 
 ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 _ONE_LINE = Field(json_schema_extra={"pattern": ONE_LINE})
-_LINES = Field(json_schema_extra={"pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"})
+_LINES_PATTERN: dict[str, JsonValue] = {"pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"}
+_LINES = Field(json_schema_extra=_LINES_PATTERN)
 Name = Annotated[str, _ID_LENGTH, _text(limits.MAX_ID_LENGTH), _ONE_LINE]
 Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_LENGTH), _text(MAX_LABEL_LENGTH), _ONE_LINE]
 Title = Annotated[str, Field(max_length=limits.MAX_TITLE_LENGTH), _text(limits.MAX_TITLE_LENGTH), _ONE_LINE]
 Text = Annotated[str, Field(max_length=limits.MAX_TEXT_LENGTH), _text(limits.MAX_TEXT_LENGTH, lines=True), _LINES]
 Number = Annotated[float, Field(ge=-limits.MAX_NUMBER, le=limits.MAX_NUMBER, allow_inf_nan=False)]
+
+
+# one check for API, store and training; the schema says what of it JSON Schema can say
+_VALUES = [
+    {"type": "string", "maxLength": limits.MAX_ATTRIBUTES_LENGTH, **_LINES_PATTERN},
+    {"type": "number", "minimum": -limits.MAX_NUMBER, "maximum": limits.MAX_NUMBER},
+    {"type": "boolean"},
+    {
+        "type": "array",
+        "maxItems": limits.MAX_CATEGORIES,
+        "items": {"type": "string", "minLength": 1, "maxLength": limits.MAX_ID_LENGTH, "pattern": ONE_LINE},
+    },
+]
+Attributes = Annotated[
+    dict[str, Any],
+    _without(limits.attributes_fault),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": f"^{limits.ATTRIBUTE_NAME}$"},
+            "maxProperties": limits.MAX_ATTRIBUTES,
+            "additionalProperties": {"anyOf": _VALUES},
+        }
+    ),
+]
+Fields = Annotated[
+    Annotated[
+        list[Annotated[str, Field(pattern=f"^{limits.ATTRIBUTE_NAME}$")]], Field(max_length=limits.MAX_ATTRIBUTES)
+    ]
+    | None,
+    Field(
+        description="what each item of the answer says in `fields`, if it has it: title, text, categories, price, or "
+        "names of attributes; absent: what the service is set to"
+    ),
+]
 
 
 def _whole(value: Any) -> Any:

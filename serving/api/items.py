@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from recsys.schemas.field_limits import MAX_CATEGORIES, MAX_NUMBER
-from serving.api.fields import Identifier, Name, RequestModel, Text, Timestamp, Title
+from recsys.schemas.field_limits import MAX_CATEGORIES, MAX_NUMBER, packed_attributes
+from serving.api.fields import Attributes, Identifier, Name, RequestModel, Text, Timestamp, Title
 from serving.stores.protocol import Item
 from serving.stores.store import Store
 
@@ -29,6 +29,9 @@ class PostedItem(RequestModel):
     ] = None
     first_seen: Annotated[
         Timestamp | None, Field(description="since when it is sold, ISO 8601 with a zone, from 1990 to 2099")
+    ] = None
+    attributes: Annotated[
+        Attributes | None, Field(description="for answers and filters; replaces all of the item's")
     ] = None
 
 
@@ -65,4 +68,5 @@ def _kept(item: PostedItem) -> Item:
         price=item.price,
         available=item.available,
         first_seen=item.first_seen.timestamp() if item.first_seen else None,
+        attributes=None if item.attributes is None else packed_attributes(item.attributes) or "{}",
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
+from msgspec import UNSET
 from pydantic import ConfigDict, Field
 
 from serving.api import examples
@@ -12,6 +13,7 @@ from serving.api.fields import (
     MAX_LIST_LENGTH,
     ONE_LINE,
     WHOLE,
+    Fields,
     GuestId,
     Identifier,
     K,
@@ -85,6 +87,7 @@ class WhoAsks(RequestModel):
     ] = Field(default_factory=dict)
     variant: Annotated[Variant | None, Field(description="a variant of the bundle; absent for the default one")] = None
     options: Annotated[Options, Field(description="settings of this request")] = Options()
+    fields: Fields = None
 
     def widened(self, **more: Any) -> "RecommendRequest":
         """Convert to a request for recommendations, without validating again: `k` may be larger than a page."""
@@ -140,6 +143,7 @@ class SimilarRequest(RequestModel):
     item_id: Identifier
     k: K = 10
     exclude_ids: Excluded = Field(default_factory=list)
+    fields: Fields = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -186,6 +190,10 @@ class Item:
     ] = 1.0
     title: str
     categories: list[str]
+    fields: Annotated[
+        dict[str, str | float | bool | list[str]],
+        Field(description="the fields that were asked for; absent if none were", exclude_if=lambda said: said is UNSET),
+    ] = field(default_factory=lambda: UNSET)  # type: ignore[arg-type,return-value]
     propensity: Annotated[
         float | None, Field(description="the probability of this item in this place; null where nothing explores")
     ] = None

@@ -90,7 +90,7 @@ class Engine:
 
         Raises:
             ApiError: 422 "variant: 'a' is not in the bundle; it has: als, popular, random"
-            ApiError: 422 "filter: 'prize' at position 1, expected one of: category, price, available, not, ("
+            ApiError: 422 "filter: 'prize' at position 1, expected one of: category, price, available, ..."
         """
         started, at, live = perf_counter(), time.time() if at is None else at, self.live
         name = request.variant or (arm.variant if arm else self.bundle.manifest.default_variant)
@@ -113,7 +113,7 @@ class Engine:
             undealt: tuple[Slate, list[str] | None] = (slate, None)
             slate, teams = trace.call_or_default(self._interleaving, deal, undealt, optional=False)
         share = slate.personalised_share
-        items = self._presenter.items(slate, query, len(shown_ids), propensities, teams)
+        items = self._presenter.items(slate, query, len(shown_ids), propensities, teams, request.fields)
         if request.options.explain:
             explain = partial(explanations.explain, self._recommenders, slate, rules)
             self._presenter.explain(items, trace.call_or_default(self._reasons, explain, []))
@@ -137,7 +137,7 @@ class Engine:
         query, warnings = self._queries.query(plain, NOBODY, deadline, live=self.live)
         rules_version, rules = self._current_rules()
         slate = self._recommenders[self.bundle.manifest.default_variant].similar(row, query, rules)
-        items = self._presenter.items(slate, query)
+        items = self._presenter.items(slate, query, fields=request.fields)
         meta = self._meta(slate, query, list(slate.failed), rules_version, started)
         return Draft(items=items, meta=meta, warnings=warnings)
 

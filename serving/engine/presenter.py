@@ -19,6 +19,7 @@ class Presenter:
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._item = lru_cache(REMEMBERED)(self._read)
+        self._fields = lru_cache(REMEMBERED // 10)(bundle.catalogue.fields)
 
     def items(
         self,
@@ -27,8 +28,12 @@ class Presenter:
         before: int = 0,
         propensities: Sequence[float] | None = None,
         teams: Sequence[str] | None = None,
+        fields: Sequence[str] | None = None,
     ) -> list[Item]:
-        """Return the items of the slate; before: their number on earlier pages; propensities, teams: of random arms."""
+        """Return the items of the slate; before: their number on earlier pages; propensities, teams: of random arms.
+
+        fields: what each item says of itself beside title and categories, see `Catalogue.fields`.
+        """
         calibration, n_events = self._bundle.calibration, len(query.history.rows)
         confidences: Sequence[float | None] = [None] * len(slate.slots)
         if calibration is not None:
@@ -52,6 +57,9 @@ class Presenter:
                     reasons=[],
                 )
             )
+        if fields:
+            for item, slot in zip(items, slate.slots, strict=True):
+                item.fields = self._fields(slot.row, tuple(fields))
         return items
 
     def explain(self, items: list[Item], whys: list[Why]) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from recsys.contracts import EMPTY_HISTORY
 from recsys.experiments.online.assignment import in_canary
@@ -30,6 +30,7 @@ from serving.stores import admin
 from serving.stores.protocol import StoreError, UnknownOutcomeError
 from serving.stores.store import Store
 
+R = TypeVar("R", RecommendRequest, SimilarRequest)
 AT_ONCE = float("-inf")  # a deadline that has passed: nothing but what costs next to nothing
 
 
@@ -67,7 +68,7 @@ class Service:
 
     async def _recommend(self, request: RecommendRequest, request_id: str, work: Work, *, paged: bool = True) -> Answer:
         """Return the answer of `recommend` without charging the key; paged: whether it has a cursor."""
-        started = perf_counter()
+        started, request = perf_counter(), self._with_fields(request)
         engine = self.engine(request.user_id or request.anonymous_id)
         shown_ids = [] if request.cursor is None else cursors.decode(request.cursor, self._settings.secret)
         work.counts(costs.of(request))
@@ -140,7 +141,7 @@ class Service:
     def similar(self, request: SimilarRequest, request_id: str, work: Work) -> Answer:
         sheds = work.sheds
         deadline = AT_ONCE if sheds else perf_counter() + self._settings.deadline_ms / 1e3
-        draft = self.engine().similar(request, deadline)
+        draft = self.engine().similar(self._with_fields(request), deadline)
         answer = finish.finished(draft, request_id, draft.meta.timings_ms, shed=sheds)
         metrics.answers().add(answer)
         return answer
@@ -242,6 +243,12 @@ class Service:
         if self._background.store is None:
             raise ApiError(503, "the store could not be reached yet; the log says why")
         return self._background.store
+
+    def _with_fields(self, request: R) -> R:
+        """Return the request with the fields of the setting, unless it asks for its own."""
+        if request.fields is not None or not self._settings.answer_fields:
+            return request
+        return request.model_copy(update={"fields": self._settings.answer_fields.split(",")})
 
     def _pick(self, request: RecommendRequest, engine: Engine, user: UserState) -> tuple[Engine, Picked | None]:
         """Return the request's arm, and the engine that serves it. An arm without an engine is ignored and counted."""

@@ -124,7 +124,10 @@ class Exposure(Struct, frozen=True):
 
 
 class Item(Struct, frozen=True):
-    """An item as the shop sent it. An upsert leaves fields that are None unchanged."""
+    """An item as the shop sent it. An upsert leaves fields that are None unchanged.
+
+    attributes: a text of `packed_attributes`, replaced as a whole.
+    """
 
     item_id: str
     title: str | None = None
@@ -133,3 +136,4 @@ class Item(Struct, frozen=True):
     price: float | None = None
     available: bool | None = None
     first_seen: float | None = None
+    attributes: str | None = None

@@ -9,9 +9,10 @@ from hashlib import blake2b
 from math import isfinite
 from typing import Any, TypeGuard
 
+from msgspec.structs import astuple
 from prometheus_client import Counter
 
-from recsys.schemas.field_limits import EARLIEST, LATEST, number_fault
+from recsys.schemas.field_limits import EARLIEST, LATEST, number_fault, read_attributes
 from serving.stores.protocol import Event, Item, PersonEvent
 
 Rows = list[tuple[Any, ...]]
@@ -47,7 +48,7 @@ def items(rows: Rows, since: int) -> tuple[int, list[Item]]:
     """Convert rows of items, sorted by version. Return the last version (`since` without rows), and the items."""
     found = []
     for _, item_id, *cells in rows:
-        title, text, categories, price, available, first_seen = cells
+        title, text, categories, price, available, first_seen, attributes = cells
         item = Item(
             item_id,
             title if isinstance(title, str) else None,
@@ -57,12 +58,10 @@ def items(rows: Rows, since: int) -> tuple[int, list[Item]]:
             None if available is None else bool(available),
             # later than the latest allowed time means that the item is not sold yet
             min(first_seen, LAST) if _is_number(first_seen) and first_seen >= FIRST else None,
+            attributes if read_attributes(attributes) is not None else None,
         )
-        said = (item.title, item.text, item.categories, item.price, item.available, item.first_seen)
-        if (
-            any((one is None) != (cell is None) for one, cell in zip(said, cells, strict=True))
-            or first_seen != said[-1]
-        ):
+        lost = any((one is None) != (cell is None) for one, cell in zip(astuple(item)[1:], cells, strict=True))
+        if lost or first_seen != item.first_seen:
             UNUSABLE.labels("items").inc()
         found.append(item)
     return (rows[-1][0] if rows else since), found

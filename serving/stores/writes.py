@@ -127,7 +127,7 @@ class Writes:
                 (
                     item.item_id, item.title, item.text,
                     None if item.categories is None else json.dumps(item.categories),
-                    item.price, item.available, item.first_seen,
+                    item.price, item.available, item.first_seen, item.attributes,
                 )
                 for item in items
             ],

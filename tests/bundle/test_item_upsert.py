@@ -176,7 +176,8 @@ def test_a_new_item_of_which_nothing_is_said_is_called_by_its_id_and_available(l
 def test_new_and_known_items_in_one_call(loaded: bundle.Bundle) -> None:
     known = catalogue()[[5]].drop("row").with_columns(price=pl.lit(1000.0))
     said = pl.concat(
-        [arriving()[[0]], known.cast(pl.Schema(item_upsert.COLUMNS)), arriving()[[1]]], how="vertical_relaxed"
+        [arriving()[[0]], known.cast({name: item_upsert.COLUMNS[name] for name in known.columns}), arriving()[[1]]],
+        how="vertical_relaxed",
     )
     changed = item_upsert.upsert(loaded, said)
     assert len(changed.catalogue) == N_ITEMS + 2

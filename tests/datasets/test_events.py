@@ -86,9 +86,9 @@ def test_items_are_what_was_put_and_what_occurs(url: str, tmp_path: Path) -> Non
     assert items["item_id"].to_list() == ["kettle", "teapot", "unsold"]
     assert items.row(0, named=True) == {
         "item_id": "kettle", "title": "Blue kettle", "text": "steel", "categories": ["kitchen", "tea"], "price": 19.5,
-        "available": False, "first_seen": NOON, "notes": "", "derived": None,
+        "available": False, "first_seen": NOON, "attributes": None, "notes": "", "derived": None,
     }  # fmt: skip
-    assert items.row(1)[1:] == (*[None] * 7, True)  # only the event names it
+    assert items.row(1)[1:] == (*[None] * 8, True)  # only the event names it
     assert set(items.row(2)[1:]) == {None, ""}
     report = prepare(tables, "events", settings(WEIGHTS), tmp_path)
     assert (report.interactions.kept, report.items.kept, report.interactions.rejected) == (2, 3, 0)

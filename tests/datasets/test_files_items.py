@@ -1,10 +1,14 @@
 """Cells of items in own files: numbers as they are written, bad cells that cost themselves, limits in characters."""
 
+import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from recsys.errors import RecsysError
 from tests.support.own_files import GOOD, Outcome, run
 
 
@@ -77,3 +81,55 @@ def test_limits_count_characters() -> None:
     assert found.items["title"].to_list() == [long, "b", "t", "👩🚀"]
     assert found.notes("items") == {"title emptied: too_long": 1}
     assert found.reasons("items") == {"item_id_too_long": 1}
+
+
+def test_attributes_are_columns_that_are_named_or_listed() -> None:
+    content = "item_id,brand,Kg,note,empty\na,Acme,007,-,\nb,,1.5, two words ,\n"
+    listed = items(content, attributes=["brand", "Kg", "empty"])
+    assert listed.items["attributes"].to_list() == ['{"Kg":"007","brand":"Acme"}', '{"Kg":"1.5"}']
+    named = items(content, attributes={"weight": {"column": "Kg", "kind": "number"}, "note": "note"})
+    assert named.items["attributes"].to_list() == ['{"weight":7}', '{"note":"two words","weight":1.5}']
+    assert named.notes("items") == {"attributes.note missing as '-'": 1}
+    assert items(content).items["attributes"].to_list() == [None, None]
+
+
+def test_a_bad_attribute_costs_itself_and_too_many_characters_cost_all() -> None:
+    long = "x" * 6_000
+    content = f"item_id,a,b,c\nx,{long},{long},1\ny,{long},2,much\nz,{long}{long},ok,1e13\nw,\x07,b,1\n"
+    found = items(content, attributes={"a": "a", "b": "b", "c": {"column": "c", "kind": "number"}})
+    kept = dict(found.items.select("item_id", "attributes").iter_rows())
+    assert kept == {"x": None, "y": f'{{"a":"{long}","b":"2"}}', "z": '{"b":"ok"}', "w": '{"b":"b","c":1}'}
+    assert found.notes("items") == {
+        "attributes emptied: too_long": 1,
+        "attributes.a emptied: control_character": 1,
+        "attributes.a emptied: too_long": 1,
+        "attributes.c emptied: too_large": 1,
+        "attributes.c emptied: unreadable": 1,
+    }
+    assert not found.reasons("items")
+
+
+def test_attributes_of_parquet_keep_their_type() -> None:
+    rows = {
+        "item_id": ["a", "b"], "stars": [4, None], "kg": [1.5, 2.0], "new": [True, False], "tags": [["x", "y"], None],
+        "since": [date(2024, 5, 1), None], "size": [{"h": 1}, None],
+    }  # fmt: skip
+    pl.DataFrame(rows).write_parquet("items.parquet")
+    found = run(GOOD, item_settings={"path": "items.parquet", "attributes": [*rows][1:]})
+    first, second = found.items["attributes"]
+    assert json.loads(first) == {"stars": 4, "kg": 1.5, "new": True, "tags": ["x", "y"], "since": "2024-05-01"}
+    assert json.loads(second) == {"kg": 2, "new": False}
+    assert found.notes("items") == {"attributes.size emptied: unreadable": 1}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        (["my brand"], r"items.attributes.my brand.*should match pattern"),
+        ({"kg": {"column": "kg", "kind": "weight"}}, "items.attributes.kg.kind: .*'number', 'yes_no' or 'list'"),
+        ({"kg": "pounds"}, r"no column 'pounds' \(for attributes.kg\)"),
+    ],
+)
+def test_settings_of_attributes_that_do_not_fit_are_refused(attributes: Any, message: str) -> None:
+    with pytest.raises(RecsysError, match=message):
+        items("item_id,kg\na,1\n", attributes=attributes)

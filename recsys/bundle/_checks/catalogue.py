@@ -15,11 +15,12 @@ COLUMNS: dict[str, pl.DataType] = {
     "price": pl.Float64(),
     "available": pl.Boolean(),
     "first_seen": pl.Datetime("us", "UTC"),
+    "attributes": pl.String(),
     "popularity": pl.Float32(),
     "recent": pl.Float32(),
 }
 CONTENT = {"title", "text", "categories", "price"}  # needed where items are shown
-MAY_BE_NULL = {"text", "price", "first_seen"}
+MAY_BE_NULL = {"text", "price", "first_seen", "attributes"}
 
 
 def fault(catalogue: Catalogue, n_items: int) -> str | None:
@@ -37,8 +38,8 @@ def fault(catalogue: Catalogue, n_items: int) -> str | None:
             return f"its column {name!r} is {column.dtype}, expected {dtype}"
         if name not in MAY_BE_NULL and column.null_count():
             return f"its column {name!r} has an empty cell"
-    if "categories" in frame.columns and frame["categories"].explode(empty_as_null=False).null_count():
-        return "its column 'categories' has an empty category"
+    if why := _in_cells(frame):
+        return why
     if not np.array_equal(frame["row"].to_numpy(), np.arange(n_items)):
         return "its rows are not 0, 1, 2 and so on"
     for counts in (catalogue.popularity, catalogue.recent):
@@ -46,4 +47,13 @@ def fault(catalogue: Catalogue, n_items: int) -> str | None:
             return "an item's popularity is not a number of 0 or more"
     if not catalogue.ids.holds(frame["item_id"]):
         return "its ids are not those of the folder items"
+    return None
+
+
+def _in_cells(frame: pl.DataFrame) -> str | None:
+    if "categories" in frame.columns and frame["categories"].explode(empty_as_null=False).null_count():
+        return "its column 'categories' has an empty category"
+    texts = frame["attributes"].drop_nulls().str.json_path_match("$")
+    if not texts.str.starts_with("{").fill_null(False).all():
+        return "its column 'attributes' has a cell that is no JSON object"
     return None

@@ -15,12 +15,12 @@ GRAMMAR = r"""
     ?either: both (_OR both)*
     ?both: one (_AND one)*
     ?one: test | "(" either ")" | NOT one      -> negation
-    ?test: CATEGORY EQUAL TEXT                 -> comparison
-        | CATEGORY IN "(" TEXT ("," TEXT)* ")" -> among
-        | CATEGORY NOT IN "(" TEXT ("," TEXT)* ")" -> not_among
-        | PRICE (EQUAL | ORDER) NUMBER         -> comparison
-        | PRICE BETWEEN NUMBER _AND NUMBER     -> between
-        | AVAILABLE EQUAL (TRUE | FALSE)       -> comparison
+    ?test: (CATEGORY | ATTRIBUTE) EQUAL TEXT   -> comparison
+        | (CATEGORY | ATTRIBUTE) IN "(" TEXT ("," TEXT)* ")" -> among
+        | (CATEGORY | ATTRIBUTE) NOT IN "(" TEXT ("," TEXT)* ")" -> not_among
+        | (PRICE | ATTRIBUTE) (EQUAL | ORDER) NUMBER -> comparison
+        | (PRICE | ATTRIBUTE) BETWEEN NUMBER _AND NUMBER -> between
+        | (AVAILABLE | ATTRIBUTE) EQUAL (TRUE | FALSE) -> comparison
     EQUAL: "=" | "!="
     ORDER: "<=" | ">=" | "<" | ">"
     TEXT: /"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/s
@@ -28,6 +28,7 @@ GRAMMAR = r"""
     CATEGORY: /category\b/i
     PRICE: /price\b/i
     AVAILABLE: /available\b/i
+    ATTRIBUTE: /attributes\.[a-z0-9_-]{1,64}(?![\w.-])/i
     NOT: /not\b/i
     IN: /in\b/i
     BETWEEN: /between\b/i
@@ -38,11 +39,12 @@ GRAMMAR = r"""
     %ignore /\s+/
 """
 NAMES = {  # of what may stand somewhere, in the order in which it is listed
-    "CATEGORY": "category", "PRICE": "price", "AVAILABLE": "available", "NOT": "not", "IN": "in",
-    "BETWEEN": "between", "_AND": "and", "_OR": "or", "TRUE": "true", "FALSE": "false", "LPAR": "(",
+    "CATEGORY": "category", "PRICE": "price", "AVAILABLE": "available", "ATTRIBUTE": "attributes.NAME", "NOT": "not",
+    "IN": "in", "BETWEEN": "between", "_AND": "and", "_OR": "or", "TRUE": "true", "FALSE": "false", "LPAR": "(",
     "RPAR": ")", "COMMA": ",", "EQUAL": "=, !=", "ORDER": "<, <=, >, >=", "NUMBER": "a number",
     "TEXT": 'a text in quotes, as in category = "garden"', "$END": "the end",
 }  # fmt: skip
+ATTRIBUTE = "attributes."  # in front of the name of one
 MAX_LENGTH = 2_000  # characters
 MAX_DEPTH = 20  # of parentheses and `not` within each other
 NESTING = ("LPAR", "NOT")
@@ -51,7 +53,10 @@ NEXT = re.compile(r"""(["'])(\\.|(?!\1)[^\\])*\1|[\w.]+|\S""", re.DOTALL)  # wha
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison. values: texts of `category`, numbers of `price`, one bool of `available`; `between` has two."""
+    """One comparison. values: texts of `category`, numbers of `price`, one bool of `available`; `between` has two.
+
+    field: an attribute is `attributes.` and its name as the items write it; its values are of any of these types.
+    """
 
     field: str
     operator: str
@@ -89,7 +94,7 @@ def parse(text: str) -> Tree:
     And(parts=(Comparison(field='category', operator='in', values=('a', 'b')), Not(inner=Comparison(field='price', operator='<', values=(5.0,)))))
 
     Raises:
-        FilterError: "filter: 'prize' at position 1, expected one of: category, price, available, not, ("
+        FilterError: "filter: 'prize' at position 1, expected one of: category, price, available, attributes.NAME, ..."
         FilterError: "filter: 2,134 characters, expected at most 2,000: send the items as `candidates` instead"
     """  # noqa: E501 (a doctest cannot be folded)
     if len(text) > MAX_LENGTH:
@@ -143,13 +148,13 @@ class _Builder(Transformer[Token, Tree]):
         return Not(inner)
 
     def comparison(self, field: Token, operator: Token, value: Token) -> Tree:
-        return Comparison(field.lower(), str(operator), (_value(value),))  # type: ignore[arg-type]
+        return Comparison(_field(field), str(operator), (_value(value),))  # type: ignore[arg-type]
 
     def between(self, field: Token, operator: Token, low: Token, high: Token) -> Tree:
-        return Comparison(field.lower(), operator.lower(), (float(low), float(high)))
+        return Comparison(_field(field), operator.lower(), (float(low), float(high)))
 
     def among(self, field: Token, operator: Token, *names: Token) -> Tree:
-        return Comparison(field.lower(), operator.lower(), tuple(_text(name) for name in names))
+        return Comparison(_field(field), operator.lower(), tuple(_text(name) for name in names))
 
     def not_among(self, field: Token, _: Token, operator: Token, *names: Token) -> Tree:
         return Not(self.among(field, operator, *names))
@@ -161,6 +166,10 @@ _PARSER = Lark(GRAMMAR, start="either", parser="lalr", transformer=_Builder())
 def _depth(parser: InteractiveParser) -> int:
     """Return how many parentheses and `not` are open at this point of the text."""
     return sum(isinstance(part, Token) and part.type in NESTING for part in parser.parser_state.value_stack)
+
+
+def _field(token: Token) -> str:
+    return ATTRIBUTE + token[len(ATTRIBUTE) :] if token.type == "ATTRIBUTE" else token.lower()
 
 
 def _value(token: Token) -> str | float | bool:

@@ -4,18 +4,22 @@
     query = Query(..., only=filters.mask('category = "garden" and price < 20'))
 
 The syntax: `recsys/business_rules/filters/grammar.py`. An item without a price fails every comparison of prices, so
-`not price < 20` holds for it. A category that no item has matches nothing.
+`not price < 20` holds for it. A category that no item has matches nothing, and so does an attribute.
 """
 
+import json
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+import polars as pl
 
 from recsys.bundle.catalogue import Catalogue
-from recsys.business_rules.filters.grammar import And, Comparison, Not, Tree, fields, parse
-from recsys.contracts import NO_ROWS, BoolArray, IntArray
+from recsys.business_rules.filters.grammar import ATTRIBUTE, And, Comparison, Not, Tree, fields, parse
+from recsys.contracts import NO_ROWS, BoolArray, FloatArray, IntArray
 
 CACHED = 64  # filters; a mask takes one byte an item
+CACHED_ATTRIBUTES = 16
 PRICED = {
     "=": np.equal,
     "!=": np.not_equal,
@@ -32,6 +36,7 @@ class Filters:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._price = catalogue.frame["price"].to_numpy()  # NaN where unknown
+        self._attribute = lru_cache(maxsize=CACHED_ATTRIBUTES)(catalogue.attribute)
         self._compiled = lru_cache(maxsize=CACHED)(self._compile)
 
     def mask(self, text: str, available: BoolArray | None = None) -> BoolArray:
@@ -40,7 +45,7 @@ class Filters:
         available: (n_items,) bool, whether each item is in stock now; by default as in the catalogue.
 
         Raises:
-            FilterError: "filter: 'prize' at position 1, expected one of: category, price, available, not, ("
+            FilterError: "filter: 'prize' at position 1, expected one of: category, price, available, ..."
         """
         mask, stock = self._compiled(text)
         if stock is None:
@@ -83,9 +88,29 @@ class Filters:
         if test.field == "available":
             wanted = (test.operator == "=") == test.values[0]
             return available if wanted else ~available
-        price, bounds = self._price, [float(value) for value in test.values]
-        if test.operator == "between":
-            found: BoolArray = (price >= bounds[0]) & (price <= bounds[1])
+        if test.field.startswith(ATTRIBUTE):
+            return self._has(test)
+        return _in_order(test, self._price)
+
+    def _has(self, test: Comparison) -> BoolArray:
+        """Compare an attribute: with texts as texts, with numbers what reads as one; `!=` holds where `=` does not."""
+        values, first = self._attribute(test.field.removeprefix(ATTRIBUTE)), test.values[0]
+        equal = replace(test, operator="=" if test.operator == "!=" else test.operator)
+        if isinstance(first, float):
+            numbers = values["value"].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+            rows = values["row"].to_numpy()[_in_order(equal, numbers)]
         else:
-            found = PRICED[test.operator](price, bounds[0]) & ~np.isnan(price)
-        return found
+            texts = [str(value) if isinstance(value, str) else json.dumps(value) for value in test.values]
+            rows = values.filter(pl.col("value").is_in(texts))["row"].to_numpy()
+        mask = self.candidates(rows)
+        return ~mask if test.operator == "!=" else mask
+
+
+def _in_order(test: Comparison, numbers: FloatArray) -> BoolArray:
+    """Compare numbers; NaN, which is unknown, fails every comparison."""
+    bounds = [float(value) for value in test.values]
+    if test.operator == "between":
+        found: BoolArray = (numbers >= bounds[0]) & (numbers <= bounds[1])
+    else:
+        found = PRICED[test.operator](numbers, bounds[0]) & ~np.isnan(numbers)
+    return found

@@ -17,9 +17,17 @@ import polars as pl
 
 from recsys.data.raw_tables import NOTES, RAW, REJECT, noted
 from recsys.data.validation import LIMITS
-from recsys.datasets._files.settings import NUMBERS, QUANTITY, TIMES, ItemsFile, TableFile
+from recsys.datasets._files.settings import ATTRIBUTE, KINDS, QUANTITY, TIMES, ItemsFile, Kind, TableFile
 from recsys.datasets._files.times import read_times
-from recsys.schemas.field_limits import RETURN, normal_ids
+from recsys.schemas.field_limits import (
+    MAX_ATTRIBUTES_LENGTH,
+    RETURN,
+    categories_faults,
+    normal_ids,
+    number_faults,
+    packed_attributes,
+    text_faults,
+)
 
 IDS = ("user_id", "item_id")
 YES = ("true", "t", "yes", "y", "1", "1.0", "on", "ja", "wahr", "oui", "vrai", "in stock", "in_stock", "instock")
@@ -45,11 +53,12 @@ def read_cells(table: pl.LazyFrame, file: TableFile) -> pl.LazyFrame:
             value = _read(column, dtype, file).struct.rename_fields([column, _WHY])
             table = table.with_columns(value.struct.unnest())
         if isinstance(file, ItemsFile) and column not in IDS:
-            fault = pl.coalesce(_WHY, LIMITS.get(column, pl.lit(None, pl.String)))
+            limit = _attribute_faults(column, table) if column.startswith(ATTRIBUTE) else LIMITS.get(column)
+            fault = pl.col(_WHY) if limit is None else pl.coalesce(_WHY, limit)
             table = noted(table, {column: pl.when(fault.is_null()).then(pl.col(column))}, f"{column} emptied: ", fault)
         else:
             table = table.with_columns(pl.coalesce(REJECT, pl.lit(f"{column}_") + pl.col(_WHY)))
-    return _with_quantity(table.drop(_WHY), columns)
+    return _with_quantity(_with_attributes(table.drop(_WHY), columns), columns)
 
 
 def swapped_dates(table: pl.LazyFrame, column: str, form: str, other: str) -> bool:
@@ -100,22 +109,52 @@ def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
     value = pl.col(column)
     if column in TIMES:
         return read_times(column, dtype, file.timestamp_format, file.time_zone)
-    read = value
-    if column in NUMBERS:
-        read = _number(value, file.decimal) if dtype == pl.String else value.cast(pl.Float64, strict=False)
-    elif column == "available":
-        if dtype == pl.String:
+    read, kind, text = value, KINDS.get(column), dtype == pl.String
+    if isinstance(file, ItemsFile) and column.startswith(ATTRIBUTE):
+        kind = file.attributes[column.removeprefix(ATTRIBUTE)].kind or _own_kind(dtype)
+        as_text = pl.lit(None, pl.String) if dtype.is_nested() else value.cast(pl.String, strict=False)
+        read = value if dtype == pl.Boolean else as_text
+    if kind == "number":
+        read = _number(value, file.decimal) if text else value.cast(pl.Float64, strict=False)
+    elif kind == "yes_no":
+        if text:
             read = value.str.to_lowercase().replace_strict(YES_NO, default=None, return_dtype=pl.Boolean)
         elif dtype.is_numeric():
             read = pl.when(value.is_in([0, 1])).then(value == 1)
-    elif column == "categories" and isinstance(file, ItemsFile):
-        if dtype == pl.String:
+    elif kind == "list" and isinstance(file, ItemsFile):
+        if text:
             read = read_lists(column, file.category_separator, [marker.lower() for marker in file.null_values])
         elif isinstance(dtype, pl.List):
             read = value.cast(pl.List(pl.String)).list.drop_nulls()
-    elif column == "title" and dtype == pl.String:
+    elif column == "title" and text:
         read = value.str.replace_all(r"[\t\r\n]+", " ")
     return pl.struct(read.alias("value"), fault=pl.when(value.is_not_null() & read.is_null()).then(pl.lit(UNREADABLE)))
+
+
+def _own_kind(dtype: pl.DataType) -> Kind | None:
+    return "number" if dtype.is_numeric() else "list" if isinstance(dtype, pl.List) else None
+
+
+def _attribute_faults(column: str, table: pl.LazyFrame) -> pl.Expr | None:
+    """Return the fault of each value of an attribute, by its dtype; None where every value is valid."""
+    dtype = table.collect_schema()[column]
+    if isinstance(dtype, pl.List):
+        return categories_faults(column)
+    if dtype.is_numeric():
+        return number_faults(column)
+    return text_faults(column, MAX_ATTRIBUTES_LENGTH, lines=True) if dtype == pl.String else None
+
+
+def _with_attributes(table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.LazyFrame:
+    """Put the columns of attributes into one, as JSON; an item with more than there is room for has none."""
+    names = [column for column in columns if column.startswith(ATTRIBUTE)]
+    if not names:
+        return table
+    parts = pl.struct(pl.col(name).alias(name.removeprefix(ATTRIBUTE)) for name in names)
+    packed = parts.map_batches(lambda rows: pl.Series(map(packed_attributes, rows), dtype=pl.String), pl.String)
+    table = table.with_columns(attributes=packed).drop(names)
+    fault = pl.when(pl.col("attributes").str.len_chars() > MAX_ATTRIBUTES_LENGTH).then(pl.lit("too_long"))
+    return noted(table, {"attributes": pl.when(fault.is_null()).then("attributes")}, "attributes emptied: ", fault)
 
 
 def _number(text: pl.Expr, decimal: str | None) -> pl.Expr:

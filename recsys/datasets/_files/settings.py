@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from recsys.data.schema import Interactions, Items
 from recsys.datasets._files.times import check_format
 from recsys.params import Section
+from recsys.schemas.field_limits import ATTRIBUTE_NAME, MAX_ATTRIBUTES
 
 NULL_VALUES = (
     "null", "(null)", "nil", "none", "nan", "nat", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "#null!", "#value!",
@@ -18,6 +19,9 @@ NULL_VALUES = (
 )  # fmt: skip
 QUANTITY = "quantity"
 NUMBERS, TIMES = ("value", "weight", "price", QUANTITY), ("timestamp", "first_seen")
+Kind = Literal["number", "yes_no", "list"]
+KINDS: dict[str, Kind] = {**dict.fromkeys(NUMBERS, "number"), "available": "yes_no", "categories": "list"}
+ATTRIBUTE = "attributes."
 
 
 def _no_character(value: Any) -> Any:
@@ -94,6 +98,11 @@ class TableFile(Section):
         return self
 
     @property
+    def sources(self) -> dict[str, str]:
+        """The file's column of each column of the table that is mapped; attributes are named `attributes.<name>`."""
+        return self.columns
+
+    @property
     def paths(self) -> list[Path]:
         return self.path if isinstance(self.path, list) else [self.path]
 
@@ -123,15 +132,40 @@ class InteractionsFile(TableFile):
         return self
 
 
+class Attribute(Section):
+    """One attribute of the items: its column, and how its text is read."""
+
+    column: str
+    kind: Kind | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, given: Any) -> Any:
+        return {"column": given} if isinstance(given, str) else given
+
+
 class ItemsFile(TableFile):
-    """category_separator: between the categories of one item, where they are no list in brackets; without: | or ;"""
+    """category_separator: between the categories of one item, where they are no list in brackets; without: | or ;
+
+    attributes: name to column, or names of columns, which go from here to answers and filters. A cell is a text, or
+    what Parquet says it is; `{column: weight_kg, kind: number}` reads text as number, yes_no or list.
+    """
 
     category_separator: str | None = Field(None, min_length=1)
+    attributes: Annotated[
+        dict[Annotated[str, Field(pattern=f"^{ATTRIBUTE_NAME}$")], Attribute],
+        Field(max_length=MAX_ATTRIBUTES),
+        BeforeValidator(lambda given: {name: name for name in given} if isinstance(given, list) else given),
+    ] = Field(default_factory=dict)
 
     @field_validator("columns")
     @classmethod
     def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
-        return _known(columns, Items.columns())
+        return _known(columns, (name for name in Items.columns() if name != "attributes"))
+
+    @property
+    def sources(self) -> dict[str, str]:
+        return self.columns | {ATTRIBUTE + name: one.column for name, one in self.attributes.items()}
 
 
 class Config(Section):

@@ -13,8 +13,11 @@ WORDS = ["category", "price", "available", "=", "!=", "<", "(", ")", ",", "and",
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "filter: the end at position 1, expected one of: category, price, available, not, ("),
-        ("prize < 3", "filter: 'prize' at position 1, expected one of: category, price, available, not, ("),
+        ("", "filter: the end at position 1, expected one of: category, price, available, attributes.NAME, not, ("),
+        (
+            "prize < 3",
+            "filter: 'prize' at position 1, expected one of: category, price, available, attributes.NAME, not, (",
+        ),
         ("price < 'a'", "filter: \"'a'\" at position 9, expected a number"),
         ("price = 1e999", "filter: '1e999' at position 9, expected a number"),
         ("price ~ 3", "filter: '~' at position 7, expected one of: between, =, !=, <, <=, >, >="),
@@ -33,9 +36,15 @@ WORDS = ["category", "price", "available", "=", "!=", "<", "(", ")", ",", "and",
         ("price < 3 price > 1", "filter: 'price' at position 11, expected one of: and, or, the end"),
         ("(price < 3", "filter: the end at position 11, expected )"),
         ("price between 1 or 2", "filter: 'or' at position 17, expected and"),
-        ("price < 3 and", "filter: the end at position 14, expected one of: category, price, available, not, ("),
+        (
+            "price < 3 and",
+            "filter: the end at position 14, expected one of: category, price, available, attributes.NAME, not, (",
+        ),
         ("price < 3; drop table items", "filter: ';' at position 10, expected one of: and, or, the end"),
-        ("__import__('os')", "filter: '__import__' at position 1, expected one of: category, price, available, not, ("),
+        (
+            "__import__('os')",
+            "filter: '__import__' at position 1, expected one of: category, price, available, attributes.NAME, not, (",
+        ),
     ],
 )
 def test_one_line_says_what_and_where(text: str, problem: str) -> None:

@@ -62,7 +62,10 @@ def test_a_filter_narrows_and_one_that_cannot_be_read_is_refused(ruled: TestClie
     assert answer["meta"]["shortfall"] == "only 1 of 24 items may be shown here, 5 were asked for"
     refused = ruled.post("/v1/recommend", json={"user_id": "anna", "filter": "prize < 3"})
     assert refused.status_code == 422
-    assert "filter: 'prize' at position 1, expected one of: category, price, available, not, (" in refused.text
+    assert (
+        "filter: 'prize' at position 1, expected one of: category, price, available, attributes.NAME, not, ("
+        in refused.text
+    )
 
 
 def test_diversity_is_asked_for(ruled: TestClient) -> None:
