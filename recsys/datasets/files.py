@@ -10,8 +10,7 @@
 
 A column that already has its canonical name (`recsys/data/schema.py`) need not be listed. Without `items`, the items
 are those of the interactions. Ids stay as they are written, `007` is not `7`. Encoding, quoting, decimals and all other
-settings: `recsys/datasets/_files/settings.py`. After a change of the files themselves run `dvc repro --force fetch`:
-DVC does not watch files outside the pipeline.
+settings: `recsys/datasets/_files/settings.py`. `dvc repro` notices a change of the files, see docs/data.md.
 """
 
 import dataclasses

@@ -1,6 +1,8 @@
 """Stage `fetch`: gets the raw data of the active data set: downloads, generates or copies them.
 
-    python -m recsys.stages.fetch --raw data/raw
+    python -m recsys.stages.fetch --raw data/raw --own own
+
+The folder `own` then holds links to the files that were read on this machine: DVC sees when one of them changes.
 
 If it fails, earlier raw data stay as they were. `<raw>.provenance.json` beside the folder records the source, the time
 and the sha256 of every raw file. It is not an output of the pipeline, so the same data from another source cause no
@@ -24,6 +26,7 @@ from recsys.output import described_files, replaced, write_text
 def main(
     raw: Annotated[Path, typer.Option(help="folder to write the raw files into")],
     params: Annotated[Path, typer.Option(help="settings")] = settings.PARAMS_FILE,
+    own: Annotated[Path | None, typer.Option(help="folder for links to the files that the data set names")] = None,
 ) -> None:
     """Download and check the raw data, copy them from a local folder, or generate them."""
     chosen = settings.load(params)
@@ -31,6 +34,9 @@ def main(
     config = settings.parse(adapter.Config, chosen.data.adapter, f"{params}: datasets.{chosen.dataset}.adapter")
     with replaced(raw) as aside:
         origin = adapter.fetch(config, aside, chosen.seed)
+    if own is not None:
+        read = [files for files in (origin or {}).values() if isinstance(files, list)]
+        _link([Path(file["path"]) for files in read for file in files], own)
     provenance = {
         "dataset": chosen.dataset,
         "adapter": config.model_dump(mode="json"),
@@ -40,6 +46,16 @@ def main(
         "files": described_files(raw),
     }
     write_text(raw.with_name(f"{raw.name}.provenance.json"), json.dumps(provenance, indent=2) + "\n")
+
+
+def _link(files: list[Path], folder: Path) -> None:
+    """Replace the links in the folder by links to these files; files that lie there themselves need none."""
+    for before in folder.glob("*"):
+        if before.is_symlink():
+            before.unlink()
+    for number, file in enumerate(file for file in files if not file.is_relative_to(folder.absolute())):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{number:04}-{file.name}").symlink_to(file)
 
 
 if __name__ == "__main__":
