@@ -84,6 +84,9 @@ rehearsal: setup ## a month of a simulated shop with incidents and nobody to hel
 image: ## build the image of the API
 	docker build --file deploy/Dockerfile --tag recsys-api .
 
+image-test: setup ## build the image without Docker, on Debian as root; start it, ask it, stop it; writes its size, time to start and packages
+	.ci/image
+
 lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/pip install $$(grep '^torch==' requirements.lock) --editable '.[train,serve,traces,dev,docs]'
@@ -94,4 +97,4 @@ lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 clean: ## delete everything the pipeline made (not releases/, not .venv)
 	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp
 
-.PHONY: help setup demo test test-benchmarks test-chaos lint serve notebooks lab experiments dag docs coverage results figures check-figures story rehearsal image lock clean
+.PHONY: help setup demo test test-benchmarks test-chaos lint serve notebooks lab experiments dag docs coverage results figures check-figures story rehearsal image image-test lock clean
