@@ -24,21 +24,24 @@ ALERTS = ("alerts.yml", "levels.yml")
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 DOCUMENTS = [
     document
-    for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+    for path in sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
+    if path.name != "kustomization.yaml"
     for document in yaml.safe_load_all(path.read_text())
 ]
 KIND = {document["kind"]: document for document in DOCUMENTS}
-PODS = [document["spec"]["template"] for document in DOCUMENTS if "template" in document["spec"]]
+JOBS = [document["spec"].get("jobTemplate", document) for document in DOCUMENTS]
+PODS = [job["spec"]["template"] for job in JOBS if "template" in job["spec"]]
 CONTAINERS = [container for pod in PODS for container in pod["spec"]["containers"]]
 
 
-def tool(name: str, *arguments: str) -> None:
-    """Run a program; without it the test is skipped."""
+def tool(name: str, *arguments: str) -> str:
+    """Run a program and return what it prints; without it the test is skipped."""
     found = shutil.which(name, path="/usr/local/bin:/usr/bin:/usr/sbin:/opt/homebrew/bin")
     if found is None:
         pytest.skip(f"no {name} here; .ci/run installs it on Debian")
     done = subprocess.run([found, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_the_image_has_the_pins_of_the_extra_serve_and_no_others() -> None:
@@ -52,7 +55,7 @@ def test_kubernetes_would_take_the_manifests(document: dict[str, Any]) -> None:
 
 
 def test_the_manifests_fit_together() -> None:
-    assert set(KIND) == {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Job"}
+    assert set(KIND) == {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Job", "CronJob"}
     deployment = KIND["Deployment"]
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert KIND["Service"]["spec"]["selector"].items() <= labels.items()
@@ -66,6 +69,21 @@ def test_the_manifests_fit_together() -> None:
     paths = create_app(Settings()).openapi()["paths"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert api[probe]["httpGet"]["path"] in paths
+
+
+@pytest.mark.parametrize("overlay", ["staging", "production"])
+def test_an_overlay_changes_what_its_patches_name(overlay: str) -> None:
+    folder = DEPLOY / "kubernetes" / overlay
+    documents = list(yaml.safe_load_all(tool("kubectl", "kustomize", str(folder))))
+    assert {document["kind"] for document in documents} == set(KIND) - {"Job"}
+    for document in documents:
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+        assert document["metadata"]["namespace"].startswith("recsys")
+    rendered = {document["kind"]: document["spec"] for document in documents}
+    least = rendered["HorizontalPodAutoscaler"]["minReplicas"]
+    assert rendered["PodDisruptionBudget"]["minAvailable"] < least <= rendered["HorizontalPodAutoscaler"]["maxReplicas"]
+    assert rendered["Deployment"]["replicas"] == least
+    assert rendered["CronJob"].get("suspend", False) is (overlay == "staging")
 
 
 def test_no_container_may_more_than_it_needs() -> None:
