@@ -1,10 +1,8 @@
-"""Gets raw data from the first place that has it intact: a local folder, the publisher, then mirrors.
+"""Gets a file of raw data from the first source that has it intact: a local folder, the publisher, then mirrors.
 
-A download is written to `<name>.part` and renamed once its bytes were checked, so an unfinished one never counts as
-data; the next run resumes it (HTTP Range). A finished one is kept and not downloaded again. Proxies and certificates
-come from the environment, as httpx reads them (HTTPS_PROXY, SSL_CERT_FILE, ...).
-
-The publishers' own addresses are not exercised by the tests, which use a local server.
+A download is written to `<name>.part` and renamed once its bytes were checked, so an unfinished file is never used as
+data; the next run resumes it (HTTP Range). A finished file is not downloaded again. Proxies and certificates come from
+the environment, as httpx reads them (HTTPS_PROXY, SSL_CERT_FILE, ...). Tests use a local server, not the publishers'.
 """
 
 import os
@@ -24,8 +22,8 @@ from recsys.errors import DataError, SourceUnreachableError
 from recsys.output import file_hash
 
 LOCAL_FOLDER = "RECSYS_DATA_DIR"
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)  # seconds; 30 without a single byte is a dead connection
-ATTEMPTS = 4  # per address; each goes on where the last one stopped
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)  # seconds: to connect, and without receiving a byte
+ATTEMPTS = 4  # per address; each resumes where the last one stopped
 PAUSE_SECONDS = 1.0
 PROGRESS_SECONDS = 2.0
 TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
@@ -34,14 +32,14 @@ DAMAGED_ZIP = (
     zlib.error,
     EOFError,
     RuntimeError,
-)  # RuntimeError: a flipped bit asks for a password
+)  # RuntimeError: a damaged bit says that the zip has a password
 
 
 @dataclass(frozen=True)
 class Place:
-    """One place that may hold a file. location: a path, or an address that starts with http:// or https://.
+    """One source of a file. location: a path, or a URL with http:// or https://; filename: name to store it under.
 
-    sha256: of the file; None if the publisher gives none: the file is then a zip, whose own checksums are verified.
+    sha256: expected SHA-256 of the file; None if the publisher states none: the checksums inside the zip are verified.
     """
 
     kind: Literal["local folder", "earlier download", "publisher", "mirror"]
@@ -52,7 +50,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Obtained:
-    """An intact file. size: bytes; passed_over: places that were tried before it, each with the reason it failed."""
+    """An intact file. place: its source; size: bytes; passed_over: sources that failed before, with the reasons."""
 
     path: Path
     place: Place
@@ -72,15 +70,15 @@ class Obtained:
 
 
 class _PassOverError(Exception):
-    """A place does not have the intact file; the message says why."""
+    """Raised if a source does not have the file intact; the message is the reason."""
 
 
 class _TryAgainError(Exception):
-    """A place failed, but another attempt may succeed."""
+    """Raised if a source failed, but another attempt may succeed."""
 
 
 def local_places(folder: str, filename: str, sha256: str | None) -> list[Place]:
-    """`$RECSYS_DATA_DIR/<folder>/<filename>`, or the file directly in `$RECSYS_DATA_DIR`; empty if that is not set."""
+    """Return the local sources of a file: <folder>/<filename> and <filename> in `$RECSYS_DATA_DIR`, if this is set."""
     root = os.environ.get(LOCAL_FOLDER)
     if not root:
         return []
@@ -90,9 +88,7 @@ def local_places(folder: str, filename: str, sha256: str | None) -> list[Place]:
 
 
 def obtain(places: Sequence[Place], downloads: Path) -> Obtained:
-    """Return the file from the first place that has it intact.
-
-    downloads: the folder for files from the network, finished and unfinished.
+    """Return the file from the first source that has it intact; downloads: folder for files from the network.
 
     Raises:
         SourceUnreachableError: "no source of 'ml-1m.zip' could be used: publisher https://...: HTTP 404; ..."
@@ -118,9 +114,9 @@ def obtain(places: Sequence[Place], downloads: Path) -> Obtained:
 
 
 def unpack(archive: Path, out: Path, wanted: Sequence[str], welcome: Sequence[str] = ()) -> None:
-    """Extract members of a zip into the folder `out`: `wanted` are required, `welcome` are optional.
+    """Extract files from a zip into the folder `out`; wanted: names of required files, welcome: of optional ones.
 
-    Members are found by file name in any folder of the zip and written under our names, so none can land outside `out`.
+    Files are found by name in any folder of the zip and written directly into `out`, so none can land elsewhere.
 
     Raises:
         DataError: "ml-1m.zip: no file 'ratings.dat' inside, found ...", or "...: not an intact zip archive (...); ..."
@@ -152,7 +148,7 @@ def _remote(place: Place) -> bool:
 
 
 def _checked(path: Path, wanted: str | None) -> str:
-    """Check a file and return its sha256."""
+    """Return the SHA-256 of a file; raise unless it is `wanted`, or, if that is None, unless the zip is intact."""
     try:
         sha256 = file_hash(path)
         damaged = None
@@ -172,7 +168,7 @@ def _checked(path: Path, wanted: str | None) -> str:
 
 
 def _download(place: Place, downloads: Path) -> Path:
-    """Download `<filename>.part` to its end, check it and rename it."""
+    """Download the file, check it and return its path."""
     downloads.mkdir(parents=True, exist_ok=True)
     part = downloads / f"{place.filename}.part"
     problem = ""
@@ -195,16 +191,16 @@ def _download(place: Place, downloads: Path) -> Path:
             part.unlink()
             if start == 0:
                 raise
-            problem = str(error)  # perhaps two versions were joined: once more, from the first byte
+            problem = str(error)  # the parts may be of different versions: try once more from the first byte
     raise _PassOverError(f"{problem} (tried {ATTEMPTS} times)")
 
 
 def _transfer(url: str, part: Path, start: int) -> None:
-    """Send one request: append from byte `start` on, or overwrite if the server sends the whole file."""
+    """Download into `part` with one request: append from byte `start`, or overwrite if the server sends everything."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and start:
-            return  # nothing is left to send: the check decides
+            return  # `part` is complete; its checksum is verified later
         if response.status_code in TRY_AGAIN:
             raise _TryAgainError(f"HTTP {response.status_code}")
         if not response.is_success:

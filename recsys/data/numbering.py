@@ -1,13 +1,13 @@
-"""Turns ids into row numbers; the only code that numbers ids."""
+"""Turns ids into row numbers; no other code assigns row numbers."""
 
 import numpy as np
 import polars as pl
 
 
 def numbered(events: pl.LazyFrame, *columns: str) -> tuple[pl.DataFrame, list[pl.Series]]:
-    """Replace string columns by int32 positions in their sorted distinct values, which are returned too.
+    """Replace each of the string columns by int32 row numbers; also return its sorted distinct strings, by row number.
 
-    The strings pass through in one streaming read and are never all in memory.
+    `events` is read once as a stream, so that the strings are never all in memory.
     """
     coded = (pl.col(column).cast(pl.Categorical(pl.Categories.random())) for column in columns)
     frame = events.with_columns(*coded).collect(engine="streaming")
@@ -15,7 +15,7 @@ def numbered(events: pl.LazyFrame, *columns: str) -> tuple[pl.DataFrame, list[pl
     for column in columns:
         distinct = frame[column].unique()
         values, numbers = distinct.cast(pl.String), distinct.to_physical().to_numpy()
-        # values are numbered as they arrive, which differs from run to run: rank them
+        # the first numbers follow the order of arrival, which differs between runs: renumber by rank
         order = values.arg_sort().to_numpy()
         rank = np.zeros(numbers.max(initial=0) + 1, dtype=np.int32)
         rank[numbers[order]] = np.arange(len(order), dtype=np.int32)

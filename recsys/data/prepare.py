@@ -1,7 +1,7 @@
-"""Turns raw rows into canonical tables; every row that is refused goes to quarantine with its reason.
+"""Turns raw rows into canonical tables; every rejected row goes to quarantine with its reason.
 
     interactions.parquet, items.parquet   `recsys/data/schema.py`, rows in the order of the raw data
-    quarantine.parquet                    all other rows: kept + quarantined = read, for each table
+    quarantine.parquet                    all other rows, so that kept + quarantined = read, for each table
 
 Rows are read and validated a million at a time, so memory stays far below the size of the data; faults that need all
 rows (duplicates, bots) are detected afterwards on hashes and counts.
@@ -39,8 +39,7 @@ BAD_ROWS = {ROW: pl.Int64, "reason": pl.String}
 def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> DataReport:
     """Write the three tables into the folder `out` and return the report on them.
 
-    The same rows and settings give the same bytes. Only where `raw.latest` is None does the clock matter, and only for
-    events that had not happened yet when this ran.
+    The same rows and settings give the same bytes. If `raw.latest` is None, events after the present time are rejected.
 
     Raises:
         DataError: "events.csv: no column 'user_id' among ..."; "events.csv: no rows: give ..."
@@ -75,9 +74,9 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
 
 
 def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int, Counter[str]]:
-    """Return the good items, `row` and `reason` of the refused ones, the number of rows, and their notes.
+    """Return (good items, `row` and `reason` of the rejected ones, number of rows, note -> number of rows with it).
 
-    The first of equal ids is kept. Items that occur only in interactions are neither counted nor quarantined here.
+    Of items with the same id the first is kept. Items that occur only in interactions are not counted here.
     """
     table = _collect(canonical_items(raw.items, raw.items_file), raw.items_file)
     if table.is_empty() and DERIVED not in raw.items.collect_schema():
@@ -96,7 +95,7 @@ def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int, Count
 def _check_interactions(
     raw: RawTables, params: DatasetParams, item_ids: pl.Series, parts: Path
 ) -> tuple[pl.DataFrame, int, Counter[str]]:
-    """Write the good rows into `parts`; return `row` and `reason` of the others, the number of rows, their notes."""
+    """Write the good rows into `parts`; return what `_check_items` returns, without the good rows."""
     like_from = params.thresholds.like_from
     table = canonical_interactions(raw.interactions, params.event_weights, raw.interactions_file, like_from)
     faults = interaction_faults(params.event_weights, item_ids, raw.latest or datetime.now(UTC))
@@ -124,7 +123,7 @@ def _count_notes(table: pl.DataFrame) -> Counter[str]:
 
 
 def _without_phantoms(items: pl.DataFrame, kept: pl.LazyFrame) -> tuple[pl.DataFrame, int]:
-    """Drop items that occur only in refused interactions; also return how many items occur only in interactions."""
+    """Return the items without those that occur only in rejected interactions, and how many occur only in others."""
     named = kept.select("item_id").unique().collect(engine="streaming")["item_id"].implode()
     derived = pl.col(DERIVED).fill_null(False)
     items = items.filter(~derived | pl.col("item_id").is_in(named))
@@ -132,7 +131,7 @@ def _without_phantoms(items: pl.DataFrame, kept: pl.LazyFrame) -> tuple[pl.DataF
 
 
 def _duplicates(kept: pl.LazyFrame) -> pl.DataFrame:
-    """Return the rows that equal an earlier one in all columns: candidates by hash, then compared by value."""
+    """Return the rows that equal an earlier one in all columns: compared by hash first, then by value."""
     hashes = kept.select(ROW, hash=pl.struct(COLUMNS).hash()).collect(engine="streaming")
     suspects = hashes.lazy().filter(pl.col("hash").is_duplicated()).select(ROW)
     rows = kept.join(suspects, on=ROW, how="semi").sort(ROW).collect(engine="streaming")
@@ -159,7 +158,7 @@ def _without(kept: pl.LazyFrame, bad: pl.DataFrame) -> pl.LazyFrame:
 
 
 def _quarantined(name: str, table: pl.LazyFrame, bad: pl.DataFrame) -> pl.DataFrame:
-    """Return the rejected rows as the raw data has them, as JSON. Floats become text: JSON has no NaN, no infinity."""
+    """Return the rejected rows with their raw cells as JSON; floats become text, as JSON has no NaN or infinity."""
     columns = table.collect_schema().names()
     content = pl.col(RAW) if RAW in columns else pl.struct(pl.exclude(REJECT, NOTES, DERIVED))
     numbered = table.select(content.alias(RAW)).with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64))

@@ -17,9 +17,9 @@ DERIVED = "derived"
 
 @dataclass(frozen=True)
 class FileLines:
-    """The line counts of a text file: lines = header + row_lines + refused; a row can have several lines.
+    """The line counts of a file. lines = header + row_lines (lines with rows, which may span several) + refused.
 
-    For a file that has no lines, such as Parquet, only `rows` is known.
+    For a file without lines, such as Parquet, only `rows` is not None.
     """
 
     file: str
@@ -32,23 +32,21 @@ class FileLines:
 
 @dataclass(frozen=True)
 class RawTables:
-    """The rows that an adapter read: all of them, in a fixed order, under canonical column names, not yet validated.
+    """All rows that an adapter read, in a fixed order, under canonical column names, not yet validated.
 
-    interactions: user_id, item_id, timestamp, event and, if known, value and weight (else that of `event_weights`);
-    items: item_id and, if known, title, text, categories, price, available, first_seen, attributes (else a neutral
-    value).
-    Numbers may be text: what is no number rejects its row. Times are Datetime or Date, UTC without a zone, or whole
-    microseconds since 1970. Other dtypes that cannot stand for the canonical one (`recsys/data/schema.py`) are refused.
+    interactions: user_id, item_id, timestamp, event, and optionally value and weight (default: from `event_weights`).
+    items: item_id, and optionally title, text, categories, price, available, first_seen, attributes (default: a neutral
+    value). Numbers may be text; a text that is no number rejects its row. Times are Datetime or Date, UTC without a
+    zone, or whole microseconds since 1970. A dtype that cannot be cast to `recsys/data/schema.py` is an error.
 
-    Optional columns in either table: `reject`, str or null, the reason why the adapter itself refuses the row (like
-    `cancelled`); `raw`, a struct with the row as it was found, which quarantine shows in place of the columns above;
-    `notes`, str, what the adapter changed in the row, a line each (like `price emptied`), which the report counts. In
-    items: `derived`, bool, the item is only named by interactions; it is kept if one of those is.
+    Optional columns of both tables: `reject`, str or null, the adapter's reason to reject the row (like `cancelled`);
+    `raw`, a struct of the row's original cells, which quarantine shows instead of the columns above; `notes`, str, one
+    line for each change that the adapter made (such as `price emptied`), which the report counts. Of items: `derived`,
+    bool, the item occurs only in interactions; it is kept if one of these is kept.
 
-    interactions_file and items_file name where the rows stood, for error messages. `latest` is the last moment an event
-    can have happened, UTC; None means the moment at which `prepare` runs. files: the lines of text files, by table.
-    hints: end of a reason -> advice for the message that stops a run. distinct: equal rows are not copies of each
-    other, because the source has an id for each.
+    interactions_file, items_file: the files of the rows, for messages. latest: the last possible time of an event, UTC;
+    None: the time at which `prepare` runs. files: line counts, by table. hints: end of a reason -> advice in the
+    message at a limit. distinct: equal rows are different events, because each has an id in the source.
     """
 
     interactions: pl.LazyFrame
@@ -64,10 +62,10 @@ class RawTables:
 class Adapter(Protocol):
     """The three names that every file in `recsys/datasets` defines.
 
-    Config: pydantic model of the section `datasets.<name>.adapter`, frozen and closed to unknown keys.
-    fetch: writes the raw files into the empty folder `out`; the same config and seed give the same bytes. Returns what
-        to note about their origin, ready for JSON, or None if the adapter made the data itself.
-    tables: reads the files of `fetch`. Both raise DataError with one line when they cannot.
+    Config: pydantic model of the section `datasets.<name>.adapter`, frozen, which refuses unknown keys.
+    fetch: writes the raw files into the empty folder `out`; the same config and seed give the same bytes. Returns their
+        origin for `provenance.json`, or None if the adapter generated the data.
+    tables: reads the files of `fetch`. Both raise DataError with a message of one line.
     """
 
     Config: type[BaseModel]
@@ -78,6 +76,6 @@ class Adapter(Protocol):
 
 
 def noted(table: pl.LazyFrame, values: dict[str, pl.Expr], note: str, about: pl.Expr) -> pl.LazyFrame:
-    """Set the columns to `values`, and append `note` and `about` to the NOTES of the rows where `about` is not null."""
+    """Set the columns to `values`; where `about` is not null, append the line `note` + `about` to the column NOTES."""
     notes = pl.concat_str(NOTES, pl.lit(note) + about, separator="\n", ignore_nulls=True)
     return table.with_columns(**values, **{NOTES: notes})

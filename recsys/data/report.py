@@ -1,4 +1,4 @@
-"""Reports the rows that `prepare` read, kept and rejected, as text and JSON; raises at the limits of the settings."""
+"""Reports the rows that `prepare` read, kept and rejected, as text and JSON; checks them against the thresholds."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ SHOWN_CELL, SHOWN_ROW = 40, 240
 
 @dataclass(frozen=True)
 class TableReport:
-    """Row counts of one table; `reasons`: of rejected rows, most frequent first; `notes`: of changes in cells."""
+    """Row counts of one table. reasons: reason -> rejected rows, most frequent first; notes: changed cells likewise."""
 
     file: str
     read: int
@@ -34,7 +34,7 @@ class TableReport:
     def of(
         cls, file: Path, read: int, reasons: pl.Series, notes: Mapping[str, int] = MappingProxyType({})
     ) -> "TableReport":
-        """Count `reasons`, one for each rejected row, of `read` rows."""
+        """Return the report of a table with `read` rows; reasons: one for each rejected row."""
         counts = reasons.alias("reason").value_counts().sort(["count", "reason"], descending=[True, False])
         n_bad = reasons.len()
         return cls(
@@ -53,12 +53,12 @@ class TableReport:
 
 @dataclass(frozen=True)
 class DataReport:
-    """`interactions` and `items` count rows, all else describes the interactions that were kept.
+    """The report of `prepare`. interactions, items: row counts; the other fields describe the kept interactions.
 
-    Times are UTC, ISO 8601, None without interactions. `repeat_rate` is the share of the interactions whose user had an
-    earlier one with the item. `seen_items` have an interaction. `duplicate_share` and `orphan_share` are of the rows
-    read. Of the items kept, `item_gaps` is the share without a title of their own, a text, a category, a price;
-    `items_without_likes` have no interaction of a weight above 0. `files`: line counts of text files.
+    first, last: times, UTC, ISO 8601, None without interactions; repeat_rate: share of the interactions whose user had
+    an earlier one with the item; seen_items: number of items with an interaction; duplicate_share, orphan_share: of the
+    rows read; item_gaps: shares of the items without a title other than the id, a text, a category, a price;
+    items_without_likes: number of items without an interaction of a weight above 0; files: line counts of text files.
     """
 
     dataset: str
@@ -97,7 +97,7 @@ def describe(
     kept_items: pl.DataFrame,
     files: Mapping[str, Sequence[FileLines]] = MappingProxyType({}),
 ) -> DataReport:
-    """Make the report on the rows that were kept; distinct pairs are counted by 64-bit hash."""
+    """Return the report; kept, kept_items: the canonical tables. Distinct pairs are counted by a 64-bit hash."""
     facts = kept.select(
         first=pl.col("timestamp").min(),
         last=pl.col("timestamp").max(),
@@ -144,9 +144,9 @@ def _liked(kept: pl.LazyFrame) -> int:
 def check(
     report: DataReport, thresholds: Thresholds, tables: Path, hints: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Raise if a limit of the settings is exceeded; tables: the folder with the tables that `report` is about.
+    """Raise if a limit of the settings is exceeded; tables: folder of the tables, from which the message quotes a row.
 
-    hints: end of a reason -> advice in the message, in place of "mend the data".
+    hints: end of a reason -> advice in the message; default: "correct the data".
 
     Raises:
         DataError: "events.csv: 120 of 120 interactions rejected (100.0%), datasets.shop.thresholds.max_rejected_share
@@ -185,7 +185,7 @@ def check(
 
 
 def _check_emptied(items: TableReport, allowed: float, key: str, hints: Mapping[str, str]) -> None:
-    """Raise if most cells of a column were unusable: then the settings that read it are wrong."""
+    """Raise if the share of unusable cells in a column exceeds `allowed`: its settings are probably wrong."""
     for note, count in items.notes.items():
         if " emptied: " in note and count > allowed * items.read:
             raise DataError(
@@ -199,7 +199,7 @@ def _hint(reason: str, hints: Mapping[str, str]) -> str:
 
 
 def _example(tables: Path, table: str, reason: str) -> str:
-    """Return number and cells of the first row rejected for `reason`, cut to one line."""
+    """Return the number and the cells of the first row rejected for `reason`, shortened to one line."""
     found = pl.scan_parquet(tables / "quarantine.parquet").filter(table=table, reason=reason).first().collect()
     cells: dict[str, Any] = json.loads(found["raw"][0])
     shown = ", ".join(f"{name}={_short(value, SHOWN_CELL)}" for name, value in cells.items())

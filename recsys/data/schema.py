@@ -1,6 +1,6 @@
 """The canonical tables: all columns of `interactions` and `items`.
 
-`prepare` keeps the rows that pass and quarantines the others under the first rule they break, see
+`prepare` keeps valid rows and quarantines each other one with the first rule that it breaks, see
 `recsys/data/validation.py`.
 """
 
@@ -12,8 +12,8 @@ from recsys.schemas.field_limits import EARLIEST, MAX_CATEGORIES, MAX_ID_LENGTH,
 class Interactions(dy.Schema):
     """One row per event: user, item, event type and time.
 
-    `value` is a rating, or price x quantity, or null; `weight` is what the event is worth for training, from
-    `event_weights`; 0 means seen but not liked.
+    `value` is a rating, or price x quantity, or null. `weight` is the weight in training, from `event_weights`: above 0
+    for a like, 0 for an event that shows no liking.
     """
 
     user_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)
@@ -25,9 +25,9 @@ class Interactions(dy.Schema):
 
 
 class Items(dy.Schema):
-    """One row per item, each id once. `price` is per piece; `first_seen` is when the item was first on sale.
+    """One row per item, with unique ids. `price` is per piece; `first_seen` is when the item was first on sale, UTC.
 
-    `attributes`: what else the data say of it, a text of `packed_attributes` (`recsys/schemas/field_limits.py`).
+    `attributes`: further properties of the item, as text that `packed_attributes` of `field_limits` made.
     """
 
     item_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)

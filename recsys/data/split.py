@@ -7,9 +7,9 @@
                           1 valid, 2 test), sorted by (user_row, timestamp, item_row)
     split.json            `Facts`
 
-A fold is named by the window that it is scored on: `valid` is fitted on train, `test` on train and valid, `all` on
-everything (that is what is released). A user's history in a fold is what the fold is fitted on.
-How the cut is made: `recsys/data/split_protocols.py`.
+A fold is named after the window that it is scored on: the models of `valid` are fitted on train, those of `test` on
+train and valid, those of `all` on everything, for the release. The rows that a fold is fitted on are its fit set, and
+also its users' histories. `recsys/data/split_protocols.py` decides which row belongs to which window.
 """
 
 import json
@@ -33,7 +33,7 @@ PAIR = ["user_row", "item_row"]
 
 
 class Window(Section):
-    """Counts of a window that is scored: target pairs, their users and items, and how many of these are cold."""
+    """Counts of a scored window: targets (user-item pairs), their users and items, and how many of these are cold."""
 
     targets: int
     users: int
@@ -43,9 +43,9 @@ class Window(Section):
 
 
 class Facts(Section):
-    """`split.json`. Times are UTC. `now` is when a fold's fit set ends; `events` counts the rows of each window.
+    """The content of `split.json`. now: fold -> end of its fit set, UTC; events: window -> number of rows.
 
-    query_time: the time of a user's query in evaluation: "now", or "last_event" of the user's history.
+    query_time: the time at which evaluation queries for a user: "now", or the "last_event" of the user's history.
     """
 
     protocol: Literal["global_time", "per_user_holdout"]
@@ -61,7 +61,7 @@ class Facts(Section):
 
 @dataclass(frozen=True)
 class Split:
-    """The tables of a split, with the columns that the docstring of this module lists."""
+    """The tables of a split; the docstring of this module lists the columns."""
 
     interactions: pl.DataFrame
     catalogue: pl.DataFrame
@@ -73,7 +73,7 @@ class Split:
         return self.interactions.filter(pl.col("fold") < FITTED_BELOW[fold])
 
     def histories(self, fold: Fold, users: IntArray) -> list[History]:
-        """Return the history of each of these users (user rows): their events before the window of `fold`."""
+        """Return the history of each of these users (user rows): the user's events before the window of `fold`."""
         fitted = self.fit_rows(fold)
         n_events = np.bincount(fitted["user_row"].to_numpy(), minlength=self.users.height)
         ends = np.cumsum(n_events)
@@ -83,9 +83,10 @@ class Split:
         return [History(rows[part], weights[part], times[part]) for part in parts]
 
     def targets(self, fold: ScoredFold) -> pl.DataFrame:
-        """Return the relevant pairs of the window of `fold`: user_row, item_row, sorted, each pair once.
+        """Return the targets in the window of `fold`: distinct user_row, item_row, sorted.
 
-        Only target events of a weight above 0 count, and an item of the user's history only with `allow_repeat`.
+        A target is an item with a target event of a weight above 0; items of the user's history only with
+        `allow_repeat`.
         """
         wanted = self.interactions.lazy().filter(
             pl.col("fold") == WINDOWS[fold], pl.col("event").is_in(self.facts.target_events), pl.col("weight") > 0
@@ -102,26 +103,26 @@ class Split:
         return self.facts.now[fold].timestamp()
 
     def end(self, fold: ScoredFold) -> float | None:
-        """Return when the window of `fold` ends, UTC seconds; None if windows overlap in time."""
+        """Return the end of the window of `fold`, UTC seconds; None if the windows overlap in time."""
         if self.facts.protocol != "global_time":
             return None
         return self.now("test" if fold == "valid" else "all")
 
     def query_now(self, fold: Fold, history: History) -> float:
-        """Return the time of a query by a user of `fold`, UTC seconds; see `Facts`."""
+        """Return the time of a query for a user with this history, UTC seconds; see `Facts.query_time`."""
         own_clock = self.facts.query_time == "last_event" and len(history) > 0
         return float(history.times[-1]) if own_clock else self.now(fold)
 
     def available(self, fold: Fold) -> BoolArray:
         """(n_items,) bool: the items that may be shown in `fold`.
 
-        The catalogue only has today's availability, so in the past every item counts as available. Where windows
-        overlap in time, an item whose first event is in a later window does not: it is not there yet.
+        The catalogue has only the present availability, so before the fold `all` every item counts as available; except
+        where windows overlap in time, items whose first event is in a later window: these do not exist yet.
         """
         if fold == "all":
             return self.catalogue["available"].to_numpy()
         available = np.ones(self.catalogue.height, dtype=np.bool_)
-        if self.facts.protocol != "global_time":  # whose `first_seen` says it
+        if self.facts.protocol != "global_time":  # here `first_seen` excludes such items
             until = pl.col("fold") <= WINDOWS[fold]
             for there, rows in ((False, ~until), (True, until)):
                 available[self.interactions.filter(rows)["item_row"].to_numpy()] = there
@@ -137,7 +138,7 @@ class Split:
 
 
 def save(split: Split, folder: Path) -> None:
-    """Write the four files into an existing folder."""
+    """Write the split into an existing folder, as four files."""
     split.interactions.write_parquet(folder / "interactions.parquet", compression="lz4")
     split.catalogue.write_parquet(folder / "catalogue.parquet", compression="zstd")
     split.users.write_parquet(folder / "users.parquet", compression="zstd")

@@ -1,13 +1,13 @@
 """Cuts the interactions into train, valid and test.
 
-`global_time` is the usual one: three windows on one clock, cut at quantiles of the event times. Nothing after the start
-of a window is known when it is scored, as in production; users and items that arrive later are cold, as in production.
+`global_time`, the usual protocol, has three windows for all users, which begin at quantiles of the event times. As in
+production, a window is scored without later events, and users and items that arrive in it are cold.
 
-`per_user_holdout` is for data where most users come once and never again (MovieLens: everything rated in one sitting),
-so that after a global cut hardly any user of the test window has a history. Each user's last events are test, the ones
-before valid. No user is cold then; some items are, because they are held out: all their events are test, or, of other
-items, all before the test are valid. The disadvantage: a model may learn from what other users did later, so figures
-are not comparable with `global_time`.
+`per_user_holdout` is for data where most users come only once (MovieLens: a user rates everything in one sitting), so
+that hardly any user of a global test window has a history. The last events of each user are test, those before are
+valid. No user is cold; some items are, because they are held out: all their events are test, or, of other items, all
+before the test are valid. The disadvantage: a model may learn from later events of other users, so figures are not
+comparable with `global_time`.
 """
 
 import dataclasses
@@ -27,13 +27,13 @@ def make(interactions: pl.LazyFrame, items: pl.DataFrame, params: SplitParams, s
 
     Raises:
         DataError: "interactions: 1 user(s), expected at least 2: give more data"
-        DataError: "interactions: item_id 'x' is not in items: run prepare again"
+        DataError: "interactions: item_id 'x' is not in items: run `dvc repro prepare`"
         DataError: "split: no interaction in valid (...), expected at least 1: ..."
         DataError: "split: no target in test: ..."
     """
     if items.height < 2:
         raise DataError(f"items: {items.height} item(s), expected at least 2: give more data")
-    # the order in which ties are broken, so it must not follow from anything that an item is
+    # ties are broken in this order, so it must not depend on the items
     items = items.sort("item_id")[np.random.default_rng(seed).permutation(items.height)]
     rows, user_ids = _encode(interactions, items["item_id"])
     if user_ids.len() < 2:
@@ -75,7 +75,7 @@ def _encode(interactions: pl.LazyFrame, item_ids: pl.Series) -> tuple[pl.DataFra
 
 
 def _global_time(rows: pl.DataFrame, params: SplitParams, seed: int) -> pl.DataFrame:
-    """Return the fold of each event when every window starts at a quantile of all event times."""
+    """Return the window of each event: windows start at quantiles of all event times."""
     if params.cold_item_share:
         raise DataError(
             f"split.cold_item_share is {params.cold_item_share}, expected 0 with protocol 'global_time': "
@@ -87,7 +87,7 @@ def _global_time(rows: pl.DataFrame, params: SplitParams, seed: int) -> pl.DataF
     by_time = rows.with_columns(fold=(time >= valid_from).cast(pl.UInt8) + (time >= test_from).cast(pl.UInt8))
     if by_time["fold"].n_unique() == len(WINDOWS):
         return by_time
-    # so few moments, down to one where an export has no times, that a window would be empty: a moment is cut at random
+    # with few different times (one, if an export has no times) a window could be empty: split equal times at random
     place = np.empty(rows.height, dtype=np.int64)
     place[np.lexsort((np.random.default_rng([seed, 2]).random(rows.height), rows["timestamp"].to_numpy()))] = np.arange(
         rows.height
@@ -99,12 +99,12 @@ def _global_time(rows: pl.DataFrame, params: SplitParams, seed: int) -> pl.DataF
 
 
 def _per_user_holdout(rows: pl.DataFrame, n_items: int, params: SplitParams, seed: int) -> pl.DataFrame:
-    """Return the fold of each event: a user's last are test, those before valid, and so are those on held-out items.
+    """Return the window of each event: a user's last ones are test, those before valid, as are all of held-out items.
 
-    Items are held out of the validation window too, so that it shows what new items earn. They are so many that new
-    items have the same share of the events of both windows. Which events are test does not depend on them.
+    Items are held out for the validation window too, so that the share of new items can be learned there: as many as
+    give new items the same share of the events in both windows. They do not change which events are test.
     """
-    # a stream of its own, so that being held out says nothing about the place in the row order
+    # a separate stream, so that held-out items are independent of the row order
     drawn = np.random.default_rng([seed, 1]).permutation(n_items)
     of_test = round(params.cold_item_share * n_items)
     odds = params.cold_item_share / (1 - params.cold_item_share)
@@ -134,7 +134,7 @@ def _count(rows: pl.DataFrame) -> dict[str, int]:
 
 
 def _ends(rows: pl.DataFrame, protocol: str) -> dict[str, datetime]:
-    """Return when each fold's fit set ends: at the start of its window, or at its last event if windows overlap."""
+    """Return fold -> end of its fit set: the start of its window, or the last event if windows overlap in time."""
     if protocol == "global_time":
         starts = rows.group_by("fold").agg(pl.col("timestamp").min()).sort("fold")["timestamp"]
         return {"valid": starts[1], "test": starts[2], "all": rows["timestamp"].max()}
@@ -161,7 +161,7 @@ def _window(split: Split, fold: ScoredFold) -> Window:
 
 
 def _catalogue(items: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the items in row order; `first_seen` is the given time or the first event, whichever is earlier."""
+    """Return the items in row order; `first_seen` becomes the time of the first event if that is earlier."""
     first = rows.group_by("item_row").agg(first_event=pl.col("timestamp").min())
     return (
         items.with_columns(row=np.arange(items.height, dtype=np.int32))

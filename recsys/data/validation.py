@@ -1,10 +1,10 @@
 """Validates raw rows: canonical dtypes first, then the limits of `recsys/schemas/field_limits.py`, then rules that
 need other data.
 
-A rejected row has one reason, the first of: the adapter's own reason; the first column that cannot be cast
-(`value_unreadable`); the first wrong one in the order of the schema (`user_id_missing`, `value_nan`, ...);
-`unknown_event`, `orphan_item`, `future_timestamp`. Faults that need all rows (`duplicate`, `repeated_item_id`,
-`bot_like_user`) are detected by `recsys/data/prepare.py`.
+A rejected row has one reason, the first of: the adapter's reason; the first column that cannot be cast
+(`value_unreadable`); the first invalid column in the order of the schema (`user_id_missing`, `value_nan`, ...);
+`unknown_event`, `orphan_item`, `future_timestamp`. `recsys/data/prepare.py` detects the faults that need all rows:
+`duplicate`, `repeated_item_id`, `bot_like_user`.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ from recsys.errors import DataError
 from recsys.schemas import field_limits as limits
 
 ROW, UNREADABLE = "row", "unreadable"
-# Events whose value is a score or nothing, never an amount that was paid and can come back.
+# Events whose value is a score or null, never a paid amount that could be returned.
 UNPAID_EVENTS = ("view", "click", "cart", "like", "dislike", "rating")
 LIMITS = {
     "user_id": limits.id_faults("user_id"),
@@ -39,7 +39,7 @@ Threshold = float | dict[str, float] | None
 
 
 _NUMBERS = (lambda raw: raw == pl.String or raw.is_numeric(), "numbers")
-# dtype of the canonical column: which raw dtypes can be cast to it, and how to say so
+# canonical dtype -> which raw dtypes can be cast to it, and their names in messages
 _READABLE: dict[type[pl.DataType], tuple[Callable[[pl.DataType], bool], str]] = {
     pl.String: (lambda raw: raw in (pl.String, pl.Categorical, pl.Enum) or raw.is_integer(), "String or whole numbers"),
     pl.Datetime: (
@@ -54,7 +54,7 @@ _READABLE: dict[type[pl.DataType], tuple[Callable[[pl.DataType], bool], str]] = 
 
 
 def interaction_faults(event_names: Iterable[str], item_ids: pl.Series, latest: datetime) -> pl.Expr:
-    """Return for each canonical interaction why it is refused, or null, by the settings and the items kept."""
+    """Return the expression for the reason to reject an interaction, or null; item_ids: of the kept items."""
     event, names = pl.col("event"), [*event_names, limits.RETURN]
     return pl.coalesce(
         _column_faults(Interactions),
@@ -65,17 +65,18 @@ def interaction_faults(event_names: Iterable[str], item_ids: pl.Series, latest: 
 
 
 def item_faults() -> pl.Expr:
-    """Return for each canonical item why it is refused, or null."""
+    """Return the expression for the reason to reject an item, or null."""
     return _column_faults(Items)
 
 
 def canonical_interactions(
     table: pl.LazyFrame, event_weights: dict[str, float], file: Path, like_from: Threshold = None
 ) -> pl.LazyFrame:
-    """Rename, order, cast and complete the columns: a missing value is null, a missing weight that of the event.
+    """Return the table with the canonical columns and dtypes. file: for messages.
 
-    An amount below zero is a return, whose weight is 0. like_from: a value below it has weight 0, for all events or by
-    event; with it, values are scores, and only those of purchases are amounts.
+    A missing column `value` is null, a missing `weight` comes from event_weights. An amount below zero is a return,
+    with weight 0. like_from: events with a lower value get weight 0, one limit or event -> limit; with it, values are
+    scores, and only those of purchases are amounts.
 
     Raises:
         DataError: "events.csv: no column 'user_id' among 'customer', 'sku': ..."
@@ -100,7 +101,7 @@ def canonical_interactions(
 
 
 def canonical_items(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:
-    """Rename, order, cast and complete the columns.
+    """Return the table with the canonical columns and dtypes. file: for messages.
 
     A missing title becomes the id, missing text and categories are empty, and an item is available by default.
 
@@ -117,7 +118,7 @@ def canonical_items(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:
 
 
 def judge(batch: pl.DataFrame, faults: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the good rows, and `row` and `reason` of those that are refused."""
+    """Return the good rows, and `row` and `reason` of the rejected ones; faults: expression of the reason or null."""
     judged = batch.with_columns(reason=pl.coalesce(REJECT, faults))
     good = judged.filter(pl.col("reason").is_null()).drop("reason", REJECT, UNREADABLE, NOTES)
     return good, judged.filter(pl.col("reason").is_not_null()).select(ROW, "reason")
@@ -134,12 +135,12 @@ def _column_faults(schema: type[dy.Schema]) -> pl.Expr:
 
 
 def _numbered(table: pl.LazyFrame, required: list[str], schema: type[dy.Schema], file: Path) -> pl.LazyFrame:
-    """Return the columns of the schema in its dtypes, with `row`, `reject`, `notes` and which cells were not cast."""
+    """Return the columns of the schema in its dtypes, with `row`, `reject`, `notes` and a mark for cells not cast."""
     found = table.collect_schema()
     for column in required:
         if column not in found:
             there = ", ".join(repr(name) for name in found if name not in (REJECT, RAW, NOTES)) or "none at all"
-            raise DataError(f"{file}: no column {column!r}, the columns are {there}: add it or map another one to it")
+            raise DataError(f"{file}: no column {column!r}, the columns are {there}: add it, or map another one to it")
     columns, unreadable = [], []
     for name, wanted in schema.columns().items():
         dtype = found.get(name, pl.Null())

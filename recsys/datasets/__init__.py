@@ -1,7 +1,7 @@
-"""Data sets: one file here is one data set, named as its section under `datasets` in `params.yaml`.
+"""Adapters of data sets: each file is one, with the name of its section under `datasets` in `params.yaml`.
 
-An adapter defines three names, see `recsys/data/raw_tables.py`. It returns every raw row; `prepare` validates them.
-Files whose name starts with an underscore and folders are not adapters.
+An adapter defines three names, see `recsys/data/raw_tables.py`. It returns all raw rows; `prepare` validates them.
+Folders and files whose name starts with an underscore are not adapters.
 """
 
 from typing import cast

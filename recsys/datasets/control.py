@@ -1,4 +1,4 @@
-"""Made-up likes without order, repeats or ageing, where only collaborative taste helps: `shop_world/control.py`."""
+"""Synthetic likes without order, repeats or ageing: only the users' tastes predict them: `shop_world/control.py`."""
 
 from recsys.datasets.shop_world.raw_files import Config, fetch, tables
 

@@ -1,11 +1,11 @@
-"""Trains on the API's own store: the events that it accepted, and the items that the shop put.
+"""Reads the API's store: the events that it accepted, and the items that the shop sent to it.
 
     adapter: {url: null, guests: true, earlier: null}
 
-Identity merges decide which user an event belongs to; a guest who was never merged is a user `anonymous:<id>`. Users
-who were forgotten are left out. The items are those that were put and those that only events name. Equal events with
-different event_ids are both kept. An unusable cell of an item is emptied and counted. The store changes all the time:
-`dvc repro --force fetch` takes a new copy. Its tables: `docs/stores.md`.
+An event of a guest belongs to the user the guest was merged into, or to a user `anonymous:<id>`. Erased users are left
+out. Items that only events have are items too. Equal events with different event_ids are both kept. An unusable cell
+of an item is emptied and counted. The store changes all the time: `dvc repro --force fetch` copies it again.
+docs/stores.md describes its tables.
 """
 
 import json
@@ -42,10 +42,10 @@ PARTS, PUT, EARLIER, EARLIER_ITEMS = "events-*.parquet", "items.parquet", "earli
 
 
 class Config(Section):
-    """url: of the store; null: the variable RECSYS_STORE_URL (passwords belong there) or sqlite:///store/events.sqlite.
+    """url: of the store; None: environment variable RECSYS_STORE_URL (for passwords) or sqlite:///store/events.sqlite.
 
-    guests: keep visitors without a user_id. earlier: a folder with interactions.parquet and items.parquet from before
-    the store, such as a copy of data/tables; its rows come first, and its forgotten users are left out too.
+    guests: whether visitors without a user_id are included. earlier: a folder with interactions.parquet and
+    items.parquet from before the store, such as a copy of data/tables, to put first; erased users are left out of it.
     """
 
     url: str | None = None
@@ -54,11 +54,11 @@ class Config(Section):
 
 
 def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
-    """Copy events and items as of one moment; `seed` has no effect.
+    """Copy events and items, all as of one moment, into `out`; `seed` has no effect.
 
     Raises:
         SourceUnreachableError: "store/events.sqlite: no such file; set RECSYS_STORE_URL to the store of the API"
-        DataError: the store cannot be read; "earlier/items.parquet: no such file ..."
+        DataError: "postgresql://...: the store cannot be read (...) ..."; "earlier/items.parquet: no such file ..."
     """
     url = config.url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
     with snapshot(url) as select:
@@ -66,7 +66,7 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
         items = _frame(map(_with_names, select(ITEMS)), {**ITEM_COLUMNS, NOTES: pl.String})
         n_events = 0
         for number, part in enumerate(_parts(select(EVENTS))):
-            who = part["user_id"].fill_null(part["anonymous_id"])  # on a shared device the user, not the cookie
+            who = part["user_id"].fill_null(part["anonymous_id"])  # several users may share a device
             kept = part.filter(~(forgotten.moment(who) >= part["timestamp"]).fill_null(False))
             kept.drop("user_id", "anonymous_id").write_parquet(out / PARTS.replace("*", f"{number:03d}"))
             n_events += kept.height
@@ -82,10 +82,10 @@ def tables(config: Config, raw: Path) -> RawTables:
     """Return interactions and items; an item's fields in the store override those of the folder `earlier`.
 
     Raises:
-        DataError: "data/raw: no file 'items.parquet'; fetch the raw data first"
+        DataError: "data/raw: no file 'items.parquet'; run `dvc repro fetch`"
     """
     if not (raw / PUT).is_file():
-        raise DataError(f"{raw}: no file {PUT!r}; fetch the raw data first")
+        raise DataError(f"{raw}: no file {PUT!r}; run `dvc repro fetch`")
     guest = pl.col("person").str.starts_with("a:")
     name = pl.col("person").str.slice(2)
     interactions = (
@@ -108,7 +108,7 @@ def tables(config: Config, raw: Path) -> RawTables:
     seen = interactions.select("item_id").unique().join(items, on="item_id", how="anti")
     seen = seen.with_columns(pl.lit(True).alias(DERIVED))
     items = pl.concat([items, seen], how="diagonal").sort("item_id")
-    distinct = config.earlier is None  # what was there before may be in the store too
+    distinct = config.earlier is None  # such events may be in the store too
     return RawTables(interactions, items, interactions_file=raw / PARTS, items_file=raw / PUT, distinct=distinct)
 
 
@@ -132,14 +132,14 @@ def _table(folder: Path, name: str) -> pl.DataFrame:
 
 
 def _parts(rows: Rows) -> Iterator[pl.DataFrame]:
-    """Yield batches of rows; for an empty result one empty batch, so that a file is written."""
+    """Yield the rows in batches; without rows one empty batch, so that a file is written."""
     yield _frame(islice(rows, PART_ROWS), EVENT_COLUMNS)
     while (part := _frame(islice(rows, PART_ROWS), EVENT_COLUMNS)).height:
         yield part
 
 
 def _frame(rows: Iterable[tuple[Any, ...]], columns: dict[str, Any]) -> pl.DataFrame:
-    """Make a frame of the rows; a value of another type than its column, which SQLite allows, becomes null."""
+    """Return the rows as a frame; a value of another type than its column, which SQLite allows, becomes null."""
     cells = list(zip(*rows, strict=True)) or [()] * len(columns)
     return pl.DataFrame(
         [
@@ -150,7 +150,7 @@ def _frame(rows: Iterable[tuple[Any, ...]], columns: dict[str, Any]) -> pl.DataF
 
 
 def _with_names(item: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the row with its categories, which are JSON in the store, as a list; a note where they cannot be read."""
+    """Return the row of an item with its categories, JSON in the store, as a list; a note if they are unreadable."""
     *before, categories, price, available, first_seen, attributes = item
     names = None
     with suppress(ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""Reads your own files, as exports write them; `params.yaml` names their columns.
+"""Reads your own files, such as exports of a database; `params.yaml` maps their columns.
 
     adapter:
       interactions:
@@ -9,8 +9,8 @@
       items: {path: books.csv, columns: {item_id: id, categories: subjects}, attributes: {image: cover, pages: pages}}
 
 A column that already has its canonical name (`recsys/data/schema.py`) need not be listed. Without `items`, the items
-are those of the interactions. Ids stay as they are written, `007` is not `7`. Encoding, quoting, decimals and all other
-settings: `recsys/datasets/_files/settings.py`. `dvc repro` notices a change of the files, see docs/data.md.
+are those of the interactions. Ids stay as they are written: `007` is not `7`. All other settings, such as encoding and
+quoting: `recsys/datasets/_files/settings.py`. `dvc repro` notices a change of the files, see docs/data.md.
 """
 
 import dataclasses
@@ -66,8 +66,8 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
 
     Raises:
         SourceUnreachableError: "loans.csv: no such file, looked at /srv/loans.csv and ...: correct the path ..."
-        DataError: "loans.csv: empty file, expected interactions: give a file with at least one row"; or another
-            setting does not fit the file as a whole.
+        DataError: "loans.csv: empty file, expected interactions: give a file with at least one row"; "loans.csv:
+            starts as UTF-16 does, and the setting is utf-8: set encoding: utf-16"
     """
     origin: dict[str, Any] = {"source": "own files"}
     for name, file in _files(config).items():
@@ -85,7 +85,7 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
 
 
 def tables(config: Config, raw: Path) -> RawTables:
-    """Rename the columns and read missing values, ids, numbers, times, yes or no, and lists.
+    """Return the files' tables with canonical columns and parsed cells.
 
     Raises:
         DataError: "loans.csv: no column 'customer' (for user_id), the columns are 'reader', 'book': correct ..."
@@ -125,12 +125,12 @@ def _read(table: str, source: Source, file: TableFile, parts: Parts, aside: Path
 def _lines(raw: Path, name: str) -> Sequence[FileLines]:
     path = raw / f"{name}.json"
     if not path.is_file():
-        raise DataError(f"{raw}: no file {path.name!r}; fetch the raw data first")
+        raise DataError(f"{raw}: no file {path.name!r}; run `dvc repro fetch`")
     return [FileLines(**one) for one in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def _table(name: str, file: TableFile, raw: Path, needed: list[str], lines: Sequence[FileLines]) -> pl.LazyFrame:
-    """Read the canonical columns that the file has, the whole row as `raw`, and `reject` for unreadable rows."""
+    """Return the mapped columns under canonical names, the whole row as `raw`, and `reject` for unreadable rows."""
     parts = [pl.scan_parquet(path) for path in sorted((raw / name).glob("*.parquet"))]
     table = pl.concat(parts, how="diagonal_relaxed")
     found = [column for column in table.collect_schema() if column not in OWN]
@@ -153,7 +153,7 @@ def _table(name: str, file: TableFile, raw: Path, needed: list[str], lines: Sequ
 
 
 def _row_tells_line(lines: Sequence[FileLines]) -> bool:
-    """Return whether row n of the table is n lines below the header: then quarantine need not name file and line."""
+    """Return whether row n is n lines below the header: then quarantine need not show file and line of a row."""
     return len(lines) == 1 and not lines[0].refused and lines[0].row_lines in (None, lines[0].rows)
 
 

@@ -1,4 +1,4 @@
-"""Made-up grocery shopping: every user buys staples again, each after its usual time: `shop_world/grocery.py`."""
+"""Synthetic grocery shopping: users buy staples again, each at its own interval: `shop_world/grocery.py`."""
 
 from recsys.datasets.shop_world.raw_files import Config, fetch, tables
 

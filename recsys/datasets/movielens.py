@@ -4,9 +4,9 @@ Source: F. M. Harper and J. A. Konstan, The MovieLens Datasets: History and Cont
 https://grouplens.org/datasets/movielens. The terms of use are in each archive's README and differ: 100k and 1m may not
 be redistributed.
 
-Every rating is one interaction, a `like` from `like_from` on. The year goes from the title into the text, together with
-the film's tags. Caution: tags are text of the film whatever their date, so a tag given after the start of the test
-window describes the film in training too.
+Every rating is one interaction, a `like` if it is at least `like_from`. The text of a film is the year, taken from its
+title, and its tags. Caution: tags of any date are used, so tags given after the start of the test window describe the
+film in training too.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ TAGS = {"userId": pl.String, "movieId": pl.String, "tag": pl.String, "timestamp"
 
 @dataclass(frozen=True)
 class Variant:
-    """One published archive. files: ratings, films, and others of the variant; encoding: of the films."""
+    """One published archive. files: names of the ratings, the films, and others; encoding: of the file of films."""
 
     archive: str
     sha256: str
@@ -61,7 +61,7 @@ VARIANTS = {
 
 
 class Config(Section):
-    """variant: which archive; like_from: lowest rating that is a like; mirrors: more addresses (or paths) of it."""
+    """variant: the archive; like_from: lowest rating that is a like; mirrors: other URLs or paths of the archive."""
 
     variant: Literal["latest-small", "100k", "1m", "10m", "20m", "25m"] = "latest-small"
     like_from: float = Field(4.0, ge=0.5, le=5)
@@ -86,12 +86,12 @@ def tables(config: Config, raw: Path) -> RawTables:
     """Return the ratings as interactions and the films as items.
 
     Raises:
-        DataError: "data/raw: no file 'ratings.dat' of variant '1m'; fetch the raw data first"
+        DataError: "data/raw: no file 'ratings.dat' of variant '1m'; run `dvc repro fetch`"
     """
     variant = VARIANTS[config.variant]
     for file in variant.files:
         if not (raw / file).is_file():
-            raise DataError(f"{raw}: no file {file!r} of variant {config.variant!r}; fetch the raw data first")
+            raise DataError(f"{raw}: no file {file!r} of variant {config.variant!r}; run `dvc repro fetch`")
     ratings, films = raw / variant.files[0], raw / variant.files[1]
     return RawTables(
         interactions=_ratings(ratings).select(
@@ -119,7 +119,7 @@ def tables(config: Config, raw: Path) -> RawTables:
 def _ratings(file: Path) -> pl.LazyFrame:
     if file.suffix == ".csv":
         return pl.scan_csv(file, schema=RATINGS)
-    if file.suffix == ".dat":  # '::' is two separators with nothing in between
+    if file.suffix == ".dat":  # read '::' as two separators ':' with an empty cell between them
         columns: dict[str, Any] = {}
         for gap, (name, dtype) in enumerate(RATINGS.items()):
             columns |= {name: dtype, f"gap{gap}": pl.String}
@@ -129,7 +129,7 @@ def _ratings(file: Path) -> pl.LazyFrame:
 
 
 def _films(file: Path, encoding: str) -> pl.LazyFrame:
-    """Read the films: movieId str, title str with the year, genres list[str]."""
+    """Return the films: movieId str, title str with the year, genres list[str]."""
     if file.suffix == ".csv":
         return pl.scan_csv(file, schema=FILMS).with_columns(pl.col("genres").str.split("|"))
     if file.suffix == ".dat":
@@ -149,7 +149,7 @@ def _films(file: Path, encoding: str) -> pl.LazyFrame:
 
 
 def _tags(raw: Path, files: Sequence[str]) -> pl.LazyFrame:
-    """Read the tags of each film: movieId str, tags str, each tag once, in lower case, most frequent first."""
+    """Return the tags of each film: movieId str, tags str: distinct tags in lower case, most frequent first."""
     if "tags.csv" in files:
         given = pl.scan_csv(raw / "tags.csv", schema=TAGS)
     elif "tags.dat" in files:
@@ -172,6 +172,6 @@ def _lines(file: Path, encoding: str) -> list[str]:
 
 
 def _matched(file: Path, encoding: str, pattern: str) -> pl.LazyFrame:
-    """Match each line against a pattern: one column per named group, null where a line does not match."""
+    """Return one column per named group of the pattern, one row per line, null where a line does not match."""
     lines = pl.LazyFrame({"line": _lines(file, encoding)}, {"line": pl.String})
     return lines.select(pl.col("line").str.extract_groups(pattern)).unnest("line")

@@ -2,17 +2,17 @@
 
 Source: D. Chen, Online Retail, UCI Machine Learning Repository, 2015, https://doi.org/10.24432/C5BW33, CC BY 4.0.
 
-One invoice line is one purchase of value quantity x unit price (GBP). Rejected, under the first reason that fits:
-cancelled invoices, lines without a customer, codes that are not five digits and at most two letters (no products:
-postage, fees, manual entries, vouchers, ...), quantities and prices not above zero. Codes that differ only in the case
-of their letters are one product. `prepare` removes repeated lines.
+One invoice line is one purchase with value quantity x unit price (GBP). Rejected, with the first reason that applies:
+cancelled invoices, lines without a customer, codes other than five digits and at most two letters (postage, fees,
+manual entries, vouchers, ...), quantities and prices that are not above zero. Codes that differ only in upper or lower
+case are one product. `prepare` removes repeated lines.
 
-Items are the product codes. Title: the description it was sold under most often; text: the words of all descriptions
-it was sold under; price: the median unit price (GBP). All three come from lines that are sales, with or without a
-customer, of any date: the notes on other lines ("damaged", "check", "ebay") describe no product. A product never sold
-is rejected. The data have no categories. Times are the shop's local clock, taken as UTC.
+Items are the product codes. Title: the most frequent description in its sales; text: the words of all descriptions in
+its sales; price: the median unit price (GBP). All three come from sales of any date, with or without a customer: the
+notes in other lines ("damaged", "check", "ebay") describe no product. A product without a sale is rejected. The data
+have no categories. Times are the shop's local time, used as UTC.
 
-The sha256 of the publisher's zip is not known, so only its inner checksums, its columns and their types are checked.
+The publisher states no sha256 of the zip, so only its inner checksums, its columns and their types are checked.
 """
 
 from pathlib import Path
@@ -47,13 +47,13 @@ PRODUCT = r"^\d{5}[A-Z]{0,2}$"
 
 
 class Config(Section):
-    """mirrors: further places of the publisher's zip, or of its rows as Parquet if the name ends with .parquet."""
+    """mirrors: other URLs or paths of the publisher's zip; one that ends with .parquet has the same rows as Parquet."""
 
     mirrors: list[str] = Field(default_factory=list)
 
 
 def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
-    """Write the lines as Parquet, the same bytes from the workbook or from Parquet; `seed` has no effect."""
+    """Write the invoice lines as Parquet, the same bytes from workbook and Parquet; `seed` has no effect."""
     places = [
         *local_places("online-retail", PARQUET, PARQUET_SHA256),
         *local_places("online-retail", ZIP, None),
@@ -75,11 +75,11 @@ def tables(config: Config, raw: Path) -> RawTables:
     """Return the invoice lines as purchases and the product codes as items.
 
     Raises:
-        DataError: "data/raw: no file 'online_retail.parquet'; fetch the raw data first"
+        DataError: "data/raw: no file 'online_retail.parquet'; run `dvc repro fetch`"
     """
     file = raw / RAW_FILE
     if not file.is_file():
-        raise DataError(f"{raw}: no file {RAW_FILE!r}; fetch the raw data first")
+        raise DataError(f"{raw}: no file {RAW_FILE!r}; run `dvc repro fetch`")
     lines = pl.scan_parquet(file).with_columns(
         item_id=pl.col("StockCode").str.strip_chars().str.to_uppercase(), raw=pl.struct(*LINES)
     )
@@ -146,7 +146,7 @@ def _items(lines: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _read_zip(file: Path) -> pl.DataFrame:
-    """Read the first sheet of the only workbook in the zip, each column with the type of its cells."""
+    """Return the first sheet of the only workbook in the zip, with dtypes by the cells of each column."""
     with ZipFile(file) as content:
         books = [name for name in content.namelist() if name.lower().endswith(".xlsx")]
         if len(books) != 1:
@@ -160,7 +160,7 @@ def _read_zip(file: Path) -> pl.DataFrame:
 
 
 def _normalised(lines: pl.DataFrame, file: Path) -> pl.DataFrame:
-    """Cast the published columns to one dtype each; product codes lose the '.0' of numbers written as text."""
+    """Return the published columns in their dtypes; product codes lose the '.0' of numbers written as text."""
     if missing := [name for name in LINES if name not in lines.columns]:
         raise DataError(f"{file}: no column {missing[0]!r}, found {lines.columns}; put {PUBLISHER} there")
     columns = []

@@ -1,4 +1,4 @@
-"""Makes the lists that the main path would have served to the sampled users."""
+"""Makes the lists that the recommender would have served to the sampled users."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -33,11 +33,11 @@ def recommend_offline(
     known_items: int | None = None,
     exclude: IntArray = NO_ROWS,
 ) -> Slate:
-    """Return the answer of the main path to the user in row `user` at the end of the fold's fit set.
+    """Return a list of k items for the user in row `user`, as served at the end of the fold's fit set.
 
-    known_items: as in `QueryMode`. Query time and excluded items are those of the whole history, so that candidates and
-    targets are the same for every number of known items. An item that arrives within
-    the window may be shown from its start, one that arrives after it may not.
+    known_items: as in `QueryMode`; query time and excluded items come from the whole history, so that candidates and
+    targets do not depend on it. exclude: further item rows to leave out. Items that arrive within the fold's window may
+    be recommended, later ones not.
 
     Raises:
         RecsysError: "variant 'als': source als failed for user 'u7'; ..."
@@ -52,13 +52,13 @@ def recommend_offline(
     if found.degraded:
         raise RecsysError(
             f"variant {recommender.variant!r}: {', '.join(found.failed)} failed for user {user_id!r}; "
-            "figures without it would mislead: the log above has the cause: repair it and run `dvc repro` again"
+            "metrics without it would be wrong; fix the cause, which is in the log above, and run `dvc repro` again"
         )
     return found
 
 
 def newest(history: History, known_items: int) -> History:
-    """Return the shortest end of the history with `known_items` different liked items, or all of it if it has fewer."""
+    """Return the newest part of the history that has `known_items` different liked items, or all if it has fewer."""
     if known_items == 0:
         return EMPTY_HISTORY
     liked = np.flatnonzero(history.weights > 0)[::-1]
@@ -72,9 +72,9 @@ def newest(history: History, known_items: int) -> History:
 def recommend_all(
     recommender: Recommender, split: Split, sample: Sample, segments: list[Segment], k: int, seed: int
 ) -> dict[QueryMode, IntArray]:
-    """Return for every query mode of the segments (n_users, k) int32 item rows, best first, padded with -1.
+    """Return query mode -> (n_users, k) int32 item rows, best first, padded with -1, for the modes of the segments.
 
-    The row of a user who counts in no segment with this query mode is all -1.
+    A user who is in no segment with this query mode has a row of only -1.
     """
     found = {}
     for question in dict.fromkeys(segment.question for segment in segments):
@@ -92,21 +92,21 @@ def recommend_all(
 def of_variants(
     work: Callable[[Bundle, Split, str], T], bundle: Path, split: Path, variants: Iterable[str], processes: int
 ) -> dict[str, T]:
-    """Call `work` for each variant, several at once, each in a process that opens bundle and split for itself.
+    """Return variant -> result of `work`, with several processes at once, each of which opens bundle and split.
 
-    One process is this one.
+    The calling process is one of them. bundle, split: their folders; processes: maximum number of processes.
     """
     names = list(variants)
     if processes == 1:
         return {name: _of_variant(work, bundle, split, name) for name in names}
-    first_last = names[::-1]  # the variants with the most sources are written last: they begin first
+    first_last = names[::-1]  # variants with many sources take longest and come last in params.yaml: start with them
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         found = dict(zip(first_last, pool.map(partial(_of_variant, work, bundle, split), first_last), strict=True))
     return {name: found[name] for name in names}
 
 
 def _of_variant(work: Callable[[Bundle, Split, str], T], bundle: Path, split: Path, variant: str) -> T:
-    with threadpool_limits(1):  # small arrays: a second thread only waits
+    with threadpool_limits(1):  # arrays are small: threads only wait
         return work(*_opened(bundle, split), variant)
 
 

@@ -1,10 +1,10 @@
-"""Logs the training data of a ranker: the candidates of the main path, with features and whether the user chose them.
+"""Logs the training data of a ranker: the recommender's candidates, with features and whether the user chose them.
 
-One row a candidate, the rows of a case together. Columns: case, user (user_row), n_wanted (targets of the user) and
-n_late, all int32; told (the query has the whole history), held_out, wanted (the user chose the candidate) and late
-(first chosen in the second half of the window), all bool; and a float32 column a feature. Cases for evaluation keep all
-candidates: those of held-out users, and those with the whole history. The others keep their hits and a sample of the
-rest.
+A case is one query for one user. One row per candidate, the rows of a case together. Columns: case, user (user_row),
+n_wanted (number of the user's targets) and n_late (number of late ones), int32; told (the query has the whole history),
+held_out (the user is held out from training), wanted (the candidate is a target) and late (the user first chose it in
+the second half of the window), bool; one float32 column per feature. Cases for evaluation (held-out users, or the whole
+history) have all candidates, the others have the targets and a sample of the rest.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ HALF = 0.5
 
 
 class Recorder:
-    """A ranker that records its last input; the order that it returns has no meaning."""
+    """A ranker that records its last input in `seen`: item rows and features. Its scores are all 0."""
 
     def __init__(self, features: RankingFeatures) -> None:
         self.features = features
@@ -43,7 +43,7 @@ class Recorder:
 
 @dataclass(frozen=True)
 class Case:
-    """One query. of_a_case: its columns `OF_A_CASE`; wanted and late (m,) bool; features (m, n_features) float32."""
+    """One query. of_a_case: values of `OF_A_CASE`; wanted, late: (m,) bool per candidate; features: (m, n_features)."""
 
     of_a_case: tuple[int, int, int, bool, bool]
     wanted: BoolArray
@@ -60,7 +60,7 @@ def collect(
     k: int,
     seed: int,
 ) -> pl.DataFrame:
-    """Return the log of all cases; recorder: the recommender's ranker; k: the length of the lists."""
+    """Return the log of all cases; recorder: must be the recommender's ranker; k: length of the lists."""
     cases = list(_cases(recommender, recorder, split, sample, config, k, seed))
     sizes = [len(case.wanted) for case in cases]
     table = {"case": np.repeat(np.arange(len(cases), dtype=np.int32), sizes)}
@@ -82,7 +82,7 @@ def _cases(
     k: int,
     seed: int,
 ) -> Iterator[Case]:
-    """Yield every user with the whole history; users with enough likes also with its end only, as if they were new."""
+    """Yield a case per user with the whole history; for users with enough likes also with its end, as if new."""
     kept_out = ranker_holdout_users(split.users["user_id"][sample.users])
     random, late_of = np.random.default_rng(seed), late_targets(split, sample.fold)
     for at, user in enumerate(sample.users.tolist()):
@@ -104,10 +104,10 @@ def _cases(
 
 
 def late_targets(split: Split, fold: ScoredFold) -> dict[int, IntArray]:
-    """Return user row -> the targets that the user first chose in the second half of the window, by time.
+    """Return user row -> item rows of the targets that the user first chose after the window's median time.
 
-    With `per_user_holdout` the window of each user is halved, for held-out items and for others. Targets of one moment,
-    where an export has no order, are halved at random.
+    With `per_user_holdout` the median is that of each user, separately for held-out items and for others. If all its
+    targets have the same time, because an export has no order, a random half of them is late.
     """
     held_out = ~pl.col("item_row").is_in(split.fit_rows(fold)["item_row"].unique().implode())
     targets = split.targets(fold).with_columns(pl.col("user_row", "item_row").cast(pl.Int32))

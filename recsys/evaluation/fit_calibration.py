@@ -1,8 +1,8 @@
-"""Fits the confidence of `recsys/bundle/calibration.py` on answers of the main path in the validation window.
+"""Fits the confidence of `recsys/bundle/calibration.py`, a probability of relevance, on the validation window.
 
-Each label of a variant gets one logistic curve; which of score, rank and known events are its features is chosen by
-cross-validated log loss over users. A score may only raise confidence, a rank may only lower it. Isotonic regression
-overfitted: it was worse on held-out users.
+Each label (source) of a variant gets one logistic curve. Its features, some of score, rank and number of known events,
+are chosen by cross-validated log loss over users. Confidence may only rise with the score and fall with the rank.
+Isotonic regression was worse on held-out users.
 """
 
 import numpy as np
@@ -24,9 +24,9 @@ from recsys.recommend.recommender import Recommender
 Floats = npt.NDArray[np.float64]
 
 CHOICES: tuple[tuple[str, ...], ...] = ((), ("rank",), ("rank", "known"), ("score", "rank", "known"))
-PARTS = 5  # of the users, for the choice
+PARTS = 5  # parts of the users in cross-validation
 RIDGE = 1e-3
-ENOUGH = 20  # fewer slots that were wanted, and a label has one confidence for all its slots
+ENOUGH = 20  # with fewer relevant slots, all slots of a label get the same confidence
 SCHEMA = pl.Schema(
     {
         "user": pl.Int64,
@@ -42,8 +42,8 @@ SCHEMA = pl.Schema(
 def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibration:
     """Fit the curves of every variant on lists of k items for the users of the validation window.
 
-    bundle: that of fold `valid`. A learned ranker was trained on two thirds of these users, so its variant is fitted
-    on the others only. A variant that scores by live counts has no curves, because there are no live counts offline.
+    bundle: of the fold `valid`. A learned ranker was trained on two thirds of these users, so the curves of its variant
+    are fitted on the others. A variant that scores by live counts has no curves, because these do not exist offline.
     """
     asked = sample.draw(split, "valid", bundle.catalogue.popularity, params.evaluate.max_users, params.seed)
     others = ranker_holdout_users(split.users["user_id"][asked.users])[asked.targets.owners]
@@ -59,17 +59,18 @@ def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibratio
 
 
 def on_test(calibration: Calibration, slots: dict[str, pl.DataFrame]) -> dict[str, tuple[Floats, BoolArray]]:
-    """Return each variant's confidences in the test window and whether the items were relevant, (n_slots,) both.
+    """Return variant -> (n_slots,) confidences in the test window, and (n_slots,) whether the items were relevant.
 
-    slots: the result of `ask` for the targets of `as_long_as_valid`, by variant.
+    slots: variant -> result of `ask` with the targets of `as_long_as_valid`.
     """
     return {name: (confidences(calibration, name, found), found["wanted"].to_numpy()) for name, found in slots.items()}
 
 
 def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k: int, seed: int) -> pl.DataFrame:
-    """Return all slots of users with targets: user (position in the sample), label, score, rank, known, wanted.
+    """Recommend to the users with targets; return one row per slot.
 
-    wanted: (argument) the targets as item rows per user of the sample, (column) whether the slot is among them.
+    Columns: user (position in the sample), label (source), score, rank (from 1), known (events in the history), wanted
+    (whether the item is a target). wanted: the targets, as item rows per user of the sample.
     """
     table = []
     for at in np.flatnonzero(wanted.lengths).tolist():
@@ -86,10 +87,10 @@ def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k
 
 
 def as_long_as_valid(split: Split, asked: Sample, params: SplitParams) -> Ragged:
-    """Return the targets of the first part of the test window, which is as long as the validation window.
+    """Return the targets in the first part of the test window, as long as the validation window.
 
-    A longer window has more targets, so a probability holds for one length only. With `per_user_holdout` the length is
-    the share of a user's events, of those on held-out items and of the others.
+    In a longer window more items become relevant, so a confidence is valid for one length only. With `per_user_holdout`
+    the length is a share of each user's events, separately for held-out items and for others.
     """
     window = split.interactions.filter(pl.col("fold") == WINDOWS["test"])
     if split.facts.protocol == "global_time":
@@ -115,7 +116,7 @@ def horizon_days(split: Split) -> float | None:
 
 
 def fit(slots: dict[str, pl.DataFrame], horizon: float | None, seed: int) -> Calibration:
-    """Fit the curves. slots: the result of `ask` in the validation window, by variant."""
+    """Fit the curves. slots: variant -> result of `ask`; horizon: length of the validation window in days, if any."""
     curves = {
         variant: {str(name): _curve(mine, seed) for (name,), mine in found.sort("user", "rank").group_by("label")}
         for variant, found in slots.items()
@@ -124,7 +125,7 @@ def fit(slots: dict[str, pl.DataFrame], horizon: float | None, seed: int) -> Cal
 
 
 def confidences(calibration: Calibration, variant: str, slots: pl.DataFrame) -> Floats:
-    """Return (n_slots,) float64 confidences, NaN for a label that was not in the validation window."""
+    """Return (n_slots,) float64 confidences, NaN for a label without a curve."""
     curves = calibration.curves[variant]
     rows = slots.select("label", "score", "rank", "known").iter_rows()
     return np.array([curves[name].at(*rest) if name in curves else np.nan for name, *rest in rows], dtype=np.float64)
@@ -168,7 +169,7 @@ def _plausible(names: tuple[str, ...], numbers: Floats) -> bool:
 
 
 def _platt(features: Floats, wanted: BoolArray) -> Floats:
-    """Fit a logistic regression with Platt's smoothed targets in place of 0 and 1."""
+    """Return the coefficients of a logistic regression, fitted to Platt's smoothed targets in place of 0 and 1."""
     many = int(wanted.sum())
     targets = np.where(wanted, (many + 1) / (many + 2), 1 / (len(wanted) - many + 2))
 

@@ -1,4 +1,4 @@
-"""Collects the parts of a bundle of one fold: its interactions, its catalogue, and the models fitted on it."""
+"""Collects the parts of the bundle of one fold: histories, catalogue, and the models fitted on it."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def parts(
     calibration: Path | None = None,
     rankers: Path | None = None,
 ) -> Parts:
-    """Collect the parts for `fold`; `models` and `indexes` hold one folder a model, `rankers` one a learned ranker."""
+    """Return the parts of the bundle of `fold`; models, indexes, rankers: folders, a subfolder for each."""
     return Parts(
         interactions=split.fit_rows(fold),
         catalogue=split.catalogue.with_columns(available=pl.Series(split.available(fold), dtype=pl.Boolean)),

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from recsys.ranking import Values
 
-CHUNK = 100  # replicates at a time: bounds the memory, 5,000 users need 4 MB
+CHUNK = 100  # replicates at a time, to bound memory: 4 MB for 5,000 users
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Bootstrap over users. replicates: how often users are drawn; confidence: share of replicates in the interval."""
+    """Bootstrap over users. replicates: number of resamples; confidence: level of the intervals, such as 0.95."""
 
     replicates: int
     confidence: float
@@ -25,8 +25,8 @@ class Bootstrap:
     def interval(self, values: Values) -> tuple[Values, Values, Values]:
         """Return mean and interval of each column.
 
-        values: (n_users, n_columns) float64, NaN where a user has no value (no mean counts it). The
-        difference of two variants user by user is a column like any other; its interval is the paired one.
+        values: (n_users, n_columns) float64, NaN where a user has no value, which the mean leaves out. For a paired
+        interval pass the difference of two variants per user as a column.
         Returns (mean, low, high), each (n_columns,), NaN for a column without any value.
 
         >>> bootstrap = Bootstrap(replicates=1000, confidence=0.95, seed=1)
@@ -35,7 +35,7 @@ class Bootstrap:
         (0.5, True)
         """
         known = np.isfinite(values)
-        gaps = ~known.all(axis=0)  # the other columns always count as many users as are drawn
+        gaps = ~known.all(axis=0)  # columns without NaN always have n_users values in a resample
         sums, present = np.where(known, values, 0.0), known[:, gaps].astype(np.float64)
         rng, drawn = np.random.default_rng(self.seed), np.empty((self.replicates, values.shape[1]))
         for start in range(0, self.replicates, CHUNK):

@@ -34,27 +34,27 @@ class Ragged:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """(n_users,) int64: how many rows each user has."""
+        """(n_users,) int64: number of rows of each user."""
         return np.diff(self.indptr)
 
     @property
     def owners(self) -> npt.NDArray[np.int64]:
-        """(n_entries,) int64: the position of the user each entry belongs to."""
+        """(n_entries,) int64: the user of each entry, from 0."""
         return np.repeat(np.arange(len(self.indptr) - 1), self.lengths)
 
     def keep(self, mask: BoolArray) -> "Ragged":
-        """Keep the entries where `mask` (n_entries,) is True; users without entries stay."""
+        """Return the entries where `mask` (n_entries,) is True, for the same users."""
         return Ragged.of(self.owners[mask], self.rows[mask], len(self.indptr) - 1)
 
 
 def hits(lists: IntArray, targets: Ragged) -> BoolArray:
-    """(n_users, k) bool: which recommendations are among the user's targets.
+    """Return (n_users, k) bool: which recommendations are among the user's targets.
 
     >>> lists = np.array([[4, 7, 1], [2, 0, -1]], dtype=np.int32)
     >>> hits(lists, Ragged(np.array([0, 2, 3]), np.array([7, 9, 5], dtype=np.int32))).tolist()
     [[False, True, False], [False, False, False]]
     """
-    width = int(max(lists.max(initial=0), targets.rows.max(initial=0))) + 2  # one unused number a user catches the -1
+    width = int(max(lists.max(initial=0), targets.rows.max(initial=0))) + 2  # one more for -1
     asked = np.arange(len(lists), dtype=np.int64)[:, None] * width + lists
     wanted = np.append(targets.owners * width + targets.rows, np.iinfo(np.int64).max)
     found: BoolArray = wanted[np.searchsorted(wanted, asked)] == asked
@@ -142,7 +142,7 @@ def diversity(lists: IntArray, content: csr_array) -> Values:
 
 
 def share(lists: IntArray, items: BoolArray) -> Values:
-    """Share of a list's items that are among `items` (n_items,) bool; NaN for an empty list.
+    """Share of a list's items for which `items` (n_items,) bool is True; NaN for an empty list.
 
     >>> share(np.array([[0, 1, 2, 3], [2, -1, -1, -1]], dtype=np.int32), np.array([False, True, False, False])).tolist()
     [0.25, 0.0]

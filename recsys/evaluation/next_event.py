@@ -1,9 +1,9 @@
 """Evaluates next-event prediction: the list before each event of the window, with and without live counts.
 
-The events of the window are replayed by time. Before each sampled one every variant answers twice: with the bundle as
-trained, and with live counts of the events until then (`recsys/recommend/live_counts.py`), which are updated every
-`refresh_s` seconds. Both have the user's complete history. So the difference is the value of other users' events since
-the training, and the curve by hours shows how fast the bundle ages.
+The events of the window are replayed in the order of time. Before each sampled event every variant makes two lists:
+one from the bundle alone, and one with live counts of all events until then (`recsys/recommend/live_counts.py`), which
+are updated every `refresh_s` seconds. Both use the user's complete history. Their difference is the value of other
+users' events since the training, and the curve by hours shows how fast a bundle ages.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,15 +23,17 @@ from recsys.recommend import live_counts
 from recsys.recommend.live_counts import LiveEvents
 from recsys.recommend.recommender import Recommender
 
-LIVE = ", live"  # behind the name of a variant
-HOURS = (0.0, 1.0, 6.0, 24.0, 48.0, 168.0)  # since the training
+LIVE = ", live"  # suffix of a variant with live counts
+HOURS = (0.0, 1.0, 6.0, 24.0, 48.0, 168.0)  # limits of the age of the bundle, in hours
 MAX_EVENTS = 100_000  # that are counted, as in `serving/settings.py`
 
 
 @dataclass(frozen=True)
 class NextEvents:
-    """The result. users and targets: (n,) int32 rows; hours: (n,) float64 since the training; born: (n,) bool, new
-    items: the target has no event in the fit set; lists: (n, k) int32 rows by variant, -1 where a list is shorter.
+    """The sampled events and the lists before them. users: (n,) int32 user rows; targets: (n,) int32 item rows.
+
+    hours: (n,) float64 since the training; born: (n,) bool, whether the item has no event in the fit set; lists:
+    variant -> (n, k) int32 item rows, padded with -1.
     """
 
     users: IntArray
@@ -41,7 +43,10 @@ class NextEvents:
     lists: Mapping[str, IntArray]
 
     def table(self, hours: Sequence[float] = HOURS) -> pl.DataFrame:
-        """from_hours, variant, events, born (share), ndcg, hit_rate: of all events (from_hours null), and by age."""
+        """Return a row for all events (from_hours null) and one per range of hours since the training.
+
+        Columns: from_hours, variant, events (their number), born (share of new items), ndcg, hit_rate.
+        """
         parts: dict[float | None, BoolArray] = {None: np.ones(len(self.hours), dtype=np.bool_)}
         for begin, end in zip(hours, (*hours[1:], np.inf), strict=True):
             parts[begin] = (self.hours >= begin) & (self.hours < end)
@@ -66,12 +71,13 @@ def replay(
     seed: int,
     k: int = 10,
 ) -> NextEvents:
-    """Make the lists of all recommenders, which share one bundle, before each of at most `max_events` events.
+    """Make the lists of all recommenders before each of at most `max_events` sampled events of the window.
 
-    An item that the user has in the history is no target, unless the data set allows repeats.
+    recommenders: variant -> recommender, all on the same bundle. Events on items of the user's history are not sampled,
+    unless the data set allows repeats.
 
     Raises:
-        RecsysError: "variant 'als': source als failed; the log has the cause"
+        RecsysError: "variant 'als': source als failed; see the log for the cause"
     """
     bundle = next(iter(recommenders.values())).bundle
     trained, position = split.now(fold), lru_cache(None)(bundle.catalogue.ids.position)
@@ -100,7 +106,7 @@ def replay(
             for label, query in ((name, frozen), (name + LIVE, replace(frozen, live=counts))):
                 slate = recommender.recommend(query)
                 if slate.degraded:
-                    raise RecsysError(f"variant {name!r}: {', '.join(slate.failed)} failed; the log has the cause")
+                    raise RecsysError(f"variant {name!r}: {', '.join(slate.failed)} failed; see the log for the cause")
                 lists[label][at, : len(slate.slots)] = [slot.row for slot in slate.slots]
     return NextEvents(users[asked], (times[asked] - trained) / 3600.0, rows[asked], ~known[rows[asked]], lists)
 
@@ -122,7 +128,7 @@ def _stream(events: pl.DataFrame, split: Split) -> pl.DataFrame:
 def _sampled(events: pl.DataFrame, split: Split, fold: ScoredFold, max_events: int, seed: int) -> npt.NDArray[np.intp]:
     inside, kinds = pl.col("fold") == WINDOWS[fold], split.facts.target_events
     wanted = inside & pl.col("event").is_in(kinds) & (pl.col("weight") > 0)
-    if not split.facts.allow_repeat:  # asked at the first event on an item that becomes a target in this window
+    if not split.facts.allow_repeat:  # per target, only the first event in this window
         pair = ["user_row", "item_row"]
         wanted = wanted.any().over(pair) & inside & pl.struct(pair).is_first_distinct()
     target = events.select(wanted=wanted)["wanted"]

@@ -10,12 +10,12 @@ from recsys.ranking import Values
 
 @dataclass(frozen=True)
 class Paired:
-    """The comparison of two variants user by user. p: chance of such a difference by luck; error: standard error."""
+    """The comparison of two variants: their means, the standard error of the difference, and the one-sided p-value."""
 
     value: float
     other: float
     error: float
-    reach: float  # from the difference to each of its confidence bounds
+    reach: float  # distance of each confidence bound from the difference
     p: float
 
     @property
@@ -31,7 +31,7 @@ class Paired:
 
 
 def paired(values: Values, others: Values, alpha: float) -> Paired:
-    """Compare two variants on the same users, (n_users,) float64 both; a user without a value does not count.
+    """Test whether `values` exceed `others`, both (n_users,) float64 of the same users; NaN users are left out.
 
     >>> found = paired(np.array([0.2, 0.4, 0.6, 0.8]), np.array([0.1, 0.2, 0.3, 0.4]), 0.05)
     >>> round(found.difference, 3), round(found.p, 3)
@@ -48,4 +48,4 @@ def paired(values: Values, others: Values, alpha: float) -> Paired:
     if not differing:
         return Paired(value, other, error, reach, 1.0)
     p = float(stats.t.sf((value - other) / error, n - 1)) if error > 0 else float(value <= other)
-    return Paired(value, other, error, reach, max(p, 0.5**differing))  # few users prove little, however equal they are
+    return Paired(value, other, error, reach, max(p, 0.5**differing))  # a floor, because a few equal users prove little

@@ -15,9 +15,9 @@ BINS = 10
 
 
 def bins(confidence: Floats, wanted: BoolArray) -> pl.DataFrame:
-    """Group slots by confidence into ten bins of equal size: slots, confidence (mean), wanted (share).
+    """Group slots by confidence into ten bins of equal size: number of slots, mean confidence, share of relevant ones.
 
-    Bins of equal width would put nearly all slots of a recommender into the first one.
+    With bins of equal width nearly all slots of a recommender would be in the first one. wanted: relevant or not.
 
     >>> bins(np.array([0.1, 0.1, 0.3, 0.3]), np.array([False, False, False, True])).rows()[:2]
     [(1, 0.1, 0.0), (1, 0.1, 0.0)]
@@ -29,7 +29,7 @@ def bins(confidence: Floats, wanted: BoolArray) -> pl.DataFrame:
 
 
 def ece(confidence: Floats, wanted: BoolArray) -> float:
-    """Expected calibration error: mean distance of confidence and relevant share over the bins, weighted by slots.
+    """Expected calibration error: mean over the bins of |confidence - share of relevant slots|, weighted by slots.
 
     Every slot has confidence 20 %, but only one in ten is relevant:
 
@@ -44,10 +44,10 @@ def ece(confidence: Floats, wanted: BoolArray) -> float:
 
 
 def ece_by_chance(confidence: Floats) -> float:
-    """Return the approximate ECE of perfect confidences with this number of slots: a lower ECE is chance.
+    """Return approximately the ECE that perfect confidences would have with this number of slots, by chance.
 
     The mean distance of a normal variable from its mean is sqrt(2 / pi) standard deviations. Slots of one user are
-    correlated, so the true floor is somewhat higher.
+    correlated, so the true value is somewhat higher.
     """
     order = np.argsort(confidence, kind="stable")
     spread = [np.sqrt((confidence[part] * (1 - confidence[part])).sum()) for part in np.array_split(order, BINS)]
@@ -66,10 +66,7 @@ def brier(confidence: Floats, wanted: BoolArray) -> float:
 
 
 def figures(confidence: Floats, wanted: BoolArray) -> dict[str, float]:
-    """Return all calibration metrics for `dvc metrics`; slots without a confidence do not count.
-
-    Without any slot there are no figures.
-    """
+    """Return metric -> value for `dvc metrics`, over the slots with a confidence; empty if there are none."""
     known = np.isfinite(confidence)
     mine, found = confidence[known], wanted[known]
     if not len(mine):

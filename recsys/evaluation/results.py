@@ -1,8 +1,8 @@
 """Computes one table from the lists: every metric of every variant in every segment, with intervals.
 
-Columns: variant, segment, users, metric, value, low, high; then the paired difference to a baseline: baseline,
-difference, difference_low, difference_high. Each baseline has the whole table once (`against`). Coverage belongs to a
-set of users, not to a user, so it has no interval; a baseline has no difference to itself.
+Columns: variant, segment, users (their number), metric, value, low, high (interval); then the paired difference to a
+baseline: baseline, difference, difference_low, difference_high. All rows are repeated for each baseline (`against`).
+Coverage has no value per user, so it has no interval; a baseline has no difference to itself.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,10 @@ def measure(
     baselines: list[str],
     bootstrap: Bootstrap,
 ) -> pl.DataFrame:
-    """Compute the table. lists: of max(at) items for every query mode. Segments without users are left out."""
+    """Return the table. lists: with max(at) items for every query mode; at: list lengths of the metrics.
+
+    Segments without users are left out.
+    """
     beyond = {
         variant: {question: beyond_accuracy(rows, sample, at) for question, rows in found.items()}
         for variant, found in lists.items()
@@ -72,15 +75,15 @@ def measure(
 
 
 def per_segment(lists: Lists, sample: Sample, segments: list[Segment], metric: str) -> dict[str, dict[str, Values]]:
-    """Return one metric for the gate: segment -> variant -> (n_users,) float64. Segments without users are left out.
+    """Return one metric, such as ndcg@10, as segment -> variant -> (n_users,) float64, without empty segments.
 
     Raises:
-        GateError: "gate.metric is 'coverage@10', expected a metric of one list: recall@10, ndcg@10, ..."
+        GateError: "gate.metric is 'coverage@10', expected a metric of a single list: recall@10, ndcg@10, ..."
     """
     k = int(metric.partition("@")[2] or 0)
     known = [f"{name}@{k}" for name in METRICS if name != "coverage"]
     if metric not in known:
-        raise GateError(f"gate.metric is {metric!r}, expected a metric of one list: {', '.join(known)}")
+        raise GateError(f"gate.metric is {metric!r}, expected a metric of a single list: {', '.join(known)}")
     found = {}
     for segment in segments:
         targets, users, asked = sample.targets.keep(segment.targets), segment.counted(sample), segment.question
@@ -99,13 +102,13 @@ def against(table: pl.DataFrame, baseline: str) -> pl.DataFrame:
 
 
 def accuracy(rows: IntArray, targets: Ragged, at: list[int]) -> PerUser:
-    """Return the accuracy metrics, one column each."""
+    """Return the accuracy metrics of lists (n_users, max(at)), as metric -> (n_users,)."""
     found = metrics.hits(rows, targets)
     return {f"{name}@{k}": metric(found[:, :k], targets.lengths) for k in at for name, metric in ACCURACY.items()}
 
 
 def beyond_accuracy(rows: IntArray, sample: Sample, at: list[int]) -> PerUser:
-    """Return the metrics of the lists that do not depend on the targets."""
+    """Return the metrics that do not depend on targets, as metric -> (n_users,)."""
     values = {}
     for k in at:
         values[f"novelty@{k}"] = metrics.novelty(rows[:, :k], sample.popularity, sample.n_fitted)
@@ -116,14 +119,14 @@ def beyond_accuracy(rows: IntArray, sample: Sample, at: list[int]) -> PerUser:
 
 
 def coverage(rows: IntArray, n_items: int, at: list[int]) -> dict[str, float]:
-    """Return the coverage of the catalogue: one value for all users together."""
+    """Return the coverage of the catalogue by all lists together, as metric -> value."""
     return {f"coverage@{k}": metrics.coverage(rows[:, :k], n_items) for k in at}
 
 
 def flat(table: pl.DataFrame, variant: str, at: list[int]) -> dict[str, float]:
-    """Return one variant for `dvc metrics`: accuracy at every k, the rest at the first k, NDCG of the segments.
+    """Return metric -> value of one variant for `dvc metrics`: accuracy at each k of `at`, others at the first k only.
 
-    table: `against` one baseline.
+    The NDCG of each segment is included. table: result of `against`.
     """
     wanted = {f"{name}@{at[0]}" for name in METRICS} | {f"{name}@{k}" for name in ACCURACY for k in at}
     mine = table.filter(pl.col("variant") == variant, pl.col("value").is_not_null())

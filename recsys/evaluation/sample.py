@@ -1,4 +1,4 @@
-"""Draws the users of an offline evaluation, with their targets and histories, and those held out from a ranker."""
+"""Draws the users of an offline evaluation with their targets and histories; defines those held out from rankers."""
 
 import zlib
 from collections.abc import Iterable
@@ -17,15 +17,15 @@ from recsys.evaluation.metrics import Ragged
 
 @dataclass(frozen=True)
 class Sample:
-    """Users of one fold who have targets, with the data of them and of the items that the metrics need.
+    """Users of one fold who have targets, with the data about users and items that the metrics need.
 
-    users: (n,) int32 user rows, ascending; targets and histories: item rows of each of them, in that order; liked: (n,)
-    int64 different items that the user liked; idle_days: (n,) float64 from the last event to the query time, NaN
-    without a history; known_events: (n_items,) int64 events of the item in the fit set; arrived: (n_items,) bool, the
-    first event is in the scored window (an item without any event did not arrive); popularity: (n_items,) users of the
-    fit set who liked the item; n_fitted: users in the fit set; age: (n_targets,) float64 in [0, 1], when in the
-    window a target was first chosen, NaN where windows overlap in time; window_days: the length of the window; content:
-    (n_items, n_features), see `content`.
+    users: (n,) int32 user rows, ascending; targets, histories: item rows of each of these users; liked: (n,) int64
+    number of different items that the user liked; idle_days: (n,) float64 from the last event to the query time, NaN
+    without a history; known_events: (n_items,) int64 events of the item in the fit set; arrived: (n_items,) bool,
+    whether the item's first event is in the scored window; popularity: (n_items,) number of users of the fit set who
+    liked the item; n_fitted: number of users in the fit set; age: (n_targets,) float64, position in the window, 0 to 1,
+    at which the target was first chosen, NaN where windows overlap in time; window_days: length of the window;
+    content: (n_items, n_features), see `content`.
     """
 
     fold: ScoredFold
@@ -44,12 +44,12 @@ class Sample:
 
     @property
     def new(self) -> BoolArray:
-        """(n_items,) bool: items of few likes, as `Catalogue.new`."""
+        """(n_items,) bool: new items, which have few likes, see `Catalogue.new`."""
         return self.popularity <= FEW_LIKES
 
 
 def draw(split: Split, fold: ScoredFold, popularity: npt.NDArray[np.float32], max_users: int, seed: int) -> Sample:
-    """Draw at most `max_users` of the users who have targets, uniformly."""
+    """Draw at most `max_users` of the users who have targets, uniformly; popularity: see `Sample`."""
     targets = split.targets(fold)
     users = targets["user_row"].unique().sort().to_numpy()
     if len(users) > max_users:
@@ -79,9 +79,9 @@ def draw(split: Split, fold: ScoredFold, popularity: npt.NDArray[np.float32], ma
 
 
 def content(catalogue: pl.DataFrame) -> csr_array:
-    """(n_items, n_features) float64: an item's categories as a vector of unit length, empty for an item without any.
+    """Return (n_items, n_features) float64: an item's categories as a vector of unit length, empty for one without any.
 
-    In a catalogue where no item has a category the words of the titles take their place.
+    If no item of the catalogue has a category, the words of the titles are used instead.
     """
     features = pl.col("categories")
     if not catalogue["categories"].list.len().sum():
@@ -106,14 +106,14 @@ def _age(split: Split, fold: ScoredFold, targets: pl.DataFrame) -> npt.NDArray[n
 
 
 def _of_users(pairs: pl.DataFrame, users: IntArray) -> Ragged:
-    """pairs: user_row, item_row, sorted by user_row."""
+    """Return the item rows of each of `users`. pairs: columns user_row, item_row, sorted by user_row."""
     mine = pairs.filter(pl.col("user_row").is_in(pl.Series(users).implode()))
     owners = np.searchsorted(users, mine["user_row"].to_numpy())
     return Ragged.of(owners, mine["item_row"].to_numpy(), len(users))
 
 
 def ranker_holdout_users(user_ids: Iterable[str]) -> BoolArray:
-    """(n_users,) bool: True for held-out users, by a hash of the id, so the same ones in every window and run.
+    """Return (n_users,) bool: True for users held out from training, by a hash of the id: the same ones in each run.
 
     >>> ranker_holdout_users(["anna", "ben", "cleo"]).tolist()
     [True, True, False]

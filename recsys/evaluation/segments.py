@@ -1,7 +1,7 @@
-"""Segments of an evaluation: which users count, which of their targets, and how the recommender is queried for them.
+"""Segments of an evaluation: which users and targets are included, and how the recommender is queried for them.
 
-Metrics by segment show what an average hides. A new segment is one function from the sample to a `Segment`, and its
-name in `build`.
+Metrics by segment show what an average hides. To add a segment write a function that returns a `Segment` of the sample,
+and add it to `_makers`.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from recsys.evaluation.sample import Sample
 from recsys.params import EvaluateParams
 
 NEW_USER = "new_user_"
-AGES = 4  # parts of the window, by the age of the model
+AGES = 4  # parts of the window, each for another age of the model
 
 
 @dataclass(frozen=True)
 class QueryMode:
-    """How the recommender is queried; by default with the whole history, for any item.
+    """How the recommender is queried; by default with the whole history, for all items.
 
-    known_items: with only the end of the history that has this many liked items; arrived_only: only for items whose
-    first event is in the scored window.
+    known_items: use only the newest part of the history, with this many liked items; arrived_only: recommend only items
+    whose first event is in the scored window.
     """
 
     known_items: int | None = None
@@ -36,9 +36,9 @@ PLAIN = QueryMode()
 
 @dataclass(frozen=True)
 class Segment:
-    """users: (n_users,) bool, which users count; targets: (n_targets,) bool, which targets count.
+    """A part of the evaluation. users: (n_users,) bool, included users; targets: (n_targets,) bool, included targets.
 
-    A user without any target that counts does not count.
+    meaning: description for the report; question: how the recommender is queried.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Segment:
     question: QueryMode = PLAIN
 
     def counted(self, sample: Sample) -> BoolArray:
-        """(n_users,) bool, True for users of the segment with at least one target that counts."""
+        """Return (n_users,) bool: users of the segment with at least one included target; only these are measured."""
         counted: BoolArray = self.users & (sample.targets.keep(self.targets).lengths > 0)
         return counted
 
@@ -80,9 +80,9 @@ def dormant(sample: Sample, dormant_days: float) -> Segment:
 
 
 def new_user(sample: Sample, known_items: int, least: int) -> Segment:
-    """Users with at least `least` liked items, treated as new: the model sees only their last `known_items` items.
+    """Users with at least `least` liked items, treated as new: the query has only their last `known_items` items.
 
-    Users and targets do not depend on `known_items`, so that figures for different values can be compared. The last
+    Users and targets do not depend on `known_items`, so that results for different numbers can be compared. The last
     items are used, because the few events of a really new user are recent.
     """
     name, meaning = f"{NEW_USER}{known_items}", f"{least} liked items or more, but only the last {known_items} are told"
@@ -90,17 +90,17 @@ def new_user(sample: Sample, known_items: int, least: int) -> Segment:
 
 
 def known_item(sample: Sample) -> Segment:
-    """All users; only items that are not new count as targets."""
+    """All users; targets are items that are not new."""
     return _of_items(sample, "known_item", f"only items that more than {FEW_LIKES} users liked count", ~sample.new)
 
 
 def new_item(sample: Sample) -> Segment:
-    """All users; only new items count as targets."""
+    """All users; targets are new items."""
     return _of_items(sample, "new_item", f"only those that at most {FEW_LIKES} users liked", sample.new)
 
 
 def repeat(sample: Sample, again: bool) -> Segment:
-    """All users; only repeats count as targets, or only first choices; no target if the window has no repeats."""
+    """All users; targets are items of the history if `again`, else other items; none if the window has no repeats."""
     width = len(sample.known_events)
     before = sample.histories.owners * width + sample.histories.rows
     repeats = np.isin(sample.targets.owners * width + sample.targets.rows, before)
@@ -110,7 +110,7 @@ def repeat(sample: Sample, again: bool) -> Segment:
 
 
 def aged(sample: Sample, part: int) -> Segment:
-    """All users; only targets of one part of the window count, to measure the model by its age."""
+    """All users; targets of one part of the window only, to measure the model at that age."""
     begin, end = (part - 1) / AGES, part / AGES
     ages = f"{begin * sample.window_days:.3g} to {end * sample.window_days:.3g}"
     counted = (sample.age >= begin) & ((sample.age < end) | (part == AGES))
@@ -119,12 +119,12 @@ def aged(sample: Sample, part: int) -> Segment:
 
 
 def cold_item(sample: Sample) -> Segment:
-    """All users; only items whose first event is in the window count as targets; all items are ranked."""
+    """All users; targets are items whose first event is in the window; all items are ranked."""
     return _of_items(sample, "cold_item", "only items that arrive in the window count", sample.arrived)
 
 
 def cold_item_only(sample: Sample) -> Segment:
-    """Like `cold_item`, but only these items are ranked."""
+    """Like `cold_item`, but only items whose first event is in the window are ranked."""
     question = QueryMode(arrived_only=True)
     return _of_items(sample, "cold_item_only", "the same, ranked among these items only", sample.arrived, question)
 
@@ -165,6 +165,6 @@ def _of_users(sample: Sample, name: str, meaning: str, users: BoolArray, questio
 
 
 def _of_items(sample: Sample, name: str, meaning: str, items: BoolArray, question: QueryMode = PLAIN) -> Segment:
-    """Make a segment of all users. items: (n_items,) bool, the items that count as targets."""
+    """Return a segment of all users; items: (n_items,) bool, the items that are targets."""
     everyone = np.ones(len(sample.users), dtype=np.bool_)
     return Segment(name, meaning, everyone, items[sample.targets.rows], question)

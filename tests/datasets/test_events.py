@@ -209,7 +209,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^postgresql://\.\.\.: ") as refusal:
         read("postgresql://me:secret@127.0.0.1:1/x", tmp_path / "c")
     assert "secret" not in str(refusal.value)
-    with pytest.raises(DataError, match=r"raw: no file 'items.parquet'; fetch the raw data first"):
+    with pytest.raises(DataError, match=r"raw: no file 'items.parquet'; run `dvc repro fetch`"):
         events.tables(events.Config(), tmp_path / "raw")
     migrate(f"sqlite:///{tmp_path}/empty.sqlite")
     with pytest.raises(DataError, match=r"interactions.parquet: no such file; correct datasets.events.adapter.earlier"):

@@ -187,7 +187,7 @@ def test_a_column_that_is_not_mapped_must_have_its_canonical_name() -> None:
 
 def test_tables_before_fetch_is_one_line() -> None:
     config = files.Config.model_validate({"interactions": {"path": "events.csv"}})
-    with pytest.raises(DataError, match=r"^raw: no file 'interactions.json'; fetch the raw data first"):
+    with pytest.raises(DataError, match=r"^raw: no file 'interactions.json'; run `dvc repro fetch`"):
         files.tables(config, Path("raw"))
 
 

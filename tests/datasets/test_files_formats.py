@@ -127,5 +127,5 @@ def test_a_damaged_archive_and_one_of_several_files_are_one_line() -> None:
     with pytest.raises(DataError, match=r"^a.zip: 2 files inside, expected one: unpack it and name the files"):
         run(path="a.zip")
     write("b.json", "[]")
-    with pytest.raises(DataError, match=r"^b.json: one JSON array, expected an object a line: convert it"):
+    with pytest.raises(DataError, match=r"^b.json: a JSON array, expected one object per line: convert it"):
         run(path="b.json")

@@ -185,7 +185,7 @@ def test_fetch_refuses_another_archive(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_raw_data_of_another_variant_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no file 'ratings.dat' of variant '1m'; fetch the raw data first"):
+    with pytest.raises(DataError, match=r"no file 'ratings.dat' of variant '1m'; run `dvc repro fetch`"):
         movielens.tables(Config(variant="1m"), unpacked("25m", tmp_path))
 
 

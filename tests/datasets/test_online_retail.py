@@ -206,7 +206,7 @@ def test_codes_that_are_no_products(tmp_path: Path, code: str) -> None:
 
 
 def test_missing_raw_data_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no file 'online_retail.parquet'; fetch the raw data first"):
+    with pytest.raises(DataError, match=r"no file 'online_retail.parquet'; run `dvc repro fetch`"):
         online_retail.tables(Config(), tmp_path)
 
 

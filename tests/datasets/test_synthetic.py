@@ -142,5 +142,5 @@ def test_an_unavailable_item_is_no_longer_sold(events: pl.DataFrame, items: pl.D
 
 
 def test_missing_file_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no items\.parquet; run the stage fetch"):
+    with pytest.raises(DataError, match=r"no items\.parquet; run `dvc repro fetch`"):
         synthetic.tables(SHOP, tmp_path)

@@ -1,1 +1,1 @@
-"""Parts of `recsys/datasets/files.py`: find and open files, split lines into records, read cells."""
+"""Parts of the adapter `files`: find and open files, split lines into records, parse cells."""

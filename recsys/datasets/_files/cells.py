@@ -1,11 +1,11 @@
-"""Reads the cells of a table: missing values, ids, numbers, times, yes or no, lists.
+"""Parses the cells of a table: missing values, ids, numbers, times, booleans, lists.
 
-Lists come as JSON, Python, R, PostgreSQL, NumPy, or values between separators:
+Lists may be written as in JSON, Python, R, PostgreSQL or NumPy, or with separators:
 
 ["a", "b"]   ['a', "b's"]   ('a',)   {a,"b c"}   c("a", "b")   ['a' 'b']   [{"name": "a"}]   a|b   a; b
 
-`notes` lists what was changed in a row, `reject` says why a row is refused. An unusable cell of an item is emptied; an
-unusable cell of an interaction refuses the row.
+The column `notes` lists the changes in a row, `reject` has the reason why the row is rejected. An unusable cell of an
+item is emptied; a row of interactions with an unusable cell is rejected.
 """
 
 import ast
@@ -43,7 +43,7 @@ _WHY = "(fault)"
 
 
 def read_cells(table: pl.LazyFrame, file: TableFile) -> pl.LazyFrame:
-    """Parse the text of each canonical column into values, and add NOTES; table: canonical names, RAW and REJECT."""
+    """Return the table with parsed canonical columns and NOTES; table: canonical columns as text, RAW and REJECT."""
     columns = {name: dtype for name, dtype in table.collect_schema().items() if name not in (REJECT, RAW)}
     table = _without_markers(table.with_columns(pl.lit("").alias(NOTES)), columns, file.null_values)
     for column, dtype in columns.items():
@@ -62,7 +62,7 @@ def read_cells(table: pl.LazyFrame, file: TableFile) -> pl.LazyFrame:
 
 
 def swapped_dates(table: pl.LazyFrame, column: str, form: str, other: str) -> bool:
-    """Return whether more texts fit only the format with day and month exchanged than only the given one."""
+    """Return whether more texts fit only `other`, the format with day and month exchanged, than only `form`."""
     texts = pl.col(column).str.strip_chars()
     ours, theirs = (texts.str.to_datetime(way, time_unit="us", strict=False).is_not_null() for way in (form, other))
     only = table.select(ours=(ours & ~theirs).sum(), theirs=(theirs & ~ours).sum()).collect(engine="streaming")
@@ -70,7 +70,7 @@ def swapped_dates(table: pl.LazyFrame, column: str, form: str, other: str) -> bo
 
 
 def _without_markers(table: pl.LazyFrame, columns: dict[str, pl.DataType], markers: list[str]) -> pl.LazyFrame:
-    """Turn texts that mean missing, and NaN, into null; blank cells become null without a note."""
+    """Turn the texts in `markers` and NaN into null, with a note; blank cells become null without one."""
     lowered = [marker.strip().lower() for marker in markers]
     for column, dtype in columns.items():
         if dtype == pl.String:
@@ -105,7 +105,7 @@ def _with_id(table: pl.LazyFrame, column: str, dtype: pl.DataType, file: TableFi
 
 
 def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
-    """Return a struct column: the parsed value, and the fault where the text cannot be parsed."""
+    """Return the expression for a struct: the parsed value, and the fault if the text cannot be parsed."""
     value = pl.col(column)
     if column in TIMES:
         return read_times(column, dtype, file.timestamp_format, file.time_zone)
@@ -169,7 +169,7 @@ def _number(text: pl.Expr, decimal: str | None) -> pl.Expr:
 
 
 def _with_quantity(table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.LazyFrame:
-    """Multiply the unit price by the quantity; a quantity below zero makes the row a return."""
+    """Multiply `value`, the unit price, by the quantity; a quantity below zero makes the row a return."""
     if QUANTITY not in columns:
         return table
     back, value = (pl.col(QUANTITY) < 0).fill_null(False), pl.lit(None, pl.Float64)
@@ -184,7 +184,7 @@ def _with_quantity(table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.L
 
 
 SEPARATORS = "|;"
-# Parentheses are brackets where quotes follow: `(no genres listed)` is a text. What looks listed must be readable.
+# Parentheses begin a list only before a quote: `(no genres listed)` is a text. A list must be readable.
 _LOOKS_LISTED = r"""(?s)^(?:[\[{].*[\]}]|[a-z]*[\[({]\s*["'].*|[a-z]+\([\[{].*\))$"""
 _BRACKETS = re.compile(r"(?s)(?:\[(.*)\]|\{(.*)\}|c?\((.*)\))")
 _QUOTED = r"""[uUrRbB]?(?:"(?P<double>(?:[^"\\]|\\.|"")*)"|'(?P<single>(?:[^'\\]|\\.|'')*)')\s*(?:,|\Z|(?=["']))"""
@@ -193,10 +193,9 @@ _ESCAPE = re.compile(r"\\(.)|\"\"|''", re.DOTALL)
 
 
 def read_lists(column: str, separator: str | None, missing: list[str]) -> pl.Expr:
-    """Parse each text of a column into a list of texts; null where the text in brackets is no list.
+    """Return the expression for each cell as a list of texts; null if a text in brackets is not a list.
 
-    separator: between values without brackets, by default any of `SEPARATORS`; missing: values, in lower case, that are
-    left out.
+    separator: between values without brackets, None for any of `SEPARATORS`; missing: values to leave out, lower case.
     """
     text = pl.col(column).str.strip_chars()
     unified = text.str.replace_all(f"[{SEPARATORS}]", "\x1f") if separator is None else text
@@ -216,7 +215,7 @@ def _read_bracketed(texts: pl.Series) -> pl.Series:
 
 
 def bracketed_values(text: str) -> list[str] | None:
-    """Return the values of a list in brackets; None if the text is no such list.
+    """Return the values of a list in brackets; None if the text is not one.
 
     >>> bracketed_values("['Comedy', 'Drama']"), bracketed_values('{Drama,"Film, Noir"}'), bracketed_values("[']")
     (['Comedy', 'Drama'], ['Drama', 'Film, Noir'], None)
@@ -245,7 +244,7 @@ def bracketed_values(text: str) -> list[str] | None:
 
 
 def _json_values(found: Any) -> list[str] | None:
-    """Return the values of a list; for objects in it, their `name`."""
+    """Return the values of a JSON list, and the `name` of each object in it; None for other structures."""
     if not isinstance(found, list):
         return None if found else []
     values = [value.get("name", value.get("title")) if isinstance(value, dict) else value for value in found]

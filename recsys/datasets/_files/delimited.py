@@ -1,7 +1,7 @@
 """Reads delimited text into numbered Parquet files: one row per record, each cell as text.
 
-If every line matches the pattern of one whole row, polars reads the file. Any other file is split record by record,
-which takes several times as long and accounts for every line.
+If every line is one well-formed row, polars reads the file. Any other file is split record by record, which is several
+times slower, so that each line becomes part of a row or is refused with a reason.
 """
 
 import re
@@ -20,7 +20,9 @@ from recsys.errors import DataError
 
 
 def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str], parts: Parts) -> FileLines:
-    """Write the rows of a file in UTF-8; columns: canonical name -> name of the file's column.
+    """Write the rows of the UTF-8 file `text` to `parts`; return its line counts.
+
+    source: the original file; columns: canonical name -> name of the file's column.
 
     Raises:
         DataError: "loans.csv: empty file ..."; "loans.csv: line 1 cannot be the header (stray_quote) ..."
@@ -31,7 +33,7 @@ def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str]
         found = records(stream, splitter, skipped + 1, None, [])
         head = next((record for record in found if file.header or record.cells is not None), None)
         if head is None:
-            raise DataError(f"{source.name}: empty file, expected a row at least: replace it, or correct skip_lines")
+            raise DataError(f"{source.name}: empty file, expected at least one row: replace it, or correct skip_lines")
         if head.cells is None:
             raise DataError(
                 f"{source.name}: line {head.number} cannot be read ({head.reason}): {head.text!r:.80};"
@@ -54,7 +56,7 @@ def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str]
 
 
 def unique_names(name: str, cells: Cells, mapped: set[str]) -> list[str]:
-    """Make the column names unique: an empty name becomes its number; a name twice is an error if it is mapped."""
+    """Return unique column names: an empty name becomes its number; a duplicate is an error if it is in `mapped`."""
     names: list[str] = []
     for number, cell in enumerate(cells, start=1):
         named = (cell or "").strip() or str(number)
@@ -69,7 +71,7 @@ def unique_names(name: str, cells: Cells, mapped: set[str]) -> list[str]:
 
 
 def _only_rows(text: Path, file: TableFile, header: str | None, width: int, n_head: int) -> bool:
-    """Return whether each line after the head is one well-formed row with as many cells as there are columns."""
+    """Return whether each line after the first `n_head` is one well-formed row of `width` cells."""
     line = pl.col("line")
     s, q = re.escape(file.separator), re.escape(file.quote or "")
     cell, outside = f"[^{s}\\x00]*", line
@@ -88,7 +90,7 @@ def _only_rows(text: Path, file: TableFile, header: str | None, width: int, n_he
     rows = pl.scan_lines(text, row_index_name=LINE).filter(pl.col(LINE) >= n_head)
     try:
         return bool(rows.select(good.all()).collect(engine="streaming").item())
-    except pl.exceptions.ComputeError:  # a byte that is none of UTF-8
+    except pl.exceptions.ComputeError:  # the byte is not valid UTF-8
         return False
 
 
@@ -107,7 +109,7 @@ def _scan(text: Path, file: TableFile, columns: list[str], n_head: int, source: 
 
 @dataclass
 class _Counts:
-    """Iterates over records and counts the header, the rows and the refused lines."""
+    """Counts rows, their lines and refused lines while records are iterated over."""
 
     rows_read: int = 0
     row_lines: int = 0

@@ -1,4 +1,4 @@
-"""Reads JSON Lines, an object a line, into numbered Parquet files. Numbers and lists are kept as their text."""
+"""Reads JSON Lines, one object per line, into numbered Parquet files. Numbers and lists stay as written, as text."""
 
 import json
 from collections.abc import Iterator
@@ -15,23 +15,25 @@ BAD_JSON, NO_OBJECT, BAD_ID = "not_json", "no_json_object", "id_is_no_text_or_nu
 
 
 def read(text: Path, source: Source, ids: list[str], parts: Parts) -> FileLines:
-    """Write the rows of a file in UTF-8; keys that a line lacks become null; ids: the keys that hold an id.
+    """Write the rows of the UTF-8 file `text` to `parts`; return its line counts. Absent keys become null.
+
+    source: the original file; ids: keys of ids, whose values must be text or whole numbers.
 
     Raises:
-        DataError: "loans.json: one JSON array, expected an object a line: ..."
+        DataError: "loans.json: a JSON array, expected one object per line: ..."
     """
     n_lines, n_refused, number = 0, 0, 1
     with text.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as stream:
         while batch := list(islice(stream, BATCH_ROWS)):
             if number == 1 and batch[0].lstrip().startswith("["):
-                raise DataError(f"{source.name}: one JSON array, expected an object a line: convert it (jq -c '.[]')")
+                raise DataError(f"{source.name}: a JSON array, expected one object per line: convert it (jq -c '.[]')")
             objects = [_object(line, ids) for line in batch]
             columns = list(dict.fromkeys(key for found, _ in objects for key in found or {}))
             parts.write(columns, _rows(batch, objects, columns, number), source)
             n_lines, number = n_lines + len(batch), number + len(batch)
             n_refused += sum(found is None for found, _ in objects)
     if not n_lines:
-        raise DataError(f"{source.name}: empty file, expected a row at least: replace it")
+        raise DataError(f"{source.name}: empty file, expected at least one row: replace it")
     return FileLines(source.name, n_lines, 0, n_lines - n_refused, n_lines - n_refused, n_refused)
 
 
@@ -41,9 +43,9 @@ def _object(line: str, ids: list[str]) -> tuple[dict[str, Any] | None, str | Non
     if not line.strip():
         return None, BLANK
     try:
-        # as text: 123.0 is not 123, and 12345678901234567890 keeps its digits
+        # stays text: 123.0 is not 123, and 12345678901234567890 keeps its digits
         found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
-        json.dumps(found, ensure_ascii=False).encode()  # half of a character, as \ud83d, can be in no text
+        json.dumps(found, ensure_ascii=False).encode()  # a lone surrogate such as \ud83d is no valid text
     except (ValueError, RecursionError):
         return None, BAD_JSON
     if not isinstance(found, dict):

@@ -1,7 +1,7 @@
-"""Splits lines into records. A line that cannot be split is refused alone, and splitting goes on with the next line: a
-quote that is never closed costs one line.
+"""Splits lines into records, for files that polars cannot read, see `recsys/datasets/_files/delimited.py`.
 
-Used for files with lines that polars cannot read as rows; see `recsys/datasets/_files/delimited.py`.
+A line that cannot be split is refused, and splitting continues with the next line: a quote that is never closed costs
+one line.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-MAX_LINES = 1_000  # of one record; beyond, its quote is taken for one that was never closed
+MAX_LINES = 1_000  # maximum size of a record: a longer quoted cell counts as never closed
 UNCLOSED, STRAY, RAGGED, BLANK = "unclosed_quote", "stray_quote", "wrong_number_of_cells", "blank_line"
 NUL, BAD_BYTES, HEADER = "nul_byte", "not_in_encoding", "repeated_header"
 _LOST = re.compile("[\udc80-\udcff]")
@@ -20,7 +20,7 @@ Cells = list[str | None]
 
 @dataclass(slots=True)
 class Record:
-    """One record: `lines` lines from line `number` (from 1) on, as `cells`, or the reason why they were refused."""
+    """One record. number: its first line, from 1; lines: number of lines; cells: None if refused for `reason`."""
 
     number: int
     lines: int
@@ -31,7 +31,7 @@ class Record:
 
 @dataclass
 class _Pending:
-    """Lookahead over an iterator of lines; `at(i)` is None after the last line."""
+    """Lookahead over an iterator of lines: `at(i)` is the i-th line from here, None after the last one."""
 
     source: Iterator[str]
     ahead: deque[str] = field(default_factory=deque)
@@ -62,11 +62,11 @@ class Splitter:
         self._unescape = re.compile(f"{e}(.)", re.DOTALL) if e else None
 
     def is_plain(self, line: str) -> bool:
-        """Return whether the line has no quote and no escape, so that splitting at the separators is enough."""
+        """Return whether the line has neither quote nor escape, so that it can be split at each separator."""
         return not (self.quote and self.quote in line) and not (self.escape and self.escape in line)
 
     def split(self, line_at: Callable[[int], str | None]) -> tuple[Cells | None, int, str | None]:
-        """Split the record that starts at line 0: its cells, its number of lines, and the reason if it is refused."""
+        """Split the record that starts at `line_at(0)`; return cells or None, number of lines, and reason or None."""
         raw = line_at(0) or ""
         text, used, start, cells = _body(raw), 1, 0, Cells()
         if self.is_plain(text):
@@ -105,16 +105,16 @@ class Splitter:
 def records(
     lines: Iterator[str], splitter: Splitter, first: int, header: Cells | None, typed: list[int]
 ) -> Iterator[Record]:
-    """Split lines into records; every line belongs to exactly one.
+    """Split lines into records; every line belongs to exactly one record.
 
-    lines: with their line ends; first: the number of the first line; header: the column names, or any row of a file
-    without them, to tell the number of cells; typed: positions of the cells that hold times or numbers. They help to
-    find a quote that was never closed: the lines it swallowed would be valid rows by themselves.
+    lines: with line ends; first: number of the first line; header: column names, or any row of a file without header,
+    whose length is the expected number of cells; typed: positions of the cells with times or numbers, by which a quote
+    that was never closed is detected: the lines inside of it would be valid rows.
     """
     pending, number = _Pending(lines), first
     width = len(header or [])
     while (line := pending.at(0)) is not None:
-        if width and splitter.is_plain(line) and line_fault(line) is None:  # most lines, and four times as fast
+        if width and splitter.is_plain(line) and line_fault(line) is None:  # most lines, and four times faster
             plain = _body(line).split(splitter.separator)
             if len(plain) == width and plain != header and (width > 1 or line.strip()):
                 pending.ahead.popleft()
@@ -134,7 +134,7 @@ def records(
 
 
 def line_fault(text: str) -> str | None:
-    """Return the fault of a line with zero bytes or with bytes invalid in UTF-8 (read with `surrogateescape`)."""
+    """Return the fault of a line, read with `surrogateescape`: zero bytes or bytes invalid in UTF-8; else None."""
     if "\0" in text:
         return NUL
     return BAD_BYTES if not text.isascii() and _LOST.search(text) else None
@@ -149,7 +149,7 @@ def _fault(text: str, cells: Cells, width: int, header: Cells | None) -> str | N
 
 
 def _holds_rows(cells: Cells, separator: str, width: int, typed: list[int]) -> bool:
-    """Return whether a line inside a quoted cell looks like a row: times or numbers where the record has some."""
+    """Return whether a line in a quoted cell looks like a row: `width` cells, times or numbers at `typed` positions."""
     shapes = {place: _shape(cells[place]) for place in typed if place < len(cells)}
     shapes = {place: shape for place, shape in shapes.items() if "0" in shape and "\n" not in shape}
     inner = [line.split(separator) for cell in cells for line in (cell or "").split("\n")[1:]]

@@ -1,4 +1,4 @@
-"""Settings of the data set `files`: where the tables lie and how their cells are written."""
+"""Settings of the data set `files`: the files of each table and the format of their cells."""
 
 import codecs
 from collections.abc import Iterable
@@ -35,19 +35,19 @@ OptionalCharacter = Annotated[Character | None, BeforeValidator(_no_character)]
 class TableFile(Section):
     """One table in one or more files.
 
-    path: a file, a folder, a pattern such as `logs/*.csv.gz`, or a list of them; .csv, .tsv, .txt, .jsonl, .ndjson,
-        .json (one object a line) or .parquet, each also compressed (.gz, .bz2, .xz, .zst, .zip). Folders named
-        `key=value` are a column.
-    columns: canonical name to the file's; without a header the file's columns are named 1, 2, ...
-    encoding: such as cp1252. separator: between the cells of a line. quote: around a cell, twice inside of it;
-        none: no quoting, so that inch marks are text. escape: before a character that is meant as it is; `\\N` is then
-        missing, `\\n` a line break. header: the first line names the columns. skip_lines: lines before it.
-    decimal: `.` or `,`; if given, the other one, spaces and apostrophes may group digits by three.
-    null_values: texts that mean missing, in upper or lower case; an empty or blank cell always does.
-    timestamp_format: as for strptime, or epoch_s, epoch_ms, epoch_us; without it text is ISO 8601. time_zone: of times
-        that name no zone, such as Europe/Berlin; times that its clock skips or shows twice are refused. Without: UTC.
-    odd_ids: ids with invisible characters are refused or normalised. float_ids: ids such as 123.0 are refused
-        or read as whole numbers; `keep` takes them as they are.
+    path: a file, a folder, a pattern such as `logs/*.csv.gz`, or a list of these; .csv, .tsv, .txt, .jsonl, .ndjson,
+        .json (one object per line) or .parquet, each also compressed (.gz, .bz2, .xz, .zst, .zip). A folder named
+        `key=value` adds the column `key`.
+    columns: canonical name -> name in the file; without a header the columns are named 1, 2, ...
+    encoding: such as cp1252. separator: character between cells. quote: character around a cell, doubled inside of it;
+        none: no quoting, for text with inch marks. escape: character before one without special meaning; with it, `\\N`
+        is a missing value, `\\n` a line break. header: whether the first line has the column names. skip_lines: number
+        of lines before it. decimal: `.` or `,`; with it, the other one, spaces and apostrophes may separate thousands.
+    null_values: texts that mean a missing value, in upper or lower case; empty and blank cells always do.
+    timestamp_format: as for strptime, or epoch_s, epoch_ms, epoch_us; default: ISO 8601. time_zone: zone of times
+        without one, such as Europe/Berlin, default UTC; local times that do not exist or exist twice are refused.
+    odd_ids: whether ids with invisible characters are refused or normalised. float_ids: whether ids such as 123.0 are
+        refused, read as whole numbers, or kept as they are.
     """
 
     path: Path | list[Path]
@@ -72,7 +72,7 @@ class TableFile(Section):
     def _known_encoding(cls, encoding: str) -> str:
         try:
             "".encode(encoding)
-            return codecs.lookup(encoding).name.removesuffix("-sig")  # a mark at the start is always taken off
+            return codecs.lookup(encoding).name.removesuffix("-sig")  # a byte order mark at the start is always removed
         except LookupError:
             raise ValueError("expected an encoding that Python knows, such as utf-8, utf-16 or cp1252") from None
 
@@ -84,7 +84,7 @@ class TableFile(Section):
                 pl.Series([0]).cast(pl.Datetime("us")).dt.replace_time_zone(zone)
             except pl.exceptions.PolarsError:
                 zone = ""
-            if "/" not in zone:  # EST and the like are fixed offsets, which no place keeps all year
+            if "/" not in zone:  # EST and the like are fixed offsets, which ignore daylight saving time
                 raise ValueError("expected a name of the time zone database, such as Europe/Berlin, or UTC")
         return zone
 
@@ -112,10 +112,10 @@ class TableFile(Section):
 
 
 class InteractionsFile(TableFile):
-    """event: the event of every row, for a file that has no column for it.
+    """The table of interactions. event: the event of all rows, for a file without such a column.
 
-    The column `quantity`, if one is mapped to it, is multiplied with `value`, the price of one piece; below zero it
-    makes the row a return.
+    If a column is mapped to `quantity`, `value` is the price of one piece and is multiplied by it; a row with a
+    quantity below zero is a return.
     """
 
     event: str | None = None
@@ -145,10 +145,10 @@ class Attribute(Section):
 
 
 class ItemsFile(TableFile):
-    """category_separator: between the categories of one item, where they are no list in brackets; without: | or ;
+    """The table of items. category_separator: text between categories in cells that are no list; default: | and ;.
 
-    attributes: name to column, or names of columns, which go from here to answers and filters. A cell is a text, or
-    what Parquet says it is; `{column: weight_kg, kind: number}` reads text as number, yes_no or list.
+    attributes: name -> column, or a list of columns: properties of the items for answers and filters. A cell is text,
+    or of the type in Parquet; `{column: weight_kg, kind: number}` reads text as number, yes_no or list.
     """
 
     category_separator: str | None = Field(None, min_length=1)
@@ -169,7 +169,7 @@ class ItemsFile(TableFile):
 
 
 class Config(Section):
-    """The settings of the data set `files`; `items` may be left out."""
+    """The settings of the data set `files`. items: None to take the items from the interactions."""
 
     interactions: InteractionsFile
     items: ItemsFile | None = None

@@ -1,5 +1,4 @@
-"""Finds the files that a setting names, opens each as text in UTF-8, whatever its compression and encoding, and writes
-its rows as numbered Parquet files."""
+"""Finds the files of a setting, decompresses them, converts their text to UTF-8, and writes numbered Parquet files."""
 
 import bz2
 import codecs
@@ -47,7 +46,7 @@ codecs.register_error(BAD_BYTES, lambda error: ("\udcff", getattr(error, "end"))
 
 @dataclass(frozen=True)
 class Source:
-    """A file: its path, its name in messages, its format, and the columns that its folder names give (`key=value`)."""
+    """One input file. name: for messages; kind: format; folders: column -> value, from folders named `key=value`."""
 
     path: Path
     name: str
@@ -56,7 +55,7 @@ class Source:
 
 
 def find(paths: list[Path]) -> list[Source]:
-    """All files of these paths, folders and patterns, in the order of the paths and then of the names.
+    """Return all files of these paths, folders and patterns, in the order of the paths, then of the names.
 
     Raises:
         SourceUnreachableError: "loans.csv: no such file, looked at /srv/loans.csv and ...: correct the path ..."
@@ -74,7 +73,7 @@ def _under(path: Path) -> Iterator[Source]:
         folder = place if place.is_dir() else Path(place.anchor)
         found = place.rglob("*") if place.is_dir() else map(Path, glob.glob(str(place), recursive=True))
         below = [file for file in sorted(found) if file.is_file() and not file.name.startswith(("_", "."))]
-        for file in below:  # without the markers and checksums that Spark and the like leave among their files
+        for file in below:  # without markers and checksums, such as those of Spark
             inner = file.relative_to(folder)
             yield _source(file, str(inner), inner.parent)
         if below:
@@ -110,7 +109,7 @@ def _member(path: Path) -> zipfile.ZipInfo:
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open the bytes of a file, unpacked if they are compressed: the content decides, not the file's name.
+    """Open a file for reading bytes, decompressed if its content (not its name) is compressed.
 
     Raises:
         DataError: "loans.csv.gz: cannot be unpacked (...): replace the file"
@@ -131,9 +130,9 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def as_utf8(path: Path, encoding: str, aside: Path) -> Iterator[Path]:
-    """Return a file with this text in UTF-8 and line feeds as line ends: the file itself, or a copy at `aside`.
+    """Yield the path of the text in UTF-8 with line feeds as line ends: `path`, or a temporary copy at `aside`.
 
-    Bytes invalid in the encoding become bytes invalid in UTF-8, so that their line can be refused later.
+    Bytes invalid in `encoding` become bytes invalid in UTF-8, so that only their lines are refused later.
 
     Raises:
         DataError: "loans.csv: starts as UTF-16 does: set encoding: utf-16"; "loans.csv: is UTF-8 ...: drop encoding"
@@ -153,7 +152,7 @@ def as_utf8(path: Path, encoding: str, aside: Path) -> Iterator[Path]:
             return
         try:
             _transcode(path, stream, start, encoding, old_mac, aside)
-        except UnicodeError as error:  # UTF-16 without the mark that says which bytes come first
+        except UnicodeError as error:  # UTF-16 without a byte order mark
             raise DataError(
                 f"{path}: not readable as {encoding} ({error}): correct encoding, such as utf-16-le"
             ) from error
@@ -162,7 +161,7 @@ def as_utf8(path: Path, encoding: str, aside: Path) -> Iterator[Path]:
 
 
 def _transcode(path: Path, stream: IO[bytes], block: bytes, encoding: str, old_mac: bool, aside: Path) -> None:
-    """Write the text of `block` and the rest of the stream to `aside`; refuse UTF-8 under another encoding's name."""
+    """Write the text of `block` and of the rest of the stream to `aside`; refuse UTF-8 if `encoding` is another one."""
     decode = codecs.getincrementaldecoder(encoding)(BAD_BYTES).decode
     utf8, is_utf8, more_than_ascii = codecs.getincrementaldecoder("utf-8")(), encoding != "utf-8", False
     with aside.open("wb") as copy:
@@ -189,7 +188,7 @@ BATCH_ROWS = 100_000
 
 
 class Parts:
-    """The parts of one table, in the order in which they are written."""
+    """Writes one table into `folder`, as Parquet files that are numbered from 0."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._n_parts = folder, 0
@@ -197,7 +196,7 @@ class Parts:
         folder.mkdir()
 
     def sink(self, table: pl.LazyFrame, source: Source) -> int:
-        """Write a table as it is, with FILE and the columns from folder names; return its number of rows."""
+        """Write a table, adding FILE (name of the source) and columns from folder names; return the number of rows."""
         path = self._folder / f"{self._n_parts:06d}.parquet"
         self._n_parts += 1
         folders = {key: pl.lit(value) for key, value in source.folders.items()}
@@ -205,8 +204,8 @@ class Parts:
         return int(pl.scan_parquet(path).select(pl.len()).collect().item())
 
     def write(self, columns: list[str], rows: Iterator[Record], source: Source) -> None:
-        """Write rows in batches, so that memory does not grow with the file; an empty file gives one empty part."""
-        columns = [f"{name}*" if name in OWN else name for name in columns]  # no cell takes the place of our own
+        """Write rows in batches, so that memory does not grow with the file; without rows, write one empty part."""
+        columns = [f"{name}*" if name in OWN else name for name in columns]  # must not replace FILE
         schema = {name: pl.String() for name in columns} | {name: OWN[name] for name in (LINE, REASON, TEXT)}
         nothing: list[str | None] = [None] * len(columns)
         first = True

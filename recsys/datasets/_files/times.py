@@ -1,4 +1,4 @@
-"""Parses times from text: ISO 8601 as databases write it, a format of strptime, or a count since 1970.
+"""Parses times from text: ISO 8601 and its variants in databases, a format of strptime, or a number since 1970.
 
 Ambiguous times are refused: zone names other than UTC, years of two digits, 12-hour clocks without am or pm.
 """
@@ -20,7 +20,7 @@ _ZONE_IN_TEXT = re.compile(r"\b(?!UTC|GMT|T\b|Z\b)[A-Z]{2,5}\b|[+-]\d{2}:?\d{2}\
 
 
 def check_format(form: str, zone: str | None) -> None:
-    """Refuse a format that is ambiguous.
+    """Check that a format for strptime is unambiguous and fits `zone`, the setting `time_zone`.
 
     Raises:
         ValueError: "timestamp_format '%d.%m.%y': a year of two digits can be misread: expected %Y"
@@ -52,16 +52,16 @@ def check_format(form: str, zone: str | None) -> None:
 
 
 def swapped(form: str | None) -> str | None:
-    """Return the format with day and month exchanged, if both are numbers in it."""
+    """Return the format with day and month exchanged; None unless both are numbers in it."""
     if form is None or not re.search("%-?d", form) or not re.search("%-?m", form):
         return None
     return re.sub("(%-?)([dm])", lambda match: match[1] + ("m" if match[2] == "d" else "d"), form)
 
 
 def read_times(column: str, dtype: pl.DataType, form: str | None, zone: str | None) -> pl.Expr:
-    """Return a struct column: `time`, Datetime in UTC or null, and `fault`, why a value could not be parsed.
+    """Return the expression for a struct: `time`, Datetime in UTC or null, and `fault`, the reason for null.
 
-    form: see `check_format`, None for ISO 8601; zone: of times that name none, None for UTC.
+    form: format, see `check_format`, None for ISO 8601; zone: time zone of times without one, None for UTC.
     """
     value = pl.col(column)
     if form in EPOCHS:

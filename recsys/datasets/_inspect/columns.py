@@ -1,4 +1,4 @@
-"""Guesses the kind of each column of a sample: a time and its format, a number, yes or no, an address, text."""
+"""Guesses the kind of each column of a sample: a time and its format, a number, yes or no, a URL, text."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ TIMES, ROWS = 1_000, 5_000
 CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y")
 FORMATS = [day + clock for day in DAYS for clock in CLOCKS]
-YEARS_1990_TO_2100 = 631_152_000, 4_102_444_800  # in seconds since 1970
+YEARS_1990_TO_2100 = 631_152_000, 4_102_444_800  # range of plausible times, seconds since 1970
 TIME_NAMES = r"time|date|datum|zeit|when|ts$|_at$|_on$"
 SHAPES = {
     "whole number": r"^[+-]?\d+$",
@@ -28,9 +28,10 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Column:
-    """kind: "time", a name of `SHAPES`, "few values" or "text"; form: the time's format, None for ISO 8601.
+    """A column and its guessed kind: "time", a name of `SHAPES`, "few values" or "text".
 
-    doubtful: day and month could be exchanged; empty: share of missing cells; distinct: number of different values.
+    form: format of the times, None for ISO 8601; doubtful: whether day and month could be exchanged; empty: share of
+    missing cells; distinct: number of different values.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Column:
 
 
 def describe(column: pl.Series) -> Column:
-    """Describe one column of text."""
+    """Return one column of texts with its guessed kind."""
     filled = column.drop_nulls().str.strip_chars()
     values = filled.filter(~filled.str.to_lowercase().is_in([*NULL_VALUES, ""]))
     empty, distinct = 1 - len(values) / max(len(column), 1), values.n_unique()
@@ -72,9 +73,9 @@ def _shape(values: pl.Series, distinct: int) -> str:
 
 
 def _time(values: pl.Series, by_name: bool) -> tuple[str | None, bool] | None:
-    """Return the format and whether it is doubtful; None if the column holds no times.
+    """Return (format, doubtful), see `Column`; None if the values are no times.
 
-    by_name: the column is named like a time, or has no name; otherwise whole numbers are not read as times.
+    by_name: whether the column has a name like a time, or no name; only then whole numbers may be times.
     """
     few = values.unique(maintain_order=True)[:TIMES]
     if not len(few) or not few[0][:1].isalnum() or not re.search(r"\d", few[0]):
@@ -93,7 +94,7 @@ def _time(values: pl.Series, by_name: bool) -> tuple[str | None, bool] | None:
             other = swapped(form)
             if other is None or _share_read(few, other) < 1:
                 return form, False
-            # the first rows of a log are of a few days: the wrong format spreads them over the months of a year
+            # the first rows of a log are from few days; the wrong format spreads them over the year
             return min((form, other), key=lambda one: _span(few, one)), True
     return None
 

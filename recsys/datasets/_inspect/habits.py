@@ -1,4 +1,4 @@
-"""Guesses from a sample of the events how people come and choose: once or again, and from which rating on they like."""
+"""Guesses settings from a sample of the events: the split protocol, repeats, and the lowest rating that is a like."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from recsys.contracts import SECONDS_PER_DAY
 from recsys.datasets._files.times import read_times
 from recsys.datasets._inspect.roles import Table
 
-LIKERS = 0.45  # of the ratings: the highest rating that so many reach is the lowest that counts as a like
+LIKERS = 0.45  # at least this share of the ratings are likes
 ONE_VISIT, MOST = 0.01, 0.6  # of the time that the sample covers; of the users
 AGAIN, DAYS_APART = 0.1, 0.5  # of the later events of users who came on several days
 
 
 def like_from(ratings: pl.Series) -> float:
-    """Return the lowest rating that is a like; of three ratings and more it is never the highest one alone.
+    """Return the lowest rating that is a like; with three different ratings or more, not only the highest is a like.
 
     >>> like_from(pl.Series(["1", "3", "4", "4", "5"]))
     4.0
@@ -29,10 +29,10 @@ def like_from(ratings: pl.Series) -> float:
 
 
 def split(events: Table, bought: bool) -> dict[str, Any]:
-    """Return the settings of `split` but for the events. bought: the events are purchases.
+    """Return the settings `split` without `target_events`. bought: whether the events are purchases.
 
-    Where most users came once, a cut in time would leave hardly any of them a history. A sample in the order of time is
-    a short piece of the log, which cannot show that.
+    If most users came only once, few of them would have a history before a global test window. A sample in the order of
+    time covers too short a time to show this.
     """
     found: dict[str, Any] = {"protocol": "global_time", "valid_share": 0.1, "test_share": 0.2}
     table = _times(events)
@@ -53,7 +53,7 @@ def split(events: Table, bought: bool) -> dict[str, Any]:
 
 
 def _times(events: Table) -> pl.DataFrame | None:
-    """Return user, item and seconds of the sample; None if the file does not have all of them."""
+    """Return the columns user, item and time (seconds) of the sample; None if the file lacks one of them."""
     if events.missing:
         return None
     user, item, time = (events.roles[name] for name in ("user_id", "item_id", "timestamp"))

@@ -1,4 +1,4 @@
-"""Looks at files of one's own and proposes the settings of the data set `files` that read them."""
+"""Proposes settings of the data set `files` for given files."""
 
 import json
 import re
@@ -22,11 +22,11 @@ def inspect(paths: list[Path]) -> tuple[list[str], str]:
     """Return a description of each file, and the settings as YAML, with a comment wherever a guess may be wrong.
 
     Raises:
-        DataError: "no path was given: name the file of the events, and that of the items"
-        SourceUnreachableError: a path is wrong.
+        DataError: "no path was given: give the file of the events, and that of the items if there is one"
+        SourceUnreachableError: "loans.csv: no such file, looked at /srv/loans.csv and ...: correct the path ..."
     """
     if not paths:
-        raise DataError("no path was given: name the file of the events, and that of the items")
+        raise DataError("no path was given: give the file of the events, and that of the items if there is one")
     samples = [read(find([path])[0], path) for path in paths]  # of a folder, its first file
     looked = [(sample, tuple(describe(column) for column in sample.table.iter_columns())) for sample in samples]
     events, items = assign(looked)
@@ -43,7 +43,7 @@ RATING = r"rating|score|stars|bewertung|^value$|^\d+$"  # a number where the fil
 
 
 def described(table: Table) -> str:
-    """Return the table of a file's columns, and its odd lines."""
+    """Return a text about a file: a table of its columns, and the lines with another number of cells."""
     used = {column.name: name for name, column in table.roles.items()}
     rows = [["column", "used as", "looks like", "empty", "different", "such as"]]
     for column in table.columns:
@@ -64,9 +64,9 @@ def described(table: Table) -> str:
 
 
 def settings(events: Table, items: Table | None) -> str:
-    """Return the lines for `datasets:` in params.yaml, with a comment wherever a guess may be wrong.
+    """Return the section for `datasets:` in params.yaml as YAML, with a comment wherever a guess may be wrong.
 
-    The adapter's settings are checked as `dvc repro` checks them before they are returned.
+    The adapter's settings are validated, as `dvc repro` does, before they are returned.
     """
     interactions = _file(events)
     names = [] if "event" not in events.roles else events.roles["event"].values.unique(maintain_order=True).to_list()
@@ -113,7 +113,7 @@ def _is_rating(events: Table) -> bool:
 
 
 def _empty(events: Table) -> float:
-    """Return the largest share of empty cells in a column without which a row is refused."""
+    """Return the largest share of empty cells in a required column."""
     return max((column.empty for name, column in events.roles.items() if name in NEEDED), default=0.0)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from recsys.datasets._inspect.columns import TIME_NAMES, Column
 from recsys.datasets._inspect.sample import Sample
 
-SHARED = 0.5  # of the values of the smaller column: then both hold ids of the same things
+SHARED = 0.5  # share of common values of two columns that identify the same things
 NAMES = {
     "user_id": r"user|customer|client|reader|member|visitor|buyer|shopper|household|kunde|nutzer|account|person|uid|"
     r"profile|device|cookie|guest|session",
@@ -24,7 +24,8 @@ NAMES = {
     "available": r"available|in_?stock|active|verf.gbar|lieferbar",
     "first_seen": r"created|added|publish|release|first|since|launch|date|time",
 }
-IDS = ("text", "few values", "whole number", "number")  # 17850.0 is an id that a program took for a number
+# "number": 17850.0 is written by programs that read the id as a number
+IDS = ("text", "few values", "whole number", "number")
 LOOKS: dict[str, Callable[[Column], bool]] = {
     "user_id": lambda column: column.kind in IDS,
     "item_id": lambda column: column.kind in IDS,
@@ -45,7 +46,7 @@ OF_ITEMS = ("title", "price", "categories", "text", "available", "first_seen")
 
 @dataclass(frozen=True)
 class Table:
-    """A sample, its columns, and the column of each role: canonical name -> column."""
+    """A sample and its columns. roles: canonical name -> the column that was assigned to it."""
 
     sample: Sample
     columns: tuple[Column, ...]
@@ -57,7 +58,7 @@ class Table:
 
 
 def assign(samples: list[tuple[Sample, tuple[Column, ...]]]) -> tuple[Table, Table | None]:
-    """Return the table of events, and that of the items if one of the other files holds them."""
+    """Return the table of the events, and the table of the items if another file has them, else None."""
     events = max((_by_name(*each, OF_EVENTS) for each in samples), key=_like_events)
     others = [each for each in samples if each[0] is not events.sample]
     pairs = [pair for each in others if (pair := _joined(events, *each)) is not None]
@@ -74,7 +75,7 @@ def assign(samples: list[tuple[Sample, tuple[Column, ...]]]) -> tuple[Table, Tab
 
 
 def _by_name(sample: Sample, columns: tuple[Column, ...], names: tuple[str, ...]) -> Table:
-    """Give each role to the first free column with a fitting name and kind; an id needs no name if one is left."""
+    """Assign each of `names` to the first free column of fitting name and kind; an id may have any other name."""
     roles: dict[str, Column] = {}
     needed = [name for name in names if name in ("timestamp", "user_id", "item_id")]
     for by_name, wanted in ((True, needed), (False, needed), (True, names)):
@@ -90,7 +91,7 @@ def _by_name(sample: Sample, columns: tuple[Column, ...], names: tuple[str, ...]
 
 
 def _like_events(table: Table) -> tuple[int, int]:
-    """Return a key that is largest for a table of events: how many columns fit, how often its items repeat."""
+    """Return a sort key that is largest for a table of events: number of roles found, repetitions of the item."""
     item_id = table.roles.get("item_id")
     return 3 - len(table.missing), 0 if item_id is None else len(item_id.values) - item_id.distinct
 
@@ -98,10 +99,10 @@ def _like_events(table: Table) -> tuple[int, int]:
 def _joined(
     events: Table, sample: Sample, columns: tuple[Column, ...]
 ) -> tuple[Column, Column, tuple[Sample, tuple[Column, ...]]] | None:
-    """Return a column of the events and the key of the other file that hold the same ids, the most of them.
+    """Return (column of the events, key column and table of the other file) with the most ids in common, or None.
 
-    Ids of users and items that are numbers from 1 up look alike: a column with the name of the key comes first, one
-    that is named like a user last.
+    Users and items may both be numbered from 1: a column with the name of the key is preferred, one that is named like
+    a user comes last.
     """
     best = None
     for key in (column for column in columns if column.distinct >= 0.9 * len(column.values) > 0):

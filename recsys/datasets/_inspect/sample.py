@@ -1,4 +1,4 @@
-"""Reads the first megabyte of a file and guesses how it is written: encoding, separator, header."""
+"""Reads the first megabyte of a file and guesses its encoding, separator and header."""
 
 import codecs
 import csv
@@ -16,17 +16,17 @@ from recsys.datasets._files.sources import Source, opened
 from recsys.errors import DataError
 
 SAMPLE_BYTES, SAMPLE_ROWS = 1 << 20, 20_000
-VALUE = re.compile(r"[+-]?\d[\d.,]*$|\d{1,4}[-./]\d")  # a number or a date is in a row, not in a header
+VALUE = re.compile(r"[+-]?\d[\d.,]*$|\d{1,4}[-./]\d")  # a cell with a number or a date is not in a header
 SEPARATORS = ",;\t|"
-FOREIGN = "cp1252"  # what text that is not UTF-8 most often is, in exports of western offices
+FOREIGN = "cp1252"  # the most frequent encoding other than UTF-8
 
 
 @dataclass(frozen=True)
 class Sample:
     """A file's first rows, as text.
 
-    path: as it was given, such as a folder of files; settings: those of `TableFile` that are not the default;
-    odd: (line, text) of lines with another number of cells than most.
+    source: the file; path: as the user gave it, such as a folder of files; settings: those of `TableFile` that differ
+    from the default; odd: (line number, text) of lines with another number of cells than most.
     """
 
     source: Source
@@ -37,10 +37,10 @@ class Sample:
 
 
 def read(source: Source, path: Path) -> Sample:
-    """Read the sample of one file, which stands for all files of `path`.
+    """Read the sample of one file, which is representative of all files of `path`.
 
     Raises:
-        DataError: "loans.csv: empty file, expected a row at least: replace it"
+        DataError: "loans.csv: empty file, expected at least one row: replace it"
     """
     if source.kind == "parquet":
         found = pl.scan_parquet(source.path).head(SAMPLE_ROWS).collect()
@@ -56,7 +56,7 @@ def read(source: Source, path: Path) -> Sample:
     settings = {"encoding": encoding} if encoding else {}
     lines = text.splitlines(keepends=True)[: -1 if cut else None]
     if not any(line.strip() for line in lines):
-        raise DataError(f"{source.path}: empty file, expected a row at least: replace it")
+        raise DataError(f"{source.path}: empty file, expected at least one row: replace it")
     if source.kind == "json_lines":
         rows = [json.loads(line) for line in lines if line.strip()]
         as_text = [{name: _text(value) for name, value in row.items()} for row in rows]
@@ -65,7 +65,7 @@ def read(source: Source, path: Path) -> Sample:
 
 
 def _decoded(start: bytes) -> tuple[str, str | None]:
-    """Return the text, and its encoding unless that is UTF-8."""
+    """Return the text, and its encoding or None for UTF-8."""
     encoding = None
     if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         encoding = "utf-16"
@@ -96,7 +96,7 @@ def _delimited(source: Source, path: Path, lines: list[str], settings: dict[str,
 
 
 def _fit(lines: list[str], separator: str) -> tuple[float, int]:
-    """Return the share of rows with the usual number of cells, and that number; one cell a row fits nothing."""
+    """Return the share of rows with the most frequent number of cells, and that number; (0, ...) if it is one."""
     widths = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
     usual = _usual(widths)
     return (widths.count(usual) / len(widths) if usual > 1 else 0.0, usual)

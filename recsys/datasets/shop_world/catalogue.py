@@ -1,4 +1,4 @@
-"""The items as a shop would publish them: words and prices instead of vectors."""
+"""Raw tables of the synthetic data: items with words and prices as a shop would publish them, ids, and times."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,7 @@ import polars as pl
 from recsys.datasets.shop_world.config import Config
 from recsys.datasets.shop_world.items import BRANDS, COLOURS, DEPARTMENTS, PRAISE, STYLES, SUBS, Floats, Ints, Items
 
-END = datetime(2026, 1, 1, tzinfo=UTC)  # of the log, whatever its length, so that no run depends on today's date
+END = datetime(2026, 1, 1, tzinfo=UTC)  # end of the log, fixed so that no run depends on today's date
 
 
 def start(config: Config) -> datetime:
@@ -17,17 +17,17 @@ def start(config: Config) -> datetime:
 
 
 def ids(letter: str, rows: pl.Series) -> pl.Series:
-    """Return external ids such as `p0000042` for row numbers."""
+    """Return external ids, such as `p0000042`, for row numbers; letter: the first one of the id."""
     return letter + rows.cast(pl.String).str.zfill(7)
 
 
 def after_start(config: Config, microseconds: Floats | Ints) -> pl.Series:
-    """Return the moments that lie so many whole microseconds after the first midnight of the log."""
+    """Return the times, UTC, that are the given numbers of microseconds after the first midnight of the log."""
     return start(config) + pl.Series(microseconds.astype(np.int64)).cast(pl.Duration("us"))
 
 
 def events(letter: str, user: Ints, item: Ints, moments: pl.Series, event: str) -> pl.DataFrame:
-    """The raw interactions of a scenario: user and item rows, (n,) each, and one kind of event."""
+    """Return raw interactions, all of one kind of event. user, item: (n,) row numbers; letter: begins item ids."""
     return pl.DataFrame(
         {
             "user_id": ids("u", pl.Series(user)),
@@ -39,7 +39,7 @@ def events(letter: str, user: Ints, item: Ints, moments: pl.Series, event: str) 
 
 
 def frame(config: Config, items: Items, rng: np.random.Generator) -> pl.DataFrame:
-    """The raw items: item_id, title, text, categories, price, available (on the last day), first_seen."""
+    """Return the raw items: item_id, title, text, categories, price, available (on the last day), first_seen."""
     rows = pl.Series(np.arange(len(items)))
     words = [_words(sub, brand, rng) for sub, brand in zip(items.sub.tolist(), items.brand.tolist(), strict=True)]
     arrives = pl.Series(items.arrives).cast(pl.Int64) * timedelta(days=1)

@@ -1,4 +1,4 @@
-"""Settings of the made-up data: scenario, size and pace; the adapter's section of `params.yaml`."""
+"""Settings of the synthetic data: the section `adapter` in `params.yaml`."""
 
 from typing import Literal
 
@@ -6,18 +6,17 @@ from pydantic import Field, model_validator
 
 from recsys.params import Section
 
-MOST_PAIRS = 100_000_000  # of users and items, where the scenario draws among all of them at once
+MOST_PAIRS = 100_000_000  # user-item pairs, for scenarios that draw from all of them at once
 
 LEAST_OLD = 40  # items of a grocery: enough for a user's staples and one full basket of others
 
 
 class Config(Section):
-    """Scenario, size and pace of the made-up data.
+    """Scenario and size of the synthetic data.
 
-    scenario: `shop`, or another kind of data, see `shop_world/__init__.py`. events: rows of the raw interactions, dirty
-    ones included, exactly. users, items: how many there are in the end. days: length of the log. new_user_share,
-    new_item_share: the part that arrives after the first day, evenly spread. dirt_share: the part of the raw rows, of
-    interactions and of items alike, that a real log would have wrong. The last three default to 0.
+    scenario: see `shop_world/__init__.py`. events: exact number of raw interactions, including faulty ones. users,
+    items: their numbers at the end of the log. days: length of the log. new_user_share, new_item_share: share that
+    arrives after the first day, evenly spread. dirt_share: share of faulty rows among raw interactions and items.
     """
 
     scenario: Literal["shop", "news", "grocery", "control"] = "shop"
@@ -31,7 +30,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_the_scenario(self) -> "Config":
-        """Refuse settings that the scenario would ignore or cannot draw."""
+        """Refuse settings that the scenario ignores or that are outside its limits."""
         idle = {"news": ["dirt_share", "new_user_share"], "grocery": ["dirt_share", "new_user_share"]}
         idle["control"] = ["dirt_share", "new_user_share", "new_item_share"]
         for name in idle.get(self.scenario, []):

@@ -1,7 +1,7 @@
-"""Scenario `control`: tastes and popularity, and nothing else: no order, no repeats, no ageing, no words.
+"""Scenario `control`: likes depend on tastes and popularity only: no order, repeats, ageing or words.
 
-The likes are drawn once for all pairs of users and items; their times are drawn independently. So
-sources that live on time, on sessions or on repeats cannot add anything here, and a choice that keeps them is wrong.
+Likes are drawn once from all pairs of users and items, and their times independently. So sources that use time,
+sessions or repeats cannot improve anything here, and a choice that keeps them is wrong.
 """
 
 import numpy as np
@@ -16,13 +16,13 @@ ZIPF_EXPONENT, ZIPF_OFFSET = 0.7, 10.0
 
 
 def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Raw items and exactly `config.events` likes, by time, of pairs that are all different."""
+    """Return raw items and exactly `config.events` likes of different user-item pairs, sorted by time."""
     rng = np.random.default_rng([seed, 0])
     liked = rng.dirichlet(np.full(N_TASTES, 0.3), size=config.users)
     about = rng.dirichlet(np.full(N_TASTES, 0.3), size=config.items)
     pull = FOCUS * np.log(liked @ about.T + 0.01) + rng.normal(0.0, ACTIVITY_SIGMA, size=(config.users, 1))
     pull -= ZIPF_EXPONENT * np.log(rng.permutation(config.items) + ZIPF_OFFSET)
-    pull += rng.gumbel(size=pull.shape)  # the greatest of these are a weighted draw without replacement
+    pull += rng.gumbel(size=pull.shape)  # Gumbel noise: the largest sums are a weighted draw without replacement
     pairs = np.argsort(-pull.ravel(), kind="stable")[: config.events]
     user, item = np.divmod(rng.permutation(np.sort(pairs)), config.items)
     microseconds = rng.integers(config.days * 86_400 * 10**6, size=config.events)

@@ -1,7 +1,7 @@
-"""Scenario `grocery`: every user has staples and buys each again after its usual time; few items are ever new.
+"""Scenario `grocery`: every user has staples and buys each again at its own interval; few purchases are of new items.
 
-`Households.gap` are the days between two purchases of a staple by its user. On every trip a part of the basket are the
-staples that are most overdue; the others are drawn by popularity and liked aisles.
+`Households.gap` is the mean number of days between two purchases of a staple by its user. On each trip, part of the
+basket are the staples that are most overdue; the other items are drawn by popularity and liked aisles.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from recsys.datasets.shop_world.config import Config
 from recsys.datasets.shop_world.items import Floats, Ints
 
 N_AISLES, N_LIKED = 20, 4
-LIKED_AISLE = 4.0  # how much more an item of a liked aisle attracts
-N_STAPLES, STAPLE_SHARE = 12, 0.65  # of a user; of what is bought
+LIKED_AISLE = 4.0  # factor of the attraction of items in a liked aisle
+N_STAPLES, STAPLE_SHARE = 12, 0.65  # number per user; share of the purchases
 BASKET, MOST_IN_BASKET = 6.0, 20
 CYCLE_SIGMA, OWN_SIGMA = 0.7, 0.3  # of the usual time: between items, and between the users of one item
 OVERDUE_SIGMA, ACTIVITY_SIGMA = 0.2, 0.4
@@ -25,9 +25,10 @@ ITEM_S = 5.0
 
 @dataclass(frozen=True)
 class Households:
-    """The users and trips. trip_user: (n_trips,) the user; trip_day: days since the log began, ascending per user;
-    size: what is bought. pull: (n_users, n_items) log of how much each item attracts. staples: (n_users, N_STAPLES)
-    item rows; gap: the same shape, days. aisle, arrives: (n_items,)."""
+    """The users and their trips. trip_user: (n_trips,) user rows; trip_day: (n_trips,) days since the log began,
+    ascending per user; size: (n_trips,) number of items bought. pull: (n_users, n_items) log of each item's attraction.
+    staples: (n_users, N_STAPLES) item rows; gap: same shape, days between purchases. aisle: (n_items,) number of the
+    aisle; arrives: (n_items,) days since the log began."""
 
     trip_user: Ints
     trip_day: Floats
@@ -40,7 +41,7 @@ class Households:
 
 
 def households(config: Config, seed: int) -> Households:
-    """Draw the users' aisles and staples, and the days of their trips."""
+    """Draw the aisles and staples of the users, and the days of their trips."""
     rng = np.random.default_rng([seed, 0])
     users, items = config.users, config.items
     size = np.minimum(1 + rng.poisson(BASKET - 1, size=config.events), MOST_IN_BASKET)
@@ -59,17 +60,17 @@ def households(config: Config, seed: int) -> Households:
     pull = popularity + np.log(LIKED_AISLE) * liked[:, aisle]
     old = np.where(arrives > 0, -np.inf, pull + rng.gumbel(size=pull.shape))
     staples = np.argsort(-old, axis=1)[:, :N_STAPLES]
-    pull[np.arange(users)[:, None], staples] = -np.inf  # bought when due, not by the way
+    pull[np.arange(users)[:, None], staples] = -np.inf  # staples are bought only when they are due
 
     cycle = rng.lognormal(0.0, CYCLE_SIGMA, size=items)
     gap = cycle[staples] * rng.lognormal(0.0, OWN_SIGMA, size=staples.shape)
-    wanted = STAPLE_SHARE * BASKET * np.maximum(trips, 1) / config.days  # staples a day: what the gaps must add up to
+    wanted = STAPLE_SHARE * BASKET * np.maximum(trips, 1) / config.days  # staples per day, from which the gaps follow
     gap *= ((1 / gap).sum(axis=1) / wanted)[:, None]
     return Households(trip_user, trip_day, size, pull, staples, gap, aisle, arrives)
 
 
 def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Raw items and exactly `config.events` purchases, by time."""
+    """Return raw items and exactly `config.events` purchases, sorted by time."""
     of, rng = households(config, seed), np.random.default_rng([seed, 1])
     bought = _baskets(of, rng)
     place = np.arange(MOST_IN_BASKET)
@@ -88,9 +89,9 @@ def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _baskets(of: Households, rng: np.random.Generator) -> Ints:
-    """(n_trips, MOST_IN_BASKET) item rows; of each trip the first `size` count. Draws all n-th trips at once."""
+    """Return (n_trips, MOST_IN_BASKET) item rows, of which the first `size` of each trip are bought."""
     number = _number(of.trip_user)
-    last = -rng.random(of.gap.shape) * of.gap  # days: the log begins in the middle of life
+    last = -rng.random(of.gap.shape) * of.gap  # days: each staple was bought before the log began
     n_staples = np.minimum(rng.binomial(of.size, STAPLE_SHARE), N_STAPLES)
     bought = np.empty((len(of.trip_user), MOST_IN_BASKET), dtype=np.int64)
     for turn in range(int(number.max()) + 1):
@@ -112,5 +113,5 @@ def _baskets(of: Households, rng: np.random.Generator) -> Ints:
 
 
 def _number(trip_user: Ints) -> Ints:
-    """(n_trips,) the position of each trip among its user's trips, from 0; trip_user ascending."""
+    """Return (n_trips,) the position of each trip among its user's trips, from 0; trip_user: ascending."""
     return np.arange(len(trip_user)) - np.searchsorted(trip_user, trip_user)

@@ -1,4 +1,4 @@
-"""The items of the shop: their kind, their taste vectors, and how demand for them moves with time."""
+"""The items of the shop: category, brand, taste vector, price, and demand over time."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,15 +28,15 @@ SUB_DEPARTMENT = np.array([list(DEPARTMENTS).index(department) for department, _
 SUB_PRICE = np.array([DEPARTMENTS[department][sub][0] for department, sub in SUBS])
 
 ZIPF_EXPONENT, ZIPF_OFFSET = 0.9, 10.0
-SUB_PART, BRAND_PART, OWN_PART = 0.6, 0.4, 0.7  # lengths in an item's vector; department and style have 1
+SUB_PART, BRAND_PART, OWN_PART = 0.6, 0.4, 0.7  # weights in an item's vector; department and style have 1
 LEAVING_SHARE = 0.04
 YEAR_DAYS = 365.0
 
 
 def drawn(weights: Floats, group: Ints, uniform: Floats) -> Ints:
-    """Draw a column by the weights of each group's row. weights: (n_groups, n); uniform: numbers in [0, 1).
+    """Draw a column of `weights` (n_groups, n) for each entry of `group`, in proportion to the weights of that row.
 
-    One ascending array serves all groups: the shares of group k fill [k, k + 1).
+    uniform: one number in [0, 1) per draw. All groups share one ascending array: those of group k are in [k, k + 1).
     """
     shares = np.cumsum(weights, axis=1)
     shares /= shares[:, -1:]
@@ -47,11 +47,11 @@ def drawn(weights: Floats, group: Ints, uniform: Floats) -> Ints:
 
 @dataclass(frozen=True)
 class Items:
-    """All arrays have one entry per item, in an order that means nothing.
+    """The items of the shop: arrays with one entry per item, in random order.
 
     sub: position in SUBS; style: in STYLES; brand: in BRANDS. vectors: (n_items, DIM), unit length. popularity: Zipf,
-    sums to 1. price: in money. price_level: log price relative to its kind. arrives, leaves: days since the log began;
-    an item that stays leaves at infinity. trend_days, trend_phase, season_peak, season_strength: see `pace`.
+    sums to 1. price_level: log of the price relative to its sub-category. arrives, leaves: days since the log began,
+    infinity for an item that stays. trend_days, trend_phase, season_peak, season_strength: see `pace`.
     """
 
     sub: Ints
@@ -72,9 +72,9 @@ class Items:
         return len(self.sub)
 
     def pace(self, day: int) -> Floats:
-        """(n_items,) demand on a day relative to an item's popularity; 0 before it arrives and after it leaves.
+        """Return (n_items,) factor of an item's popularity on a day; 0 before it arrives and after it leaves.
 
-        New items have higher demand for some weeks, old ones decay; each has its own slow trend, and its kind a season.
+        New items have higher demand for some weeks, old ones decay; items have slow trends, and sub-categories seasons.
         """
         age = day - self.arrives
         fresh = 0.3 + 0.7 * np.exp(-np.maximum(age, 0.0) / 120.0) + 1.5 * np.exp(-np.maximum(age, 0.0) / 7.0)
@@ -89,7 +89,7 @@ def unit(vectors: Floats) -> Floats:
 
 
 def draw(config: Config, departments: Floats, styles: Floats, rng: np.random.Generator) -> Items:
-    """Draw the catalogue around the vectors of `departments` (N_DEPARTMENTS, DIM) and `styles` (N_STYLES, DIM)."""
+    """Draw the items; departments (N_DEPARTMENTS, DIM), styles (N_STYLES, DIM): centres of their vectors."""
     n = config.items
     sub, brand = rng.integers(len(SUBS), size=n), rng.integers(len(BRANDS), size=n)
     style = brand // (len(BRANDS) // N_STYLES)

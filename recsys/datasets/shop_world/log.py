@@ -1,7 +1,7 @@
-"""The raw tables of the shop with the faults of real logs, drawn in parts so that memory stays small at any size.
+"""Draws the raw tables of the shop, with the faults of real logs, in parts so that memory stays small at any size.
 
-None of the faults is marked: validation has to find them. Bad interactions are added to the good ones, bad prices
-replace good ones.
+No fault is marked, because validation has to find them. Bad interactions are added to good ones, bad prices replace
+good ones.
 """
 
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ from recsys.datasets.shop_world.items import Floats, Ints, Items
 from recsys.datasets.shop_world.world import World
 
 PART_EVENTS = 1_000_000
-MOST_BOTS = 1_000  # in a part; keeps the ids of bots apart
+MOST_BOTS = 1_000  # maximum number of bots in a part, so that their ids differ between parts
 
 
 def items(shop: World, seed: int) -> pl.DataFrame:
-    """The raw catalogue, one row per item, some with a bad price."""
+    """Return the raw catalogue, one row per item, some with a bad price."""
     rng = np.random.default_rng([seed, 1])
     published = catalogue.frame(shop.config, shop.items, rng)
     return negate_prices(published, shop.config.dirt_share, shop.items, rng)
 
 
 def interactions(shop: World, seed: int) -> Iterator[pl.DataFrame]:
-    """The raw log in parts of whole days, about PART_EVENTS rows each, by time; `config.events` rows in all.
+    """Yield the raw log, sorted by time, in parts of whole days with about PART_EVENTS rows; `config.events` in all.
 
     Columns: user_id, item_id, timestamp (us, UTC), event (view, cart or purchase), value (price x quantity, or null).
     """
@@ -46,7 +46,7 @@ def interactions(shop: World, seed: int) -> Iterator[pl.DataFrame]:
 
 
 def _spread(total: int, shares: Floats) -> Ints:
-    """Split `total` into whole numbers in proportion to `shares`, by rounding the running sum."""
+    """Return `total`, split into whole numbers in proportion to `shares`."""
     bounds: Ints = np.rint(total * np.concatenate([[0.0], np.cumsum(shares)])).astype(np.int64)
     return np.diff(bounds)
 
@@ -69,14 +69,14 @@ def _day(shop: World, seed: int, day: int, n_events: int) -> pl.DataFrame:
 
 
 KINDS = {"duplicate": 0.4, "bot": 0.3, "orphan": 0.2, "future": 0.1}
-BOT_LOOKS = 500  # at least, unless there are fewer in all
+BOT_LOOKS = 500  # minimum number of events of a bot, unless all bad rows are fewer
 
 
 def bad_rows(clean: pl.DataFrame, n_dirty: int, first_bot: int, shop: World, rng: np.random.Generator) -> pl.DataFrame:
     """Return `n_dirty` bad rows with the columns of `clean`, a mix of all KINDS.
 
-    Duplicates are exact copies. Orphans name an item that no catalogue holds. Future rows come from a clock that is
-    ahead, by a month to years. Bots are users from row `first_bot` on who look at one random item a second.
+    Duplicates are exact copies of rows. Orphans have an item_id that is not in the catalogue. Future rows have a time a
+    month to years too late. Bots are users from row `first_bot` on who view one random item per second.
     """
     bounds = np.rint(n_dirty * np.cumsum([0.0, *KINDS.values()])).astype(int)
     n = dict(zip(KINDS, np.diff(bounds).tolist(), strict=True))
@@ -93,7 +93,7 @@ def bad_rows(clean: pl.DataFrame, n_dirty: int, first_bot: int, shop: World, rng
 
 
 def negate_prices(catalogue: pl.DataFrame, share: float, items: Items, rng: np.random.Generator) -> pl.DataFrame:
-    """Make the prices of a share of all items negative, among the less popular half: a shop would notice the others."""
+    """Return the catalogue with negative prices for a share of the items, all among the less popular half."""
     unpopular = items.popularity.argsort()[: (len(items) + 1) // 2]
     spoilt = np.zeros(len(items), dtype=bool)
     spoilt[rng.permutation(unpopular)[: round(share * len(items))]] = True

@@ -1,8 +1,8 @@
 """Scenario `news`: articles appear all the time and age in hours, readers have short sessions, no article has text.
 
-The attraction of an article halves every `HALF_LIFE_HOURS` or so (each article has its own). A session starts
-with an article of the reader's topic by attraction; each next click follows, with `FOLLOW_SHARE`, one of the links of
-the article just read, which lead to articles of its topic that are little older: co-visits with a direction.
+The attraction of an article halves about every `HALF_LIFE_HOURS` (each article has its own half-life). A session starts
+with an article of the reader's topic, drawn by attraction. Each next click follows, with probability `FOLLOW_SHARE`, a
+link of the present article to a slightly older article of its topic, so that co-visits have a direction.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from recsys.datasets.shop_world.config import Config
 from recsys.datasets.shop_world.items import Floats, Ints, drawn
 
 N_TOPICS = 12
-OWN_TOPIC_SHARE = 0.6  # of the sessions; the others are in any topic
-OWN_TOPIC = 6.0  # how much more an article of the session's topic attracts
+OWN_TOPIC_SHARE = 0.6  # share of sessions in the reader's topic; the others are in any topic
+OWN_TOPIC = 6.0  # factor of the attraction of articles in the session's topic
 HALF_LIFE_HOURS, HALF_LIFE_SIGMA, QUALITY_SIGMA = 6.0, 0.5, 1.2
 CLICKS, MOST_CLICKS = 2.5, 12
 FOLLOW_SHARE, N_LINKS = 0.5, 3
@@ -25,8 +25,8 @@ READ_S = 90.0
 
 @dataclass(frozen=True)
 class Articles:
-    """The articles. born: (n_items,) hours from the start of the log; half_life: hours; links: (n_items, N_LINKS) rows
-    of the linked articles, or its own row without any."""
+    """The articles. born: (n_items,) hours since the start of the log; half_life: (n_items,) hours; links: (n_items,
+    N_LINKS) rows of the linked articles, or the article's own row if there are none."""
 
     topic: Ints
     born: Floats
@@ -35,13 +35,13 @@ class Articles:
     links: Ints
 
     def attraction(self, hour: float) -> Floats:
-        """(n_items,) the attraction of each article in the hour that begins then, 0 before it is published."""
+        """Return (n_items,) attraction of each article in the hour that begins at `hour`, 0 before its publication."""
         age = hour - self.born
         return np.where(age >= 0, self.quality * 0.5 ** (np.maximum(age, 0.0) / self.half_life), 0.0)
 
 
 def articles(config: Config, seed: int) -> Articles:
-    """Draw the articles; those that are not new were published in the days before the log, as often as the new ones."""
+    """Draw the articles; those that are not new were published before the log, at the same rate as new ones."""
     rng = np.random.default_rng([seed, 0])
     n, hours = config.items, 24.0 * config.days
     n_new = round(config.new_item_share * n)
@@ -64,7 +64,7 @@ def articles(config: Config, seed: int) -> Articles:
 
 
 def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Raw items and exactly `config.events` clicks, by time."""
+    """Return raw items and exactly `config.events` clicks, sorted by time."""
     found, rng = articles(config, seed), np.random.default_rng([seed, 1])
     lengths = np.minimum(rng.geometric(1 / CLICKS, size=config.events), MOST_CLICKS)
     lengths = lengths[: np.searchsorted(np.cumsum(lengths), config.events) + 1]
@@ -89,13 +89,13 @@ def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _hours(config: Config, n: int, rng: np.random.Generator) -> Ints:
-    """(n,) the hour of each session: few at night."""
+    """Return (n,) the hour of each session, few of them at night."""
     share = 1.0 + 0.8 * np.sin(2 * np.pi * (np.arange(24 * config.days) - 9) / 24)
     return np.asarray(rng.choice(len(share), size=n, p=share / share.sum()))
 
 
 def _clicks(found: Articles, hour: float, topic: Ints, rng: np.random.Generator) -> Ints:
-    """(n_sessions, MOST_CLICKS) articles read in turn in sessions of these topics that begin in one hour."""
+    """Return (n_sessions, MOST_CLICKS) rows of the articles read, in order. topic: (n_sessions,); hour: the start."""
     attraction = found.attraction(hour)
     if not attraction.any():
         attraction = np.where(found.born == found.born.min(), 1.0, 0.0)

@@ -1,4 +1,4 @@
-"""The raw files of all made-up data: `fetch` and `tables` of synthetic, news, grocery and control."""
+"""The raw files of the synthetic data: `fetch` and `tables` of the adapters synthetic, news, grocery and control."""
 
 import sys
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from recsys.errors import DataError
 __all__ = ["Config", "fetch", "tables"]
 
 ITEMS, PARTS = "items.parquet", "interactions-*.parquet"
-# items and interactions of every scenario but the shop, which is drawn in parts
+# functions that draw items and interactions at once; the shop is drawn in parts
 SCENARIOS: dict[str, Callable[[Config, int], tuple[pl.DataFrame, pl.DataFrame]]] = {
     "news": news.draw,
     "grocery": grocery.draw,
@@ -45,15 +45,15 @@ def tables(config: Config, raw: Path) -> RawTables:
     """Return the raw tables, which already have canonical columns.
 
     Raises:
-        DataError: "data/raw: no items.parquet; run the stage fetch"
+        DataError: "data/raw: no items.parquet; run `dvc repro fetch`"
     """
     for pattern in (ITEMS, PARTS):
         if not any(raw.glob(pattern)):
-            raise DataError(f"{raw}: no {pattern}; run the stage fetch")
+            raise DataError(f"{raw}: no {pattern}; run `dvc repro fetch`")
     return RawTables(
         interactions=pl.scan_parquet(sorted(raw.glob(PARTS))),
         items=pl.scan_parquet(raw / ITEMS),
         interactions_file=raw / PARTS,
         items_file=raw / ITEMS,
-        latest=END + timedelta(days=1),  # sessions may run past the last midnight
+        latest=END + timedelta(days=1),  # sessions may end after the last midnight
     )

@@ -1,4 +1,4 @@
-"""One day in the shop: sessions of views, some of which lead to carts, and some of those to purchases."""
+"""Draws one day in the shop: sessions of views, some of which lead to carts, and some of those to purchases."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from recsys.datasets.shop_world.users import MOOD_SHARES
 from recsys.datasets.shop_world.world import World
 
 LOOKS, MOST_LOOKS = 4.0, 40
-AGAIN_SHARE = 0.15  # looks that go back to the item before
-WANDER_SHARE = 0.1  # sessions in any taste, such as for a present
-PURCHASE_SHARE = 0.5  # of the carts
+AGAIN_SHARE = 0.15  # share of views that return to the item before
+WANDER_SHARE = 0.1  # share of sessions in any taste, such as for a present
+PURCHASE_SHARE = 0.5  # share of carts that become purchases
 LOOK_S, CART_S, CHECKOUT_S = 45.0, 30.0, 120.0
 EVENTS = ("view", "cart", "purchase")
 WEEKDAYS = np.array([1.0, 0.95, 0.95, 1.0, 1.1, 1.3, 1.25])
@@ -28,7 +28,7 @@ class Events:
 
 
 def traffic(world: World) -> Floats:
-    """(days,) share of all events on each day: in proportion to the customers of the day, more at weekends."""
+    """Return (days,) share of all events on each day: by the active users of that day, more at weekends."""
     days = range(world.config.days)
     present = np.array([world.users.presence(day).sum() * WEEKDAYS[day % 7] for day in days])
     return np.asarray(present / present.sum())

@@ -1,4 +1,4 @@
-"""The users of the shop: their tastes, price levels, activity, and first and last days."""
+"""The users of the shop: tastes, price levels, activity, first and last days."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from recsys.datasets.shop_world.config import Config
 from recsys.datasets.shop_world.items import DIM, N_DEPARTMENTS, N_STYLES, Floats, Ints, unit
 
-# A user's moods: two departments in the favourite style, a third in another one.
+# A user has three tastes (moods): two departments in the favourite style, a third in another style.
 MOOD_SHARES = np.array([0.5, 0.3, 0.2])
 OWN_PART = 0.5
 ACTIVITY_SIGMA = 1.0
@@ -16,11 +16,11 @@ LIFETIME_DAYS = 300.0
 
 @dataclass(frozen=True)
 class Users:
-    """All arrays have one entry per user, in an order that means nothing.
+    """The users of the shop: arrays with one entry per user, in random order.
 
-    style: the favourite one, position in STYLES. moods: (n_users, 3) tastes, see `World`, of which each session has
-    one, by MOOD_SHARES. vectors: (n_users, DIM), unit length. price_level: log, as that of items. activity: relative
-    number of sessions a day, heavy-tailed. arrives, leaves: days since the log began.
+    style: the favourite one, position in STYLES. moods: (n_users, 3) tastes, see `World`; each session has one of them,
+    with probabilities MOOD_SHARES. vectors: (n_users, DIM), unit length. price_level: preferred `Items.price_level`.
+    activity: relative number of sessions per day, heavy-tailed. arrives, leaves: days since the log began.
     """
 
     style: Ints
@@ -35,12 +35,12 @@ class Users:
         return len(self.style)
 
     def presence(self, day: int) -> Floats:
-        """(n_users,) float: activity on a day; 0 for users who have not yet come or have left."""
+        """Return (n_users,) activity on a day; 0 for users who have not arrived yet or have left."""
         return np.where((self.arrives <= day) & (day < self.leaves), self.activity, 0.0)
 
 
 def draw(config: Config, tastes: Floats, rng: np.random.Generator) -> Users:
-    """Draw the users over `tastes` (N_DEPARTMENTS * N_STYLES, DIM), department by department."""
+    """Draw the users; tastes: (N_DEPARTMENTS * N_STYLES, DIM) vectors, department by department."""
     n = config.users
     departments = rng.random((n, N_DEPARTMENTS)).argsort(axis=1)[:, : len(MOOD_SHARES)]
     styles = rng.random((n, N_STYLES)).argsort(axis=1)[:, :2]

@@ -1,4 +1,4 @@
-"""The planted tastes of the shop, drawn from the configuration and the seed alone."""
+"""The true tastes of the shop, drawn from the configuration and the seed alone."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from recsys.datasets.shop_world.config import Config
 from recsys.datasets.shop_world.items import DIM, N_DEPARTMENTS, N_STYLES, Floats, Ints, Items, unit
 from recsys.datasets.shop_world.users import Users
 
-FOCUS = 9.0  # how strongly a session keeps to its taste; 0 would be plain popularity
+FOCUS = 9.0  # how strongly a session follows its taste; 0: popularity only
 BUYING_BASE, BUYING_TASTE, BUYING_PRICE = -2.1, 4.0, 0.8
 
 
 @dataclass(frozen=True)
 class World:
-    """Users, items, and the tastes between them.
+    """Users, items and tastes.
 
-    A taste is a department in a style, `tastes[department * N_STYLES + style]`, (n_tastes, DIM), unit length. `pull` is
-    (n_tastes, n_items): how often a session of that taste looks at that item, before `Items.pace`.
+    tastes: (n_tastes, DIM), unit length; a taste is a department in a style, in row department * N_STYLES + style.
+    pull: (n_tastes, n_items) relative frequency of views of the item in a session of the taste, without `Items.pace`.
     """
 
     config: Config
@@ -29,18 +29,18 @@ class World:
     pull: Floats
 
     def affinity(self, user_rows: Ints, item_rows: Ints) -> Floats:
-        """(n,) how much user_rows[j] likes item_rows[j], the cosine in [-1, 1] of their vectors."""
+        """Return (n,) how much user_rows[j] likes item_rows[j]: the cosine of their vectors."""
         return np.asarray(np.einsum("nd,nd->n", self.users.vectors[user_rows], self.items.vectors[item_rows]))
 
     def conversion(self, user_rows: Ints, item_rows: Ints) -> Floats:
-        """(n,) probability that user_rows[j] adds item_rows[j] to the cart after a view, by taste and price."""
+        """Return (n,) probability that user_rows[j] adds item_rows[j] to the cart after a view, by taste and price."""
         gap = np.abs(self.users.price_level[user_rows] - self.items.price_level[item_rows])
         logit = BUYING_BASE + BUYING_TASTE * self.affinity(user_rows, item_rows) - BUYING_PRICE * gap
         return np.asarray(1.0 / (1.0 + np.exp(-logit)))
 
 
 def world(config: Config, seed: int) -> World:
-    """Draw the shop. Items do not depend on the number of users, nor users on the number of items or events."""
+    """Draw the shop. Items do not depend on the number of users, nor users on the numbers of items or events."""
     space, of_items, of_users = (np.random.default_rng([seed, 0, stream]) for stream in range(3))
     departments = unit(space.normal(size=(N_DEPARTMENTS, DIM)))
     styles = unit(space.normal(size=(N_STYLES, DIM)))

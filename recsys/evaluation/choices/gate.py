@@ -1,18 +1,19 @@
 """Chooses the variant to release: the best one that is significantly better than the baseline and harms no segment.
 
-All variants that could serve are compared user by user on the test window, which chose no setting: one-sided paired
-t-tests with Holm's correction over all comparisons of a step that find any difference, so that luck passes a step at
-most `alpha` of the time.
+The candidates are compared user by user on the test window, which no setting was chosen on: by one-sided paired
+t-tests, with Holm's correction over all comparisons of a step that find any difference, so that chance alone passes a
+step with probability `alpha` at most.
 
 1. A candidate is admitted if it is better than `baseline` in `segment`, and not inferior in any of `floors`. Without an
    admitted candidate the baseline is released.
-2. The simplest admitted candidate stands. A later one may replace it if it is better in `segment` or in `earn_in`.
-3. Of these, the ones that are not inferior to the best in `segment` (`tolerance`) count as equal there: the one with
+2. The simplest admitted candidate is compared with the others; those that are better in `segment` or in one of
+   `earn_in` remain beside it.
+3. Of these, the ones that are not inferior to the best in `segment` (by `tolerance`) count as equal there: the one with
    the best mean over `segment` and `earn_in` is released.
 
-A floor is a segment in which a candidate must not lose, however good its average is. With enough users, it must be
-shown to lose less than `margin` of the baseline's value; with fewer, it must not be significantly worse. Enough means
-that an equal candidate would pass in 19 of 20 cases. The last floor are the places of new items, see
+A floor is a segment in which a candidate must not lose, however good its average is. With enough users, its loss must
+be significantly below `margin` of the baseline's value; with fewer, it must not be significantly worse. Enough means
+that a candidate equal to the baseline would pass in 19 of 20 cases. The last floor is the share of new items, see
 `learn_new_items.py`.
 
 Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
@@ -34,16 +35,16 @@ from recsys.params import GateParams, Params
 from recsys.ranking import Values
 
 FILE = "gate.json"
-PASSED = 1.645  # standard errors between what an equal candidate scores 19 times of 20 and its mean
+PASSED = 1.645  # standard errors below its mean that an equal candidate reaches in 19 of 20 cases
 
 PerSegment = Mapping[str, Mapping[str, Values]]  # segment -> variant -> (n_users,) float64, the same users for each
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The released variant, the reason in one line, and for each candidate the reason why it is released or not.
+    """The released variant and the reason in one line. candidates: candidate -> why it was admitted or not.
 
-    without_live: if the variant needs live counts, the one that answers without them, see `live_choice.py`.
+    without_live: if the variant needs live counts, the variant that answers without them, see `live_choice.py`.
     """
 
     variant: str
@@ -76,9 +77,9 @@ def applied(params: Params, decision: Decision) -> Params:
 
 
 def decide(values: PerSegment, params: Params, new: Learned | None = None) -> Decision:
-    """Go through the candidates from simple to elaborate. values: `gate.metric`; a segment without users is absent.
+    """Return the variant to release. values: `gate.metric` by segment and variant; segments without users are absent.
 
-    new: the learned places for new items; a floor only if another candidate meets it with similar NDCG.
+    new: variant -> learned share of new items; it is a floor only if some candidate meets it with similar NDCG.
 
     Raises:
         GateError: "gate: no segment is called 'vip'; there are: all, warm, ..."
@@ -140,7 +141,7 @@ def _best(values: PerSegment, admitted: list[str], gate: GateParams) -> tuple[st
 def _compare(
     values: PerSegment, names: list[str], other: str, places: list[str], alpha: float
 ) -> dict[tuple[str, str], tuple[Paired, float]]:
-    """Return (variant, segment) -> the comparison with `other`, and its p after Holm's correction over all of them."""
+    """Return (variant, segment) -> comparison with `other`, and p-value after Holm's correction over all of them."""
     nobody = dict.fromkeys([*names, other], np.empty(0))
     found = {
         (name, place): paired(values.get(place, nobody)[name], values.get(place, nobody)[other], alpha)
@@ -156,7 +157,7 @@ def _compare(
 
 
 def _below(values: Mapping[str, Values], name: str, segment: str, gate: GateParams) -> str | None:
-    """Return the figures of each floor that is not met. A segment without users has no floor."""
+    """Return the reason, with figures, if this floor is not met, else None; a segment without users is met."""
     if not values:
         return None
     found = paired(values[name], values[gate.baseline], gate.alpha)

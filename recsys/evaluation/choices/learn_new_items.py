@@ -1,10 +1,10 @@
-"""Learns the share of places for new items in the validation window, for each variant that does not set one.
+"""Learns the share of slots for new items on the validation window, for each variant that does not set one.
 
-It tries multiples of the share that new items have of the targets, up to half of the places: of a variant that hardly
-knows its users, new items would take all places. A multiple costs too much if it significantly loses more than
-`MOST_LOST` of NDCG over all targets. Of the others it takes the best by NDCG, if possible one that shows new items at
-least `LEAST_SHOWN` of that share, else the variant fails a floor of the gate. A variant that fills no slot, such as
-`repeat` where repeats are not allowed, gets no places: their gain would not be its own.
+It tries multiples of the demand, which is the share of new items among the targets, up to half of the slots: without
+this limit, new items would fill all slots of a variant of low accuracy. A multiple is too expensive if it significantly
+loses more than `MOST_LOST` of NDCG over all targets. Of the others the one with the best NDCG is chosen, if possible
+one that gives new items at least `LEAST_SHOWN` of the demand; otherwise the variant fails a floor of the gate. A
+variant that fills no slot itself, such as `repeat` where repeats are not allowed, gets no slots for new items.
 """
 
 from dataclasses import replace
@@ -23,15 +23,15 @@ from recsys.ranking import Values
 from recsys.recommend.blending import reserve_new_items
 from recsys.recommend.recommender import Recommender, Slate
 
-TIMES = (0.0, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 1.6, 2.0)  # the shares tried, as multiples of the demand
-MOST_PLACES = 0.5  # for new items, or their share of the targets if that is more
+TIMES = (0.0, 0.5, 0.8, 0.9, 1.0, 1.1, 1.25, 1.6, 2.0)  # shares that are tried, as multiples of the demand
+MOST_PLACES = 0.5  # maximum share of slots for new items, unless the demand is larger
 LEAST_SHOWN = 0.8
 MOST_USERS = 2000
-HARDLY = 1e-9  # a share that gives no place to a new item, but asks for candidates
+HARDLY = 1e-9  # a share that requests candidates, but gives no slot to a new item
 
 
 def learn(bundle: Bundle, split: Split, params: Params) -> dict[str, NewItems]:
-    """Learn the share of every variant without one. bundle: that of fold `valid`."""
+    """Return variant -> learned share, for every variant that sets none. bundle: of the fold `valid`."""
     most, k = min(params.evaluate.max_users, MOST_USERS), params.evaluate.at[0]
     asked = sample.draw(split, "valid", bundle.catalogue.popularity, most, params.seed)
     found: dict[str, NewItems] = {}
@@ -47,12 +47,12 @@ def learn(bundle: Bundle, split: Split, params: Params) -> dict[str, NewItems]:
 
 
 def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItems:
-    """Choose the share. slates: the answers to the users of the sample, without places for new items."""
+    """Return the best share. slates: lists for the users of the sample, without new items; k: length of a list."""
     new, targets = asked.new, asked.targets
     demand, known = float(new[targets.rows].mean()), targets.keep(~new[targets.rows])
     shares = [min(times * demand, max(demand, MOST_PLACES)) for times in TIMES]
     most = min(k, int(np.ceil(max(shares) * k)))
-    shown, ndcg, on_known = [], [], []  # by the number of places, one value a user
+    shown, ndcg, on_known = [], [], []  # by number of slots for new items: one value per user
     for places in range(most + 1):
         lists = np.stack([_rows(slate, places, k) for slate in slates])
         shown.append(metrics.share(lists, new))
@@ -60,7 +60,7 @@ def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItem
         on_known.append(metrics.ndcg(metrics.hits(lists, known), known.lengths))
 
     def at(values: list[Values], share: float) -> Values:
-        """Return the values for a share between two numbers of places: a part of the answers has one place more."""
+        """Interpolate the values for a share between two numbers of slots: a part of the lists has one slot more."""
         below = min(int(share * k), most - 1)
         part = share * k - below
         return (1 - part) * values[below] + part * values[below + 1]
@@ -85,9 +85,9 @@ def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItem
 
 
 def _rows(slate: Slate, places: int, k: int) -> IntArray:
-    """Return the answers of the main path with this number of places for new items: own slots, new items, fallback."""
+    """Return the list, (k,) int32 rows, with this number of slots for new items: own items, new items, fallback."""
     own = [slot for slot in slate.slots if not slot.fallback]
-    # a whole number of places leaves nothing to the hash of the query
+    # with a whole number of slots the hash of the query decides nothing
     with_new = reserve_new_items(own, slate.candidates[NEW], NEW, places / k, replace(slate.query, k=k))[:k]
     taken = {slot.row for slot in with_new}
     filled = with_new + [slot for slot in slate.slots if slot.fallback and slot.row not in taken]

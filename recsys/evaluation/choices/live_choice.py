@@ -1,9 +1,9 @@
 """Decides whether a variant that needs live counts is released, by next-event prediction over the validation window.
 
-A variant whose first source needs live counts proposes nothing in the offline comparison, which has none. So it is
-compared with the gate's variant before each sampled event of the window, both with live counts. It is released if it is
-significantly better than that one, and than the same without live counts. Without live counts, as when the store is
-away, the variant of the gate answers in its place (`VariantParams.without_live`).
+The gate compares variants offline, without live counts, so a variant whose first source needs them proposes nothing
+there. It is compared with the gate's variant before each sampled event of the window instead, both with live counts. It
+is released if it is significantly better than the gate's variant, with and without live counts. While there are no live
+counts, as when the store is unavailable, the gate's variant answers in its place (`VariantParams.without_live`).
 """
 
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ EVENTS, REFRESH_S = 500, 60.0
 
 
 def choose(bundle: Bundle, split: Split, params: Params, decision: Decision) -> Decision:
-    """Return the best live variant if it is significantly better, else the gate's decision. bundle: of fold `valid`."""
+    """Return a decision for the best live variant if significantly better, else `decision`. bundle: of `valid`."""
     names = [name for name, variant in params.variants.items() if variant.sources[0].source == LIVE_COVISIT]
-    if not names or decision.variant in names or split.end("valid") is None:  # no window of time to replay
+    if not names or decision.variant in names or split.end("valid") is None:  # windows overlap in time
         return decision
     recommenders = {name: Recommender(bundle, name) for name in (decision.variant, *names)}
     found = next_event.replay(recommenders, split, "valid", EVENTS, REFRESH_S, params.seed)
@@ -51,7 +51,7 @@ def choose(bundle: Bundle, split: Split, params: Params, decision: Decision) -> 
 
 
 def _by_user(found: NextEvents) -> Mapping[str, Values]:
-    """Return the mean NDCG of each user's events by variant: events of a user resemble each other."""
+    """Return variant -> mean NDCG of each user's events, because events of one user are not independent."""
     n = len(found.targets)
     _, owners = np.unique(found.users, return_inverse=True)
     targets = Ragged(np.arange(n + 1), found.targets)

@@ -1,4 +1,4 @@
-"""The learned shares of places for new items by variant: reads and writes them, and applies them to settings."""
+"""Reads and writes the learned shares of slots for new items, and applies them to settings."""
 
 import json
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from recsys.output import write_text
 from recsys.params import Params, VariantParams
 
 FILE = "new_items.json"
-MOST_LOST = 0.01  # of NDCG over all targets, for what new items gain
+MOST_LOST = 0.01  # maximum loss of NDCG over all targets, as a share
 
 
 @dataclass(frozen=True)
 class NewItems:
-    """The learned share of new items of one variant.
+    """The learned result of one variant. share: of the slots, for new items.
 
-    demand, shown: shares of new items among targets and places; lost: the loss of NDCG over all targets, as a share,
-    below 0 for a gain; lost_on_known: the same over targets that are not new items; fair: new items are shown enough
-    and do not cost too much.
+    demand: share of new items among the targets; shown: their share of the recommended items; lost: loss of NDCG over
+    all targets, as a share, below 0 for a gain; lost_on_known: the same over targets that are not new; fair: whether
+    new items are recommended often enough without costing too much.
     """
 
     share: float
@@ -42,7 +42,7 @@ Learned = Mapping[str, NewItems]
 
 
 def save(learned: Learned, path: Path) -> None:
-    """Write the learned shares as JSON."""
+    """Write the results by variant as JSON."""
     write_text(path, json.dumps({name: asdict(found) for name, found in learned.items()}, indent=1) + "\n")
 
 
@@ -60,13 +60,13 @@ def load(path: Path) -> dict[str, NewItems]:
 
 
 def applied(params: Params, learned: Learned) -> Params:
-    """Return the settings with the learned shares in the variants."""
+    """Return the settings with the learned shares set in the variants."""
     shares = {name: found.share for name, found in learned.items()}
     return params.model_copy(update={"variants": _with(params.variants, shares)})
 
 
 def applied_to(bundle: Bundle, shares: Mapping[str, float]) -> Bundle:
-    """Return the bundle with these shares in its variants."""
+    """Return the bundle with these shares set in its variants. shares: variant -> share of slots for new items."""
     manifest = bundle.manifest
     variants = _with(manifest.variants, shares)
     return replace(bundle, manifest=manifest.model_copy(update={"variants": variants}))

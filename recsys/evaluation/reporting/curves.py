@@ -1,4 +1,4 @@
-"""Computes the curves of the report: by length of the list, by known events of a user, by known events of an item."""
+"""Computes the curves of the report: by length of the list, by known items of a user, by known events of an item."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from recsys.evaluation.results import DIGITS, FLOATS
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import NEW_USER
 
-KNOWN_EVENTS = {"0": (0, 0), "1-3": (1, 3), "4-10": (4, 10), "more": (11, np.inf)}  # both ends included
+KNOWN_EVENTS = {"0": (0, 0), "1-3": (1, 3), "4-10": (4, 10), "more": (11, np.inf)}  # first and last number
 
 
 def by_length(lists: Mapping[str, IntArray], sample: Sample) -> pl.DataFrame:
@@ -27,11 +27,9 @@ def by_length(lists: Mapping[str, IntArray], sample: Sample) -> pl.DataFrame:
 
 
 def new_users(table: pl.DataFrame, metric: str) -> pl.DataFrame:
-    """Return one metric of the same users by the number of their items in the query.
+    """Return one metric of a fixed set of users, by the number of their items that the query has.
 
-    Columns: variant, known_items, value, low, high.
-
-    table: of `results`, `against` one baseline.
+    Columns: variant, known_items, value, low, high (interval). table: result of `results.against`.
     """
     rows = table.filter(pl.col("segment").str.starts_with(NEW_USER), metric=metric)
     known = pl.col("segment").str.strip_prefix(NEW_USER).cast(pl.Int64)
@@ -41,9 +39,9 @@ def new_users(table: pl.DataFrame, metric: str) -> pl.DataFrame:
 def ramp(lists: Mapping[str, IntArray], sample: Sample, k: int) -> pl.DataFrame:
     """Return how often items are recommended, by the number of their events in the fit set.
 
-    Columns: variant; known_events; items, their number; wanted, their share of all targets; shown, their share of the
-    first k of all lists; found, the share of these targets in the first k. New items with shown < wanted get too
-    little.
+    Columns: variant; known_events, the group; items, the number of items in it; wanted, their share of all targets;
+    shown, their share of the first k of all lists; found, the share of their targets among the first k. New items with
+    shown < wanted are recommended too rarely.
     """
     wanted, table = sample.targets.rows, []
     for variant, rows in lists.items():

@@ -1,4 +1,4 @@
-"""Picks a few users for the report: their history, their recommendations, and the source of each."""
+"""Picks a few users for the report: their history, their recommendations, and the source of each one."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Example:
-    """One user; history newest first, at most `SHOWN` titles."""
+    """One user of a segment. history: titles, newest first, at most `SHOWN`; meaning: description of the segment."""
 
     user_id: str
     segment: str
@@ -36,14 +36,14 @@ class Example:
 
 
 def some(recommender: Recommender, split: Split, sample: Sample, segments: list[Segment], seed: int) -> list[Example]:
-    """Describe the users that `pick` draws."""
+    """Return the history and the recommendations of the users that `pick` draws."""
     return [describe(recommender, split, sample, segment, at, seed) for segment, at in pick(sample, segments, seed)]
 
 
 def pick(sample: Sample, segments: list[Segment], seed: int) -> list[tuple[Segment, int]]:
-    """Draw three users at random, (segment, position in the sample), from different segments of users.
+    """Return three random users as (segment, position in the sample), from different segments if there are three.
 
-    If a data set has fewer such segments, the others come from the largest one.
+    Otherwise the remaining users come from the largest segment.
     """
     parts = [segment for segment in segments if 0 < segment.users.sum() < len(sample.users)] or segments[:1]
     rng = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ def pick(sample: Sample, segments: list[Segment], seed: int) -> list[tuple[Segme
 
 
 def describe(recommender: Recommender, split: Split, sample: Sample, segment: Segment, at: int, seed: int) -> Example:
-    """Describe one user; at: the position in the sample."""
+    """Return history and recommendations of one user of the segment; at: position of the user in the sample."""
     titles = [title or item_id for title, item_id in split.catalogue.select("title", "item_id").iter_rows()]
     user, history = int(sample.users[at]), recommender.bundle.histories.at(int(sample.users[at]))
     targets = sample.targets.rows[sample.targets.indptr[at] : sample.targets.indptr[at + 1]]

@@ -1,4 +1,4 @@
-"""Draws the charts of the report as inline SVG: no network, no script, equal bytes for equal data."""
+"""Draws the charts of the report as SVG text for an HTML page: no network, no script, equal bytes for equal data."""
 
 import io
 import re
@@ -31,7 +31,7 @@ STYLE: dict[Any, Any] = {
 
 
 def by_segment(table: pl.DataFrame, metric: str) -> str:
-    """Draw one metric of every variant in every segment, with its interval."""
+    """Draw one metric of every variant in every segment, with its interval. table: result of `results.against`."""
     shown = table.filter(metric=metric)
     segments, variants = _names(shown, "segment"), _names(shown, "variant")
     apart = min(0.17, 0.85 / len(variants))
@@ -55,7 +55,7 @@ def by_segment(table: pl.DataFrame, metric: str) -> str:
 
 
 def by_length(curve: pl.DataFrame) -> str:
-    """Draw recall and NDCG of every variant for each length of the list."""
+    """Draw recall and NDCG of every variant for each length of the list. curve: of `curves.by_length`."""
 
     def draw(axes: Axes, metric: str) -> None:
         for v, variant in enumerate(_names(curve, "variant")):
@@ -72,7 +72,7 @@ def by_length(curve: pl.DataFrame) -> str:
 
 
 def new_users(curve: pl.DataFrame, metric: str) -> str:
-    """Draw one metric of the same users by the number of their items in the query."""
+    """Draw one metric of a fixed set of users by the number of their items in the query. curve: `curves.new_users`."""
 
     def draw(axes: Axes) -> None:
         for v, variant in enumerate(_names(curve, "variant")):
@@ -111,7 +111,7 @@ def by_known(ramp: pl.DataFrame) -> str:
 
 
 def reliability(calibration: pl.DataFrame) -> str:
-    """Draw the share of relevant slots by their confidence; a perfect confidence lies on the dashed line."""
+    """Draw the share of relevant slots by confidence; perfect ones are on the dashed line. calibration: `table`."""
 
     def draw(axes: Axes) -> None:
         most = float(calibration.select(pl.max_horizontal("confidence", "wanted").max()).item() or 1.0) * 1.05

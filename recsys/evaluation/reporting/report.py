@@ -25,9 +25,9 @@ FORMATS = {"coverage": ".1%", "novelty": ".2f", "diversity": ".3f", "popularity_
 
 
 def table(path: Path) -> str:
-    """Return the main figures of a table of intervals as aligned text: all users, then the first metric per segment.
+    """Return the main figures as aligned text: metrics of all users, then the ranking metric per segment.
 
-    path: the table that the stage `evaluate` wrote.
+    path: intervals.csv of the stage `evaluate`.
     """
     figures = results.read(path)
     figures = results.against(figures, figures["baseline"][0])
@@ -54,9 +54,9 @@ def page(
     examples: list[Example],
     learned: Mapping[str, Description],
 ) -> str:
-    """Return the report as HTML. figures: the table of `results`; tables: of `curves` and `reliability`, by file name.
+    """Return the report as HTML. figures: table of `results.measure`; tables: file name -> table of `curves` or others.
 
-    reliable: variant -> figures of `reliability`; learned: ranker -> its choices on the validation window.
+    reliable: variant -> calibration metrics; learned: ranker -> the description that its training wrote.
     """
     environment = templates(Path(__file__).parent)
     gated = results.against(figures, settings.gate.baseline)
@@ -92,7 +92,7 @@ def page(
 
 
 class _Cells:
-    """Looks up one row of the figures by its names; without a baseline, the one that was given first."""
+    """Returns the row of the figures for a variant, segment, metric and, by default, the given baseline."""
 
     def __init__(self, figures: pl.DataFrame, baseline: str) -> None:
         names = ("variant", "segment", "metric", "baseline")
@@ -104,7 +104,7 @@ class _Cells:
 
 
 def _shown(metric: str, value: float | None, sign: str = "") -> str:
-    """Format a value as usual for its metric; a missing one is a dash.
+    """Return a value in the format of its metric; None is a dash. sign: "+" to show the sign of positive values too.
 
     >>> _shown("ndcg@10", 0.05126), _shown("coverage@10", 0.5), _shown("ndcg@10", 0.01, "+"), _shown("novelty@10", None)
     ('0.0513', '50.0%', '+0.0100', '–')

@@ -1,9 +1,9 @@
-"""Finds the settings that data can choose, on the validation window: the stage `tune` and the command `recsys tune`.
+"""Searches settings by their score on the validation window, for the stage `tune` and the command `recsys tune`.
 
-    portfolio.py   everything that params.yaml leaves open, one process a model
+    portfolio.py   all settings that params.yaml leaves out, one process per model
     half_life.py   how fast popularity ages: a grid, without a model        search.py   the settings of one model
-    validation_task.py   the task of every trial, and its score
+    validation_task.py   the users, targets and score of a trial
 
-A budget is a number of trials, never of seconds, and everything is seeded: the same data find the same settings. The
-test window is not looked at.
+The budget is a number of trials, not of seconds, and all draws are seeded, so the same data give the same settings. The
+test window is not used.
 """

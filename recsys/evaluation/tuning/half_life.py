@@ -1,7 +1,7 @@
-"""Finds the half-life at which decayed popularity predicts the next likes best, and that of the source `repeat`.
+"""Finds the half-life at which decayed popularity predicts the next likes best, and the one of the source `repeat`.
 
-Every half-life of a grid from minutes to years orders the catalogue once; no model is fitted. The half-lives
-of `repeat` are multiples of the items' usual gap.
+For each half-life in a grid from minutes to years the catalogue is sorted once; no model is fitted. The half-lives of
+`repeat` are multiples of the median interval between two likes of an item by the same user.
 """
 
 import sys
@@ -17,13 +17,13 @@ from recsys.params import Params
 from recsys.ranking import top_k
 
 HALF_LIVES_DAYS = [2.0**power for power in range(-6, 15)]  # 22 minutes, 45 minutes, ... to 45 years
-GAPS = [1 / 4, 1, 4, 16, 64]  # half-lives of repeats, in usual gaps
+GAPS = [1 / 4, 1, 4, 16, 64]  # half-lives of `repeat`, in median intervals
 NEARLY = 0.99
-MOST_ITEMS = 10_000  # of the order, more than any list needs
+MOST_ITEMS = 10_000  # of the sorted catalogue, more than any list needs
 
 
 def find(data: Split, params: Params) -> float:
-    """Return the half-life in days: of those that are nearly as good as the best one, the longest."""
+    """Return the half-life of popularity in days: the longest of those that score nearly as high as the best one."""
     task = draw_task(data, params, least_events=0)
     values = {}
     for days in reversed(HALF_LIVES_DAYS):
@@ -33,7 +33,7 @@ def find(data: Split, params: Params) -> float:
 
 
 def of_repeats(data: Split, params: Params) -> float:
-    """Return the half-life of the source `repeat` in days; that of popularity if nothing is bought again."""
+    """Return the half-life of the source `repeat` in days; that of popularity if no item is liked twice by a user."""
     gap_days = catalogue.gap_days(data.fit_rows("valid"), data.catalogue.height)
     if not data.facts.allow_repeat or np.isnan(gap_days).all():
         return params.data.recent_half_life_days
@@ -50,11 +50,11 @@ def of_repeats(data: Split, params: Params) -> float:
 
 
 def order(recent: FloatArray) -> IntArray:
-    """Return (m,) int32 rows of the items with demand, largest first."""
+    """Return (m,) int32 rows of the items with decayed likes, sorted by `recent` (n_items,), largest first."""
     return top_k(recent, min(MOST_ITEMS, int((recent > 0).sum()))).astype(np.int32)
 
 
 def demand(data: Split, half_life_days: float, fold: ScoredFold = "valid") -> tuple[FloatArray, FloatArray]:
-    """Return the decayed likes before the window of `fold`, and all likes, (n_items,) float32 each."""
+    """Return the likes before the window of `fold`, with exponential decay and without, each (n_items,) float32."""
     counted = catalogue.with_popularity(data.catalogue, data.fit_rows(fold), data.now(fold), half_life_days)
     return counted["recent"].to_numpy(), counted["popularity"].to_numpy()

@@ -1,8 +1,8 @@
 """Proposes the settings of each next trial: it varies the half-lives first, then one setting at a time.
 
-Each setting has a position from 0 to 1 in its range (on its own scale), and starts in the middle. A step up, else down,
-is kept if the score is better. After a round over all settings the steps are halved. With wide ranges and few trials, a
-search that begins at random rarely comes near the best settings.
+Each setting has a position from 0 to 1 in its range (linear or logarithmic) and starts in the middle. A step up, or
+else down, is kept if the score is better. After a round over all settings the steps are halved. With wide ranges and
+few trials, random search rarely comes near the best settings.
 Source: Hooke and Jeeves, "Direct search solution of numerical and statistical problems", JACM 1961.
 """
 
@@ -13,12 +13,12 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 HALF_LIFE = "half_life_days"
-HALF_LIVES = 6  # of the first trials, from the longest in the range to the shortest
+HALF_LIVES = 6  # number of first trials, which only vary the half-life, from long to short
 FIRST_STEP, LAST_STEP = 1 / 4, 1 / 64
 
 
 def proposals(ranges: Mapping[str, BaseDistribution]) -> Generator[dict[str, Any], float, None]:
-    """Yield the settings of the next trial; the caller sends back its score."""
+    """Yield the settings of the next trial; the caller sends its score into the generator. ranges: by setting."""
     best, most = dict.fromkeys(ranges, 0.5), -np.inf
     half_lives = [{**best, HALF_LIFE: at} for at in np.linspace(1, 0, HALF_LIVES).tolist()]
     for here in half_lives if HALF_LIFE in ranges else [best]:
@@ -27,7 +27,7 @@ def proposals(ranges: Mapping[str, BaseDistribution]) -> Generator[dict[str, Any
     step = FIRST_STEP
     while ranges and step >= LAST_STEP:
         for name in ranges:
-            reach = step / 2 if name == HALF_LIFE else step  # of which much is known
+            reach = step / 2 if name == HALF_LIFE else step  # the first trials have searched it
             for move in (reach, -reach):
                 here = {**best, name: float(np.clip(best[name] + move, 0, 1))}
                 value = yield _settings(here, ranges)
@@ -42,7 +42,7 @@ def _settings(places: Mapping[str, float], ranges: Mapping[str, BaseDistribution
 
 
 def _at(place: float, one: BaseDistribution) -> Any:
-    """Return the value at a position of a range."""
+    """Return the value at position `place` (0 to 1) of a range."""
     if isinstance(one, CategoricalDistribution):
         return one.choices[round(place * (len(one.choices) - 1))]
     if not isinstance(one, FloatDistribution | IntDistribution):

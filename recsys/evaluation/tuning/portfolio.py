@@ -19,9 +19,9 @@ from recsys.params.tuned import Tuned
 
 
 def fill(split: Path, params: Params, memory: Path) -> Tuned:
-    """Return all settings of the active data set: of params.yaml, and searched ones. params: without tuned ones.
+    """Return all settings of the active data set: those in params.yaml, and searched ones for the others.
 
-    memory: a file with the result of every trial, so that a stopped run resumes.
+    split: folder; params: must be loaded without tuned settings; memory: file of finished trials, for resuming.
     """
     found = params.data.typed_half_life_days or half_life.find(splits.load(split), params)
     params = params.with_data(typed_half_life_days=found)
@@ -48,7 +48,7 @@ def fill(split: Path, params: Params, memory: Path) -> Tuned:
 def search_anew(
     names: list[str], split: Path, params: Params, trials: int, memory: Path, out: Path | None = None
 ) -> dict[str, Result]:
-    """Search these models, or popularity and all models if none is named; print the lines for params.yaml."""
+    """Search all settings of these models, by default of all and of popularity; print the lines for params.yaml."""
     own: dict[str, Any] = {}
     if not names:
         own["recent_half_life_days"] = half_life.find(splits.load(split), params)
@@ -72,6 +72,6 @@ def search_anew(
 
 
 def in_own_process(task: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a task in a process of its own: torch, implicit and faiss cannot share one, each has its own OpenMP."""
+    """Call `task` in a separate process: torch, implicit and faiss must not share one, as each has its own OpenMP."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(task, *arguments).result()

@@ -1,7 +1,7 @@
 """Searches the settings of one model: a trial fits it on the train window and scores it on the validation window.
 
-The model is scored as it is served: under the ranker of the first variant that uses it alone. The trials are those of
-`recsys/evaluation/tuning/pattern_search.py`; a model declares its ranges with Optuna's `suggest`.
+The model is scored as it is served: with the ranker of the first variant that uses only this model. The module
+`pattern_search` proposes the trials; a model declares the ranges of its settings in its function `suggest`.
 """
 
 import contextlib
@@ -30,12 +30,12 @@ from recsys.evaluation.tuning.validation_task import ValidationTask, draw_task, 
 from recsys.params import Params, extensions, parse
 from recsys.rankers import recency
 
-MOST_EVENTS = 600_000  # of a trial; on millions of events thirty trials of each model would take hours
-QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the popularity of items, for the smoothing
+MOST_EVENTS = 600_000  # in a trial: with millions, thirty trials of each model would take hours
+QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the popularity of items, as candidates for `smoothing`
 
 
 class Trial(NamedTuple):
-    """One trial: NDCG@10, and all settings of the model."""
+    """One trial. value: NDCG@10; settings: all settings of the model."""
 
     value: float
     settings: dict[str, Any]
@@ -43,8 +43,10 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a search. settings: the best ones; before: NDCG@10 of the earlier settings, None if they were
-    incomplete; after: NDCG@10 of `settings`; trials: all trials."""
+    """The result of a search. settings: the best ones; after: their NDCG@10; trials: all trials.
+
+    before: NDCG@10 of the settings before the search, None if they were incomplete.
+    """
 
     settings: dict[str, Any]
     before: float | None = None
@@ -53,21 +55,21 @@ class Result:
 
 
 def search(model: str, split: Path, params: Params, trials: int, anew: bool, memory: Path | None = None) -> Result:
-    """Search the settings that a model lacks; with `anew` all of them, and keep the present ones unless one is better.
+    """Search the settings that the model lacks; with `anew` all of them, where present ones stay if none is better.
 
-    memory: a file with the result of every trial, so that a stopped search resumes.
+    split: folder; trials: maximum number; memory: file of finished trials, from which a stopped search resumes.
 
     Raises:
-        ParamsError: "model 'popular': recsys/models/popular.py has no `suggest`, the settings to search"
+        ParamsError: "model 'popular': recsys/models/popular.py has no `suggest`: leave this model out"
     """
     module, current = extensions.load("models", model), params.model(model)
     if not hasattr(module, "suggest"):
         if anew:
-            raise ParamsError(f"model {model!r}: recsys/models/{model}.py has no `suggest`, the settings to search")
+            raise ParamsError(f"model {model!r}: recsys/models/{model}.py has no `suggest`: leave this model out")
         return Result(current)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     probe = optuna.create_study().ask()
-    module.suggest(probe)  # which tells the ranges
+    module.suggest(probe)  # records the ranges of the settings in `probe`
     ranges = {name: one for name, one in probe.distributions.items() if anew or name not in current}
     job = _Job.of(model, module, splits.load(split), params, _Memory.of(memory, split, params))
     before = job.value(current) if anew and _complete(module, current) else None
@@ -95,7 +97,7 @@ def search(model: str, split: Path, params: Params, trials: int, anew: bool, mem
 
 @dataclass(frozen=True)
 class _Job:
-    """The data that all trials of one model share. known: hash of a trial -> its score."""
+    """The data that all trials of one model share. factor: see `score`; known: scores of finished trials."""
 
     model: str
     module: ModuleType
@@ -111,13 +113,13 @@ class _Job:
         return cls(model, module, training, task, ranker_factor(model, data, params), known)
 
     def value(self, settings: dict[str, Any]) -> float:
-        """Return the NDCG@10 of a trial; 0 if the model cannot be fitted with its settings."""
+        """Return the NDCG@10 of a trial; 0 if the model cannot be fitted with these settings."""
         key = json.dumps([self.model, inspect.getsource(self.module), settings], sort_keys=True)
         if (known := self.known.get(key)) is not None:
             return known
         config = parse(self.module.Config, settings | getattr(self.module, "IN_TRIALS", {}), f"model {self.model!r}")
         try:
-            with contextlib.redirect_stderr(io.StringIO()):  # a line per trial, not a progress bar each
+            with contextlib.redirect_stderr(io.StringIO()):  # hide the progress bars
                 value = score(self.module.fit(self.training, config), self.task, self.factor)
         except (DataError, ValueError) as error:
             print(f"tune {self.model}: {settings}: {error}", file=sys.stderr)
@@ -127,7 +129,7 @@ class _Job:
 
 
 def of_some_users(training: TrainingData) -> TrainingData:
-    """Return the events of so many users, drawn at random, that a trial is fitted on about `MOST_EVENTS`."""
+    """Return the training data of random users, so many that they have about `MOST_EVENTS` events."""
     events = training.interactions
     if events.height <= MOST_EVENTS:
         return training
@@ -144,22 +146,22 @@ def _complete(module: ModuleType, settings: dict[str, Any]) -> bool:
 
 
 def ranker_factor(model: str, data: Split, params: Params, fold: ScoredFold = "valid") -> FloatArray | None:
-    """Return the (n_items,) factors of the first variant with this model alone; None if it has no such ranker."""
+    """Return (n_items,) factors of `recency` in the first variant with only this model; None without `recency`."""
     alone = [variant for variant in params.variants.values() if variant.models == [model] and len(variant.sources) == 1]
     ranker = alone[0].ranker if alone else None
     if ranker is None or ranker.name != "recency":
         return None
     recent, popularity = half_life.demand(data, params.data.recent_half_life_days, fold)
     typed = parse(recency.Config, ranker.config, "ranker 'recency'").smoothing, params.data.smoothing
-    usual = np.median(popularity[popularity > 0])  # while it is not found yet
+    usual = np.median(popularity[popularity > 0])  # while `smoothing` is not set yet
     factor: FloatArray = recent / (popularity + np.float32(next((one for one in typed if one is not None), usual)))
     return factor
 
 
 def find_smoothing(split: Path, params: Params) -> float:
-    """Return the quantile of the items' popularity that serves the ranker `recency` best as smoothing.
+    """Return the `smoothing` with which the ranker `recency` scores best: a quantile of the items' popularity.
 
-    Its model has its settings already. Without a variant of this ranker and one model it is the median.
+    The settings of the models must be complete. Without a variant of one model and this ranker it is the median.
     """
     data = splits.load(split)
     _, popularity = half_life.demand(data, params.data.recent_half_life_days)
@@ -179,12 +181,15 @@ def find_smoothing(split: Path, params: Params) -> float:
 
 
 class _Memory:
-    """The scores of trials in a file, a line each, by a hash of data, task and settings."""
+    """The scores of finished trials, in a file with a line per trial: hash of data, task and settings, and score.
+
+    about: text that stands for data and task in the hash.
+    """
 
     def __init__(self, path: Path | None, about: str) -> None:
         self._path, self._about = path, about
         lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
-        self._values = dict(json.loads(line) for line in lines if line.endswith("]"))  # the last may be cut short
+        self._values = dict(json.loads(line) for line in lines if line.endswith("]"))  # the last line may be incomplete
 
     @classmethod
     def of(cls, path: Path | None, split: Path, params: Params) -> "_Memory":

@@ -1,7 +1,7 @@
-"""The task of every trial and its score: NDCG@10 on the validation window.
+"""Scores the trials of a search: draws users with targets, and computes NDCG@10 on the validation window.
 
-The whole catalogue is ranked as on the main path: the history is encoded by the model's own encoder, seen and
-unavailable items are left out.
+As in serving, the whole catalogue is ranked, the model's encoder encodes the history, and seen and unavailable items
+are left out.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from recsys.ranking import top_k
 
 AT = 10
 USERS_AT_A_TIME = 512
-MOST_SEEN = 2_000  # of a list that is the same for everybody, so many places are looked at
+MOST_SEEN = 2_000  # length to which a list that is the same for all users is read
 
 
 @dataclass(frozen=True)
 class ValidationTask:
-    """The task of every trial: histories, targets and query times of the same users, and the available items.
+    """The users and items on which every trial is scored.
 
-    nows: a moment per user, UTC seconds; targets: item rows per user; available: (n_items,) bool.
+    histories: by user; nows: query time by user, UTC seconds; targets: item rows by user; available: (n_items,) bool.
     """
 
     histories: list[History]
@@ -44,7 +44,7 @@ class ValidationTask:
 def draw_task(data: Split, params: Params, least_events: int, fold: ScoredFold = "valid") -> ValidationTask:
     """Draw at most `tune.max_users` users with targets in the window of `fold` and a history.
 
-    least_events: in a history; if no user has so many, all users with a history are drawn from.
+    least_events: minimum length of a history; if no user has that many events, any history is long enough.
     """
     targets = data.targets(fold)
     asked = targets["user_row"].unique().sort().to_numpy()
@@ -66,9 +66,9 @@ def draw_task(data: Split, params: Params, least_events: int, fold: ScoredFold =
 
 
 def score(model: Embeddings | ItemItem, task: ValidationTask, factor: FloatArray | None = None) -> float:
-    """Return the mean NDCG@10; a user without a vector counts as 0.
+    """Return the mean NDCG@10 of a model; a user whom it has no vector for counts as 0.
 
-    factor: (n_items,) float32, by which a ranker multiplies scores above 0.
+    factor: (n_items,) float32 by which scores above 0 are multiplied, as by a ranker; None for 1.
     """
     lists = np.full((len(task.histories), AT), -1, dtype=np.int32)
     rows = np.arange(len(task.available), dtype=np.int32) if isinstance(model, ItemItem) else model.rows
@@ -91,7 +91,7 @@ def score(model: Embeddings | ItemItem, task: ValidationTask, factor: FloatArray
 
 
 def score_order(order: IntArray, task: ValidationTask) -> float:
-    """Return the mean NDCG@10 of one list for all users, without the items each has seen. order: (m,) rows."""
+    """Return the mean NDCG@10 if all users get the items `order` (m,), best first, without those each has seen."""
     order = order[task.available[order]]
     lists = np.full((len(task.histories), AT), -1, dtype=np.int32)
     for user, history in enumerate(task.histories):
@@ -104,7 +104,7 @@ def score_order(order: IntArray, task: ValidationTask) -> float:
 
 
 def _scores(model: Embeddings | ItemItem, task: ValidationTask, users: range) -> FloatArray:
-    """Return (n_users, n_items) float32 scores, -inf for items that the model does not have."""
+    """Return (n_users, n_items) float32 scores of these users of the task, -inf for items without a vector."""
     scores = np.full((len(users), len(task.available)), -np.inf, dtype=np.float32)
     if isinstance(model, ItemItem):
         for line, user in enumerate(users):
@@ -112,7 +112,7 @@ def _scores(model: Embeddings | ItemItem, task: ValidationTask, users: range) ->
             scores[line] = np.where(of_user > 0, of_user, -np.inf)
         return scores
     encoder = encoder_of(model)
-    with threadpool_limits(1, "blas"):  # the same sums on any number of cores, and no thread waits for others
+    with threadpool_limits(1, "blas"):  # one thread: the same sums on any number of cores
         found = [encoder.encode(task.histories[user], task.nows[user]) for user in users]
         told = [line for line, vector in enumerate(found) if vector is not None]
         if told:

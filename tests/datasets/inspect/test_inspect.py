@@ -160,7 +160,7 @@ def test_lines_of_another_width_are_shown(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\n\n")
-    with pytest.raises(DataError, match=r"a\.csv: empty file, expected a row at least: replace it"):
+    with pytest.raises(DataError, match=r"a\.csv: empty file, expected at least one row: replace it"):
         inspect([tmp_path / "a.csv"])
 
 

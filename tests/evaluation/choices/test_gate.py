@@ -166,5 +166,7 @@ def test_values_are_those_of_the_table(
     ):
         assert len(values[segment][variant]) == users
         assert values[segment][variant].mean() == pytest.approx(value, abs=1e-6)
-    with pytest.raises(GateError, match=r"gate.metric is 'coverage@3', expected a metric of one list: recall@3, ndcg"):
+    with pytest.raises(
+        GateError, match=r"gate.metric is 'coverage@3', expected a metric of a single list: recall@3, ndcg"
+    ):
         results.per_segment(asked, sample, parts, "coverage@3")
