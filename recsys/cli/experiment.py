@@ -66,10 +66,7 @@ def plan(
     ] = None,
     units_per_day: Annotated[float, typer.Option(help="units that take part per day; used with --rate")] = 1000,
 ) -> None:
-    """Print the number of units (such as users) and days that are needed to detect `minimum_effect`.
-
-    The mean and spread of the metric come from --rate and --spread, or from the log in the store.
-    """
+    """Print how many units (such as users) and days it takes to detect `minimum_effect`, from a log or from --rate."""
     from recsys.experiments.analysis import planning, run
 
     experiment = run.find(config, name)

@@ -19,14 +19,7 @@ import polars.selectors as cs
 from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT, RawTables
 from recsys.data.report import DataReport, TableReport, describe
 from recsys.data.schema import Interactions, Items
-from recsys.data.validation import (
-    ROW,
-    canonical_interactions,
-    canonical_items,
-    interaction_faults,
-    item_faults,
-    judge,
-)
+from recsys.data.validation import ROW, canonical_interactions, canonical_items, interaction_faults, item_faults, judge
 from recsys.errors import DataError
 from recsys.params import DatasetParams
 

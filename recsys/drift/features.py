@@ -22,13 +22,8 @@ CATEGORIES = 30
 TENTHS = np.arange(1, 10) / 10
 MATCHES = np.array([0.0, 0.05, 0.1, 0.2, 0.4])
 CONFIDENCE = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5])
-KINDS = {
-    "match": "model",
-    "popularity": "model",
-    "score": "scores",
-    "confidence": "scores",
-    "source": "scores",
-}  # else "items"
+# kind of finding by feature, else "items"
+KINDS = {"match": "model", "popularity": "model", "score": "scores", "confidence": "scores", "source": "scores"}
 Floats = npt.NDArray[np.float64]
 
 

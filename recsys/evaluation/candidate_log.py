@@ -52,13 +52,7 @@ class Case:
 
 
 def collect(
-    recommender: Recommender,
-    recorder: Recorder,
-    split: Split,
-    sample: Sample,
-    config: RankerParams,
-    k: int,
-    seed: int,
+    recommender: Recommender, recorder: Recorder, split: Split, sample: Sample, config: RankerParams, k: int, seed: int
 ) -> pl.DataFrame:
     """Return the log of all cases; recorder: must be the recommender's ranker; k: length of the lists."""
     cases = list(_cases(recommender, recorder, split, sample, config, k, seed))
@@ -74,13 +68,7 @@ def collect(
 
 
 def _cases(
-    recommender: Recommender,
-    recorder: Recorder,
-    split: Split,
-    sample: Sample,
-    config: RankerParams,
-    k: int,
-    seed: int,
+    recommender: Recommender, recorder: Recorder, split: Split, sample: Sample, config: RankerParams, k: int, seed: int
 ) -> Iterator[Case]:
     """Yield a case per user with the whole history; for users with enough likes also with its end, as if new."""
     kept_out = ranker_holdout_users(split.users["user_id"][sample.users])

@@ -38,17 +38,9 @@ Lists = Mapping[str, Mapping[QueryMode, IntArray]]  # variant -> question -> (n_
 
 
 def measure(
-    lists: Lists,
-    sample: Sample,
-    segments: list[Segment],
-    at: list[int],
-    baselines: list[str],
-    bootstrap: Bootstrap,
+    lists: Lists, sample: Sample, segments: list[Segment], at: list[int], baselines: list[str], bootstrap: Bootstrap
 ) -> pl.DataFrame:
-    """Return the table. lists: with max(at) items for every query mode; at: list lengths of the metrics.
-
-    Segments without users are left out.
-    """
+    """Return the table. lists: of max(at) items, for every query mode. Segments without users are left out."""
     beyond = {
         variant: {question: beyond_accuracy(rows, sample, at) for question, rows in found.items()}
         for variant, found in lists.items()

@@ -20,9 +20,6 @@ def parse(model: type[M], content: Any, where: str, file: YamlFile | None = None
     """Return `content` as a validated `model`. where: file and section, as messages show them.
 
     file: the loaded file with this content at its top; with it the message names the line.
-
-    Raises:
-        ParamsError: "params.yaml: line 3: gate.alpha: Input should be less than 0.5, found 0.7"
     """
     try:
         return model.model_validate(content)

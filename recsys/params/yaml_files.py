@@ -53,11 +53,7 @@ def read(path: Path) -> YamlFile:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a regular file, or the beginning that is one byte longer than `parse` accepts.
-
-    Raises:
-        ParamsError: "rules.yaml: no such file"
-    """
+    """Read a regular file, or the beginning that is one byte longer than `parse` accepts."""
     try:
         if not path.is_file():
             raise ParamsError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")

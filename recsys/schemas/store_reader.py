@@ -52,10 +52,7 @@ def snapshot(url: str) -> Iterator[Select]:
 
 
 class Forgotten:
-    """The users whose data were erased, as salted hashes of their ids; `version` grows with each erasure.
-
-    select: the function that `snapshot` yields.
-    """
+    """The users whose data were erased, as salted hashes of their ids; `version` grows with each erasure."""
 
     def __init__(self, select: Select) -> None:
         ((self._salt,),) = select(select_from("salt"))

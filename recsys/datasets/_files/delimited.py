@@ -20,9 +20,7 @@ from recsys.errors import DataError
 
 
 def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str], parts: Parts) -> FileLines:
-    """Write the rows of the UTF-8 file `text` to `parts`; return its line counts.
-
-    source: the original file; columns: canonical name -> name of the file's column.
+    """Write the rows of the UTF-8 file `text` to `parts`, return its line counts; columns: canonical -> file's name.
 
     Raises:
         DataError: "loans.csv: empty file ..."; "loans.csv: line 1 cannot be the header (stray_quote) ..."

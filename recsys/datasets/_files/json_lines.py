@@ -15,9 +15,7 @@ BAD_JSON, NO_OBJECT, BAD_ID = "not_json", "no_json_object", "id_is_no_text_or_nu
 
 
 def read(text: Path, source: Source, ids: list[str], parts: Parts) -> FileLines:
-    """Write the rows of the UTF-8 file `text` to `parts`; return its line counts. Absent keys become null.
-
-    source: the original file; ids: keys of ids, whose values must be text or whole numbers.
+    """Write the rows of the UTF-8 file `text` to `parts`, return its line counts; ids: keys of ids, kept as written.
 
     Raises:
         DataError: "loans.json: a JSON array, expected one object per line: ..."

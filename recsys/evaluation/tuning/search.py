@@ -181,10 +181,7 @@ def find_smoothing(split: Path, params: Params) -> float:
 
 
 class _Memory:
-    """The scores of finished trials, in a file with a line per trial: hash of data, task and settings, and score.
-
-    about: text that stands for data and task in the hash.
-    """
+    """The scores of finished trials, in a file with a line per trial: hash of data, task and settings, and score."""
 
     def __init__(self, path: Path | None, about: str) -> None:
         self._path, self._about = path, about
