@@ -16,6 +16,7 @@ from recsys.datasets._inspect.roles import Table, assign
 from recsys.datasets._inspect.sample import read
 from recsys.errors import DataError
 from recsys.params import parse
+from recsys.schemas.field_limits import MAX_ATTRIBUTES
 
 
 def inspect(paths: list[Path]) -> tuple[list[str], str]:
@@ -36,6 +37,7 @@ def inspect(paths: list[Path]) -> tuple[list[str], str]:
 
 
 WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "order": 5.0, "return": 0.0, "dislike": 0.0}
+ATTRIBUTE_KINDS = {"number": "number", "yes or no": "yes_no", "list": "list"}  # a whole number may be a code
 FEW = 0.005  # of the rows
 NEEDED = ("user_id", "item_id", "timestamp")
 MOST_EVENTS, MOST_RATINGS = 20, 11  # different values
@@ -76,7 +78,7 @@ def settings(events: Table, items: Table | None) -> str:
         ]
         interactions["event"] = names[0]
         interactions["columns"].pop("event", None)
-    adapter = {"interactions": interactions} | ({"items": _file(items)} if items else {})
+    adapter = {"interactions": interactions} | ({"items": _file(items) | _attributes(items)} if items else {})
     parse(Config, adapter, "the settings found")
     weights = {name: WEIGHTS.get(name.lower(), 1.0) for name in names}
     targets = [name for name in names if weights[name] == max(weights.values())]
@@ -105,6 +107,18 @@ def _file(table: Table) -> dict[str, Any]:
     if any(name.endswith("_id") and column.kind == "number" for name, column in table.roles.items()):
         found["float_ids"] = "whole"
     return found
+
+
+def _attributes(items: Table) -> dict[str, Any]:
+    """Propose the columns of the items that have no other use as attributes, with a name that is allowed."""
+    used = {column.name for column in items.roles.values()}
+    found: dict[str, Any] = {}
+    for column in items.columns:
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", column.name)[:64].strip("_")
+        if name and column.name not in used and column.distinct and len(found) < MAX_ATTRIBUTES:
+            kind = ATTRIBUTE_KINDS.get(column.kind)
+            found[name] = {"column": column.name, "kind": kind} if kind else column.name
+    return {"attributes": list(found) if found == {name: name for name in found} else found} if found else {}
 
 
 def _is_rating(events: Table) -> bool:

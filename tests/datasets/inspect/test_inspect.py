@@ -190,3 +190,20 @@ def test_a_folder_stays_a_folder(tmp_path: Path) -> None:
         (folder / name).write_text(path.read_text())
     section = yaml.safe_load(inspect([folder])[1])["files"]
     assert section["adapter"]["interactions"]["path"] == str(folder)
+
+
+def test_columns_of_items_without_another_use_become_attributes(tmp_path: Path) -> None:
+    events = "user_id,item_id,timestamp\n" + "".join(
+        f"u{at % 7},i{at % 5},2024-05-{at % 28 + 1:02}\n" for at in range(60)
+    )
+    (tmp_path / "log.csv").write_text(events)
+    rows = "".join(f"i{at},Lamp {at},brand {at},/img/{at}.png,{at}.5,{'yes' if at % 2 else 'no'},\n" for at in range(5))
+    (tmp_path / "items.csv").write_text("item_id,title,brand,cover url,kg,organic,empty\n" + rows)
+    _, text = inspect([tmp_path / "log.csv", tmp_path / "items.csv"])
+    proposed = yaml.safe_load(text)["files"]["adapter"]["items"]
+    assert proposed["attributes"] == {
+        "brand": "brand",
+        "cover_url": "cover url",
+        "kg": {"column": "kg", "kind": "number"},
+        "organic": {"column": "organic", "kind": "yes_no"},
+    }
