@@ -50,13 +50,18 @@ def use(dataset: str, params: ParamsFile = settings.PARAMS_FILE) -> None:
 def inspect(
     paths: Annotated[list[Path], typer.Argument(help="your files: of events, and of items if you have one")],
     out: Annotated[Path | None, typer.Option(help="write the settings to this file instead of printing them")] = None,
+    write: Annotated[bool, typer.Option("--write", help="put them into params.yaml, and use them")] = False,
+    params: ParamsFile = settings.PARAMS_FILE,
 ) -> None:
     """Propose the settings that read your own files, as the section `datasets.files` of params.yaml."""
     from recsys.datasets._inspect import inspect as inspection
 
     tables, text = inspection.inspect(paths)
     print("\n\n".join(tables) + "\n")
-    if out is None:
+    if write:
+        inspection.put(params, text)
+        use("files", params)
+    elif out is None:
         print(text)
     else:
         write_text(out, text)

@@ -9,8 +9,15 @@
       items: {path: books.csv, columns: {item_id: id, categories: subjects}, attributes: {image: cover, pages: pages}}
 
 A column that already has its canonical name (`recsys/data/schema.py`) need not be listed. Without `items`, the items
-are those of the interactions. Ids stay as they are written: `007` is not `7`. All other settings, such as encoding and
-quoting: `recsys/datasets/_files/settings.py`. `dvc repro` notices a change of the files, see docs/data.md.
+are those of the interactions. Columns of an interaction that are in another file are looked up there:
+
+      interactions:
+        path: order_lines.csv
+        joins: {orders: {path: orders.csv, separator: ";", on: order_id, key: id}}
+        columns: {user_id: orders.customer, timestamp: orders.ordered_at, item_id: sku, value: price, quantity: pieces}
+
+Ids stay as they are written: `007` is not `7`. All other settings, such as encoding and quoting:
+`recsys/datasets/_files/settings.py`. `dvc repro` notices a change of the files, see docs/data.md.
 """
 
 import dataclasses
@@ -25,7 +32,8 @@ from recsys.data.raw_tables import DERIVED, RAW, REJECT, FileLines, RawTables
 from recsys.data.schema import Interactions, Items
 from recsys.datasets._files import delimited, json_lines
 from recsys.datasets._files.cells import IDS, read_cells, swapped_dates
-from recsys.datasets._files.settings import QUANTITY, TIMES, Config, InteractionsFile, TableFile
+from recsys.datasets._files.joins import join
+from recsys.datasets._files.settings import QUANTITY, TIMES, Config, InteractionsFile, TableFile, TextFile
 from recsys.datasets._files.sources import FILE, LINE, OWN, REASON, TEXT, Parts, Source, as_utf8, find
 from recsys.datasets._files.times import swapped
 from recsys.errors import DataError, one_line
@@ -104,11 +112,12 @@ def tables(config: Config, raw: Path) -> RawTables:
     return RawTables(interactions, items, file.label, items_file, files=lines, hints=HINTS)
 
 
-def _files(config: Config) -> dict[str, TableFile]:
-    return {"interactions": config.interactions} | ({"items": config.items} if config.items else {})
+def _files(config: Config) -> dict[str, TextFile]:
+    items = {"items": config.items} if config.items else {}
+    return {"interactions": config.interactions, **items, **config.interactions.joins}
 
 
-def _read(table: str, source: Source, file: TableFile, parts: Parts, aside: Path) -> FileLines:
+def _read(table: str, source: Source, file: TextFile, parts: Parts, aside: Path) -> FileLines:
     if source.kind == "parquet":
         try:
             return FileLines(source.name, None, None, parts.sink(pl.scan_parquet(source.path), source), None, None)
@@ -116,7 +125,7 @@ def _read(table: str, source: Source, file: TableFile, parts: Parts, aside: Path
             reason = one_line(str(error), 200)
             raise DataError(f"{source.path}: not readable as parquet ({reason}): mend or replace it") from error
     with as_utf8(source.path, file.encoding, aside) as text:
-        names = {name: name for name in CANONICAL[table]} | file.sources
+        names = {name: name for name in CANONICAL.get(table, ())} | file.sources
         if source.kind == "json_lines":
             return json_lines.read(text, source, [names[id_] for id_ in IDS if id_ in names], parts)
         return delimited.read(text, source, file, names, parts)
@@ -131,8 +140,9 @@ def _lines(raw: Path, name: str) -> Sequence[FileLines]:
 
 def _table(name: str, file: TableFile, raw: Path, needed: list[str], lines: Sequence[FileLines]) -> pl.LazyFrame:
     """Return the mapped columns under canonical names, the whole row as `raw`, and `reject` for unreadable rows."""
-    parts = [pl.scan_parquet(path) for path in sorted((raw / name).glob("*.parquet"))]
-    table = pl.concat(parts, how="diagonal_relaxed")
+    table = _scan(raw / name)
+    for other, joined in file.joins.items() if isinstance(file, InteractionsFile) else ():
+        table = join(table, other, joined, _scan(raw / other))
     found = [column for column in table.collect_schema() if column not in OWN]
     columns = {column: column for column in CANONICAL[name] if column in found or column in needed} | file.sources
     for column, source in columns.items():
@@ -143,13 +153,18 @@ def _table(name: str, file: TableFile, raw: Path, needed: list[str], lines: Sequ
                 f" correct {AT}.{name}.columns, separator or header in params.yaml"
             )
     _check_dates(name, file, table, columns)
-    table = table.with_columns(pl.lit(None, OWN[own]).alias(own) for own in OWN if own not in table.collect_schema())
     values = {column: pl.col(source) for column, source in columns.items()}
     if isinstance(file, InteractionsFile) and file.event is not None:
         values["event"] = pl.lit(file.event)
     where = [] if _row_tells_line(lines) else [FILE, LINE, TEXT]
     chosen = table.select(**values, **{REJECT: pl.col(REASON), RAW: pl.struct(*where, *found)})
     return read_cells(chosen, file)
+
+
+def _scan(folder: Path) -> pl.LazyFrame:
+    parts = [pl.scan_parquet(path) for path in sorted(folder.glob("*.parquet"))]
+    table = pl.concat(parts, how="diagonal_relaxed")
+    return table.with_columns(pl.lit(None, OWN[own]).alias(own) for own in OWN if own not in table.collect_schema())
 
 
 def _row_tells_line(lines: Sequence[FileLines]) -> bool:

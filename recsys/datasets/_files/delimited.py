@@ -14,12 +14,12 @@ import polars as pl
 
 from recsys.data.raw_tables import FileLines
 from recsys.datasets._files.records import Cells, Record, Splitter, records
-from recsys.datasets._files.settings import NUMBERS, TIMES, TableFile
+from recsys.datasets._files.settings import NUMBERS, TIMES, TextFile
 from recsys.datasets._files.sources import LINE, Parts, Source
 from recsys.errors import DataError
 
 
-def read(text: Path, source: Source, file: TableFile, columns: Mapping[str, str], parts: Parts) -> FileLines:
+def read(text: Path, source: Source, file: TextFile, columns: Mapping[str, str], parts: Parts) -> FileLines:
     """Write the rows of the UTF-8 file `text` to `parts`, return its line counts; columns: canonical -> file's name.
 
     Raises:
@@ -68,7 +68,7 @@ def unique_names(name: str, cells: Cells, mapped: set[str]) -> list[str]:
     return names
 
 
-def _only_rows(text: Path, file: TableFile, header: str | None, width: int, n_head: int) -> bool:
+def _only_rows(text: Path, file: TextFile, header: str | None, width: int, n_head: int) -> bool:
     """Return whether each line after the first `n_head` is one well-formed row of `width` cells."""
     line = pl.col("line")
     s, q = re.escape(file.separator), re.escape(file.quote or "")
@@ -92,7 +92,7 @@ def _only_rows(text: Path, file: TableFile, header: str | None, width: int, n_he
         return False
 
 
-def _scan(text: Path, file: TableFile, columns: list[str], n_head: int, source: Source, parts: Parts) -> int:
+def _scan(text: Path, file: TextFile, columns: list[str], n_head: int, source: Source, parts: Parts) -> int:
     table = pl.scan_csv(
         text,
         has_header=False,

@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import polars as pl
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -29,43 +29,29 @@ def _no_character(value: Any) -> Any:
 
 
 Character = Annotated[str, Field(min_length=1, max_length=1)]
+ColumnName = Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, int) else name)]
 OptionalCharacter = Annotated[Character | None, BeforeValidator(_no_character)]
 
 
-class TableFile(Section):
-    """One table in one or more files.
+class TextFile(Section):
+    """How the lines of one or more files are split into cells.
 
     path: a file, a folder, a pattern such as `logs/*.csv.gz`, or a list of these; .csv, .tsv, .txt, .jsonl, .ndjson,
         .json (one object per line) or .parquet, each also compressed (.gz, .bz2, .xz, .zst, .zip). A folder named
         `key=value` adds the column `key`.
-    columns: canonical name -> name in the file; without a header the columns are named 1, 2, ...
     encoding: such as cp1252. separator: character between cells. quote: character around a cell, doubled inside of it;
         none: no quoting, for text with inch marks. escape: character before one without special meaning; with it, `\\N`
-        is a missing value, `\\n` a line break. header: whether the first line has the column names. skip_lines: number
-        of lines before it. decimal: `.` or `,`; with it, the other one, spaces and apostrophes may separate thousands.
-    null_values: texts that mean a missing value, in upper or lower case; empty and blank cells always do.
-    timestamp_format: as for strptime, or epoch_s, epoch_ms, epoch_us; default: ISO 8601. time_zone: zone of times
-        without one, such as Europe/Berlin, default UTC; local times that do not exist or exist twice are refused.
-    odd_ids: whether ids with invisible characters are refused or normalised. float_ids: whether ids such as 123.0 are
-        refused, read as whole numbers, or kept as they are.
+        is a missing value, `\\n` a line break. header: whether the first line has the column names; without it the
+        columns are named 1, 2, ... skip_lines: number of lines before it.
     """
 
     path: Path | list[Path]
-    columns: dict[str, Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, int) else name)]] = (
-        Field(default_factory=dict)
-    )
     encoding: str = "utf-8"
     separator: Character = ","
     quote: OptionalCharacter = '"'
     escape: OptionalCharacter = None
     header: bool = True
     skip_lines: int = Field(0, ge=0)
-    decimal: Literal[".", ","] | None = None
-    null_values: list[str] = Field(default_factory=lambda: list(NULL_VALUES))
-    timestamp_format: str | None = None
-    time_zone: str | None = None
-    odd_ids: Literal["refuse", "normalise"] = "refuse"
-    float_ids: Literal["refuse", "whole", "keep"] = "refuse"
 
     @field_validator("encoding")
     @classmethod
@@ -75,6 +61,47 @@ class TableFile(Section):
             return codecs.lookup(encoding).name.removesuffix("-sig")  # a byte order mark at the start is always removed
         except LookupError:
             raise ValueError("expected an encoding that Python knows, such as utf-8, utf-16 or cp1252") from None
+
+    @model_validator(mode="after")
+    def _different_marks(self) -> Self:
+        special = [mark for mark in (self.separator, self.quote, self.escape) if mark]
+        if len(set(special)) < len(special) or set(special) & {"\n", "\r", "\0"}:
+            raise ValueError("separator, quote and escape: expected different characters, and no line break")
+        return self
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The file's column of each column of the table that is mapped; attributes are named `attributes.<name>`."""
+        return {}
+
+    @property
+    def paths(self) -> list[Path]:
+        return self.path if isinstance(self.path, list) else [self.path]
+
+    @property
+    def label(self) -> Path:
+        return Path(", ".join(map(str, self.paths)))
+
+
+class TableFile(TextFile):
+    """One table, and how its cells are written.
+
+    columns: canonical name -> name in the file. decimal: `.` or `,`; with it, the other one, spaces and apostrophes may
+        separate thousands.
+    null_values: texts that mean a missing value, in upper or lower case; empty and blank cells always do.
+    timestamp_format: as for strptime, or epoch_s, epoch_ms, epoch_us; default: ISO 8601. time_zone: zone of times
+        without one, such as Europe/Berlin, default UTC; local times that do not exist or exist twice are refused.
+    odd_ids: whether ids with invisible characters are refused or normalised. float_ids: whether ids such as 123.0 are
+        refused, read as whole numbers, or kept as they are.
+    """
+
+    columns: dict[str, ColumnName] = Field(default_factory=dict)
+    decimal: Literal[".", ","] | None = None
+    null_values: list[str] = Field(default_factory=lambda: list(NULL_VALUES))
+    timestamp_format: str | None = None
+    time_zone: str | None = None
+    odd_ids: Literal["refuse", "normalise"] = "refuse"
+    float_ids: Literal["refuse", "whole", "keep"] = "refuse"
 
     @field_validator("time_zone")
     @classmethod
@@ -88,37 +115,42 @@ class TableFile(Section):
                 raise ValueError("expected a name of the time zone database, such as Europe/Berlin, or UTC")
         return zone
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "TableFile":
-        if self.timestamp_format is not None:
-            check_format(self.timestamp_format, self.time_zone)
-        special = [mark for mark in (self.separator, self.quote, self.escape) if mark]
-        if len(set(special)) < len(special) or set(special) & {"\n", "\r", "\0"}:
-            raise ValueError("separator, quote and escape: expected different characters, and no line break")
-        return self
-
     @property
     def sources(self) -> dict[str, str]:
-        """The file's column of each column of the table that is mapped; attributes are named `attributes.<name>`."""
         return self.columns
 
-    @property
-    def paths(self) -> list[Path]:
-        return self.path if isinstance(self.path, list) else [self.path]
+    @model_validator(mode="after")
+    def _readable_times(self) -> Self:
+        if self.timestamp_format is not None:
+            check_format(self.timestamp_format, self.time_zone)
+        return self
 
-    @property
-    def label(self) -> Path:
-        return Path(", ".join(map(str, self.paths)))
+
+class JoinedFile(TextFile):
+    """Another file with columns of the same rows. on: the column of the interactions that names its row; key: the
+    column of this file, by default the same name."""
+
+    on: ColumnName
+    key: ColumnName | None = None
 
 
 class InteractionsFile(TableFile):
     """The table of interactions. event: the event of all rows, for a file without such a column.
 
     If a column is mapped to `quantity`, `value` is the price of one piece and is multiplied by it; a row with a
-    quantity below zero is a return.
+    quantity below zero is a return. joins: files whose columns are looked up, such as the orders of order lines;
+    `columns` names them `name.column`.
     """
 
     event: str | None = None
+    joins: dict[Annotated[str, Field(pattern=r"^\w+$")], JoinedFile] = Field(default_factory=dict)
+
+    @field_validator("joins")
+    @classmethod
+    def _free_names(cls, joins: dict[str, JoinedFile]) -> dict[str, JoinedFile]:
+        if taken := joins.keys() & {"interactions", "items"}:
+            raise ValueError(f"the name {min(taken)!r} is taken, expected another one, such as orders")
+        return joins
 
     @field_validator("columns")
     @classmethod

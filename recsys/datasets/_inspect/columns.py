@@ -16,6 +16,7 @@ DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", 
 FORMATS = [day + clock for day in DAYS for clock in CLOCKS]
 YEARS_1990_TO_2100 = 631_152_000, 4_102_444_800  # range of plausible times, seconds since 1970
 TIME_NAMES = r"time|date|datum|zeit|when|ts$|_at$|_on$"
+CURRENCY = r"^([+-]?)\s*\p{Sc}\s*|\s*\p{Sc}$"  # around a number
 SHAPES = {
     "whole number": r"^[+-]?\d+$",
     "number": r"^[+-]?\d*\.?\d+(?:[eE][+-]?\d+)?$",
@@ -31,7 +32,7 @@ class Column:
     """A column and its guessed kind: "time", a name of `SHAPES`, "few values" or "text".
 
     form: format of the times, None for ISO 8601; doubtful: whether day and month could be exchanged; empty: share of
-    missing cells; distinct: number of different values.
+    missing cells; distinct: number of different values; plain: a joined column's name in its own file.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Column:
     distinct: int
     form: str | None = None
     doubtful: bool = False
+    plain: str = ""
 
     @property
     def examples(self) -> list[str]:
@@ -64,7 +66,7 @@ def describe(column: pl.Series) -> Column:
 
 
 def _shape(values: pl.Series, distinct: int) -> str:
-    few = values[:ROWS]
+    few = values[:ROWS].str.replace(CURRENCY, "$1")
     for name, pattern in SHAPES.items():
         share = few.str.contains(pattern).mean()
         if isinstance(share, float) and share >= (NEARLY_ALL if name != "list" else 0.3):

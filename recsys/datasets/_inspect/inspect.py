@@ -15,6 +15,7 @@ from recsys.datasets._inspect.columns import describe
 from recsys.datasets._inspect.roles import Table, assign
 from recsys.datasets._inspect.sample import read
 from recsys.errors import DataError
+from recsys.output import write_text
 from recsys.params import parse
 from recsys.schemas.field_limits import MAX_ATTRIBUTES
 
@@ -57,7 +58,12 @@ def described(table: Table) -> str:
     lines = [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
-    odd = [f"  line {line}: another number of cells: {text!r:.80}" for line, text in table.sample.odd[:3]]
+    lines += [
+        f"  {name}.*: from {join['path']}, where {join.get('key', join['on'])} is {join['on']}"
+        for name, join in table.sample.settings.get("joins", {}).items()
+    ]
+    fault = "no JSON object" if table.sample.source.kind == "json_lines" else "another number of cells"
+    odd = [f"  line {line}: {fault}: {text.rstrip()!r:.80}" for line, text in table.sample.odd[:3]]
     more = len(table.sample.odd) - len(odd)
     return "\n".join(
         [f"{table.sample.path}: {table.sample.table.height:,} rows looked at", *lines, *odd]
@@ -94,6 +100,15 @@ def settings(events: Table, items: Table | None) -> str:
     }
     body = yaml.safe_dump({"files": section}, sort_keys=False, allow_unicode=True, width=110)
     return "".join(f"# {line}\n" for line in _doubts(events, items, len(names)) + _of_split(split)) + body
+
+
+def put(params: Path, text: str) -> None:
+    """Replace the section `datasets.files` of a settings file, with the comments above it; the rest stays as it is."""
+    section = "".join(f"  {line}" for line in text.splitlines(keepends=True)) + "\n"
+    content, start = params.read_text(encoding="utf-8"), "datasets:\n"
+    own = re.compile(r"(?m)(?:^  #.*\n)*^  files:.*\n(?:^(?:    .*)?\n)*")
+    content = own.sub("", content, count=1).replace(start, start + section, 1)
+    write_text(params, content)
 
 
 def _file(table: Table) -> dict[str, Any]:

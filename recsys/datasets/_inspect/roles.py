@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import polars as pl
 
 from recsys.datasets._inspect.columns import TIME_NAMES, Column
 from recsys.datasets._inspect.sample import Sample
@@ -58,9 +60,17 @@ class Table:
 
 
 def assign(samples: list[tuple[Sample, tuple[Column, ...]]]) -> tuple[Table, Table | None]:
-    """Return the table of the events, and the table of the items if another file has them, else None."""
-    events = max((_by_name(*each, OF_EVENTS) for each in samples), key=_like_events)
-    others = [each for each in samples if each[0] is not events.sample]
+    """Return the table of the events, and the table of the items if another file has them, else None.
+
+    A file with the users or times of the events of another one, as orders have those of order lines, is joined to it.
+    """
+    joined = [found for each in samples for other in samples if (found := _with_columns_of(other, *each)) is not None]
+    if joined:
+        events = _by_name(*max(joined, key=lambda each: -len(_unnamed(*each))), OF_EVENTS)
+    else:
+        events = max((_by_name(*each, OF_EVENTS) for each in samples), key=_like_events)
+    used = {str(events.sample.path), *(join["path"] for join in events.sample.settings.get("joins", {}).values())}
+    others = [each for each in samples if str(each[0].path) not in used]
     pairs = [pair for each in others if (pair := _joined(events, *each)) is not None]
     if not pairs:
         return events, None
@@ -74,20 +84,49 @@ def assign(samples: list[tuple[Sample, tuple[Column, ...]]]) -> tuple[Table, Tab
     )
 
 
-def _by_name(sample: Sample, columns: tuple[Column, ...], names: tuple[str, ...]) -> Table:
-    """Assign each of `names` to the first free column of fitting name and kind; an id may have any other name."""
+def _by_name(sample: Sample, columns: tuple[Column, ...], names: tuple[str, ...], by_place: bool = True) -> Table:
+    """Assign each of `names` to the first free column of fitting name and kind; by_place: an id may have any name."""
     roles: dict[str, Column] = {}
     needed = [name for name in names if name in ("timestamp", "user_id", "item_id")]
-    for by_name, wanted in ((True, needed), (False, needed), (True, names)):
+    for by_name, wanted in ((True, needed), (False, needed if by_place else []), (True, names)):
         for name in wanted:
             free = [column for column in columns if column not in roles.values() and LOOKS[name](column)]
             if by_name:
-                free = [column for column in free if re.search(NAMES[name], column.name.lower())]
+                free = [column for column in free if re.search(NAMES[name], (column.plain or column.name).lower())]
             elif name != "timestamp":
                 free = [column for column in free if column.kind in ("text", "whole number")]
             if free and name not in roles:
                 roles[name] = free[0]
     return Table(sample, columns, roles)
+
+
+def _with_columns_of(
+    other: tuple[Sample, tuple[Column, ...]], sample: Sample, columns: tuple[Column, ...]
+) -> tuple[Sample, tuple[Column, ...]] | None:
+    """Return a file with the columns of another one that names the user or the time, which it does not; else None."""
+    needed = _unnamed(sample, columns)
+    found = _joined(Table(sample, columns, {}), *other) if needed else None
+    if found is None or found[0].distinct == len(found[0].values):
+        return None
+    mine, key, _ = found
+    name = re.sub(r"\W", "_", other[0].source.path.name.partition(".")[0])
+    settings = {"path": str(other[0].path), **other[0].settings, "on": mine.name}
+    join = settings | ({"key": key.name} if key.name != mine.name else {})
+    rows = other[0].table.with_columns(pl.col(key.name).str.strip_chars()).unique(key.name, keep="first")
+    rows = rows.rename({column: f"{name}.{column}" for column in rows.columns})
+    on = pl.col(mine.name).str.strip_chars()
+    table = sample.table.join(rows, left_on=on, right_on=f"{name}.{key.name}", how="left", maintain_order="left")
+    theirs = [
+        replace(column, name=f"{name}.{column.name}", plain=column.name) for column in other[1] if column is not key
+    ]
+    both = replace(sample, table=table, settings=sample.settings | {"joins": {name: join}})
+    free = (*(column for column in columns if column is not mine), *theirs)
+    return (both, free) if len(_unnamed(both, free)) < len(needed) else None
+
+
+def _unnamed(sample: Sample, columns: tuple[Column, ...]) -> set[str]:
+    """Return which of user and time no column of a file is named like."""
+    return {"user_id", "timestamp"} - set(_by_name(sample, columns, ("user_id", "timestamp"), by_place=False).roles)
 
 
 def _like_events(table: Table) -> tuple[int, int]:

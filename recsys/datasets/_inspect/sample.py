@@ -26,7 +26,7 @@ class Sample:
     """A file's first rows, as text.
 
     source: the file; path: as the user gave it, such as a folder of files; settings: those of `TableFile` that differ
-    from the default; odd: (line number, text) of lines with another number of cells than most.
+    from the default; odd: (line number, text) of lines with another number of cells than most, or without JSON object.
     """
 
     source: Source
@@ -41,6 +41,7 @@ def read(source: Source, path: Path) -> Sample:
 
     Raises:
         DataError: "loans.csv: empty file, expected at least one row: replace it"
+        DataError: "loans.json: no line is a JSON object, expected one a line: convert it (jq -c '.[]')"
     """
     if source.kind == "parquet":
         found = pl.scan_parquet(source.path).head(SAMPLE_ROWS).collect()
@@ -58,10 +59,23 @@ def read(source: Source, path: Path) -> Sample:
     if not any(line.strip() for line in lines):
         raise DataError(f"{source.path}: empty file, expected at least one row: replace it")
     if source.kind == "json_lines":
-        rows = [json.loads(line) for line in lines if line.strip()]
-        as_text = [{name: _text(value) for name, value in row.items()} for row in rows]
-        return Sample(source, path, pl.DataFrame(as_text, infer_schema_length=None).cast(pl.String), settings)
+        rows = [_object(line) for line in lines]
+        odd = [
+            (number, line) for number, (line, row) in enumerate(zip(lines, rows, strict=True), start=1) if row is None
+        ]
+        as_text = [{name: _text(value) for name, value in row.items()} for row in rows if row is not None]
+        if not as_text:
+            raise DataError(f"{source.path}: no line is a JSON object, expected one a line: convert it (jq -c '.[]')")
+        return Sample(source, path, pl.DataFrame(as_text, infer_schema_length=None).cast(pl.String), settings, odd)
     return _delimited(source, path, lines, settings)
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _decoded(start: bytes) -> tuple[str, str | None]:
