@@ -1,5 +1,6 @@
 """Items and users of the served bundle, as the pages show them."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ def entry(engine: Engine, item_id: str, event: str, at: float | None) -> dict[st
 
 
 def describe(engine: Engine, item_id: str) -> dict[str, Any]:
-    """Return id, title, categories and price of an item; an item that nobody has described has its id as title."""
+    """Return id, title, categories, price and image of an item; one that nobody has described has its id as title."""
     catalogue = engine.bundle.catalogue
     row = catalogue.ids.position(item_id)
     if row is None:
@@ -30,8 +31,15 @@ def describe(engine: Engine, item_id: str) -> dict[str, Any]:
         "title": frame["title"][row],
         "categories": frame["categories"][row].to_list(),
         "price": frame["price"][row],
+        "image": _own(catalogue.fields(row, ["image"]).get("image")),
         "known": True,
     }
+
+
+def _own(image: Any) -> str | None:
+    """Return the address of an image that lies on this server or in the text itself: no page asks another machine."""
+    local = isinstance(image, str) and re.fullmatch(r"/(?![/\\])\S*|data:image/\S+", image)
+    return image if local else None
 
 
 async def history(console: Console, person: str, *, guest: bool) -> list[dict[str, Any]]:

@@ -88,3 +88,24 @@ def test_items_are_found_by_their_title(console: TestClient) -> None:
 def test_every_item_has_a_page_also_odd_ones(console: TestClient) -> None:
     for item_id in ("new-20", "sold-out", "ünï çødé/23?"):
         assert console.get("/console/items", params={"item_id": item_id}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("image", "drawn"),
+    [
+        ("/img/a.png", True),
+        ("data:image/gif;base64,R0lGODlhAQABAAAAACw=", True),
+        ("https://elsewhere.example/a.png", False),
+        ("//elsewhere.example/a.png", False),
+        ("/\t/elsewhere.example/a.png", False),
+        ("javascript:alert(1)", False),
+    ],
+)
+def test_an_image_is_drawn_if_no_other_machine_is_asked_for_it(console: TestClient, image: str, drawn: bool) -> None:
+    item = {"item_id": "kitchen-4", "attributes": {"image": image}}
+    assert console.put("/v1/items", json=item).status_code == 200
+    service = console.app.state.service  # type: ignore[attr-defined]
+    until(lambda: service.engine().bundle.catalogue.fields(4, ["image"]) == {"image": image})
+    page = console.get("/console/items?item_id=kitchen-4").text
+    assert ('<img class="tile"' in page) == drawn
+    assert ("elsewhere" in page, "javascript:" in page) == (False, False)
