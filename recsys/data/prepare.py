@@ -35,7 +35,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
     The same rows and settings give the same bytes. If `raw.latest` is None, events after the present time are rejected.
 
     Raises:
-        DataError: "events.csv: no column 'user_id' among ..."; "events.csv: no rows: give ..."
+        DataError: "events.csv: no column 'user_id', the columns are ..."; "events.csv: no rows: give ..."
     """
     items, bad_items, n_items, item_notes = _check_items(raw)
     parts = out / "parts"

@@ -79,7 +79,7 @@ def canonical_interactions(
     scores, and only those of purchases are amounts.
 
     Raises:
-        DataError: "events.csv: no column 'user_id' among 'customer', 'sku': ..."
+        DataError: "events.csv: no column 'user_id', the columns are 'customer', 'sku': add it, ..."
         DataError: "events.csv: column 'timestamp' is String, expected Datetime, ..."
     """
     table = _numbered(table, ["user_id", "item_id", "timestamp", "event"], Interactions, file)

@@ -18,7 +18,7 @@ def parts(
     calibration: Path | None = None,
     rankers: Path | None = None,
 ) -> Parts:
-    """Return the parts of the bundle of `fold`; models, indexes, rankers: folders, a subfolder for each."""
+    """Return the parts of the bundle of `fold`; the folders have a subfolder per model or ranker."""
     return Parts(
         interactions=split.fit_rows(fold),
         catalogue=split.catalogue.with_columns(available=pl.Series(split.available(fold), dtype=pl.Boolean)),

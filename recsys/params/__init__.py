@@ -231,7 +231,7 @@ def load(path: Path = PARAMS_FILE, tuned: bool = True) -> Params:
     """Read and check the file. tuned: whether the results of the stage `tune` for the active data set are added.
 
     Raises:
-        ParamsError: "params.yaml: datasets.shop.split.protocol is 'random', expected 'global_time' or ..."
+        ParamsError: "params.yaml: line 9: gate.alpha: Input should be less than 0.5, found '0.7'"
     """
     if not path.exists():
         raise ParamsError(f"{path}: no such file; run from the top of the repository or give --params")

@@ -119,7 +119,7 @@ def time_fault(moment: datetime) -> str | None:
 
 
 def attributes_fault(attributes: Any) -> str | None:
-    """Return the fault of an item's attributes, as read from JSON."""
+    """Return the fault of an item's attributes, a value read from JSON; valid is a flat object within the limits."""
     if not isinstance(attributes, dict):
         return "not_flat"
     if len(attributes) > MAX_ATTRIBUTES:
@@ -147,7 +147,7 @@ def _value_fault(value: Any) -> str | None:
 
 
 def packed_attributes(attributes: Mapping[str, Any]) -> str | None:
-    """Return attributes as a text of JSON, sorted by name and without those that are None; None if none is left.
+    """Return attributes as JSON text, sorted by name and without those that are None; None if none remains.
 
     >>> packed_attributes({"size": 5.0, "brand": "Acme", "image": None})
     '{"brand":"Acme","size":5}'
@@ -161,7 +161,7 @@ def packed_attributes(attributes: Mapping[str, Any]) -> str | None:
 
 
 def read_attributes(text: Any) -> dict[str, Any] | None:
-    """Return the attributes of a text of `packed_attributes`; None if it is none, or breaks a limit."""
+    """Return the attributes in a text of `packed_attributes`; None if the text is invalid or exceeds a limit."""
     try:
         found = json.loads(text)
     except (ValueError, TypeError, RecursionError):
@@ -204,7 +204,7 @@ def categories_faults(column: str) -> pl.Expr:
 
 
 def attributes_faults(column: str) -> pl.Expr:
-    """Return "unreadable" for every text of a column that `read_attributes` does not read."""
+    """Return the expression for the fault of each text of attributes: "unreadable" if `read_attributes` refuses it."""
 
     def unreadable(texts: pl.Series) -> pl.Series:
         return pl.Series([text is not None and read_attributes(text) is None for text in texts], dtype=pl.Boolean)

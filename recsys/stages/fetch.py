@@ -49,7 +49,7 @@ def main(
 
 
 def _link(files: list[Path], folder: Path) -> None:
-    """Replace the links in the folder by links to these files; files that lie there themselves need none."""
+    """Replace the links in the folder by links to these files, except to files that are in the folder itself."""
     for before in folder.glob("*"):
         if before.is_symlink():
             before.unlink()

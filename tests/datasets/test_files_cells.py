@@ -77,7 +77,7 @@ def test_times_in_a_format_of_their_own_get_the_zone_too() -> None:
     [
         ("%d.%m.%y", "a year of two digits"), ("%D", "a year of two digits"), ("%Y-%m-%d %H:%M %Z", "%Z reads no zone"),
         ("%Y-%m-%d %H:%M CET", "a zone in the text would be ignored"), ("%d.%m.%Y %H:%M +02:00", "a zone in the text"),
-        ("%Y-%M-%d %H:%m", "%M is minutes"), ("%Y-%m-%d %H:%m", "%m is the month"), ("%Y-%m-%d %I:%M", "%I needs %p"),
+        ("%Y-%M-%d %H:%m", "%M is minutes"), ("%Y-%m-%d %H:%m", "%m is the month"), ("%Y-%m-%d %I:%M", "needs %p"),
         ("%d.%m. %H:%M", "expected a year"), ("%H:%M", "expected a year"), ("%Y-%m", "expected a year"),
         ("%c", "no other"), ("%Y-%m-%d %H:%M:%S.%f", "%f counts nanoseconds"), ("%s", "no other"),
         ("epoch_ns", "expected epoch_s"),
@@ -99,7 +99,7 @@ def test_a_format_that_is_clear_is_taken(form: str) -> None:
 
 def test_a_literal_utc_beside_another_zone_is_refused() -> None:
     check_format("%Y-%m-%dT%H:%M:%SZ", "UTC")
-    with pytest.raises(ValueError, match="it says UTC: drop time_zone"):
+    with pytest.raises(ValueError, match="it is UTC: remove time_zone"):
         check_format("%Y-%m-%dT%H:%M:%SZ", "Europe/Berlin")
 
 

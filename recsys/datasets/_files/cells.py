@@ -136,7 +136,7 @@ def _own_kind(dtype: pl.DataType) -> Kind | None:
 
 
 def _attribute_faults(column: str, table: pl.LazyFrame) -> pl.Expr | None:
-    """Return the fault of each value of an attribute, by its dtype; None where every value is valid."""
+    """Return the expression for the fault of each value of an attribute; None if its dtype has only valid values."""
     dtype = table.collect_schema()[column]
     if isinstance(dtype, pl.List):
         return categories_faults(column)
@@ -146,7 +146,7 @@ def _attribute_faults(column: str, table: pl.LazyFrame) -> pl.Expr | None:
 
 
 def _with_attributes(table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.LazyFrame:
-    """Put the columns of attributes into one, as JSON; an item with more than there is room for has none."""
+    """Merge the columns of attributes into one of JSON; an item whose attributes exceed the limit gets none."""
     names = [column for column in columns if column.startswith(ATTRIBUTE)]
     if not names:
         return table

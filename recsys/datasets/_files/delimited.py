@@ -23,7 +23,7 @@ def read(text: Path, source: Source, file: TextFile, columns: Mapping[str, str],
     """Write the rows of the UTF-8 file `text` to `parts`, return its line counts; columns: canonical -> file's name.
 
     Raises:
-        DataError: "loans.csv: empty file ..."; "loans.csv: line 1 cannot be the header (stray_quote) ..."
+        DataError: "loans.csv: empty file ..."; "loans.csv: line 1 cannot be read (stray_quote): ..."
     """
     splitter = Splitter(file.separator, file.quote, file.escape)
     with text.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as stream:

@@ -117,6 +117,7 @@ class TableFile(TextFile):
 
     @property
     def sources(self) -> dict[str, str]:
+        """Return canonical name -> name in the file of the mapped columns; attributes are named `attributes.<name>`."""
         return self.columns
 
     @model_validator(mode="after")
@@ -165,7 +166,7 @@ class InteractionsFile(TableFile):
 
 
 class Attribute(Section):
-    """One attribute of the items: its column, and how its text is read."""
+    """One attribute of the items. column: name in the file; kind: type to read its text as, None for text."""
 
     column: str
     kind: Kind | None = None

@@ -135,7 +135,7 @@ def as_utf8(path: Path, encoding: str, aside: Path) -> Iterator[Path]:
     Bytes invalid in `encoding` become bytes invalid in UTF-8, so that only their lines are refused later.
 
     Raises:
-        DataError: "loans.csv: starts as UTF-16 does: set encoding: utf-16"; "loans.csv: is UTF-8 ...: drop encoding"
+        DataError: "loans.csv: starts as UTF-16 does, and the setting is utf-8: set encoding: utf-16"
     """
     with opened(path) as stream:
         start = stream.read(BLOCK)

@@ -38,11 +38,11 @@ def check_format(form: str, zone: str | None) -> None:
         (bool({"y", "D"} & set(found)), "a year of two digits can be misread: expected %Y"),
         ("Z" in found, "%Z reads no zone: write the offset as %z, or leave it out of the text and set time_zone"),
         (bool(_ZONE_IN_TEXT.search(literal)), "a zone in the text would be ignored: use %z, or set time_zone"),
-        (bool(re.search(r"\b(?:Z|UTC|GMT)\b", literal)) and zone not in (None, "UTC"), "it says UTC: drop time_zone"),
+        (bool(re.search(r"\b(?:Z|UTC|GMT)\b", literal)) and zone not in (None, "UTC"), "it is UTC: remove time_zone"),
         ("f" in found, "%f counts nanoseconds: expected %.f in place of .%f"),
         (not set(found) <= _TAKEN, f"expected no other directives than {' '.join(sorted(_TAKEN))}"),
         ("Y" not in parts or not day_and_month, "expected a year, a month and a day"),
-        ("I" in parts and not {"p", "P"} & set(parts), "%I needs %p"),
+        ("I" in parts and not {"p", "P"} & set(parts), "%I, a 12-hour clock, needs %p"),
         (minute >= 0 and not 0 <= hour < minute, "%M is minutes and follows the hour, %m is the month"),
         (0 <= hour == month - 1, "%m is the month and never follows the hour, %M is minutes"),
     )

@@ -153,7 +153,7 @@ def _name(table: Table) -> str:
 def _doubts(events: Table, items: Table | None, n_events: int) -> list[str]:
     tables = [events] if items is None else [events, items]
     doubts = ["Guesses from the first rows: read every line, then put it under `datasets:` in params.yaml."]
-    doubts += [f"MISSING: no column of {_name(events)} looks like {name}: name it." for name in events.missing]
+    doubts += [f"MISSING: no column of {_name(events)} looks like {name}: map one." for name in events.missing]
     for column in {column.name: column for table in tables for column in table.roles.values()}.values():
         if column.doubtful:
             doubts.append(f"{column.name}: days and months could be exchanged, {column.form} was taken.")

@@ -34,14 +34,14 @@ class Config(Section):
         idle = {"news": ["dirt_share", "new_user_share"], "grocery": ["dirt_share", "new_user_share"]}
         idle["control"] = ["dirt_share", "new_user_share", "new_item_share"]
         for name in idle.get(self.scenario, []):
-            if getattr(self, name):
-                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 in the scenario {self.scenario!r}")
+            if value := getattr(self, name):
+                raise ValueError(f"{name} is {value}, unused in the scenario {self.scenario!r}: set it to 0")
         least = 2 * self.events if self.scenario == "control" else 0
         if self.scenario in ("grocery", "control") and not least <= self.users * self.items <= MOST_PAIRS:
             raise ValueError(
                 f"{self.users} users x {self.items} items, expected from {least:,} to {MOST_PAIRS:,} pairs in the "
-                f"scenario {self.scenario!r}"
+                f"scenario {self.scenario!r}: change users or items"
             )
         if self.scenario == "grocery" and self.items * (1 - self.new_item_share) < LEAST_OLD:
-            raise ValueError(f"{self.items} items, expected at least {LEAST_OLD} old ones in scenario 'grocery'")
+            raise ValueError(f"{self.items} items, expected at least {LEAST_OLD} that are not new: raise `items`")
         return self

@@ -149,7 +149,7 @@ def test_days_that_could_be_months_are_said(tmp_path: Path) -> None:
 
 def test_a_column_that_is_not_found_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("user,item\n" + "\n".join(f"{user},{item}" for user, item, _ in ORDERS))
-    assert "MISSING: no column of a.csv looks like timestamp: name it." in inspect([tmp_path / "a.csv"])[1]
+    assert "MISSING: no column of a.csv looks like timestamp: map one." in inspect([tmp_path / "a.csv"])[1]
 
 
 def test_lines_of_another_width_are_shown(tmp_path: Path) -> None:
