@@ -41,10 +41,10 @@ PLACES, KINDS, OWN = "recsys_places", "recsys_places_by_kind", "recsys_personali
 ANSWERS, FAILED = "recsys_answers", "recsys_failed_parts"
 COUNTERS = {
     ANSWERS: ("Lists by variant and reason of the fallback, `none` without", ("variant", "reason")),
-    OWN: ("Places of lists by segment, and whether they are this user's own", ("segment", "personalised")),
-    FAILED: ("Answers made without a part, by part", ("part",)),
-    PLACES: ("Places of answers", ("variant", "segment")),
-    KINDS: ("Places of answers that are new items, personalised or a fallback", ("variant", "segment", "kind")),
+    OWN: ("Items of lists by segment, and whether the user's history chose them", ("segment", "personalised")),
+    FAILED: ("Answers computed without a part that failed, by part", ("part",)),
+    PLACES: ("Items of answers", ("variant", "segment")),
+    KINDS: ("Items of answers that are new items, personalised or a fallback", ("variant", "segment", "kind")),
 }
 Key = tuple[str, ...]  # the metric, then the values of its labels
 Cells = npt.NDArray[np.uint32]

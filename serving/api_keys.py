@@ -62,10 +62,7 @@ def parse(text: str) -> tuple[Key, ...]:
 
 
 class KeyFile:
-    """The accepted keys. A changed file is read again within a second, so a key can be revoked without a restart.
-
-    text: the value of RECSYS_API_KEYS.
-    """
+    """The keys of RECSYS_API_KEYS (text). A changed file is read again in a second: no restart to revoke a key."""
 
     def __init__(self, text: str) -> None:
         self._text, self._looked = text, 0.0

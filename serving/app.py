@@ -1,6 +1,4 @@
-"""The ASGI app. `python -m serving` runs it; so does `uvicorn --factory serving.app:create_app`, but without the limits
-of `serving/http_limits.py`.
-"""
+"""The ASGI app of `python -m serving`. `uvicorn --factory serving.app:create_app` runs it without `http_limits.py`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,10 +26,7 @@ FIRST_LOOK_SECONDS = 30.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Build the app. It starts at once, and `/readyz` succeeds as soon as its bundle is loaded.
-
-    settings: by default those of the environment variables.
-    """
+    """Build the app (settings: by default the environment's). `/readyz` succeeds as soon as its bundle is loaded."""
     settings = settings or Settings.from_environment()
     background = Background(settings)
     service = Service(settings, background)

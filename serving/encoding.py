@@ -11,7 +11,7 @@ def _plain(value: Any) -> Any:
         return value.model_dump(mode="json", exclude_defaults=True)
     if hasattr(value, "tolist"):
         return value.tolist()
-    raise TypeError(f"{type(value).__name__}: not a type of JSON")
+    raise TypeError(f"{type(value).__name__}: cannot be encoded as JSON")
 
 
 to_json = msgspec.json.Encoder(enc_hook=_plain).encode

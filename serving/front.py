@@ -37,10 +37,8 @@ JSON = b"application/json"
 
 
 class FrontController:
-    """Checks every request, then calls its route. app: FastAPI; direct: routes that it can call without FastAPI.
-
-    leaving: returns whether the process is about to end. `request.state` has `request_id`, `work` (the request's part
-    of the load) and, if keys are configured, `client` (the name of its API key).
+    """Checks every request, then calls its route. app: FastAPI; leaving: whether the process is about to end. direct:
+    routes to call without FastAPI. Every route finds `request_id`, `work` and `client` (API key) in `request.state`.
     """
 
     def __init__(
@@ -116,16 +114,12 @@ class FrontController:
 
 
 def new_id() -> str:
-    """Return a request id, 32 hex digits: 12 of the time, so that a database appends to its index, and 20 random ones.
-
-    Source: UUID version 7, RFC 9562.
-    """
+    """Return 32 hex digits, the first 12 from the time: a database appends to its index. Source: RFC 9562, UUID 7."""
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
 class Reply:
     """Sends the response with the header `x-request-id`, and with `connection: close` while the process shuts down.
-
     method: that of the request; status: that of the response, None before it is sent.
     """
 

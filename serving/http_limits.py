@@ -28,9 +28,7 @@ CLOSED = Counter("recsys_connections_closed", "Connections closed on a client th
 
 @dataclass(frozen=True)
 class HttpLimits:
-    """Limits of a connection. receive_s: seconds to send a head, to send a body, and to read an answer, each;
-    body_bytes: maximum size of a body; connections: maximum number of open connections of one worker.
-    """
+    """Limits. receive_s: seconds each for a head, a body and reading an answer; connections: most per worker."""
 
     receive_s: float
     body_bytes: int
@@ -42,9 +40,7 @@ class HeadTooLargeError(Exception):
 
 
 class LimitedHttp(HttpToolsProtocol):
-    """The protocol of one connection. deadline: by when the client must act, seconds of the event loop's clock; NEVER
-    while its answer is computed. idle: whether the connection waits for its next request.
-    """
+    """The protocol of one connection. deadline: event-loop time by which the client must act; NEVER: no limit."""
 
     def __init__(self, *arguments: Any, limits: HttpLimits, **more: Any) -> None:
         super().__init__(*arguments, **more)

@@ -22,19 +22,19 @@ SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.
 REQUESTS = Counter("recsys_requests", "Requests by route and status", ["method", "route", "status"])
 LATENCY = Histogram("recsys_request_seconds", "Time until the answer was sent", ["route"], buckets=SECONDS)
 EVENTS = Counter(
-    "recsys_events", "Events: accepted, duplicate, rejected, unavailable or unknown because of the store", ["outcome"]
+    "recsys_events", "Events by outcome; unavailable, unknown: the store failed before or during the write", ["outcome"]
 )
 for _outcome in ("accepted", "duplicate", "rejected", "unavailable", "unknown"):
     EVENTS.labels(_outcome)  # start at 0: Prometheus' rate() does not see the first value of a new series
 EVENTS_BY_KIND = Counter("recsys_events_by_kind", "Accepted events by kind", ["event"])
 EVENT_VALUE = Counter("recsys_events_value", "Sum of the values above zero of accepted events, by kind", ["event"])
-UNKNOWN_ITEMS = Counter("recsys_events_unknown_items", "Items of accepted events that nobody described, by request")
-FLAG_FAILURES = Counter("recsys_flag_failures", "Arms that could not be had or served, by experiment", ["experiment"])
+UNKNOWN_ITEMS = Counter("recsys_events_unknown_items", "Unknown items of accepted events, each once per request")
+FLAG_FAILURES = Counter("recsys_flag_failures", "Requests whose arm was not found or not served", ["experiment"])
 # "mostrecent" is the value of the worker that set it last; a sum would include workers that have ended
 BUNDLE = Gauge("recsys_bundle_info", "1 for the bundle that is served", ["bundle_id"], multiprocess_mode="mostrecent")
 LIVE_READ = Gauge(
     "recsys_live_read_timestamp_seconds",
-    "When events were last read for what people do now",
+    "Time when events were last read for the live counts",
     multiprocess_mode="mostrecent",
 )
 NEWEST_EVENT = Gauge(
@@ -50,23 +50,23 @@ PROMOTED = Gauge(
 )
 CATALOGUE = Gauge("recsys_catalogue_items", "Items of the served bundle", multiprocess_mode="mostrecent")
 PRICE = Gauge("recsys_cpu_hour_price", "Price of an hour of CPU, RECSYS_CPU_HOUR_PRICE", multiprocess_mode="mostrecent")
-REFUSED = Gauge("recsys_release_refused", "1 while the current release is kept out", multiprocess_mode="mostrecent")
+REFUSED = Gauge("recsys_release_refused", "1 while the current release is not served", multiprocess_mode="mostrecent")
 FILE_REFUSED = Gauge(
-    "recsys_file_refused", "1 while the file of rules or experiments has no or not its full effect", ["file"],
+    "recsys_file_refused", "1 while the file of rules or experiments is not fully in force", ["file"],
     multiprocess_mode="mostrecent",
 )  # fmt: skip
 LAST_KNOWN = Gauge(
-    "recsys_last_known", "1 while a part is served as it last was known", ["part"], multiprocess_mode="mostrecent"
+    "recsys_last_known", "1 while a part is served from this host's copy", ["part"], multiprocess_mode="mostrecent"
 )
 CONFIG = Gauge(
-    "recsys_config_info", "1 for the version of release, rules and experiments that counts here", ["kind", "version"],
+    "recsys_config_info", "1 for the version of release, rules and experiments in force here", ["kind", "version"],
     multiprocess_mode="mostrecent",
 )  # fmt: skip
-DELAY = Gauge("recsys_loop_delay_seconds", "How long a request waits at least", multiprocess_mode="mostrecent")
+DELAY = Gauge("recsys_loop_delay_seconds", "Minimum wait in the event loop", multiprocess_mode="mostrecent")
 TENTHS = tuple(tenth / 10 for tenth in range(11))
-SHADOW = Counter("recsys_shadow_requests", "What became of requests in the shadow", ["outcome"])
+SHADOW = Counter("recsys_shadow_requests", "Requests by what the shadow deployment did with them", ["outcome"])
 SHADOW_SECONDS = Histogram("recsys_shadow_seconds", "Time that the shadow took for a list", buckets=SECONDS)
-SHADOW_OVERLAP = Histogram("recsys_shadow_overlap", "Share of items that both lists hold", buckets=TENTHS)
+SHADOW_OVERLAP = Histogram("recsys_shadow_overlap", "Share of items that are in both lists", buckets=TENTHS)
 SHADOW_RBO = Histogram("recsys_shadow_rbo", "Rank-biased overlap of both lists, p = 0.9", buckets=TENTHS)
 
 
@@ -78,10 +78,7 @@ def answers() -> AnswerMetrics:
 
 
 class Workers:
-    """Collects CPU time, memory and file descriptors of every running worker, from /proc.
-
-    prometheus_client has these for a single process only.
-    """
+    """Collects CPU time, memory and descriptors of every worker: prometheus_client only has those of one process."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics, as a collector of prometheus_client does."""
@@ -110,10 +107,7 @@ def swapped(before: str | None, bundle_id: str) -> None:
 
 
 def config(kind: str, version: str, before: dict[str, str]) -> None:
-    """Record the version of rules, experiments or release (kind) that is in force in this worker.
-
-    before: kind -> version at the last call, which is updated.
-    """
+    """Record the version in force of rules, experiments or release (kind). before: kind -> last version; is updated."""
     if before.setdefault(kind, version) != version:
         CONFIG.labels(kind, before[kind]).set(0)
     before[kind] = version

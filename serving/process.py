@@ -44,7 +44,6 @@ def prepare(flag_provider: FeatureProvider) -> None:
 
 def stop_in_two_steps(begin: Callable[[], None], wait_s: float) -> None:
     """Install a handler of SIGTERM: it calls `begin`, and after `wait_s` ignores new connections and stops the server.
-
     A second SIGTERM stops the server at once. With several workers, the supervisor ignores new connections for all.
     """
     end = signal.getsignal(signal.SIGTERM)

@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     answer_fields: str = Field(
         "",
         pattern=f"^({ATTRIBUTE_NAME}(,{ATTRIBUTE_NAME})*)?$",
-        description="what each item of an answer says in `fields` where a request asks for none, as price,image",
+        description="names of the fields that items of answers have if a request names none, such as price,image",
     )
     rate_limit: float = Field(
         500, ge=0, description="requests a second of one key in all workers, weighted by cost; 0: no limit"
@@ -105,7 +105,7 @@ class Settings(BaseSettings):
 
     @property
     def last_known_folder(self) -> Path:
-        """The subfolder of `last_known` with the copies for this bundle or these releases: a hash of their path."""
+        """The subfolder of `last_known` for copies. Its name is a hash of the path of the releases or the bundle."""
         served = str((self.bundle or self.releases).absolute())
         return self.last_known.absolute() / sha256(served.encode()).hexdigest()[:12]
 

@@ -1,4 +1,4 @@
-"""Answers of the probes and of `GET /v1/about`."""
+"""Responses of the probes and of `GET /v1/about`."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -19,20 +19,21 @@ class Ready(BaseModel):
     bundle_id: str
     store: Annotated[Literal["reached", "out of reach"], Field(description="whether the store answers now")]
     refused: Annotated[
-        str | None, Field(description="another bundle than the current release is served; the log says why")
+        str | None, Field(description="set if another bundle than the current release is served; the log says why")
     ]
     last_known: Annotated[
         list[str],
         Field(
-            description="what cannot be read now and is served as it last was: release, rules, experiments, store",
+            description="parts that cannot be read now and are served from this host's copy: release, rules, "
+            "experiments, store, channel"
         ),
     ] = []
 
 
 class VariantAbout(BaseModel):
-    """A variant of the bundle: a mix of sources that a request can name."""
+    """A variant of the bundle: a mix of candidate sources, which a request can select by its name."""
 
-    sources: Annotated[dict[str, float], Field(description="each source and its share of the places")]
+    sources: Annotated[dict[str, float], Field(description="share of a list's items by candidate source")]
     ranker: str | None
     rules: list[str]
 
@@ -49,5 +50,7 @@ class About(BaseModel):
     variants: dict[str, VariantAbout]
     models: Annotated[dict[str, dict[str, Any]], Field(description="dim, metric, encoder and index of each model")]
     allow_repeat: Annotated[bool, Field(description="true when an item of the history may be recommended again")]
-    event_weights: Annotated[dict[str, float], Field(description="what an event tells of the user's taste; 0: seen")]
-    metrics: Annotated[dict[str, Any], Field(description="the offline evaluation that this bundle was released with")]
+    event_weights: Annotated[
+        dict[str, float], Field(description="how much an event counts as a like; 0: the item is only seen")
+    ]
+    metrics: Annotated[dict[str, Any], Field(description="results of the offline evaluation of this bundle")]

@@ -1,6 +1,6 @@
-"""Paging without repeats: the cursor itself carries the item ids of earlier pages, so the server keeps no state.
+"""Paging without repeats: the cursor contains the item ids of earlier pages, so the server keeps no state.
 
-A cursor stays valid in every worker and after a swap of the bundle. It is JSON in base64url, signed by itsdangerous.
+A cursor is valid in every worker, also after a change of the bundle. It is JSON in base64url, signed by itsdangerous.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _SHOWN = TypeAdapter(Annotated[list[str], Field(max_length=MAX_SHOWN)])
 
 
 def encode(shown: Sequence[str], secret: str) -> str | None:
-    """Return the cursor of the page after these items; None after the last page that is offered."""
+    """Return the cursor of the page after these items; None if there are none, or too many for another page."""
     if not shown or len(shown) > MAX_SHOWN:
         return None
     cursor = _signer(secret).sign(base64_encode(to_json(shown))).decode()
@@ -30,20 +30,20 @@ def encode(shown: Sequence[str], secret: str) -> str | None:
 
 
 def decode(cursor: str, secret: str) -> list[str]:
-    """Return the items of the pages before.
+    """Return the item ids of the earlier pages.
 
     Raises:
-        ApiError: 422 "cursor: not one that this API gave; send next_cursor as it came, or none to start anew"
+        ApiError: 422 "cursor: not made by this API; send the next_cursor of an answer unchanged, or no cursor"
     """
     try:
         return _SHOWN.validate_json(base64_decode(_signer(secret).unsign(cursor)), strict=True)
-    except (BadData, ValueError):  # not signed, or signed by somebody who knows the secret and is no list of ids
-        reason = "not one that this API gave; send next_cursor as it came, or none"
+    except (BadData, ValueError):  # an invalid signature, or a signed content that is not a list of ids
+        reason = "not made by this API; send the next_cursor of an answer unchanged, or no cursor"
         raise ApiError(422, f"cursor: {reason}", "cursor") from None
 
 
 @lru_cache(1)
 def _signer(secret: str) -> Signer:
-    """Return a signer whose key is derived once, where itsdangerous would derive it for each cursor."""
+    """Return a signer whose key is derived once; itsdangerous would derive it again for each cursor."""
     key = hmac.digest(secret.encode(), b"cursor", "sha256")
     return Signer(key, key_derivation="none", digest_method=hashlib.sha256)

@@ -24,15 +24,15 @@ CODES = {
     503: "not_ready",
     504: "outcome_unknown",
 }
-NOT_STORED = "the store keeps nothing now; nothing was taken, send it again"
+NOT_STORED = "the store cannot be reached; nothing of this request was stored, send it again"
 UNKNOWN = (
-    "the store stopped answering while it wrote: all of it was taken, or nothing; send it again,"
-    " with the same event_id what was taken counts as a duplicate"
+    "the store stopped answering during the write: all of this request was stored, or nothing; send it again:"
+    " events with the same event_id count as duplicates"
 )
 
 
 class Problem(BaseModel):
-    """One error: its code, a sentence for people, and the field that caused it."""
+    """An error: a fixed code, a message for people, and the field of the request that caused it, if any."""
 
     code: str
     message: str
@@ -47,7 +47,7 @@ class ErrorBody(BaseModel):
 
 
 class ApiError(Exception):
-    """Ends a request with this status and a message that is safe to show to the client."""
+    """Ends a request with an HTTP status and a message for the client. field: the field of the request at fault."""
 
     def __init__(
         self, status: int, message: str, field: str | None = None, headers: Mapping[str, str] | None = None
@@ -60,14 +60,14 @@ class ApiError(Exception):
 
 
 def response(status: int, message: str, request_id: str, field: str | None = None) -> JSONResponse:
-    """Make the response of an error."""
+    """Return an error response; those that a client may repeat have the header retry-after."""
     code = CODES.get(status) or HTTPStatus(status).name.lower()
     body = ErrorBody(error=Problem(code=code, message=message, field=field, request_id=request_id))
     return JSONResponse(body.model_dump(), status, headers={"retry-after": "1"} if status in (429, 503, 504) else None)
 
 
 def response_to(error: ApiError | StoreError, request_id: str) -> JSONResponse:
-    """Make the response to a request that was ended by this error."""
+    """Return the response for an exception that ended a request; log it if it is a StoreError."""
     if isinstance(error, ApiError):
         answer = response(error.status, error.message, request_id, error.field)
         answer.headers.update(error.headers)
@@ -90,7 +90,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def handle(app: FastAPI) -> None:
-    """Give all expected errors the same body; unexpected ones are caught in `serving/front.py`."""
+    """Add handlers that answer all expected errors with `ErrorBody`; `serving/front.py` catches the others."""
 
     async def on_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ApiError | StoreError)
@@ -107,21 +107,23 @@ def handle(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 400:  # raised by FastAPI for a body that cannot be decoded
-            return response(422, "the body is not valid JSON in UTF-8", request.state.request_id)
+            return response(422, "the body is not valid JSON in UTF-8; correct it", request.state.request_id)
         where = f"{request.method} {request.url.path}: {error.detail}; the routes are listed at /docs"
         answer = response(error.status_code, where, request.state.request_id)
         answer.headers.update(error.headers or {})
         return answer
 
 
-def problem(first: Mapping[str, Any], within: int) -> tuple[str | None, str]:
-    """Return field and message of a pydantic error; the first `within` parts of its location are omitted."""
-    field = ".".join(str(part) for part in first["loc"][within:]) or None
-    message = f"{field or 'the body'}: {first['msg'].removeprefix('Value error, ')}"
-    if first["type"] == "extra_forbidden":
+def problem(error: Mapping[str, Any], skipped: int) -> tuple[str | None, str]:
+    """Return field and message of an item of pydantic's `errors()`; the field is None if the whole body is at fault.
+    skipped: number of leading parts of the item's location that are not in the name of the field.
+    """
+    field = ".".join(str(part) for part in error["loc"][skipped:]) or None
+    message = f"{field or 'the body'}: {error['msg'].removeprefix('Value error, ')}"
+    if error["type"] == "extra_forbidden":
         message = f"{field}: no such field"
-    elif first["type"] != "missing":
-        found = repr(first["input"])
+    elif error["type"] != "missing":
+        found = repr(error["input"])
         message += f", found {found if len(found) <= 80 else found[:77] + '...'}"
     return field, message
 

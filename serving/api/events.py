@@ -1,4 +1,4 @@
-"""Accepts events: each is validated by itself, stored before it is acknowledged, and counted once."""
+"""Accepts events: each is validated by itself, stored before the response is sent, and counted once."""
 
 import time
 from collections import Counter
@@ -32,31 +32,35 @@ class PostedEvent(RequestModel):
     """An action of a user or visitor, such as a view or a purchase."""
 
     event_id: Annotated[
-        Identifier | None, Field(description="the same id counts once, however often it is sent; absent: each counts")
+        Identifier | None, Field(description="an event with the same id is stored once; without it, every time")
     ] = None
-    user_id: Annotated[Identifier | None, Field(description="this or anonymous_id says who it was")] = None
+    user_id: Annotated[Identifier | None, Field(description="who acted; this or anonymous_id is required")] = None
     anonymous_id: Annotated[GuestId | None, Field(description="a visitor's id, such as that of a cookie")] = None
     item_id: Identifier
-    event: Annotated[Label, Field(description="view, click, cart, purchase, dislike, return, or one of the data set")]
+    event: Annotated[
+        Label, Field(description="view, click, cart, purchase, dislike, return, or another event of the data set")
+    ]
     value: Annotated[
-        Number | None, Field(description="such as a price or a rating; of a return the amount given back, not negative")
+        Number | None, Field(description="such as a price or a rating; for a return the refund, as a positive number")
     ] = None
     timestamp: Annotated[
         Timestamp | None,
-        Field(description="ISO 8601 with a zone, from 1990 to 2099; absent or in the future: the moment of arrival"),
+        Field(description="ISO 8601 with a time zone, 1990 to 2099; absent or in the future: the time of arrival"),
     ] = None
-    request_id: Annotated[Identifier | None, Field(description="of the answer that this event follows from")] = None
+    request_id: Annotated[Identifier | None, Field(description="request_id of the answer that led to this event")] = (
+        None
+    )
 
     @field_validator("value", mode="after")
     @classmethod
-    def _nothing_given_back(cls, value: float | None, info: ValidationInfo) -> float | None:
+    def _not_negative(cls, value: float | None, info: ValidationInfo) -> float | None:
         event = info.data.get("event")
         if value is not None and value < 0 and event in (PURCHASE, RETURN):
-            raise ValueError(f"a {event} below zero; send the event {RETURN!r} with the amount given back, above zero")
+            raise ValueError(f"a {event} below zero; send the event {RETURN!r} with the refund as a positive number")
         return value
 
     @model_validator(mode="after")
-    def _somebody(self) -> "PostedEvent":
+    def _has_person(self) -> "PostedEvent":
         if self.user_id is None and self.anonymous_id is None:
             raise ValueError("user_id or anonymous_id is required")
         return self
@@ -65,23 +69,24 @@ class PostedEvent(RequestModel):
 class RejectedEvent(BaseModel):
     """An event that was not accepted."""
 
-    index: Annotated[int, Field(description="its place in the request, from 0")]
+    index: Annotated[int, Field(description="position of the event in the request, from 0")]
     reason: str
 
 
 class EventsAnswer(BaseModel):
     """How many events were accepted, and which were refused; accepted ones are durable."""
 
-    accepted: Annotated[int, Field(description="events that are kept")]
-    duplicates: Annotated[int, Field(description="events whose event_id was there before")]
+    accepted: Annotated[int, Field(description="number of new events that were stored")]
+    duplicates: Annotated[int, Field(description="number of events that were stored before")]
     rejected: list[RejectedEvent]
     unknown_items: Annotated[
-        list[str], Field(description="items of accepted events that nobody has described; absent where there are none")
+        list[str],
+        Field(description="ids of accepted events' items that the API does not know; absent if there are none"),
     ] = []
 
 
-# What is no event stays as it came: it is refused by itself, with the reason. It looks like one if it has a field of an
-# event and, as every event, no object and no list in it.
+# An invalid event is kept as it was sent, to be refused alone with a reason. A JSON object counts as an invalid event,
+# not as a mistaken request, if it has a field of an event and no object or list in it.
 _LIKE_AN_EVENT = {
     "type": "object",
     "title": "An event that is refused by itself",
@@ -97,7 +102,7 @@ Many = Annotated[
 
 
 class Envelope(RequestModel):
-    """Several events wrapped in an object, as some clients send them."""
+    """Several events in the field `events` of an object, as some clients send them."""
 
     events: Many
 
@@ -115,10 +120,10 @@ Posted = Annotated[
 
 
 def listed(body: Any) -> list[Any]:
-    """Return the posted events as a list, whether one event, a list or an envelope was sent.
+    """Return the posted events as a list, whether the body is one event, a list or an `Envelope`.
 
     Raises:
-        ApiError: 422 "the body: no event in it; item_id: Field required": not one element looks like an event
+        ApiError: 422 "the body: no event in it; item_id: Field required": no element looks like an event
     """
     found: list[Any] = body.events if isinstance(body, Envelope) else body if isinstance(body, list) else [body]
     if not any(isinstance(each, PostedEvent) or _looks_like_an_event(each) for each in found):
@@ -127,7 +132,7 @@ def listed(body: Any) -> list[Any]:
 
 
 def _looks_like_an_event(body: Any) -> bool:
-    """Return whether a JSON value is an object with a field of an event and without nested values."""
+    """Return whether a JSON value is an object that has a field of an event, and no object or list in it."""
     return (
         isinstance(body, dict)
         and not body.keys().isdisjoint(PostedEvent.model_fields)
@@ -138,15 +143,14 @@ def _looks_like_an_event(body: Any) -> bool:
 async def accept(
     store: Store, posted: list[Any], weights: Mapping[str, float], knows: Callable[[str], bool], key: str | None
 ) -> tuple[EventsAnswer, list[Event]]:
-    """Store the valid events, and the refused ones with the reason; one bad event does not stop the others.
-    Return the answer, and the events that were new.
+    """Store the valid events, and the refused ones with the reason. Return the response, and the new events.
 
-    posted: PostedEvents, or other JSON values, which are refused. knows: returns whether the catalogue or the store has
-    an item; events on other items are stored too. key: name of the API key that sends them.
+    posted: PostedEvents, or other JSON values, which are refused. weights: event type -> weight; other types are
+    refused. knows: returns whether the catalogue or the store has an item. key: name of the API key, None without keys.
 
     Raises:
         StoreError: nothing of this request was stored.
-        UnknownOutcomeError: all or nothing of it was stored.
+        UnknownOutcomeError: all of it was stored, or nothing.
     """
     rows = check(posted, weights, time.time_ns() // 1000, key)
     outcomes = await store.add_events(rows)
@@ -169,9 +173,8 @@ async def accept(
 
 
 def check(posted: list[Any], weights: Mapping[str, float], now: int, key: str | None = None) -> list[Event | Rejected]:
-    """Split the events into valid and refused ones; now: microseconds since 1970.
-
-    Each event is dated a microsecond after the one before it in the request, so that they keep their order.
+    """Return a row for the store for each posted event, valid or refused. now: microseconds since 1970. `received` of
+    each event is a microsecond later than that of the one before, so that they keep their order.
     """
     rows: list[Event | Rejected] = []
     for index, event in enumerate(posted):
@@ -191,7 +194,7 @@ def _why(body: Any) -> str:
         PostedEvent.model_validate(body)
     except ValidationError as error:
         return problem(error.errors(include_url=False)[0], 0)[1]
-    raise AssertionError("what is an event was read as one")
+    raise AssertionError("a valid event was not parsed as a PostedEvent")
 
 
 def _kept(event: PostedEvent, received: float, key: str | None) -> Event:

@@ -1,7 +1,7 @@
-"""Example requests and answers for the page at /docs, with ids of the synthetic shop; they are in `examples.json`.
+"""Example requests and responses for the page at /docs, from `examples.json`, with ids of the synthetic shop.
 
-`with_items` replaces them with items of the served bundle, so that every request can be tried. Users, and items in
-requests that change something, keep made-up ids: a click on the page must not sell out an item or name a customer.
+`with_items` puts in item ids of the served bundle, so that every request works. Users, and items in requests that
+change something, keep made-up ids: a click on the page must not sell out an item or show a customer's id.
 """
 
 import json
@@ -23,7 +23,7 @@ ERRORS: dict[int, dict[str, Any]] = {
 
 
 def with_items(document: Mapping[str, Any], item_ids: Sequence[str]) -> dict[str, Any]:
-    """Return the OpenAPI document with these items in the example requests for lists."""
+    """Return the OpenAPI document with these item ids in the example requests of `READS`."""
     known = dict(zip(MADE_UP, item_ids, strict=False))
     paths = {path: _replaced(said, known) if path in READS else said for path, said in document["paths"].items()}
     return {**document, "paths": paths}

@@ -1,4 +1,4 @@
-"""Fields that several requests share, with the limits of `recsys/schemas/field_limits.py`."""
+"""Types of fields that several requests share, with the limits of `recsys/schemas/field_limits.py`."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ MAX_LABEL_LENGTH = 64
 
 
 def _without(fault_of: Callable[[Any], str | None]) -> AfterValidator:
-    """Make a validator that refuses a value in which `fault_of` finds a fault; message: of `limits.MESSAGES`."""
+    """Return a validator that raises `limits.MESSAGES[fault]` if `fault_of` returns the name of a fault."""
 
     def check(value: Any) -> Any:
         if fault := fault_of(value):
@@ -36,12 +36,12 @@ def _text(max_length: int, *, lines: bool = False) -> AfterValidator:
     return _without(lambda value: limits.text_fault(value, max_length, lines=lines))
 
 
-# the formats say where texts come from that fit: of this API, or of its documentation
+# the formats name a kind of text, so that a client that generates requests can fill in valid values
 _ID_LENGTH = Field(min_length=1, max_length=limits.MAX_ID_LENGTH)
 Identifier = Annotated[str, _ID_LENGTH, _without(limits.id_fault), Field(json_schema_extra={"format": "recsys-id"})]
 GuestId = Annotated[Identifier, Field(max_length=limits.MAX_GUEST_LENGTH)]
 Variant = Annotated[str, _ID_LENGTH, Field(json_schema_extra={"format": "recsys-variant"})]
-# what may be erased: earlier versions took ids that are refused now
+# an id to forget or export: wider, as earlier versions accepted ids that are refused now
 StoredId = Annotated[str, Field(min_length=1, max_length=limits.MAX_ID_LENGTH, pattern=r"^[^\x00]*$")]
 
 ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
@@ -55,7 +55,7 @@ Text = Annotated[str, Field(max_length=limits.MAX_TEXT_LENGTH), _text(limits.MAX
 Number = Annotated[float, Field(ge=-limits.MAX_NUMBER, le=limits.MAX_NUMBER, allow_inf_nan=False)]
 
 
-# one check for API, store and training; the schema says what of it JSON Schema can say
+# API, store and training share the check of attributes; the schema has the part of it that JSON Schema can express
 _VALUES = [
     {"type": "string", "maxLength": limits.MAX_ATTRIBUTES_LENGTH, **_LINES_PATTERN},
     {"type": "number", "minimum": -limits.MAX_NUMBER, "maximum": limits.MAX_NUMBER},
@@ -84,8 +84,8 @@ Fields = Annotated[
     ]
     | None,
     Field(
-        description="what each item of the answer says in `fields`, if it has it: title, text, categories, price, or "
-        "names of attributes; absent: what the service is set to"
+        description="names of the fields that each item of the answer has in `fields`: title, text, categories, price, "
+        "or attributes; absent: the service's setting"
     ),
 ]
 
@@ -100,9 +100,9 @@ K = Annotated[int, Field(ge=1, le=MAX_K), WHOLE, Field(description="how many ite
 
 
 def _no_number(value: Any) -> Any:
-    # pydantic would take a number, also as text, and guess between seconds and milliseconds
+    # pydantic would accept a number, also as text, and guess between seconds and milliseconds
     if isinstance(value, int | float) or (isinstance(value, str) and not value.strip(" +-.0123456789")):
-        raise ValueError("expected text such as 2026-03-01T12:00:00Z")
+        raise ValueError("expected a date and time with time zone as text, such as 2026-03-01T12:00:00Z")
     return value
 
 
@@ -110,6 +110,6 @@ Timestamp = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(strict=F
 
 
 class RequestModel(BaseModel):
-    """Base of all requests: unknown fields and values of another type are refused."""
+    """Base class of all requests: unknown fields, and values of another type, are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -1,4 +1,4 @@
-"""Requests that merge a visitor with a user, undo a merge, or forget somebody."""
+"""Requests and responses about persons: merge a visitor into a user, undo a merge, forget, export, audit."""
 
 from typing import Annotated, Any
 
@@ -8,28 +8,28 @@ from serving.api.fields import GuestId, Identifier, RequestModel, StoredId
 
 
 class MergeRequest(RequestModel):
-    """A visitor who turned out to be a user, as after a login."""
+    """A visitor and the user that it turned out to be, as after a login."""
 
     anonymous_id: GuestId
     user_id: Identifier
 
 
 class UnmergeRequest(RequestModel):
-    """A visitor whose last merge was wrong."""
+    """A visitor whose last merge is to be undone."""
 
     anonymous_id: StoredId
 
 
 class Merged(BaseModel):
-    """The result of a merge."""
+    """The result of a merge, or of undoing one."""
 
-    events: Annotated[int, Field(description="events of the visitor that are somebody else's now")]
+    events: Annotated[int, Field(description="number of the visitor's events that belong to another person now")]
 
 
 class Forgotten(BaseModel):
     """The number of deleted rows per table."""
 
-    deleted: Annotated[dict[str, int], Field(description="rows by table of the store")]
+    deleted: Annotated[dict[str, int], Field(description="number of deleted rows by table of the store")]
 
 
 class BundleEvent(BaseModel):
@@ -56,5 +56,5 @@ class AuditLine(BaseModel):
     key: Annotated[str | None, Field(description="name of the API key; null where no keys are configured")]
     action: Annotated[str, Field(description="put item, unmerge, forget, export, look, or a change of releases")]
     what: Annotated[str | None, Field(description="the item_id, bundle_id, or salted hash of a user or visitor")]
-    before: Annotated[Any, Field(description="the item before, to be put again as it was; what was deleted")]
+    before: Annotated[Any, Field(description="the state before, such as the item's fields, or what was deleted")]
     after: Any

@@ -1,4 +1,4 @@
-"""Accepts changes of items between two trainings: stock, prices, and new items."""
+"""Accepts changes of items since the bundle was trained: stock, prices, and new items."""
 
 from typing import Annotated, Any
 
@@ -16,27 +16,27 @@ class PostedItem(RequestModel):
     """An item; absent or null fields stay as they are."""
 
     item_id: Identifier
-    title: Annotated[Title | None, Field(description="one line; absent for a new item: its id")] = None
+    title: Annotated[Title | None, Field(description="one line; a new item without a title gets its id")] = None
     text: Annotated[
-        Text | None, Field(description="a new item is placed among the others by title, text and categories")
+        Text | None, Field(description="with title and categories it decides to which items a new item is similar")
     ] = None
     categories: Annotated[list[Name] | None, Field(max_length=MAX_CATEGORIES, description="the most general first")] = (
         None
     )
     price: Annotated[float | None, Field(ge=0, le=MAX_NUMBER, allow_inf_nan=False)] = None
     available: Annotated[
-        bool | None, Field(description="false: out of stock, not shown; absent for a new item: true")
+        bool | None, Field(description="false: out of stock, so it is not shown; a new item is available by default")
     ] = None
     first_seen: Annotated[
-        Timestamp | None, Field(description="since when it is sold, ISO 8601 with a zone, from 1990 to 2099")
+        Timestamp | None, Field(description="start of its sale, ISO 8601 with a time zone, 1990 to 2099")
     ] = None
     attributes: Annotated[
-        Attributes | None, Field(description="for answers and filters; replaces all of the item's")
+        Attributes | None, Field(description="attributes for answers and filters, which replace the earlier ones")
     ] = None
 
 
 class ItemsAnswer(BaseModel):
-    """How many items were stored; they are durable."""
+    """The number of items that were stored durably."""
 
     upserted: int
 
@@ -50,10 +50,10 @@ OneOrMany = Annotated[Annotated[PostedItem, Tag("one")] | Annotated[Many, Tag("m
 
 
 async def upsert(store: Store, posted: list[PostedItem], key: str | None) -> ItemsAnswer:
-    """Store the items; every worker serves them within a second, see `serving/live/store_watcher.py`.
+    """Store the items. Within a second every worker serves them, see `serving/live/store_watcher.py`.
 
     Raises:
-        StoreError: nothing of this request is acknowledged.
+        StoreError: nothing of this request was stored. UnknownOutcomeError: all of it was stored, or nothing.
     """
     await store.upsert_items([_kept(item) for item in posted], key)
     return ItemsAnswer(upserted=len(posted))

@@ -1,4 +1,4 @@
-"""Requests for recommendations and their answers. Descriptions and examples are what the page at /docs shows."""
+"""Requests for recommendations, and their answers. The page at /docs shows the descriptions and examples."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,50 +38,50 @@ class SessionEvent(RequestModel):
         Label | None, Field(description="an event of the data set, such as purchase; without it the weight is 1")
     ] = None
     timestamp: Annotated[
-        Timestamp | None, Field(description="ISO 8601 with a zone; without it the event counts as of now")
+        Timestamp | None, Field(description="ISO 8601 with a time zone; without it, the time of the request")
     ] = None
 
 
 class Options(RequestModel):
     """Options of one request."""
 
-    explain: Annotated[bool, Field(description="say of every item which items of the history brought it up")] = False
+    explain: Annotated[bool, Field(description="whether to give reasons for every item of the answer")] = False
     diversity: Annotated[
         float | None,
-        Field(ge=0, le=1, description="0: best first, 1: as different as can be; absent: as the shop set it"),
+        Field(ge=0, le=1, description="0: by score only, 1: as different as possible; absent: the shop's setting"),
     ] = None
     seed: Annotated[
-        int, Field(ge=0, lt=2**31), WHOLE, Field(description="the same seed draws the same random items")
+        int, Field(ge=0, lt=2**31), WHOLE, Field(description="seed of the variant's random items, if it has any")
     ] = 0
 
 
 UserId = Annotated[Identifier | None, Field(description="absent for an anonymous visitor")]
 AnonymousId = Annotated[
-    GuestId | None, Field(description="a visitor's id, such as that of a cookie; what it did counts too")
+    GuestId | None, Field(description="a visitor's id, such as that of a cookie; its stored events are used too")
 ]
 Session = Annotated[
     list[SessionEvent],
-    Field(max_length=MAX_LIST_LENGTH, description="oldest first; added to what is known of the user"),
+    Field(max_length=MAX_LIST_LENGTH, description="recent events, oldest first; added to the user's stored events"),
 ]
 Excluded = Annotated[
     list[Identifier], Field(max_length=MAX_LIST_LENGTH, description="items that may not be in the answer")
 ]
-Surface = Annotated[Label | None, Field(description="where it is shown, such as home or cart; is logged")]
+Surface = Annotated[Label | None, Field(description="where the list is shown, such as home or cart; is logged")]
 
 
 class WhoAsks(RequestModel):
-    """The user or visitor, and the history that the client sends: the part that several requests share."""
+    """The fields that several requests share: the user or visitor, the session and the options."""
 
     user_id: UserId = None
     anonymous_id: AnonymousId = None
     session: Session = Field(default_factory=list)
-    session_id: Annotated[Identifier | None, Field(description="for experiments that draw sessions")] = None
+    session_id: Annotated[Identifier | None, Field(description="for experiments that assign arms to sessions")] = None
     surface: Surface = None
     attributes: Annotated[
         dict[Label, Name],
         Field(
             max_length=50,
-            description="what experiments target, such as country",
+            description="attributes for the targeting of experiments, such as country",
             json_schema_extra={"propertyNames": {"minLength": 1, "maxLength": MAX_LABEL_LENGTH, "pattern": ONE_LINE}},
         ),
     ] = Field(default_factory=dict)
@@ -90,7 +90,7 @@ class WhoAsks(RequestModel):
     fields: Fields = None
 
     def widened(self, **more: Any) -> "RecommendRequest":
-        """Convert to a request for recommendations, without validating again: `k` may be larger than a page."""
+        """Return this as a RecommendRequest with fields `more`, not validated: `k` may be larger than MAX_K."""
         return _PLAIN.model_copy(update={**dict(self), **more})
 
 
@@ -98,12 +98,13 @@ class RecommendRequest(WhoAsks):
     """A request for items: the user or visitor, the allowed items, and their number."""
 
     categories: Annotated[
-        list[Name], Field(max_length=100, description="what a new user chose to see; used while little is known")
+        list[Name],
+        Field(max_length=100, description="categories that a new user chose; used while there are few events"),
     ] = Field(default_factory=list)
     k: K = 10
     cursor: Annotated[
         Annotated[str, Field(max_length=MAX_CURSOR_LENGTH, json_schema_extra={"format": "recsys-cursor"})] | None,
-        Field(description="`next_cursor` of the page before"),
+        Field(description="`next_cursor` of the previous page"),
     ] = None
     exclude_ids: Excluded = Field(default_factory=list)
     filter: Annotated[
@@ -111,7 +112,7 @@ class RecommendRequest(WhoAsks):
             Text, Field(min_length=1, max_length=MAX_FILTER_LENGTH, json_schema_extra={"format": "recsys-filter"})
         ]
         | None,
-        Field(description='such as category = "garden" and price < 20'),
+        Field(description='a condition for items, such as category = "garden" and price < 20'),
     ] = None
     candidates: Annotated[
         list[Identifier] | None,
@@ -127,7 +128,9 @@ class RankRequest(WhoAsks):
 
     candidates: Annotated[
         list[Identifier],
-        Field(min_length=1, max_length=MAX_LIST_LENGTH, description="items to put in order, all that may be shown"),
+        Field(
+            min_length=1, max_length=MAX_LIST_LENGTH, description="items to order; the answer has all that may be shown"
+        ),
     ]
 
 
@@ -153,54 +156,58 @@ class Reason:
     kind: Annotated[
         str,
         Field(
-            description="history: an item of the user's history; feature: a feature of the ranker; others: all smaller "
-            "parts together; else the source that put the item here for a reason of its own, such as popular"
+            description="history: an item of the user's history; feature: a feature of the ranker; others: the sum of "
+            "all smaller parts; otherwise the source that chose the item without the history, such as popular"
         ),
     ]
-    item_id: Annotated[str | None, Field(description="of the history")] = None
+    item_id: Annotated[str | None, Field(description="item of the history")] = None
     title: str | None = None
-    feature: Annotated[str | None, Field(description="of the ranker, such as recent_demand; base: without any")] = None
-    contribution: Annotated[float, Field(description="what it adds to the score")]
+    feature: Annotated[
+        str | None, Field(description="feature of the ranker, such as recent_demand; base: its score without features")
+    ] = None
+    contribution: Annotated[float, Field(description="what this part adds to the score")]
     share: Annotated[float | None, Field(description="the same as contribution", deprecated=True)] = None
     without: Annotated[
         float | None,
         Field(
-            description="the score in a second call without this item in the history; null: the item would not be a "
-            "candidate then, or the part is not among the ten items of the history that contribute most to the list"
+            description="score of the item, computed again without this item in the history; null: it would not be a "
+            "candidate then, or this is not among the ten items of the history that contribute most to the list"
         ),
     ] = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Item:
-    """One place of the answer."""
+    """One item of an answer."""
 
     item_id: str
     rank: Annotated[int, Field(description="1 is the best")]
     score: Annotated[float, Field(description="comparable only among items of the same source in this answer")]
     confidence: Annotated[
         float | None,
-        Field(description="probability that the user wants it, calibrated on past choices; null: was not measured"),
+        Field(description="probability that the user chooses it, calibrated on past choices; null: no calibration"),
     ]
-    source: Annotated[str, Field(description="the stage that put the item here: a model, `popular`, `static`, ...")]
-    fallback: Annotated[bool, Field(description="true when the variant's own sources had no item for this place")]
+    source: Annotated[str, Field(description="the source that chose the item: a model, `popular`, `static`, ...")]
+    fallback: Annotated[bool, Field(description="true if the variant's sources had no item for this position")]
     boost: Annotated[
         float,
-        Field(description="what the shop's rules counted the score by in the order; 1: nothing, see docs/rules.md"),
+        Field(
+            description="factor of the shop's rules by which the score was multiplied for ranking, see docs/rules.md"
+        ),
     ] = 1.0
     title: str
     categories: list[str]
     fields: Annotated[
         dict[str, str | float | bool | list[str]],
-        Field(description="the fields that were asked for; absent if none were", exclude_if=lambda said: said is UNSET),
+        Field(description="the requested fields; absent if none were requested", exclude_if=lambda said: said is UNSET),
     ] = field(default_factory=lambda: UNSET)  # type: ignore[arg-type,return-value]
     propensity: Annotated[
-        float | None, Field(description="the probability of this item in this place; null where nothing explores")
+        float | None, Field(description="probability of this item at this position; null without exploration")
     ] = None
-    team: Annotated[str | None, Field(description="which of two interleaved variants put it here: a or b")] = None
+    team: Annotated[str | None, Field(description="which of two interleaved variants chose the item: a or b")] = None
     reasons: Annotated[list[Reason], Field(description="the largest contribution first; empty without options.explain")]
     factors: Annotated[
-        dict[str, float], Field(description="with options.explain: their product is the score, where it is a product")
+        dict[str, float], Field(description="with options.explain: factors whose product is the score, if it is one")
     ] = field(default_factory=dict)
 
 
@@ -211,7 +218,7 @@ class Experiment:
     name: str
     variant: str
     propensity: Annotated[float, Field(description="the probability of this variant for this user")]
-    unit: Annotated[str, Field(description="the id that was drawn: of the user, the visitor or the session")]
+    unit: Annotated[str, Field(description="the id that was assigned to it: of the user, the visitor or the session")]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -220,9 +227,9 @@ class Meta:
 
     variant: str
     experiment: Annotated[Experiment | None, Field(description="null when no experiment chose the variant")]
-    segment: Annotated[str, Field(description="cold_user: nothing is known, few: hardly anything, warm: enough")]
+    segment: Annotated[str, Field(description="by the user's number of events; cold_user: none, few, warm: enough")]
     fallback: Annotated[
-        bool, Field(description="true when at least one item came from the fallback, or none was chosen for this user")
+        bool, Field(description="true if an item came from the fallback, or no item was chosen for this user")
     ]
     fallback_reason: Annotated[
         str | None,
@@ -234,27 +241,26 @@ class Meta:
     personalised_share: Annotated[
         float | None,
         Field(
-            description="share of the items that history, session or chosen categories of this user brought up; null: "
-            "not asked for a user"
+            description="share of the items that were chosen by this user's history, session or categories; null: not "
+            "a request for a user"
         ),
     ] = None
-    degraded: Annotated[bool, Field(description="true when a part failed and the answer was made without it")]
+    degraded: Annotated[bool, Field(description="true if a part failed and the answer was computed without it")]
     failed: Annotated[list[str], Field(description="the parts that failed")]
     shortfall: Annotated[str | None, Field(description="why there are fewer than k items; null when there are k")]
     bundle_id: str
-    model: Annotated[str | None, Field(description="the models that were asked, joined by +; null: none was")]
+    model: Annotated[str | None, Field(description="the models that were used, joined by +; null: none was")]
     dataset: str
     data_hash: Annotated[
-        str | None, Field(description="hash of the tables that the bundle was made of; null: it does not say")
+        str | None, Field(description="hash of the tables that the bundle was trained on; null: unknown")
     ] = None
     indexes: Annotated[
-        dict[str, str], Field(description="how the items of each model that was asked were searched, with the recall")
+        dict[str, str], Field(description="kind of search index, and its recall, for each model that was used")
     ] = field(default_factory=dict)
-    trained_until: Annotated[datetime, Field(description="the last moment of the data behind this answer")]
+    trained_until: Annotated[datetime, Field(description="time of the last training data")]
     rules_version: Annotated[str | None, Field(description="version of the business rules; null: there are none")]
     live_age_s: Annotated[
-        float | None,
-        Field(description="seconds since events were read for what people like now; null: only the training counts"),
+        float | None, Field(description="age of the live counts in seconds; null: they were not used")
     ] = None
     timings_ms: Annotated[dict[str, float], Field(description="milliseconds by step, and their `total`")]
 
@@ -266,7 +272,7 @@ class Answer:
     request_id: Annotated[str, Field(description="send it with the events that follow from this answer")]
     items: list[Item]
     meta: Meta
-    warnings: Annotated[list[str], Field(description="what in the request had no effect, and why")]
+    warnings: Annotated[list[str], Field(description="parts of the request that had no effect, and why")]
     next_cursor: Annotated[str | None, Field(description="send it as `cursor` for the next page; null: there is none")]
 
     __pydantic_config__ = ConfigDict(json_schema_extra={"examples": [examples.ANSWER]})
@@ -274,6 +280,6 @@ class Answer:
 
 @dataclass(slots=True, kw_only=True)
 class BatchAnswer:
-    """One answer for each request, in their order; the request_id of each is that of the batch, then its position."""
+    """One answer for each request, in their order. Their request_id: that of the batch, a dash and the position."""
 
     answers: list[Answer]

@@ -1,1 +1,1 @@
-"""The Console at `/console`: pages for the operators of a shop, rendered by the server without any other host."""
+"""The Console at `/console`: pages for the operators of a shop, which load nothing from other hosts."""

@@ -1,4 +1,4 @@
-"""Adds the Console to the app: its pages, its scripts and styles, and `GET /`, which names where to go."""
+"""Adds the Console to the app: its pages, its scripts and styles, and `GET /`, which links to all pages."""
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse
@@ -11,7 +11,7 @@ router = APIRouter()
 
 
 def add(app: FastAPI, console: Console) -> None:
-    """Add all routes; they are no part of the API's document."""
+    """Add all routes of the Console; the OpenAPI document does not include them."""
     app.state.console = console
     app.mount("/console/static", StaticFiles(directory=STATIC))
     for pages in (shop, people, releases, reports, health):
@@ -21,5 +21,5 @@ def add(app: FastAPI, console: Console) -> None:
 
 @router.get("/")
 async def start(_: Request) -> HTMLResponse:
-    """Return the addresses of this server's pages; open without a key."""
+    """Show links to the pages of this server. It needs no API key."""
     return HTMLResponse(TEMPLATES.get_template("start.html.j2").render(), headers=HEADERS)

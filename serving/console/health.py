@@ -1,6 +1,6 @@
-"""Health: rates, latency, faults and ages of this server, and what is wrong now.
+"""The page of the server's health: request rates, latency, errors, age of the data, and present problems.
 
-The figures are those of `/metrics`, of all workers, kept every few seconds for an hour. A chart shows differences.
+It samples the metrics of all workers every few seconds for an hour; its charts show differences between samples.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from serving.console.page import Console, console_of, show
 
 EVERY_SECONDS = 5.0
 LAST_SECONDS = 60.0
-POINTS = 180  # of a chart: one each 20 s of the last hour
-OWN = ("none", "/healthz", "/readyz", "/metrics", "/console")  # none: no route, such as a style of the Console
+POINTS = 180  # per chart: one for each 20 s of the last hour
+OWN = ("none", "/healthz", "/readyz", "/metrics", "/console")  # not counted; none: no route, such as a style sheet
 BELOW = "lists below "
 
 
 class Counts(dict[str, float]):
-    """Counts by name, by default 0."""
+    """Values by name; 0 for a name that is missing."""
 
     def __missing__(self, name: str) -> float:
         return 0.0
@@ -35,7 +35,7 @@ class Counts(dict[str, float]):
 
 @asynccontextmanager
 async def sampled(app: FastAPI) -> AsyncIterator[None]:
-    """Record samples of the metrics every few seconds while the app runs."""
+    """Sample the metrics every few seconds while the app runs."""
 
     async def follow() -> None:
         while True:
@@ -54,7 +54,7 @@ router = APIRouter(prefix="/console/health", lifespan=sampled)
 
 @router.get("")
 async def health_page(request: Request, part: bool = False) -> HTMLResponse:
-    """Show the health of this server. part: only the figures, for the page that asks again every few seconds."""
+    """Show the health of this server. part: return only the figures, which the page loads again every few seconds."""
     console, now = console_of(request), take()
     kept = [*console.samples, now]
     last = next(sample for sample in kept if sample["at"] >= now["at"] - LAST_SECONDS)
@@ -70,7 +70,7 @@ async def health_page(request: Request, part: bool = False) -> HTMLResponse:
 
 
 def take() -> Counts:
-    """Read the counts of all workers since their start, the moment `at`, and the CPU seconds `cpu` of this worker."""
+    """Sample the counts of all workers, with the time `at` (UTC seconds) and `cpu`, CPU seconds of this worker."""
     counts = Counts(at=time.time(), cpu=time.process_time())
     for family in metrics.registry().collect():
         for sample in family.samples if family.name.startswith("recsys_") else ():
@@ -80,7 +80,7 @@ def take() -> Counts:
 
 
 def _counted(metric: str, labels: dict[str, str]) -> list[str]:
-    """Return the name that the value of a metric is counted under."""
+    """Return the names in `Counts` to which the value of a metric is added."""
     match metric.removeprefix("recsys_").removesuffix("_total"):
         case "requests" if not labels["route"].startswith(OWN):
             status = labels["status"]
@@ -99,22 +99,21 @@ def _counted(metric: str, labels: dict[str, str]) -> list[str]:
 
 
 def since(a: Counts, b: Counts) -> Counts:
-    """Return the counts between two samples, and the time, the seconds, and the `p50` and `p99` of lists in ms.
-
-    A count that fell, as after a restart of a worker, is 0.
+    """Return the differences of two samples (a the earlier), `at`, `seconds` between them, and, if there were requests
+    for lists, the percentiles `p50` and `p99` of their time in ms. A count that fell, as after a restart, counts 0.
     """
     found = Counts({name: max(0.0, b[name] - a[name]) for name in b})
     found |= {"at": b["at"], "seconds": max(b["at"] - a["at"], 1e-9)}
     bounds = sorted(float(name.removeprefix(BELOW)) for name in found if name.startswith(BELOW))
     below = [found[f"{BELOW}{'+Inf' if bound == float('inf') else bound}"] for bound in bounds]
     if below and below[-1]:
-        times = [0.0, *bounds[:-1], bounds[-2]]  # nothing is known above the last bound
+        times = [0.0, *bounds[:-1], bounds[-2]]  # the last bucket has no upper bound
         found["p50"], found["p99"] = 1e3 * np.interp(np.array([0.5, 0.99]) * below[-1], [0.0, *below], times)
     return found
 
 
 async def wrong(console: Console, hour: Counts) -> list[tuple[str, str]]:
-    """Return the present problems, each with what to do. hour: the counts of the last hour."""
+    """Return (problem, its reason or consequence) for each present problem. hour: the differences of an hour."""
     background, found = console.background, []
     try:
         if (await console.service.ready()).store != "reached":
@@ -122,23 +121,24 @@ async def wrong(console: Console, hour: Counts) -> list[tuple[str, str]]:
     except ApiError as error:
         found.append(("Not ready", error.message))
     for what, reason in (
-        ("The current release is kept out", background.live.reason if background.live.engine else None),
-        ("The file of rules has no or not its full effect", background.rules.reason),
-        ("The file of experiments has no effect", background.experiments.reason),
+        ("The current release is not served", background.live.reason if background.live.engine else None),
+        ("The file of rules is not fully in force", background.rules.reason),
+        ("The file of experiments is not in force", background.experiments.reason),
     ):
         found += [(what, reason)] if reason else []
-    found += [(f"{part}: served as it last was", "the original cannot be read") for part in background.last_known.using]
-    lost = {"exposures dropped": "the log has gaps", "events unavailable": "not accepted", "events unknown": "in doubt"}
+    found += [(f"{part}: served from a copy", "the original cannot be read") for part in background.last_known.using]
+    lost = {"exposures dropped": "the log has gaps", "events unavailable": "not accepted",
+            "events unknown": "they may be stored"}  # fmt: skip
     for name, n in hour.items():
         if n and name in lost:
             found.append((name.capitalize(), f"{n:.0f} in the last hour: {lost[name]}"))
         elif n and name.startswith("part "):
-            found.append((f"Failed: {name[5:]}", f"{n:.0f} answers of the last hour were made without it"))
+            found.append((f"Failed: {name[5:]}", f"{n:.0f} answers of the last hour were computed without it"))
     return found
 
 
 def _own(console: Console, now: Counts) -> dict[str, float]:
-    """Return memory (MB), open files and waiting (ms) of this worker, and the ages of training and live counts (s)."""
+    """Return this worker's memory (MB), open files, event-loop delay (ms), age of training data and live counts (s)."""
     engine = console.background.live.engine
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     own = {"memory": pages * os.sysconf("SC_PAGE_SIZE") / 1e6, "files": float(len(os.listdir("/proc/self/fd")))}
@@ -151,7 +151,7 @@ def _own(console: Console, now: Counts) -> dict[str, float]:
 
 
 def _series(spans: list[Counts]) -> dict[str, list[float | None]]:
-    """Return the rows of the charts by name, a value for each span; `at`: UTC seconds; None without requests."""
+    """Return the series of the charts: name -> a value for each span of time, None if undefined; `at`: UTC seconds."""
     rates = ("lists", "events accepted", "faults", "refused")
     found: dict[str, list[float | None]] = {"at": [round(span["at"]) for span in spans]}
     found |= {name: [round(span[name] / span["seconds"], 3) for span in spans] for name in rates}

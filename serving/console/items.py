@@ -1,4 +1,4 @@
-"""Items and users of the served bundle, as the pages show them."""
+"""Reads items and users of the served bundle for the pages."""
 
 import re
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from serving.stores.protocol import StoreError
 
 SUGGESTED = 12
 LIKES = 10
-LOOKED_AT = 200  # users, for one with some history
+LOOKED_AT = 200  # number of users among which `some_user` chooses
 
 
 def entry(engine: Engine, item_id: str, event: str, at: float | None) -> dict[str, Any]:
-    """Return an item with an event on it. at: UTC seconds, None without a time."""
+    """Return an item as `describe` does, with an event on it. at: time of the event, UTC seconds; None: unknown."""
     return {**describe(engine, item_id), "event": event, "at": at}
 
 
 def describe(engine: Engine, item_id: str) -> dict[str, Any]:
-    """Return id, title, categories, price and image of an item; one that nobody has described has its id as title."""
+    """Return id, title, categories, price and image of an item, and whether it is in the catalogue (`known`)."""
     catalogue = engine.bundle.catalogue
     row = catalogue.ids.position(item_id)
     if row is None:
@@ -37,13 +37,13 @@ def describe(engine: Engine, item_id: str) -> dict[str, Any]:
 
 
 def _own(image: Any) -> str | None:
-    """Return the address of an image that lies on this server or in the text itself: no page asks another machine."""
+    """Return the address of an image on this server, or a data URL; None for others: pages load nothing from them."""
     local = isinstance(image, str) and re.fullmatch(r"/(?![/\\])\S*|data:image/\S+", image)
     return image if local else None
 
 
 async def history(console: Console, person: str, *, guest: bool) -> list[dict[str, Any]]:
-    """Return the events of a user or guest, oldest first: of the bundle, then of the store."""
+    """Return the events of a user or guest as `entry` does, oldest first: those of the bundle, then of the store."""
     engine, background = console.service.engine(), console.background
     bundle = engine.bundle
     known = EMPTY_HISTORY
@@ -66,12 +66,12 @@ async def history(console: Console, person: str, *, guest: bool) -> list[dict[st
 
 
 def _events_by_weight(weights: Mapping[str, float]) -> dict[float, str]:
-    """Return the event of each weight that only one event has: the bundle keeps weights, not names."""
+    """Return weight -> event type, for weights of only one type: histories in the bundle have weights, not types."""
     return {weight: name for name, weight in weights.items() if list(weights.values()).count(weight) == 1}
 
 
 def some_user(engine: Engine) -> str:
-    """Return the first user with some history, or "" in a bundle without users."""
+    """Return a user with at least `LIKES` events, if there is one; "" if the bundle has no users."""
     histories = engine.bundle.histories
     n = min(len(histories.users), LOOKED_AT)
     best = max(range(n), key=lambda at: (min(len(histories.at(at).rows), LIKES), -at), default=None)
@@ -79,14 +79,14 @@ def some_user(engine: Engine) -> str:
 
 
 def users(engine: Engine) -> list[tuple[str, int]]:
-    """Return some users with the number of their events."""
+    """Return (user_id, number of events in the bundle) of the first users."""
     histories = engine.bundle.histories
     places = range(min(len(histories.users), SUGGESTED))
     return [(histories.users.external_id(at), len(histories.at(at).rows)) for at in places]
 
 
 def next_user(engine: Engine, user_id: str) -> str:
-    """Return the user after this one in the bundle, "" in a bundle without users."""
+    """Return the user after this one in the bundle, or the first one; "" if the bundle has no users."""
     known = engine.bundle.histories.users
     if not len(known):
         return ""

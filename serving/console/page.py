@@ -1,7 +1,7 @@
-"""Makes the pages of the Console, and refuses requests that may not see or change anything.
+"""Renders the pages of the Console, and checks who may see and change them.
 
-Every response carries a strict Content-Security-Policy: scripts, styles and pictures come from this server only. Every
-form carries a token that is bound to a cookie of its browser, so that no other site can send it.
+Every response has a strict Content-Security-Policy: scripts, styles and pictures come from this server only. Every form
+has a token that is bound to a cookie of the browser, so that no other site can send it (CSRF).
 """
 
 import colorsys
@@ -57,10 +57,8 @@ PAGES = (
 
 @dataclass
 class Console:
-    """The data sources of the pages: settings, background tasks and service of this worker.
-
-    compared: bundle_id -> engine of a release that is only shown for comparison; samples: of the metrics in the last
-    hour, see `health.py`.
+    """The state of the Console in this worker. samples: the metrics of the last hour, see `health.py`. compared:
+    bundle_id -> engine of a release that is shown for comparison, at most one.
     """
 
     settings: Settings
@@ -78,7 +76,7 @@ def console_of(request: Request) -> Console:
 
 
 def only_from_here(request: Request) -> None:
-    """Refuse all hosts but localhost while no keys are configured, which prevents DNS rebinding.
+    """Check, while no API keys are configured, that the header Host is localhost: it prevents DNS rebinding.
 
     Raises:
         ApiError: 403 "without API keys the Console answers on localhost only, found ..."
@@ -89,17 +87,13 @@ def only_from_here(request: Request) -> None:
 
 
 def show(request: Request, template: str, **values: Any) -> HTMLResponse:
-    """Return a page; with the cookie that its forms are bound to, if the browser has none."""
+    """Render a template. The response sets the cookie to which forms are bound, if the browser does not have it."""
     console = console_of(request)
     session = request.cookies.get(COOKIE) or secrets.token_urlsafe(16)
     engine = console.background.live.engine
     bundle = engine.bundle.manifest if engine else None
     html = TEMPLATES.get_template(template).render(
-        pages=PAGES,
-        path=request.url.path,
-        bundle=bundle,
-        token=_signer(console).dumps(session),
-        **values,
+        pages=PAGES, path=request.url.path, bundle=bundle, token=_signer(console).dumps(session), **values
     )
     response = HTMLResponse(html, headers=HEADERS)
     if COOKIE not in request.cookies:
@@ -108,7 +102,7 @@ def show(request: Request, template: str, **values: Any) -> HTMLResponse:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """Return the fields of a form that this server made for this browser.
+    """Return the fields of a posted form, after a check of its token.
 
     Raises:
         ApiError: 403 "the form was not made for this browser: open the page again"
@@ -128,7 +122,7 @@ def _signer(console: Console) -> URLSafeSerializer:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a file that another program writes; None if it is absent or no JSON object."""
+    """Read a JSON object from a file; None if the file is missing or contains anything else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -151,7 +145,7 @@ def age(seconds: float) -> str:
 
 
 def tile(item_id: str, categories: list[str]) -> dict[str, Any]:
-    """Return the drawing of an item: colours by its first category, shapes by its id; the same at every time."""
+    """Return colours (by the first category) and shapes (by the id) of an item's picture, always the same."""
     draws = crc32(item_id.encode())
     hue = crc32((categories[0] if categories else "").encode()) % 360
     shapes = [

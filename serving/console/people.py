@@ -1,4 +1,4 @@
-"""Pages of one user (events, earlier lists, present lists) and of one item (neighbours, reach and sales)."""
+"""Pages about one user (events, earlier lists, a list now), one answer, and one item (similar items, exposure)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ from serving.stores.protocol import StoreError
 
 router = APIRouter(prefix="/console")
 
-SHOWN = 20  # answers to one user
-ANSWERS = 2_000  # newest ones, in which an item is looked for
+SHOWN = 20  # answers shown per user
+ANSWERS = 2_000  # newest answers that are searched for an item
 EVENTS = 10_000
 FOUND = 24
 LIKE_IT = 8
@@ -30,7 +30,7 @@ LIKE_IT = 8
 
 @router.get("/users")
 async def user_page(request: Request, user_id: str = "") -> HTMLResponse:
-    """Show one user, by default the first one of the bundle with some history."""
+    """Show one user, by default one with some events in the bundle."""
     console = console_of(request)
     engine = console.service.engine()
     user_id = user_id or items.some_user(engine)
@@ -40,7 +40,7 @@ async def user_page(request: Request, user_id: str = "") -> HTMLResponse:
         asked = RecommendRequest(user_id=user_id, k=LIKE_IT, options=Options(explain=True))
         now, steps = await console.service.preview(asked, id_of(request), engine, None)
     except ValueError:
-        error = f"{user_id!r:.80} can be no id of a user"
+        error = f"{user_id!r:.80} is not a valid user_id"
     return show(
         request,
         "user.html.j2",
@@ -57,7 +57,7 @@ async def user_page(request: Request, user_id: str = "") -> HTMLResponse:
 
 
 async def _shown(console: Console, user_id: str, key: str | None) -> list[dict[str, Any]]:
-    """Return the earlier lists, newest first, with the later events on each item."""
+    """Return the user's earlier answers, newest first, with the event on each item. key: API key, for the audit log."""
     store, engine = console.background.store, console.service.engine()
     if store is None:
         return []
@@ -76,7 +76,7 @@ async def _shown(console: Console, user_id: str, key: str | None) -> list[dict[s
 
 @router.get("/why")
 async def why_page(request: Request, request_id: str = "") -> HTMLResponse:
-    """Make a recorded answer again, and say why each item was in it."""
+    """Replay a recorded answer, and show why each item was in it."""
     console = console_of(request)
     engine = console.service.engine()
     if console.replays is None:
@@ -138,7 +138,7 @@ def _titled(engine: Engine, title: str) -> list[str]:
 
 
 async def _of_the_log(console: Console, item_id: str) -> dict[str, Any] | None:
-    """Return exposure and events of an item in the newest rows of the store; None without the store."""
+    """Return how often an item is in the newest answers and events of the store; None if it cannot be read."""
     store = console.background.store
     if store is None:
         return None

@@ -1,4 +1,4 @@
-"""Queries of the pages, and lines for the audit log, as functions for `Store.manage`."""
+"""Queries of the pages, and entries of the audit log, as functions for `Store.manage`."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ UNITS = """SELECT unit, context FROM exposures WHERE experiment = $1 ORDER BY ti
 
 
 def shown_to(writes: Writes, person: str, limit: int, key: str | None) -> Write[list[dict[str, Any]]]:
-    """Return the newest answers to a user or guest, newest first; the access is written to the audit log."""
+    """Return at most `limit` answers to a user or guest, newest first. Write this access into the audit log."""
     rows = yield OF_PERSON, [(person, limit)]
     yield statements.NOTE, [audit(key, "look", writes.fingerprint(person), None, {"exposures": len(rows[0])})]
     found = [dict(zip(SHOWN, row, strict=True)) for row in rows[0]]
@@ -22,7 +22,7 @@ def shown_to(writes: Writes, person: str, limit: int, key: str | None) -> Write[
 
 
 def exposure_of(item_id: str, limit: int) -> Write[dict[str, Any]]:
-    """Return in how many of the newest answers an item was shown, at which places, and to how many persons."""
+    """Return the number of the newest answers, an item's positions in them, and how many persons of them saw it."""
     rows = yield NEWEST, [(limit,)]
     places, persons, everybody = [], set(), set()
     for person, items in rows[0]:
@@ -35,11 +35,11 @@ def exposure_of(item_id: str, limit: int) -> Write[dict[str, Any]]:
 
 
 def units_of(experiment: str, limit: int, _: Writes) -> Write[list[tuple[str, str]]]:
-    """Return unit and arm of the newest answers of an experiment."""
+    """Return (unit, arm) of the newest answers of an experiment, at most `limit`."""
     rows = yield UNITS, [(experiment, limit)]
     return [(unit, str(json.loads(context)["arm"])) for unit, context in rows[0]]
 
 
 def note(key: str | None, action: str, what: str, before: Any, after: Any) -> Write[None]:
-    """Write a line of the audit log."""
+    """Write an entry of the audit log; see `serving.stores.writes.audit`."""
     yield statements.NOTE, [audit(key, action, what, before, after)]

@@ -1,6 +1,6 @@
-"""Pages of releases: metrics and gate of the current one, changes between two; buttons to promote and roll back.
+"""Pages of releases: metrics and release gate, differences between two, buttons to promote and roll back.
 
-Both buttons call what `recsys releases` calls, and leave a line in the audit log with the name of the key.
+The buttons do the same as `recsys releases`, and add an entry with the name of the API key to the audit log.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ router = APIRouter(prefix="/console/releases")
 
 FIGURES = ("ndcg", "recall", "coverage", "new_share")
 ACTIONS = {"promote": "promote", "rollback": "roll back", "ramp": "ramp canary", "abort": "abort canary"}
-SHARES = {"1": 1.0, "0.1": 0.1, "0.01": 0.01}  # of the units that a promoted release serves at first
+SHARES = {"1": 1.0, "0.1": 0.1, "0.01": 0.01}  # share of the units that a promoted release serves first; 1: no canary
 PARAMETERS = {"variants", "models", "item_items", "event_weights", "default_variant", "allow_repeat", "warm_events",
               "recent_half_life_days"}  # fmt: skip
 FIRST = ("all", "cold_user", "few", "warm", "dormant")
@@ -37,7 +37,7 @@ USERS, PLACES = 20, 10
 
 @router.get("")
 async def release_page(request: Request, said: str = "") -> HTMLResponse:
-    """Show the current release, and every other one in the folder."""
+    """Show the current release, and every other one in the folder. said: a message about the last action."""
     console = console_of(request)
     state, folder = _state(console), console.settings.releases
     found = [each for each in dict.fromkeys(entry.bundle_id for entry in state.log[::-1]) if (folder / each).is_dir()]
@@ -63,16 +63,16 @@ async def release_page(request: Request, said: str = "") -> HTMLResponse:
 
 @router.post("/{action}")
 async def change(request: Request, action: Literal["promote", "rollback", "ramp", "abort"]) -> Response:
-    """Promote a release of the list, all at once or as a canary; roll back; go on with the canary or end it."""
+    """Promote a release, fully or as a canary, roll back, raise the canary's share (ramp), or end it (abort)."""
     asked, console, key = await form_of(request), console_of(request), key_of(request)
     folder, public_key = console.settings.releases, console.settings.public_key
     if console.settings.bundle is not None:
-        raise ApiError(422, "RECSYS_BUNDLE names the bundle that is served, so there are no releases to change")
+        raise ApiError(422, "RECSYS_BUNDLE sets the served bundle, so there are no releases to change; unset it first")
     bundle_id, share = asked.get("bundle_id", ""), SHARES.get(asked.get("share", "1"))
     if action == "promote" and (not releases.is_id(bundle_id) or _manifest(console, bundle_id) is None):
-        raise ApiError(422, f"bundle_id: {bundle_id!r:.40} is no release of this installation")
+        raise ApiError(422, f"bundle_id: {bundle_id!r:.40} is not a release in {folder}")
     if share is None:
-        raise ApiError(422, f"share: expected one of {', '.join(SHARES)}")
+        raise ApiError(422, f"share: expected one of {', '.join(SHARES)}, found {asked['share']!r:.40}")
     why = f"{asked.get('why', '').strip()[:500]} (by {key or 'somebody'} in the Console)".strip()
     changes: dict[str, Callable[[], object]] = {
         "promote": lambda: releases.promote(folder / bundle_id, folder, public_key, check_apart, share, why),
@@ -88,7 +88,7 @@ async def change(request: Request, action: Literal["promote", "rollback", "ramp"
         what = after.log[-1].bundle_id
         await console.service.store().manage(lambda _: queries.note(key, ACTIONS[action], what, old, new))
     except (StoreError, ApiError):
-        return await release_page(request, "It is done. The store is out of reach: the audit log has no line of it.")
+        return await release_page(request, "Done, but without an entry in the audit log: the store cannot be reached.")
     except (RecsysError, OSError) as error:
         return await release_page(request, f"Nothing was changed: {error}")
     return RedirectResponse("/console/releases", 303)
@@ -96,11 +96,11 @@ async def change(request: Request, action: Literal["promote", "rollback", "ramp"
 
 @router.get("/diff")
 async def compare(request: Request, a: str = "", b: str = "") -> HTMLResponse:
-    """Show the changes from release a to release b: parameters, data, and metrics by segment."""
+    """Show the differences of release b from release a: parameters, data, and metrics by segment."""
     console = console_of(request)
     first, second = (_manifest(console, each) for each in (a, b))
     if first is None or second is None:
-        raise ApiError(404, f"{a if first is None else b!r:.40} is no release that can be read")
+        raise ApiError(404, f"{(a if first is None else b)!r:.40}: no such release, or its manifest cannot be read")
     before, after = (each.model_dump(mode="json", include=PARAMETERS) for each in (first, second))
     return show(
         request,
@@ -115,7 +115,7 @@ async def compare(request: Request, a: str = "", b: str = "") -> HTMLResponse:
 
 @router.get("/lists")
 async def compare_lists(request: Request, a: str = "", b: str = "") -> HTMLResponse:
-    """Show how far the lists of two releases overlap, for some users of this release and a stranger."""
+    """Show how far the lists of releases a and b overlap, for some users of the current release and an unknown one."""
     console = console_of(request)
     known = console.service.engine().bundle.histories.users
     user_ids: list[str | None] = [None, *(known.external_id(at) for at in range(min(USERS, len(known))))]
@@ -162,7 +162,7 @@ def _offline(manifest: Manifest) -> Mapping[str, Any]:
 
 
 def _figures(manifest: Manifest) -> dict[str, float]:
-    """Return the figures of the default variant that the pages name, at the first length that was measured."""
+    """Return the metrics `FIGURES` of the default variant, each at the first list length that was measured."""
     found: dict[str, float] = {}
     for key, value in _offline(manifest).items():
         found.setdefault(key.partition("@")[0], value)
@@ -170,7 +170,7 @@ def _figures(manifest: Manifest) -> dict[str, float]:
 
 
 def _segments(manifest: Manifest) -> dict[str, float]:
-    """Return NDCG@10 of the default variant by segment, the main ones first."""
+    """Return segment -> NDCG@10 of the default variant, the main segments first."""
     ndcg = ".ndcg@10"
     offline = _offline(manifest)
     found = {key.removesuffix(ndcg): value for key, value in offline.items() if key.endswith(ndcg)}
@@ -180,7 +180,7 @@ def _segments(manifest: Manifest) -> dict[str, float]:
 
 
 def _place(segment: str) -> tuple[str, int]:
-    """Return where a segment stands: `new_user_10` after `new_user_3`."""
+    """Return a sort key by which the segment `new_user_10` comes after `new_user_3`."""
     name, _, number = segment.rpartition("_")
     return (name, int(number)) if number.isdigit() else (segment, 0)
 

@@ -1,6 +1,6 @@
 """Pages of experiments, with their last readout, and of the data of the last run of the pipeline.
 
-`recsys experiment readout` and `dvc repro` write them as files, which are read from the folder in which the API runs.
+They read files that `recsys experiment readout` and `dvc repro` wrote, in the working directory of the API.
 """
 
 from collections import Counter
@@ -21,12 +21,12 @@ router = APIRouter(prefix="/console")
 
 READOUTS = Path("reports/experiments")
 DATA = Path("metrics/data.json")
-ANSWERS = 5_000  # newest ones of an experiment, whose units are counted
+ANSWERS = 5_000  # newest answers of an experiment, in which the units are counted
 
 
 @router.get("/experiments")
 async def experiments_page(request: Request) -> HTMLResponse:
-    """Show every experiment of the file: arms, assigned units, checks, effects and decision."""
+    """Show every experiment: arms, assigned units, checks, effects and decision."""
     console = console_of(request)
     background, units = console.background, Counter[tuple[str, str]]()
     running = background.experiments.experiments.experiments
@@ -50,6 +50,6 @@ async def experiments_page(request: Request) -> HTMLResponse:
 
 @router.get("/data")
 async def data_page(request: Request) -> HTMLResponse:
-    """Show the rows that the last run of the pipeline read, kept and rejected."""
+    """Show how many rows the last run of the pipeline read, kept and rejected."""
     found = read_json(DATA)
     return show(request, "data.html.j2", data=found, file=str(DATA), at=DATA.stat().st_mtime if found else 0.0)

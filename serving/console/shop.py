@@ -1,6 +1,6 @@
-"""The shop window: what a user, a stranger or a session is shown by two variants, arms or releases side by side.
+"""The shop window: lists for a user, an unknown visitor or a session, by two variants, arms or releases side by side.
 
-A click or purchase is stored as by `POST /v1/events`; those of a session are only sent with the next request.
+The page's buttons store an event, as `POST /v1/events` does; in a session, events are only sent with the next request.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ SESSION_EVENTS = 50
 
 @dataclass(frozen=True)
 class Choice:
-    """The content of one side: a variant, an arm of an experiment, or the default variant of another release."""
+    """What computes one side's list: a variant, an arm or a release's default. group, label: its menu entry."""
 
     group: str
     label: str
@@ -48,7 +48,9 @@ class Choice:
 
 @dataclass
 class Side:
-    """One list of the window. error: why there is none; cards: of `items.describe`, and the answer's item."""
+    """One list of the page. error: why there is none; cards: its items, as `items.describe` returns them, with `item`,
+    the answer's item, and what `_moved` returns.
+    """
 
     choice: Choice
     answer: Answer | None = None
@@ -58,18 +60,18 @@ class Side:
 
 @router.get("/console")
 async def shop_window(request: Request) -> HTMLResponse:
-    """Show the window as the query says; without one, the default variant for a known user."""
+    """Show the page for the parameters in the URL; by default, the default variant for some user."""
     return await _window(request, dict(request.query_params), "shop.html.j2", did=None, said="")
 
 
 @router.post("/console/event")
 async def take_event(request: Request) -> HTMLResponse:
-    """Send one event of the person in the window, and show the lists that follow from it."""
+    """Store one event of the person on the page, and show the new lists."""
     asked, console = await form_of(request), console_of(request)
     item_id, event, who = asked.get("item_id", ""), asked.get("did", ""), asked.get("who", "")
     if who == "session":
         asked["session"] = json.dumps([*_session(asked), {"item_id": item_id, "event": event}][-SESSION_EVENTS:])
-        said = "Sent with the session; stored nowhere."
+        said = "Sent with the session, not stored."
     else:
         whose = {"user_id" if who == "user" else "anonymous_id": asked.get("person", "")}
         try:
@@ -141,7 +143,7 @@ async def _side(request: Request, choice: Choice, asked: Mapping[str, str], befo
 
 
 def _query(asked: Mapping[str, str], variant: str | None) -> RecommendRequest:
-    """Make the request of one side.
+    """Return the request for one side. asked: the fields of the page's form.
 
     Raises:
         ApiError: 422 "diversity: Input should be less than or equal to 1, found 3.0"
@@ -173,7 +175,7 @@ def _ids(text: str | None) -> list[str] | None:
 
 
 def _moved(item_id: str, rank: int, before: list[str] | None) -> dict[str, Any]:
-    """Return how a card moved since the list before: `new`, or the number of places up, 0 where it stands."""
+    """Return `moved`, by how many positions an item moved up since the list before, and `new`, if it was not there."""
     if before is None:
         return {"moved": 0, "new": False}
     return {"moved": before.index(item_id) + 1 - rank if item_id in before else 0, "new": item_id not in before}
@@ -196,7 +198,9 @@ def _choices(console: Console, engine: Engine) -> dict[str, Choice]:
 
 
 async def engine_of(console: Console, bundle_id: str | None) -> Engine:
-    """Return the engine of a release. One that is not served is kept, with the stock of the time when it was loaded."""
+    """Return the engine of a release; None: the current one. One that is not served is loaded, and loaded again when
+    items have changed; only the last such engine is kept.
+    """
     served = console.service.engine()
     if bundle_id is None or bundle_id == served.bundle.manifest.bundle_id:
         return served

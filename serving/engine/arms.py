@@ -1,8 +1,8 @@
-"""Assigns an arm to a request through OpenFeature: our own hash is the default provider, any other can replace it.
+"""Assigns an arm of an experiment to a request through OpenFeature; the default provider hashes the unit's id.
 
-RECSYS_FLAG_PROVIDER names another one as `package.module:factory`. For a string flag with the name of an experiment it
-returns the name of an arm; all else (the arm's variant, exploration, exposures, readout) stays. When a provider fails,
-the default variant answers, and the failure is counted.
+RECSYS_FLAG_PROVIDER, `package.module:factory`, replaces it. A provider gets a string flag for each experiment, with the
+experiment's name, and returns the name of an arm; it decides nothing else. When it fails, the default variant answers,
+and the failure is counted.
 """
 
 import importlib
@@ -37,21 +37,21 @@ log = logging.getLogger(__name__)
 
 DOMAIN = "recsys"
 PART = "experiments"
-NOBODY = ""  # the value of a flag for those who take no part
+NOBODY = ""  # the value of a flag for units that take no part in the experiment
 NAMED = ("segment", "surface")
-FORCED = "forced"  # metadata of an answer: the unit was put in this arm by hand, so no statistic may count it
+FORCED = "forced"  # metadata of a flag: the unit was assigned by hand, so no statistic may count it
 
 
 @dataclass(frozen=True)
 class Picked:
-    """The arm of a request, with its experiment and settings."""
+    """The arm of a request: its settings, and how it was assigned."""
 
     assignment: Assignment
     arm: Arm
 
 
 class HashBucketProvider(AbstractProvider):
-    """The default provider: assigns by a hash of the unit, as in `experiments.yaml`. Stateless."""
+    """The default provider: assigns an arm by a hash of the unit's id, with the shares of `experiments.yaml`."""
 
     def __init__(self, experiments_file: "ExperimentsFile") -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class HashBucketProvider(AbstractProvider):
     def resolve_string_details(
         self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[str]:
-        """Return the name of the arm; the default value for units that take no part."""
+        """Return the name of the arm, or the default value for a unit that takes no part. flag_key: experiment."""
         experiments, found = self._following.experiments, None
         if evaluation_context is not None and evaluation_context.targeting_key:
             about: dict[str, Any] = dict(evaluation_context.attributes)
@@ -85,35 +85,36 @@ class HashBucketProvider(AbstractProvider):
 
 
 class ExposureHook(Hook):
-    """Remembers the arm of the last evaluated flag; the service logs it as an exposure with the items shown."""
+    """Stores (experiment, arm, whether the unit was assigned by hand) of the evaluated flag in `noted`."""
 
     def __init__(self) -> None:
         self.noted: tuple[str, str, bool] | None = None
 
     def after(self, hook_context: HookContext, details: FlagEvaluationDetails[FlagValueType], hints: HookHints) -> None:
         if details.value != NOBODY:
-            forced = bool(details.flag_metadata.get(FORCED))  # not by the reason: flagd calls every split a match
+            forced = bool(details.flag_metadata.get(FORCED))  # not details.reason: flagd's is the same for all arms
             self.noted = (hook_context.flag_key, str(details.value), forced)
 
 
 class ExperimentsFile:
-    """The current experiments: reads `experiments.yaml` again when it changes; a faulty file is refused as a whole."""
+    """The experiments in force, from `experiments.yaml` or the channel. An invalid file changes nothing. reason: why
+    the last file or text is not in force, or None. certain: whether all hosts surely run the same ones now.
+    """
 
     def __init__(self, path: Path, last_known: LastKnown | None = None) -> None:
-        """Read the file or its last valid copy; raises ParamsError if it is faulty and `last_known` has no copy."""
+        """Read the file or its last valid copy. Raises: ParamsError: it is invalid, and `last_known` has no copy."""
         self._path, self._last_known = path, last_known
         self._seen = self._tried = stamp(path)
         self.reason: str | None = None
-        self.certain: Callable[[], bool] = lambda: True  # False: other hosts may run others by now, so none runs here
+        self.certain: Callable[[], bool] = lambda: True
         if last_known is None:
             self.experiments, self.version = config.load(path)
         else:
             (self.experiments, self.version), self.reason = last_known.read_file(PART, path, config.load)
 
     def reload(self) -> None:
-        """Apply a changed file once it is equal in two calls: the first may have read it half written.
-
-        With a faulty or missing file the old experiments go on, and `reason` says why.
+        """Apply a changed file at the second call that finds it the same: at the first it may be half written. If the
+        file is invalid or missing, the old experiments stay in force, and `reason` says why.
         """
         now = stamp(self._path)
         settled, self._seen = now == self._seen, now
@@ -122,13 +123,15 @@ class ExperimentsFile:
         self._tried = now
         try:
             if now is None:
-                raise ParamsError(f"{self._path}: no such file: `experiments: {{}}` in it says that there are none")
+                raise ParamsError(
+                    f"{self._path}: no such file; to end all experiments, write `experiments: {{}}` in it"
+                )
             self._apply(config.load(self._path), self._path.read_text(encoding="utf-8"))
         except ParamsError as error:
             self._refuse(error)
 
     def give(self, text: str) -> bool:
-        """Apply a text of the channel as `reload` applies a file; return whether it is not refused."""
+        """Apply a text from the channel; return False, and set `reason`, if it is invalid."""
         try:
             self._apply(config.read(text.encode(), "the experiments of the channel"), text)
         except ParamsError as error:
@@ -152,20 +155,19 @@ class ExperimentsFile:
 
 
 class ArmAssigner:
-    """Evaluates every running experiment, in the order of the file; the first that returns an arm counts.
-
-    The arm comes from the provider that OpenFeature has for `DOMAIN`, which `serving/process.py` sets to `provider`.
+    """Assigns a request to an arm of the first running experiment, in the order of the file, that has one for it.
+    provider: the OpenFeature provider that decides; `serving/process.py` registers it for `DOMAIN`.
     """
 
     def __init__(self, experiments_file: ExperimentsFile, provider: str = "") -> None:
-        """Make the provider; raises ParamsError: "RECSYS_FLAG_PROVIDER 'x:y': ..."."""
+        """Create the provider. Raises: ParamsError: "RECSYS_FLAG_PROVIDER 'x:y': ..."."""
         self._following = experiments_file
         self.provider = _provider(provider) if provider else HashBucketProvider(experiments_file)
         self._client = api.get_client(DOMAIN)
 
     @property
     def version(self) -> str:
-        """Version of the file of the experiments."""
+        """Version of the experiments in force."""
         return self._following.version
 
     @property
@@ -173,7 +175,7 @@ class ArmAssigner:
         return bool(self._following.experiments.experiments) and self._following.certain()
 
     def assign(self, units: Mapping[config.Unit, str], about: Mapping[str, str]) -> Picked | None:
-        """Assign an arm. units: as in `Subject`; about: segment, surface and the attributes of the request."""
+        """Return the request's arm, or None. units: kind -> id; about: segment, surface and attributes."""
         for name, experiment in self._following.experiments.experiments.items():
             unit = units.get(experiment.unit)
             if unit is None or not experiment.running(datetime.now(UTC)):
@@ -190,20 +192,21 @@ class ArmAssigner:
                 if arm in experiment.arms:
                     return Picked(to_arm(name, experiment, arm, unit, forced), experiment.arms[arm])
                 metrics.FLAG_FAILURES.labels(name).inc()
-                log.warning("experiment %s: the provider answered %r, which is no arm of it", name, arm)
+                log.warning("experiment %s: the provider returned %r, which is not one of its arms", name, arm)
         return None
 
 
-def _provider(named: str) -> AbstractProvider:
-    module, _, factory = named.partition(":")
+def _provider(setting: str) -> AbstractProvider:
+    module, _, factory = setting.partition(":")
+    where = f"RECSYS_FLAG_PROVIDER {setting!r}"
     try:
-        made = getattr(importlib.import_module(module), factory)()
+        make = getattr(importlib.import_module(module), factory)
     except Exception as error:
-        raise ParamsError(
-            f"RECSYS_FLAG_PROVIDER {named!r}: cannot be made ({error}); expected module:factory"
-        ) from error
-    if not isinstance(made, AbstractProvider):
-        raise ParamsError(
-            f"RECSYS_FLAG_PROVIDER {named!r}: made a {type(made).__name__}, expected an OpenFeature provider"
-        )
-    return made
+        raise ParamsError(f"{where}: cannot be imported ({error}); expected package.module:factory") from error
+    try:
+        provider = make()
+    except Exception as error:
+        raise ParamsError(f"{where}: calling the factory failed ({error})") from error
+    if not isinstance(provider, AbstractProvider):
+        raise ParamsError(f"{where}: returned a {type(provider).__name__}, expected an OpenFeature provider")
+    return provider

@@ -1,13 +1,12 @@
 """The shop's rules: one YAML file that is read again when it changes, or a text from the channel. See docs/rules.md.
 
-    file = BusinessRulesFile(settings.rules, must_exist=True)    # at start; a bad file is refused
+    file = BusinessRulesFile(settings.rules, must_exist=True)    # at start; an invalid file is an error
     file.reload(bundle)                 # every half second, in a thread; quick when nothing changed
-    file.current(bundle)                # once before a new bundle is swapped in: it compiles the rules
+    file.current(bundle)                # once before a new bundle is served: it compiles the rules
     version, rules = file.current(bundle, surface="home", diversity=0.3)
     recommender.recommend(query, rules)
 
-`file.version` is part of cache keys; read it before the rules, so that no answer by older rules is cached under a newer
-version. `file.reason` says why the file has no effect, or only a part of it.
+A cache key contains `file.version`; read it before the rules, so that no answer by old rules is cached as of new ones.
 """
 
 import hashlib
@@ -27,14 +26,14 @@ from serving.last_known import LastKnown
 
 log = logging.getLogger(__name__)
 
-BUNDLES = 3  # that compiled rules are kept for: the old, the new, and one in the shadow
+BUNDLES = 3  # number of bundles with compiled rules: the old and the new one, and the shadow's
 NO_RULES = Rules()
 PART = "rules"
 
 
 @dataclass(frozen=True)
 class _Current:
-    """Rules with their version, compiled for bundles by their id(); one object: a change is one assignment."""
+    """Rules, version, text, and id() of a bundle -> compiled rules, in one object: a change is one assignment."""
 
     rules: Rules = NO_RULES
     version: str | None = None
@@ -43,17 +42,14 @@ class _Current:
 
 
 class BusinessRulesFile:
-    """The current rules. A faulty file is refused as a whole, and the earlier rules stay.
-
-    reason: why the file is refused, or which part of it has no effect; None if it is applied in full.
-    """
+    """The rules in force. reason: why the file, or a part of it, has no effect; None if all of it is in force."""
 
     def __init__(self, path: Path, must_exist: bool = False, last_known: LastKnown | None = None) -> None:
-        """Read the rules or their last valid copy on this host; without both there are none.
+        """Read the rules, or their last valid copy on this host. must_exist: whether a missing file is an error.
 
         Raises:
-            ParamsError: as `recsys/business_rules/schema.py` says, and `last_known` has no copy. An API that started
-                without its rules might show blocked items.
+            ParamsError: the file is invalid or missing, and `last_known` has no copy. An API that started without its
+                rules might show blocked items.
         """
         self._last_known = last_known
         self._path = path
@@ -73,14 +69,14 @@ class BusinessRulesFile:
 
     @property
     def snapshot(self) -> tuple[str | None, str]:
-        """The version, and the text of the file."""
+        """The version and the text of the rules in force."""
         return self._current.version, self._current.text
 
     def reload(self, bundle: Bundle) -> bool:
-        """Apply a changed file once it is equal in two calls: the first may have read it half written.
+        """Apply a changed file at the second call that finds it the same: at the first it may be half written.
 
-        Returns True if the rules changed. A file that cannot be read, or that names items or categories that the
-        catalogue of `bundle` lacks, changes nothing and is reported once.
+        Return whether the rules changed. A file that is invalid, or names items or categories that are not in the
+        catalogue of `bundle`, changes nothing; `reason` and one line in the log say why.
         """
         now = stamp(self._path)
         settled, self._seen = now == self._seen, now
@@ -90,7 +86,9 @@ class BusinessRulesFile:
         return self._apply(lambda: _read(self._path), bundle, str(self._path))
 
     def give(self, text: str, bundle: Bundle | None) -> bool:
-        """Apply a text of the channel as `reload` applies a file; bundle: None before the first one is served."""
+        """Apply a text from the channel; return False, and set `reason`, if it is invalid. bundle: the served one,
+        whose catalogue must contain the items and categories; None before the first one.
+        """
         content = text.encode()
         version, where = hashlib.sha256(content).hexdigest()[:12], "the rules of the channel"
         return self._apply(lambda: _Current(read(content, where), version, text), bundle, where)
@@ -101,7 +99,7 @@ class BusinessRulesFile:
             if bundle is not None:
                 rules, missing = compiled(changed.rules, bundle)
                 if missing:
-                    raise ParamsError(f"{where}: {missing[0]} is not in the catalogue: correct it or take it out")
+                    raise ParamsError(f"{where}: {missing[0]} is not in the catalogue: correct or remove it")
                 changed.compiled[id(bundle)] = rules
         except ParamsError as error:
             self._report(f"{error}; the rules of version {self.version} stay")
@@ -112,16 +110,16 @@ class BusinessRulesFile:
         if self._last_known is not None:
             self._last_known.use(PART, False)
             self._last_known.keep(PART, changed.text)
-        log.info("%s: version %s counts now", where, self.version)
+        log.info("%s: version %s is in force now", where, self.version)
         return True
 
     def current(
         self, bundle: Bundle, surface: str | None = None, diversity: float | None = None, now: float | None = None
     ) -> tuple[str | None, CompiledSlateRules | None]:
-        """Return the version of the rules, and the rules for an answer from this bundle now; None without rules.
+        """Return the version of the rules, and the rules for an answer from this bundle; None for each without rules.
 
-        diversity: 0..1, replaces that of the file; now: UTC seconds, for pins. Names that this bundle lacks are ignored
-        and reported: a new bundle is not refused for an item that is gone.
+        diversity: 0..1, in place of the file's; now: UTC seconds, at which pins must be valid, by default the present.
+        Rules for items or categories that this bundle lacks have no effect, and `reason` names one of them.
         """
         current = self._current
         if current.rules == NO_RULES and not diversity:
@@ -134,7 +132,7 @@ class BusinessRulesFile:
     def _compile(self, current: _Current, bundle: Bundle) -> CompiledSlateRules:
         rules, missing = compiled(current.rules, bundle)
         if missing:
-            self._report(f"{self._path}: {missing[0]} is not in the catalogue of this bundle: it has no effect")
+            self._report(f"{self._path}: {missing[0]} is not in the catalogue of this bundle: its rule has no effect")
         with self._lock:
             current.compiled.pop(id(bundle), None)
             current.compiled[id(bundle)] = rules
@@ -152,5 +150,5 @@ def _read(path: Path) -> _Current:
     try:
         rules, version, text = load(path)
     except ParamsError as error:
-        raise ParamsError(f"{error}; RECSYS_RULES names the file") from error
+        raise ParamsError(f"{error}; RECSYS_RULES is the path of this file") from error
     return _Current(rules, version[:12], text)

@@ -1,4 +1,4 @@
-"""The engine's result, before the service completes it."""
+"""The engine's result, from which the service makes an answer."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -11,11 +11,10 @@ from serving.api.schemas import Item, Meta
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """An answer without the parts of one request (id, experiment, cursor), so that it can be cached.
+    """An answer without the parts that belong to one request (id, experiment, cursor), so that it can be cached.
 
-    `serving/service/finish.py` completes its `meta`, and makes the answer from it. inputs: when it was made, and the
-    versions of what it was made from besides the bundle and the rules, for a replay. steps: the trace, not in an answer
-    from the cache.
+    `serving/service/finish.py` adds these. inputs: time of the answer, and the versions of items, stock and live counts
+    that it was computed from, for a replay. steps: the trace; empty if the draft comes from the cache.
     """
 
     items: list[Item]

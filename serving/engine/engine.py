@@ -1,4 +1,4 @@
-"""Answers requests from one bundle: holds a recommender per variant, and turns rows into ids and titles."""
+"""Answers requests from one bundle: it has a recommender for each variant, and turns their rows into items."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,15 +28,14 @@ from serving.engine.presenter import Presenter
 from serving.engine.query_builder import QueryBuilder
 from serving.stores.protocol import Item as StoredItem
 
-REMEMBERED = 50_000  # ids; looking one up takes about 5 us, remembering it 0.1 us
+REMEMBERED = 50_000  # ids in a cache: a look-up takes about 5 us, from the cache 0.1 us
 
 
 class Engine:
-    """Answers from one bundle with the changes of the store.
+    """Answers from one bundle with the changes of the store. base: the bundle; bundle: with the changes of `overlay`.
 
-    It does not change after it is built, so it can be swapped for another, with two exceptions: its own array of
-    stock, which `mark` writes, so that an item that sells out disappears at once, and the live counts in `live`, which
-    are replaced as a whole.
+    Only two parts of it change after it is built: its array of stock, which `mark` updates, so that a sold-out item
+    disappears at once, and the live counts `live` (None before the first), which are replaced as a whole.
     """
 
     def __init__(
@@ -83,10 +82,11 @@ class Engine:
         arm: Arm | None = None,
         at: float | None = None,
     ) -> Draft:
-        """Return exactly k items, none of `shown_ids` (earlier pages); if there are fewer, `meta.shortfall` says why.
+        """Return k items, none of `shown_ids` (earlier pages); if there are fewer, `meta.shortfall` says why.
 
-        arm: of the request's experiment; its variant is used if the request names none, and its random draws depend
-        on request_id alone. at: UTC seconds of the answer, by default now.
+        user: the user's state in the store. arm: the assigned arm, whose variant is used if the request names none;
+        its random draws depend on request_id alone. deadline: seconds on `perf_counter`, after which optional steps
+        are skipped. at: UTC seconds of the answer, by default now.
 
         Raises:
             ApiError: 422 "variant: 'a' is not in the bundle; it has: als, popular, random"
@@ -124,7 +124,7 @@ class Engine:
         return Draft(items=items, meta=meta, warnings=warnings, inputs=inputs, steps=slate.trace)
 
     def similar(self, request: SimilarRequest, deadline: float = float("inf")) -> Draft:
-        """Return the items nearest to one item, under the rules of the default variant.
+        """Return the items most similar to one item, with the rules of the default variant. deadline: as `recommend`.
 
         Raises:
             ApiError: 404 "item_id: 'x' is not in the catalogue"
@@ -173,19 +173,20 @@ class Engine:
         return self._position(item_id) is not None
 
     def some_item_ids(self, n: int) -> list[str]:
-        """Return ids of up to n items that are in stock, for examples."""
+        """Return the ids of up to n items in stock, for the example requests in the API's documentation."""
         rows = np.flatnonzero(self._available)[:n]
         return [self.bundle.catalogue.ids.external_id(int(row)) for row in rows]
 
     def count_live(self, likes: pl.DataFrame, now: float, read_at: float) -> LiveCounts:
-        """Update the live counts and return them; likes: as in `recsys/recommend/live_counts.py`."""
+        """Compute the live counts of the events `likes`, keep them in `live`, and return them. likes: as in
+        `recsys/recommend/live_counts.py`; now, read_at: UTC seconds, the latter when the store was read.
+        """
         self.live = live = live_counts.count(likes, self.bundle, now, self._position, read_at)
         return live
 
     def mark(self, items: Iterable[StoredItem], version: int = 0, anew: bool = False) -> None:
-        """Update the stock of these items, as of a version of the store; any other change needs a new engine.
-
-        anew: drop earlier marks.
+        """Update the stock of these items; any other change of an item needs a new engine. version: the store's version
+        of the items; anew: reset all items to the bundle's stock before.
         """
         if anew:
             self._available[:] = self.bundle.catalogue.available
@@ -196,7 +197,7 @@ class Engine:
                 self._available[row] = item.available
 
     def _segment(self, query: Query) -> str:
-        """Return the user's segment, by the definitions of the offline report."""
+        """Return the user's segment: warm, few or cold_user, as the offline report defines them."""
         n_events = len(query.history.rows)
         return "warm" if n_events >= self.bundle.manifest.warm_events else "few" if n_events else "cold_user"
 

@@ -1,4 +1,4 @@
-"""Answers for an exploring arm: puts random items into some places of the variant's list."""
+"""Epsilon-greedy exploration for an arm: puts random items into some slots of the variant's list."""
 
 import zlib
 from dataclasses import replace
@@ -15,9 +15,8 @@ from recsys.recommend.slate_rules import SlateRules
 def explored(
     recommender: Recommender, query: Query, rules: SlateRules | None, answer: Slate, settings: Explore, request_id: str
 ) -> tuple[Slate, list[float]]:
-    """Return the list with random items in it, and the probability of each item in its place.
-
-    The pool holds the next best items of the same recommender, under the same rules; the request's id is the seed.
+    """Return the answer with random items in some slots, and the probability of each item in its slot. The random items
+    are among the next best of the same recommender, under the same rules; request_id is the seed.
     """
     shown = np.array([slot.row for slot in answer.slots], dtype=np.int32)
     wider = replace(query, k=settings.pool, exclude=np.concatenate([query.exclude, shown]))

@@ -1,4 +1,4 @@
-"""Answers for an interleaving arm: merges the lists of two variants by team draft; clicks show which is better."""
+"""Team-draft interleaving for an arm: merges the lists of two variants, so that clicks show which is better."""
 
 import zlib
 from dataclasses import replace
@@ -12,9 +12,8 @@ from recsys.recommend.slate_rules import SlateRules
 def interleaved(
     second: Recommender, query: Query, rules: SlateRules | None, answer: Slate, request_id: str
 ) -> tuple[Slate, list[str]]:
-    """Merge the list of the answer with that of the second variant; return it with the team of each place.
-
-    Team `a` is the answer's own variant. The request's id is the seed.
+    """Merge the answer's list with that of a second variant. Return it, and the team of each slot. Team "a" is the
+    answer's variant, "b" the second one; request_id is the seed.
     """
     other = second.recommend(query, rules)
     slots = {slot.row: slot for slot in (*other.slots, *answer.slots)}

@@ -1,4 +1,4 @@
-"""The changes that the store adds to a bundle, and the state of one user in the store."""
+"""What the store adds to a bundle: changed and new items, and the state of a user."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ from serving.stores.protocol import Event, Item
 
 @dataclass(frozen=True)
 class StoreOverlay:
-    """Items that were changed or added since the bundle was made, as of `version` of the store.
+    """Items that were changed or added since the bundle was trained, at a version of the store.
 
-    born: ids of items that occur only in events and are liked now. revision: changes when more than stock changed, so
-    that a new engine is needed.
+    items: item_id -> its changed fields; born: ids of liked items that only events name; revision: a number that
+    changes with more than the stock, so that a new engine is needed.
     """
 
     version: int = 0
@@ -28,7 +28,7 @@ class StoreOverlay:
 
     @property
     def born_version(self) -> str | None:
-        """Digest of `born`; None if there are none."""
+        """Hash of `born`; None if it is empty."""
         return blake2b(self.packed_born().encode(), digest_size=8).hexdigest() if self.born else None
 
     def packed_born(self) -> str:
@@ -48,10 +48,10 @@ class StoreOverlay:
 
 @dataclass(frozen=True)
 class UserState:
-    """The latest events of one user in the store, oldest first, with the version of that history.
+    """The state of one user in the store. events: the latest ones, oldest first; version: changes with these.
 
-    seen: if there are more events than those, the items of all events, and whether each was disliked. forgotten: the
-    user's history in the bundle may not be used; failed: the store could not be read.
+    seen: item_id -> whether it was disliked, for the items of all events; empty if `events` are all. forgotten: whether
+    the bundle's history of the user may not be used; failed: whether the store could not be read.
     """
 
     events: Sequence[Event] = ()
@@ -61,7 +61,7 @@ class UserState:
     failed: bool = False
 
     def digest(self) -> str:
-        """Return a text that changes with the state, for cache keys."""
+        """Return a text that changes with the state, for cache keys and replays."""
         seen = blake2b(repr(sorted(self.seen.items())).encode(), digest_size=8).hexdigest() if self.seen else ""
         return f"{self.version} {self.forgotten} {seen}"
 

@@ -1,4 +1,4 @@
-"""Turns the recommender's slots into items of the API: ids, titles, confidence and reasons."""
+"""Turns the slots of a recommender's list into items of the API, with ids, titles, confidence and reasons."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,12 +9,12 @@ from recsys.recommend.explanations import Why
 from recsys.recommend.recommender import Slate
 from serving.api.schemas import Item, Reason
 
-REMEMBERED = 50_000  # items; reading one from the catalogue takes about 10 us, remembering it 0.1 us
-PARTS = 20  # reasons of one item; what else the history adds is summed up in one more
+REMEMBERED = 50_000  # items in a cache: reading one from the catalogue takes about 10 us, from the cache 0.1 us
+PARTS = 20  # maximum number of reasons per item; one more, "others", has the sum of the rest
 
 
 class Presenter:
-    """Presents the items of one bundle."""
+    """Makes the items of answers from one bundle."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
@@ -30,9 +30,9 @@ class Presenter:
         teams: Sequence[str] | None = None,
         fields: Sequence[str] | None = None,
     ) -> list[Item]:
-        """Return the items of the slate; before: their number on earlier pages; propensities, teams: of random arms.
-
-        fields: what each item says of itself beside title and categories, see `Catalogue.fields`.
+        """Return the items of the slate. before: number of items on earlier pages; propensities: chance of each item,
+        if its arm explores; teams: "a" or "b" for each item, if its arm interleaves; fields: names of further fields of
+        the items to return, see `Catalogue.fields`.
         """
         calibration, n_events = self._bundle.calibration, len(query.history.rows)
         confidences: Sequence[float | None] = [None] * len(slate.slots)
@@ -63,7 +63,7 @@ class Presenter:
         return items
 
     def explain(self, items: list[Item], whys: list[Why]) -> None:
-        """Add the reasons to the items of an answer; none if explaining failed."""
+        """Set the reasons of the items. whys: one for each item; empty if the explanation failed."""
         for item, why in zip(items, whys, strict=False):
             item.reasons, item.factors = self._reasons(why), dict(why.factors)
 

@@ -1,4 +1,4 @@
-"""Turns a request into a query of the recommender: external ids become rows, times become seconds."""
+"""Turns a request of the API into a query of the recommender: item ids become rows, times become UTC seconds."""
 
 import time
 from collections import Counter
@@ -19,7 +19,7 @@ from serving.stores.protocol import Event
 NEUTRAL_WEIGHT = 1.0
 DISLIKE = "dislike"
 MICROSECOND = 1e-6
-# what an event says of a taste where the data set does not; a dislike or a return is seen, and not liked
+# weights of event types that the data set does not have; after a dislike or return an item is seen, but not liked
 DEFAULT_WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "dislike": 0.0, "return": 0.0}
 
 Position = Callable[[str], int | None]
@@ -28,9 +28,8 @@ HistoryEvent = tuple[int, float, float]  # row, weight, time
 
 @dataclass(frozen=True)
 class QueryBuilder:
-    """Builds the queries of one bundle. position: item_id -> row; weights: event type -> weight.
-
-    available: (n_items,) bool, which items are in stock; it changes while the bundle is served.
+    """Builds the queries of one bundle. position: item_id -> row, None if unknown; weights: event type -> weight.
+    available: (n_items,) bool, whether an item is in stock; it changes while the bundle is served.
     """
 
     bundle: Bundle
@@ -48,13 +47,14 @@ class QueryBuilder:
         live: LiveCounts | None = None,
         at: float | None = None,
     ) -> tuple[Query, list[str]]:
-        """Return the query, and a warning for every field of the request that has no effect, or only a part.
+        """Return the query, and a warning for every field of the request that is ignored or only partly applied.
 
-        The history joins the events of the bundle, of the store and of the request, by time. The items of `shown_ids`,
-        those of earlier pages, are excluded. at: UTC seconds by the wall clock, by default now.
+        The history has the events of the bundle, of the store (user) and of the request, sorted by time. shown_ids:
+        items of earlier pages, which are excluded; deadline: seconds on `perf_counter`; live: the live counts, None
+        without; at: UTC seconds of the request, by default now.
 
         Raises:
-            ApiError: 422, the filter cannot be read.
+            ApiError: 422, the filter is invalid.
         """
         warnings: list[str] = []
         at = time.time() if at is None else at
@@ -86,11 +86,11 @@ class QueryBuilder:
         return query, warnings
 
     def rows(self, item_ids: Iterable[str]) -> IntArray:
-        """(m,) int32 rows of those ids that the catalogue holds."""
+        """Return the rows of these items, (m,) int32; ids that are not in the catalogue are left out."""
         return np.array([row for row in map(self.position, item_ids) if row is not None], dtype=np.int32)
 
     def _only(self, request: RecommendRequest, warnings: list[str]) -> BoolArray | None:
-        """Return the mask of items that both the filter and the candidates of the request allow; None allows all."""
+        """Return (n_items,) bool, True for items that pass the request's filter and candidates; None allows all."""
         only = None
         if request.filter is not None:
             try:
@@ -107,7 +107,7 @@ class QueryBuilder:
         return only
 
     def _stored(self, events: Iterable[Event], history: History) -> list[HistoryEvent]:
-        """Return the events of the store, without those that the bundle was trained on."""
+        """Return the store's events of the user without those that are in `history`, the user's one in the bundle."""
         new = []
         until = self.bundle.manifest.trained_until.timestamp()
         known: Counter[tuple[int, int]] = Counter()
@@ -127,12 +127,14 @@ class QueryBuilder:
         return new
 
     def _sent(self, session: list[SessionEvent], warnings: list[str], moment: float) -> list[HistoryEvent]:
-        """Return the events of the request. Times after `moment`, or absent ones, count as that."""
+        """Return the events of the request's session. An event without time, or of a later one, is dated `moment`."""
         events = []
         for place, event in enumerate(session):
             row = self.position(event.item_id)
             if row is None:
-                warnings.append(f"session.{place}.item_id {event.item_id!r}: not in the catalogue, ignored")
+                warnings.append(
+                    f"session.{place}.item_id {event.item_id!r}: not in the catalogue, the event is ignored"
+                )
                 continue
             if event.event is not None and event.event not in self.weights:
                 choices = ", ".join(self.weights)
@@ -143,15 +145,15 @@ class QueryBuilder:
 
 
 def weights(bundle: Bundle) -> dict[str, float]:
-    """Return the weight of each event type: the data set's own, or the default for a type that it lacks."""
+    """Return the weight of each event type: the data set's, or the default for a type that it lacks."""
     return {**DEFAULT_WEIGHTS, **bundle.manifest.event_weights}
 
 
 def clock(bundle: Bundle, history: History) -> float:
-    """Return the time of a query, UTC seconds: the end of the data, or the user's last event if that is later.
+    """Return the time of a query in UTC seconds: the end of the bundle's data, or the user's last event if it is later.
 
-    The wall clock is not used: a user's history would lose weight as the bundle ages, which the offline evaluation
-    does not measure.
+    By the wall clock a user's history would lose weight as the bundle ages, which the offline evaluation does not
+    measure.
     """
     until = bundle.manifest.trained_until.timestamp()
     return max(until, float(history.times[-1])) if len(history.rows) else until

@@ -1,4 +1,4 @@
-"""Loads the released bundles that arms of experiments or a canary serve besides the current one; drops unused ones."""
+"""Loads the bundles that arms of experiments or a canary need besides the current release; drops unused ones."""
 
 import asyncio
 import logging
@@ -16,7 +16,9 @@ POLL_SECONDS = 0.5
 
 
 class OtherBundles:
-    """The bundles of arms. engines: bundle_id -> engine; a bundle that cannot be loaded is not in it."""
+    """The bundles besides the current release. reads_file: whether the experiments come from a file, not the store.
+    engines: bundle_id -> engine; a bundle that cannot be loaded is missing.
+    """
 
     def __init__(
         self,
@@ -36,7 +38,7 @@ class OtherBundles:
         return self._freshness.others
 
     async def follow(self) -> None:
-        """Reload the experiments' file when it changes, and load the bundles that it names. Never returns."""
+        """Twice a second reload a changed file of experiments, and call `refresh`. Never returns."""
         while True:
             if self._reads_file:
                 await asyncio.to_thread(self._following.reload)
@@ -44,7 +46,7 @@ class OtherBundles:
             await asyncio.sleep(POLL_SECONDS)
 
     async def refresh(self) -> None:
-        """Load bundles that are named and missing or outdated; drop those that are not named any more."""
+        """Load the bundles that the experiments or the canary name now, and rebuild outdated ones; drop all others."""
         experiments = self._following.experiments.experiments.values()
         wanted = {arm.bundle for experiment in experiments for arm in experiment.arms.values() if arm.bundle}
         wanted |= {self._live.canary.bundle_id} if self._live.canary else set()
@@ -59,7 +61,7 @@ class OtherBundles:
                 self._refused.pop(bundle_id, None)
             except RecsysError as error:
                 if self._refused.get(bundle_id) != str(error):
-                    log.error("an arm cannot be served: %s", error)
+                    log.error("cannot load the bundle of an arm or canary, which is not served: %s", error)
                 self._refused[bundle_id] = str(error)
 
     def _open(self, bundle_id: str, engine: Engine | None) -> Engine:

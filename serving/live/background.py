@@ -1,4 +1,4 @@
-"""The background tasks of one worker: watch releases, store and rules; write exposures."""
+"""The background tasks of one worker: they watch the releases, the store and the rules, and write exposures."""
 
 import asyncio
 import logging
@@ -34,10 +34,10 @@ COUNT_SECONDS = 1.0
 
 
 class Background:
-    """All background tasks. `store` and `exposures` are None until the store is open; `reason` says why."""
+    """All background tasks. `store` and `exposures` are None until the store is open; `reason` says why it is not."""
 
     def __init__(self, settings: Settings) -> None:
-        """Read rules and experiments; raises ParamsError if one of the files cannot be used."""
+        """Read rules and experiments. Raises: ParamsError: one of the files is invalid."""
         self._settings = settings
         metrics.PRICE.set(settings.cpu_hour_price)
         self.breakers = CircuitBreakers(Limits(slow_s=settings.deadline_ms / 2e3))
@@ -63,17 +63,14 @@ class Background:
         self.store: GuardedStore | None = None
         self.exposures: Exposures | None = None
         self.reason = "the store is being opened"
-        self.leaving = False  # the process was told to end: it still answers, and says that it is not ready
+        self.leaving = False  # True while the process shuts down: it still answers, but /readyz fails
 
     def leave(self) -> None:
-        """Begin to shut down: accept no new clients, and ask connected ones to disconnect."""
+        """Begin to shut down: /readyz fails from now on, and responses ask clients to close their connections."""
         self.leaving = True
 
     async def run(self) -> None:
-        """Run all tasks. Never returns; when cancelled it closes the store.
-
-        The store is read first, so that the first answer has no item that is sold out.
-        """
+        """Run all tasks until cancelled. The store is read first, so that no answer has an item that is sold out."""
         try:
             await self._open()
             async with asyncio.TaskGroup() as group:
@@ -148,11 +145,11 @@ class Background:
             except StoreError:
                 await store.close()
                 raise
-            except Exception:  # whatever a row holds, it keeps nobody from writing and reading others
-                log.exception("the store was opened, but not all that it says of items can be served")
+            except Exception:  # an unexpected value in a row must not stop other reads and writes
+                log.exception("the store is open, but its changes of items cannot be applied")
         except StoreError as error:
             if str(error) != self.reason:
-                log.error("going on without the store: %s", error)
+                log.error("the store cannot be opened, answers are computed without it: %s", error)
                 self.freshness.start_without_the_store()
             self.reason = str(error)
         else:
@@ -160,10 +157,10 @@ class Background:
 
 
 async def _forever(follower: Callable[[], Awaitable[None]]) -> None:
-    """Run a task again after an unexpected exception, so that it stops neither this one nor the others."""
+    """Run a task, and start it again a second after it ends with an unexpected exception."""
     while True:
         try:
             await follower()
         except Exception:  # logged with its traceback, and tried again
-            log.exception("%s failed; it begins anew", follower.__qualname__)
+            log.exception("%s failed and is started again", follower.__qualname__)
         await asyncio.sleep(RETRY_SECONDS)

@@ -1,8 +1,9 @@
-"""Follows the channel of the store: gives each change to what follows the files otherwise, when it counts.
+"""Follows the channel, in which the store holds rules, experiments and releases, so that all hosts switch together.
 
-A change is written some seconds before its `since`, and read at the next poll: at that moment, by the clock of the
-store, every worker of every host applies it. A worker that has not read the channel for `LEASE_S`, or refuses what
-counts, may differ from others: it says so and runs no experiment, so that nobody is in two arms of one.
+A change is written some seconds before the time `since` at which it takes effect. Every worker reads it at its next
+poll, and applies it at `since` by the clock of the store. A worker that has not read the channel for `LEASE_S` seconds,
+or cannot apply a change, may differ from others: it reports so, and runs no experiment, as otherwise a user could get
+two arms of the same one.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from serving.stores.store import Store
 log = logging.getLogger(__name__)
 
 PART = "channel"
-KINDS = ("experiments", "rules", "releases")  # in this order: no release is served without the rules of before
+KINDS = ("experiments", "rules", "releases")  # in this order: rules are applied before a release that needs them
 
 
 class _Change(NamedTuple):
@@ -32,7 +33,7 @@ class _Change(NamedTuple):
 
 
 class Channel:
-    """Gives the changes of the channel to rules, experiments and releases."""
+    """Applies the changes of the channel to the rules, the experiments and the release of this worker."""
 
     def __init__(
         self, rules: BusinessRulesFile, experiments: ExperimentsFile, live: ReleaseWatcher, last_known: LastKnown
@@ -43,18 +44,18 @@ class Channel:
         self._preparing: asyncio.Task[None] | None = None  # kept, or it could be collected before it ends
         self._refused: dict[str, tuple[object, ...]] = {}
         self._read_at = float("-inf")
-        self._clock = 0.0  # the store's time minus the monotonic one
+        self._clock = 0.0  # the store's time minus the monotonic clock
         experiments.certain = self.certain
-        last_known.use(PART, True)  # until it was read
+        last_known.use(PART, True)  # until the first read
 
     def certain(self) -> bool:
-        """Return whether the experiments here are those that count on every host now."""
+        """Return whether this worker surely runs the experiments that are in force on every host now."""
         now = time.monotonic()
         late = any(change.since <= now + self._clock for change in self._waiting["experiments"].values())
         return now - self._read_at < LEASE_S and not late
 
     async def follow(self, store: Store) -> None:
-        """Poll the channel, and apply each change at its time. Never returns."""
+        """Poll the channel, and apply each change at the time when it takes effect. Never returns."""
         reason = ""
         while True:
             try:
@@ -62,17 +63,17 @@ class Channel:
                 reason = ""
             except StoreError as error:
                 if not reason:
-                    log.error("the channel cannot be read, what this host read last goes on: %s", error)
+                    log.error("the channel cannot be read; rules, experiments and release stay as they are: %s", error)
                 reason = str(error)
             self._last_known.use(PART, time.monotonic() - self._read_at >= LEASE_S)
             await asyncio.sleep(self._pause())
             await self._apply()
 
     async def refresh(self, store: Store) -> None:
-        """Read the changes that count or will count, and apply those that count.
+        """Read the changes that are in force or scheduled, and apply those in force.
 
         Raises:
-            StoreError: they cannot be read.
+            StoreError: the channel cannot be read.
         """
         began = time.monotonic()
         heads = await store.channel()
@@ -86,7 +87,7 @@ class Channel:
         await self._apply()
 
     def _pause(self) -> float:
-        """Return the seconds until the next poll, or until the next change counts."""
+        """Return the seconds until the next poll, or until the next scheduled change if that is earlier."""
         now = time.monotonic() + self._clock
         ahead = [change.since - now for changes in self._waiting.values() for change in changes.values()]
         return min([POLL_S, *(seconds for seconds in ahead if seconds > 0)])
@@ -100,7 +101,7 @@ class Channel:
                 self._waiting[kind] = {n: change for n, change in self._waiting[kind].items() if n > newest.number}
 
     async def _give(self, kind: str, change: _Change) -> bool:
-        """Apply a change; return whether it is applied. What is refused is tried again when the bundle changes."""
+        """Apply a change; return whether that worked. A change that failed is tried again when the bundle changes."""
         bundle = self._live.engine.bundle if self._live.engine else None
         attempt = change.number, bundle.manifest.bundle_id if bundle else ""
         if self._refused.get(kind) == attempt:
@@ -110,7 +111,7 @@ class Channel:
         elif kind == "rules":
             given = await asyncio.to_thread(self._rules.give, change.text, bundle)
         elif self._waiting["rules"] and self._rules.version is None:
-            return False  # without the rules blocked items would be shown
+            return False  # a release without its rules would show blocked items
         else:
             given = self._follow_release(change)
         if not given:
@@ -121,6 +122,6 @@ class Channel:
         try:
             self._live.give(change.text)
         except RecsysError as error:
-            log.error("the release stays as it was: %s", error)
+            log.error("the channel's change of the release is invalid, the release stays as it was: %s", error)
             return False
         return True

@@ -1,7 +1,7 @@
-"""Queues exposures and writes them to the store in batches, in the background.
+"""Queues exposures, and writes them to the store in batches in the background.
 
-An answer never waits for its exposure. When the store is slow or down, exposures wait in the queue; when it is full
-they are dropped and counted.
+An answer never waits for its exposure. While the store is slow or down, exposures wait in the queue; when the queue is
+full, they are dropped and counted.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ ROOM = 20_000
 BATCH = 500
 PAUSE_SECONDS = 0.2
 RETRY_SECONDS = 1.0
-EXPOSURES = Counter("recsys_exposures", "Exposures: written, or dropped because there was no room", ["outcome"])
+EXPOSURES = Counter("recsys_exposures", "Exposures: written, or dropped because the queue was full", ["outcome"])
 
 
 class Exposures:
-    """The queue of one process, with counters `written`, `dropped`, `waiting`. Needs a running event loop."""
+    """The queue of one process, written by a task in the running event loop. room: maximum length of the queue."""
 
     def __init__(self, store: Store, snapshots: Snapshots | None = None, room: int = ROOM) -> None:
         self._store, self._room = store, room
@@ -42,7 +42,7 @@ class Exposures:
         return len(self._queue)
 
     def put(self, exposure: Exposure) -> None:
-        """Queue an exposure if there is room; never waits, never raises."""
+        """Queue an exposure, or drop it if the queue is full; never waits, never raises."""
         if len(self._queue) >= self._room:
             self._drop(1)
             return
@@ -54,7 +54,7 @@ class Exposures:
         EXPOSURES.labels("dropped").inc(n)
 
     async def flush(self) -> None:
-        """Write the queued exposures; after a StoreError they stay queued."""
+        """Write the queued exposures. Raises: StoreError: the store cannot be written; the rest stays queued."""
         size = BATCH
         while self._queue:
             batch = [self._queue[at] for at in range(min(size, len(self._queue)))]
@@ -63,11 +63,11 @@ class Exposures:
                 await self._store.add_exposures(batch)
             except StoreError:
                 raise
-            except Exception:  # one of them cannot be stored; the others can
+            except Exception:  # one of them is invalid: find it by writing each alone
                 if len(batch) > 1:
                     size = 1
                     continue
-                log.exception("an exposure that cannot be stored is dropped")
+                log.exception("an exposure cannot be stored and is dropped")
                 self._drop(1)
                 size = BATCH
             else:
@@ -77,28 +77,28 @@ class Exposures:
                 self._queue.popleft()
 
     async def close(self, timeout: float = 5.0) -> None:
-        """Stop, and write the queued exposures; those that the store does not take in time are dropped and counted."""
+        """Write the queued exposures within `timeout` seconds, and stop; the rest is dropped and counted."""
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
         try:
             await asyncio.wait_for(self.flush(), timeout)
         except (StoreError, TimeoutError) as error:
-            log.error("%d exposures dropped at the end: %s", len(self._queue), error or "the store took too long")
+            log.error("%d exposures dropped at shutdown: %s", len(self._queue), error or "the store took too long")
             self._drop(len(self._queue))
             self._queue.clear()
 
     async def _run(self) -> None:
         while True:
             await self._filled.wait()
-            await asyncio.sleep(PAUSE_SECONDS)  # for more to come: fewer, larger commits
+            await asyncio.sleep(PAUSE_SECONDS)  # collect more exposures, for fewer and larger commits
             self._filled.clear()
             try:
                 await self.flush()
                 self._failing = False
             except StoreError as error:
                 if not self._failing:
-                    log.error("exposures wait for the store: %s", error)
+                    log.error("exposures stay queued until the store can be written: %s", error)
                 self._failing = True
                 await asyncio.sleep(RETRY_SECONDS)
                 self._filled.set()

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-PERSISTENCE = 0.9  # 10 items hold about 86 % of the weight
+PERSISTENCE = 0.9  # the first 10 positions have about 86 % of the weight
 
 
 def overlap(first: Sequence[str], second: Sequence[str]) -> float:
-    """Return the share of the items of the longer list that are in both, 0..1.
+    """Return the number of common items divided by the length of the longer list, 0..1; 1 for two empty lists.
 
     >>> overlap(["a", "b", "c", "d"], ["d", "x", "a", "y"])
     0.5
@@ -16,9 +16,9 @@ def overlap(first: Sequence[str], second: Sequence[str]) -> float:
 
 
 def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float = PERSISTENCE) -> float:
-    """Return the overlap at every depth, 0..1, weighted towards the top and extrapolated below the lists.
+    """Return the rank-biased overlap (RBO) of two lists, 0..1: the higher a common item, the more it counts.
 
-    X_d is the number of items that the first d of both lists share, and k the length of the longer list:
+    X_d is the number of common items of the first d of both lists, and k the length of the longer list:
     RBO = X_k / k * p^k + (1 - p) / p * sum over d = 1..k of X_d / d * p^d
 
     Source: Webber, Moffat and Zobel 2010, "A similarity measure for indefinite rankings", equation 32.

@@ -1,7 +1,7 @@
-"""Reads the newest events from the store and updates the live counts of every engine of this worker.
+"""Reads the newest events from the store, and updates the live counts of every engine of this worker.
 
-Every worker reads by itself. While the store cannot be read, the events in memory stay and decay with age; when a user
-is forgotten, they are dropped at once and read again.
+Every worker reads by itself. While the store cannot be read, the events in memory stay, and decay with age. When a user
+is forgotten, all events in memory are dropped and read again.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PAGE = 2000  # events; more at once would hold up the answers
-OVERLAP_S = 30.0  # an event is visible when it is committed, not when it is received; hosts differ in their clocks
+PAGE = 2000  # events per read: larger reads would delay answers
+OVERLAP_S = 30.0  # read again: an event can be seen only after its commit, and the clocks of hosts differ
 
 
 class LiveFeed:
-    """Keeps the newest events. born: items that occur only in events and that enough people like."""
+    """Holds the newest events. born: ids of items that are not in the catalogue and that enough users like."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -45,11 +45,13 @@ class LiveFeed:
     def _begin(self, weights: dict[str, float]) -> None:
         self._weights = weights
         self._events = LiveEvents(self._settings.live_events, self._settings.live_person_events)
-        self._until = 0.0  # `received` of the newest event at hand
+        self._until = 0.0  # `received` of the newest event in memory
         self._read_at: float | None = None
 
     async def refresh(self, store: Store, engines: Iterable[Engine], forgotten: frozenset[str]) -> None:
-        """Read new events and update the counts of these engines; the first one is the one that serves."""
+        """Read new events, and update the live counts of these engines, of which the first serves the current release.
+        forgotten: salted hashes of the forgotten users; if it changes, all events are read again.
+        """
         serving, *others = engines
         if not self._settings.live_events:
             return
@@ -63,7 +65,7 @@ class LiveFeed:
             self._failing = False
         except StoreError as error:
             if not self._failing:
-                log.error("what people like now is counted without new events: %s", error)
+                log.error("events cannot be read, so the live counts get no new ones: %s", error)
             self._failing = True
         for engine in (serving, *others):
             await self._run(self.count, engine)
@@ -74,7 +76,7 @@ class LiveFeed:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *values)
 
     def count(self, engine: Engine) -> None:
-        """Update the counts of an engine from the events that were read."""
+        """Update the live counts of an engine from the events in memory."""
         if self._read_at is not None:
             now = time.time()
             live = engine.count_live(self._likes(engine, now), now, self._read_at)

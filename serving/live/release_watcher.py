@@ -1,7 +1,7 @@
-"""Serves the current release: loads a new one in a thread and swaps it in one assignment.
+"""Serves the current release: loads a new one in a thread, and switches to it by one assignment.
 
-An `Engine` never changes, and a request keeps the one that it began with: no answer mixes two bundles, and the old
-engine is freed when the last request that holds it ends. Every worker process watches the releases by itself.
+A request uses one `Engine` from beginning to end, so no answer mixes two bundles; an old engine is freed after its last
+request. Every worker process watches the releases by itself.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0
 PART = "releases"
-RETRY_SECONDS_AT_MOST = 60.0  # while another bundle serves: each try hashes the refused one again
+RETRY_SECONDS_AT_MOST = 60.0  # while another bundle is served: each try hashes the invalid one again
 
 
 class ReleaseWatcher:
-    """Watches the releases. engine: the served one, None before the first; reason: why the current one is refused."""
+    """Watches the releases. engine: the served one, or None; reason: why the current release is not served, or ""."""
 
     def __init__(
         self, settings: Settings, build: Callable[[Bundle], Engine], last_known: LastKnown | None = None
@@ -38,30 +38,27 @@ class ReleaseWatcher:
         self._last_known = last_known or LastKnown(settings)
         self._build = build
         self._path = settings.releases / releases.STATE
-        self._given: releases.State | None = None  # by the channel
+        self._given: releases.State | None = None  # the last state from the channel
         if settings.channel == "store" and self._last_known.path(PART).is_file():
             self.give(self._last_known.path(PART).read_text(encoding="utf-8"))
         self.engine: Engine | None = None
         self.canary: releases.Canary | None = None
-        self._variant: str | None = None  # served in place of the bundle's default
-        self._prepared: Bundle | None = None  # of a state that counts soon
+        self._variant: str | None = None  # the default variant that the releases set in place of the bundle's
+        self._prepared: Bundle | None = None  # the bundle of the next release, loaded before it takes effect
         self.reason = "the bundle is being loaded"
-        self.looked = asyncio.Event()  # there is an engine, or it is known why not
+        self.looked = asyncio.Event()  # set after the first try to load a bundle
 
     def give(self, text: str) -> None:
-        """Follow a state of the channel in place of the file `state.json`.
+        """Set the state of the releases from the channel, where it replaces the file `state.json`. text: its JSON.
 
         Raises:
-            BundleError: it cannot be read.
+            BundleError: the text is invalid.
         """
         self._given = releases.of_text(text, "the releases of the channel")
         self._last_known.keep(PART, text)
 
     def prepare(self, text: str) -> None:
-        """Load the bundle of a state that counts soon, so that serving it then takes no time to copy and check it.
-
-        A failure is only logged: when the state counts, the bundle is loaded again, and refused with the reason.
-        """
+        """Load the bundle of a scheduled state, to be quick when it takes effect; a failure is only logged."""
         try:
             state = releases.of_text(text, "the releases of the channel")
             bundle_id = releases.current(self._settings.releases, state).name
@@ -70,13 +67,13 @@ class ReleaseWatcher:
             log.warning("the next release cannot be prepared: %s", error)
 
     def state(self) -> releases.State:
-        """Return what is promoted; raises BundleError if it cannot be read."""
+        """Return the state of the releases. Raises: BundleError: it cannot be read."""
         if self._settings.channel == "store":
             return self._given or releases.State()
         return releases.read(self._settings.releases)
 
     def source(self, bundle_id: str) -> Path | str:
-        """Return where a release lies: in the folder of the releases, or at the address that the channel gives."""
+        """Return the folder of a release, or the address from which the channel says to fetch it."""
         state = self.state() if self._settings.channel == "store" else releases.State()
         return releases.source(self._settings.releases, state, bundle_id)
 
@@ -84,7 +81,7 @@ class ReleaseWatcher:
         """Serve the current release, and each later one. Never returns."""
         wait = RETRY_SECONDS
         while True:
-            seen = self._seen()  # before the look, so that what changes meanwhile is noticed afterwards
+            seen = self._seen()  # before `_look`, so that a change during it is noticed afterwards
             try:
                 await self._look()
             except RecsysError as error:
@@ -105,7 +102,7 @@ class ReleaseWatcher:
             wait = RETRY_SECONDS if changed or self.engine is None else min(2 * wait, RETRY_SECONDS_AT_MOST)
 
     async def _look(self) -> None:
-        """Load and swap the bundle if another one is current.
+        """Load the current release and switch to it, unless it is served already.
 
         Raises:
             BundleError: it is missing, differs from its manifest, is not signed, or fails the self-check.
@@ -135,7 +132,7 @@ class ReleaseWatcher:
         return replace(bundle, manifest=bundle.manifest.model_copy(update={"default_variant": variant}))
 
     async def _serve_last_good(self) -> None:
-        """Serve the last bundle of this host, or an older release, if the current release is damaged at the start."""
+        """If there is no engine yet, serve the bundle that this host served last, or else the newest valid release."""
         if self.engine is not None:
             return
         served = self._last_known.served()
@@ -144,9 +141,9 @@ class ReleaseWatcher:
             with suppress(RecsysError):
                 older = self.state().stack[-2::-1]
         for bundle_id in dict.fromkeys([*([served] if served else []), *older]):
-            with suppress(Exception):  # the next one may be good
+            with suppress(Exception):  # the next one may be valid
                 await self._serve(self.source(bundle_id))
-                log.error("the current release cannot be served, bundle %s is", bundle_id)
+                log.error("the current release cannot be served, so bundle %s is served instead", bundle_id)
                 self._last_known.use("release", True)
                 return
 
@@ -157,7 +154,7 @@ class ReleaseWatcher:
         return self.engine.bundle.manifest.bundle_id if self.engine else ""
 
     async def _changed(self, seen: object, wait: float) -> bool:
-        """Wait this number of seconds, or until the releases change."""
+        """Wait up to `wait` seconds; return whether the state of the releases differs from `seen`."""
         while wait > 0:
             pause = min(wait, POLL_SECONDS)
             await asyncio.sleep(pause)
@@ -167,9 +164,9 @@ class ReleaseWatcher:
         return False
 
     def _refuse(self, reason: str, error: Exception | None = None) -> None:
-        """Record why a bundle is refused; log a new reason once, not at every try."""
+        """Record why the current release is not served; log it once, not at every try."""
         if reason != self.reason:
-            serving = f"bundle {self.engine.bundle.manifest.bundle_id} goes on" if self.engine else "not ready"
+            serving = f"bundle {self._id()} is still served" if self.engine else "no bundle is served"
             log.error("%s: %s", serving, reason, exc_info=error)
         metrics.REFUSED.set(1)
         self.reason = reason

@@ -1,7 +1,7 @@
-"""Lets a second bundle answer users' requests after they were answered, and compares the lists; users see nothing.
+"""Shadow deployment: a second bundle answers requests too, after the users have got theirs, and nobody sees its lists.
 
-The metrics have the overlap with the served lists, and the time. It only uses spare time of the worker: under load, or
-with too many requests in its queue, it skips requests.
+The metrics show the time it takes and how far its lists overlap with the served ones. It skips requests while the
+worker is busy or its queue is full.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ from serving.middleware.load_shedding import Load
 log = logging.getLogger(__name__)
 
 ROOM = 100
-PAUSE_SECONDS = 0.02  # so that the answer is out, and that others come in between
-REBUILD_SECONDS = 60.0  # after which it is told what the store said meanwhile
+PAUSE_SECONDS = 0.02  # before each request, so that the user's answer is sent, and other requests come first
+REBUILD_SECONDS = 60.0  # after which a new engine gets the changes that the store had meanwhile
 
 
 @dataclass(frozen=True)
 class _Served:
-    """A request with its answer."""
+    """A request, the user's state in the store, the item ids of earlier pages, and the served answer."""
 
     asked: RecommendRequest
     known: UserState
@@ -40,7 +40,7 @@ class _Served:
 
 
 class Shadow:
-    """The shadow. build: makes an engine of the bundle with the present changes of the store."""
+    """The shadow of one worker. folder: its bundle; build: makes its engine, with the present changes of the store."""
 
     def __init__(self, folder: Path, last_known: LastKnown, build: Callable[[Bundle], Engine], load: Load) -> None:
         self._folder = folder
@@ -51,20 +51,20 @@ class Shadow:
         self._engine: Engine | None = None
 
     def compare(self, asked: RecommendRequest, known: UserState, shown: Sequence[str], answer: Answer) -> None:
-        """Queue a request for the shadow, if there is room; degraded answers are not compared. Never waits."""
+        """Queue a served request if the worker has time and the answer is not degraded. shown: ids of earlier pages."""
         if self._engine is None or self._load.busy or self._waiting.full() or answer.meta.degraded:
             metrics.SHADOW.labels("left_out").inc()
         else:
             self._waiting.put_nowait(_Served(asked, known, shown, answer))
 
     async def run(self) -> None:
-        """Answer the queued requests. Returns only if the bundle cannot be used; users notice nothing."""
+        """Answer the queued requests. It ends only when the bundle cannot be loaded or built, which it logs."""
         try:
             await self._follow(await asyncio.to_thread(self._open))
         except RecsysError as error:
-            log.error("no shadow: %s", error)
+            log.error("the shadow bundle cannot be loaded, nothing is compared: %s", error)
         except Exception:
-            log.exception("no shadow any more")
+            log.exception("the shadow ended by an unexpected error")
         self._engine = None
 
     def _open(self) -> Bundle:
@@ -86,7 +86,7 @@ class Shadow:
         began = perf_counter()
         try:
             answer = engine.recommend(served.asked, served.answer.request_id, served.known, served.shown)
-        except ApiError:  # a variant that it does not have
+        except ApiError:  # the request names a variant that the shadow's bundle does not have
             metrics.SHADOW.labels("refused").inc()
             return
         except Exception:

@@ -1,7 +1,4 @@
-"""Polls the store four times a second and applies changes of stock, items and forgotten users.
-
-Every worker polls the store by itself; nothing is passed between workers.
-"""
+"""Polls the store four times a second in every worker, and applies changes of stock, items and forgotten users."""
 
 import asyncio
 import json
@@ -31,14 +28,13 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 KEEP_SECONDS = 10.0
-UNKNOWN = -1  # a state that no version of the store stands for
+UNKNOWN = -1  # the version of items from this host's copy, before the store was read
 FORGOTTEN, ITEMS = "forgotten.json", "items.json"
 
 
 class StoreWatcher:
-    """Polls the store. now: its last state; forgotten: fingerprints of users whose bundle history may not be used.
-
-    Until the store was read once, both are the last state that a worker of this host read.
+    """Polls the store. now: the changes of items; forgotten: salted hashes of users whose history in the bundle may not
+    be used; others: bundle_id -> engine of `OtherBundles`. Before the first read, a copy on this host can replace both.
     """
 
     def __init__(
@@ -58,18 +54,18 @@ class StoreWatcher:
         self._newest: Engine | None = None
 
     def is_forgotten(self, user_id: str | None) -> bool:
-        """Whether a user's history in the bundle may not be used; True while that is unknown."""
+        """Return whether a user's history in the bundle may not be used; True while that is unknown."""
         if self._salt is None or user_id is None:
             return user_id is not None
         return bool(self.forgotten) and fingerprint(self._salt, user_id) in self.forgotten
 
     def forget(self, *fingerprints: str, instead: bool = False) -> None:
-        """Stop using these users' histories in the bundle, also after a restart; instead: replace the earlier list."""
+        """Stop using the bundle's histories of users (salted hashes). instead: replace the list, do not extend it."""
         self.forgotten = frozenset(fingerprints) | (frozenset() if instead else self.forgotten)
         self._last_known.keep(FORGOTTEN, json.dumps({"salt": self._salt, "forgotten": sorted(self.forgotten)}))
 
     def start_without_the_store(self) -> None:
-        """Start with the store's last state on this host, so that no sold-out item or forgotten user comes back."""
+        """Start with this host's copy of the store's state, so that no sold-out item or forgotten user comes back."""
         if self._asked or self._salt is not None:
             return
         try:
@@ -79,7 +75,7 @@ class StoreWatcher:
             self._salt, self.forgotten = str(kept["salt"]), frozenset(map(str, kept["forgotten"]))
         except (OSError, ValueError, TypeError, KeyError) as error:
             log.error(
-                "until the store answers no history of the bundle is used: nobody knows who is forgotten: %s", error
+                "forgotten users are unknown, so no history of the bundle is used until the store answers: %s", error
             )
         else:
             self.now = replace(self.now, version=UNKNOWN, revision=self.now.revision + 1, items=items)
@@ -87,11 +83,11 @@ class StoreWatcher:
 
     @property
     def has_something(self) -> bool:
-        """Whether the store's state is known, from the store or from the last copy on this host."""
+        """Whether the store's state is known, from the store or from this host's copy."""
         return self._salt is not None
 
     def engine(self, bundle: Bundle) -> Engine:
-        """Build an engine over the bundle, with the changes of stock that arrive meanwhile."""
+        """Build an engine of the bundle with the present changes of the store, also those that arrive meanwhile."""
         overlay = self.now
         engine = Engine(bundle, version("recsys"), overlay, self._rules, self._breakers)
         self._feed.snapshots.offer(BORN, overlay.born_version, overlay.packed_born)
@@ -104,7 +100,7 @@ class StoreWatcher:
         return engine
 
     async def follow(self, store: Store, live: ReleaseWatcher) -> None:
-        """Poll the store. Never returns. While the store cannot be read, its last state stays."""
+        """Poll the store. Never returns. While the store cannot be read, the state that was read last stays."""
         reachable = True
         while True:
             try:
@@ -113,7 +109,7 @@ class StoreWatcher:
                 self._last_known.use("store", False)
             except StoreError as error:
                 if reachable:
-                    log.error("the store cannot be read, what it said last goes on: %s", error)
+                    log.error("the store cannot be read, the state that was read last stays: %s", error)
                     self._last_known.use("store", True)
                 reachable = False
             await asyncio.sleep(POLL_SECONDS)
@@ -144,11 +140,11 @@ class StoreWatcher:
             self.now = replace(self.now, revision=self.now.revision + 1, born=self._feed.born)
         if serving.overlay.revision != self.now.revision:
             fresher = await asyncio.to_thread(self.engine, serving.base)
-            if live.engine is serving:  # or else a new release was swapped in meanwhile: the next time
+            if live.engine is serving:  # otherwise a new release was loaded meanwhile, and the next poll rebuilds it
                 live.engine = fresher
 
     def keep_items(self) -> None:
-        """Copy the items for a start without the store, unless the copy has them or the store was never read."""
+        """Write the items into this host's copy, unless it has them already or the store was never read."""
         if self._asked and self._kept[0] != self.now.version:
             self._kept = (self.now.version, time.monotonic())
             self._last_known.keep(ITEMS, to_json(list(self.now.items.values())).decode())
@@ -168,7 +164,7 @@ def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
 
 
 def _tells_more(item: Item, before: Item | None, serving: Engine | None) -> bool:
-    """Return whether more than the item's stock has changed; True if unknown."""
+    """Return whether more than the item's stock has changed, which needs a new engine. before: None if unknown."""
     if before is None and (serving is None or not serving.knows(item.item_id)):
         return True
     return structs.replace(item, available=None) != structs.replace(before or Item(item.item_id), available=None)

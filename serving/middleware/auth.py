@@ -1,4 +1,4 @@
-"""Checks API keys: every path needs a scope, and paths that are not listed here need `admin`."""
+"""Checks API keys. Every path needs a scope; those that are not listed here need `admin`."""
 
 import base64
 import logging
@@ -30,7 +30,7 @@ SCOPES = {
 
 
 def scope_of(path: str) -> Scope:
-    """Return the scope that a path needs; `/v1/recommend:batch` and `/v1/recommend/u1` belong to `/v1/recommend`.
+    """Return the scope that a path needs. `/v1/recommend:batch` and `/v1/recommend/u1` need that of `/v1/recommend`.
 
     >>> scope_of("/v1/recommend:batch").value, scope_of("/v1/recommended").value, scope_of("/docs").value
     ('recommend', 'admin', 'admin')
@@ -42,19 +42,19 @@ def scope_of(path: str) -> Scope:
 
 
 class ApiKeys:
-    """Checks the key of a request. If no keys are configured, as in development, every request is allowed."""
+    """Checks the API key of a request. While no keys are configured, as in development, every request is allowed."""
 
     def __init__(self, settings: Settings) -> None:
         self._accepted = api_keys.KeyFile(settings.api_keys).now
         self._open = {*OPEN, METRICS} if settings.open_metrics else set(OPEN)
         if not self._accepted():
-            log.warning("no API keys are configured: everybody who reaches this server may do everything")
+            log.warning("no API keys are configured, so every request is allowed; set RECSYS_API_KEYS to change that")
 
     def check(self, scope: Connection) -> str | None:
-        """Return the name of the request's key; None if it needs none.
+        """Return the name of the request's key; None if it needs no key. scope: the ASGI scope of the request.
 
         Raises:
-            ApiError: 401 without a valid key, 403 if the key lacks the scope.
+            ApiError: 401, there is no valid key; 403, the key does not have the needed scope.
         """
         accepted, path = self._accepted(), scope["path"]
         if not accepted or path in self._open:
@@ -63,14 +63,14 @@ class ApiKeys:
         key = api_keys.find(accepted, _presented(scope))
         if key is None:
             sign_in = {"www-authenticate": SIGN_IN if _in_console(path) else "Bearer"}
-            raise ApiError(401, "no known key in the header authorization: Bearer <key>", headers=sign_in)
+            raise ApiError(401, "no valid key; send one in the header authorization: Bearer <key>", headers=sign_in)
         if wanted not in key.scopes:
             raise ApiError(403, f"the key of {key.name!r} does not have the scope {wanted.value!r}")
         return key.name
 
 
 def document(app: FastAPI) -> None:
-    """Add to the OpenAPI document the errors of the middlewares, and the key that each operation needs."""
+    """Add to the OpenAPI document the scope that each operation needs, and the errors of the checks before it."""
     describe = app.openapi
 
     def described() -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _presented(scope: Connection) -> str:
             presented: str = value[7:].decode("latin-1")
             return presented
         if name == b"authorization" and value[:6].lower() == b"basic " and _in_console(scope["path"]):
-            with suppress(ValueError):  # a browser sends the key as a password, with any user name
+            with suppress(ValueError):  # a browser sends the key as the password of any user
                 return base64.b64decode(value[6:], validate=True).decode("latin-1").partition(":")[2]
     return ""
 

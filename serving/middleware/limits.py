@@ -1,7 +1,7 @@
-"""Limits the size of a body and the rate of requests. Own code: the body is counted as it streams in.
+"""Limits the size of a body and the rate of requests of an API key.
 
-All workers of a server count a key's requests together, in a file that they map. A limit that must hold across servers
-belongs to the gateway.
+All workers of a server share the counts of requests, in a memory-mapped file. A limit across servers is the task of a
+gateway in front of them. Own code, because the size of a body is checked while it arrives.
 """
 
 import hashlib
@@ -24,29 +24,25 @@ from serving.api.errors import ApiError
 from serving.middleware.shares import Shares
 
 BURST_SECONDS = 2.0
-SLOTS = 2**20  # for rates of keys, by the hash of their names; only pages that are written take room
-BODIES = 16  # of the largest size that one worker holds at once
+SLOTS = 2**20  # numbers in the shared file: a key's is found by the hash of its name; unused pages take no memory
+BODIES = 16  # a worker holds at most as many bytes of bodies as this number of bodies of the largest size has
 Doubles = npt.NDArray[np.float64]
-READABLE = {(b"content-type", b"application/json")}  # what nearly every request says
-UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")  # all that is ASCII is UTF-8
+READABLE = {(b"content-type", b"application/json")}  # the headers of nearly every request
+UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")  # ASCII is a part of UTF-8
 
 
 class BodyLimit:
-    """Receives bodies of at most `max_bytes`, and refuses larger ones.
-
-    An arriving body is not part of the load. A worker holds at most `BODIES` of them; above, it answers 503 to the keys
-    that hold most.
-    """
+    """Receives bodies of at most `max_bytes`; if all together exceed `BODIES` times that, the largest keys get 503."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._held = Shares()
 
     async def receive(self, headers: Mapping[bytes, bytes], receive: Receive, key: str) -> bytes | None:
-        """Return the whole body, to be released; None if the client has gone.
+        """Return the whole body; None if the client has disconnected. Call `release` when it is not used any more.
 
         Raises:
-            ApiError: 413, it is too large; 503, the worker holds too many.
+            ApiError: 413, the body is too large; 503, the worker holds too many bytes of bodies.
         """
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._max_bytes:
@@ -74,7 +70,7 @@ class BodyLimit:
             self._held.add(key, -size)
 
     def release(self, key: str, body: bytes) -> None:
-        """Subtract a body of `receive` from the worker's total."""
+        """Subtract a body that `receive` returned from the worker's total."""
         self._held.add(key, -len(body))
 
     def _too_large(self) -> ApiError:
@@ -82,10 +78,10 @@ class BodyLimit:
 
 
 def check_readable(scope: Scope) -> None:
-    """Refuse a body that no route can read.
+    """Check that the headers announce a body that the routes can read.
 
     Raises:
-        ApiError: 415, it is compressed, or of another charset than UTF-8.
+        ApiError: 415, the body is compressed, or not in UTF-8.
     """
     if READABLE.issuperset(_about_body(scope)):
         return
@@ -100,10 +96,10 @@ def check_readable(scope: Scope) -> None:
 
 
 class RateLimit:
-    """Limits each key to `rate` requests a second, after a burst of two seconds.
+    """Limits each API key to `rate` plain requests a second; a burst may use the requests of two seconds at once.
 
-    A request that turns out to cost more than a plain one is paid for by those that follow. Requests without a key,
-    such as those of probes, are not counted. Each key has one number: the time at which all its requests are paid for.
+    A request that costs more than a plain one is allowed, and delays the key's next requests. Requests without a key,
+    such as probes, are not limited. Each key has one number: the time at which its past requests are within the rate.
     Source: the generic cell rate algorithm, ITU-T I.371.
     """
 
@@ -114,12 +110,12 @@ class RateLimit:
         self._paid_until = _shared_numbers()
 
     def charge(self, client: str) -> None:
-        """Charge a key with a plain request. Raises: ApiError: 429 with retry-after, its rate is used up."""
+        """Count a plain request of a key. Raises: ApiError: 429 with retry-after, the key is above its rate."""
         if wait := self._wait(client):
             raise ApiError(429, self._said(client), headers={"retry-after": str(math.ceil(wait))})
 
     def _wait(self, client: str) -> float:
-        """Charge a plain request and return 0; without room for it, return the seconds until there is."""
+        """Count a plain request and return 0; above the rate, return the seconds until one is allowed."""
         slot, now = _slot(client), self._clock()
         until = max(float(self._paid_until[slot]), now) + 1 / self._rate
         if (over := until - now - self._burst_s) > 1e-9:
@@ -128,14 +124,14 @@ class RateLimit:
         return 0.0
 
     def pay(self, client: str, cost: float) -> None:
-        """Charge a key with more than the plain request. Raises: ApiError: 429, its rate was used up before."""
+        """Count `cost` more plain requests. Raises: ApiError: 429, the key was above its rate already."""
         slot, now = _slot(client), self._clock()
         if self._paid_until[slot] - now - self._burst_s > 1e-9:
             raise ApiError(429, self._said(client))
         self._paid_until[slot] = max(float(self._paid_until[slot]), now) + cost / self._rate
 
     def _said(self, client: str) -> str:
-        return f"more than {self._rate:g} requests a second of the key {client!r}, each by what it costs"
+        return f"the key {client!r} sent more than {self._rate:g} requests a second, weighted by cost; send fewer"
 
 
 @lru_cache
@@ -144,9 +140,8 @@ def _slot(client: str) -> int:
 
 
 def _shared_numbers() -> Doubles:
-    """(SLOTS,) float64, in a file that all workers of a server map, or in the memory of a single one.
-
-    Reads and writes of a double are whole; where two workers write at once, one request is not counted.
+    """Return (SLOTS,) float64, memory-mapped from a file of all workers of a server, or in the memory of a single one.
+    Reads and writes of a number are atomic; if two workers write at the same time, one request is not counted.
     """
     folder = os.environ.get(metrics.FOLDER)
     if folder is None:

@@ -1,11 +1,10 @@
 """Sheds load when a worker gets more requests than it can answer: cheaper answers first, then 503 with retry-after.
 
-Load is the cost of the requests in the process and the delay of its event loop. The delay is the smallest of the last
-measurements: a standing queue delays all of them, one slow call delays one.
+The load is the cost of the requests in the process, from the arrival of their bodies, and the delay of the event loop.
+The delay is the smallest of the last measurements, as a standing queue delays all of them, and one slow call only one.
 Source: Nichols and Jacobson 2012, "Controlling Queue Delay", on the minimum as the sign of a standing queue.
 
-A request counts once its body has arrived, by its cost, and for its API key. Load is shed for keys that have at least
-as much in the process as all keys have on average, so that one key cannot push out the others.
+Load is shed for API keys with at least the average cost of all keys, so that one key cannot push out the others.
 """
 
 import asyncio
@@ -20,12 +19,12 @@ from serving.middleware.shares import Shares
 
 LOOK_SECONDS = 0.05
 LOOKS = 4
-REFUSE_AT = 10  # times the delay or the requests at which answers become cheap
+REFUSE_AT = 10  # requests get 503 above this multiple of the load at which answers become cheap
 NEVER_REFUSED = ("/healthz", "/readyz", "/metrics")
 
 
 class Load:
-    """The load of one worker. Above `shed_requests` at once, or a delay of `shed_s`, its answers are cheap ones."""
+    """The load of one worker. Its answers are cheap above `shed_requests` requests at once, or a delay of `shed_s`."""
 
     def __init__(self, shed_requests: int, shed_s: float) -> None:
         self._shed_requests = shed_requests
@@ -35,7 +34,7 @@ class Load:
 
     @property
     def delay_s(self) -> float:
-        """Return how long a request waits in the event loop at least, seconds."""
+        """Seconds that a request waits in the event loop at least."""
         return min(self._late)
 
     @property
@@ -43,11 +42,11 @@ class Load:
         return self._above(1)
 
     def sheds(self, key: str, own: float = 1) -> bool:
-        """Return whether answers to this key should be cheap ones. own: the cost of the request itself."""
+        """Return whether answers to this API key should be cheap. own: the cost of the present request."""
         return self._above(1, own) and self.requests.at_least_average(key)
 
     def refuses(self, key: str) -> bool:
-        """Return whether even cheap answers to this key would come too late."""
+        """Return whether requests of this API key get 503, because even cheap answers would come too late."""
         return self._above(REFUSE_AT) and self.requests.at_least_average(key)
 
     def _above(self, times: int, own: float = 1) -> bool:
@@ -66,32 +65,32 @@ class Load:
 
 
 class Work:
-    """One request in the process: its cost, and whether its answer should be a cheap one."""
+    """One request: its cost, API key and answers. pay: charges the key more plain requests; None: no rate limit."""
 
     def __init__(self, load: Load, key: str, pay: Callable[[float], None] | None = None) -> None:
         self._load, self.key, self._pay = load, key, pay
         self.cost = 0.0
-        self.served: list[tuple[RecommendRequest, Answer]] = []  # for the log
+        self.served: list[tuple[RecommendRequest, Answer]] = []  # for the request log
 
     @property
     def sheds(self) -> bool:
         return self._load.sheds(self.key, self.cost)
 
     def counts(self, cost: float) -> None:
-        """Count the request as this number of plain requests in the load."""
+        """Set the request's cost in the load, in plain requests."""
         self._load.requests.add(self.key, cost - self.cost)
         self.cost = cost
 
     def check(self) -> None:
-        """Refuse the request if even a cheap answer would come too late. Raises: ApiError: 503 with retry-after."""
+        """Check the load. Raises: ApiError: 503 with retry-after, even a cheap answer would come too late."""
         if self._load.refuses(self.key):
             raise ApiError(503, "the worker is overloaded; try again")
 
     def pays(self, cost: float) -> None:
-        """Charge the request's key with this number of plain requests; `RateLimit` has charged one already.
+        """Count the request as `cost` plain requests of its API key, of which `RateLimit.charge` has counted one.
 
         Raises:
-            ApiError: 429, earlier requests of the key have used up its rate.
+            ApiError: 429, the key was above its rate already.
         """
         if self._pay is not None and cost > 1:
             self._pay(cost - 1)

@@ -1,11 +1,11 @@
-"""Logs in JSON, one line a request in place of the access log: `RECSYS_LOG_FORMAT=json`.
+"""The log with `RECSYS_LOG_FORMAT=json`: one line of JSON for each request, in place of an access log.
 
     {"time": "2026-03-01T12:00:00.123+00:00", "level": "INFO", "logger": "...", "request_id": "0f3c...",
      "caller_id": "shop-17", "client": "shop", "method": "POST", "route": "/v1/recommend", "status": 200, "ms": 2.31,
      "outcome": "full", "user": "9b1c0d5e7f2a4c68", "variant": "learned", "bundle": "3f1c9a7de2b40c55"}
 
-caller_id: the header x-request-id of the request. It is not the request_id: one page of a shop asks for several lists
-under one id, and events and exposures belong to one list. user: a hash under RECSYS_LOG_KEY; without it there is none.
+caller_id: the header x-request-id of the request. It is not the request_id, which belongs to one list: a page of a shop
+may send several requests with one x-request-id. user: hash of the user with RECSYS_LOG_KEY; absent without that key.
 """
 
 import hashlib
@@ -32,10 +32,10 @@ ROUTE = re.compile(
 
 
 class JsonLines(logging.Formatter):
-    """Formats every record as one line of JSON; a message that is a mapping adds its fields."""
+    """Formats a log record as one line of JSON; if its message is a dict, its items become fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, without a line end."""
+        """Return the line without a line break."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"time": moment, "level": record.levelname, "logger": record.name}
         line |= record.msg if isinstance(record.msg, dict) else {"message": record.getMessage()}
@@ -45,13 +45,13 @@ class JsonLines(logging.Formatter):
 
 
 class RequestLog:
-    """Logs a share of the requests, by their ids, and all that ended in an error of the server."""
+    """Logs a share of the requests, selected by their ids, and all whose status is 500 or higher."""
 
     def __init__(self, settings: Settings) -> None:
         self._key, self._share = settings.log_key.encode(), settings.log_share
 
     def __call__(self, scope: Scope, route: str, status: int, seconds: float) -> None:
-        """Log one request that has been answered."""
+        """Log a request after its response was sent. scope: ASGI scope; seconds: its duration."""
         state = scope.get("state", {})
         request_id = state.get("request_id", "")
         if status < 500 and int(request_id[-8:] or "0", 16) >= self._share * 2**32:
@@ -63,7 +63,7 @@ class RequestLog:
         for request, answer in work.served if work is not None else ():
             line |= {"user": self._hash(request), "variant": answer.meta.variant, "bundle": answer.meta.bundle_id}
             line["outcome"] = _outcome(answer)
-        if work is not None and len(work.served) > 1:  # a batch: what differs between its lists is left out
+        if work is not None and len(work.served) > 1:  # a batch: leave out fields that differ between its lists
             line |= {"lists": len(work.served), "user": None, "variant": None}
         log.info({name: value for name, value in line.items() if value is not None})
 
@@ -75,7 +75,7 @@ class RequestLog:
 
 
 def without_ids(path: str) -> str:
-    """Shorten a path for a log to its route, without any part that may be the id of a person.
+    """Return a path for a log, shortened to its route, because the rest may be the id of a person.
 
     >>> without_ids("/v1/recommend/anna?k=3"), without_ids("/v1/rank"), without_ids("/anna")
     ('/v1/recommend/...', '/v1/rank', '/...')

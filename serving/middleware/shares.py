@@ -1,10 +1,10 @@
 """Counts how much each API key uses of a shared resource, such as the time or memory of a worker."""
 
-NO_KEY = ""  # whoever presents none, where none are configured
+NO_KEY = ""  # the name for all requests without a key
 
 
 class Shares:
-    """Amounts by API key; `total` is their sum."""
+    """Amounts by name of API key. total: their sum."""
 
     def __init__(self) -> None:
         self._of: dict[str, float] = {}
@@ -17,7 +17,7 @@ class Shares:
         self.total = sum(self._of.values())
 
     def at_least_average(self, key: str) -> bool:
-        """Return whether a key has at least the average of the keys with an amount.
+        """Return whether a key has at least the average amount of all keys with an amount above 0.
 
         >>> shares = Shares()
         >>> shares.add("shop", 90), shares.add("mail", 10)

@@ -1,1 +1,1 @@
-"""The flight recorder: stores the inputs of answers, and makes an answer again from them."""
+"""The flight recorder: stores the inputs of answers, and computes an answer again (a replay) from them."""

@@ -1,7 +1,4 @@
-"""The SQL of the flight recorder: the inputs of an answer as of its time. Run by `Store.manage`.
-
-An item as of a version: the newest of its rows that is not newer than the version.
-"""
+"""The SQL of the flight recorder, for `Store.manage`. An item at a version is its newest row up to that version."""
 
 import json
 from collections.abc import Mapping
@@ -24,18 +21,18 @@ ITEMS = f"""SELECT version, {", ".join(ITEM_COLUMNS)} FROM items WHERE version <
 
 
 def put_snapshot(kind: str, version: str, used: float, body: str) -> Write[None]:
-    """Store a snapshot, or that one is in use; used: UTC seconds."""
+    """Store a snapshot, or update the time of its last use if it is stored already. used: UTC seconds."""
     yield PUT_SNAPSHOT, [(kind, version, used, body)]
 
 
 def snapshot(kind: str, version: str) -> Write[str | None]:
-    """Return the text of a snapshot; None if it is not kept."""
+    """Return the text of a snapshot; None if it is not stored."""
     rows = (yield SNAPSHOT, [(kind, version)])[0]
     return rows[0][0] if rows else None
 
 
 def exposure(request_id: str) -> Write[Mapping[str, Any] | None]:
-    """Return the columns `REPLAY_COLUMNS` of an answer; None if it is not kept."""
+    """Return column -> value of an answer's exposure, for `REPLAY_COLUMNS`; None if it is not stored."""
     rows = (yield EXPOSURE, [(request_id,)])[0]
     if not rows:
         return None
@@ -44,16 +41,16 @@ def exposure(request_id: str) -> Write[Mapping[str, Any] | None]:
 
 
 def events(person: str, until: float) -> Write[list[Event]]:
-    """Return the events of a person that were received before a time, newest first."""
+    """Return the events of a person that were received up to a time (UTC seconds), newest first."""
     return [Event(*row) for row in (yield EVENTS, [(person, until)])[0]]
 
 
 def merged_since(user_id: str, since: float) -> Write[set[str]]:
-    """Return the guests that were merged into this user after a given time."""
+    """Return the anonymous_ids that were merged into this user after a time (UTC seconds)."""
     return {guest for (guest,) in (yield MERGED, [(user_id, since)])[0]}
 
 
 def items(version: int) -> Write[dict[str, Item]]:
-    """Return the items as they were at a version of the store."""
+    """Return item_id -> the item as it was at a version of the store."""
     rows = (yield ITEMS, [(version,)])[0]
     return {item.item_id: item for item in reads.items(rows, 0)[1]}

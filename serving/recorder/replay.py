@@ -1,10 +1,10 @@
-"""Makes a recorded answer again, from the release and the versions of everything that its exposure names.
+"""Replays a recorded answer: computes it again from the release and the versions of all inputs in its exposure.
 
     replays = Replays(store, settings)
-    replay = await replays.replay("0f3c...")        # identical: whether the list is the recorded one
+    replay = await replays.replay("0f3c...")        # replay.identical: whether the list equals the recorded one
 
-The history consists of the events received before the answer, checked by their digest. Items are those of the same
-time; rules and live counts come from `snapshots`. `unavailable` says in one sentence why an answer cannot be replayed.
+The history consists of the events that were received before the answer, and is checked by its hash. Items are as they
+were at that time; rules and live counts come from `snapshots.py`.
 """
 
 import asyncio
@@ -35,17 +35,16 @@ from serving.stores import reads
 from serving.stores.protocol import Event, StoreError
 from serving.stores.store import Store
 
-ENGINES = 4  # that wait for the next replay: building one takes a second
-CLOCKS_S = 30.0  # hosts differ in their clocks, and an event is seen when it is committed, not when it is received
+ENGINES = 4  # number of engines kept for the next replay: building one takes a second
+CLOCKS_S = 30.0  # seconds by which the clocks of hosts may differ, or a commit may be later than the receipt
 DEFAULT_K = RecommendRequest().k
 OPEN_END, AT_ONCE = float("inf"), float("-inf")
 
 
 @dataclass(frozen=True)
 class Replay:
-    """A recorded answer, made again. recorded: item ids; replayed: the items now, with their reasons.
-
-    at: UTC seconds; user: the user_id, or the anonymous_id of a guest; unavailable: why it cannot be replayed, or None.
+    """A recorded answer and its replay. recorded: item ids; replayed: the items of the replay, with their reasons. at:
+    time of the answer, UTC seconds; user: user_id or anonymous_id; unavailable: why there is no replay, or None.
     """
 
     request_id: str
@@ -59,16 +58,16 @@ class Replay:
 
     @property
     def identical(self) -> bool:
-        """Whether the same items stand in the same places."""
+        """Whether the replay has the same items in the same order."""
         return self.unavailable is None and [item.item_id for item in self.replayed] == list(self.recorded)
 
 
 class UnavailableError(RecsysError):
-    """This answer cannot be made again; the message is the sentence of `Replay.unavailable`."""
+    """An answer cannot be replayed; `Replay.unavailable` is the message."""
 
 
 class Replays:
-    """Replays answers of one store. loaded: bundles that are open already, by id; others are read from the releases."""
+    """Replays answers of one store. loaded: bundle_id -> bundle; others are loaded from the releases."""
 
     def __init__(self, store: Store, settings: Settings, loaded: Mapping[str, Bundle] | None = None) -> None:
         self._store, self._settings, self._loaded = store, settings, dict(loaded or {})
@@ -76,15 +75,15 @@ class Replays:
         self._engines: OrderedDict[tuple[Any, ...], Engine] = OrderedDict()
 
     async def replay(self, request_id: str) -> Replay:
-        """Make the answer of a request again.
+        """Replay the answer with this request_id.
 
         Raises:
             StoreError: the store cannot be read.
         """
         row = await self._store.manage(lambda _: queries.exposure(request_id))
         if row is None:
-            gone = "no answer of this id is kept: it is older than exposures are kept, its person was forgotten, or"
-            return Replay(request_id, unavailable=f"{gone} it was never given")
+            gone = "the store has no answer with this request_id: it was deleted by age, its user was forgotten, or"
+            return Replay(request_id, unavailable=f"{gone} the id is wrong")
         recorded = [item["item_id"] for item in row["items"]]
         guest = None if row["anonymous_id"] == request_id else row["anonymous_id"]
         user_id, variant, bundle_id = row["user_id"], row["variant"], row["bundle_id"]
@@ -96,22 +95,24 @@ class Replays:
         except RecsysError as error:
             return described(unavailable=str(error))
         except ApiError as error:
-            return described(unavailable=f"the request is refused now: {error.message}")
+            return described(unavailable=f"its request is not valid any more: {error.message}")
         return described(replayed=items)
 
     async def _again(self, row: Mapping[str, Any], request_id: str, guest: str | None) -> list[Item]:
         made = row["replay"]
         if made is None:
-            raise UnavailableError("it was recorded by a version that did not keep what a replay needs")
+            raise UnavailableError("it was recorded by an older version, which did not store the inputs of a replay")
         failed = set(made["failed"]) - ({"store"} if made["without_store"] else set())
         if failed:
-            raise UnavailableError(f"it was made without {', '.join(sorted(failed))}: a fault cannot be replayed")
+            raise UnavailableError(
+                f"it was computed while {', '.join(sorted(failed))} failed, which cannot be repeated"
+            )
         if row["context"]["fallback_reason"] == "deadline":
-            raise UnavailableError("the deadline cut it short, at a point that cannot be repeated")
+            raise UnavailableError("its deadline passed during the computation, which cannot be repeated")
         try:
             asked = RecommendRequest.model_validate({**made["request"], "k": 1})
         except ValueError as error:
-            raise UnavailableError("its request is refused now: the limits of fields have changed") from error
+            raise UnavailableError("its request is not valid any more, as the limits of fields have changed") from error
         changes = {"user_id": row["user_id"], "anonymous_id": guest, "k": made["request"].get("k", DEFAULT_K)}
         asked = asked.model_copy(update={**changes, "options": asked.options.model_copy(update={"explain": True})})
         user = await self._user(row, made)
@@ -123,7 +124,7 @@ class Replays:
             return (await asyncio.to_thread(again)).items
 
     async def _user(self, row: Mapping[str, Any], made: Mapping[str, Any]) -> UserState:
-        """Return the state of the person as the answer read it."""
+        """Return the user's state at the time of the answer, from the events whose hash equals the recorded one."""
         if made["without_store"]:
             return UserState(forgotten=made["forgotten"], failed=True)
         person: str = row["person"]
@@ -141,12 +142,12 @@ class Replays:
                 state = _state([event for event in then if event.received <= until], made)
                 if state.digest() == made["history"]:
                     return state
-        raise UnavailableError("some of its events were deleted, or belong to another user now")
+        raise UnavailableError("events of the user's history were deleted since, or moved to another user")
 
     async def _engine(self, bundle_id: str, made: Mapping[str, Any]) -> Engine:
-        """Return an engine with items, stock, rules and live counts as they were."""
+        """Return an engine with the items, stock, rules and live counts of the answer."""
         if made["items"] < 0 or made["stock"] < 0:
-            raise UnavailableError("the process had started without the store, from its last copy of the items")
+            raise UnavailableError("the store was unreachable, so the items came from a copy of unknown version")
         key = bundle_id, made["items"], made["born"], made["rules"]
         engine = self._engines.pop(key, None)
         if engine is None:
@@ -171,7 +172,7 @@ class Replays:
             return None
         body = await self._store.manage(lambda _: queries.snapshot(kind, version))
         if body is None:
-            raise UnavailableError(f"{NAMES[kind]} of version {version} are not kept any more")
+            raise UnavailableError(f"{NAMES[kind]} of version {version} were deleted by age, or never stored")
         return body
 
     def _build(self, bundle_id: str, overlay: StoreOverlay, rules: str | None) -> Engine:
@@ -192,14 +193,14 @@ class Replays:
         for folder in (self._settings.releases, self._settings.last_known_folder):
             if (folder / bundle_id).is_dir():
                 return folder / bundle_id
-        raise UnavailableError(f"its release {bundle_id} was deleted")
+        raise UnavailableError(f"its release {bundle_id} is not in {self._settings.releases}")
 
 
-NAMES = {"rules": "the rules", "born": "the items that only events name,", "live": "the counts of what people liked"}
+NAMES = {"rules": "the rules", "born": "the items that only events name,", "live": "the live counts"}
 
 
 def _state(events: list[Event], made: Mapping[str, Any]) -> UserState:
-    """Return the state that these events, newest first, were read as."""
+    """Return the user's state for these events, newest first. made: the column `replay` of the exposure."""
     newest = events[: made["events"]]
     number, latest = reads.history([tuple(getattr(event, name) for name in EVENT_COLUMNS) for event in newest])
     seen: dict[str, bool] = {}

@@ -1,6 +1,6 @@
-"""Stores the inputs of answers, once per version: rules, live counts, and items that only events name.
+"""Stores the shared inputs of answers, once per version: rules, live counts, and ids of items that only events name.
 
-They hold no person, and are kept as long as exposures: `serving/recorder/replay.py` makes an answer again from it.
+They contain no personal data, and are kept as long as exposures: `serving/recorder/replay.py` needs them.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from serving.stores.writes import Write
 log = logging.getLogger(__name__)
 
 BORN, LIVE, RULES = "born", "live", "rules"
-OFFERED = 20  # versions of a kind that wait to be used by an answer; live counts are large, and new twice a minute
-USED_SECONDS = 3600.0  # how often the store hears that a version is in use
+OFFERED = 20  # versions of a kind that are held in memory: live counts are large, and new twice a minute
+USED_SECONDS = 3600.0  # seconds between two updates of a version's last use in the store
 
 Version = tuple[str, str]  # kind and version
 
 
 class Snapshots:
-    """The registered versions of one process, and which of them the store already has."""
+    """The registered versions of one process, and when each was written to the store."""
 
     def __init__(self) -> None:
         self._offered: dict[str, OrderedDict[str, Callable[[], str]]] = {
@@ -34,7 +34,7 @@ class Snapshots:
         self._written: dict[Version, float] = {}
 
     def offer(self, kind: str, version: str | None, pack: Callable[[], str]) -> None:
-        """Register a version before answers use it; pack: returns its text, called at the first use."""
+        """Register a version before answers use it. pack: returns its text; it is called when an answer uses it."""
         offered = self._offered[kind]
         if version is not None and version not in offered:
             offered[version] = pack
@@ -42,16 +42,16 @@ class Snapshots:
                 offered.popitem(last=False)
 
     async def write(self, store: Store, exposures: Iterable[Exposure]) -> None:
-        """Write the versions that these answers used and that the store does not have yet.
+        """Write the versions that these answers used and that were not written in the last hour.
 
         Raises:
-            StoreError: the store takes nothing now.
+            StoreError: the store cannot be written.
         """
         used = {(kind, shown.replay[kind]) for shown in exposures if shown.replay for kind in self._offered}
         now = time.time()
         for kind, version in sorted(one for one in used if one[1] and now - self._written.get(one, 0) > USED_SECONDS):
             pack = self._offered[kind].get(version)
-            if pack is None:  # another worker made the answer, and it came from the cache
+            if pack is None:  # the answer came from the cache, and another worker computed it
                 continue
             try:
                 row = kind, version, now, await asyncio.to_thread(pack)

@@ -8,7 +8,7 @@ from serving.service.service import Service
 
 
 class AnyText(PathConvertor):
-    """A converter like Starlette's `path` that also matches line ends: an id may be any text."""
+    """Path converter like Starlette's `path` that also matches line breaks, as an id may be any text."""
 
     regex = "(?s:.*)"
 
@@ -17,13 +17,13 @@ register_url_convertor("text", AnyText())
 
 
 def service_of(request: Request) -> Service:
-    """Return the service of the app; not a dependency of FastAPI, which would cost 20 us a request."""
+    """Return the service of the app. It is not a dependency of FastAPI, as that would cost 20 us per request."""
     service: Service = request.app.state.service
     return service
 
 
 def id_of(request: Request) -> str:
-    """Return the id that `serving/middleware/request_ids.py` gave the request."""
+    """Return the request_id, which `serving/front.py` has set."""
     request_id: str = request.scope["state"]["request_id"]
     return request_id
 

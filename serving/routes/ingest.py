@@ -1,4 +1,4 @@
-"""Routes that write: events, items, identity merges, forgetting. What they acknowledge is durable."""
+"""Routes that write events, items and identity merges, forget users, and export data. A response means durable."""
 
 from typing import Annotated
 
@@ -19,10 +19,10 @@ router = APIRouter(prefix="/v1", tags=["events and items"])
 async def post_events(
     posted: Annotated[events.Posted, Body(openapi_examples=examples.EVENTS)], request: Request
 ) -> events.EventsAnswer:
-    """One event or up to 1,000: they count in the same user's next answer, in every worker.
+    """Store one event or up to 1,000. Every worker uses them in the user's next answer.
 
     Each is validated by itself: valid ones are stored even if others are refused, and refused ones are stored apart
-    with the reason. An event on an item that the API does not know is stored; `unknown_items` names the item.
+    with the reason. An event on an item that the API does not know is stored; `unknown_items` has the item's id.
     """
     listed = events.listed(posted)
     work_of(request).pays(costs.of_rows(len(listed)))
@@ -33,7 +33,7 @@ async def post_events(
 async def put_items(
     posted: Annotated[items.OneOrMany, Body(openapi_examples=examples.ITEMS)], request: Request
 ) -> items.ItemsAnswer:
-    """One item or up to 1,000, existing or new; absent fields stay. Within a second, all workers serve it."""
+    """Add or change one item or up to 1,000. Absent fields stay as they are. Within a second, all workers use them."""
     listed = posted if isinstance(posted, list) else [posted]
     work_of(request).pays(costs.of_rows(len(listed)))
     return await items.upsert(service_of(request).store(), listed, key_of(request))
@@ -43,7 +43,7 @@ async def put_items(
 async def merge_identities(
     asked: Annotated[identities.MergeRequest, Body(openapi_examples=examples.MERGE)], request: Request
 ) -> identities.Merged:
-    """All events of the visitor, earlier and later ones, count as the user's."""
+    """Merge a visitor into a user: all events of the visitor, earlier and later ones, become the user's."""
     return await service_of(request).merge(asked, key_of(request))
 
 
@@ -51,7 +51,7 @@ async def merge_identities(
 async def unmerge_identities(
     asked: Annotated[identities.UnmergeRequest, Body(openapi_examples=examples.UNMERGE)], request: Request
 ) -> identities.Merged:
-    """Undo the last merge: the visitor's own events belong again to whom they belonged before it."""
+    """Undo the visitor's last merge: the visitor's events belong again to their earlier owner."""
     return await service_of(request).unmerge(asked, key_of(request))
 
 
@@ -61,7 +61,7 @@ async def unmerge_identities(
 async def export_user(
     user_id: Annotated[StoredId, Path(examples=["u0000001"])], request: Request
 ) -> identities.Exported:
-    """All rows of the store about a user or visitor, by table, and the user's history in the served bundle."""
+    """Return all rows of the store about a user or visitor, by table, and the user's history in the served bundle."""
     return await service_of(request).export(user_id, key_of(request))
 
 
@@ -71,15 +71,15 @@ async def forget_user(
 ) -> identities.Forgotten:
     """Delete the events, exposures and identities of a user or visitor; their history in the bundle is not used again.
 
-    The next training leaves them out. An unknown id is accepted too. Events of others on the same device stay.
+    The next training leaves them out. An unknown id is accepted. Events of others on the same device stay.
     """
-    if request.scope["raw_path"].endswith((b"/", b"/export")):  # meant is another path, or another user
-        said = "Method Not Allowed, the slash of an id that ends in / or /export is written %2F"
+    if request.scope["raw_path"].endswith((b"/", b"/export")):  # probably another path or user is meant
+        said = "Method Not Allowed; in an id that ends in / or /export, write this slash as %2F"
         raise HTTPException(405, said, headers={"allow": "GET"})
     return await service_of(request).forget(user_id, key_of(request))
 
 
 @router.get("/audit", responses=documented(422, 500, 503, 504), summary="What administrators did")
 async def read_audit(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[identities.AuditLine]:
-    """The audit log, newest first: changed items, undone merges, exports, forgetting. People are salted hashes."""
+    """Return the audit log, newest first: changes, undone merges, exports, forgetting. User ids are hashed."""
     return await service_of(request).audit(limit)

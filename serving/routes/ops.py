@@ -14,21 +14,21 @@ router = APIRouter(tags=["probes"])
 
 @router.get("/healthz", summary="Is the process alive?")
 async def health() -> Health:
-    """The process is alive: restart it when this fails."""
+    """Return that the process is alive; restart it if this fails."""
     return Health()
 
 
 @router.get("/readyz", responses=documented(503), summary="Can it answer?")
 async def ready(request: Request) -> Ready:
-    """A bundle is loaded and the store was reached: send traffic when this succeeds; a 503 says what is missing.
+    """Return whether the process can answer: send traffic to it while this succeeds. A 503 says what is missing.
 
-    A store that fails later is named in `store`. That is no reason to take the process out of traffic: it goes on
-    answering from the bundle, and the other processes would not do better.
+    If the store fails after the start, this still succeeds, and `store` says so: the process answers from the bundle,
+    and other processes could not do better.
     """
     return await service_of(request).ready()
 
 
 @router.get("/metrics", response_class=PlainTextResponse, summary="Figures for Prometheus")
 async def figures() -> PlainTextResponse:
-    """Metrics of all workers of this server, in Prometheus' format: requests, latency, fallbacks, events, exposures."""
+    """Return the metrics of all workers of this server in Prometheus' text format."""
     return PlainTextResponse(metrics.page(), media_type=CONTENT_TYPE_LATEST)

@@ -1,6 +1,6 @@
 """Routes that return lists: recommendations, similar items, the caller's own items in order.
 
-Those with a body are called without FastAPI by `serving/front.py`: besides it they take nothing but the request.
+`serving/front.py` calls those with a body without FastAPI, so their only parameters are the body and the request.
 """
 
 from typing import Annotated
@@ -21,10 +21,10 @@ router = APIRouter(prefix="/v1", tags=["recommend"])
 async def recommend(
     asked: Annotated[RecommendRequest, Body(openapi_examples=examples.RECOMMEND)], request: Request
 ) -> Answer:
-    """Items for a user, for an anonymous visitor, or for a history that the client sends.
+    """Return items for a user, for an anonymous visitor, or for a history that the client sends.
 
-    An unknown user gets what is popular now, and `meta.fallback_reason` says so. `next_cursor` leads to the next page,
-    which repeats nothing.
+    An unknown user gets popular items, and `meta.fallback_reason` says why. `next_cursor` leads to the next page, which
+    repeats no item.
     """
     return await service_of(request).recommend(asked, id_of(request), work_of(request))
 
@@ -33,7 +33,7 @@ async def recommend(
 async def recommend_batch(
     asked: Annotated[BatchRequest, Body(openapi_examples=examples.BATCH)], request: Request
 ) -> BatchAnswer:
-    """Up to 100 requests in one, such as for a mail to many users; one that is invalid refuses all."""
+    """Answer up to 100 requests in one, such as for a mail to many users. If one is invalid, none is answered."""
     return await service_of(request).batch(asked.requests, id_of(request), work_of(request))
 
 
@@ -44,7 +44,7 @@ async def recommend_user(
     k: Annotated[K, Query()] = 10,
     variant: Annotated[Variant | None, Query()] = None,
 ) -> Answer:
-    """Items for a user, without any other option."""
+    """Return items for a user, without other options."""
     asked = RecommendRequest(user_id=user_id, k=k, variant=variant)
     return await service_of(request).recommend(asked, id_of(request), work_of(request))
 
@@ -53,15 +53,15 @@ async def recommend_user(
 async def similar(
     asked: Annotated[SimilarRequest, Body(openapi_examples=examples.SIMILAR)], request: Request
 ) -> Answer:
-    """Items similar to a given one; popular items, with the reason, if no model has it. An unknown id is a 404."""
+    """Return items similar to one item; popular items, with the reason, if no model has it. An unknown id is a 404."""
     return service_of(request).similar(asked, id_of(request), work_of(request))
 
 
 @router.post("/rank", responses=documented(422, 500, 503), summary="Your items in order")
 async def rank(asked: Annotated[RankRequest, Body(openapi_examples=examples.RANK)], request: Request) -> Answer:
-    """Put the caller's items, such as the results of a search, into the best order for this user.
+    """Order the caller's items, such as the results of a search, for this user, best first.
 
-    Items that may not be shown, as by a rule, are left out, and `meta.shortfall` says so.
+    Items that may not be shown, such as blocked ones, are left out, and `meta.shortfall` says so.
     """
     return await service_of(request).rank(asked, id_of(request), work_of(request))
 

@@ -1,4 +1,4 @@
-"""Calls `Engine.recommend` through the cache, and defines the cache key of a request."""
+"""Calls `Engine.recommend` through the response cache, and defines the cache key of a request."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,11 +12,11 @@ from serving.live.background import Background
 from serving.service.cache import Cache, CacheKey, open_cache
 from serving.settings import Settings
 
-NOT_IN_THE_ANSWER = {"session_id", "attributes"}  # experiments read them, and the arm is in the key
+NOT_IN_THE_ANSWER = {"session_id", "attributes"}  # only experiments read them, and the key contains the arm
 
 
 class AnswerCache:
-    """The answer cache of one worker process. Without `RECSYS_CACHE_URL` every answer is computed."""
+    """The response cache of one worker process. Without `RECSYS_CACHE_URL` every answer is computed."""
 
     def __init__(self, settings: Settings, background: Background) -> None:
         self._background = background
@@ -38,7 +38,7 @@ class AnswerCache:
         arm = picked.arm if picked else None
         if self._cache is None or user.failed or (arm is not None and arm.drawn):
             return engine.recommend(request, request_id, user, shown_ids, deadline, arm), False
-        key = self._key(engine, request, user, picked)  # before the answer: it may be newer, never older
+        key = self._key(engine, request, user, picked)  # before the answer, which may be newer than its key, not older
         computed = False
 
         async def compute() -> Draft:
@@ -71,5 +71,5 @@ class AnswerCache:
 
 
 def _may_be_given_again(draft: Draft) -> bool:
-    """Return whether a draft may be cached: not a degraded one, or one that was cut short by the deadline."""
+    """Return whether a draft may be cached, that is, no part failed and the deadline did not cut it short."""
     return not draft.meta.degraded and draft.meta.fallback_reason != "deadline"

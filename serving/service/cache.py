@@ -1,8 +1,8 @@
 """Caches recent answers in this process (`memory`) or, for all workers, in Redis.
 
-A key holds everything that an answer depends on, so nothing is invalidated: a new event of the user, another bundle or
-other rules make another key. A change by the clock, such as a pin that begins at nine, is late by at most `seconds`. A
-cache that cannot be reached costs time, not answers.
+A key contains everything that an answer depends on, so no entry is ever invalidated: a new event of the user, another
+bundle or other rules make another key. A change by the time, such as a pin that begins at nine, is late by at most the
+lifetime of an entry. If the cache cannot be reached, answers are computed.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ PREFIX = "recsys:answer"
 MEMORY_ENTRIES = 10_000
 TIMEOUT_SECONDS = 0.05
 RETRY_SECONDS = 2.0
-ANSWERS = Counter("recsys_cache_answers", "Answers asked of the cache, by what came of it", ["outcome"])
+ANSWERS = Counter("recsys_cache_answers", "Look-ups in the response cache by outcome", ["outcome"])
 
 M = TypeVar("M")
 
 
 @dataclass(frozen=True)
 class CacheKey:
-    """Everything that an answer depends on; `owner` is the user or the visitor, `history` and `items` are versions."""
+    """Everything that an answer depends on. owner: user or visitor; rules, history, items: versions; request: JSON."""
 
     owner: str
     bundle_id: str
@@ -48,12 +48,12 @@ class CacheKey:
 
     @property
     def key(self) -> str:
-        """Return the key as text; the owner comes first, so that all answers of a user can be found."""
+        """The key as text. It begins with a hash of the owner, so that all answers of a user can be deleted."""
         return f"{PREFIX}:{_digest(self.owner)}:{_digest(repr(astuple(self)))}"
 
 
 class Backend(Protocol):
-    """Stores bytes for a limited time. Reading and writing never raise."""
+    """Stores bytes for a limited time. If it fails, reads return None and writes do nothing."""
 
     async def get(self, key: str) -> bytes | None: ...
 
@@ -65,7 +65,7 @@ class Backend(Protocol):
 
 
 class Cache(Generic[M]):
-    """Caches answers of one type; worth_keeping: returns whether an answer may be cached."""
+    """Caches answers of one type. worth_keeping: returns whether an answer may be cached."""
 
     def __init__(self, backend: Backend, answer: type[M], worth_keeping: Callable[[M], bool]) -> None:
         self._backend = backend
@@ -84,21 +84,21 @@ class Cache(Generic[M]):
             task.add_done_callback(lambda _: self._running.pop(key))
         else:
             ANSWERS.labels("shared").inc()
-        return await asyncio.shield(task)  # a client that hangs up takes nobody else's answer with it
+        return await asyncio.shield(task)  # a client that disconnects must not cancel the answer of others
 
     async def forget(self, owner: str) -> int:
-        """Drop the answers of one user or visitor, return how many. Unreachable ones expire within seconds."""
+        """Delete the answers of one user or visitor, and return their number. If Redis is down, they expire soon."""
         return await self._backend.delete(f"{PREFIX}:{_digest(owner)}:")
 
     async def close(self) -> None:
-        """Wait for pending writes, then close the connections to the cache backend."""
+        """Wait for pending writes, then close the backend."""
         await asyncio.gather(*self._writing)
         await self._backend.close()
 
     async def _find(self, key: str, compute: Callable[[], Awaitable[M]]) -> M:
         kept = await self._backend.get(key)
         if kept is not None:
-            with suppress(ValidationError):  # kept by another version of this software
+            with suppress(ValidationError):  # another version of this software may have written it
                 answer = self._json.validate_json(kept)
                 ANSWERS.labels("hit").inc()
                 return answer
@@ -112,7 +112,7 @@ class Cache(Generic[M]):
 
 
 class Memory:
-    """A backend in the memory of this process, for the most recently used answers."""
+    """A backend in the memory of this process. seconds: lifetime of an entry; entries: their maximum number."""
 
     def __init__(self, seconds: float, entries: int = MEMORY_ENTRIES, clock: Callable[[], float] = time.monotonic):
         self._seconds = seconds
@@ -144,7 +144,7 @@ class Memory:
 
 
 class Shared:
-    """A backend in Redis. After a failure it is not called for two seconds, so few requests wait their 50 ms for it."""
+    """A backend in Redis, for all workers. After a failure it is not called for two seconds: each call waits 50 ms."""
 
     def __init__(self, url: str, seconds: float) -> None:
         pool = BlockingConnectionPool.from_url(
@@ -191,11 +191,11 @@ class Shared:
     def _failed(self, error: Exception) -> None:
         ANSWERS.labels("failed").inc()
         self._away_until = time.monotonic() + RETRY_SECONDS
-        log.warning("the cache failed, going on without it for %.0f s: %s", RETRY_SECONDS, type(error).__name__)
+        log.warning("the cache failed, it is not used for %.0f s: %s", RETRY_SECONDS, type(error).__name__)
 
 
 def open_cache(url: str, seconds: float, answer: type[M], worth_keeping: Callable[[M], bool]) -> Cache[M]:
-    """Open the backend of an address: `memory`, or a URL such as redis://host:6379/0."""
+    """Return a cache for `memory` or a URL such as redis://host:6379/0. seconds: lifetime of an entry."""
     return Cache(Memory(seconds) if url == "memory" else Shared(url, seconds), answer, worth_keeping)
 
 

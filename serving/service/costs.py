@@ -1,14 +1,14 @@
-"""The cost of a request in plain requests: it counts for the rate of its key and for the load of its worker.
+"""The cost of a request, in units of a plain request for 10 items, for the rate limit of its key and the worker's load.
 
-The weights are rounded from the CPU time of the most expensive variant.
+The weights are rounded ratios of the CPU time of the most expensive variant.
 """
 
 from serving.api.schemas import RecommendRequest
 
-ITEM = 0.02  # a place of the answer
-REASONS = 10.0  # reasons of a list: the second calls
-ITEM_REASONS = 0.4  # and those of each place
-GIVEN = 0.005  # an item of the session, the candidates or those excluded; an event or item to store
+ITEM = 0.02  # each item of the answer after the tenth
+REASONS = 10.0  # reasons: the list is computed again without items of the history
+ITEM_REASONS = 0.4  # reasons of each item
+GIVEN = 0.005  # each item of the session, candidates or exclude_ids; each event or item to store
 
 
 def of(request: RecommendRequest) -> float:

@@ -1,4 +1,4 @@
-"""Turns the engine's draft into the answer to one request, and the answer into an exposure for the log."""
+"""Turns the engine's draft into the answer to one request, and the answer into an exposure for the store."""
 
 import time
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from serving.api.schemas import Answer, Experiment, RecommendRequest
 from serving.engine.draft import Draft
 from serving.stores.protocol import Exposed, Exposure
 
-NOT_IN_THE_REPLAY = {"user_id", "anonymous_id", "cursor"}  # columns of the exposure; the cursor's items are named
+NOT_IN_THE_REPLAY = {"user_id", "anonymous_id", "cursor"}  # stored elsewhere: in columns, and as the cursor's item ids
 PLAIN = dict(RecommendRequest())
 FULL_PROPENSITY = 1.0  # no experiment: the variant was certain
 
@@ -22,19 +22,16 @@ def finished(
     shed: bool = False,
     next_cursor: str | None = None,
 ) -> Answer:
-    """Return the answer to one request, with the `meta` of the draft.
+    """Return the answer to one request; it completes and uses the `meta` of the draft.
 
-    timings: milliseconds by step; assignment: the experiment that chose the variant; shed: the deadline was zero, to
-    shed load.
+    timings: milliseconds by step; assignment: arm of the experiment that chose the variant, if any; shed: whether
+    optional steps were skipped to shed load; next_cursor: cursor of the next page, if there is one.
     """
     meta = draft.meta
     meta.timings_ms = {step: round(ms, 3) for step, ms in timings.items()}
     if assignment is not None:
         meta.experiment = Experiment(
-            name=assignment.experiment,
-            variant=assignment.arm,
-            propensity=assignment.probability,
-            unit=assignment.unit,
+            name=assignment.experiment, variant=assignment.arm, propensity=assignment.probability, unit=assignment.unit
         )
     if shed and meta.fallback_reason == "deadline":
         meta.fallback_reason = "shed"
@@ -42,9 +39,8 @@ def finished(
 
 
 def exposure(request: RecommendRequest, answer: Answer, made_from: Mapping[str, Any]) -> Exposure:
-    """Return the exposure of an answer. A request without any id is a visitor of its own.
-
-    made_from: inputs of a replay besides the request and the versions in the answer, see `serving/recorder/replay.py`.
+    """Return the exposure of an answer. Without user_id, anonymous_id is by default the request_id.
+    made_from: inputs for a replay that are not in the request or the answer, see `serving/recorder/replay.py`.
     """
     meta, experiment = answer.meta, answer.meta.experiment
     nobody = request.user_id is None and request.anonymous_id is None

@@ -1,6 +1,6 @@
 """The path of one request: the user's state in the store -> the engine -> the answer -> its exposure.
 
-One `Service` per worker process. Without the store the answer comes from the bundle alone, and `meta` says so.
+There is one `Service` per worker. Without the store, answers are computed from the bundle alone, and marked `degraded`.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ from serving.stores.protocol import StoreError, UnknownOutcomeError
 from serving.stores.store import Store
 
 R = TypeVar("R", RecommendRequest, SimilarRequest)
-AT_ONCE = float("-inf")  # a deadline that has passed: nothing but what costs next to nothing
+AT_ONCE = float("-inf")  # a deadline in the past: all optional steps are skipped
 
 
 class Service:
-    """The operations behind the routes. background: holds the store and the background tasks."""
+    """The operations behind the routes. background: provides the engine, the store and the queue of exposures."""
 
     def __init__(self, settings: Settings, background: Background) -> None:
         self._settings = settings
@@ -46,9 +46,9 @@ class Service:
         await self._answers.close()
 
     def engine(self, unit: str | None = None) -> Engine:
-        """The engine of the bundle that is loaded now, or of the canary if it serves this unit.
+        """Return the engine of the current release, or of the canary if this unit (user or visitor) belongs to it.
 
-        A request gets it once, so that no answer mixes two bundles.
+        A request calls it once, so that no answer mixes two bundles.
 
         Raises:
             ApiError: 503 "no bundle is loaded yet; the log says why"
@@ -62,12 +62,12 @@ class Service:
         return engine
 
     async def recommend(self, request: RecommendRequest, request_id: str, work: Work) -> Answer:
-        """Return items for a user or visitor, see `Engine.recommend`, with the cursor of the next page."""
+        """Return items for a user or visitor, with the cursor of the next page, and charge `work` their cost."""
         work.pays(costs.of(request))
         return await self._recommend(request, request_id, work)
 
     async def _recommend(self, request: RecommendRequest, request_id: str, work: Work, *, paged: bool = True) -> Answer:
-        """Return the answer of `recommend` without charging the key; paged: whether it has a cursor."""
+        """Do the same as `recommend` without charging the API key. paged: whether the answer may have a cursor."""
         started, request = perf_counter(), self._with_fields(request)
         engine = self.engine(request.user_id or request.anonymous_id)
         shown_ids = [] if request.cursor is None else cursors.decode(request.cursor, self._settings.secret)
@@ -109,7 +109,7 @@ class Service:
     async def preview(
         self, request: RecommendRequest, request_id: str, engine: Engine, arm: Arm | None
     ) -> tuple[Answer, Sequence[Step]]:
-        """Return the answer of an engine and arm, and its trace; nobody is shown it, so no exposure and no count."""
+        """Return the answer of an engine and arm, and its trace, for the Console: it is not logged or counted."""
         started = perf_counter()
         user = await self._user_state(request.user_id, request.anonymous_id, sheds=False)
         draft = engine.recommend(request, request_id, user, arm=arm)
@@ -122,7 +122,7 @@ class Service:
         return await self._recommend(widened, request_id, work, paged=False)
 
     async def batch(self, requests: Sequence[RecommendRequest], request_id: str, work: Work) -> BatchAnswer:
-        """Return one answer for each request. They are computed one after another: the load counts one at a time.
+        """Return one answer for each request. They are computed one after another, so only one is part of the load.
 
         Raises:
             ApiError: 422 "requests.3: variant: ..."
@@ -135,7 +135,7 @@ class Service:
             except ApiError as error:
                 field = f"requests.{place}.{error.field}" if error.field else None
                 raise ApiError(error.status, f"requests.{place}: {error.message}", field) from error
-            await asyncio.sleep(0)  # a batch may not hold up others
+            await asyncio.sleep(0)  # let other requests run in between
         return BatchAnswer(answers=answers)
 
     def similar(self, request: SimilarRequest, request_id: str, work: Work) -> Answer:
@@ -147,7 +147,7 @@ class Service:
         return answer
 
     async def take_events(self, posted: list[Any], key: str | None) -> events.EventsAnswer:
-        """Store events; see `serving/api/events.py`.
+        """Store the events that `serving.api.events.listed` returned, and count them. key: name of the API key.
 
         Raises:
             ApiError, StoreError: 503, nothing was stored.
@@ -177,15 +177,15 @@ class Service:
         """Undo the last merge of a visitor.
 
         Raises:
-            ApiError: 404 "anonymous_id: no merge of this visitor is known"
+            ApiError: 404 "anonymous_id: this visitor was not merged into a user"
         """
         moved = await self.store().unmerge(request.anonymous_id, key)
         if moved is None:
-            raise ApiError(404, "anonymous_id: no merge of this visitor is known", "anonymous_id")
+            raise ApiError(404, "anonymous_id: this visitor was not merged into a user", "anonymous_id")
         return identities.Merged(events=moved)
 
     async def export(self, user_id: str, key: str | None) -> identities.Exported:
-        """Return all data that is stored about a user or guest; history in the bundle that is forgotten is left out."""
+        """Return the store's rows about a user or guest, and the history in the bundle unless that was forgotten."""
         rows = await self.store().manage(lambda writes: admin.export(writes, user_id, key))
         bundle = self.engine().bundle
         known = EMPTY_HISTORY if self._background.freshness.is_forgotten(user_id) else bundle.histories.of(user_id)
@@ -212,16 +212,16 @@ class Service:
         """Return which bundle is served, and whether the store answers.
 
         Raises:
-            ApiError: 503, no bundle is loaded, the store was never reached and nothing is kept of it, or the process
-                is about to end.
+            ApiError: 503, no bundle is loaded, the process shuts down, or the store was never reached and this host has
+                no copy of its state.
         """
         if self._background.leaving:
-            raise ApiError(503, "this process is shutting down; send it again")
+            raise ApiError(503, "this process is shutting down; send the request again")
         background = self._background
         bundle_id, store = self.engine().bundle.manifest.bundle_id, background.store
         if store is None and not background.freshness.has_something:
             self.store()
-        refused = "the current release was refused, another one is served; the log says why"
+        refused = "the current release cannot be served, so another one is; the log says why"
         reached = False
         if store is not None:
             with suppress(StoreError):
@@ -235,7 +235,7 @@ class Service:
         )
 
     def store(self) -> Store:
-        """Return the opened store.
+        """Return the store.
 
         Raises:
             ApiError: 503 "the store could not be reached yet; the log says why"
@@ -245,13 +245,13 @@ class Service:
         return self._background.store
 
     def _with_fields(self, request: R) -> R:
-        """Return the request with the fields of the setting, unless it asks for its own."""
+        """Return the request with the item fields of the setting `answer_fields`, unless it names some itself."""
         if request.fields is not None or not self._settings.answer_fields:
             return request
         return request.model_copy(update={"fields": self._settings.answer_fields.split(",")})
 
     def _pick(self, request: RecommendRequest, engine: Engine, user: UserState) -> tuple[Engine, Picked | None]:
-        """Return the request's arm, and the engine that serves it. An arm without an engine is ignored and counted."""
+        """Return the request's engine, and its arm or None. An arm that cannot be served is counted, and ignored."""
         ids: dict[Unit, str | None] = {
             "user": request.user_id,
             "anonymous": request.anonymous_id,
@@ -274,7 +274,7 @@ class Service:
         return other, picked
 
     async def _user_state(self, user_id: str | None, anonymous_id: str | None, sheds: bool) -> UserState:
-        """Return the user's state in the store; `failed` if the store did not answer in time."""
+        """Return the user's state in the store; `failed` if it could not be read, or was not, to shed load."""
         store = self._background.store
         lost = self._background.freshness.is_forgotten(user_id)
         if store is None:
@@ -285,7 +285,7 @@ class Service:
             return UserState(forgotten=lost, failed=True)
         try:
             version, latest = await store.history(user_id, anonymous_id, self._settings.history_events)
-            more = len(latest) >= self._settings.history_events  # or else those are all
+            more = len(latest) >= self._settings.history_events  # otherwise `latest` has all events
             seen = await store.seen(user_id, anonymous_id) if more else {}
         except StoreError:
             return UserState(forgotten=lost, failed=True)

@@ -78,10 +78,7 @@ class Job(Generic[T]):
 
 
 def all_of(jobs: Sequence[Job[Any]]) -> Write[list[Any]]:
-    """Run the writes of these jobs one after another, but all their events in the same few statements.
-
-    Return the result of each job, in their order.
-    """
+    """Run the jobs' writes, all events in the same few statements; return the result of each job, in their order."""
     results: dict[Job[Any], Any] = {}
     with_events = [job for job in jobs if job.events is not None]
     if with_events:

@@ -126,7 +126,7 @@ class Exposure(Struct, frozen=True):
 class Item(Struct, frozen=True):
     """An item as the shop sent it. An upsert leaves fields that are None unchanged.
 
-    attributes: a text of `packed_attributes`, replaced as a whole.
+    attributes: JSON by `packed_attributes`; an upsert replaces all of it.
     """
 
     item_id: str

@@ -17,9 +17,7 @@ from serving.stores.protocol import Event, Item, PersonEvent
 
 Rows = list[tuple[Any, ...]]
 
-UNUSABLE = Counter(
-    "recsys_store_rows_unusable", "Rows of the store with a cell that cannot be used, as read", ["table"]
-)
+UNUSABLE = Counter("recsys_store_rows_unusable", "Rows read from the store with an invalid cell", ["table"])
 FIRST, LAST = EARLIEST.timestamp(), LATEST.timestamp()
 
 

@@ -39,7 +39,6 @@ def errors(path: str) -> Iterator[None]:
 
 def connect(path: str, *, create: bool = False, wait_s: float = WRITE_WAIT_S) -> apsw.Connection:
     """Open a connection with the settings that every process needs: WAL, synced commits, deleted rows overwritten.
-
     Temporary data of a statement stay in memory. wait_s: seconds to wait for the write lock.
     """
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
@@ -53,9 +52,7 @@ def connect(path: str, *, create: bool = False, wait_s: float = WRITE_WAIT_S) ->
 
 
 def _write_ahead(connection: apsw.Connection, wait_s: float) -> None:
-    """Switch to WAL, and try again for `wait_s` seconds: while another connection switches a new file, SQLite fails at
-    once and does not call the busy handler.
-    """
+    """Switch to WAL. While another connection switches, SQLite fails at once: try again for `wait_s` seconds."""
     until = time.monotonic() + wait_s
     while True:
         try:
@@ -68,9 +65,7 @@ def _write_ahead(connection: apsw.Connection, wait_s: float) -> None:
 
 
 def _wait(seconds: float) -> Callable[[int], bool]:
-    """Return a busy handler that tries to get the lock every millisecond: SQLite's own sleeps up to 100 ms between two
-    tries, and a commit takes 3 ms.
-    """
+    """Return a busy handler that tries every ms: SQLite's own sleeps up to 100 ms, and a commit takes 3 ms."""
     began = 0.0
 
     def again(tries: int) -> bool:

@@ -72,17 +72,13 @@ class Store:
         return await self._write(Job[list[Outcome]](self._writes.add_events, len(rows), events=rows))
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
-        """Return a version that changes with the events (0: none), and the newest `limit` events, oldest first.
-
-        The events of a user include those of merged guests. If user_id is set, anonymous_id is ignored.
+        """Return a version that changes with the events (0: none), and the newest `limit` events, oldest first. The
+        events of a user include those of merged guests. If user_id is set, anonymous_id is ignored.
         """
         return reads.history(await self._read(statements.HISTORY, user_id, anonymous_id, limit))
 
     async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
-        """Return item_id -> whether it was disliked, for at most `MAX_SEEN` items with an event of the person.
-
-        The person is that of `history`.
-        """
+        """Return item_id -> whether the person disliked it, for at most `MAX_SEEN` items of the person's events."""
         return reads.seen(await self._read(statements.SEEN, user_id, anonymous_id, MAX_SEEN))
 
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
@@ -100,24 +96,21 @@ class Store:
         return reads.items(await self._read(statements.ITEMS, version), version)
 
     async def newest(self, since: float, before: tuple[float, str], limit: int) -> list[PersonEvent]:
-        """Return one page of the events received after `since` (UTC seconds), newest first, at most `limit`.
-
-        before: (received, event_id) of the last event of the previous page; the first page starts with (inf, "").
+        """Return one page of the events received after `since` (UTC seconds), newest first, at most `limit`. before:
+        (received, event_id) of the last event of the previous page; the first page starts with (inf, "").
         """
         return reads.newest(await self._read(statements.NEWEST, since, *before, limit))
 
     async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
-        """Merge a guest into a user: from now on their events are one history. Return the number of moved events.
-
-        If the guest belonged to no user or to another one, the table `merges` records it. sent_by: API key.
+        """Merge a guest into a user: from now on their events are one history. Return the number of moved events. If
+        the guest belonged to no user or to another one, the table `merges` records it. sent_by: API key.
         """
         _check_texts(anonymous_id, user_id)
         return await self._write(Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by), alone=True))
 
     async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
-        """Undo the last merge of a guest: the guest's events go back to their earlier owner.
-
-        Return the number of moved events; None if there is no merge. by: API key, for the audit log.
+        """Undo the last merge of a guest: the guest's events go back to their earlier owner. Return the number of moved
+        events; None if there is no merge. by: API key, for the audit log.
         """
         _check_texts(anonymous_id)
         return await self._write(Job[int | None](lambda: self._writes.unmerge(anonymous_id, by), alone=True))
@@ -140,13 +133,11 @@ class Store:
         return await self._write(Job[T](lambda: action(self._writes)))
 
     async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
-        """Return the present version of the forgotten users, and the fingerprints of those forgotten after `since`."""
+        """Return the present version of the forgotten users, and salted hashes of those forgotten after `since`."""
         return reads.forgotten(await self._read(statements.FORGOTTEN, since), since)
 
     async def channel(self) -> Rows:
-        """Return (time of the store's clock, kind, number, since) of every configuration change that is in force or
-        scheduled, see `recsys/schemas/channel.py`; a single row with only the time if there is none.
-        """
+        """Return (the store's time, kind, number, since) of each change in force or scheduled, or only the time."""
         clock = CLOCK[POSTGRES[0] if self.database.remote else SQLITE]
         return await self._read(statements.CHANNEL.replace("{clock}", clock.replace("clock_timestamp", "now")))
 
@@ -154,11 +145,12 @@ class Store:
         """Return the text of a configuration change.
 
         Raises:
-            StoreError: "channel: rules 3: its text is missing or not that of its hash; publish it again"
+            StoreError: "channel: rules 3: its text is missing or not that of its hash; write it again (`recsys rules`)"
         """
         rows = await self._read(statements.CHANGE, kind, number)
         if not rows or digest(rows[0][1]) != rows[0][0]:
-            raise StoreError(f"channel: {kind} {number}: its text is missing or not that of its hash; publish it again")
+            fault = "its text is missing or not that of its hash"
+            raise StoreError(f"channel: {kind} {number}: {fault}; write it again (`recsys {kind}`)")
         return str(rows[0][1])
 
     def fingerprint(self, user_id: str) -> str:

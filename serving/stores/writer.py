@@ -26,10 +26,7 @@ _Answer = tuple[Job[Any], Any, Exception | None]
 
 
 class Writer:
-    """Runs writes in a thread of its own. errors: context manager that turns SQLite's errors into StoreError.
-
-    connect: opens a connection; it is called at the first write, and again after an error.
-    """
+    """Runs writes in a thread. connect: opens a connection, first and after an error; errors: raises StoreError."""
 
     def __init__(
         self, connect: Callable[[], apsw.Connection], errors: Callable[[], AbstractContextManager[None]]

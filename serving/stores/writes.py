@@ -56,9 +56,8 @@ class Writes:
         return None if user_id is None else fingerprint(self.salt, user_id)
 
     def add_events(self, batches: Sequence[Sequence[Event | Rejected]]) -> Write[list[list[Outcome]]]:
-        """Store the events of many callers in a few statements. Return the outcomes of each caller's rows.
-
-        They are sorted by id, so that two processes never wait for each other's rows in a deadlock.
+        """Store the events of many callers in a few statements. Return the outcomes of each caller's rows. They are
+        sorted by id, so that two processes never wait for each other's rows in a deadlock.
         """
         outcomes = [
             [Outcome.REJECTED if isinstance(row, Rejected) else Outcome.DUPLICATE for row in b] for b in batches
@@ -189,11 +188,7 @@ class Writes:
 
 
 def audit(key: str | None, action: str, what: str | None, before: Any, after: Any) -> tuple[Any, ...]:
-    """Return a row for the statement `NOTE`, an entry of the audit log.
-
-    key: name of the API key, None if no keys are configured; what: the id that the action changed, hashed if it is of
-    a person; before, after: any JSON.
-    """
+    """Return a row for the statement `NOTE`. key: name of the API key or None; what: changed id, a person's hashed."""
     return uuid4().hex, time.time(), key, action, what, json.dumps(before), json.dumps(after)
 
 

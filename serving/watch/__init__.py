@@ -1,1 +1,1 @@
-"""The watcher, a process of its own: measures drift and outcomes of the API's answers, and acts on findings."""
+"""The watcher, a separate process: it measures drift and outcomes of the API's answers, and acts on findings."""

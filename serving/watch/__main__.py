@@ -1,4 +1,4 @@
-"""Watch the API's answers: `python -m serving.watch`, or `recsys watch`. One process of several works at a time."""
+"""Watch the API's answers: `python -m serving.watch`, or `recsys watch`. Of several processes only one is active."""
 
 import logging
 import time
@@ -26,16 +26,16 @@ FAILED = Gauge("recsys_watch_failed", "1 while the last check failed")
 
 @reports_errors
 def main(
-    path: Annotated[Path, typer.Option("--policies", envvar="RECSYS_WATCH", help="what findings do")] = Path(
+    path: Annotated[Path, typer.Option("--policies", envvar="RECSYS_WATCH", help="action per finding")] = Path(
         "watch.yaml"
     ),
     folder: Annotated[Path, typer.Option("--releases", envvar="RECSYS_RELEASES")] = Path("releases"),
     store: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="the store of the API")] = DEFAULT_URL,
     every: Annotated[float, typer.Option(envvar="RECSYS_WATCH_SECONDS", min=0.1, help="seconds between checks")] = 60.0,
-    host: Annotated[str, typer.Option(envvar="RECSYS_WATCH_HOST", help="where /metrics is")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="RECSYS_WATCH_PORT", help="0: none")] = 9108,
+    host: Annotated[str, typer.Option(envvar="RECSYS_WATCH_HOST", help="address of /metrics")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="RECSYS_WATCH_PORT", help="port of /metrics; 0: none")] = 9108,
 ) -> None:
-    """Check the store again and again, and act on the findings by the policies."""
+    """Check the recorded answers and events at regular intervals, and act on findings as the policies say."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     policies, holder, watcher = files.load(path), uuid4().hex, Watcher(store, folder)
     if port:
@@ -47,7 +47,9 @@ def main(
 
 
 def check_once(watcher: Watcher, policies: Policies, holder: str, store: str, folder: Path, every: float) -> None:
-    """Check once if this process leads; a failure is logged, and the next check tries again."""
+    """Check once, if this process holds the lease or can take it; log a failure, so that the next check tries again.
+    holder: random id of this process; store: URL; folder: the releases; every: seconds between checks.
+    """
     try:
         leads = actions.lead(store, holder, time.time(), LEASE_CHECKS * every)
         LEADER.set(leads)
@@ -61,7 +63,7 @@ def check_once(watcher: Watcher, policies: Policies, holder: str, store: str, fo
     except RecsysError as error:
         FAILED.set(1)
         log.error("%s", error)
-    except Exception:  # whatever a release or a row holds, the next check may succeed
+    except Exception:  # such as an unexpected value in a row: the next check may succeed
         FAILED.set(1)
         log.exception("this check failed")
 
@@ -70,7 +72,7 @@ def _again(path: Path, before: Policies) -> Policies:
     try:
         return files.load(path)
     except ParamsError as error:
-        log.error("the policies stay as they were: %s", error)
+        log.error("the file of policies is invalid, the earlier policies stay: %s", error)
         return before
 
 

@@ -1,7 +1,4 @@
-"""Runs the policy's action for a new finding, and writes the finding into the store and the log.
-
-A lease in the store lets one process at a time watch it.
-"""
+"""Performs the policy's action for a finding, and stores and logs it. By a lease in the store, one process does so."""
 
 import logging
 import subprocess
@@ -22,15 +19,15 @@ from serving.watch.cycle import Finding
 
 log = logging.getLogger(__name__)
 
-FINDINGS = Counter("recsys_watch_findings", "Findings by kind and what was done", ["kind", "did"])
+FINDINGS = Counter("recsys_watch_findings", "Findings by kind and performed action", ["kind", "did"])
 POPULAR = "popular"
 
 
 def act(found: Finding, policies: Policies, store: str, folder: Path, now: float | None = None) -> str:
-    """Write a finding, and act on it if it is new. Returns the action.
+    """Store a finding, and perform its action if it is new. Return the performed action, or "known" if it is not new.
 
     Raises:
-        StoreError: it cannot be written; nothing was done.
+        StoreError: the finding cannot be stored; nothing was done.
     """
     action = policies.of(found.kind).action
     at = time.time() if now is None else now
@@ -43,10 +40,10 @@ def act(found: Finding, policies: Policies, store: str, folder: Path, now: float
 
 
 def ramp(verdict: Verdict, folder: Path) -> None:
-    """Raise the share of the canary, or end it."""
+    """Raise the canary's share of the traffic, end the canary, or do nothing, as the verdict says."""
     if verdict.action == "go on":
         releases.ramp(folder, verdict.why)
-        log.info("canary goes on: %s", verdict.why)
+        log.info("canary: its share was raised: %s", verdict.why)
     elif verdict.action == "abort":
         bundle_id = releases.abort(folder, verdict.why)
         FINDINGS.labels("canary", "abort").inc()
@@ -60,7 +57,7 @@ def _do(action: str, found: Finding, policies: Policies, folder: Path) -> str:
         if moves[-1:] and moves[-1].action == "promote" and moves[-1].bundle_id == found.bundle_id:
             try:
                 releases.rollback(folder, why=why)
-            except BundleError as error:  # it is the only one, or the one before is damaged
+            except BundleError as error:  # there is no release before it, or that one is damaged
                 log.error("%s", error)
                 action = POPULAR
             else:
@@ -70,7 +67,7 @@ def _do(action: str, found: Finding, policies: Policies, folder: Path) -> str:
     if action == POPULAR:
         releases.serve_variant(folder, POPULAR, why)
     elif action == "retrain":
-        # it holds a lock of its own, and promotes by the gate; nobody waits for it here
+        # the command takes a lock itself, and promotes its release if the gate allows it
         Thread(target=subprocess.run, args=(policies.retrain,), name="retrain", daemon=True).start()
     return action
 
@@ -83,7 +80,7 @@ ADD = """INSERT INTO findings (finding_id, at, kind, what, bundle_id, policy) VA
 
 
 def lead(url: str, holder: str, now: float, seconds: float) -> bool:
-    """Take or extend the lease for so many seconds; return whether it is this holder's.
+    """Take or extend the lease until `now` + `seconds`; return whether this holder has it. url: the store.
 
     Raises:
         StoreError: the store cannot be written.
@@ -92,7 +89,7 @@ def lead(url: str, holder: str, now: float, seconds: float) -> bool:
 
 
 def add(url: str, finding_id: str, now: float, kind: str, what: str, bundle_id: str, policy: str) -> bool:
-    """Write a finding; return False if one of this id is there. Raises as `lead` does."""
+    """Store a finding; return False if one with this id is stored already. Raises as `lead` does."""
     return bool(_run(url, ADD, (finding_id, now, kind, what, bundle_id, policy)))
 
 

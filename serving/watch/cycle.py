@@ -1,5 +1,5 @@
-"""Checks a store once: drift of the answers against the release's reference, drift of windows against earlier ones,
-outcomes since the promotion, and the canary. Returns findings, on which `actions.py` acts.
+"""One check of a store: drift of the answers against the release's reference, drift of a window of time against earlier
+ones, outcomes since the promotion, and the canary. `actions.py` acts on its findings.
 """
 
 import time
@@ -20,19 +20,21 @@ from recsys.drift.policies import Kind, Policies
 from recsys.drift.recorded import Recorded, StoredEvent
 from serving.watch import outcomes
 
-DELAY_S = 1800.0  # after an answer, for its outcome to arrive
-EARLIER = 3  # windows that the last one is compared with
-FIRST_LOOK = 200  # answers of a new release; then at twice as many, and so on
-P = Gauge("recsys_watch_drift_p", "Chance of such a difference where nothing changed", ["kind", "feature"])
-MOVED = Gauge("recsys_watch_drift_moved", "Share that would have to move to make both equal", ["kind", "feature"])
+DELAY_S = 1800.0  # seconds after an answer until its outcome is assumed to be complete
+EARLIER = 3  # number of earlier windows that the last one is compared with
+FIRST_LOOK = 200  # a new release is tested at this number of answers, then at each doubling
+P = Gauge("recsys_watch_drift_p", "p-value of a drift test", ["kind", "feature"])
+MOVED = Gauge(
+    "recsys_watch_drift_moved", "Share of values that differ between the compared samples", ["kind", "feature"]
+)
 RETRAINED = Gauge("recsys_retrained_timestamp_seconds", "When the last retraining ended")
 RETRAIN_CODE = Gauge("recsys_retrain_code", "Exit code of the last retraining: 0 released, 4 nothing new, else trouble")
-LOOKED = Gauge("recsys_watch_looked_timestamp_seconds", "When the store was last looked at")
+LOOKED = Gauge("recsys_watch_looked_timestamp_seconds", "When the last check ended")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding. once: its id, the same at every check that finds it again."""
+    """A finding. what: its description; once: its id, the same at every check that finds it again."""
 
     kind: Kind
     what: str
@@ -41,7 +43,7 @@ class Finding:
 
 
 class Watcher:
-    """Checks one store and one folder of releases."""
+    """Checks one store. store: its URL; folder: the releases."""
 
     def __init__(self, store: str, folder: Path) -> None:
         self._store, self._folder = store, folder
@@ -51,7 +53,11 @@ class Watcher:
         self._tested: set[str] = set()
 
     def check(self, policies: Policies, now: float | None = None) -> list[Finding]:
-        """Return the present findings; raises RecsysError if store or releases cannot be read."""
+        """Return the findings of a check. now: UTC seconds, by default the present.
+
+        Raises:
+            RecsysError: the store or the releases cannot be read.
+        """
         now = time.time() if now is None else now
         if (last := releases.retrained(self._folder)) is not None:
             RETRAINED.set(last[0])
@@ -76,7 +82,7 @@ class Watcher:
         return found
 
     def canary(self, policies: Policies, now: float | None = None) -> canary.Verdict | None:
-        """Judge the canary by its answers and those of the current release since its last step; None without one."""
+        """Judge the canary by its answers and the current release's since its last step; None without a canary."""
         now, state = time.time() if now is None else now, releases.read(self._folder)
         if state.canary is None:
             return None
@@ -94,7 +100,7 @@ class Watcher:
             self._bundle, self._reference = bundles.load(folder), reference.load(folder)
 
     def _model(self, mine: Sequence[Recorded], bundle_id: str, policies: Policies) -> list[Finding]:
-        """Compare the answers of the release with its reference at 200 answers, 400, 800, ...: the level is shared."""
+        """Compare the answers with the release's reference at 200, 400, 800, ...; the tests share the level."""
         own, bundle = self._reference, self._bundle
         shown = [
             one for one in mine
@@ -105,7 +111,9 @@ class Watcher:
             return []
         self._tested.add(f"{bundle_id}/{number}")
         level = policies.level / ((number + 1) * (number + 2))
-        once = {one.person: recorded.as_answer(bundle, one) for one in shown}  # one list a person, as in the reference
+        once = {
+            one.person: recorded.as_answer(bundle, one) for one in shown
+        }  # one list per person, as in the reference
         drifted = reference.drift(bundle, own, list(once.values()), level)
         found: list[Finding] = []
         for kind in ("model", "scores", "items"):
@@ -114,7 +122,7 @@ class Watcher:
         return found
 
     def _promoted(self, stack: Sequence[str]) -> list[Finding]:
-        """Compare a new release with the one before on recorded requests, as `promote --canary` does before it."""
+        """Compare a new release with the one before on recorded requests, as `releases promote --canary` does."""
         if len(stack) < 2 or self._bundle is None or stack[-1] in self._tested:
             return []
         before = bundles.load(self._folder / stack[-2])
@@ -124,7 +132,7 @@ class Watcher:
         return [Finding("model", what, stack[-1], f"model/{stack[-1]}/promoted")] if found.refused else []
 
     def _weeks(self, bundle_id: str, policies: Policies, now: float) -> list[Finding]:
-        """Compare the last whole window with the same hours of the weeks before, else of the days before."""
+        """Compare a new release with the one before on recorded requests, as `releases promote --canary` does."""
         length = policies.hours * 3600
         number = int((now - DELAY_S) // length)
         if number == self._window or self._bundle is None:
@@ -174,7 +182,7 @@ class Watcher:
 
 
 def _known(bundle: Bundle, answer: Recorded) -> bool:
-    """Return whether the release knows the person: its reference has no answers to strangers."""
+    """Return whether the release has a history of the person: only such users are in its reference."""
     return bool(len(recorded.history(bundle, answer.person, [])))
 
 
@@ -205,7 +213,7 @@ EVENTS = ("view", "click", "cart", "purchase", "return", "rating", "dislike")
 def _counts(
     bundle: Bundle, answers: Sequence[Recorded], events: Sequence[StoredEvent], persons: dict[str, int]
 ) -> tuple[dict[str, permutation.Counts], permutation.Ints]:
-    """Return feature -> (n, n_bins) counts of the persons of one window, and who they are."""
+    """Return feature -> (n_persons, n_bins) counts, and the number of each person; `persons` maps them, and grows."""
     here = {
         person: at
         for at, person in enumerate(dict.fromkeys([*(one.person for one in answers), *(one.person for one in events)]))
@@ -234,12 +242,12 @@ def _counts(
 
 
 def hash_of(surface: str) -> int:
-    """Return a bin of a surface, the same in every process."""
+    """Return the bin (0 to 19) of a surface, by a hash that is the same in every process."""
     return sum(surface.encode()) % SURFACES
 
 
 def _in_arm(answer: Recorded) -> int:
-    """Return a bin of the arm that answered, so that an arm whose events are lost is seen; 0 for no experiment."""
+    """Return the bin (0 to 31) of the answer's arm, by a hash, to find an arm that loses events; 0: no experiment."""
     arm = answer.context.get("arm")
     return 0 if arm is None else 1 + sum(str(arm).encode()) % (ARMS - 1)
 

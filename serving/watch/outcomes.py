@@ -1,4 +1,4 @@
-"""Outcomes of answers by the request ids that events name: by variant, bundle and surface, as metrics."""
+"""Metrics of the outcomes of answers by variant, bundle and surface: the events that have an answer's request_id."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,16 +10,16 @@ from recsys.schemas.field_limits import PURCHASE, RETURN
 
 LABELS = ["variant", "bundle_id", "surface"]
 OTHER = ("other", "other", "other")
-MOST = 100  # label sets; the rest is counted under "other"
-RATES = Gauge("recsys_watch_outcome_rate", "Share of the window's answers with such an outcome", [*LABELS, "outcome"])
+MOST = 100  # combinations of labels; all others are counted as "other"
+RATES = Gauge("recsys_watch_outcome_rate", "Share of the window's answers with such an event", [*LABELS, "outcome"])
 ANSWERS = Gauge("recsys_watch_answers", "Answers of the window", LABELS)
 REVENUE = Gauge("recsys_watch_revenue", "Net amount of what was bought from the window's answers", LABELS)
 HITS = Gauge("recsys_watch_hit_rate", "Share of answers with an item that the person then chose in any way", LABELS)
-CALIBRATION = Gauge("recsys_watch_calibration_error", "Mean of |said - came true| over tenths of the places", LABELS)
+CALIBRATION = Gauge("recsys_watch_calibration_error", "Mean |confidence - share of hits| over deciles", LABELS)
 
 
 def by_request(events: Sequence[StoredEvent]) -> dict[str, list[StoredEvent]]:
-    """Return request id -> the events that name it."""
+    """Return request_id -> the events with it; events without a request_id are left out."""
     found: dict[str, list[StoredEvent]] = {}
     for event in events:
         if event.request_id is not None:
@@ -28,13 +28,13 @@ def by_request(events: Sequence[StoredEvent]) -> dict[str, list[StoredEvent]]:
 
 
 def kind_of(named: Sequence[StoredEvent]) -> int:
-    """Return the outcome of an answer as a bin: 0 nothing, 1 a click, 2 more, 3 a dislike."""
+    """Return the outcome of an answer with these events: 0 none, 1 click or view, 2 more (purchase, ...), 3 dislike."""
     kinds = {event.event for event in named}
     return 3 if "dislike" in kinds else 2 if kinds - {"click", "view"} else 1 if kinds else 0
 
 
 def show(answers: Sequence[Recorded], events: Sequence[StoredEvent]) -> None:
-    """Set the metrics of one window."""
+    """Set the metrics of one window of time. answers: those of the window; events: also later ones on these answers."""
     for gauge in (RATES, ANSWERS, REVENUE, HITS, CALIBRATION):
         gauge.clear()
     named = by_request(events)

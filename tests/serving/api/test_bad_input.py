@@ -30,11 +30,15 @@ from tests.support import bundles
         ({"session": [{}]}, "session.0.item_id", "Field required"),
         ({"session": [{"item_id": ""}]}, "session.0.item_id", "at least 1 character"),
         ({"session": [{"item_id": "a"}] * 1001}, "session", "at most 1000 items"),
-        ({"session": [{"item_id": "a", "timestamp": 5}]}, "session.0.timestamp", "expected text such as 2026-03-01T12"),
+        (
+            {"session": [{"item_id": "a", "timestamp": 5}]},
+            "session.0.timestamp",
+            "expected a date and time with time zone as text",
+        ),
         (
             {"session": [{"item_id": "a", "timestamp": "5"}]},
             "session.0.timestamp",
-            "expected text such as 2026-03-01T12",
+            "expected a date and time with time zone as text",
         ),
         ({"session": [{"item_id": "a", "timestamp": "2026-03-01T12:00:00"}]}, "session.0.timestamp", "timezone"),
         ({"exclude_ids": ["a"] * 1001}, "exclude_ids", "at most 1000 items"),

@@ -51,7 +51,7 @@ def test_nothing_is_repeated_when_the_order_changes_between_pages(shop: TestClie
 def test_a_cursor_that_is_not_ours(client: TestClient, cursor: str) -> None:
     response = client.post("/v1/recommend", json={"cursor": cursor})
     assert (response.status_code, response.json()["error"]["field"]) == (422, "cursor")
-    assert response.json()["error"]["message"].startswith("cursor: not one that this API gave")
+    assert response.json()["error"]["message"].startswith("cursor: not made by this API")
 
 
 def forged(content: str) -> str:
@@ -91,13 +91,13 @@ def test_a_cursor_holds_what_was_shown(shown: list[str]) -> None:
 def test_an_altered_cursor_is_refused(at: int, other: str) -> None:
     cursor = cursors.encode(["kitchen-1", "kitchen-2"], SECRET) or ""
     assume(cursor[at] != other)
-    with pytest.raises(ApiError, match="not one that this API gave"):
+    with pytest.raises(ApiError, match="not made by this API"):
         cursors.decode(cursor[:at] + other + cursor[at + 1 :], SECRET)
 
 
 def test_a_cursor_of_another_secret_is_refused() -> None:
     foreign = cursors.encode(["kitchen-1"], "another secret") or ""
-    with pytest.raises(ApiError, match="not one that this API gave"):
+    with pytest.raises(ApiError, match="not made by this API"):
         cursors.decode(foreign, SECRET)
 
 

@@ -49,5 +49,5 @@ def test_what_is_wrong_stands_on_top(bundle_folder: Path, start: Start, tmp_path
         rules.write_text("blok: {}\n")
         until(lambda: "Wrong now" in client.get("/console/health").text)
         page = client.get("/console/health").text
-        assert "The file of rules has no or not its full effect" in page
+        assert "The file of rules is not fully in force" in page
         assert "unknown key &#39;blok&#39;" in page

@@ -49,7 +49,7 @@ def test_a_purchase_is_stored_and_changes_the_next_list(console: TestClient, sen
 
 def test_a_session_is_sent_and_not_stored(console: TestClient, send: Send) -> None:
     page = send("/console/event", who="session", did="view", item_id="garden-12").text
-    assert "stored nowhere" in page
+    assert "not stored" in page
     assert titles(page) == listed(console, session=[{"item_id": "garden-12", "event": "view"}])
     state = re.search(r'name="session" value="([^"]+)"', page)
     assert state is not None

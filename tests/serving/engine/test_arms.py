@@ -251,7 +251,7 @@ def test_a_provider_that_fails_gives_the_default(folder: Path, provider: str) ->
 
 def test_a_provider_is_named_by_module_and_factory(folder: Path) -> None:
     experiments_file = ExperimentsFile(write(folder, home={"arms": HALVES}))
-    with pytest.raises(ParamsError, match="expected module:factory"):
+    with pytest.raises(ParamsError, match=r"expected package.module:factory"):
         ArmAssigner(experiments_file, "no.such.module:thing")
     with pytest.raises(ParamsError, match="expected an OpenFeature provider"):
         ArmAssigner(experiments_file, "builtins:dict")

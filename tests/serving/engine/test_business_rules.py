@@ -53,7 +53,7 @@ def test_no_file_is_no_rules_and_costs_nothing(path: Path, shop: Bundle) -> None
 
 
 def test_a_file_that_was_named_must_be_there(path: Path) -> None:
-    with pytest.raises(ParamsError, match=r"rules.yaml: no such file; RECSYS_RULES names the file"):
+    with pytest.raises(ParamsError, match=r"rules.yaml: no such file; RECSYS_RULES is the path of this file"):
         BusinessRulesFile(path, must_exist=True)
 
 
@@ -105,7 +105,7 @@ def test_a_file_that_comes_later_counts_and_one_that_goes_does_not_take_the_rule
     ("text", "reason"),
     [
         ("blok: 1", "unknown key 'blok'"),
-        ('block: {items: ["lamp"]}', "block.items: 'lamp' is not in the catalogue: correct it or take it out"),
+        ('block: {items: ["lamp"]}', "block.items: 'lamp' is not in the catalogue: correct or remove it"),
         ("block: {categories: [sea]}", "block.categories: 'sea' is not in the catalogue"),
         ("bury: [{filter: 'price <', factor: 0}]", "bury.0.filter: the end at position 8, expected a number"),
     ],
@@ -136,9 +136,8 @@ def test_a_new_bundle_is_not_refused_for_an_item_that_is_gone(path: Path, shop: 
     write(path, 'block: {items: ["lamp", "kitchen-9"]}')
     business_rules = BusinessRulesFile(path)
     assert 9 not in [row for row, _ in shown(business_rules, shop)]
-    assert (
-        business_rules.reason == f"{path}: block.items: 'lamp' is not in the catalogue of this bundle: it has no effect"
-    )
+    said = f"{path}: block.items: 'lamp' is not in the catalogue of this bundle: its rule has no effect"
+    assert business_rules.reason == said
 
 
 def test_rules_are_compiled_once_for_each_bundle(path: Path, shop: Bundle) -> None:

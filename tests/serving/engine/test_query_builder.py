@@ -85,7 +85,7 @@ def test_unknown_items_are_ignored_with_a_warning(shop: Bundle) -> None:
     sent = [SessionEvent(item_id="nothing"), SessionEvent(item_id="garden-10")]
     query, warnings = ask(shop, RecommendRequest(session=sent))
     assert query.history.rows.tolist() == [10]
-    assert warnings == ["session.0.item_id 'nothing': not in the catalogue, ignored"]
+    assert warnings == ["session.0.item_id 'nothing': not in the catalogue, the event is ignored"]
 
 
 def test_both_histories_are_one_in_the_order_of_time(shop: Bundle) -> None:

@@ -221,7 +221,7 @@ def test_the_commands(bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.M
     assert recsys("experiment", "put", str(tests))[0] == 0, "more coverage moves nobody"
     tests.write_text(experiments(weight=0.499))
     code, said = recsys("experiments", "put", str(tests))
-    assert (code, "experiments.home" in said, "new name" in said) == (1, True, True), said
+    assert (code, "experiments.home" in said, "another name" in said) == (1, True, True), said
     first, second = (["--releases", str(tmp_path / name)] for name in ("host-1", "host-2"))
     assert recsys("releases", "promote", str(bundle_folder), *first)[0] == 0
     other = bundles.write(tmp_path / "other", made=bundles.vectors() * 2)

@@ -105,7 +105,7 @@ def test_a_start_with_a_damaged_current_release(
     with start(settings) as client:
         said = until_ready(client).get("/readyz").json()
         assert (said["bundle_id"], said["last_known"]) == (first, ["release"])
-        assert "refused" in said["refused"]
+        assert "cannot be served" in said["refused"]
         assert 'recsys_last_known{part="release"} 1.0' in client.get("/metrics").text
         assert lists(client) == before
         releases.promote(tmp_path / "other", settings.releases)  # repairs it

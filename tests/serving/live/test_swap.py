@@ -96,7 +96,7 @@ def test_no_request_fails_and_no_answer_mixes_two_bundles(
         (folder / first / "catalogue.parquet").rename(tmp_path / "aside")
         state = json.loads((folder / releases.STATE).read_text())
         (folder / releases.STATE).write_text(json.dumps({**state, "stack": [first]}))  # a rollback to half a bundle
-        until(f"bundle {other} goes on: {folder}/{first}/catalogue.parquet: named in the manifest but missing", 2)
+        until(f"{other} is still served: {folder}/{first}/catalogue.parquet: named in the manifest but missing", 2)
         (tmp_path / "aside").rename(folder / first / "catalogue.parquet")
         until(f"serving bundle {first}", 4)
         releases.promote(second, folder)

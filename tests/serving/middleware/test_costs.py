@@ -69,7 +69,7 @@ def test_what_is_dear_is_paid_for_by_those_that_follow() -> None:
     limit.pay("shop", 99)  # 100 in all: 10 s, of which two are the burst
     assert limit._wait("shop") == pytest.approx(8.1, abs=0.2)
     assert limit._wait("mail") == 0
-    with pytest.raises(ApiError, match="more than 10 requests a second of the key 'shop'"):
+    with pytest.raises(ApiError, match="the key 'shop' sent more than 10 requests a second"):
         limit.pay("shop", 1)
     now = 9.0
     assert limit._wait("shop") == 0

@@ -84,7 +84,7 @@ async def test_a_merge_is_done_and_undone(shop: Shop, store: Store) -> None:
     await store.add_events([event("1", None, anonymous_id="cookie", item_id="kitchen-1")])
     assert (await shop.service.merge(MERGE, "erp")).events == 1
     assert (await shop.service.unmerge(UnmergeRequest(anonymous_id="cookie"), "erp")).events == 1
-    with pytest.raises(ApiError, match="no merge of this visitor is known") as refused:
+    with pytest.raises(ApiError, match="this visitor was not merged into a user") as refused:
         await shop.service.unmerge(UnmergeRequest(anonymous_id="cookie"), "erp")
     assert refused.value.status == 404
 
