@@ -111,9 +111,8 @@ class Watcher:
             return []
         self._tested.add(f"{bundle_id}/{number}")
         level = policies.level / ((number + 1) * (number + 2))
-        once = {
-            one.person: recorded.as_answer(bundle, one) for one in shown
-        }  # one list per person, as in the reference
+        # one list per person, as in the reference
+        once = {one.person: recorded.as_answer(bundle, one) for one in shown}
         drifted = reference.drift(bundle, own, list(once.values()), level)
         found: list[Finding] = []
         for kind in ("model", "scores", "items"):
@@ -132,7 +131,7 @@ class Watcher:
         return [Finding("model", what, stack[-1], f"model/{stack[-1]}/promoted")] if found.refused else []
 
     def _weeks(self, bundle_id: str, policies: Policies, now: float) -> list[Finding]:
-        """Compare a new release with the one before on recorded requests, as `releases promote --canary` does."""
+        """Compare the last whole window with the same hours of earlier weeks; if these are empty, of earlier days."""
         length = policies.hours * 3600
         number = int((now - DELAY_S) // length)
         if number == self._window or self._bundle is None:
