@@ -71,7 +71,7 @@ class TextFile(Section):
 
     @property
     def sources(self) -> dict[str, str]:
-        """The file's column of each column of the table that is mapped; attributes are named `attributes.<name>`."""
+        """Return canonical name -> name in the file of the mapped columns; attributes are named `attributes.<name>`."""
         return {}
 
     @property
@@ -117,7 +117,6 @@ class TableFile(TextFile):
 
     @property
     def sources(self) -> dict[str, str]:
-        """Return canonical name -> name in the file of the mapped columns; attributes are named `attributes.<name>`."""
         return self.columns
 
     @model_validator(mode="after")

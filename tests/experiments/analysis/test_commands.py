@@ -150,20 +150,20 @@ def test_a_plan_before_there_is_traffic_is_made_from_the_history(tmp_path: Path,
     assert "--rate 0.05 --units-per-day 1000" in text
     fill([], [event(number, NOW - number * 60, "purchase" if number % 5 else "view", 9.0) for number in range(400)])
     text = command(tmp_path, url, "plan", "home", primary="conversion")
-    assert "at the pace of 400 events of the last 90 days" in text
+    assert "at the rate of 400 events of the last 90 days" in text
     assert "'ctr'" in command(tmp_path, url, "plan", "home", code=1)
     answers = [exposure(number, NOW - DAY * 5 + number * 600, None) for number in range(500)]
     elsewhere = [exposure(number, NOW - 60, None, surface="cart") for number in range(1000, 1400)]
     clicks = [event(number, NOW - DAY * 5 + number * 600 + 9, event_id=f"c{number}") for number in range(0, 500, 4)]
     fill([*answers, *elsewhere], clicks)
     text = command(tmp_path, url, "plan", "home", targeting={"surfaces": ["home"]})
-    assert "at the pace of 500 answers of the last 90 days" in text
+    assert "at the rate of 500 answers of the last 90 days" in text
     text = command(tmp_path, url, "plan", "home", primary="conversion", targeting={"surfaces": ["home"]}, code=1)
     assert "'conversion': the log has no such events yet" in text, "none after an answer, and first visits are a guess"
     fill([exposure(number, NOW - 9000 + number, "ab"[number % 2]) for number in range(2000, 2050)], [])
-    assert "at the pace of 550 answers" in command(tmp_path, url, "plan", "home", targeting={"surfaces": ["home"]})
+    assert "at the rate of 550 answers" in command(tmp_path, url, "plan", "home", targeting={"surfaces": ["home"]})
     fill([], [event(number, NOW - 8990 + number, event_id=f"n{number}") for number in range(2000, 2010)])
-    assert "at the pace of the log of the experiment" in command(tmp_path, url, "plan", "home")
+    assert "at the rate of the log of the experiment" in command(tmp_path, url, "plan", "home")
 
 
 def explored(n: int) -> tuple[list[Exposure], list[Event]]:
@@ -193,7 +193,7 @@ def test_off_policy_on_the_log_of_an_exploring_arm(tmp_path: Path, url: str, fil
         probability=(pl.col("item_id") == "own") * 0.5 + (pl.col("item_id") == "r0") * 0.5
     ).write_parquet(policy)
     text = command(tmp_path, url, "off-policy", "home", "--policy", str(policy), arms=arms)
-    assert "b: 3,000 places" in text
+    assert "b: 3,000 slots" in text
     found = run.explored("home", Experiment.model_validate({"arms": arms}), log.read(url, "home", _any(arms)))["b"]
     own, random = (float(np.mean(found.filter(pl.col(name) > 0)["reward"].to_numpy())) for name in ("own", "random"))
     assert own == pytest.approx(0.3, abs=0.04)
