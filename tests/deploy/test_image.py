@@ -1,12 +1,15 @@
-"""What `.ci/image` measured is written down and compared with the limits."""
+"""What `.ci/image` measured is written down and compared with the limits; the image holds a list of its packages."""
 
 import json
+import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import image, provenance
+from deploy import sbom
 
 
 @pytest.fixture
@@ -34,3 +37,16 @@ def test_an_image_above_a_limit_is_an_error(packages: Path, size_bytes: int, cpu
     with pytest.raises(SystemExit, match="too large, or its start takes too long"):
         image.main(size_bytes, ready_ms=1_000, ready_cpu_ms=cpu_ms, packages=packages)
     assert written(packages)["size_mb"] == round(size_bytes / 1e6), "the figures are written all the same"
+
+
+@pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="not a Debian machine")
+def test_the_list_of_packages_has_what_is_installed_with_its_licence(tmp_path: Path) -> None:
+    sbom.main(tmp_path)
+    bom = json.loads((tmp_path / "sbom.cdx.json").read_text())
+    components = {component["bom-ref"]: component for component in bom["components"]}
+    numpy = components[f"pkg:pypi/numpy@{version('numpy')}"]
+    assert "BSD-3-Clause" in numpy["licenses"][0]["expression"]
+    assert any(purl.startswith("pkg:deb/debian/libc6@") for purl in components)
+    lines = (tmp_path / "licences.txt").read_text().splitlines()
+    assert f"numpy {version('numpy')}: {numpy['licenses'][0]['expression']}" in lines
+    assert len(lines) == sum("licenses" in component for component in components.values())
