@@ -1,6 +1,7 @@
 """What is in deploy/ is read by the tools that will read it, as far as they run without a container engine."""
 
 import importlib.util
+import inspect
 import re
 import shutil
 import subprocess
@@ -14,8 +15,10 @@ import yaml
 from deploy import lock
 from recsys.bundle.shared import URL_VARIABLE
 from serving import metrics
+from serving.__main__ import main as serving_main
 from serving.app import create_app
 from serving.settings import PREFIX, Settings
+from serving.watch.__main__ import main as watch_main
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -127,6 +130,14 @@ def test_compose_names_only_what_it_defines() -> None:
     for name in named - {"../releases"}:
         assert not name.startswith(".") or (DEPLOY / name).exists(), f"compose.yaml mounts {name}"
     assert {"postgres", "prometheus", "alertmanager", "grafana", "nginx", "api", "migrate", "watch"} == set(services)
+
+
+def test_the_health_check_of_a_service_asks_the_service_itself() -> None:
+    """The image asks port 8000, where only the API listens; `migrate` ends by itself."""
+    (image_port,) = re.findall(r"http://127.0.0.1:(\d+)/healthz", (DEPLOY / "Dockerfile").read_text())
+    assert int(image_port) == inspect.signature(serving_main).parameters["port"].default
+    watch_port = inspect.signature(watch_main).parameters["port"].default
+    assert f":{watch_port}/metrics" in COMPOSE["services"]["watch"]["healthcheck"]["test"][-1]
 
 
 def test_every_variable_and_command_exists() -> None:
