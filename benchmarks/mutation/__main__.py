@@ -77,12 +77,11 @@ def modules(rooms: list[str]) -> list[str]:
 
 
 def draw(paths: list[str], sample: int, seed: int) -> dict[str, list[int]]:
-    """Of every module a share of its mutants, at least five, by number."""
+    """Of every module a share of its mutants, at least five, by number; a change of one module leaves the others."""
     counts = {path: sum(1 for _ in mutants((TOP / path).read_text(), path)) for path in paths}
     share = sample / max(sum(counts.values()), 1)
-    chance = random.Random(seed)
     return {
-        path: sorted(chance.sample(range(count), min(count, max(5, round(share * count)))))
+        path: sorted(random.Random(f"{seed} {path}").sample(range(count), min(count, max(5, round(share * count)))))
         for path, count in counts.items()
         if count
     }

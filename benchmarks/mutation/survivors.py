@@ -118,6 +118,8 @@ EXPLAINED = {
         "without an answer there is no unit either",
     ("recsys/experiments/analysis/report.py", "call left out", "folder.mkdir(parents=True, exist_ok=True)"):
         "writing the first file makes the folder too",
+    ("recsys/experiments/analysis/report.py", "1 -> 2",
+     "figure, axes = plt.subplots(figsize=(8, 0.8 + 0.5 * max(len(shown), 1)))"): "the height of an empty plot",
     ("serving/stores/postgres.py", "True -> False",
      'kwargs={**OPTIONS, "autocommit": True, "cursor_factory": AsyncRawCursor},'):
         "the pool ends the transaction of a read when it gets the connection back",

@@ -1,4 +1,4 @@
-"""Coverage is counted by package, and only when all tests pass."""
+"""Coverage is counted by package, and only when all tests pass; what mutants show is looked at."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import coverage, provenance
 from benchmarks.figures import quality
+from benchmarks.mutation.survivors import EXPLAINED
 
 
 def test_a_row_for_each_package_and_nothing_is_rounded_up_to_all(
@@ -28,3 +29,11 @@ def test_a_run_that_fails_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "executable", "false")
     with pytest.raises(SystemExit, match="a test fails"):
         coverage.measure()
+
+
+def test_of_a_thousand_mutants_nearly_all_are_noticed_and_each_survivor_has_its_reason() -> None:
+    found = json.loads((provenance.RESULTS / "mutation.json").read_text())
+    assert found["mutants"] >= 1_000
+    assert found["killed_share"] >= 0.95
+    unexplained = [row for row in found["survivors"] if (row["path"], row["what"], row["code"]) not in EXPLAINED]
+    assert unexplained == []
