@@ -169,7 +169,7 @@ def test_a_bad_item_is_rejected_under_the_first_rule_it_breaks(change: dict[str,
 def test_what_is_not_known_of_an_item_gets_a_neutral_value() -> None:
     bare, _ = judged_items(pl.LazyFrame({"item_id": ["i"]}))
     nulls, _ = judged_items(pl.LazyFrame([{**dict.fromkeys(ITEM), "item_id": "i"}]))
-    assert bare.row(0) == nulls.row(0) == (0, "i", "i", "", [], None, True, None, None)
+    assert bare.row(0) == nulls.row(0) == (0, "i", "i", "", [], None, True, None, None, None)
     assert judged_items(pl.LazyFrame([{**ITEM, "title": "x" * MAX_TITLE_LENGTH, "price": 0.0}]))[1].is_empty()
 
 
