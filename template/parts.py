@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 # A product has none of these. What was measured belongs to the old names; `dvc repro` writes it anew.
-NEVER = ("template", "copier.yml", "tests/template", "docs/fork.md", "dvc.lock", "metrics")
+NEVER = (
+    "template", "copier.yml", "tests/template", "docs/fork.md", "dvc.lock", "metrics",
+    "benchmarks/fork", "benchmarks/results/stopwatch.json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
