@@ -21,18 +21,20 @@ KERNELS = {
 
 
 def select_kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
-    """Set the variables of `KERNELS`, for this process and its children; on other systems change nothing.
+    """Set the environment variables of `KERNELS` for this process and its children, on x86-64 Linux only.
+
+    cpuinfo: the file in which Linux lists the features of the CPU.
 
     Raises:
         ImportError: "numpy was imported before recsys and has chosen its CPU kernels: import recsys first ..."
-        SystemExit: "recsys needs a CPU with AVX2, and ... names none: ..."
+        SystemExit: "recsys needs a CPU with AVX2, and /proc/cpuinfo does not list it: ..."
     """
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         return
     with cpuinfo.open() as lines:
         flags = next((line.split() for line in lines if line.startswith("flags")), ["avx2"])
     if "avx2" not in flags:
-        sys.exit(f"recsys needs a CPU with AVX2, and {cpuinfo} names none: use a machine from 2013 or later")
+        sys.exit(f"recsys needs a CPU with AVX2, and {cpuinfo} does not list it: use a CPU from 2013 or later")
     if "numpy" in sys.modules and any(os.environ.get(name) != value for name, value in KERNELS.items()):
         raise ImportError(
             "numpy was imported before recsys and has chosen its CPU kernels: import recsys first, "

@@ -20,20 +20,20 @@ IntArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
 
 SECONDS_PER_DAY = 86_400.0
-HALF_LIVES_DAYS = (1 / 24, 1 / 4, 1, 3, 7, 30, 180, float("inf"))  # of demand: from an hour to for ever
+HALF_LIVES_DAYS = (1 / 24, 1 / 4, 1, 3, 7, 30, 180, float("inf"))  # at which demand is counted; infinite: no decay
 NO_ROWS: IntArray = np.empty(0, dtype=np.int32)
-NEW = "new"  # the source of new items, see `recsys/sources/new.py`
-REPEAT = "repeat"  # the source of items to buy again, see `recsys/sources/repeat.py`
-LIVE_COVISIT = "live_covisit"  # the source that needs live counts, see `recsys/sources/live_covisit.py`
-PIN = "pin"  # the source of a slot whose place a business rule fixed
+NEW = "new"  # name of the source of new items, see `recsys/sources/new.py`
+REPEAT = "repeat"  # name of the source of items to buy again, see `recsys/sources/repeat.py`
+LIVE_COVISIT = "live_covisit"  # name of the source that needs live counts, see `recsys/sources/live_covisit.py`
+PIN = "pin"  # the source that is named in a slot whose position a business rule fixed
 
 
 @dataclass(frozen=True)
 class History:
     """The events of one user, oldest first; an item may occur several times.
 
-    rows: (n_events,) int32 catalogue rows; weights: (n_events,) float32 event weights, 0 means seen but not liked;
-    times: (n_events,) float64 UTC seconds.
+    rows: (n_events,) int32 catalogue rows; weights: (n_events,) float32 event weights. An event with a weight above 0
+    is a like, one with the weight 0 says that the user saw the item. times: (n_events,) float64 UTC seconds.
     """
 
     rows: IntArray
@@ -45,19 +45,19 @@ class History:
 
     @cached_property
     def liked(self) -> tuple[IntArray, FloatArray, npt.NDArray[np.float64]]:
-        """The rows, weights and times of the events with weight above 0, oldest first: (n_likes,) each."""
+        """The rows, weights and times of the likes, oldest first: (n_likes,) each."""
         kept = self.weights > 0
         every = self.rows, self.weights, self.times
         return every if kept.all() else (self.rows[kept], self.weights[kept], self.times[kept])
 
     @property
     def likes(self) -> IntArray:
-        """(n_likes,) int32: the rows of `liked`."""
+        """The rows of the likes, oldest first: (n_likes,) int32."""
         return self.liked[0]
 
     @cached_property
     def liked_items(self) -> tuple[IntArray, npt.NDArray[np.intp]]:
-        """Return the distinct rows of `likes`, (m,) int32 ascending, and each like's position in them, (n_likes,)."""
+        """The distinct rows of `likes`, (m,) int32 ascending, and for each like its position in them, (n_likes,)."""
         rows = np.unique(self.likes)
         return rows, np.searchsorted(rows, self.likes)
 
@@ -66,7 +66,7 @@ class History:
         return {}
 
     def vector(self, encoder: "Encoder", now: float) -> FloatArray | None:
-        """Return `encoder.encode(self, now)`, computed once."""
+        """Return `encoder.encode(self, now)`; the result of the last `now` is cached for each encoder."""
         kept = self._vectors.get(id(encoder))
         if kept is None or kept[0]() is not encoder or kept[1] != now:
             kept = self._vectors[id(encoder)] = ref(encoder), now, encoder.encode(self, now)
@@ -80,15 +80,16 @@ EMPTY_HISTORY = History(NO_ROWS, np.empty(0, dtype=np.float32), np.empty(0, dtyp
 class Query:
     """One request for recommendations, with rows in place of item ids.
 
-    user_id None is an anonymous visitor. `now` is the time of the query (UTC seconds). `exclude` are rows that may not
-    be shown; `only`, (n_items,) bool, is True where the caller allows the row, None allows all. `categories` are those
-    that a new user chose. After `deadline`, on the clock of `time.perf_counter()`, optional parts are skipped.
-    `available`, (n_items,) bool, is the present stock; None: as in the catalogue. An item whose `first_seen` is after
-    `shown_at`, UTC seconds by the wall clock, is not shown; None shows it, as evaluation on a past window needs.
-    `vectors` maps a model's name to the user's vector in that model's space, or None if the model cannot encode this
-    history; `pair_scores` maps the name of a model of item pairs to its scores of all items, (n_items,) float32. The
-    recommender fills in both. `seen` are rows of events that are too old for `history`. `live` are the likes since the
-    training; None: only those of the training count.
+    user_id None is an anonymous visitor; k is the number of items to return; `now` is the time of the query (UTC
+    seconds); the same query with the same `seed` gets the same answer. `exclude` are rows that may not be shown;
+    `only`, (n_items,) bool, is True where the caller allows the row, None allows all. `categories` are the names of
+    those that a new user chose. After `deadline`, seconds of `time.perf_counter()`, optional parts are skipped.
+    `available`, (n_items,) bool, is True for items in stock; None: the stock in the catalogue. An item whose
+    `first_seen` is after `shown_at`, UTC seconds by the wall clock, is not shown; with None it is, as evaluation on a
+    past window needs. `vectors` maps a model's name to the user's vector in that model's space, or None if the model
+    cannot encode this history; `pair_scores` maps the name of a model of item pairs to its scores of all items,
+    (n_items,) float32. The recommender fills in both. `seen` are rows of events that are too old for `history`. `live`
+    counts the likes since the training; None: only the likes of the training count.
     """
 
     history: History
@@ -112,8 +113,8 @@ class Query:
 class Candidates:
     """Proposals of one source, best first: rows (n,) int32 without duplicates, scores (n,) float32 descending.
 
-    personal: (n,) bool, True where the row depends on this user: on the history, the session or a chosen category.
-    None: no row does.
+    personal: (n,) bool, True where the item was proposed because of this user's history, session or chosen categories;
+    None: all were proposed without looking at the user.
     """
 
     rows: IntArray
@@ -126,11 +127,12 @@ NO_CANDIDATES = Candidates(NO_ROWS, np.empty(0, dtype=np.float32))
 
 @dataclass(frozen=True)
 class LiveCounts:
-    """The likes since the training, counted at one time by `recsys/recommend/live_counts.py`.
+    """Demand that includes the likes since the training, as counted by `recsys/recommend/live_counts.py`.
 
-    read_at: when the events were read, UTC seconds. demand: (n_items,) float32, in place of `Catalogue.recent`; total:
-    its sum. popular: the items in demand, best first. follows: the probability that an item is liked next after another
-    one. version: of the sums that these values were computed from; pack: returns the sums as bytes.
+    read_at: when the events were read, UTC seconds. demand: (n_items,) float32, used in place of `Catalogue.recent`;
+    total: the sum of `demand`. popular: the items with demand, best first. follows: scores of item pairs, the
+    probability that an item is liked next after another one. version: a hash of the sums that all values were computed
+    from; pack: returns these sums as bytes, for `live_counts.unpack`.
     """
 
     read_at: float
@@ -143,9 +145,10 @@ class LiveCounts:
 
 
 class Slot(NamedTuple):
-    """One place of the answer: the item's row, its score, and the source that proposed it.
+    """One position of the answer: the item's row, its score, and the source that proposed it.
 
-    boost: the factor of the business rules by which the score counted in the order, 1 for most; `score` is without it.
+    fallback: whether the fallback filled the position. boost: the factor of the business rules that multiplied the
+    score when the list was ordered, 1 without one; `score` is the value before.
     """
 
     row: int
@@ -156,41 +159,45 @@ class Slot(NamedTuple):
 
 
 class Source(Protocol):
-    """Proposes candidates. A source that knows nothing about a query returns NO_CANDIDATES, not constant scores."""
+    """Proposes at most n candidates; NO_CANDIDATES, not constant scores, if it cannot rank items for this query."""
 
     def propose(self, query: Query, n: int) -> Candidates: ...
 
 
 class Ranker(Protocol):
-    """Orders the union of all candidates.
+    """Orders the candidates of all sources.
 
-    rows: (m,) int32; scores: (n_sources, m) float32, NaN where a source did not propose the row, sources in the order
-    of the variant. Returns (m,) float32, higher is better.
+    rows: (m,) int32, each candidate once; scores: (n_sources, m) float32 of the sources in the order of the variant,
+    NaN where a source did not propose the item. Returns one score per candidate, (m,) float32, higher is better.
     """
 
     def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray: ...
 
 
 class Rule(Protocol):
-    """Filters candidates. rows: (m,) int32 of all sources, so a row may come twice; each is judged alone.
+    """Filters candidates. rows: (m,) int32, the candidates of all sources, so the same item may occur twice.
 
-    Returns (m,) bool, True where the row is kept.
+    Returns (m,) bool, True where the item may be shown; the result for one item must not depend on the others.
     """
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray: ...
 
 
 class Encoder(Protocol):
-    """Turns a history into a vector (dim,) float32 in the space of the item vectors, or None if it cannot."""
+    """Turns a history into a vector (dim,) float32 in the space of the item vectors, or None if no event can be used.
+
+    now: the time of the query, UTC seconds.
+    """
 
     def encode(self, history: History, now: float) -> FloatArray | None: ...
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The share of each item of the user's history in the scores of n items.
+    """What each item of the user's history adds to the scores of n items.
 
-    rows: (m,) int32, the items of the history that count. shares: (n, m) float64; a row's sum is the item's score.
+    rows: (m,) int32, the items of the history that were used. shares: (n, m) float64; each line adds up to the score of
+    one of the n items.
     """
 
     rows: IntArray
@@ -199,17 +206,20 @@ class Parts:
 
 @runtime_checkable
 class Explains(Protocol):
-    """An encoder that can explain scores: vectors (n, dim) float32 of items -> `Parts`, or None if it cannot encode."""
+    """An encoder that can explain the scores of n items. vectors: (n, dim) float32 of these items.
+
+    Returns None if the history cannot be encoded.
+    """
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None: ...
 
 
 class Term(NamedTuple):
-    """One term of a ranker's score: the amount that `feature` adds.
+    """One term of a ranker's score: the amount that the feature of this name adds.
 
-    model: the model that the feature of the history comes from, None for a feature of the item or the user. way: how
-    the amount is divided among the items of the history: by their shares in the model's `score`, all to the `nearest`
-    one, or by their `likeness` to the item.
+    model: the model that computed the feature from the history, None for a feature of the item or the user alone. way:
+    how the amount is divided among the items of the history: "score", by their shares in the model's score; "nearest",
+    all to the item with the largest cosine to the recommended one; "likeness", by this cosine.
     """
 
     feature: str
@@ -219,7 +229,9 @@ class Term(NamedTuple):
 
 
 class RankedWhy(NamedTuple):
-    """The explanation of a score: the terms add up to it. factors: their product is the score, if it is a product."""
+    """The explanation of a score. terms: they add up to the score; factors: name -> factor, if the score is a product,
+    else empty.
+    """
 
     terms: list[Term]
     factors: dict[str, float]
@@ -227,8 +239,8 @@ class RankedWhy(NamedTuple):
 
 @runtime_checkable
 class ExplainsRanking(Protocol):
-    """A ranker that can explain scores. labels: of the sources, the lines of `scores`; at: the positions in `rows` to
-    explain. Returns one `RankedWhy` for each of them.
+    """A ranker that can explain scores. labels: the names of the sources, one for each line of `scores`; at: the
+    positions in `rows` of the items to explain. Returns one `RankedWhy` for each of them.
     """
 
     def explain(
@@ -242,7 +254,7 @@ class Embeddings:
 
     vectors: (n_items, dim) float32 in catalogue row order, compared by inner product; rows: (n_known,) int32 ascending,
     the items that the model has a vector for (only these are indexed); encoder: the name of a file in
-    `recsys/encoders`, with its scalar params and named float32 arrays.
+    `recsys/encoders`; params and arrays: its settings and its float32 arrays, by name.
     """
 
     vectors: FloatArray
@@ -254,12 +266,12 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class ItemItem:
-    """The result of `fit` for a model of item pairs: which items follow from an item of the history, with scores.
+    """The result of `fit` for a model of item pairs: for each item, the items to recommend after it, with scores.
 
     indptr: (n_items + 1,) int64; rows: (n_pairs,) int32 and scores: (n_pairs,) float32, those of item i at
-    `indptr[i]:indptr[i + 1]`. A candidate's score is the sum over the history of weight x score of the pair. params say
-    how a history becomes weights, see `recsys/encoders/item_item.py`: `half_life_days`; `last`, how many of the newest
-    liked items count; `place_decay`, the weight of each in units of the next newer one's.
+    `indptr[i]:indptr[i + 1]`. A candidate's score is the sum over the history of weight x score of the pair. params:
+    how events get weights, see `recsys/encoders/item_item.py`. `half_life_days`: the age at which a like weighs half;
+    `last`: the number of newest liked items that are used; `place_decay`: a factor for each newer one of them.
     """
 
     indptr: npt.NDArray[np.int64]
@@ -273,7 +285,7 @@ class TrainingData:
     """The input of a model's `fit`: one fold of the interactions, and the catalogue in row order.
 
     interactions: user_row int32, item_row int32, timestamp Datetime[us, UTC], event str, value float32, weight float32,
-    sorted by (user_row, timestamp); `now` is the end of the fold in UTC seconds; `threads` for the training library.
+    sorted by (user_row, timestamp); now: the end of the fold in UTC seconds; threads: how many the training may use.
     """
 
     interactions: pl.DataFrame
@@ -286,5 +298,5 @@ class TrainingData:
 
 
 def epoch_seconds(timestamps: pl.Series) -> npt.NDArray[np.float64]:
-    """Datetimes -> (n,) float64 UTC seconds since 1970."""
+    """Convert datetimes to UTC seconds since 1970, (n,) float64."""
     return timestamps.dt.epoch("us").to_numpy().astype(np.float64) / 1e6

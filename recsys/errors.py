@@ -14,31 +14,33 @@ class RecsysError(Exception):
 
 
 class ParamsError(RecsysError):
-    """A setting is missing, unknown or out of range."""
+    """Raised when a setting is missing, unknown or out of range."""
 
 
 class DataError(RecsysError):
-    """Raw data or a table is invalid, or exceeds a threshold of the settings."""
+    """Raised when raw data or a table is invalid, or exceeds a limit in the settings."""
 
 
 class SourceUnreachableError(DataError):
-    """No place that should hold the raw data could be read."""
+    """Raised when a file, address or database with the data cannot be reached."""
 
 
 class GateError(RecsysError):
-    """A result does not meet its limit in the settings, so nothing is released."""
+    """Raised when a result misses its limit in the settings, so that nothing is released."""
 
 
 class BundleError(RecsysError):
-    """A bundle is incomplete, altered or of an unreadable format."""
+    """Raised when a bundle is incomplete, altered or of an unreadable format."""
 
 
 class FilterError(RecsysError):
-    """The text of a filter cannot be read."""
+    """Raised when the text of a filter cannot be parsed."""
 
 
 def quoted(value: object, limit: int = 60) -> str:
-    """Format an untrusted value for a message: in quotes, escaped, cut at `limit`; a list or mapping by its size."""
+    """Format an untrusted value for a message: text in quotes, escaped and cut at `limit` characters; of a list or
+    mapping only the size.
+    """
     if isinstance(value, dict | list | tuple):
         return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
     text = value if isinstance(value, str) else str(value)
@@ -47,14 +49,14 @@ def quoted(value: object, limit: int = 60) -> str:
 
 
 def one_line(text: str, limit: int = 400) -> str:
-    """Format an untrusted text for a message: one line without control characters, cut at `limit`."""
+    """Format an untrusted text for a message: one line without control characters, cut at `limit` characters."""
     words = " ".join(text[: limit + 1].split())
     escaped = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
     return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn a RecsysError into one line on stderr and exit code 1; anything else keeps its traceback."""
+    """Wrap a command so that a RecsysError becomes one line on stderr and exit code 1; others keep their traceback."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def replaced(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder` that takes its place when the block ends; on an error the old one stays.
 
-    Killed at any moment, the old or the new folder is there, and the next call tidies up.
+    If the process is killed, the old or the new folder is complete, and the next call deletes what is left over.
     """
     aside, before = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "replaced"))
     if before.exists() and not folder.exists():  # killed between the two renames
@@ -38,9 +38,10 @@ def replaced(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_file(path: Path, durable: bool = False) -> Iterator[Path]:
-    """Yield a name beside `path` to write to; when the block ends that file takes the place of `path`.
+    """Yield a path beside `path` to write to; when the block ends, that file replaces `path`.
 
-    A reader finds the old or the new content, and on an error the old one stays. durable: also after a power cut.
+    A reader sees the old or the new content; on an error the old one stays. durable: sync the file to disk first, so
+    that this holds after a power cut too.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.partial")
@@ -58,7 +59,7 @@ def replaced_file(path: Path, durable: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, in this process and between all that share it, also on other machines."""
+    """Hold the lock of a folder during the block; other processes that lock the folder wait, also on other machines."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -66,7 +67,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, content: str, durable: bool = False) -> None:
-    """Write a text file as `replaced_file` does, and the folders above it."""
+    """Write a text file with `replaced_file`, which also creates the folders above it."""
     with replaced_file(path, durable) as aside:
         aside.write_text(content, encoding="utf-8")
 
@@ -80,10 +81,10 @@ def _sync(path: Path) -> None:
 
 
 def read_array(path: Path) -> Any:
-    """Memory-map the array in a file, so that all processes of a machine share its pages; an empty one is read."""
+    """Memory-map the array of a .npy file, so that all processes of a machine share its pages."""
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except ValueError:
+    except ValueError:  # an empty array cannot be mapped
         array = np.load(path, allow_pickle=False)
         if array.size:
             raise
@@ -97,7 +98,7 @@ def file_hash(path: Path) -> str:
 
 
 def described_files(folder: Path) -> list[dict[str, Any]]:
-    """Return path (from the folder), sha256 and bytes of every file in a folder, in the order of the paths."""
+    """Return path (relative to the folder), sha256 and size in bytes of every file in a folder, sorted by path."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return [
         {"path": path.relative_to(folder).as_posix(), "sha256": file_hash(path), "bytes": path.stat().st_size}
@@ -106,8 +107,8 @@ def described_files(folder: Path) -> list[dict[str, Any]]:
 
 
 def templates(folder: Path) -> "Environment":
-    """Return the templates (Jinja) of a folder: an unknown name is an error, and HTML that is filled in is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # what only reads a bundle does without it
+    """Return a Jinja environment for the templates of a folder: unknown names are errors, values in HTML escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # code that only reads a bundle needs no jinja2
 
     return Environment(
         loader=FileSystemLoader(folder),

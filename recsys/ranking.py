@@ -13,7 +13,7 @@ Values = npt.NDArray[np.float64]
 def top_k(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.intp]:
     """Return the positions of the k largest scores, best first; equal scores in the order of their positions.
 
-    scores: (n,), or (m, n) for one ranking a row; returns (min(k, n),) or (m, min(k, n)). NaN comes last.
+    scores: (n,), or (m, n) to rank each of m rows; returns (min(k, n),) or (m, min(k, n)). NaN comes last.
 
     >>> top_k(np.array([0.5, 0.9, 0.5, 0.5]), 3).tolist()
     [1, 0, 2]
@@ -34,8 +34,8 @@ def top_k(scores: npt.NDArray[Any], k: int) -> npt.NDArray[np.intp]:
 
 
 def among(rows: npt.NDArray[np.int32], few: npt.NDArray[np.int32]) -> BoolArray:
-    """Return for each of `rows`, (m,), whether it is one of `few`, both in any order. Like `np.isin`, but fast where
-    both are small, as in one request.
+    """Return (m,) bool, whether each of `rows`, (m,), is one of `few`, both in any order. Like `np.isin`, but faster
+    for small arrays, as in one request.
 
     >>> among(np.array([7, 2, 9], dtype=np.int32), np.array([9, 4, 2], dtype=np.int32)).tolist()
     [False, True, True]
@@ -48,7 +48,7 @@ def among(rows: npt.NDArray[np.int32], few: npt.NDArray[np.int32]) -> BoolArray:
 
 
 def distinct(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Return the rows, each once, ascending. Like `np.unique`, but fast where they are few.
+    """Return each of the rows once, ascending. Like `np.unique`, but faster for few rows.
 
     >>> distinct(np.array([7, 2, 7], dtype=np.int32)).tolist()
     [2, 7]
@@ -60,10 +60,11 @@ def distinct(rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
 
 
 def ndcg(hits: BoolArray, n_targets: npt.NDArray[np.int64]) -> Values:
-    """(n,) gain of the hits, 1 / log2(rank + 1) each, over the gain of the best possible list of this length.
+    """Return the normalised discounted cumulative gain (NDCG) of n lists, (n,) float64; NaN for a user without targets.
 
-    hits: (n, k) whether the item at each rank is among the user's targets; n_targets: (n,) how many targets there are.
-    NaN for a user without targets. Hits at ranks 1 and 3 of two targets: (1 + 1/2) / (1 + 0.631):
+    A hit at a rank has the gain 1 / log2(rank + 1); the sum is divided by that of the best possible list of the same
+    length. hits: (n, k), whether the item at each rank is one of the user's targets; n_targets: (n,), how many targets
+    the user has. Hits at the ranks 1 and 3, with two targets, give (1 + 1/2) / (1 + 0.631):
 
     >>> ndcg(np.array([[True, False, True]]), np.array([2])).round(3).tolist()
     [0.92]

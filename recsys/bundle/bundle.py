@@ -2,13 +2,13 @@
 
     manifest.json       bundle_id, data set, trained_until, counts, models, variants, metrics, and each file's hash
     catalogue.parquet   items in row order, with popularity      items/      item ids <-> rows
-    demand.npy          decayed likes, at several half-lives     gap_days.npy  usual days between two likes of an item
+    demand.npy          decayed likes, at several half-lives     gap_days.npy  median days between likes of an item
     histories/          user id -> the user's events             models/<m>/ vectors, encoder, index; or pairs of items
-    rankers/<r>/        rankers that were learned: trees as text, and their settings
+    rankers/<r>/        learned rankers: trees as text, and their settings
     calibration.json    curves from scores to probabilities, if they were fitted
-    reference.json      counts of its answers to the users who were active last: the baseline of drift tests
+    reference.json      counts of the bundle's answers to recently active users: the baseline of drift tests
 
-No pickle, no clock and no host name in it: the same input gives the same bundle_id anywhere.
+It holds no pickle, no time of writing and no host name: the same input gives the same bundle_id on every machine.
 """
 
 import hashlib
@@ -38,12 +38,13 @@ from recsys.params import Params, Section, VariantParams, parse
 FolderName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 
 FORMAT = 1
+UNTRUSTED = "the bundle is not used; get it again from a source that you trust"
 MANIFEST = "manifest.json"
-SIGNATURE = "signature.json"  # of the manifest, see recsys/bundle/signing.py; optional, so no part of the content
+SIGNATURE = "signature.json"  # of the manifest, see recsys/bundle/signing.py; optional, not listed in the manifest
 
 
 class File(Section):
-    """One file of the bundle, path relative to the manifest."""
+    """One file of the bundle: path relative to the manifest, hash, size in bytes."""
 
     path: str
     sha256: str
@@ -64,10 +65,10 @@ class Manifest(Section):
     default_variant: str
     event_weights: dict[str, float]
     allow_repeat: bool
-    data_hash: str | None = None  # of the split that it was made of; absent in bundles that do not say it
-    warm_events: int = 5  # of a user in the segment `warm`; the default is for bundles that do not say it
+    data_hash: str | None = None  # of the split that the bundle was made of; absent in older bundles
+    warm_events: int = 5  # events from which a user is in the segment `warm`; the default is for older bundles
     recent_half_life_days: float = Field(gt=0)
-    # of the ranker `recency` and of the source `repeat`; the defaults are for bundles that do not say it
+    # settings of the ranker `recency` and of the source `repeat`; the defaults are for older bundles
     smoothing: float = 20.0
     repeat_half_life_days: float = 180.0
     metrics: dict[str, Any]
@@ -76,7 +77,7 @@ class Manifest(Section):
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model without its training library: item vectors, encoder and index."""
+    """A model as it is served, without its training library: item vectors, encoder and index."""
 
     embeddings: Embeddings
     encoder: Encoder
@@ -86,7 +87,7 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle; nothing in it changes after loading."""
+    """A loaded bundle. It is never changed after loading; models, item_items and rankers are by name."""
 
     manifest: Manifest
     catalogue: Catalogue
@@ -94,17 +95,17 @@ class Bundle:
     models: Mapping[str, LoadedModel]
     item_items: Mapping[str, ItemItem] = field(default_factory=dict)
     calibration: Calibration | None = None
-    rankers: Mapping[str, Path] = field(default_factory=dict)  # folder of each learned ranker
+    rankers: Mapping[str, Path] = field(default_factory=dict)  # the folders of the learned rankers
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a bundle: one fold's interactions, its catalogue and users, and the folders of each model.
+    """The input of `write`: the interactions of one fold, its catalogue and users, and the folders of the models.
 
-    interactions, catalogue and users as in `recsys/data/split.py`; `now` is the end of the fold in UTC seconds;
-    `models` maps a model's name to (model folder, index folder); `calibration` is the file of
-    `recsys/bundle/calibration.py`; `rankers` maps a learned ranker's name to its folder; `data_hash`
-    is `hash_of` the split; `reference` is the folder of `recsys/drift/reference.py`.
+    interactions, catalogue and users: tables as in `recsys/data/split.py`; now: the end of the fold in UTC seconds;
+    models: a model's name -> (model folder, index folder); calibration: the file that `recsys/bundle/calibration.py`
+    wrote; rankers: a learned ranker's name -> its folder; data_hash: what `hash_of` returns for the folder of the
+    split; reference: the folder that `recsys/drift/reference.py` wrote. None leaves the part out of the bundle.
     """
 
     interactions: pl.DataFrame
@@ -121,9 +122,9 @@ class Parts:
 def write(
     parts: Parts, params: Params, metrics: Mapping[str, Any], out: Path, default_variant: str | None = None
 ) -> Manifest:
-    """Write a bundle; an earlier one in `out` stays until the new one is complete.
+    """Write a bundle into the folder `out` and return its manifest; an old bundle there stays until it is complete.
 
-    default_variant: if not given, the simplest of `release_candidates`.
+    metrics: copied into the manifest; default_variant: by default the first of the setting `release_candidates`.
 
     Raises:
         BundleError: "models/all/als: no such folder; run `dvc repro`"
@@ -174,21 +175,23 @@ def write(
 
 
 def verify(folder: Path) -> Manifest:
-    """Check the manifest and every file's hash; refuse links and files that the manifest does not list.
+    """Check the manifest and every file's hash, and return the manifest; symbolic links and unlisted files are errors.
 
     Raises:
         BundleError: "bundle/catalogue.parquet: sha256 is 1f..., the manifest says 9a...; copy the bundle again"
     """
     manifest = read_manifest(folder)
     if links := [path for path in folder.rglob("*") if path.is_symlink()]:
-        raise BundleError(f"{links[0]}: a link, and a bundle holds plain files; copy it with `cp --dereference`")
+        raise BundleError(
+            f"{links[0]}: a symbolic link, a bundle holds plain files only; copy the bundle with `cp -r --dereference`"
+        )
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     if unlisted := there - {MANIFEST, SIGNATURE} - {file.path for file in manifest.files}:
         raise BundleError(f"{folder / min(unlisted)}: not named in the manifest; copy the bundle again")
     for file in manifest.files:
         path = folder / file.path
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise BundleError(f"{folder}/{MANIFEST}: {file.path!r} points outside of the bundle; refuse this bundle")
+            raise BundleError(f"{folder}/{MANIFEST}: {file.path!r} points outside of the bundle; {UNTRUSTED}")
         if not path.is_file():
             raise BundleError(f"{path}: named in the manifest but missing; copy the bundle again")
         if (found := file_hash(path)) != file.sha256:
@@ -199,33 +202,36 @@ def verify(folder: Path) -> Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest and check its format, and that its id is the hash of its content.
+    """Read the manifest; check its format, and that bundle_id is the hash of its content.
 
     Raises:
-        BundleError: "bundle/manifest.json: format 2, this code reads 1; ..."
+        BundleError: "bundle/manifest.json: format is 2, this code reads 1; build the bundle again with `dvc repro`"
     """
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: not a readable manifest ({error}); write the bundle with `dvc repro`") from error
+        raise BundleError(f"{path}: not a readable manifest ({error}); {arrays.REBUILD}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else content
-        raise BundleError(f"{path}: format is {found!r}, this code reads {FORMAT}; write the bundle again")
+        raise BundleError(f"{path}: format is {found!r}, this code reads {FORMAT}; {arrays.REBUILD}")
     try:
         manifest = parse(Manifest, content, str(path))
     except ParamsError as error:
         raise BundleError(str(error)) from error
     if _digest(content) != manifest.bundle_id:
-        raise BundleError(f"{path}: its content does not match bundle_id {manifest.bundle_id!r}; it was edited by hand")
+        raise BundleError(
+            f"{path}: its content does not match its bundle_id {manifest.bundle_id!r}, so it was changed or damaged "
+            f"after it was written; copy the bundle again, or {arrays.REBUILD}"
+        )
     return manifest
 
 
 def load(folder: Path) -> Bundle:
-    """Verify, open and check a bundle; arrays are memory-mapped.
+    """Verify a bundle, open it and check its arrays and tables; arrays are memory-mapped.
 
     Raises:
-        BundleError: "bundle/histories/rows.npy: holds 0 to 24, expected 0 to 23; write it again", or see `verify`.
+        BundleError: "bundle/histories/rows.npy: holds 0 to 24, expected 0 to 23; build ...", or an error of `verify`.
     """
     try:
         return _open(folder, verify(folder))
@@ -235,7 +241,7 @@ def load(folder: Path) -> Bundle:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         reason = f"{type(error).__name__}: {one_line(str(error))}"
-        raise BundleError(f"{folder}: not a bundle that can be opened ({reason}); write it again") from error
+        raise BundleError(f"{folder}: the bundle cannot be opened ({reason}); {arrays.REBUILD}") from error
 
 
 def _open(folder: Path, manifest: Manifest) -> Bundle:
@@ -243,7 +249,7 @@ def _open(folder: Path, manifest: Manifest) -> Bundle:
     arrays.check(folder, n_items, manifest.counts.get("users", 0))
     items = catalogue.load(folder)
     if fault := catalogue_check.fault(items, n_items):
-        raise BundleError(f"{folder / 'catalogue.parquet'}: {fault}; write the bundle again")
+        raise BundleError(f"{folder / 'catalogue.parquet'}: {fault}; {arrays.REBUILD}")
     models = {name: _open_model(folder / "models" / name, about) for name, about in manifest.models.items()}
     pairs = {name: embeddings.load_pairs(folder / "models" / name) for name in manifest.item_items}
     confidence = calibration.load(path) if (path := folder / calibration.FILE).is_file() else None
@@ -255,16 +261,17 @@ def _open_model(folder: Path, about: Mapping[str, Any]) -> LoadedModel:
     model = embeddings.load(folder)
     index = Index.load(folder, model.rows)
     if fault := index.fault(model.vectors[model.rows]):
-        raise BundleError(f"{folder / INDEX}: {fault}; run `dvc repro` to build it")
+        raise BundleError(f"{folder / INDEX}: {fault}; {arrays.REBUILD}")
     found = {"dim": model.vectors.shape[1], "encoder": model.encoder, "index": index.report.model_dump()}
     for key, value in found.items():
         if about.get(key) != value:
-            raise BundleError(f"{folder}: its {key} is {quoted(value)}, the manifest says {quoted(about.get(key))}")
+            said = f"its {key} is {quoted(value)}, the manifest says {quoted(about.get(key))}"
+            raise BundleError(f"{folder}: {said}; {arrays.REBUILD}")
     return LoadedModel(model, embeddings.encoder_of(model), index, Similar(model))
 
 
 def hash_of(folder: Path) -> str:
-    """Return the hash of the names and contents of all files in a folder."""
+    """Return a hash of the names and contents of all files in a folder, 16 hex digits."""
     return _digest({"files": described_files(folder)})
 
 

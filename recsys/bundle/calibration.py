@@ -1,11 +1,11 @@
-"""Computes the confidence of an item: the calibrated probability that the user chooses it. As in evaluation, only users
-count who choose anything in the next `horizon_days`. Each variant has a curve for every label of its slots (their
-source, and whether they are fallback):
+"""Computes the confidence of a recommended item: the calibrated probability that the user chooses it within the next
+`horizon_days`, given that the user chooses anything then. Each variant has one curve for every label of its slots, see
+`label`:
 
     confidence = 1 / (1 + exp(-(bias + score asinh(s / scale) + rank ln(r) + known ln(1 + n))))
 
-s is the slot's score, r its place in the answer from 1, n the number of events in the history. The curves are fitted on
-the validation window (`recsys/evaluation/fit_calibration.py`) and lie in the bundle as calibration.json.
+s is the slot's score, r its position in the answer from 1, n the number of events in the history. The curves are fitted
+on the validation window (`recsys/evaluation/fit_calibration.py`) and stored in the bundle as calibration.json.
 Source: Platt, "Probabilistic outputs for support vector machines", 1999.
 """
 
@@ -22,11 +22,13 @@ from recsys.output import write_text
 from recsys.params import Section, parse
 
 FILE = "calibration.json"
-LIMIT = 20.0  # of the exponent: never 0 and never 1
+LIMIT = 20.0  # of the exponent, so that a confidence is never 0 or 1
 
 
 class Curve(Section):
-    """The parameters of the formula. slots: how many slots it was fitted on; wanted: how many of them were relevant."""
+    """The parameters of the formula in this module. slots: how many slots the curve was fitted on; wanted: how many of
+    them held an item that the user chose.
+    """
 
     bias: float
     score: float = Field(0.0, ge=0)
@@ -37,21 +39,23 @@ class Curve(Section):
     wanted: int = Field(ge=0)
 
     def at(self, score: float, rank: int, n_known: int) -> float:
-        """Return the confidence by the formula of this module, in (0, 1)."""
+        """Return the confidence of a slot, in (0, 1). rank: from 1; n_known: the number of events in the history."""
         z = self.bias + self.score * asinh(score / self.scale) + self.rank * log(rank) + self.known * log1p(n_known)
         return 1.0 / (1.0 + exp(-min(max(z, -LIMIT), LIMIT)))
 
 
 class Calibration(Section):
-    """curves: variant -> label -> curve; horizon_days: None with the split `per_user_holdout`."""
+    """All curves of a bundle. curves: variant -> label -> curve; horizon_days: the length of the validation window,
+    None with the split `per_user_holdout`, which has no window.
+    """
 
     horizon_days: float | None
     curves: dict[str, dict[str, Curve]]
 
     def of(self, variant: str, slots: Sequence[Slot], first_rank: int, n_known: int) -> list[float | None]:
-        """Return the confidence of consecutive slots of an answer; the first of them has the rank `first_rank`, from 1.
+        """Return the confidence of consecutive slots of an answer; None without a fitted curve, as for a pinned item.
 
-        None where no curve was fitted, such as for a pinned item.
+        first_rank: the rank of the first of these slots in the answer, from 1; n_known: the events in the history.
         """
         curves = self.curves.get(variant, {})
         confidences: list[float | None] = []
@@ -66,7 +70,7 @@ class Calibration(Section):
 
 
 def label(source: str, fallback: bool) -> str:
-    """Return the label of a slot: popular items have a curve of their own where they are the fallback.
+    """Return the label of a slot: its source, and a separate label for slots that the fallback filled.
 
     >>> label("popular", fallback=True), label("als", fallback=False)
     ('popular (fallback)', 'als')
@@ -75,7 +79,7 @@ def label(source: str, fallback: bool) -> str:
 
 
 def load(path: Path) -> Calibration:
-    """Read what `Calibration.save` wrote.
+    """Read a calibration.json that `Calibration.save` wrote.
 
     Raises:
         BundleError: "bundle/calibration.json: not a readable calibration (...); run `dvc repro`"

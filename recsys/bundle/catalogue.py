@@ -1,4 +1,4 @@
-"""The items at serving time: ids, popularity, availability, first_seen."""
+"""The catalogue of a bundle: the items with their ids, popularity, availability and the time they were first seen."""
 
 import json
 from collections.abc import Iterable
@@ -17,17 +17,18 @@ from recsys.contracts import HALF_LIVES_DAYS, SECONDS_PER_DAY, BoolArray, FloatA
 from recsys.output import read_array
 
 SHOWN = ("title", "text", "categories", "price")
-FEW_LIKES = 3  # an item that at most so many users liked is new: a collaborative model knows next to nothing of it
+FEW_LIKES = 3  # an item that no more users liked is new: too few for a collaborative model
 
 
 @dataclass(frozen=True)
 class Catalogue:
     """All items in row order.
 
-    popularity: (n_items,) float32 users who liked the item; recent: (n_items,) float32 the same, each user counted half
-    after one half-life since that user's last event; available: (n_items,) bool; first_seen: (n_items,) float64 UTC
-    seconds, NaN where unknown; demand: (n_items, len(HALF_LIVES_DAYS)) float32, as `recent` at every half-life of
-    HALF_LIVES_DAYS; gap_days: (n_items,) float32, median days between two likes by a user, NaN if unknown.
+    frame: the table of the items; ids: item ids <-> rows; popularity: (n_items,) float32, how many users liked the
+    item; recent: (n_items,) float32, the same count with decay: a user counts 1/2 one half-life after their last like
+    of the item, 1/4 after two; available: (n_items,) bool; first_seen: (n_items,) float64 UTC seconds, NaN if unknown;
+    demand: (n_items, len(HALF_LIVES_DAYS)) float32, one column like `recent` for every half-life; gap_days: (n_items,)
+    float32, see the function `gap_days`.
     """
 
     frame: pl.DataFrame
@@ -68,6 +69,7 @@ class Catalogue:
 
     @cached_property
     def of_category(self) -> dict[str, IntArray]:
+        """The rows of the items in each category, (m,) int32 each."""
         pairs = self.frame.select("row", "categories").explode("categories").drop_nulls().unique(maintain_order=True)
         grouped = pairs.group_by("categories", maintain_order=True).agg("row")
         return {name: rows.to_numpy() for name, rows in zip(grouped["categories"], grouped["row"], strict=True)}
@@ -76,7 +78,10 @@ class Catalogue:
 def with_popularity(
     catalogue: pl.DataFrame, interactions: pl.DataFrame, now: float, half_life_days: float
 ) -> pl.DataFrame:
-    """Add the columns popularity and recent, counted over `interactions` (events of weight 0 are no likes)."""
+    """Return the catalogue with the columns popularity and recent, see `Catalogue`; events of weight 0 do not count.
+
+    now: the time at which the decay ends, UTC seconds.
+    """
     moment = pl.lit(now).mul(1e6).cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
     age = (moment - pl.col("timestamp")) / timedelta(days=half_life_days)
     counts = (
@@ -97,7 +102,10 @@ def with_popularity(
 
 
 def demand(interactions: pl.DataFrame, now: float, n_items: int) -> FloatArray:
-    """(n_items, len(HALF_LIVES_DAYS)) float32: users who liked the item, each half after one half-life."""
+    """Count the users who liked each item, with exponential decay: (n_items, len(HALF_LIVES_DAYS)) float32.
+
+    now: the time at which the decay ends, UTC seconds.
+    """
     liked = interactions.filter(pl.col("weight") > 0)
     last = liked.unique(["user_row", "item_row"], keep="last", maintain_order=True)
     rows = last["item_row"].to_numpy()
@@ -107,9 +115,10 @@ def demand(interactions: pl.DataFrame, now: float, n_items: int) -> FloatArray:
 
 
 def gap_days(interactions: pl.DataFrame, n_items: int) -> FloatArray:
-    """(n_items,) float32: the median of the days between two likes of the item by the same user, NaN without any.
+    """Return the median days between two consecutive likes of an item by the same user: (n_items,) float32.
 
-    Likes that are closer to each other than the shortest of `HALF_LIVES_DAYS` are one visit.
+    NaN if no user liked the item twice. Gaps below the shortest of `HALF_LIVES_DAYS` belong to one visit and are left
+    out.
     """
     likes = interactions.lazy().filter(pl.col("weight") > 0).sort("user_row", "item_row", "timestamp")
     gaps = likes.select(
@@ -143,7 +152,7 @@ def _texts(value: str) -> list[str]:
 
 
 def load(folder: Path) -> Catalogue:
-    """Read the files of `write`. Older bundles have no demand at several half-lives, and no attributes."""
+    """Read the files of `write` and `write_demand`. Older bundles have no attributes, and a demand of 0."""
     frame = pl.read_parquet(folder / "catalogue.parquet")
     if "attributes" not in frame.columns:
         frame = frame.with_columns(attributes=pl.lit(None, pl.String))

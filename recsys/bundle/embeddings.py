@@ -1,9 +1,9 @@
-"""Models on disk: plain arrays and one JSON file, so that any process can read a model without its library.
+"""Writes and reads models as plain arrays and one JSON file, so that reading needs no training library.
 
 vectors.npy   (n_items, dim) float32        rows.npy       (n_known,) int32
 <array>.npy   the encoder's arrays          encoder.json   {"encoder": name, "params": {...}, "arrays": [names]}
 
-Or, of pairs of items:
+A model of item pairs (`ItemItem`) has these files instead:
 indptr.npy (n_items + 1,) int64    rows.npy (n_pairs,) int32    scores.npy (n_pairs,) float32    item_item.json  params
 """
 
@@ -22,7 +22,7 @@ PAIRS = "item_item.json"
 
 
 def save(embeddings: Embeddings, folder: Path) -> None:
-    """Write the folder; earlier files in it are overwritten one by one."""
+    """Write a model with vectors into a folder; existing files of the same names are overwritten."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "vectors.npy", np.ascontiguousarray(embeddings.vectors, dtype=np.float32))
     np.save(folder / "rows.npy", np.ascontiguousarray(embeddings.rows, dtype=np.int32))
@@ -37,10 +37,10 @@ def save(embeddings: Embeddings, folder: Path) -> None:
 
 
 def load(folder: Path) -> Embeddings:
-    """Read the folder; arrays are memory-mapped, so that processes on one machine share the pages.
+    """Read a model with vectors; arrays are memory-mapped, so that processes on one machine share the pages.
 
     Raises:
-        BundleError: "models/als/vectors.npy: ... run `dvc repro` again"
+        BundleError: "models/als: not a readable model (...); run `dvc repro` to write it again"
     """
     try:
         description = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
@@ -54,17 +54,24 @@ def load(folder: Path) -> Embeddings:
 
 
 def encoder_of(embeddings: Embeddings) -> Encoder:
-    """Build the encoder that the embeddings name."""
+    """Build the encoder whose name is in the embeddings.
+
+    Raises:
+        BundleError: "encoder 'a': no file recsys/encoders/a.py; ..."
+    """
     try:
         module = importlib.import_module(f"recsys.encoders.{embeddings.encoder}")
     except ModuleNotFoundError as error:
-        raise BundleError(f"encoder {embeddings.encoder!r}: no file recsys/encoders/{embeddings.encoder}.py") from error
+        name = embeddings.encoder
+        raise BundleError(
+            f"encoder {name!r}: no file recsys/encoders/{name}.py; use the version of the code that wrote the model"
+        ) from error
     encoder: Encoder = module.build(embeddings.vectors, embeddings.params, embeddings.arrays)
     return encoder
 
 
 def save_pairs(model: ItemItem, folder: Path) -> None:
-    """Write the folder; earlier files in it are overwritten one by one."""
+    """Write a model of item pairs into a folder; existing files of the same names are overwritten."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "indptr.npy", model.indptr.astype(np.int64))
     np.save(folder / "rows.npy", model.rows.astype(np.int32))
@@ -73,7 +80,7 @@ def save_pairs(model: ItemItem, folder: Path) -> None:
 
 
 def load_pairs(folder: Path) -> ItemItem:
-    """Read the folder; arrays are memory-mapped.
+    """Read a model of item pairs; arrays are memory-mapped.
 
     Raises:
         BundleError: "models/ease: not a readable model (...); run `dvc repro` to write it again"
@@ -84,7 +91,7 @@ def load_pairs(folder: Path) -> ItemItem:
         if not len(rows) == len(values) == int(indptr[-1]):
             raise ValueError(f"{len(rows)} rows, {len(values)} scores, indptr ends at {indptr[-1]}")
         model = ItemItem(indptr, rows, values, params)
-        item_item.history_weights(model, EMPTY_HISTORY, 0.0)  # params are complete
+        item_item.history_weights(model, EMPTY_HISTORY, 0.0)  # raises if params are incomplete
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise BundleError(f"{folder}: not a readable model ({error}); run `dvc repro` to write it again") from error
     return model

@@ -1,6 +1,6 @@
-"""The histories of all users as flat, memory-mapped arrays, oldest event first, by user id.
+"""Writes and reads the histories of all users: flat, memory-mapped arrays, oldest event first.
 
-users/        ids.py table of the user ids          offsets.npy (n_users + 1,) int64
+users/        the user ids, see `id_table.py`       offsets.npy (n_users + 1,) int64: where a user's events begin
 rows.npy      (n_events,) int32                     weights.npy (n_events,) float32
 times.npy     (n_events,) float64 UTC seconds
 """
@@ -15,11 +15,11 @@ from recsys.bundle import id_table
 from recsys.contracts import EMPTY_HISTORY, History, epoch_seconds
 from recsys.output import read_array
 
-REMEMBERED = 4096  # histories with the vectors that were made of them: about 10 MB
+REMEMBERED = 4096  # histories in the cache, with their vectors: about 10 MB
 
 
 def write(interactions: pl.DataFrame, user_ids: pl.Series, folder: Path) -> None:
-    """Write the histories of all users in `user_ids` (position = user_row).
+    """Write the histories of all users. user_ids: the user's id at the position `user_row`.
 
     interactions: user_row, item_row, timestamp, weight, sorted by (user_row, timestamp).
     """
@@ -32,7 +32,7 @@ def write(interactions: pl.DataFrame, user_ids: pl.Series, folder: Path) -> None
 
 
 class Histories:
-    """Reads the files of `write`; reading one user's history touches only that user's pages."""
+    """Reads the files of `write`; a history is read from disk when it is requested, and then cached."""
 
     def __init__(self, folder: Path) -> None:
         self.users = id_table.IdTable(folder / "users")
@@ -43,12 +43,12 @@ class Histories:
         self._remembered = lru_cache(REMEMBERED)(self._read)
 
     def of(self, user_id: str) -> History:
-        """Return a user's history; an unknown user has an empty one."""
+        """Return a user's history; it is empty for a user that the bundle does not contain."""
         position = self.users.position(user_id)
         return EMPTY_HISTORY if position is None else self.at(position)
 
     def at(self, position: int) -> History:
-        """Return the history of the user at this position of the id table; the newest calls return the same object."""
+        """Return the history of the user at this position of the id table; recent results are cached."""
         return self._remembered(position)
 
     def _read(self, position: int) -> History:

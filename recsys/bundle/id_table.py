@@ -1,6 +1,6 @@
-"""External ids <-> positions in four flat arrays, so that workers share one memory-mapped copy instead of a dict each.
+"""Maps external ids to positions and back, in four memory-mapped arrays that all workers of a machine share.
 
-hashes.npy (n,) uint64 ascending     positions.npy (n,) int32, the position behind each hash
+hashes.npy (n,) uint64 ascending     positions.npy (n,) int32, the position of the id with each hash
 offsets.npy (n + 1,) int64           text.npy (n_bytes,) uint8, all ids in position order, UTF-8
 """
 
@@ -17,7 +17,7 @@ from recsys.output import read_array
 
 
 def write(ids: Iterable[str], folder: Path) -> None:
-    """Write the table of `ids` (unique, in position order) into `folder`."""
+    """Write the table of `ids` into a folder. ids: unique, the first has the position 0."""
     encoded = [item.encode() for item in ids]
     folder.mkdir(parents=True, exist_ok=True)
     hashes = np.fromiter((_hash(text) for text in encoded), dtype=np.uint64, count=len(encoded))
@@ -31,7 +31,7 @@ def write(ids: Iterable[str], folder: Path) -> None:
 
 
 class IdTable:
-    """Looks ids up both ways; opening it reads nothing but the headers."""
+    """Looks up the position of an id and the id at a position; opening it reads only the headers of the arrays."""
 
     def __init__(self, folder: Path) -> None:
         self._hashes = read_array(folder / "hashes.npy")
@@ -43,7 +43,7 @@ class IdTable:
         return len(self._hashes)
 
     def position(self, external_id: str) -> int | None:
-        """Return the position of an id, or None if the table does not hold it."""
+        """Return the position of an id, or None if the table does not contain it."""
         text = external_id.encode()
         wanted = np.uint64(_hash(text))
         at = int(self._hashes.searchsorted(wanted))
@@ -55,7 +55,7 @@ class IdTable:
         return None
 
     def positions(self, external_ids: Iterable[str]) -> IntArray:
-        """(m,) int32 positions of those ids that the table holds, in the order given."""
+        """Return the positions of these ids in the same order, (m,) int32; ids that the table lacks are left out."""
         found = (self.position(external_id) for external_id in external_ids)
         return np.fromiter((position for position in found if position is not None), dtype=np.int32)
 
@@ -63,14 +63,14 @@ class IdTable:
         return self._bytes(position).decode()
 
     def finds_all(self) -> bool:
-        """Whether the hashes lead to every id; reads the whole table."""
+        """Return whether every id of the table can be looked up by its hash; reads the whole table."""
         text = self._text.tobytes()
         hashes = (_hash(text[begin:end]) for begin, end in pairwise(self._offsets.tolist()))
         every = np.fromiter(hashes, dtype=np.uint64, count=len(self))
         return np.array_equal(every[self._positions], self._hashes)
 
     def holds(self, ids: pl.Series) -> bool:
-        """Whether these are the ids of the table, in position order."""
+        """Return whether the table contains exactly these ids, in this order."""
         lengths = ids.str.len_bytes().to_numpy()
         return np.array_equal(np.diff(self._offsets), lengths) and self._text.tobytes() == "".join(ids).encode()
 

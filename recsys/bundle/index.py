@@ -1,9 +1,10 @@
-"""Nearest items by inner product, through faiss: exact for small catalogues, inverted lists for large ones; by cosine.
+"""Finds the items nearest to a vector by inner product with faiss, and the items similar to an item by cosine.
 
-Exact search is the fastest up to about 20,000 items. Above, `nprobe` of the lists of `recsys/bundle/ivf_lists.py` are
-searched, in fp16; nprobe is raised until recall against exact search reaches `index.min_recall`, else the build fails.
+Up to about 20,000 items exact search is the fastest. Larger catalogues are cut into the lists of
+`recsys/bundle/ivf_lists.py`, with vectors in fp16, of which `nprobe` are searched. nprobe is raised until recall
+against exact search reaches the setting `index.min_recall`; if it never does, the build fails.
 
-    index.faiss   the index         index.json   `Report`
+    index.faiss   the index         index.json   the `Report`
 """
 
 from pathlib import Path
@@ -23,7 +24,11 @@ INDEX, REPORT = "index.faiss", "index.json"
 
 
 class Report(Section):
-    """The type of the index, and its recall: the share of the true nearest `recall_at` items that it finds."""
+    """The type, size and measured recall of an index.
+
+    kind: "exact" or "ivf_fp16"; n: number of vectors; dim: their length; nlist: number of lists, 0 if exact; nprobe:
+    number of lists that are searched; recall: the share of the true nearest `recall_at` items that the index finds.
+    """
 
     kind: str
     n: int
@@ -35,7 +40,7 @@ class Report(Section):
 
 
 class Index:
-    """A faiss index that returns catalogue rows; faiss itself returns positions in `rows`."""
+    """A faiss index that returns catalogue rows. rows: (n_known,) int32, the row of each vector of the faiss index."""
 
     def __init__(self, index: faiss.Index, rows: IntArray, report: Report) -> None:
         self._index = index
@@ -46,8 +51,10 @@ class Index:
             self._items = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
 
     def search(self, vector: FloatArray, n: int) -> tuple[IntArray, FloatArray]:
-        """Return the n nearest items of a (dim,) float32 vector, best first: rows (m,) int32 and inner products (m,)
-        float32, m <= n."""
+        """Return the rows (m,) int32 and inner products (m,) float32 of the n items nearest to a vector, best first.
+
+        vector: (dim,) float32. m is below n if the index has fewer items, or the searched lists do.
+        """
         n = min(n, len(self._rows))
         if not n:
             return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
@@ -56,16 +63,19 @@ class Index:
             best = top_k(inner, n)
             return self._rows.take(best), inner.take(best)
         scores, positions = self._index.search(_query(vector[None, :], self._index), n, params=self._depth(n))
-        if positions[0, -1] < 0:  # lists that were not probed leave the last places empty
+        if positions[0, -1] < 0:  # -1: the lists that were searched hold fewer than n items
             n = int(np.count_nonzero(positions[0] >= 0))
         return self._rows.take(positions[0, :n]), scores[0, :n]
 
     def fault(self, known: FloatArray) -> str | None:
-        """Return the fault of the index of these vectors, (n_known, dim) float32; None if it is valid."""
+        """Return the fault of this index as text, None if it is valid. known: (n_known, dim) float32, its vectors."""
         return index_check.fault(self._index, self.report, known)
 
     def _depth(self, n: int) -> faiss.SearchParametersIVF | None:
-        """Return how many lists to search: for more items than recall was measured at, more lists in proportion."""
+        """Return how many lists to search for n items; None for an exact index.
+
+        Where n exceeds the number of items that recall was measured at, the number of lists grows in proportion.
+        """
         if not self.report.nlist:
             return None
         wanted = -(-self.report.nprobe * n // self.report.recall_at)
@@ -74,20 +84,20 @@ class Index:
         return depth
 
     def save(self, folder: Path) -> None:
+        """Write the index and its report into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         faiss.write_index(self._index, str(folder / INDEX))
         (folder / REPORT).write_text(self.report.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, rows: IntArray) -> "Index":
-        """Memory-map the files of `save`; rows: those of the embeddings that the index was built from.
+        """Memory-map the files of `save`. rows: the `rows` of the embeddings that the index was built from.
 
         Raises:
-            BundleError: "models/als/index.faiss: ...; run `dvc repro`"
+            BundleError: "models/als/index.faiss: not a readable index (...); run `dvc repro` to build it"
         """
-        faiss.omp_set_num_threads(
-            1
-        )  # a request is one query: more threads would only fight with those of other workers
+        # a request is one query: more threads would only compete with those of other workers
+        faiss.omp_set_num_threads(1)
         try:
             index = faiss.read_index(str(folder / INDEX), faiss.IO_FLAG_MMAP_IFC)
             report = Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
@@ -97,9 +107,8 @@ class Index:
                 f"{folder / INDEX}: not a readable index ({reason}); run `dvc repro` to build it"
             ) from error
         if index.ntotal != len(rows):
-            raise BundleError(
-                f"{folder / INDEX}: holds {index.ntotal} items, the model knows {len(rows)}; build it again"
-            )
+            said = f"holds {index.ntotal} items, the model has vectors for {len(rows)}"
+            raise BundleError(f"{folder / INDEX}: {said}; run `dvc repro` to build it")
         return cls(index, rows, report)
 
 
@@ -111,9 +120,9 @@ def build(
     queries: FloatArray | None = None,
     threads: int = 1,
 ) -> Index:
-    """Index the vectors of the known items: vectors (n_items, dim) float32, rows (n_known,) int32.
+    """Build the index of a model. vectors: (n_items, dim) float32; rows: (n_known,) int32, the items to index.
 
-    queries: (m, dim) vectors of users to measure recall with; by default a sample of the items' vectors.
+    queries: (m, dim) float32, vectors of users to measure recall with; None: a sample of the items' vectors.
 
     Raises:
         GateError: "index: recall@100 is 0.951 with all 400 lists searched, expected index.min_recall 0.98; ..."
@@ -150,14 +159,14 @@ def _inverted_lists(known: FloatArray, seed: int) -> faiss.IndexIVFScalarQuantiz
     fp16, inner_product = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     index = faiss.IndexIVFScalarQuantizer(coarse, dim, len(centres), fp16, inner_product)
     index.by_residual = False
-    index.train(centres)  # fp16 has nothing to learn, faiss wants to be asked
+    index.train(centres)  # fp16 has nothing to learn, but faiss requires the call
     items = padded(known, 0.0)
     index.add_core(len(items), faiss.swig_ptr(items), None, faiss.swig_ptr(lists))
     return index
 
 
 def _query(vectors: FloatArray, index: faiss.Index) -> FloatArray:
-    """Prepare (m, dim) queries for the index: inverted lists need the length too, see `recsys/bundle/ivf_lists.py`."""
+    """Prepare (m, dim) queries; inverted lists need the length of each as one more number, see `ivf_lists.py`."""
     if vectors.shape[1] == index.d:
         return np.ascontiguousarray(vectors, dtype=np.float32)
     return padded(vectors, np.linalg.norm(vectors, axis=1))
@@ -169,9 +178,9 @@ def _recall(found: npt.NDArray[np.int64], truth: npt.NDArray[np.int64]) -> float
 
 
 class Similar:
-    """Exact search by cosine over all items of a model; the index's inner product would favour popular items.
+    """Finds similar items by cosine, by exact search; the inner product of `Index` would favour popular items.
 
-    One product of a matrix and a vector: 0.3 ms at 10,000 items of 64 numbers.
+    A search is one product of a matrix and a vector: 0.3 ms for 10,000 items of 64 numbers.
     """
 
     def __init__(self, embeddings: Embeddings) -> None:
@@ -182,7 +191,7 @@ class Similar:
         self._known = known
 
     def to(self, row: int, n: int) -> Candidates:
-        """Return the n nearest items, best first, without the item itself; none if the model has no vector for it."""
+        """Return the n items most similar to the item in `row`, best first; none if the model has no vector for it."""
         at = int(np.searchsorted(self._rows, row))
         if at == len(self._rows) or self._rows[at] != row:
             return NO_CANDIDATES

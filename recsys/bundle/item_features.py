@@ -1,9 +1,9 @@
-"""Features of an item's content: the words of its title and text, its categories, its price.
+"""Computes features of an item's content: the words of its title and text, its categories, its price.
 
-Words and categories are weighted by TF-IDF, prices fall into deciles. Each of the three is a block of unit length, and
-the blocks are columns of one sparse matrix: in rich texts the rare words matter most, and a dense embedding loses them.
-Fitted on the items that were sold in the training window only. Own sparse algebra on numpy and polars, so that the API,
-which runs without scipy, computes the same numbers for an item that arrives today.
+Words and categories are weighted by TF-IDF, prices are cut into deciles. Each of the three is a block of unit length,
+and the blocks are columns of one sparse matrix: in rich texts rare words matter most, and a dense embedding loses them.
+Vocabularies are fitted on items with interactions in the training window only. The sparse algebra is our own, on numpy
+and polars, so that the API, which runs without scipy, computes the same numbers for an item that arrives today.
 
 Source: Salton and Buckley, "Term-weighting approaches in automatic text retrieval", 1988.
 """
@@ -19,7 +19,7 @@ import polars as pl
 
 from recsys.contracts import BoolArray, FloatArray, IntArray
 
-MIN_ITEMS = 2  # a word of a single item says nothing of others
+MIN_ITEMS = 2  # a word that only one item has cannot relate it to others
 MAX_WORDS = 50_000
 MAX_TEXT = 20_000  # characters of a title or a text that are read
 TENTHS = np.linspace(0, 1, 11)[1:-1]
@@ -27,9 +27,10 @@ TENTHS = np.linspace(0, 1, 11)[1:-1]
 
 @dataclass(frozen=True)
 class Sparse:
-    """A sparse matrix (CSR): the entries of row i are `values[s]` in the columns `columns[s]`, s from indptr[i] on.
+    """A sparse matrix in the format CSR: row i has the values `values[s]` in the columns `columns[s]`.
 
-    indptr: (n_rows + 1,) int32; columns: (n_values,) int32; values: (n_values,) float32.
+    s goes from indptr[i] up to indptr[i + 1]. indptr: (n_rows + 1,) int32; columns: (n_values,) int32; values:
+    (n_values,) float32.
     """
 
     indptr: IntArray
@@ -55,6 +56,7 @@ class Sparse:
         return product
 
     def take(self, rows: IntArray) -> "Sparse":
+        """Return the matrix of these rows only, in this order."""
         counts = np.diff(self.indptr)[rows]
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         at = np.repeat(self.indptr[rows] - indptr[:-1], counts) + np.arange(indptr[-1])
@@ -65,8 +67,9 @@ class Sparse:
 class Content:
     """The features of n items.
 
-    words: the block of words alone; terms: all blocks side by side, words first; static: (n, 256) float32 of the
-    static embedding, or (n, 0) without it; described: (n,) bool, False for an item without any known word or category.
+    words: TF-IDF of the words alone; terms: all blocks side by side, words first; static: (n, 256) float32, static
+    embeddings of the texts, or (n, 0) if unused; described: (n,) bool, False for an item that has no word or category
+    of the vocabularies.
     """
 
     words: Sparse
@@ -79,8 +82,9 @@ class Content:
 class Features:
     """Vocabularies, weights and price limits that were fitted on the items of the training window.
 
-    words and categories: the vocabularies, sorted; word_idf (n_words,) and category_idf (n_categories,) float32;
-    prices: limits of the deciles, at most 9 float32; static: whether texts are also embedded.
+    words and categories: the vocabularies, sorted; word_idf (n_words,) and category_idf (n_categories,) float32: their
+    inverse document frequencies; prices: the limits of the deciles, at most 9 float32; static: whether texts also get a
+    static embedding.
     """
 
     words: list[str]
@@ -92,10 +96,11 @@ class Features:
 
     @property
     def n_terms(self) -> int:
+        """The number of columns of `Content.terms`."""
         return len(self.words) + len(self.categories) + len(self.prices) + 1
 
     def of(self, items: pl.DataFrame) -> Content:
-        """Compute the features of items; items: title, text, categories, price (see `recsys/data/split.py`)."""
+        """Compute the features of items. items: title, text, categories, price, as in `recsys/data/split.py`."""
         words = _block(_words(items), self.words, self.word_idf, items.height)
         categories = _block(_categories(items), self.categories, self.category_idf, items.height)
         prices = _tenths(items, self.prices)
@@ -105,9 +110,11 @@ class Features:
         return Content(words, terms, static, described)
 
     def settings(self) -> dict[str, Any]:
+        """Return what `load` needs besides `arrays`, for JSON."""
         return {"words": self.words, "categories": self.categories, "static": self.static}
 
     def arrays(self) -> dict[str, FloatArray]:
+        """Return the float32 arrays that `load` needs, by name."""
         return {"word_idf": self.word_idf, "category_idf": self.category_idf, "prices": self.prices}
 
     @classmethod
@@ -124,7 +131,10 @@ class Features:
 
 
 def fit(items: pl.DataFrame, static: bool) -> Features:
-    """Fit on items of the training window; items: title, text, categories, price. `static` needs wordllama."""
+    """Fit vocabularies, weights and price limits on items of the training window.
+
+    items: title, text, categories, price; static: also use static embeddings, which need the package wordllama.
+    """
     words, word_idf = _vocabulary(_words(items), items.height, MIN_ITEMS)
     categories, category_idf = _vocabulary(_categories(items), items.height, 1)
     priced = items.filter(pl.col("price").is_not_null())
@@ -133,7 +143,7 @@ def fit(items: pl.DataFrame, static: bool) -> Features:
 
 
 def _words(items: pl.DataFrame) -> pl.DataFrame:
-    """Count the words of title and text, in lower case: columns row, term, times."""
+    """Count the words of title and text, in lower case. Columns: row (position in `items`), term, times."""
     read = pl.concat_str(
         [pl.col(name).fill_null("").str.head(MAX_TEXT) for name in ("title", "text")], separator=" "
     ).str.to_lowercase()
@@ -151,7 +161,10 @@ def _counted(items: pl.DataFrame, terms: pl.Expr) -> pl.DataFrame:
 
 
 def _vocabulary(counted: pl.DataFrame, n_items: int, min_items: int) -> tuple[list[str], FloatArray]:
-    """Terms of at least `min_items` items, the commonest if they are too many; idf = ln((1 + n) / (1 + n_with)) + 1."""
+    """Return the terms that at least `min_items` items have, at most the `MAX_WORDS` commonest, sorted, and their idf.
+
+    idf = ln((1 + number of items) / (1 + items with the term)) + 1. counted: as from `_words`.
+    """
     terms = (
         counted.group_by("term")
         .agg(items=pl.len())
@@ -165,7 +178,7 @@ def _vocabulary(counted: pl.DataFrame, n_items: int, min_items: int) -> tuple[li
 
 
 def _block(counted: pl.DataFrame, terms: list[str], idf: FloatArray, n_items: int) -> Sparse:
-    """Return TF-IDF rows, (1 + ln times) * idf, scaled to unit length; terms outside the vocabulary are left out."""
+    """Return rows of TF-IDF, (1 + ln times) * idf, scaled to unit length; terms outside of `terms` are left out."""
     columns = {"term": terms, "column": np.arange(len(terms), dtype=np.int32), "idf": idf}
     vocabulary = pl.DataFrame(columns, schema_overrides={"term": pl.String})
     found = counted.join(vocabulary, on="term").sort("row", "column")
@@ -176,7 +189,7 @@ def _block(counted: pl.DataFrame, terms: list[str], idf: FloatArray, n_items: in
 
 
 def _tenths(items: pl.DataFrame, limits: FloatArray) -> Sparse:
-    """Return rows with a one in the column of the price's decile; empty without a price."""
+    """Return one row per item with a 1 in the column of its price's decile; a row without a price is empty."""
     present = items["price"].is_not_null().to_numpy()
     columns = np.searchsorted(limits, _prices(items))[present].astype(np.int32)
     indptr = np.concatenate([[0], np.cumsum(present)]).astype(np.int32)
@@ -200,12 +213,12 @@ def _prices(items: pl.DataFrame) -> FloatArray:
 
 
 def _static(items: pl.DataFrame) -> FloatArray:
-    """(n, 256) float32 of unit length, zeros for a text without words: the mean of fixed vectors of its tokens."""
+    """Embed each text as the mean of fixed token vectors: (n, 256) float32 of unit length, zeros without words."""
     texts = items.select(
         pl.concat_str([pl.col(name).fill_null("").str.head(MAX_TEXT) for name in ("title", "text")], separator=" ")
     ).to_series()
     embedded: FloatArray = np.asarray(_wordllama().embed(texts.to_list(), norm=True), dtype=np.float32)
-    embedded[~texts.str.contains(r"\w").to_numpy()] = 0  # an empty text has a vector too, of no meaning
+    embedded[~texts.str.contains(r"\w").to_numpy()] = 0  # wordllama gives an empty text a vector that means nothing
     return embedded
 
 

@@ -22,8 +22,10 @@ TINY = np.float32(1e-9)
 
 
 class ItemTower:
-    """The item tower of a fitted content model. params, arrays: of its embeddings; `informativeness`: that of a like of
-    a new item, see `recsys/encoders/content.py`."""
+    """The item tower of a fitted content model. params, arrays: as in the model's `Embeddings`.
+
+    `informativeness`: the weight that the encoder gives to a like of a new item, see `recsys/encoders/content.py`.
+    """
 
     def __init__(self, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> None:
         self.features = Features.load(params["features"], arrays)
@@ -35,7 +37,10 @@ class ItemTower:
         self.informativeness = float(params["told_of_new"])
 
     def embed(self, items: pl.DataFrame) -> FloatArray:
-        """(n, dim) float32; items: title, text, categories, price. Zeros if no word or category of an item is known."""
+        """Compute the vectors of items, (n, dim) float32. items: title, text, categories, price.
+
+        An item without any word or category of the vocabularies gets zeros.
+        """
         content = self.features.of(items)
         hidden = content.terms.dot(self._weights["hidden_terms"]) + self._weights["hidden_bias"]
         if content.static.shape[1]:
@@ -47,24 +52,25 @@ class ItemTower:
         return vectors
 
     def _neighbours(self, words: Sparse, row: int) -> FloatArray:
-        asked = np.zeros((len(self._weights["word_idf"]), 1), dtype=np.float32)
+        """Return the mean vector of the reference items, weighted by their similarity to the item in `row`: (dim,)."""
+        target = np.zeros((len(self._weights["word_idf"]), 1), dtype=np.float32)
         mine = slice(words.indptr[row], words.indptr[row + 1])
-        asked[words.columns[mine], 0] = words.values[mine]
-        weights = self._reference.dot(asked)[:, 0] ** POWER
+        target[words.columns[mine], 0] = words.values[mine]
+        weights = self._reference.dot(target)[:, 0] ** POWER
         mean: FloatArray = weights @ self._reference_vectors / (weights.sum() + TINY)
         return mean
 
 
 def content_model(models: Mapping[str, "LoadedModel"]) -> str | None:
-    """Return the name of the bundle's first content model, None if it has none."""
+    """Return the name of the first content model, None if there is none. models: name -> model."""
     return next((name for name, model in models.items() if knows_content(model.embeddings)), None)
 
 
 def knows_content(embeddings: Embeddings) -> bool:
-    """Whether the model is a content model: it can compute an item's vector from its content."""
+    """Return whether the model is a content model: one that computes an item's vector from its content."""
     return "features" in embeddings.params
 
 
 def of(embeddings: Embeddings) -> ItemTower | None:
-    """Return the item tower of a fitted model, or None for a model that is no content model."""
+    """Return the item tower of a fitted content model, None for a model of another kind."""
     return ItemTower(embeddings.params, embeddings.arrays) if knows_content(embeddings) else None

@@ -1,9 +1,9 @@
 """Adds items to a loaded bundle without training: features -> item tower -> vector -> index.
 
-    changed = item_upsert.upsert(bundle, items)     # a new bundle in memory; the one given stays as it is
+    changed = item_upsert.upsert(bundle, items)     # a new bundle in memory; `bundle` and its files do not change
 
-Only content models give a new item a vector (`recsys/bundle/item_tower.py`); other models give it one at the next
-training. The files of the bundle are not touched.
+Only content models give a new item a vector (`recsys/bundle/item_tower.py`); in other models it has none until the next
+training.
 """
 
 from collections.abc import Iterable
@@ -36,46 +36,46 @@ NOTHING = {"title": pl.col("item_id"), "text": pl.lit(""), "categories": pl.lit(
 
 
 def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
-    """Return the bundle with these items: existing ones are changed, new ones are appended in their order.
+    """Return a bundle with these items: existing ones are changed, new ones are appended in the order of `items`.
 
-    items: some of the columns of `COLUMNS`; what is null or absent keeps the present value. The title of a new item
-    defaults to its id, and it is available by default. An existing item whose content changed moves by the change of
-    its content vector.
+    items: some of the columns of `COLUMNS`. For an existing item null and absent columns keep the present value. A new
+    item is available, and its title is its id, unless given. If the content of an existing item changed, the difference
+    between its new and its old vector by the item tower is added to its vector.
 
     Raises:
-        DataError: "items: item_id 'lamp' comes twice: send every item once"
+        DataError: "items: item_id 'lamp' occurs twice: send every item once"
     """
     if twice := items.filter(pl.col("item_id").is_duplicated())["item_id"].to_list():
-        raise DataError(f"items: item_id {twice[0]!r} comes twice: send every item once")
+        raise DataError(f"items: item_id {twice[0]!r} occurs twice: send every item once")
     items = pl.concat([pl.DataFrame(schema=COLUMNS), items], how="diagonal_relaxed")
     before = bundle.catalogue
-    places = [before.ids.position(item_id) for item_id in items["item_id"]]
-    known = pl.Series([place is not None for place in places], dtype=pl.Boolean)
-    rows = np.array([place for place in places if place is not None], dtype=np.int32)
+    positions = [before.ids.position(item_id) for item_id in items["item_id"]]
+    known = pl.Series([position is not None for position in positions], dtype=pl.Boolean)
+    rows = np.array([position for position in positions if position is not None], dtype=np.int32)
     after = _longer(_changed(before, items.filter(known), rows), items.filter(~known))
-    speak_anew = _content(before, rows).hash_rows() != _content(after, rows).hash_rows()
-    rows = np.append(rows[speak_anew.to_numpy()], np.arange(len(before), len(after), dtype=np.int32))
+    content_changed = _content(before, rows).hash_rows() != _content(after, rows).hash_rows()
+    rows = np.append(rows[content_changed.to_numpy()], np.arange(len(before), len(after), dtype=np.int32))
     if not len(rows):
         return replace(bundle, catalogue=after)
-    models = {name: _placed(model, before, after, rows) for name, model in bundle.models.items()}
+    models = {name: _with_vectors(model, before, after, rows) for name, model in bundle.models.items()}
     return replace(bundle, catalogue=after, models=models)
 
 
 class ExtendedIdTable(IdTable):
-    """An id table with more ids appended: their positions follow those of the table."""
+    """An id table with more ids appended; they get the positions after those of the table."""
 
     def __init__(self, table: IdTable, more: Iterable[str]) -> None:
         before: list[str] = table._more if isinstance(table, ExtendedIdTable) else []
         self._table: IdTable = table._table if isinstance(table, ExtendedIdTable) else table
         self._more: list[str] = [*before, *more]
-        self._place = {item_id: len(self._table) + at for at, item_id in enumerate(self._more)}
+        self._added = {item_id: len(self._table) + at for at, item_id in enumerate(self._more)}
 
     def __len__(self) -> int:
         return len(self._table) + len(self._more)
 
     def position(self, external_id: str) -> int | None:
-        place = self._place.get(external_id)
-        return self._table.position(external_id) if place is None else place
+        position = self._added.get(external_id)
+        return self._table.position(external_id) if position is None else position
 
     def external_id(self, position: int) -> str:
         before = len(self._table)
@@ -83,24 +83,27 @@ class ExtendedIdTable(IdTable):
 
 
 class OverlaidIndex(Index):
-    """An index plus a few items that are compared one by one: new ones, and changed ones that replace its own."""
+    """An index with some items added or replaced. vectors: (m, dim) float32 and rows: (m,) int32 of these items.
+
+    A search compares them one by one, and ignores what the index holds for the same rows.
+    """
 
     def __init__(self, index: Index, vectors: FloatArray, rows: IntArray) -> None:
-        if isinstance(index, OverlaidIndex):  # the newest of each row, so that a thousand changes are one layer
+        if isinstance(index, OverlaidIndex):  # merged, newest first, so that a thousand changes are one layer
             vectors, rows = np.concatenate([vectors, index._vectors]), np.concatenate([rows, index._rows])
             rows, first = np.unique(rows, return_index=True)
             index, vectors = index._base, vectors[first]
         self._base: Index = index
         self._vectors: FloatArray = vectors
         self._rows: IntArray = rows
-        self._placed = vectors.any(axis=1)  # what says nothing is not found
+        self._described = vectors.any(axis=1)  # an item without a vector is never found
         self.report = index.report
 
     def search(self, vector: FloatArray, n: int) -> tuple[IntArray, FloatArray]:
         found, scores = self._base.search(vector, n + len(self._rows))
         keep = np.isin(found, self._rows, invert=True)
-        rows = np.concatenate([found[keep], self._rows[self._placed]])
-        scores = np.concatenate([scores[keep], self._vectors[self._placed] @ vector])
+        rows = np.concatenate([found[keep], self._rows[self._described]])
+        scores = np.concatenate([scores[keep], self._vectors[self._described] @ vector])
         best = top_k(scores, n)
         return rows[best], scores[best]
 
@@ -138,10 +141,10 @@ def _longer(catalogue: Catalogue, items: pl.DataFrame) -> Catalogue:
     )
 
 
-def _placed(model: LoadedModel, before: Catalogue, after: Catalogue, rows: IntArray) -> LoadedModel:
-    """Return the model with new vectors for these rows of `after`; rows beyond `before` are new items."""
+def _with_vectors(model: LoadedModel, before: Catalogue, after: Catalogue, rows: IntArray) -> LoadedModel:
+    """Return the model with new vectors for these rows of `after`; rows that `before` lacks are new items."""
     old, n_new = model.embeddings, len(after) - len(before)
-    # rows of zeros also where the model cannot place them: histories may hold new items
+    # zeros where the model has no vector: histories may contain new items
     vectors = np.concatenate([old.vectors, np.zeros((n_new, old.vectors.shape[1]), dtype=np.float32)])
     tower = item_tower.of(old)
     if tower is None:

@@ -1,9 +1,9 @@
 """Partitions item vectors into lists for approximate search by inner product.
 
-Plain k-means cells serve inner products badly: the best items of a query are long as well as near, and lie in many
-cells. Two changes reduce the share of lists to search from a half to some percent:
+Plain k-means cells suit inner products badly: the best items of a query have long vectors as well as near ones, and lie
+in many cells. Two changes reduce the share of lists to search from a half to a few percent:
 
-- Items are first cut into bands by length, each half as long as the one before, and then by direction within a band.
+- Items are first cut into bands by the length of their vectors, which halves from band to band, and then by direction.
   Source: Yan et al., "Norm-ranging LSH for maximum inner product search", NeurIPS 2018.
 - Lists are ordered not by their mean alone but by the likely score of their best item, q.mean + SPREAD |q| sigma, where
   sigma is the standard deviation within the list per dimension. This is an inner product too: the centre gets one more
@@ -17,15 +17,15 @@ import numpy.typing as npt
 from recsys.contracts import FloatArray
 
 BANDS = 12
-SPREAD = 2.5  # what the largest of about a hundred normal numbers is
+SPREAD = 2.5  # the expected largest of about a hundred standard normal numbers
 ITERATIONS = 10
-WIDTH = 8  # faiss searches fp16 several numbers at a time, if their count is a multiple of this
+WIDTH = 8  # faiss searches fp16 fastest if the length of the vectors is a multiple of this
 
 
 def partition(vectors: FloatArray, seed: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
     """Cut (n, dim) float32 vectors into about 2 sqrt(n) lists.
 
-    Returns the list of each vector, (n,) int64, and the centres of the lists, (n_lists, dim padded).
+    Returns the number of each vector's list, (n,) int64, and the centres of the lists as from `padded`.
     """
     lengths = np.maximum(np.linalg.norm(vectors, axis=1), np.finfo(np.float32).tiny)
     bands = np.minimum(np.log2(lengths.max() / lengths).astype(np.int64), BANDS - 1)
@@ -40,7 +40,7 @@ def partition(vectors: FloatArray, seed: int) -> tuple[npt.NDArray[np.int64], Fl
 
 
 def padded(vectors: FloatArray, extra: float | FloatArray) -> FloatArray:
-    """(m, dim) -> (m, dim + 1) with `extra` as the last number, and zeros up to a multiple of 8."""
+    """Append `extra` to each of the vectors, (m, dim), and zeros up to a length that is a multiple of `WIDTH`."""
     n, dim = vectors.shape
     wide = np.zeros((n, -(-(dim + 1) // WIDTH) * WIDTH), dtype=np.float32)
     wide[:, :dim] = vectors
@@ -49,6 +49,7 @@ def padded(vectors: FloatArray, extra: float | FloatArray) -> FloatArray:
 
 
 def _directions(unit: FloatArray, k: int, seed: int) -> npt.NDArray[np.int64]:
+    """Cut vectors of unit length into k clusters by direction; return the number of each vector's cluster."""
     means = faiss.Kmeans(unit.shape[1], k, niter=ITERATIONS, seed=seed, spherical=True, min_points_per_centroid=1)
     means.train(unit)
     nearest: npt.NDArray[np.int64] = means.index.search(unit, 1)[1][:, 0]

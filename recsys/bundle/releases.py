@@ -1,12 +1,13 @@
-"""The releases of one installation: promotes a bundle to be served, and rolls back to the one before.
+"""Manages the releases of one installation: promotes a bundle, rolls back to the one before, and runs canaries.
 
-    releases/<bundle_id>/    the bundles that were promoted        releases/state.json    {"stack": [ids], "log": [...]}
+    releases/<bundle_id>/        the bundles that were promoted
+    releases/<bundle_id>.json    who promoted the bundle, when, from which commit and parent, and notes
+    releases/state.json          the `State`: {"stack": [ids], "log": [...], ...}
 
-    releases/<bundle_id>.json    who promoted it, when, from which commit and parent, and notes
-
-The last id of the stack is current. `promote` pushes, `rollback` pops; a canary is a second bundle that serves a share
-of the units until `ramp` makes it current or `abort` ends it. state.json is replaced in one rename, so a
-reader sees the old state or the new one. With a public key only bundles that its owner signed are promoted or opened.
+The last id of the stack is the current release. `promote` pushes an id, `rollback` pops one; a canary is a second
+bundle that serves a share of the units until `ramp` makes it current or `abort` ends it. state.json is replaced in one
+rename, so a reader sees the old state or the new one. With a public key, a bundle is promoted or opened only if it was
+signed with the matching private key.
 """
 
 import json
@@ -29,8 +30,9 @@ from recsys.output import locked, replaced, write_text
 from recsys.params import Section, parse
 
 STATE = "state.json"
+RESTORE = "restore a copy, or delete it and promote again"
 RETRAINED = "retrained.json"  # when the last `recsys retrain` ended, and its exit code
-BundleId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # the name of a folder: nothing that leads elsewhere
+BundleId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # also the name of a folder: no path may hide in it
 
 
 def is_id(name: str) -> bool:
@@ -39,7 +41,7 @@ def is_id(name: str) -> bool:
 
 
 class Entry(Section):
-    """One promotion or rollback in the log."""
+    """One change of the releases in the log. why: the reason that the operator gave, None without one."""
 
     at: datetime
     action: str
@@ -48,7 +50,10 @@ class Entry(Section):
 
 
 class Canary(Section):
-    """A bundle that serves a share of the units (`experiments/online/assignment.py`), since `since`."""
+    """A second bundle that serves a share of the users (by hash of the unit, `experiments/online/assignment.py`).
+
+    since: when it began to serve this share.
+    """
 
     bundle_id: BundleId
     share: float = Field(gt=0, le=1)
@@ -56,9 +61,10 @@ class Canary(Section):
 
 
 class State(Section):
-    """The promoted releases and the log, as in `state.json`. variant: served in place of the bundle's default.
+    """The promoted releases and the log, as in `state.json`.
 
-    url: where the bundles lie too, each in a folder with its id: an address such as s3://bucket/releases.
+    variant: the variant to serve in place of the bundle's default; url: an address such as s3://bucket/releases that
+    holds copies of the bundles, each in a folder named by its id; None: there is none.
     """
 
     stack: list[BundleId] = Field(default_factory=list)
@@ -69,18 +75,22 @@ class State(Section):
 
 
 def of_text(text: str, where: str) -> State:
-    """Read a state from its JSON; raises BundleError "{where}: not readable (...)"."""
+    """Read a state from its JSON. where: the name of the source in messages.
+
+    Raises:
+        BundleError: "releases/state.json: not readable (...); restore a copy, or delete it and promote again"
+    """
     try:
         return parse(State, json.loads(text), where)
     except ValueError as error:
-        raise BundleError(f"{where}: not readable ({error}); restore a copy, or delete it and promote again") from error
+        raise BundleError(f"{where}: not readable ({error}); {RESTORE}") from error
 
 
 def read(folder: Path) -> State:
     """Read the state; an installation without releases has an empty one.
 
     Raises:
-        BundleError: "releases/state.json: not readable (...); restore it from a copy or promote again"
+        BundleError: see `of_text`.
     """
     path = folder / STATE
     if not path.is_file():
@@ -88,12 +98,12 @@ def read(folder: Path) -> State:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: not readable ({error}); restore a copy, or delete it and promote again") from error
+        raise BundleError(f"{path}: not readable ({error}); {RESTORE}") from error
     return of_text(text, str(path))
 
 
 def retrained(folder: Path) -> tuple[float, int] | None:
-    """Return when the last `recsys retrain` ended, UTC seconds, and its exit code; None if none is on record."""
+    """Return when the last `recsys retrain` ended, UTC seconds, and its exit code; None if no run was recorded."""
     with suppress(OSError, ValueError, KeyError):
         content = json.loads((folder / RETRAINED).read_text(encoding="utf-8"))
         return float(content["at"]), int(content["code"])
@@ -101,7 +111,7 @@ def retrained(folder: Path) -> tuple[float, int] | None:
 
 
 def current(folder: Path, state: State | None = None) -> Path:
-    """Return the folder of the bundle that is served now. state: in place of the one in the folder.
+    """Return the folder of the current release. state: by default the one in `folder`.
 
     Raises:
         BundleError: "releases: nothing was promoted yet; run `recsys releases promote bundle`"
@@ -113,13 +123,13 @@ def current(folder: Path, state: State | None = None) -> Path:
 
 
 def source(folder: Path, state: State, bundle_id: str) -> Path | str:
-    """Return where a bundle lies: its folder, or the address of the state if that is absent."""
+    """Return the local folder of a release; if it is absent, its address below `State.url`, if that is set."""
     path = folder / bundle_id
     return f"{state.url}/{bundle_id}" if state.url and not path.is_dir() else path
 
 
 def verify(folder: Path, public_key: str | None = None) -> str:
-    """Check a bundle's files, and its signature if there is a public key (base64). Returns its id.
+    """Check a bundle's files, and its signature if there is a public key (base64). Return its id.
 
     Raises:
         BundleError: see `bundle.verify` and `signing.check`.
@@ -129,10 +139,10 @@ def verify(folder: Path, public_key: str | None = None) -> str:
 
 
 def load(folder: Path, public_key: str | None = None) -> Bundle:
-    """Verify and open a bundle.
+    """Check a bundle's signature if there is a public key (base64), verify its files, and open it.
 
     Raises:
-        BundleError: see `verify`.
+        BundleError: see `verify` and `bundle.load`.
     """
     check_signature(folder, public_key)
     return bundle.load(folder)
@@ -146,14 +156,13 @@ def promote(
     canary: float = 1.0,
     notes: str = "",
 ) -> str:
-    """Verify a bundle, copy it into the releases, verify the copy, make it current. Returns its id.
+    """Verify a bundle, copy it into the releases, verify the copy, and make it current. Return its id.
 
-    check: refuses what cannot be served, see `recsys/recommend/self_check.py`. canary: below 1 the bundle serves only
-    this share of the units besides the current one.
+    check: raises a BundleError for a bundle that cannot be served, see `recsys/recommend/self_check.py`; canary: below
+    1 the bundle becomes a canary for this share of the units; notes: a text for the log.
 
     Raises:
-        BundleError: the bundle or its copy is not what its manifest says, or `check` refuses it; the current release
-            stays.
+        BundleError: the bundle or its copy differs from its manifest, or `check` raised; the current release stays.
     """
     bundle_id = verify(source, public_key)
     if check is not None:
@@ -164,7 +173,7 @@ def promote(
             with replaced(target) as aside:
                 shutil.copytree(source, aside, dirs_exist_ok=True)
                 if verify(aside, public_key) != bundle_id:
-                    raise BundleError(f"{source}: it changed while it was copied; promote it again")
+                    raise BundleError(f"{source}: the bundle changed while it was copied; promote it again")
         state = read(folder)
         if state.stack[-1:] != [bundle_id]:
             _record(folder, bundle_id, state.stack[-1] if state.stack else None, notes)
@@ -177,10 +186,10 @@ def promote(
 
 
 def rollback(folder: Path, public_key: str | None = None, why: str = "") -> str:
-    """Make the release before the current one current again. Returns its id.
+    """Make the release before the current one current again, and return its id. why: the reason, for the log.
 
     Raises:
-        BundleError: "releases: no release before 1f...; promote another bundle"
+        BundleError: "releases: no release before the current one (1f...); promote another bundle instead"
     """
     with locked(folder):
         state = read(folder)
@@ -194,7 +203,10 @@ def rollback(folder: Path, public_key: str | None = None, why: str = "") -> str:
 
 
 def ramp(folder: Path, why: str = "", public_key: str | None = None) -> float | None:
-    """Let the canary serve ten times the share; at 100 % it becomes current. Returns the share; None: no canary."""
+    """Let the canary serve ten times its share of the units; one that serves all of them becomes current.
+
+    Returns the new share, None if there is no canary.
+    """
     with locked(folder):
         state = read(folder)
         if state.canary is None:
@@ -210,7 +222,7 @@ def ramp(folder: Path, why: str = "", public_key: str | None = None) -> float | 
 
 
 def abort(folder: Path, why: str = "") -> str | None:
-    """End the canary: the current release answers everybody. Returns the id of the canary, None without one."""
+    """End the canary, so that the current release serves all. Return the id of the canary, None without one."""
     with locked(folder):
         state = read(folder)
         if state.canary is not None:
@@ -219,7 +231,7 @@ def abort(folder: Path, why: str = "") -> str | None:
 
 
 def serve_variant(folder: Path, variant: str | None, why: str = "") -> None:
-    """Serve another variant than the default of the current release, until the next promotion; None ends that."""
+    """Serve this variant until the next promotion; None: serve the default variant of the current release again."""
     with locked(folder):
         state = read(folder)
         if state.stack and state.variant != variant:
@@ -227,7 +239,7 @@ def serve_variant(folder: Path, variant: str | None, why: str = "") -> None:
 
 
 def prune(folder: Path, keep: int) -> list[str]:
-    """Delete all releases but the newest `keep`, of which the last is current; returns the ids of the deleted ones.
+    """Delete all releases except the canary and the newest `keep` of the stack; return the ids of the deleted ones.
 
     Raises:
         BundleError: `state.json` cannot be read; nothing is deleted.
@@ -246,15 +258,15 @@ def prune(folder: Path, keep: int) -> list[str]:
 
 
 def check_signature(folder: Path, public_key: str | None) -> None:
-    """Check the signature of a manifest, if there is a public key; raises BundleError, see `signing.check`."""
+    """Check the signature of a bundle's manifest; without a public key do nothing. Raises as `signing.check` does."""
     if public_key is not None:
-        from recsys.bundle import signing  # here, so that who wants no signatures loads no cryptography
+        from recsys.bundle import signing  # here, so that `cryptography` is loaded only where signatures are checked
 
         signing.check(folder / bundle.MANIFEST, folder / bundle.SIGNATURE, public_key)
 
 
 def _same(source: Path, target: Path) -> bool:
-    """Return whether the release is already there, complete and with the present signature of the source."""
+    """Return whether `target` is complete and has the same signature as `source`."""
     signatures = [folder / bundle.SIGNATURE for folder in (source, target)]
     try:
         bundle.verify(target)
@@ -277,7 +289,7 @@ def _write(
 
 
 def _record(folder: Path, bundle_id: str, parent: str | None, notes: str) -> None:
-    """Write who promoted it, and from which commit; an unknown value is null. The file is no part of the bundle."""
+    """Write <bundle_id>.json: who promoted the bundle, when and from which commit; null where that is unknown."""
     commit = None
     with suppress(OSError):  # no git here
         git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)

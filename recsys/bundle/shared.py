@@ -1,6 +1,7 @@
-"""Shares releases between hosts: their state through the channel, their bundles in a folder or an object storage.
+"""Shares releases between hosts: their state through the channel, their bundles through a folder or object storage.
 
-An address is anything that fsspec opens, such as s3://bucket/releases (extra `s3`); a bundle lies in `<address>/<id>`.
+The channel is a table of the event store that all hosts read (`recsys/schemas/channel.py`). An address is any that
+fsspec opens, such as s3://bucket/releases (extra `s3`); the bundle with the id <id> is in <address>/<id>.
 """
 
 import os
@@ -11,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recsys.bundle import releases
-from recsys.bundle.bundle import MANIFEST, SIGNATURE, read_manifest
+from recsys.bundle.bundle import MANIFEST, SIGNATURE, UNTRUSTED, read_manifest
 from recsys.errors import BundleError, one_line
 from recsys.output import replaced, write_text
 from recsys.schemas import channel
@@ -20,17 +21,17 @@ URL_VARIABLE = "RECSYS_RELEASES_URL"
 
 
 def is_address(source: str) -> bool:
-    """Return whether a bundle lies elsewhere: `s3://bucket/bundle` does, `releases/1f...` does not."""
+    """Return whether the text is an address, such as s3://bucket/bundle, and not a local folder."""
     return "://" in source
 
 
 def fetch(address: str, folder: Path, public_key: str | None = None) -> str:
-    """Copy a bundle from an address into an empty folder, and verify it. Returns its id.
+    """Copy a bundle from an address into an empty folder, verify it, and return its id.
 
-    The manifest is checked first, and its signature if there is a public key; only the files that it names are read.
+    The signature is checked first, if there is a public key (base64); only files that the manifest lists are copied.
 
     Raises:
-        BundleError: "s3://bucket/releases/1f...: cannot be fetched (...)", or see `releases.verify`.
+        BundleError: "s3://bucket/releases/1f...: cannot be copied (...); ...", or an error of `releases.verify`.
     """
     with _opened(address) as (files, root):
         for name in (MANIFEST, SIGNATURE):
@@ -40,16 +41,18 @@ def fetch(address: str, folder: Path, public_key: str | None = None) -> str:
         for file in read_manifest(folder).files:
             path = folder / file.path
             if not path.resolve().is_relative_to(folder.resolve()):
-                raise BundleError(
-                    f"{address}/{MANIFEST}: {file.path!r} points outside of the bundle; refuse this bundle"
-                )
+                raise BundleError(f"{address}/{MANIFEST}: {file.path!r} points outside of the bundle; {UNTRUSTED}")
             path.parent.mkdir(parents=True, exist_ok=True)
             files.get_file(f"{root}/{file.path}", str(path))
     return releases.verify(folder, public_key)
 
 
 def upload(folder: Path, address: str) -> None:
-    """Copy a bundle to an address, the manifest last: what can be read there is complete. Raises as `fetch` does."""
+    """Copy a bundle to an address, its manifest last, so that a bundle with a manifest is complete there.
+
+    Raises:
+        BundleError: "s3://bucket/releases/1f...: cannot be copied (...); ..."
+    """
     with _opened(address) as (files, root):
         names = [file.path for file in read_manifest(folder).files]
         names += [name for name in (SIGNATURE, MANIFEST) if (folder / name).is_file()]
@@ -60,7 +63,7 @@ def upload(folder: Path, address: str) -> None:
 
 @contextmanager
 def at_hand(source: str, public_key: str | None = None) -> Iterator[Path]:
-    """Give the folder of a bundle: the source itself, or a temporary copy of what lies at an address."""
+    """Yield the local folder of a bundle. source: a folder, or an address, of which a temporary copy is made."""
     if not is_address(source):
         yield Path(source)
         return
@@ -71,10 +74,11 @@ def at_hand(source: str, public_key: str | None = None) -> Iterator[Path]:
 
 @contextmanager
 def shared(folder: Path, store: str, why: str = "", public_key: str | None = None) -> Iterator[None]:
-    """Bring the folder to the state of the channel, run the block, and give all hosts the state that it leaves.
+    """Update the releases in `folder` from the channel, run the block, and send the state after it to all hosts.
 
-    Does nothing without RECSYS_CHANNEL=store. With RECSYS_RELEASES_URL the bundles that are served are copied there. If
-    something fails, no host has the change, and the next call takes it back in the folder.
+    Without RECSYS_CHANNEL=store only the block is run. If RECSYS_RELEASES_URL is set, the bundles that are served are
+    copied there. After an error no other host has the change, and the next call undoes it in the folder.
+    store: the URL of the event store; why: the reason for the change, for the log of the channel.
 
     Raises:
         SourceUnreachableError, ParamsError: see `channel.put`. BundleError: see `fetch`.
@@ -103,7 +107,7 @@ def shared(folder: Path, store: str, why: str = "", public_key: str | None = Non
 
 @contextmanager
 def _opened(address: str) -> Iterator[tuple[Any, str]]:
-    """Open the file system of an address; give it, and the path there."""
+    """Yield the fsspec file system of an address, and the path in it."""
     try:
         from fsspec.core import url_to_fs
 
@@ -111,5 +115,5 @@ def _opened(address: str) -> Iterator[tuple[Any, str]]:
     except BundleError:
         raise
     except Exception as error:  # each file system has errors of its own
-        cure = "pip install 'recsys[s3]'" if isinstance(error, ImportError) else "is it there, and may you read it?"
+        cure = "pip install 'recsys[s3]'" if isinstance(error, ImportError) else "check that you can access it"
         raise BundleError(f"{address}: cannot be copied ({one_line(str(error))}); {cure}") from error

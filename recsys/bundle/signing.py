@@ -1,11 +1,11 @@
-"""Signs releases: with the public key a server accepts only bundles that the owner of the private key signed.
-Own format on the cryptography package: Sigstore and its like need a network and an account.
+"""Signs bundles: a server with the public key accepts only bundles that were signed with the private key.
+The format is our own, on the package cryptography: Sigstore and similar tools need a network and an account.
 
     recsys releases keygen signing.pem     # the private key into a file, the public one on the screen
     recsys releases sign bundle --key signing.pem
 
-The signature is Ed25519 over the bytes of `manifest.json`, which holds the hash of every other file. It lies beside
-the manifest as `signature.json` and is no part of the bundle_id: the same bundle can be signed again with a new key.
+The signature is Ed25519 over the bytes of `manifest.json`, which holds the hash of every other file. It is stored next
+to the manifest as `signature.json` and does not change the bundle_id: a bundle can be signed again with another key.
 """
 
 import base64
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from recsys.bundle.bundle import UNTRUSTED
 from recsys.errors import BundleError
 from recsys.output import write_text
 
@@ -30,23 +31,25 @@ ALGORITHM = "ed25519"
 
 
 def keygen(path: Path) -> str:
-    """Write a new private key, readable by its owner alone; returns the public key, base64 of 32 bytes.
+    """Write a new private key that only its owner may read; return the public key, base64 of 32 bytes.
 
     Raises:
-        BundleError: "signing.pem: there is a file already; name another, a lost private key cannot be made again"
+        BundleError: "signing.pem: cannot write a new private key there (File exists); choose another path"
     """
     key = Ed25519PrivateKey.generate()
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        raise BundleError(f"{path}: cannot write a new private key there ({error.strerror}); name another") from error
+        raise BundleError(
+            f"{path}: cannot write a new private key there ({error.strerror}); choose another path"
+        ) from error
     with os.fdopen(handle, "wb") as file:
         file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return _text(key.public_key())
 
 
 def sign(manifest: Path, signature: Path, key: Path) -> str:
-    """Write the signature of a manifest; returns the public key that proves it.
+    """Write the signature of a manifest; return the public key (base64) that verifies it. key: the PEM file.
 
     Raises:
         BundleError: "signing.pem: not an Ed25519 private key in PEM (...); make one with `recsys releases keygen`"
@@ -67,7 +70,7 @@ def sign(manifest: Path, signature: Path, key: Path) -> str:
 
 
 def check(manifest: Path, signature: Path, public_key: str) -> None:
-    """Check the signature of a manifest against this public key (base64), not the key that the signature names.
+    """Check the signature of a manifest with this public key (base64); the key in signature.json is not trusted.
 
     Raises:
         BundleError: "bundle/signature.json: missing, and RECSYS_PUBLIC_KEY requires signed bundles; run `recsys ...`"
@@ -86,7 +89,7 @@ def check(manifest: Path, signature: Path, public_key: str) -> None:
         key.verify(signed, manifest.read_bytes())
     except InvalidSignature:
         raise BundleError(
-            f"{signature}: does not fit {manifest.name} and the key in RECSYS_PUBLIC_KEY; refuse this bundle"
+            f"{signature}: does not fit {manifest.name} and the key in RECSYS_PUBLIC_KEY; {UNTRUSTED}"
         ) from None
 
 

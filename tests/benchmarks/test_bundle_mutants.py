@@ -84,6 +84,6 @@ def test_what_stops_the_process_stops_the_child_alone(tmp_path: Path, monkeypatc
     bundle_mutants.rehash(folder)
     monkeypatch.setattr(self_check, "SECONDS", 120)
     with pytest.raises(
-        BundleError, match=r"vectors\.npy: its dtype is int32, expected float32; write the bundle again"
+        BundleError, match=r"vectors\.npy: its dtype is int32, expected float32; build the bundle again"
     ):
         self_check.check_apart(folder)

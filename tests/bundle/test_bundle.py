@@ -87,7 +87,7 @@ def test_a_missing_file_is_refused(folder: Path) -> None:
 
 def test_a_manifest_edited_by_hand_is_refused(folder: Path) -> None:
     edit(folder, lambda content: content.update(default_variant="random"), sign=False)
-    with pytest.raises(BundleError, match=r"its content does not match bundle_id '.*'; it was edited by hand"):
+    with pytest.raises(BundleError, match=r"does not match its bundle_id '.*', so it was changed or damaged"):
         bundle.load(folder)
 
 
@@ -117,7 +117,7 @@ def test_the_hash_of_the_data_is_that_of_names_and_contents(tmp_path: Path) -> N
 @pytest.mark.parametrize("found", [2, "1", None])
 def test_an_unknown_format_is_refused_with_what_can_be_read(folder: Path, found: Any) -> None:
     edit(folder, lambda content: content.update(format=found))
-    with pytest.raises(BundleError, match=f"format is {found!r}, this code reads 1; write the bundle again"):
+    with pytest.raises(BundleError, match=f"format is {found!r}, this code reads 1; build the bundle again"):
         bundle.load(folder)
 
 
@@ -125,7 +125,7 @@ def test_an_unknown_format_is_refused_with_what_can_be_read(folder: Path, found:
 def test_a_path_outside_of_the_bundle_is_refused(folder: Path, outside: str) -> None:
     (folder.parent / "secret").write_text("secret")
     edit(folder, lambda content: content["files"].append({"path": outside, "sha256": "0" * 64, "bytes": 6}))
-    with pytest.raises(BundleError, match=f"'{outside}' points outside of the bundle; refuse this bundle"):
+    with pytest.raises(BundleError, match=f"'{outside}' points outside of the bundle; the bundle is not used"):
         bundle.load(folder)
 
 
@@ -134,7 +134,7 @@ def test_a_link_is_refused(folder: Path, name: str) -> None:
     """Also one to the right content: what it points to can change after the check."""
     (folder / name).rename(folder.parent / "elsewhere")
     (folder / name).symlink_to(folder.parent / "elsewhere")
-    with pytest.raises(BundleError, match=f"{name}: a link, and a bundle holds plain files"):
+    with pytest.raises(BundleError, match=f"{name}: a symbolic link, a bundle holds plain files"):
         bundle.load(folder)
 
 

@@ -186,6 +186,6 @@ def test_new_and_known_items_in_one_call(loaded: bundle.Bundle) -> None:
 
 
 def test_bad_input_is_one_line(loaded: bundle.Bundle) -> None:
-    message = "^items: item_id 'arrived-kitchen' comes twice: send every item once$"
+    message = "^items: item_id 'arrived-kitchen' occurs twice: send every item once$"
     with pytest.raises(DataError, match=message):
         item_upsert.upsert(loaded, pl.concat([arriving(), arriving()]))

@@ -18,14 +18,17 @@ from recsys.errors import BundleError
 from recsys.output import read_array
 
 LARGEST = 1e15  # of a float: its square times a thousand dimensions still fits into a float32
+REBUILD = "build the bundle again with `dvc repro`"
 
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """The declaration of one array. shape: a name for each size, the same in all arrays of a folder; `+1`: one more.
+    """The declaration of one array.
 
-    least: the smallest value allowed; nan: whether NaN is; below: values are in [0, this size); ascending: no value is
-    less than the one before it; unique: no value comes twice; into: values are offsets, from 0 up to this size.
+    shape: one name per dimension; a name stands for the same size in all arrays of a folder, and "users+1" for one
+    more; None: any shape. least: the smallest value allowed; nan: whether NaN is allowed; below: the name of a size, if
+    the values must be in [0, size); ascending: no value is less than the one before it; unique: no value occurs twice;
+    into: the name of a size, if the values are offsets that ascend from 0 to this size.
     """
 
     dtype: str
@@ -47,7 +50,7 @@ def _ids(size: str) -> dict[str, ArraySpec]:
     }
 
 
-# The first pattern that fits counts. `items` and `users` are those of the manifest; other sizes are of one folder.
+# The first pattern that matches is used. `items` and `users` are counts of the manifest, other sizes are per folder.
 ARRAYS: dict[str, ArraySpec] = {
     **{f"items/{name}": wanted for name, wanted in _ids("items").items()},
     **{f"histories/users/{name}": wanted for name, wanted in _ids("users").items()},
@@ -81,23 +84,23 @@ ARRAYS: dict[str, ArraySpec] = {
 
 
 def check(folder: Path, n_items: int, n_users: int) -> None:
-    """Check every array file of a bundle.
+    """Check every array file of a bundle. n_items, n_users: the counts in its manifest.
 
     Raises:
-        BundleError: "bundle/histories/rows.npy: holds 0 to 24, expected 0 to 23; write the bundle again"
+        BundleError: "bundle/histories/rows.npy: holds 0 to 24, expected 0 to 23; build the bundle again with ..."
     """
     sizes_of: dict[Path, dict[str, int]] = {}
     paths = sorted(folder.rglob("*.npy"))
-    # of a folder, first those that bring the sizes that the bounds of others name
+    # bounds refer to sizes of other arrays: arrays without bounds come first
     for path in sorted(paths, key=lambda path: _wanted(folder, path).below is not None):
         known = {"items": n_items, "users": n_users, "half-lives": len(HALF_LIVES_DAYS)}
         sizes = sizes_of.setdefault(path.parent, known)
         try:
             array = read_array(path)
         except (OSError, ValueError, EOFError) as error:
-            raise BundleError(f"{path}: not a readable array ({error}); write the bundle again") from error
+            raise BundleError(f"{path}: not a readable array ({error}); {REBUILD}") from error
         if fault := _fault(array, _wanted(folder, path), sizes):
-            raise BundleError(f"{path}: {fault}; write the bundle again")
+            raise BundleError(f"{path}: {fault}; {REBUILD}")
     for table in (folder / "items", folder / "histories" / "users"):
         _check_texts(table)
 
@@ -109,11 +112,11 @@ def _wanted(folder: Path, path: Path) -> ArraySpec:
     for pattern, wanted in ARRAYS.items():
         if fnmatch(name, pattern):
             return wanted
-    raise BundleError(f"{path}: no array of a bundle has this name; write the bundle again")
+    raise BundleError(f"{path}: no array of a bundle has this name; {REBUILD}")
 
 
 def _fault(array: Any, wanted: ArraySpec, sizes: dict[str, int]) -> str | None:
-    """Return the fault of an array, None if it is valid; add its sizes to `sizes`."""
+    """Return the fault of an array as text, None if it is valid; add the sizes that it defines to `sizes`."""
     if array.dtype != np.dtype(wanted.dtype):
         return f"its dtype is {array.dtype}, expected {wanted.dtype}"
     if wanted.shape is not None:
@@ -137,7 +140,7 @@ def _value_fault(array: Any, wanted: ArraySpec, sizes: dict[str, int]) -> str | 
     if (wanted.ascending or wanted.into is not None) and bool((array[1:] < array[:-1]).any()):
         return "its values do not ascend"
     if wanted.unique and bool((array[1:] == array[:-1]).any()):
-        return "holds a value twice"
+        return f"holds the value {array[1:][array[1:] == array[:-1]][0]} twice"
     if wanted.into is not None:
         end = sizes.setdefault(wanted.into, int(array[-1]))
         if array[0] != 0 or array[-1] != end:
@@ -146,16 +149,16 @@ def _value_fault(array: Any, wanted: ArraySpec, sizes: dict[str, int]) -> str | 
 
 
 def _check_texts(folder: Path) -> None:
-    """Check that every id of a table is valid UTF-8 by itself, and that every position occurs once."""
+    """Check an id table: every id is valid UTF-8 by itself, every position occurs once, and every id can be found."""
     text, offsets, positions = (read_array(folder / f"{name}.npy") for name in ("text", "offsets", "positions"))
     try:
         text.tobytes().decode()
     except ValueError as error:
-        raise BundleError(f"{folder / 'text.npy'}: not UTF-8 ({error}); write the bundle again") from error
+        raise BundleError(f"{folder / 'text.npy'}: not UTF-8 ({error}); {REBUILD}") from error
     starts = offsets[:-1][offsets[:-1] < len(text)]
     if bool((text[starts] & 0xC0 == 0x80).any()):
-        raise BundleError(f"{folder / 'offsets.npy'}: an offset lies inside a UTF-8 character; write the bundle again")
+        raise BundleError(f"{folder / 'offsets.npy'}: an offset lies inside a UTF-8 character; {REBUILD}")
     if len(np.unique(positions)) != len(positions):
-        raise BundleError(f"{folder / 'positions.npy'}: holds a value twice; write the bundle again")
+        raise BundleError(f"{folder / 'positions.npy'}: a position occurs twice; {REBUILD}")
     if not IdTable(folder).finds_all():
-        raise BundleError(f"{folder / 'positions.npy'}: does not map the hashes to the ids; write the bundle again")
+        raise BundleError(f"{folder}: its files do not belong together, some ids cannot be found by hash; {REBUILD}")

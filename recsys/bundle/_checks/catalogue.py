@@ -1,4 +1,4 @@
-"""Checks the table of items: its columns, required values, and that its ids are those of the id table."""
+"""Checks the table of items: its columns, its required values, and that it has the ids of the id table."""
 
 import numpy as np
 import polars as pl
@@ -24,7 +24,7 @@ MAY_BE_NULL = {"text", "price", "first_seen", "attributes"}
 
 
 def fault(catalogue: Catalogue, n_items: int) -> str | None:
-    """Return the fault of the table, None if it is valid; n_items: by the manifest."""
+    """Return the fault of the table as text, None if it is valid. n_items: the count in the manifest."""
     frame = catalogue.frame
     if frame.height != n_items:
         return f"has {frame.height} items, the manifest says {n_items}"
@@ -41,12 +41,12 @@ def fault(catalogue: Catalogue, n_items: int) -> str | None:
     if why := _in_cells(frame):
         return why
     if not np.array_equal(frame["row"].to_numpy(), np.arange(n_items)):
-        return "its rows are not 0, 1, 2 and so on"
+        return f"its column 'row' is not 0 to {n_items - 1} in order"
     for counts in (catalogue.popularity, catalogue.recent):
         if n_items and not (counts.min() >= 0 and counts.max() <= LARGEST):  # NaN fails both
-            return "an item's popularity is not a number of 0 or more"
+            return f"its columns 'popularity' and 'recent' hold a value outside of 0 to {LARGEST:g}"
     if not catalogue.ids.holds(frame["item_id"]):
-        return "its ids are not those of the folder items"
+        return "its column 'item_id' differs from the ids in the folder items"
     return None
 
 

@@ -12,20 +12,23 @@ EXACT, LISTS = "exact", "ivf_fp16"
 
 
 def fault(index: faiss.Index, report: Any, known: FloatArray) -> str | None:
-    """Return the fault of an index or None. report: `recsys.bundle.index.Report`; known: (n_known, dim) float32."""
+    """Return the fault of an index as text, None if it is valid.
+
+    report: a `recsys.bundle.index.Report`; known: (n_known, dim) float32, the vectors that the index should hold.
+    """
     n, dim = known.shape
     if (index.ntotal, report.n, report.dim) != (n, n, dim):
-        said = f"{index.ntotal} items, and its report says {report.n} of {report.dim} numbers"
-        return f"holds {said}; the model knows {n} of {dim}"
+        said = f"{index.ntotal} vectors, and index.json says {report.n} of {report.dim} numbers"
+        return f"holds {said}; the model has {n} of {dim}"
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
         return "does not compare by inner product"
     if n and not 1 <= report.recall_at <= n:
-        return f"its report says recall_at {report.recall_at}, expected 1 to {n}"
+        return f"its index.json says recall_at {report.recall_at}, expected 1 to {n}"
     if report.kind == EXACT:
         return _exact_fault(index, report, known)
     if report.kind == LISTS:
         return _lists_fault(index, report, known)
-    return f"its report says kind {report.kind!r:.40}, expected {EXACT} or {LISTS}"
+    return f"its index.json says kind {report.kind!r:.40}, expected {EXACT} or {LISTS}"
 
 
 def _exact_fault(index: faiss.Index, report: Any, known: FloatArray) -> str | None:
@@ -46,12 +49,13 @@ def _lists_fault(index: faiss.Index, report: Any, known: FloatArray) -> str | No
         return "does not hold fp16 numbers"
     coarse = faiss.downcast_index(index.quantizer)
     if type(coarse) is not faiss.IndexFlatIP or coarse.d != wide or coarse.codes.size() != 4 * wide * coarse.ntotal:
-        return "its lists have no readable centres"
+        return f"the centres of its lists are not an IndexFlatIP of {wide} numbers"
     lists = index.invlists
     if lists is None or not (
         report.nlist == index.nlist == lists.nlist == coarse.ntotal and 1 <= report.nprobe <= report.nlist
     ):
-        return f"its report says {report.nprobe} of {report.nlist} lists are searched"
+        said = f"{report.nprobe} of {report.nlist} lists are searched"
+        return f"its index.json says that {said}, and it has {index.nlist} lists"
     if not np.isfinite(faiss.rev_swig_ptr(coarse.get_xb(), coarse.ntotal * wide)).all():
         return "holds a centre that is not finite"
     seen = np.zeros(len(known), dtype=bool)
@@ -61,7 +65,7 @@ def _lists_fault(index: faiss.Index, report: Any, known: FloatArray) -> str | No
             continue
         ids = faiss.rev_swig_ptr(lists.get_ids(number), size)
         if ids.min() < 0 or ids.max() >= len(known) or seen[ids].any() or len(np.unique(ids)) < size:
-            return f"its list {number} holds an item that is not there, or twice"
+            return f"its list {number} holds an item twice, or one that the model has no vector for"
         codes = faiss.rev_swig_ptr(lists.get_codes(number), size * index.code_size).view(np.float16)
         found = codes.reshape(size, wide).astype(np.float32)
         if not (np.isfinite(found).all() and np.allclose(found, padded(known[ids], 0.0), rtol=1e-3, atol=1e-6)):
