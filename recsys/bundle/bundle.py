@@ -148,11 +148,7 @@ def write(
             "format": FORMAT,
             "dataset": params.dataset,
             "trained_until": datetime.fromtimestamp(parts.now, tz=UTC).isoformat(),
-            "counts": {
-                "items": counted.height,
-                "users": parts.users.height,
-                "interactions": parts.interactions.height,
-            },
+            "counts": {"items": counted.height, "users": parts.users.height, "interactions": parts.interactions.height},
             "models": {name: about for name, about in described.items() if "n_pairs" not in about},
             "item_items": {name: about for name, about in described.items() if "n_pairs" in about},
             "variants": {name: variant.model_dump() for name, variant in params.variants.items()},

@@ -1,6 +1,6 @@
-"""Makes one list of several sources: interleaves them by share, or lets a ranker order all candidates.
+"""Combines the candidates of several sources into one list: interleaves them by share, or orders them by a ranker.
 
-On top of either, `reserve_new_items` keeps a share of the slots for new items.
+After either, `reserve_new_items` gives a share of the slots to new items.
 """
 
 import zlib
@@ -12,14 +12,15 @@ from recsys.contracts import Candidates, FloatArray, IntArray, Query, Ranker, Sl
 from recsys.ranking import distinct, top_k
 from recsys.recommend.slate_rules import SlateRules
 
-PAGE = 10  # places: `reserve_new_items` treats a longer list as several of this length
+PAGE = 10  # slots: `reserve_new_items` cuts a longer list into parts of this length
 
 
 def interleave_by_share(proposals: Mapping[str, Candidates], shares: Mapping[str, float], k: int) -> list[Slot]:
-    """Fill k slots so that every prefix of the list holds each source's share as closely as whole slots allow.
+    """Fill k slots so that every prefix of the list has each source's share as closely as whole slots allow.
 
-    Each slot goes to the source that is furthest behind its share, which adds its best unused item. Reciprocal rank
-    fusion was tried: a source of small weight got no slot at all.
+    proposals: source -> candidates; shares: source -> share of the slots. Each slot goes to the source that is furthest
+    behind its share, which adds its best unused item. Reciprocal rank fusion was tried: a source with a small weight
+    got no slot at all.
 
     >>> import numpy as np
     >>> def proposals(*rows):
@@ -57,7 +58,7 @@ def interleave_by_share(proposals: Mapping[str, Candidates], shares: Mapping[str
 def apply_boosts(
     query: Query, proposals: Mapping[str, Candidates], rules: SlateRules | None
 ) -> Mapping[str, Candidates]:
-    """Reorder the proposals by the boosts of the business rules; the scores stay those of the source."""
+    """Reorder the proposals of each source by the boosts of the business rules, without changing their scores."""
     if rules is None:
         return proposals
     boosted = {}
@@ -74,7 +75,9 @@ def apply_boosts(
 def ranked(
     query: Query, proposals: Mapping[str, Candidates], ranker: Ranker, depth: int, rules: SlateRules | None = None
 ) -> list[Slot]:
-    """Return the best `depth` candidates by the ranker; a slot names the first source that proposed its item.
+    """Return the best `depth` candidates by the ranker's score; a slot has the first source that proposed its item.
+
+    rules: the boosts that change the order, None for none.
 
     Raises:
         ValueError: the ranker scored an item as NaN or inf.
@@ -96,7 +99,9 @@ def ranked(
 
 
 def united(proposals: Mapping[str, Candidates]) -> tuple[IntArray, FloatArray]:
-    """Merge the candidates: rows (m,) int32 ascending, scores (n_sources, m) float32, NaN where not proposed."""
+    """Merge the candidates of all sources: rows (m,) int32 ascending, each once, and scores (n_sources, m) float32, NaN
+    where a source did not propose the item.
+    """
     proposed = np.concatenate([proposal.rows for proposal in proposals.values()])
     rows = distinct(proposed)
     lines = np.repeat(np.arange(len(proposals)), [len(proposal.rows) for proposal in proposals.values()])
@@ -106,10 +111,11 @@ def united(proposals: Mapping[str, Candidates]) -> tuple[IntArray, FloatArray]:
 
 
 def reserve_new_items(slots: list[Slot], new: Candidates, label: str, share: float, query: Query) -> list[Slot]:
-    """Give this share of the k places to the best new items, at the end of every ten places, where they cost least.
+    """Give a share of the k slots to the best new items, at the end of every ten slots, where they cost least.
 
-    The share of ten places is rarely a whole number: the remainder carries over to the next ten, and starts with a hash
-    of user, length of history and seed. So the share is exact over many queries, and equal queries get equal answers.
+    label: the source of the new slots. The share of ten slots is rarely a whole number, so the remainder is carried
+    over to the next ten. It starts with a hash of user, length of history and seed: so the share is exact on average
+    over many queries, and equal queries get equal answers.
 
     >>> from recsys.contracts import EMPTY_HISTORY
     >>> old = [Slot(row, 1.0, "als") for row in range(20)]

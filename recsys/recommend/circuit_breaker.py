@@ -1,12 +1,12 @@
-"""A circuit breaker: stops calling a part for a while after it kept failing or being slow.
+"""A circuit breaker: stops calling a part of the recommender for a while when it keeps failing or being slow.
 
     closed     the part is called
-    open       it is not, for `cooldown_s` seconds
-    half-open  then one request tries it: if that goes well the breaker closes, else it opens again
+    open       the part is not called for `cooldown_s` seconds
+    half-open  then one request calls it: if that succeeds the breaker closes, else it opens again
 
-Own code: pybreaker and circuitbreaker open after failures in a row, this one counts slow calls too, among the last
-`window` calls. A Python thread cannot be interrupted, so the request that calls a slow part waits for it; with an open
-breaker that is one request in `cooldown_s` seconds.
+It is our own because pybreaker and circuitbreaker open after failures in a row; this one counts failures and slow calls
+among the last `window` calls. A Python thread cannot be interrupted, so the request that calls a slow part waits for
+it; with an open breaker that is one request in `cooldown_s` seconds.
 """
 
 import logging
@@ -20,7 +20,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """Opens at `failures` calls of the last `window` that raised or took longer than `slow_s`."""
+    """The limits of a breaker: it opens when `failures` of the last `window` calls raised or took more than `slow_s`
+    seconds, for `cooldown_s` seconds.
+    """
 
     window: int = 20
     failures: int = 5
@@ -32,10 +34,10 @@ NEVER_OPENS = Limits(window=1, failures=2)
 
 
 class CircuitBreaker:
-    """The state of one part, such as "source als". `clock` counts seconds and never goes back.
+    """The breaker of one part, such as "source als". clock: returns seconds and never goes back.
 
-    closed: every request may call the part; all_good: none of the last calls failed or was slow, so a good call need
-    not be recorded. Plain attributes, because every call of a part reads them.
+    closed: every request may call the part; all_good: none of the last calls failed or was slow, so a successful call
+    need not be recorded. They are plain attributes because every call of a part reads them.
     """
 
     def __init__(self, part: str, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
@@ -50,7 +52,7 @@ class CircuitBreaker:
     def allows(self) -> bool:
         """Return whether this request may call the part; while open, one request in `cooldown_s` seconds may.
 
-        If that request never reports its result, another one tries after the next pause.
+        If that request never reports a result, another one may call the part `cooldown_s` seconds later.
         """
         if self.closed:
             return True
@@ -61,7 +63,7 @@ class CircuitBreaker:
         return True
 
     def succeeded(self, seconds: float) -> None:
-        """Record that the part answered; a slow answer counts as a failure."""
+        """Record that the part answered after so many seconds; a slow answer counts as a failure."""
         if seconds > self.slow_s:
             self._note_bad("is slow")
         elif self.closed:
@@ -73,6 +75,7 @@ class CircuitBreaker:
             log.warning("%s answers again", self.part)
 
     def failed(self) -> None:
+        """Record that the part raised an error."""
         self._note_bad("fails")
 
     def _note_bad(self, how: str) -> None:
@@ -80,13 +83,13 @@ class CircuitBreaker:
         self.all_good = False
         if self.closed and sum(self._bad) >= self._limits.failures:
             self.closed = False
-            log.error("%s %s; it is left alone and tried every %g s", self.part, how, self._limits.cooldown_s)
+            log.error("%s %s; it is skipped, and tried once in %g s", self.part, how, self._limits.cooldown_s)
         if not self.closed:
             self._open_until = self._clock() + self._limits.cooldown_s
 
 
 class CircuitBreakers:
-    """One breaker for each part, shared by all that call the part; by default none of them ever opens."""
+    """The breakers of all parts, by the name of the part; with the default limits they never open."""
 
     def __init__(self, limits: Limits = NEVER_OPENS, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits

@@ -1,7 +1,7 @@
-"""Decides which items may be shown: by the variant's and the shop's rules, the caller's filters, and `first_seen`.
+"""Decides which items may be shown: by the rules of the variant, the shop and the request, and by `first_seen`.
 
-A rule that fails must neither let a forbidden item pass nor empty the answer. So each rule judges every item once when
-the bundle is loaded; that result is used while the rule fails.
+A rule that fails must neither let a forbidden item pass nor empty the answer. So each rule is called once for every
+item when the bundle is loaded, and this result is used while the rule fails.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from recsys.recommend.trace import RequestTrace
 
 
 class Eligibility:
-    """The rules of one variant, by name."""
+    """Decides which items may be shown by one variant. rules: name -> rule of the variant."""
 
     def __init__(self, bundle: Bundle, rules: Mapping[str, Rule], breakers: CircuitBreakers) -> None:
         self._available, self._first_seen = bundle.catalogue.available, bundle.catalogue.first_seen
@@ -26,15 +26,15 @@ class Eligibility:
         anybody = Query(EMPTY_HISTORY, k=1, now=bundle.manifest.trained_until.timestamp())
         rows = np.arange(len(bundle.catalogue), dtype=np.int32)
         everything, nothing = np.ones(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)
-        self._rules: list[tuple[Rule, CircuitBreaker, BoolArray]] = []  # the last: what counts while the rule fails
-        ask_anyway = CircuitBreakers()  # a rule that fails in the bundle served now may be well in this one
+        self._rules: list[tuple[Rule, CircuitBreaker, BoolArray]] = []  # the last: used while the rule fails
+        ask_anyway = CircuitBreakers()  # a rule that fails in the current bundle may succeed in this one
         for part, rule in ((f"rule {name}", rule) for name, rule in rules.items()):
             ask = partial(_ask, rule, anybody, rows, everything)
             at_load = RequestTrace().call_or_default(ask_anyway.of(part), ask, nothing)
             self._rules.append((rule, breakers.of(part), at_load))
 
     def mask(self, request: Request, rows: IntArray) -> BoolArray:
-        """rows: (m,) int32; returns (m,) bool, True where every rule allows the row."""
+        """Return which of `rows`, (m,) int32, may be shown: (m,) bool."""
         query = request.query
         kept = np.ones(len(rows), dtype=np.bool_)
         if len(query.exclude):
@@ -42,7 +42,7 @@ class Eligibility:
         if query.only is not None:
             kept &= query.only[rows]
         if query.shown_at is not None and query.shown_at < self._last_arrival:
-            kept &= ~(self._first_seen[rows] > query.shown_at)  # not known (NaN): it is there
+            kept &= ~(self._first_seen[rows] > query.shown_at)  # NaN, an unknown time, is not above
         for rule, breaker, at_load in self._rules:
             ask = partial(_ask, rule, query, rows, kept)
             still = request.trace.call_or_default(breaker, ask, None, optional=False)
@@ -53,7 +53,7 @@ class Eligibility:
         return kept if request.rules is None else kept & request.rules.keep(query, rows)
 
     def filter(self, request: Request, proposals: Mapping[str, Candidates]) -> dict[str, Candidates]:
-        """Remove from all proposals what may not be shown; each rule is called once for all of them."""
+        """Remove the items that may not be shown from the proposals of all sources, with one call of each rule."""
         kept = self.mask(request, np.concatenate([proposal.rows for proposal in proposals.values()]))
         allowed = {}
         start = 0

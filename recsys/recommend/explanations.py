@@ -4,8 +4,8 @@
 
 The `contribution`s of a slot's reasons add up to the score that ordered the list. They come from the ranker, if the
 variant has one, else from the model that proposed the item; contributions of history features are divided among the
-items of the user's history. `without` is another number: the slot's score in a second call with that item removed from
-the history. The other items then weigh more, so it is not the score minus the contribution.
+items of the user's history. `without` is not the score minus a contribution: it is the slot's score in a second call
+with that item removed from the history, in which the other items weigh more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,16 +38,17 @@ from recsys.recommend.recommender import RANKER, Recommender, Slate
 from recsys.recommend.slate_rules import SlateRules
 
 HISTORY, FEATURE, EXPLORATION = "history", "feature", "exploration"
-MAX_WITHOUT = 10  # second calls for one list: the items of the history that contribute most to it
+MAX_WITHOUT = 10  # second calls for one list, for the items of the history that contribute most to it
 
 
 @dataclass(frozen=True)
 class Reason:
     """One part of a slot's score.
 
-    kind: "history", an item of the user's history in `row`; "feature", a feature of the ranker; or the source, for an
-    item that does not depend on either ("popular", "new", "pin", "exploration", ...). without: the slot's score in a
-    second call without the item, None if there was no such call or the slot would not have been a candidate.
+    kind: "history" for the item of the user's history in `row`; "feature" for the ranker's feature of that name; else
+    the slot's source, such as "popular", "new", "pin" or "exploration". contribution: what it adds to the score.
+    without: the slot's score if the item in `row` is removed from the history, None if this was not computed or the
+    slot's item would not have been a candidate.
     """
 
     kind: str
@@ -59,14 +60,14 @@ class Reason:
 
 @dataclass(frozen=True)
 class Why:
-    """The reasons of one slot, largest contribution first. factors: their product is the score, if it is a product."""
+    """The reasons of one slot, largest contribution first. factors: name -> factor, if the score is their product."""
 
     reasons: tuple[Reason, ...]
     factors: Mapping[str, float]
 
 
 def explain(recommenders: Mapping[str, Recommender], slate: Slate, rules: SlateRules | None = None) -> list[Why]:
-    """Return the reasons of each slot of `slate`, the answer to `slate.query` under these business rules."""
+    """Return the reasons of each slot of a slate. recommenders: by variant; rules: those that were applied to it."""
     if slate.drafted_from:
         known = {
             slot: why
@@ -91,14 +92,14 @@ def _contributions(recommender: Recommender, slate: Slate) -> list[Why]:
         places = np.searchsorted(rows, [slate.slots[at].row for at in ranked]).astype(np.int32)
         reasons = ranker.explain(slate.query, rows, scores, list(proposals), places)
         explained |= dict(zip(ranked, reasons, strict=True))
-    carry = _Carry(recommender.bundle, slate.query)
+    divider = _Divider(recommender.bundle, slate.query)
     for at, (terms, factors) in explained.items():
         if perf_counter() >= slate.query.deadline:
-            break  # the reason of the others is their source
+            break  # the other slots keep their source as the only reason
         slot = slate.slots[at]
         amounts: dict[tuple[str, int | None, str | None], float] = {}
         for term in terms:
-            for row, amount in carry.on(term, slot.row):
+            for row, amount in divider.divide(term, slot.row):
                 key = (HISTORY, row, None) if row is not None else _of_no_item(term, slot)
                 amounts[key] = amounts.get(key, 0.0) + amount
         found = [Reason(kind, amount, row, feature) for (kind, row, feature), amount in amounts.items() if amount]
@@ -108,7 +109,7 @@ def _contributions(recommender: Recommender, slate: Slate) -> list[Why]:
 
 
 def _own_score(bundle: Bundle, slot: Slot) -> Term:
-    """Explain the score of a slot without a ranker: by the model behind its source, else by the source itself."""
+    """Return the score of a slot without a ranker as one term, of its source's model, or of no model if it has none."""
     model = content_model(bundle.models) if slot.source == NEW else slot.source
     return Term(slot.source, slot.score, model if model in {*bundle.models, *bundle.item_items, REPEAT} else None)
 
@@ -117,7 +118,7 @@ def _of_no_item(term: Term, slot: Slot) -> tuple[str, None, str | None]:
     return (slot.source, None, None) if term.feature == slot.source else (FEATURE, None, term.feature)
 
 
-class _Carry:
+class _Divider:
     """Divides the terms of a score among the items of one user's history."""
 
     def __init__(self, bundle: Bundle, query: Query) -> None:
@@ -125,8 +126,8 @@ class _Carry:
         self._query = query
         self._parts: dict[tuple[str, int], Parts | None] = {}
 
-    def on(self, term: Term, row: int) -> list[tuple[int | None, float]]:
-        """Return the rows of the history (None: no item of it), and the share of the term's amount for each."""
+    def divide(self, term: Term, row: int) -> list[tuple[int | None, float]]:
+        """Divide a term of the score of the item in `row`: pairs of a row of the history, or None, and its amount."""
         if term.model == REPEAT:
             return [(row, term.amount)]
         if term.model and term.model in self._bundle.item_items:
@@ -200,7 +201,7 @@ def _with_second_calls(recommender: Recommender, slate: Slate, rules: SlateRules
 
 
 def _scores_of(slots: Sequence[Slot], recommender: Recommender, slate: Slate) -> list[float | None]:
-    """Return the scores of these slots' items in another answer, None for items that are no candidates there."""
+    """Return the scores of these slots' items in another slate; None for items that are not among its candidates."""
     by_label = {
         label: dict(zip(each.rows.tolist(), each.scores.tolist(), strict=True))
         for label, each in slate.candidates.items()

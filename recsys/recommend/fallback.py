@@ -1,7 +1,7 @@
-"""Fills an answer when the variant's own sources cannot: with items that are popular now, then with a fixed list.
+"""Fills an answer that the variant's own sources cannot fill: with items that are popular now, then with a fixed list.
 
-Popular items are those of the chosen categories, if any. Both lists are sorted when the bundle is loaded, and judged
-from the top, so they cost next to nothing and call no part that can be slow.
+Items of the categories that the user chose come first. Both lists are sorted when the bundle is loaded and filtered
+from the top, so they cost next to nothing and call no slow part.
 """
 
 from functools import partial
@@ -19,11 +19,11 @@ from recsys.recommend.request import Request
 
 FALLBACK = "popular"
 LAST_RESORT = "static"
-CHUNK = 4096  # rows that are judged at once: the first ones nearly always fill the list, however large the catalogue
+CHUNK = 4096  # rows that are filtered at once: the first chunk nearly always fills the list
 
 
 class Fallback:
-    """Completes an answer that is too short with items that the request allows: popular ones, then a static list."""
+    """Completes an answer that is too short with items that the request allows: popular ones, then a fixed list."""
 
     def __init__(self, bundle: Bundle, eligibility: Eligibility, breakers: CircuitBreakers) -> None:
         self._eligibility = eligibility
@@ -33,7 +33,7 @@ class Fallback:
         self._static = Candidates(rows, np.zeros(len(rows), dtype=np.float32))
 
     def fill(self, request: Request, slots: list[Slot], wanted: int, *, capped: bool = False) -> list[Slot]:
-        """Append slots until there are k, or until no item is left that may be shown."""
+        """Append slots until there are `wanted`, or until no item is left that may be shown. capped: apply the caps."""
         query, rules, trace = request.query, request.rules, request.trace
         propose = partial(self._popular.propose, query, len(self._static.rows))
         popular = trace.call_or_default(self._breaker, propose, NO_CANDIDATES, optional=False)
@@ -54,5 +54,5 @@ class Fallback:
         return filled
 
     def n_allowed(self, request: Request) -> int:
-        """Count the items of the whole catalogue that may be shown."""
+        """Return how many items of the catalogue may be shown for this request."""
         return int(self._eligibility.mask(request, self._static.rows).sum())

@@ -1,4 +1,4 @@
-"""Calls the shop's business rules so that one that fails loses its effect but never costs the answer; blocks stay."""
+"""Calls the shop's business rules so that an error in them removes their effect, not the answer; blocks still hold."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,14 +21,16 @@ T = TypeVar("T")
 
 @dataclass
 class LastKnownBlocklist:
-    """The last answer of the rules for all items, (n_items,) bool, and its time; without one all items are blocked."""
+    """The last answer of the rules about blocks. allowed: (n_items,) bool, before the first answer all False; asked: the
+    time of the last call, seconds of `perf_counter`.
+    """
 
     allowed: BoolArray
     asked: float = float("-inf")
 
 
 class SlateRulesGuard:
-    """The state of one recommender that guards its business rules: circuit breakers, and the last blocklist."""
+    """What a recommender keeps between requests for `GuardedSlateRules`: circuit breakers and the last blocklist."""
 
     def __init__(self, n_items: int, breakers: CircuitBreakers) -> None:
         self.block, self.boost, self.pin, self.cap = (
@@ -38,7 +40,7 @@ class SlateRulesGuard:
 
 
 class GuardedSlateRules:
-    """A `SlateRules` for one request that does not raise, even if the rules that it calls do."""
+    """Wraps the `SlateRules` of one request so that it does not raise if they do."""
 
     def __init__(self, rules: SlateRules, trace: RequestTrace, guard: SlateRulesGuard) -> None:
         self._rules = rules
@@ -46,7 +48,7 @@ class GuardedSlateRules:
         self._guard = guard
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray:
-        """Return which rows are not blocked; while the rules fail, by their last answer for all items."""
+        """Return which rows, (m,), are not blocked: (m,) bool; while the rules fail, by their last answer."""
         last = self._guard.blocklist
         if perf_counter() - last.asked > ASK_AGAIN_SECONDS:
             every = np.arange(len(last.allowed), dtype=np.int32)

@@ -1,19 +1,19 @@
-"""Counts the likes since the training from the newest events, by persons.
+"""Counts the likes since the training from the newest events, so that demand is up to date between trainings.
 
     events = LiveEvents(max_events=100_000, max_person_day=1000)
-    events.add(frame)                                   # in any order; an event that comes twice counts once
+    events.add(frame)                                   # in any order; an event that is added twice counts once
     counts = count(events.likes(since, now), bundle, now, position)
 
     demand(i) = sum over persons who liked i of share * 0.5 ** (age of the person's newest like of i / half-life)
               + recent(i) * 0.5 ** (time since the training / half-life)
               + prior * recent(i) / sum of recent
 
-The same sums serve requests and are replayed over a test window. The half-life is the bundle's `recent_half_life_days`.
-`recent` are the counts of the training; they decay as in the next training, except for the prior, which has the weight
-of `prior` persons (see `prior_persons`), so that in a quiet shop a few clicks do not overrule the training. A person
-counts once per item, and in total at most as much as the 95th percentile of persons. A guest id is free to invent, so a
-guest counts from the second item on, and of guests whose events arrive together, as in one request, one counts for an
-item. A person with more events on a day (UTC) than a human produces is left out, as in `recsys/data/prepare.py`.
+A person is a user or a guest. The half-life is the bundle's `recent_half_life_days`, `recent` is `Catalogue.recent`,
+which decays as in the next training, and `prior` a number of persons (see `prior_persons`) whose part does not decay,
+so that in a quiet shop a few clicks do not outweigh the training. A person counts once per item, and in total at most
+as much as the 95th percentile of persons. Anyone can invent guest ids: so a guest with a single liked item does not
+count, and of several guests whose likes of an item arrive together, as in one request, only one counts. A person with
+more events on a day (UTC) than a human produces is left out, as in `recsys/data/prepare.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,15 +35,15 @@ SCHEMA = {
     "received": pl.Float64,
 }  # fmt: skip
 LIKES = {"person": pl.String, "item_id": pl.String, "time": pl.Float64, "share": pl.Float64}
-FEWEST_PERSONS = 3.0  # who may bring an item that the training knows nothing of before its most popular one
+FEWEST_PERSONS = 3.0  # this many must like an unknown item before it passes the most popular one of the training
 TOGETHER_S = 0.001  # the events of a request are a microsecond apart, and a request holds at most 1,000
-SESSION_S, WINDOW = 1800.0, 5  # likes further apart are no co-visit
+SESSION_S, WINDOW = 1800.0, 5  # seconds, likes: likes further apart are no co-visit
 FOLLOWS = {"half_life_days": SESSION_S / SECONDS_PER_DAY, "last": WINDOW, "place_decay": 0.5}
-BUSY = 0.95  # the share of persons who count in full
+BUSY = 0.95  # the quantile of persons up to which a person's likes count in full
 
 
 class LiveEvents:
-    """Keeps the newest `max_events` events by time; older ones are dropped."""
+    """Keeps the newest `max_events` events. max_person_day: most events of a person on a day, None: unlimited."""
 
     def __init__(self, max_events: int, max_person_day: int | None = None) -> None:
         self._max_events, self._max_person_day = max_events, max_person_day
@@ -53,17 +53,17 @@ class LiveEvents:
         return self._events.height
 
     def add(self, events: pl.DataFrame) -> None:
-        """Add events: the columns of `SCHEMA`; times: UTC seconds; `liked`: whether the weight is above 0."""
+        """Add events with the columns of `SCHEMA`: times in UTC seconds; `liked`: whether the event is a like."""
         joined = pl.concat([self._events, events.with_columns(pl.min_horizontal("time", "received"))])
         joined = joined.unique("event_id", keep="first", maintain_order=True)
-        if self._max_person_day is not None:  # one event too many is enough to be left out
+        if self._max_person_day is not None:  # one event above the limit is enough for `likes`
             joined = joined.filter(pl.int_range(pl.len()).over("person", _DAY) <= self._max_person_day)
         self._events = joined.sort("time", "event_id").tail(self._max_events)
 
     def likes(self, since: float, now: float) -> pl.DataFrame:
-        """Return person, item_id, time, share: each person's newest like of each item in (since, now].
+        """Return each person's newest like of each item in (since, now], UTC seconds.
 
-        share: (0, 1], the weight of the person for an item.
+        Columns: person, item_id, time, share (in (0, 1], the weight of the like).
         """
         events = self._events.filter(pl.col("time") <= now)
         if self._max_person_day is not None:
@@ -83,7 +83,7 @@ _DAY = (pl.col("time") // SECONDS_PER_DAY).alias("day")
 
 
 def demand(likes: pl.DataFrame, half_life_days: float, now: float) -> pl.DataFrame:
-    """Return item_id, demand, persons: the decayed likes of each item; largest demand first."""
+    """Return item_id, demand (sum of the decayed likes) and persons (number of likes), largest demand first."""
     age_days = (now - pl.col("time")).clip(lower_bound=0) / SECONDS_PER_DAY
     counted = pl.lit(0.5).pow(age_days / half_life_days) * pl.col("share")
     grouped = likes.with_columns(counted=counted).group_by("item_id", maintain_order=True)
@@ -94,7 +94,9 @@ def demand(likes: pl.DataFrame, half_life_days: float, now: float) -> pl.DataFra
 def count(
     likes: pl.DataFrame, bundle: Bundle, now: float, position: Callable[[str], int | None], read_at: float | None = None
 ) -> LiveCounts:
-    """Return the counts for the rows of this bundle. position: item_id -> row; read_at: by default now."""
+    """Return the counts for the rows of this bundle. likes: as from `LiveEvents.likes`; position: item_id -> row, None
+    for an unknown item; read_at: when the events were read, UTC seconds, by default `now`.
+    """
     half_life_days = bundle.manifest.recent_half_life_days
     counted = demand(likes, half_life_days, now)
     rows = {item_id: position(item_id) for item_id in counted["item_id"]}
@@ -112,7 +114,7 @@ def count(
 
 
 def unpack(packed: bytes, bundle: Bundle) -> LiveCounts:
-    """Return the counts that `LiveCounts.pack` packed; they hold rows of this bundle, and no person."""
+    """Return the counts from the bytes of `LiveCounts.pack`, made for the same bundle; they contain no persons."""
     with np.load(BytesIO(packed), allow_pickle=False) as sums:
         return _from_sums(dict(sums), bundle)
 
@@ -142,7 +144,7 @@ def _packed(sums: Mapping[str, Any]) -> bytes:
 def co_visits(
     likes: pl.DataFrame, rows: Mapping[str, int | None], n_items: int, half_life_days: float, now: float
 ) -> ItemItem:
-    """Estimate the probability that an item is liked next after another one, from recent sessions.
+    """Estimate the probability that an item is liked next after another one. rows: item_id -> row, None if unknown.
 
         pair(i, j) = sum over persons who liked j after i, at most `WINDOW` likes and `SESSION_S` apart, of
                      share * 0.5 ** (age / half-life) / likes apart
@@ -179,11 +181,11 @@ def co_visits(
 
 
 def prior_persons(catalogue: Catalogue) -> float:
-    """Return the weight of the training's counts in persons: it is lower, the more recent and all-time demand differ.
+    """Return the weight of the training's demand, as a number of persons: lower, the more demand changes over time.
 
-    The concentration of a Dirichlet distribution around the shares of `popularity`, by the variance of those of
-    `recent` beyond chance: E sum (q - p)^2 = (1 - sum p^2) / (1 + prior) + (1 - sum q^2) / n, where n are the persons
-    of `recent`. At most n, but enough for the most popular item to weigh `FEWEST_PERSONS`.
+    It is the concentration of a Dirichlet distribution around p, the items' shares of `popularity`, estimated from the
+    variance of q, their shares of `recent`: E sum (q - p)^2 = (1 - sum p^2) / (1 + prior) + (1 - sum q^2) / n, where n
+    is the sum of `recent`. It is at most n, but such that the most popular item weighs at least `FEWEST_PERSONS`.
 
     Source: Minka, "Estimating a Dirichlet distribution", 2000, for the moments.
     """

@@ -1,8 +1,8 @@
 """The main path: encode -> sources -> rules -> rank or mix -> reserve -> arrange -> fallback -> top k, with a trace.
 
-Offline evaluation and the API both call `Recommender.recommend`, so evaluation measures what is served. A part that
-raises, whose circuit breaker is open, or that would begin after the deadline contributes nothing; the answer names it
-and is marked as degraded. The fallback below the variant's own sources is in `recsys/recommend/fallback.py`.
+Offline evaluation and the API both call `Recommender.recommend`, so evaluation measures what is served. A part (source,
+ranker, rule or encoder) that raises, whose circuit breaker is open, or that would begin after the deadline contributes
+nothing; the answer names it in `failed` and is degraded. `recsys/recommend/fallback.py` fills what is then missing.
 """
 
 from collections.abc import Mapping
@@ -40,18 +40,18 @@ from recsys.recommend.slate_rules import SlateRules
 from recsys.recommend.trace import RequestTrace, Step
 
 RANKER = "ranker"
-TRIED = 20  # candidates for a place: when the business rules refuse so many, the fallback knows better what they take
+TRIED = 20  # ordered candidates per slot: if the business rules refuse more, the fallback takes over
 
 
 @dataclass(frozen=True)
 class Slate:
-    """Slots best first, without duplicates, and how they came about.
+    """The answer to a query: slots best first, without duplicates, and how they were chosen.
 
-    query: as answered, with its vectors; candidates: each source's proposals that may be shown; drafted_from: the
-    answers that an experiment interleaved into this one.
-    personalised: the rows of the slots that depend on this user, see `Candidates.personal`.
-    fallback_reason is None when the variant's own sources filled the list, and, if the variant uses models of the user,
-    there is a personalised slot; shortfall is None when all k slots are filled; failed names the parts that contributed
+    query: with the vectors that were computed; candidates: source -> its proposals that may be shown; variant: its
+    name; personalised: the rows of the slots that depend on this user, see `Candidates.personal`; drafted_from: the
+    two slates that an experiment interleaved into this one, else empty.
+    fallback_reason: why the fallback filled slots, or why no slot is personalised though the variant uses the history;
+    else None. shortfall: why there are fewer than k slots, None if there are k. failed: the parts that contributed
     nothing, see `RequestTrace`.
     """
 
@@ -68,19 +68,19 @@ class Slate:
 
     @property
     def personalised_share(self) -> float | None:
-        """Share of the slots that are personalised; None without slots."""
+        """The share of the slots that are personalised, None if there are no slots."""
         own = [slot for slot in self.slots if slot.row in self.personalised]
         return len(own) / len(self.slots) if self.slots else None
 
     @property
     def degraded(self) -> bool:
-        """Whether a part of the variant is missing from the answer."""
+        """Whether a part of the variant contributed nothing because it failed or was skipped."""
         return bool(self.failed)
 
 
 class Recommender:
-    """One variant of one bundle, ready to answer. breakers: stop calling parts that keep failing, by default never;
-    ranker: replaces the one that the variant names.
+    """Answers queries by one variant of one bundle. variant: its name, None for the bundle's default; breakers: stop
+    calling parts that keep failing, None for breakers that never open; ranker: used in place of the variant's own.
 
     Raises:
         ParamsError: "variant 'a': not in the bundle; it has: als, popular, random"
@@ -129,14 +129,14 @@ class Recommender:
             for name, model in bundle.item_items.items()
             if name in self._sources
         }
-        # of a variant that looks at the user, a list without a slot of the user's own is a fallback
+        # of a variant that uses the history, a list without a personalised slot counts as a fallback
         self._personal = not self._sources.keys().isdisjoint({*bundle.models, *bundle.item_items, REPEAT})
         self._similar = {name: (model.similar, breakers.of(f"similar {name}")) for name, model in bundle.models.items()}
         self._fallback = Fallback(bundle, self._eligibility, breakers)
         self._trained = Recommender(bundle, params.without_live, breakers) if params.without_live else None
 
     def recommend(self, query: Query, rules: SlateRules | None = None) -> Slate:
-        """Return exactly k items, none of them twice, seen or excluded; if there are fewer, `shortfall` says why."""
+        """Return k items without duplicates that may be shown; if there are fewer, `Slate.shortfall` says why."""
         if self._trained is not None and not has_live(query, self.bundle.manifest.recent_half_life_days):
             return self._trained.recommend(query, rules)
         request = self._begin(query, rules)
@@ -147,7 +147,7 @@ class Recommender:
         n = max(self._candidates, depth + len(query.history.rows) + len(query.exclude))
         while True:
             proposals = self._propose(request, n)
-            # before the slots are dealt: otherwise seen favourites would eat their own source's share
+            # before the slots are filled: otherwise seen items would use up the share of their source
             request.candidates = allowed = self._eligibility.filter(request, proposals)
             ordered = slots = self._order(request, {label: allowed[label] for label in self._sources}, wanted)
             if self._new is not None:  # a ranking by past demand would never show them
@@ -170,10 +170,10 @@ class Recommender:
         return self._slate(request, slots, reason, own)
 
     def similar(self, row: int, query: Query, rules: SlateRules | None = None) -> Slate:
-        """Return items similar to the one in `row`, under the same rules and with the same fallback.
+        """Return items similar to the one in `row`, with the rules of the variant and the same fallback.
 
-        query: gives k and exclude. Of the business rules only blocks and boosts apply: similar items share their
-        categories, so caps and diversity would remove them.
+        Of the business rules only blocks and boosts apply: similar items share their categories, so caps and diversity
+        would remove them.
         """
         request = self._begin(replace(query, exclude=np.append(query.exclude, np.int32(row))), rules)
         query = request.query
@@ -197,7 +197,7 @@ class Recommender:
         return Request(query, GuardedSlateRules(rules, trace, self._rules_guard) if rules else None, trace)
 
     def _encode(self, request: Request) -> None:
-        """Add each model's encoding of the history to the query: `Query.vectors` and `Query.pair_scores`."""
+        """Encode the history by each model, into `vectors` and `pair_scores` of the request's query."""
         query, trace = request.query, request.trace
         vectors: dict[str, FloatArray | None] = {}
         for name, (encoder, breaker) in self._encoders.items():
@@ -224,7 +224,7 @@ class Recommender:
         return proposals
 
     def _order(self, request: Request, allowed: Mapping[str, Candidates], depth: int) -> list[Slot]:
-        """Return the best `depth` candidates, by the ranker or interleaved by share; boosts count before the cut."""
+        """Return the best `depth` candidates, after boosts, ordered by the ranker or interleaved by share."""
         query, rules, slots = request.query, request.rules, None
         if self.ranker is not None:
             rank = partial(ranked, query, allowed, self.ranker, depth, rules)
@@ -242,7 +242,7 @@ class Recommender:
         return [Slot(row, 0.0, PIN) for row in kept.tolist()]
 
     def _arrange(self, request: Request, slots: list[Slot]) -> list[Slot]:
-        """Arrange the slots by the business rules, also after the deadline: caps are not optional."""
+        """Apply the business rules to the ordered slots, also after the deadline, and return the first k."""
         if request.rules is not None:
             before = len(slots)
             slots = request.rules.arrange(request.query, slots)
@@ -250,7 +250,7 @@ class Recommender:
         return slots[: request.query.k]
 
     def _doubtful(self, query: Query, slots: list[Slot]) -> bool:
-        """Return whether the best slot's confidence is below the variant's `min_confidence`, so that it falls back."""
+        """Return whether the confidence of the best slot is below the variant's `min_confidence`."""
         if self._min_confidence is None or self.bundle.calibration is None:
             return False
         own = [slot for slot in slots if slot.source != PIN][:1]
@@ -258,6 +258,7 @@ class Recommender:
         return any(confidence is not None and confidence < self._min_confidence for confidence in confidences)
 
     def _why(self, request: Request) -> str:
+        """Return the `fallback_reason` of an answer, such as "no_history"."""
         query = request.query
         if missing := _part_missing(request.trace):
             return missing

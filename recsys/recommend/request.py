@@ -15,7 +15,7 @@ from recsys.recommend.trace import RequestTrace
 class Request:
     """The input of every step of the main path: the query, its business rules if any, and the trace.
 
-    candidates: by source, its proposals that may be shown, with the new items that places are reserved for.
+    candidates: source -> its proposals that may be shown; empty until the sources were called.
     """
 
     query: Query
@@ -25,14 +25,14 @@ class Request:
 
 
 def has_live(query: Query, half_life_days: float) -> bool:
-    """Return whether the query has likes since the training that were read within the last half-life."""
+    """Return whether the query has live counts with co-visits that were read within the last half-life."""
     asked_at = query.now if query.shown_at is None else query.shown_at
     read_at = -float("inf") if query.live is None or not len(query.live.follows.rows) else query.live.read_at
     return asked_at - read_at <= half_life_days * SECONDS_PER_DAY
 
 
 def personalised(candidates: Mapping[str, Candidates], slots: list[Slot]) -> frozenset[int]:
-    """Return the rows of the slots that depend on this user, see `Candidates.personal`."""
+    """Return the rows of the slots whose item depends on this user, see `Candidates.personal`."""
     parts = [each.rows[each.personal] for each in candidates.values() if each.personal is not None]
     rows = np.array([slot.row for slot in slots], dtype=np.int32)
     return frozenset(rows[among(rows, np.concatenate([NO_ROWS, *parts]))].tolist())

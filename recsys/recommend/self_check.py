@@ -1,7 +1,7 @@
 """Checks a bundle before users see it: every variant must answer in full, and no part may fail.
 
-`python -m recsys.recommend.self_check bundle` opens and checks a bundle in a process of its own. Only there a file that
-takes all memory, never ends or stops the process does no harm: `check_apart` starts it, with limits.
+`check_apart` runs `python -m recsys.recommend.self_check`, which opens and checks a bundle, in a process with limits:
+there a faulty file that takes all memory, never ends or crashes the process does no harm.
 """
 
 import math
@@ -23,12 +23,13 @@ from recsys.recommend.recommender import Recommender, Slate
 LENGTH = 10
 USERS = 10
 SECONDS, SECONDS_PER_GB = 120, 60
-MEMORY, MEMORY_PER_BYTE = 4 << 30, 6  # of the process, and for each byte of the bundle
+MEMORY, MEMORY_PER_BYTE = 4 << 30, 6  # bytes, and bytes more for each byte of the bundle
+NOT_USED = "so the bundle is not used; try again when the machine is less busy, or run `dvc repro` to build another"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 
 
 def check(bundle: Bundle) -> None:
-    """Request lists of every variant for a visitor and a few known users, and items similar to the most popular one.
+    """Request lists of every variant for a visitor and a few users of the bundle, and items similar to one item.
 
     This also loads the memory-mapped pages that every answer needs.
 
@@ -45,16 +46,19 @@ def check(bundle: Bundle) -> None:
             if isinstance(error, RecsysError)
             else f"{type(error).__name__}: {one_line(str(error))}"
         )
-        raise BundleError(f"bundle {bundle.manifest.bundle_id}: cannot answer ({reason}); train it again") from error
+        raise BundleError(f"bundle {bundle.manifest.bundle_id}: cannot answer ({reason}); run `dvc repro`") from error
 
 
 def _check(bundle: Bundle) -> None:
     catalogue, now = bundle.catalogue, bundle.manifest.trained_until.timestamp()
     n_available = int(catalogue.available.sum())
     if n_available == 0:
-        raise BundleError(f"bundle {bundle.manifest.bundle_id}: none of {len(catalogue)} items is available")
+        raise BundleError(
+            f"bundle {bundle.manifest.bundle_id}: none of {len(catalogue)} items is available; correct the column "
+            "available of the items and run `dvc repro`"
+        )
     if missing := sorted(CONTENT - set(catalogue.frame.columns)):
-        raise BundleError(f"bundle {bundle.manifest.bundle_id}: its items have no {missing[0]}; write it again")
+        raise BundleError(f"bundle {bundle.manifest.bundle_id}: its items have no {missing[0]}; run `dvc repro`")
     k = max(1, min(LENGTH, n_available // 2))
     users = bundle.histories.users
     recommenders = {variant: Recommender(bundle, variant) for variant in bundle.manifest.variants}
@@ -64,12 +68,12 @@ def _check(bundle: Bundle) -> None:
         for position in range(0, len(users), -(-len(users) // USERS) or 1):
             user_id = users.external_id(position)
             answer = recommender.recommend(Query(bundle.histories.at(position), k, now, user_id))
-            _expect(bundle, answer, "a known user", 0)  # who has seen it all rightly gets less
+            _expect(bundle, answer, "a known user", 0)  # a user who has seen all items rightly gets fewer
             if position == 0:
                 explain(recommenders, answer)
             own += [not slot.fallback for slot in answer.slots]
         models = any("model" in source.config for source in bundle.manifest.variants[variant].sources)
-        if models and own and not any(own):  # who asks no model may rightly know nothing, such as what to buy again
+        if models and own and not any(own):  # a variant without models, such as `repeat`, may rightly find nothing
             raise BundleError(_refusal(bundle, variant, "known users from the fallback alone"))
     row = int((catalogue.popularity * catalogue.available).argmax())
     asked = f"items like {catalogue.ids.external_id(row)!r}"
@@ -83,7 +87,7 @@ def check_apart(folder: Path) -> None:
     """Open and check the bundle of a folder in another process.
 
     Raises:
-        BundleError: the one of the process, or "bundle: the process that checked it was stopped by signal 11; ..."
+        BundleError: the error of the process, or "bundle: its check was stopped by signal 11, so it is not used; ..."
     """
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     seconds, memory = SECONDS + SECONDS_PER_GB * size // (1 << 30), MEMORY + MEMORY_PER_BYTE * size
@@ -95,9 +99,9 @@ def check_apart(folder: Path) -> None:
             command, env=environment, capture_output=True, text=True, errors="replace", timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        raise BundleError(f"{folder}: checking it took more than {seconds} s; refuse this bundle") from None
+        raise BundleError(f"{folder}: its check did not end within {seconds} s, {NOT_USED}") from None
     if done.returncode < 0:
-        raise BundleError(f"{folder}: the process that checked it was stopped by signal {-done.returncode}; refuse it")
+        raise BundleError(f"{folder}: its check was stopped by signal {-done.returncode}, {NOT_USED}")
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].removeprefix("error: ")
         raise BundleError(said if str(folder) in said else f"{folder}: {said}")
@@ -114,12 +118,12 @@ def _expect(bundle: Bundle, answer: Slate, asked: str, least: int) -> None:
 
 
 def _refusal(bundle: Bundle, variant: str, found: str) -> str:
-    return f"bundle {bundle.manifest.bundle_id}: variant {variant!r} answers {found}; train it again"
+    return f"bundle {bundle.manifest.bundle_id}: variant {variant!r} answers {found}; run `dvc repro`"
 
 
 @reports_errors
 def main(folder: str, memory: str) -> None:
-    """Check one bundle. memory: the limit in bytes."""
+    """Check the bundle in a folder. memory: the limit of the process in bytes."""
     resource.setrlimit(resource.RLIMIT_DATA, (int(memory), int(memory)))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     check(bundles.load(Path(folder)))

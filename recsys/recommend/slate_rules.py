@@ -1,4 +1,4 @@
-"""The type of the business rules that come with a query."""
+"""The type of the business rules that the recommender applies to a query."""
 
 from typing import Protocol
 
@@ -9,12 +9,12 @@ from recsys.contracts import BoolArray, FloatArray, IntArray, Query, Slot
 
 
 class SlateRules(Protocol):
-    """The shop's business rules on top of a variant: blocks, boosts, pins, caps, diversity. They come with the query.
+    """The shop's business rules, applied after those of the variant: blocks, boosts, pins, caps, diversity.
 
-    keep: as a `Rule`. adjust: scores (m,) float32 of these rows, higher is better -> the boosted or buried scores, or
-    the same array object if no rule applies. pins: (p,) int32 rows with a fixed place; those that may be shown come
-    back to `arrange` as slots of the source `PIN`. depth: how many ordered slots `arrange` needs for an answer of k.
-    room: positions in `rows` (best first) of at most n rows that may join the slots under the caps, ascending.
+    keep: see `Rule`. adjust: scores (m,) float32 of these rows, higher is better -> the scores with boosts, or the same
+    array object if no boost applies. pins: (p,) int32 rows with a fixed position; those that may be shown are passed to
+    `arrange` as slots of the source `PIN`. depth: how many ordered slots `arrange` needs for an answer of k.
+    room: positions in `rows` (best first) of at most n items that the caps allow besides these slots, ascending.
     arrange: ordered slots -> the answer, best first; it may leave out and reorder slots, not add any.
     """
 

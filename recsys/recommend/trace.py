@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Step(NamedTuple):
-    """One step of the trace: how many items it kept and removed, and how long it took."""
+    """One step of the trace: how many items it kept and removed, and how many milliseconds it took."""
 
     name: str
     kept: int
@@ -24,10 +24,10 @@ class Step(NamedTuple):
 
 @dataclass
 class RequestTrace:
-    """The trace of one request. clock: when the current step began; deadline: after it no optional part begins.
+    """The trace of one request. clock: when the current step began; deadline: no optional part begins after it.
 
-    Times are those of `time.perf_counter()`. `failed` names the parts that raised, whose breaker was open, or that
-    were skipped after the deadline; `late` is True if the deadline skipped one.
+    Times are seconds of `time.perf_counter()`. failed: the parts that raised, whose breaker was open, or that were
+    skipped because of the deadline; late: whether a part was skipped because of the deadline.
     """
 
     deadline: float = float("inf")
@@ -39,9 +39,9 @@ class RequestTrace:
     def call_or_default(
         self, breaker: CircuitBreaker, call: Callable[[], T], default: T, *, optional: bool = True
     ) -> T:
-        """Call the part of this breaker; return `default` if it raises or may not begin.
+        """Call a part and return its result; return `default` if it raises, its breaker is open or it is too late.
 
-        A part that is not optional, such as a rule, is called after the deadline too, and may be slow.
+        A part that is not optional, such as a rule, is called after the deadline too, and never counts as slow.
         """
         began = perf_counter()
         if optional and began >= self.deadline:
@@ -62,9 +62,11 @@ class RequestTrace:
         return default
 
     def step(self, name: str, kept: int, removed: int = 0) -> None:
+        """End the current step: add it to the trace, with the time since the one before."""
         now = perf_counter()
         self.steps.append(Step(name, kept, removed, (now - self.clock) * 1e3))
         self.clock = now
 
     def over(self) -> bool:
+        """Return whether the deadline has passed."""
         return perf_counter() >= self.deadline

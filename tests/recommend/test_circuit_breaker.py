@@ -47,7 +47,7 @@ def test_slow_counts_as_bad(breaker: CircuitBreaker, caplog: pytest.LogCaptureFi
         assert breaker.closed
         breaker.succeeded(0.2)
     assert not breaker.allows()
-    assert caplog.messages == ["source als is slow; it is left alone and tried every 10 s"]
+    assert caplog.messages == ["source als is slow; it is skipped, and tried once in 10 s"]
 
 
 def opened(breaker: CircuitBreaker) -> None:

@@ -99,7 +99,7 @@ def test_visitors_and_a_few_users_are_asked_for_half_of_the_shop_at_most(
 
 def test_items_without_what_a_page_needs_are_refused(shop: Bundle) -> None:
     frame = shop.catalogue.frame.drop("title")
-    with pytest.raises(BundleError, match="its items have no title; write it again"):
+    with pytest.raises(BundleError, match="its items have no title; run `dvc repro`"):
         self_check.check(replace(shop, catalogue=replace(shop.catalogue, frame=frame)))
 
 
@@ -124,7 +124,7 @@ class Done:
     ("done", "says"),
     [
         (Done(0), ""),
-        (Done(-9), "was stopped by signal 9; refuse it"),
+        (Done(-9), "was stopped by signal 9, so the bundle is not used"),
         (Done(1), ": it said nothing"),
         (Done(1, "a warning\nerror: a bad file\n"), ": a bad file"),
     ],

@@ -20,14 +20,7 @@ from recsys.contracts import NO_ROWS, BoolArray, FloatArray, IntArray
 
 CACHED = 64  # filters; a mask takes one byte an item
 CACHED_ATTRIBUTES = 16
-PRICED = {
-    "=": np.equal,
-    "!=": np.not_equal,
-    "<": np.less,
-    "<=": np.less_equal,
-    ">": np.greater,
-    ">=": np.greater_equal,
-}
+PRICED = {"=": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 
 
 class Filters:

@@ -1,7 +1,4 @@
-"""Checks of the log that come with every readout; one that fails makes the readout invalid.
-
-They see only the units that take part in the experiment, see `population.py`.
-"""
+"""Checks whether the log of an experiment can be trusted; a check that fails makes the readout invalid."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,14 +10,17 @@ from recsys.experiments.analysis import join
 from recsys.experiments.online.assignment import arm_of, bucket
 from recsys.experiments.online.config import Experiment
 
-SRM_ALPHA = 0.0005  # a rarer split is taken for a defect; clean experiments are accused once in 2,000
+SRM_ALPHA = 0.0005  # a less likely split counts as a defect, so 1 of 2,000 flawless experiments fails by chance
 MAX_LOST, MAX_EARLY, MAX_MOVED = 0.01, 0.01, 0.001
 MIN_UNITS = 2
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its value, its limit, and whether it passes. waits: it may pass with more data, nothing is broken."""
+    """The result of one check: the value found, its limit as text, and whether it passed.
+
+    waits: the log is not faulty, and the check may pass when there is more data.
+    """
 
     name: str
     found: float
@@ -30,12 +30,12 @@ class Check:
 
 
 def sample_ratio(units: pl.DataFrame, experiment: Experiment) -> Check:
-    """Check that the number of units in each arm agrees with the weights."""
+    """Check that the number of units in each arm agrees with the weights of the arms. units: as from `join.by_unit`."""
     return sample_ratio_of(dict(units.group_by("arm").len().iter_rows()), experiment)
 
 
 def sample_ratio_of(counts: Mapping[str, int], experiment: Experiment) -> Check:
-    """Test the number of units in each arm against the weights: chi-square.
+    """Test the number of units in each arm against the weights, by chi-square. counts: arm -> number of units.
 
     Source: Fabijan et al., "Diagnosing sample ratio mismatch in online controlled experiments", KDD 2019.
     """
@@ -47,18 +47,19 @@ def sample_ratio_of(counts: Mapping[str, int], experiment: Experiment) -> Check:
 
 
 def enough_units(units: pl.DataFrame, experiment: Experiment) -> Check:
-    """Check that every arm has units."""
+    """Check that every arm has at least `MIN_UNITS` units."""
     counts = dict(units.group_by("arm").len().iter_rows())
     fewest = min(counts.get(name, 0) for name in experiment.arms)
     return Check("units in the smallest arm", fewest, f">= {MIN_UNITS}", fewest >= MIN_UNITS, waits=True)
 
 
 def equal_loss(exposures: pl.DataFrame, events: pl.DataFrame, name: str, experiment: Experiment) -> Check:
-    """Check that no arm loses more of its answers from the log: a click names its answer even if that is missing.
+    """Check that no arm misses a larger share of its answers in the log than the others.
 
-    The unit's hash tells the arm. Finds a loss of 1 %, which the ratio of units cannot show. Chi-square test over
-    units: those with a click on a missing answer against those with one on a logged answer, so that an arm with more
-    clicks is not taken for one that loses more.
+    A click carries the id of its answer even if the answer was lost, and the hash of the unit gives the arm. The test
+    is a chi-square over units, those with a click on a missing answer against those with one on a logged answer, so
+    that more clicks in an arm do not look like a loss. It detects a loss of 1 %, which `sample_ratio` cannot.
+    name: of the experiment.
     """
     clicks = events.filter(event="click").drop_nulls(["request_id", "unit"])
     if "elsewhere" in clicks.columns:
@@ -88,14 +89,14 @@ def equal_loss(exposures: pl.DataFrame, events: pl.DataFrame, name: str, experim
 
 
 def units_in_two_arms(exposures: pl.DataFrame) -> Check:
-    """Check the share of units that were given more than one arm; these are left out, so a few do no harm."""
+    """Check the share of units that were in more than one arm. They are left out, so a few do no harm."""
     arms = exposures.group_by("unit").agg(arms=pl.col("arm").n_unique())
     share = _share(arms.filter(pl.col("arms") > 1).height, arms.height)
     return Check("units in several arms", share, f"<= {MAX_MOVED}", share <= MAX_MOVED)
 
 
 def instrumentation(outcomes: pl.DataFrame) -> list[Check]:
-    """Check how many events cannot be attributed, by reason; outcomes: as from `join.classify`."""
+    """Check the share of clicks that cannot be attributed, for two reasons. outcomes: as from `join.classify`."""
     how = dict(outcomes.filter(event="click").group_by("how").len().iter_rows())
     joined = sum(how.get(name, 0) for name in join.JOINED)
     lost, early = how.get(join.LOST, 0), how.get(join.EARLY, 0)
@@ -107,19 +108,25 @@ def instrumentation(outcomes: pl.DataFrame) -> list[Check]:
 
 
 def no_amounts(count: int) -> Check:
-    """Check that every amount and latency is a finite number of a plausible size."""
+    """Check that no amount or latency was unusable. count: how many were no finite number of a plausible size."""
     return Check("amounts that are no usable numbers", count, "<= 0", count == 0)
 
 
 def comparable(metric: str, effects: int, wanted: int, total: float) -> Check:
-    """Check that the metric varies in every arm, so that it has an effect with an interval."""
+    """Check that every arm but the control has an effect on the metric, which requires that the metric varies.
+
+    effects: number of arms with one; wanted: number of arms without the control; total: sum of the metric over units.
+    """
     what = "no outcome was logged" if total == 0 else "every unit did the same"
     name = f"arms in which {metric} can be compared" + ("" if effects == wanted else f": {what}")
     return Check(name, effects, f">= {wanted}", effects == wanted, waits=True)
 
 
 def same_decisions(doubtful: int, with_them: Mapping[str, str], without: Mapping[str, str]) -> Check:
-    """Check that the decisions stay the same if doubtful events count too; both: arm -> "ship", "stop", ..."""
+    """Check that the decisions stay the same if doubtful events are counted too.
+
+    doubtful: number of such events; with_them and without: arm -> decision, such as "ship".
+    """
     name = f"decisions that change when {doubtful:,} doubtful events are counted"
     changed = sum(with_them[arm] != decision for arm, decision in without.items())
     return Check(name, changed, "<= 0", changed == 0)

@@ -1,8 +1,8 @@
 """Estimates the effect of each arm on each metric, with intervals and p-values.
 
-Units (users, visitors or sessions) were randomised, so variances are between units, not between requests: means and
-ratios of means over units with the delta method, adjusted by the units' events before the experiment (CUPED).
-tea-tasting computes them; the interval that allows peeking is our own (`sequential.py`).
+Units (users, visitors or sessions) were randomised, so variances are between units, not between requests. A metric is
+a mean or a ratio of means over units, with the delta method, adjusted by the units' events before the experiment
+(CUPED). tea-tasting computes it; the interval that stays valid at every look is our own (`sequential.py`).
 
 Source: Deng, Knoblich, Lu, "Applying the delta method in metric analytics", KDD 2018; Deng, Xu, Kohavi, Walker,
 "Improving the sensitivity of online controlled experiments by utilizing pre-experiment data", WSDM 2013.
@@ -37,10 +37,12 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Effect:
-    """One metric of one arm against the control.
+    """The effect of one arm on one metric, compared with the control.
 
-    relative values are shares of the control's value (0.05 is +5 %), None where that is zero. p_value: for one look,
-    fixed beforehand; p_adjusted: Holm over all metrics and arms; p_anytime and anytime_low/high: hold at every look.
+    control, value: the metric in the control and in the arm; difference: value minus control, with the interval low to
+    high; relative and its interval: shares of the control's value (0.05 is +5 %), None where that is zero. p_value,
+    low, high: valid for a single look, fixed beforehand; p_adjusted: p_value corrected for all metrics and arms (Holm);
+    p_anytime, anytime_low, anytime_high: valid at every look.
     """
 
     arm: str
@@ -61,7 +63,7 @@ class Effect:
 
 
 def metrics(with_history: bool) -> dict[str, Any]:
-    """Define the metrics over the columns of `join.by_unit`."""
+    """Return the test of each metric, over the columns of `join.by_unit`; with_history: adjust by earlier events."""
     before = "events_before" if with_history else None
     return {
         "ctr": tt.RatioOfMeans("clicks", "slots", numer_covariate=before),
@@ -73,9 +75,10 @@ def metrics(with_history: bool) -> dict[str, Any]:
 
 
 def effects(units: pl.DataFrame, experiment: Experiment, planned_units: float) -> list[Effect]:
-    """Estimate all effects. units: as from `join.by_unit`; planned_units: where the anytime interval is tightest.
+    """Estimate the effect of every arm on every metric. units: as from `join.by_unit`.
 
-    A metric that does not vary between units, such as the rate of a fallback that never happened, is left out.
+    planned_units: the number of units at which the anytime interval is tightest. A metric that does not vary between
+    units, such as the rate of a fallback that never happened, is left out.
     """
     found: dict[tuple[str, str], Any] = {}
     sizes: dict[str, int] = {}
@@ -116,7 +119,7 @@ def _effect(arm: str, metric: str, got: Any, adjusted: float, n: int, alpha: flo
 
 
 def _aggregates(units: pl.DataFrame, test: Any) -> tt.aggr.Aggregates:
-    """Return the sums that a test needs, arm by arm: sums over groups would differ in the last digit."""
+    """Return the sums that a test needs, of one arm: sums over groups would differ in the last digit."""
     of = test.aggr_cols
     return tt.aggr.read_aggregates(
         units.rechunk(), None, has_count=True, mean_cols=of.mean_cols, var_cols=of.var_cols, cov_cols=of.cov_cols
@@ -132,7 +135,7 @@ def _error(got: Any, alpha: float) -> float:
 
 
 def _varies(units: pl.DataFrame, metric: str) -> bool:
-    """Return whether the metric varies between the units of an arm; without it a difference has no interval."""
+    """Return whether the metric varies between these units; if not, a difference has no interval."""
     counted = units[COUNTED[metric]].to_numpy()
     over = units[OVER[metric]].to_numpy() if metric in OVER else np.ones(units.height)
     if not over.sum():  # such as answers without any item
@@ -141,7 +144,9 @@ def _varies(units: pl.DataFrame, metric: str) -> bool:
 
 
 def bootstrap(units: pl.DataFrame, experiment: Experiment, draws: int = 500, seed: int = 1) -> dict[str, Interval]:
-    """Return a bootstrap interval of each arm's difference in the primary metric: units weigh Poisson(1).
+    """Return for each arm a bootstrap interval of its difference to the control in the primary metric.
+
+    Each of the `draws` weights every unit by a draw from Poisson(1).
 
     Source: Bakshy and Eckles, "Uncertainty in online experiments with dependent data", KDD 2013.
     """

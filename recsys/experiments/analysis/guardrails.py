@@ -1,8 +1,9 @@
-"""Guardrails stop an arm regardless of its primary metric: a budget that is exceeded, or a metric worse by a margin.
+"""Evaluates guardrails, which stop an arm whatever its primary metric says: when a budget is exceeded, or when a metric
+is worse than in the control by more than a margin.
 
-A budget is broken when the arm exceeds it and is worse than the control, by intervals that allow peeking: if the
-control exceeds it too, the arm is not the cause. Rates vary between units (delta method). Two units are added, one with
-all answers over the budget and one with none, so that the rate has a variance even if all units are alike.
+A budget is broken when the arm exceeds it and is worse than the control, by intervals that are valid at every look: if
+the control exceeds it as much, the arm is not the cause. Rates vary between units (delta method). Two units are added,
+one with all answers over the budget and one with none, so that the rate has a variance even if all units are alike.
 
 Source: Agresti and Coull, "Approximate is better than exact", The American Statistician 1998, for the added units.
 """
@@ -23,9 +24,10 @@ COUNTED = {"fallback_rate": "fallbacks", "latency_ms": "slow"}
 
 @dataclass(frozen=True)
 class State:
-    """One guardrail of one arm. says: the figures and the limit, as text.
+    """The state of one guardrail of one arm. says: the figures and the limit, as text.
 
-    broken: by the interval that allows peeking; kept: a budget that is not broken, or a margin that is shown to hold.
+    broken: the limit is exceeded, by the interval that is valid at every look; kept: the budget is not broken, or the
+    interval for a single look lies within the margin.
     """
 
     arm: str
@@ -36,7 +38,10 @@ class State:
 
 
 def states(units: pl.DataFrame, experiment: Experiment, found: list[Effect], planned: float) -> list[State]:
-    """Evaluate every guardrail of every arm. units: as from `join.by_unit`; planned: where intervals are tightest."""
+    """Evaluate every guardrail of every arm. units: as from `join.by_unit`; found: the effects.
+
+    planned: the number of units at which the intervals are tightest.
+    """
     effects = {(effect.arm, effect.metric): effect for effect in found}
     rows = []
     for arm in list(experiment.arms)[1:]:
@@ -76,7 +81,7 @@ def _rate(units: pl.DataFrame, column: str) -> tuple[float, float]:
 
 
 def _margin(effect: Effect, guardrail: Guardrail) -> State:
-    """Compare an arm with the control: is the metric worse by more than the margin?"""
+    """Evaluate a margin: whether the metric is worse than in the control by more than it allows."""
     allowed = (guardrail.margin or 0.0) * abs(effect.control)
     better = HIGHER_IS_BETTER[effect.metric]
     low, high = (-effect.anytime_high, -effect.low) if better else (effect.anytime_low, effect.high)

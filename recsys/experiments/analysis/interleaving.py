@@ -1,6 +1,7 @@
 """Compares two variants whose items are interleaved in one list (`team_draft.py`), with less traffic than an A/B test.
 
-The credit of a unit is the share of its clicks on items of B minus the share on items of A; the test is over units.
+The credit of a unit is the share of its clicks on items of list B minus the share on items of list A. The test is
+whether the mean credit over units is zero.
 
 Source: Radlinski, Kurup, Joachims, "How does clickthrough data reflect retrieval quality?", CIKM 2008.
 """
@@ -16,7 +17,10 @@ from recsys.experiments.online.team_draft import B
 
 @dataclass(frozen=True)
 class Preference:
-    """score: mean credit, from -1 (all to A) to 1 (all to B), with its interval; units: those with a click."""
+    """The result. score: mean credit, from -1 (all clicks on A) to 1 (all on B), with the interval low to high.
+
+    units: number of units with a click.
+    """
 
     score: float
     low: float
@@ -26,7 +30,7 @@ class Preference:
 
 
 def preference(clicks: pl.DataFrame, alpha: float = 0.05) -> Preference:
-    """Compute the preference. clicks: unit, team; one row per click on an interleaved answer."""
+    """Compare the two lists. clicks: unit, team ("a" or "b"), one row per click on an interleaved answer."""
     by_unit = clicks.group_by("unit").agg(score=(pl.col("team") == B).mean() * 2 - 1).sort("unit")
     scores = by_unit["score"].to_numpy()
     if len(scores) < 2:

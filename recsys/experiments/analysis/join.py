@@ -1,12 +1,14 @@
-"""Attributes events to answers: by request id, else by the last time the item was shown to the unit.
+"""Attributes events to the answers that caused them: by request id, else by the last answer that showed the item.
 
-    exposures   request_id, unit, arm, segment, timestamp, items (list of item_id), fallback, latency_ms
-    events      event_id, unit, event, item_id, value, timestamp, request_id (null where the client did not say),
-                and where the log has them: received (the server's clock), elsewhere (names an answer of no arm)
+    exposures   one row per answer: request_id, unit, arm, segment, timestamp, items (list of item_id), fallback,
+                latency_ms
+    events      event_id, unit, event, item_id, value, timestamp (the client's clock), request_id (null if the client
+                sent none); optional: received (the server's clock), elsewhere (true if the request_id is that of an
+                answer outside of the experiment)
 
-An event that names the request of an answer with its item belongs to it, regardless of the client's clock. Without a
-request id, an event happened at the client's time plus the tolerated skew, but never after its arrival. A return
-belongs to the purchase that it takes back.
+An event whose request_id is that of an answer with its item belongs to this answer, whatever the client's clock says.
+An event without a request_id is taken to have happened at the client's time plus the tolerated skew, but not after it
+was received. A return belongs to the answer of the purchase that it takes back.
 """
 
 from dataclasses import dataclass
@@ -24,14 +26,16 @@ EARLY = "before the answer that showed the item, by more than the tolerated skew
 LOST = "names an answer that is not in the log"
 NOT_SHOWN = "the item was not shown"
 NO_PURCHASE = "returns of a purchase that does not count"
-DOUBTFUL = (EARLY, LOST)  # may belong to an answer of the experiment: `checks.py` looks what they could change
+DOUBTFUL = (EARLY, LOST)  # may belong to the experiment: `checks.py` tests whether they could change a decision
 OUTCOMES = ("click", "cart", PURCHASE, RETURN)
-DOUBT = timedelta(hours=1)  # how wrong a clock without any better time is taken to be, to find what was lost
+DOUBT = timedelta(hours=1)  # assumed error of a client's clock where the time of arrival is unknown
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The attribution rule: how long an event counts for an answer, and the tolerated skew of clients' clocks."""
+    """The attribution rule: for how many hours an event counts for an answer, and the tolerated skew of the clients'
+    clocks in seconds. As text, it is the sentence in the readout.
+    """
 
     window_hours: float
     skew_seconds: float = 10.0
@@ -49,10 +53,11 @@ class Rule:
 
 
 def classify(exposures: pl.DataFrame, events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Return every event of the units in the exposures, with the answer that it belongs to, if any.
+    """Return every event of the units in the exposures, with the answer that it belongs to.
 
-    Columns: event_id, event, item_id, value, timestamp, request_id and unit (of the answer), how (one of the
-    constants above). Doubtful ones carry the answer that they may belong to.
+    Columns: event_id, event, item_id, value, timestamp, moment (the assumed time), request_id (null without an answer)
+    and unit of the answer, how (one of the texts above, such as `BY_REQUEST`). A doubtful event has the request_id of
+    the answer that it may belong to.
     """
     events = _with_moments(events, rule).filter(pl.col("event").is_in(OUTCOMES))
     shown = exposures.select("request_id", "unit", shown_at="timestamp", item_id="items").explode("item_id")
@@ -80,13 +85,13 @@ def attribute(exposures: pl.DataFrame, events: pl.DataFrame, rule: Rule) -> pl.D
 def by_unit(
     exposures: pl.DataFrame, attributed: pl.DataFrame, before: pl.DataFrame | None = None, slow_ms: float = float("inf")
 ) -> pl.DataFrame:
-    """Return one row per unit with the columns that a readout adds up.
+    """Sum up the answers and events of each unit, one row per unit.
 
-    unit, arm, segment (of the first answer), requests, slots, clicks, carts, purchases, converted (0 or 1), revenue,
-    fallbacks (answers), slow (answers that took longer than slow_ms), latency_ms (sum), events_before.
-    clicks are places clicked (a second click on one place is none); a purchase that is returned stays a purchase, its
-    amount leaves the revenue; before: unit, events of the time before the experiment, becomes the column
-    `events_before`, 0 where nothing is known.
+    attributed: as from `attribute`; before: events from before the experiment, with the column unit.
+    Columns: unit, arm, segment (of the first answer), requests, slots, clicks (a second click on the same item of an
+    answer is not counted), carts, purchases (returned ones too), converted (0 or 1), revenue (without returned
+    purchases), fallbacks and slow (number of answers by the fallback, or slower than slow_ms), latency_ms (sum),
+    events_before (number of rows in `before`).
     """
     of = {event: pl.col("event") == event for event in OUTCOMES}
     counted = attributed.group_by("request_id", "unit").agg(
@@ -121,7 +126,7 @@ def by_unit(
 
 
 def _with_moments(events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Return each event once, with its assumed time `moment` and the latest possible time `latest`."""
+    """Drop events whose event_id occurs twice; add their assumed time, `moment`, and latest possible time, `latest`."""
     absent = {"received": pl.lit(None, pl.Datetime("us", "UTC")), "elsewhere": pl.lit(False)}
     events = events.with_columns(**{name: value for name, value in absent.items() if name not in events.columns})
     return events.unique("event_id", keep="first", maintain_order=True).with_columns(
@@ -132,7 +137,11 @@ def _with_moments(events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 
 def _named(acts: pl.DataFrame, shown: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Return the events that name an answer with their item; if answers share an id, that of the same unit."""
+    """Return the events whose request_id is that of an answer with their item, with `how`.
+
+    acts: events without returns; shown: one row per answer and item. If answers of several units share a request_id,
+    the answer of the event's unit is taken.
+    """
     found = acts.drop_nulls("request_id").join(shown, on=["request_id", "item_id"], suffix="_shown")
     found = found.sort(pl.col("unit_shown") == pl.col("unit"), descending=True, nulls_last=True, maintain_order=True)
     in_time = pl.col("moment") <= pl.col("shown_at") + rule.window
@@ -144,7 +153,10 @@ def _named(acts: pl.DataFrame, shown: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 
 def _last_shown(events: pl.DataFrame, shown: pl.DataFrame, at: str, rule: Rule, how: str) -> pl.DataFrame:
-    """Return the events within the window after the item was last shown to the unit; at: the column of their time."""
+    """Return the events that happened within the window of `rule` after their item was last shown to their unit.
+
+    shown: one row per answer and item; at: the column with the time of an event; how: the value of the column `how`.
+    """
     return (
         events.drop("request_id")
         .sort(at)
@@ -163,23 +175,25 @@ def _last_shown(events: pl.DataFrame, shown: pl.DataFrame, at: str, rule: Rule, 
 
 
 def _not_joined(events: pl.DataFrame, exposures: pl.DataFrame) -> pl.DataFrame:
-    """Return the reason for each event without an answer; if it names a missing one, also the unit's first answer."""
+    """Add the reason to events without an answer; to those whose request_id is unknown, also the unit's first answer."""
     logged = exposures["request_id"].unique().implode()
     first = (
         exposures.sort("timestamp").unique("unit", keep="first", maintain_order=True).select("unit", first="request_id")
     )
     lost = pl.col("request_id").is_not_null() & ~pl.col("request_id").is_in(logged)
     return events.join(first, on="unit", how="left").with_columns(
-        how=pl.when(lost).then(pl.lit(LOST)).otherwise(pl.lit(NOT_SHOWN)),
-        request_id=pl.when(lost).then("first"),
+        how=pl.when(lost).then(pl.lit(LOST)).otherwise(pl.lit(NOT_SHOWN)), request_id=pl.when(lost).then("first")
     )
 
 
 def _returns(returns: pl.DataFrame, joined: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Attribute each return to the answer of the unit's last purchase of the item, however long ago."""
+    """Attribute each return to the answer of the unit's last purchase of the same item, however long ago that was.
+
+    joined: the other events, classified.
+    """
     bought = joined.filter(pl.col("how").is_in(JOINED), event=PURCHASE)
     bought = bought.select("unit", "item_id", "request_id", "moment").sort("moment")
-    # a session is not named by an event, but its answer is
+    # events carry no session, so for sessions the unit comes from the answer
     units = bought.select("request_id", "item_id", of="unit").unique(["request_id", "item_id"], keep="last")
     returns = returns.join(units, on=["request_id", "item_id"], how="left").with_columns(pl.coalesce("unit", "of"))
     return (

@@ -1,6 +1,6 @@
 """Reads the log of one experiment from the API's store: the answers (exposures) and the events of its units.
 
-The tables are described in docs/stores.md. An answer of an experiment holds in its context: arm, fallback, latency_ms.
+The tables are described in docs/stores.md. The column `context` of an answer is JSON with arm, fallback, latency_ms.
 """
 
 import json
@@ -21,65 +21,53 @@ UNIT_OF_EVENT = {"user": "user_id", "anonymous": "anonymous_id", "session": "NUL
 UNIT_OF_ANSWER = {**UNIT_OF_EVENT, "session": "unit"}
 HISTORY_DAYS = 90
 ANSWER = ("request_id", "{unit} AS unit", "timestamp", "surface", "segment", "propensity", "items", "context")
-# $1, $2: first moment and end; $3: the name of the experiment
+# $1, $2: begin and end of the time range, UTC seconds; $3: the name of the experiment
 ANSWERS = f"""{select_from("exposures", *ANSWER)}
     WHERE timestamp >= $1 AND timestamp < $2 AND {{which}} ORDER BY timestamp, request_id"""
 OF_THE_EXPERIMENT, OF_ANY = "experiment = $3", "{unit} IS NOT NULL"
-# and $4: from here on only returns count
+# $4: the time from which only returns are read
 EVENTS_BETWEEN = f"""SELECT event_id, {{unit}} AS unit, event, item_id, value, timestamp, request_id, received,
     EXISTS (SELECT 1 FROM exposures WHERE exposures.request_id = events.request_id
         AND (experiment IS NULL OR experiment <> $3)) AS elsewhere
     FROM events WHERE received >= $1 AND received < $2
     AND (received < $4 OR event = '{RETURN}' OR (event = '{PURCHASE}' AND value < 0)) ORDER BY received, event_id"""
 EXPOSURES: dict[str, Any] = {
-    "request_id": pl.String,
-    "unit": pl.String,
-    "arm": pl.String,
-    "surface": pl.String,
-    "segment": pl.String,
-    "timestamp": pl.Datetime("us", "UTC"),
-    "items": pl.List(pl.String),
-    "teams": pl.List(pl.String),
-    "fallback": pl.Boolean,
-    "latency_ms": pl.Float64,
-}
+    "request_id": pl.String, "unit": pl.String, "arm": pl.String, "surface": pl.String, "segment": pl.String,
+    "timestamp": pl.Datetime("us", "UTC"), "items": pl.List(pl.String), "teams": pl.List(pl.String),
+    "fallback": pl.Boolean, "latency_ms": pl.Float64,
+}  # fmt: skip
 EVENTS: dict[str, Any] = {
-    "event_id": pl.String,
-    "unit": pl.String,
-    "event": pl.String,
-    "item_id": pl.String,
-    "value": pl.Float64,
-    "timestamp": pl.Datetime("us", "UTC"),
-    "request_id": pl.String,
-}
+    "event_id": pl.String, "unit": pl.String, "event": pl.String, "item_id": pl.String, "value": pl.Float64,
+    "timestamp": pl.Datetime("us", "UTC"), "request_id": pl.String,
+}  # fmt: skip
 MORE_OF_EXPOSURES: dict[str, Any] = {
-    "forced": pl.Boolean,
-    "propensities": pl.List(pl.Float64),
-    "sources": pl.List(pl.String),
-}
+    "forced": pl.Boolean, "propensities": pl.List(pl.Float64), "sources": pl.List(pl.String),
+}  # fmt: skip
 MORE_OF_EVENTS: dict[str, Any] = {"received": pl.Datetime("us", "UTC"), "elsewhere": pl.Boolean}
 
 
 @dataclass(frozen=True)
 class Log:
-    """exposures and events with the columns of `join.py`; before: events of the time before the experiment."""
+    """The log of an experiment. exposures, events: with the columns of `join.py`; before: events from the 90 days
+    before the first answer.
+    """
 
     exposures: pl.DataFrame
     events: pl.DataFrame
     before: pl.DataFrame
 
     def cleaned(self) -> "tuple[Log, dict[str, int]]":
-        """Complete the columns, drop copies of answers and events, turn refunds into returns, empty impossible amounts.
+        """Return the log with all columns, without copies of answers and events, with refunds as returns, and with null
+        in place of impossible amounts; and a description of each change -> the number of rows that it changed.
 
-        Also returns kind of change -> number of rows. An event sent again under another id is a copy if all that the
-        client sets is equal.
+        An event with another event_id is a copy if all other columns that the client sets are equal.
         """
         exposures = _filled(self.exposures, MORE_OF_EXPOSURES).drop_nulls(["request_id", "unit", "timestamp"])
         answers = exposures.unique(["request_id", "unit"], keep="first", maintain_order=True)
         answers = answers.with_columns(fault=number_faults("latency_ms")).with_columns(_if_usable("latency_ms"))
         events = _filled(self.events, MORE_OF_EVENTS)
         by_id = events.unique("event_id", keep="first", maintain_order=True)
-        # without a time of its client, each of two equal events has the time of its arrival, and both count
+        # an event without a client's time has the time of its arrival: two such events are no copies
         own = pl.when(pl.col("timestamp") == pl.col("received")).then("event_id").alias("own")
         said = ["unit", "event", "item_id", "value", "timestamp", "request_id", own]
         once = by_id.unique(said, keep="first", maintain_order=True)
@@ -95,7 +83,9 @@ class Log:
 
 
 def read(url: str, name: str, experiment: Experiment, until: datetime | None = None) -> Log:
-    """Read all that was logged of the experiment; events count until the attribution window has ended.
+    """Read the log of an experiment from the store, with events up to the end of the attribution window.
+
+    url: of the store; until: the end of the answers, by default now.
 
     Raises:
         DataError: "store/events.sqlite: nothing was logged for experiment 'home'; ..."
@@ -107,7 +97,7 @@ def read(url: str, name: str, experiment: Experiment, until: datetime | None = N
 
 
 def read_history(url: str, name: str, experiment: Experiment) -> Log:
-    """Read the last 90 days on the experiment's surfaces and segments, of all experiments."""
+    """Read the answers and events of the last 90 days on the experiment's surfaces and segments, of any experiment."""
     since = datetime.now(UTC) - timedelta(days=HISTORY_DAYS)
     recent = experiment.model_copy(update={"start": since, "end": None})
     found = _read(url, name, recent, None, OF_ANY, UNIT_OF_ANSWER[experiment.unit])

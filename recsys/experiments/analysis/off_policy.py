@@ -1,8 +1,8 @@
 """Estimates the reward of a policy from the log of another one: IPS, SNIPS and doubly robust, with intervals.
 
-Every row is one place of one answer: reward r, propensity p of the item that was shown (from the log), probability q
-with which the new policy shows it there, and for doubly robust a model's guess of the reward. Rows of one unit belong
-together: intervals are between units.
+A row of the log is one position of one answer: its reward, the propensity (the probability with which the logging
+policy showed the item there), the probability with which the new policy would show it there, and for doubly robust the
+reward that a model predicts. Rows of one unit are not independent, so variances are between units.
 
 Source: Horvitz and Thompson 1952 (IPS); Swaminathan and Joachims, "The self-normalized estimator for counterfactual
 learning", NIPS 2015 (SNIPS); Dudik, Langford, Li, "Doubly robust policy evaluation and learning", ICML 2011.
@@ -25,9 +25,9 @@ MIN_EFFECTIVE = 100.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean reward a place under the new policy, with its interval.
+    """The estimated mean reward per position under the new policy, with the interval low to high.
 
-    effective: (sum w)^2 / sum w^2, how many rows of the log are as good as rows of the new policy (Kong 1992).
+    effective: the effective sample size, see `effective_size`.
     """
 
     method: str
@@ -39,10 +39,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Log:
-    """(n,) each: reward, propensity, new probability, unit number. propensity must be above 0 wherever probability is.
+    """The rows of a log, (n,) each. propensity must be above 0 wherever probability is; unit: the number of the unit.
 
-    guess and expected are for doubly robust: the modelled reward of the shown item, and its expectation under the new
-    policy.
+    guess, expected: for doubly robust, the reward that a model predicts for the item that was shown, and its
+    expectation under the new policy.
     """
 
     reward: Floats
@@ -54,7 +54,7 @@ class Log:
 
     @property
     def weights(self) -> Floats:
-        """(n,) importance weights: new probability over propensity.
+        """The importance weights, probability / propensity: (n,) float64.
 
         Raises:
             DataError: "3 of 100 rows were logged with propensity 0 or less; ..."
@@ -62,19 +62,21 @@ class Log:
         if (bad := int((self.propensity <= 0).sum())) or not len(self.propensity):
             raise DataError(
                 f"{bad} of {len(self.propensity)} rows were logged with propensity 0 or less: "
-                "only items that were shown at random can be evaluated; log with an exploring variant"
+                "only items that were shown at random can be evaluated; log answers of an arm with `explore`"
             )
         return self.probability / self.propensity
 
 
 def effective_size(weights: Floats) -> float:
-    """Return the effective sample size, (sum w)^2 / sum w^2, of these weights."""
+    """Return the effective sample size of rows with these weights, (sum w)^2 / sum w^2 (Kong 1992)."""
     squares = float((weights**2).sum())
     return float(weights.sum()) ** 2 / squares if squares else 0.0
 
 
 def estimate(log: Log, method: str, alpha: float = 0.05, clip: float | None = None) -> Estimate:
-    """Estimate the reward. method: "ips", "snips" or "dr"; clip: the largest weight, some bias for less variance.
+    """Estimate the mean reward per position under the new policy. method: "ips", "snips" or "dr".
+
+    clip: larger weights are reduced to this one, which adds bias and reduces variance; None: no limit.
 
     Raises:
         DataError: "the log supports the new policy with 12 effective rows, expected 100; ..."
@@ -95,7 +97,7 @@ def estimate(log: Log, method: str, alpha: float = 0.05, clip: float | None = No
         influence = weights * (log.reward - value) / weights.mean()
     elif method == "dr":
         if log.guess is None or log.expected is None:
-            raise DataError("doubly robust needs a model's rewards: give guess and expected")
+            raise DataError("method 'dr' needs the rewards that a model predicts: set guess and expected")
         parts = log.expected + weights * (log.reward - log.guess)
         value = float(parts.mean())
         influence = parts - value
@@ -106,18 +108,18 @@ def estimate(log: Log, method: str, alpha: float = 0.05, clip: float | None = No
 
 
 def _clustered_error(influence: Floats, unit: npt.NDArray[np.int64]) -> float:
-    """Standard error of the mean of `influence` when the rows of a unit are not independent."""
+    """Return the standard error of the mean of `influence`, (n,), when the rows of a unit are not independent."""
     sums = np.bincount(np.unique(unit, return_inverse=True)[1], influence)
     n = len(sums)
     return float(np.sqrt((sums**2).sum() * n / max(n - 1, 1))) / len(influence)
 
 
 def explored_places(exposures: pl.DataFrame, clicks: pl.DataFrame, settings: Explore) -> pl.DataFrame:
-    """Return one row per explored place (one that could have held another item) of the answers of an arm.
+    """Return one row for each position of an arm's answers that could have held another item.
 
-    exposures as from `log.read`, clicks as from `join.attribute`. Columns: request_id, unit, item_id, propensity,
-    reward (1: the item was clicked), and the probability of the item under two policies: `own`, the arm's item in every
-    place, and `random`, a random item of those that the place could hold.
+    exposures: as from `log.read`; clicks: as from `join.attribute`; settings: of the arm. Columns: request_id, unit,
+    item_id, propensity, reward (1 if the item was clicked, else 0), and the probability of the item under two policies:
+    `own` always shows the arm's own item, `random` a random one of those that the position could hold.
     """
     lists = exposures.filter(pl.col("propensities").list.len() == pl.col("items").list.len())
     rows = lists.select("request_id", "unit", item_id="items", propensity="propensities", source="sources")
@@ -136,6 +138,6 @@ def explored_places(exposures: pl.DataFrame, clicks: pl.DataFrame, settings: Exp
 
 
 def log_of(places: pl.DataFrame, policy: str) -> Log:
-    """Make the log for `estimate`; policy: the column of `explored_places` with the new probabilities."""
+    """Convert rows of `explored_places` to a `Log`. policy: the new policy, "own" or "random"."""
     reward, propensity, probability = (places[name].to_numpy() for name in ("reward", "propensity", policy))
     return Log(reward, propensity, probability, places["unit"].rank("dense").cast(pl.Int64).to_numpy())

@@ -1,4 +1,4 @@
-"""Estimates the effect on the primary metric as it stood at earlier moments, with intervals that hold at every look."""
+"""Estimates the effect on the primary metric at several times of the experiment, with intervals valid at every look."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -13,7 +13,9 @@ MOMENTS = 12  # points of the curve, evenly spaced between the first and the las
 
 @dataclass(frozen=True)
 class Moment:
-    """at: UTC seconds; units: of the control and the arm; difference: arm minus control; low, high: its interval."""
+    """The effect at one time. at: UTC seconds; units: number of units in the control and the arm together; difference:
+    arm minus control, with the interval low to high.
+    """
 
     at: float
     units: int
@@ -23,7 +25,10 @@ class Moment:
 
 
 def over_time(raw: log.Log, experiment: Experiment, planned_units: float) -> dict[str, list[Moment]]:
-    """Return for each arm the moments at which its effect had an interval; planned_units: where it is tightest."""
+    """Return for each arm its effect at up to `MOMENTS` times; times at which it has no interval are left out.
+
+    planned_units: the number of units at which the intervals are tightest.
+    """
     cleaned, _ = raw.cleaned()
     rule = join.Rule(experiment.attribution_hours, experiment.clock_skew_seconds)
     exposures = population.in_one_arm(population.randomised(cleaned.exposures, experiment)[0])[0]

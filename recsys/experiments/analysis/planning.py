@@ -1,4 +1,4 @@
-"""Computes how many units and days an experiment needs, from an earlier log or from given rates.
+"""Computes how many units and days an experiment needs, from an earlier log or from rates that the user expects.
 
 The variance of a metric between units comes from the log; the number of units follows from the power of a two-sided
 test of two means, by tea-tasting, with the normal distribution.
@@ -15,14 +15,17 @@ from recsys.errors import DataError
 from recsys.experiments.analysis import effects
 from recsys.experiments.online.config import Experiment
 
-AT_ALL = "log some traffic first, or say what you expect: --rate 0.05 --units-per-day 1000"
+EXPECT = "log some traffic first, or plan with the rates that you expect: --rate 0.05 --units-per-day 1000"
+
+NO_VARIANCE = "the log has fewer than two units, or all have the same value (such as no event), so no variance"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """units: all arms together; days: at the given pace; detectable: the relative effect that `units` can find.
+    """The size of an experiment. units: number of units, all arms together; days: the time until so many took part.
 
-    power: the chance to find `detectable`, if it is there, at level alpha; source: where the variance comes from.
+    detectable: the relative effect on the metric that the test finds with the probability `power`, at the significance
+    level `alpha`; source: where the variance comes from, as text.
     """
 
     metric: str
@@ -35,14 +38,14 @@ class Plan:
 
 
 def plan(units: pl.DataFrame, experiment: Experiment, units_per_day: float, source: str = "the log") -> Plan:
-    """Plan from a log. units: as from `join.by_unit`, of any arms; units_per_day: new units that would take part.
+    """Plan from a log. units: as from `join.by_unit`, of any arms; units_per_day: number of new units on a day.
 
     Raises:
-        DataError: "metric 'revenue': the log has no such events; ..."
+        DataError: "metric 'revenue': the log has fewer than two units, or all have the same value (...); ..."
     """
     metric, arms = experiment.primary, experiment.arms
     if units.height < 2 or units[effects.COUNTED[metric]].n_unique() < 2:
-        raise DataError(f"metric {metric!r}: the log has no such events yet, or the same for every unit; {AT_ALL}")
+        raise DataError(f"metric {metric!r}: {NO_VARIANCE}; {EXPECT}")
     with_history = units["events_before"].n_unique() > 1
     ratio = _smallest(experiment) / arms[experiment.control].weight
     test = effects.metrics(with_history)[metric]
@@ -53,17 +56,17 @@ def plan(units: pl.DataFrame, experiment: Experiment, units_per_day: float, sour
 
 
 def from_rates(experiment: Experiment, mean: float, spread: float | None, units_per_day: float) -> Plan:
-    """Plan without a log. mean: of the primary metric over units; spread: its standard deviation between units, by
-    default that of a share (sqrt(mean * (1 - mean))); units_per_day: new units that would take part.
+    """Plan without a log. mean: expected mean of the primary metric over units; spread: its standard deviation between
+    units, None for a share (sqrt(mean * (1 - mean))); units_per_day: number of new units on a day.
 
     Raises:
-        DataError: "the rate is 1.2, expected a share of the units between 0 and 1, or give --spread"
+        DataError: "--rate is 1.2, expected a share between 0 and 1; for other metrics add --spread"
     """
     if spread is None and not 0 < mean < 1:
-        raise DataError(f"the rate is {mean:g}, expected a share of the units between 0 and 1, or give --spread")
+        raise DataError(f"--rate is {mean:g}, expected a share between 0 and 1; for other metrics add --spread")
     spread = spread if spread is not None else sqrt(mean * (1 - mean))
     if not (mean > 0 and spread > 0 and units_per_day > 0):
-        raise DataError("the rate, its spread and the units a day must be above 0")
+        raise DataError("--rate, --spread and --units-per-day must be above 0")
     ratio = _smallest(experiment) / experiment.arms[experiment.control].weight
     z = float(norm.ppf(1 - experiment.alpha / 2) + norm.ppf(experiment.power))
     control = (z * spread / (experiment.minimum_effect * mean)) ** 2 * (1 + 1 / ratio)
@@ -71,13 +74,12 @@ def from_rates(experiment: Experiment, mean: float, spread: float | None, units_
 
 
 def detectable(units: pl.DataFrame, experiment: Experiment, n_units: int) -> float:
-    """Return the smallest relative effect on the primary metric that these units detect with the intended power.
+    """Return the smallest relative effect on the primary metric that n_units units detect with the experiment's power.
 
-    Raises:
-        DataError: "metric 'revenue': the log has no such events yet, ..."
+    units: as from `join.by_unit`, for the variance. Raises the DataError of `plan`.
     """
     if units.height < 2 or units[effects.COUNTED[experiment.primary]].n_unique() < 2:
-        raise DataError(f"metric {experiment.primary!r}: the log has no such events yet, or the same for every unit")
+        raise DataError(f"metric {experiment.primary!r}: {NO_VARIANCE}; {EXPECT}")
     test = effects.metrics(units["events_before"].n_unique() > 1)[experiment.primary]
     with tt.config_context(alpha=experiment.alpha, power=experiment.power, use_t=False):
         test = type(test)(**{**_settings(test), "n_obs": n_units})
@@ -85,9 +87,9 @@ def detectable(units: pl.DataFrame, experiment: Experiment, n_units: int) -> flo
 
 
 def _plan(experiment: Experiment, pair: float, units_per_day: float, source: str) -> Plan:
-    """Make the plan. pair: units in the control and the smallest other arm together."""
+    """Build the plan. pair: number of units that the control and the smallest other arm need together."""
     if not isfinite(pair):
-        raise DataError(f"metric {experiment.primary!r}: no number of units is enough for such a log; {AT_ALL}")
+        raise DataError(f"metric {experiment.primary!r}: with this log no number of units is enough; {EXPECT}")
     weight = _smallest(experiment) + experiment.arms[experiment.control].weight
     return Plan(
         metric=experiment.primary,

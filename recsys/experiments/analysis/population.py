@@ -1,4 +1,4 @@
-"""Selects the units that count: drawn at random into exactly one arm, and no bots."""
+"""Selects the units that are analysed: assigned at random, always to the same arm, and no bots."""
 
 import polars as pl
 
@@ -12,7 +12,7 @@ BOT_REQUESTS_PER_DAY = 500
 
 
 def randomised(exposures: pl.DataFrame, experiment: Experiment) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Return the answers of units that were randomised and are no bots; and the number of others, by reason."""
+    """Return the answers to units that were assigned at random and are no bots; and reason -> number of other units."""
     by_hand = exposures.filter(pl.col("forced").fill_null(False) | pl.col("unit").is_in(list(experiment.forced)))
     rest, left_out = _without(exposures, by_hand, BY_HAND)
     unknown = rest.filter(~pl.col("arm").is_in(list(experiment.arms)).fill_null(False))
@@ -22,13 +22,16 @@ def randomised(exposures: pl.DataFrame, experiment: Experiment) -> tuple[pl.Data
 
 
 def without_bots(exposures: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Return the answers without units that requested more on some day than a person would; and the number left out."""
+    """Leave out units with more than `BOT_REQUESTS_PER_DAY` answers on a day (UTC).
+
+    Returns the answers to the other units, and reason -> number of units left out.
+    """
     per_day = exposures.group_by("unit", pl.col("timestamp").dt.date().alias("day")).len()
     return _without(exposures, per_day.filter(pl.col("len") > BOT_REQUESTS_PER_DAY), MACHINES)
 
 
 def in_one_arm(exposures: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Return the answers of the units that were always in the same arm; and the number of others."""
+    """Return the answers to units that were always in the same arm; and reason -> number of other units."""
     moved = exposures.filter(pl.col("arm").n_unique().over("unit") > 1)
     return _without(exposures, moved, SEVERAL_ARMS)
 

@@ -9,18 +9,19 @@ from recsys.experiments.analysis.checks import Check
 from recsys.experiments.analysis.effects import HIGHER_IS_BETTER, Effect, Interval
 from recsys.experiments.online.config import Experiment
 
-ENOUGH = 0.95  # of a planned size that is an estimate itself; one that experiments.yaml names is exact
+ENOUGH = 0.95  # of a planned size that was estimated from the log; one in experiments.yaml must be reached
 SHIP, STOP, GO_ON, KEEP = "ship", "stop", "go on", "keep the control"
 
 
 @dataclass(frozen=True)
 class Readout:
-    """units: how many in each arm; decisions: arm -> (ship, stop, go on or keep the control; why).
+    """The result of an experiment. units: arm -> number of units; decisions: arm -> (decision, reason).
 
-    left_out: units in no statistic, by reason; outcomes: events of the units that are counted, by how they joined an
-    answer or why they did not; cleaned: rows dropped from the log before, by reason; detectable: the smallest relative
-    change of the primary metric that these units detect with the intended power; bootstrap: arm -> interval of its
-    difference in the primary metric, to compare with the one by formula.
+    left_out: reason -> number of units that were not analysed; outcomes: how an event joined an answer, or why it did
+    not -> number of events; cleaned: reason -> number of rows dropped from the log before; planned_units: None if the
+    log was too small to plan; detectable: the smallest relative change of the primary metric that these units detect
+    with the experiment's power, None if unknown; segments: segment -> effects in it; bootstrap: arm -> interval of the
+    difference in the primary metric, to compare with the interval by formula.
     """
 
     name: str
@@ -52,10 +53,10 @@ def decide(
     units: int,
     planned: int | None,
 ) -> tuple[str, str]:
-    """Decide to ship, stop, go on or keep the control, with the reason.
+    """Decide on one arm: return SHIP, STOP, GO_ON or KEEP, and the reason as text.
 
-    Before the planned number of units, harm and gain are judged by intervals that allow peeking; at the planned number
-    a gain is judged by the interval for one look.
+    units: number of units so far; planned: number at which the experiment ends, None if unknown. Before it is reached,
+    harm and gain are judged by the intervals that are valid at every look; then a gain by the interval for one look.
     """
     mine = {effect.metric: effect for effect in found if effect.arm == arm}
     if experiment.primary not in mine:
@@ -95,13 +96,13 @@ def decisions(
     states: list[guardrails.State],
     planned: int | None,
 ) -> dict[str, tuple[str, str]]:
-    """Decide on every arm but the control, provided that the log can be trusted."""
+    """Return `decide` for every arm but the control: arm -> (decision, reason), if the log can be trusted."""
     arms = list(experiment.arms)[1:]
     return {arm: decide(experiment, arm, found, states, units.height, planned) for arm in arms}
 
 
 def unless_broken(decided: dict[str, tuple[str, str]], checks: list[Check]) -> dict[str, tuple[str, str]]:
-    """Return the decisions; if the log fails its checks, return what to do first in place of each."""
+    """Return the decisions; if a check failed, decide for all arms to stop, or to go on if more data may repair it."""
     broken = [check for check in checks if not check.passed]
     named = ", ".join(f"{check.name} {check.found:.4g}, expected {check.limit}" for check in broken)
     if any(not check.waits for check in broken):

@@ -28,7 +28,8 @@ from recsys.schemas import channel
 
 
 def find(path: Path, name: str, url: str | None = None) -> Experiment:
-    """Return the experiment of that name in the file; url: of the store whose channel, if it is used, comes first.
+    """Read an experiment by its name, from a file such as experiments.yaml; url: of the store, whose channel is read
+    instead if hosts share their experiments there, None: the file only.
 
     Raises:
         ParamsError: "experiments.yaml: no experiment 'a'; there are: ..."
@@ -43,12 +44,12 @@ def find(path: Path, name: str, url: str | None = None) -> Experiment:
 
 
 def read(name: str, experiment: Experiment, url: str, until: datetime | None = None) -> Readout:
-    """Read the log of the experiment from the store."""
+    """Read the log of an experiment and return its readout. url: of the store; until: by default now."""
     return of(name, experiment, log.read(url, name, experiment, until))
 
 
 def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:
-    """Make the readout of a log. Faults of the log are reported by its checks and decisions, not raised."""
+    """Compute the readout of a log. Faults of the log become failed checks of the readout, not errors."""
     cleaned, removed = raw.cleaned()
     rule = _rule(experiment)
     drawn, left_out = population.randomised(cleaned.exposures, experiment)
@@ -98,7 +99,7 @@ def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:
 
 
 def preferences(experiment: Experiment, raw: log.Log) -> dict[str, Preference]:
-    """Return for every interleaving arm which list is preferred: its variant's (a) or that of `interleave` (b)."""
+    """Return for every arm with `interleave` which list users prefer: a is that of its `variant`, b of `interleave`."""
     exposures, events = _people(raw, experiment)
     clicks = join.attribute(exposures, events, _rule(experiment)).filter(event="click")
     picks = exposures.filter(pl.col("teams").list.len() > 0).select("request_id", "unit", "arm", "items", "teams")
@@ -110,10 +111,10 @@ def preferences(experiment: Experiment, raw: log.Log) -> dict[str, Preference]:
 
 
 def plan(name: str, experiment: Experiment, url: str) -> Plan:
-    """Plan units and days from the experiment's own log, else from the history of the store.
+    """Plan units and days from the experiment's own log, or if that is not enough from the last 90 days of the store.
 
     Raises:
-        DataError: "metric 'revenue': the log has no such events yet, ..."
+        DataError: see `planning.plan`.
     """
     try:
         own = _history(log.read(url, name, experiment), experiment)
@@ -127,7 +128,7 @@ def plan(name: str, experiment: Experiment, url: str) -> Plan:
 
 
 def _first_visits(past: log.Log) -> log.Log:
-    """Return made-up answers for a store without any: each unit's first visit shows all items it ever touched."""
+    """Return a log for planning with one invented answer per unit, which shows all items of the unit's events."""
     visits = past.events.drop_nulls("unit").group_by("unit", maintain_order=True)
     answers = visits.agg(timestamp=pl.col("timestamp").min(), items=pl.col("item_id").unique())
     answers = answers.with_columns(request_id="unit", segment=pl.lit(None, pl.String), fallback=pl.lit(False))
@@ -135,7 +136,7 @@ def _first_visits(past: log.Log) -> log.Log:
 
 
 def _history(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, Experiment, float]:
-    """Return the units of the history, whatever their arm, and how many come a day."""
+    """Return the first arguments of `planning.plan`: the units of all arms, the experiment, and new units per day."""
     cleaned, _ = raw.cleaned()
     exposures = population.without_bots(cleaned.exposures)[0].with_columns(arm=pl.lit(experiment.control))
     units = _units(experiment, exposures, join.attribute(exposures, cleaned.events, _rule(experiment)), cleaned.before)
@@ -144,7 +145,7 @@ def _history(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, Experi
 
 
 def explored(name: str, experiment: Experiment, raw: log.Log) -> dict[str, pl.DataFrame]:
-    """Return for every exploring arm its explored places; see `off_policy.explored_places`.
+    """Return `off_policy.explored_places` for every arm with `explore`.
 
     Raises:
         DataError: "experiment 'home' has no arm that explores; ..."
@@ -153,7 +154,7 @@ def explored(name: str, experiment: Experiment, raw: log.Log) -> dict[str, pl.Da
     if not exploring:
         raise DataError(
             f"experiment {name!r} has no arm that explores: only items that were shown at random can be evaluated; "
-            "give an arm explore: {epsilon: 0.1, places: 2}"
+            "add explore: {epsilon: 0.1, places: 2} to an arm"
         )
     exposures, events = _people(raw, experiment)
     clicks = join.attribute(exposures, events, _rule(experiment)).filter(event="click")

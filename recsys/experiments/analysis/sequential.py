@@ -1,15 +1,15 @@
 """Sequential inference: p-values and intervals that stay valid however often one looks at the data.
 
 Source: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas, "Time-uniform central limit theory and asymptotic confidence
-sequences", Annals of Statistics 2024, eq. (8); the p-value is its inverse, that of the normal mixture in Johari,
-Koomen, Pekelis, Walsh, "Peeking at A/B tests", KDD 2017.
+sequences", Annals of Statistics 2024, eq. (8). The p-value is the inverse of this interval, as for the normal mixture
+in Johari, Koomen, Pekelis, Walsh, "Peeking at A/B tests", KDD 2017.
 """
 
 from math import exp, log, sqrt
 
 
 def tuning(alpha: float, n: float) -> float:
-    """Return the rho^2 for which the interval is tightest at about n observations.
+    """Return the parameter rho^2 with which the interval is tightest at about n observations. alpha: its error rate.
 
     Source: Waudby-Smith et al. 2024, appendix B.2: rho^2 = (-2 ln a + ln(-2 ln a + 1)) / n.
     """

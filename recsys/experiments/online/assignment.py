@@ -1,7 +1,7 @@
-"""Assigns units to arms by a hash: without state, and equally in every process and on every machine.
+"""Assigns units to arms by a hash: without state, and with the same result in every process and on every machine.
 
-The hash and the bucket ranges are those of GrowthBook's SDKs (hash version 2; namespaces use version 1), so both give a
-unit the same bucket.
+The hash and the bucket ranges are those of GrowthBook's SDKs (hash version 2; namespaces use version 1), which
+therefore assign a unit to the same bucket.
 
 Source: Fowler, Noll, Vo, "FNV-1a", draft-eastlake-fnv; GrowthBook, "Build Your Own SDK", hashing.
 """
@@ -17,7 +17,10 @@ FNV_PRIME, FNV_START = 0x01000193, 0x811C9DC5
 
 @dataclass(frozen=True)
 class Subject:
-    """The user or visitor of a request. units: "user", "anonymous", "session" -> id, absent if unknown."""
+    """The user or visitor of a request. units: "user", "anonymous" or "session" -> id, without those that are unknown.
+
+    attributes: name -> value, for targeting.
+    """
 
     units: Mapping[Unit, str]
     segment: str | None = None
@@ -27,7 +30,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The arm of one experiment. probability: the arm's weight; 1 for a forced unit."""
+    """The arm of one unit in one experiment. probability: the weight of the arm, or 1 for a forced unit."""
 
     experiment: str
     arm: str
@@ -37,7 +40,7 @@ class Assignment:
 
 
 def fnv1a32(text: str) -> int:
-    """32-bit FNV-1a over the UTF-16 code units of the text, as JavaScript sees it.
+    """Return the 32-bit FNV-1a hash of the text's UTF-16 code units, as in JavaScript.
 
     >>> hex(fnv1a32("foobar"))
     '0xbf9cf968'
@@ -64,8 +67,10 @@ def place(layer: str, unit: str) -> float:
 
 
 def arm_of(experiment: Experiment, at: float) -> str | None:
-    """Return the arm whose range holds this bucket. Each arm's range starts where the weights before it end and is
-    coverage * weight wide, so a higher coverage only adds units.
+    """Return the arm whose range contains the bucket `at`, None if no arm's does.
+
+    The range of an arm starts at the sum of the weights before it and is coverage * weight wide, so a higher coverage
+    only adds units.
     """
     start = 0.0
     for name, arm in experiment.arms.items():
@@ -76,12 +81,12 @@ def arm_of(experiment: Experiment, at: float) -> str | None:
 
 
 def to_arm(name: str, experiment: Experiment, arm: str, unit: str, forced: bool = False) -> Assignment:
-    """Build the assignment of a unit to an arm. Its probability is 1 when the arm is forced, else the arm's weight."""
+    """Return the assignment of a unit to this arm. forced: by the experiment's `forced`, so with probability 1."""
     return Assignment(name, arm, unit, 1.0 if forced else experiment.arms[arm].weight, forced)
 
 
 def assign_one(experiments: Experiments, name: str, subject: Subject, now: datetime) -> Assignment | None:
-    """Return the subject's arm in one experiment; None if the subject takes no part in it."""
+    """Return the assignment of a subject in one experiment; None if the subject does not take part."""
     experiment = experiments.experiments[name]
     unit = subject.units.get(experiment.unit)
     if unit is None or not experiment.running(now) or not _targeted(experiment, subject):

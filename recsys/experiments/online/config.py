@@ -1,6 +1,6 @@
 """The schema of `experiments.yaml`: which experiments run, for whom, and by which metrics they are judged.
 
-A fault anywhere refuses the whole file. The example in `experiments.yaml` explains every key.
+A file with one fault is refused as a whole. The example in `experiments.yaml` explains every key.
 """
 
 import hashlib
@@ -21,11 +21,10 @@ SUM_TOLERANCE = 1e-3  # thirds may be written as 0.333
 
 
 class Explore(Section):
-    """Puts random items into some places, so that items that are never shown can be judged
-    (`recsys/experiments/online/exploration.py`).
+    """Settings of exploration, which shows random items in some positions (`recsys/experiments/online/exploration.py`).
 
-    epsilon: the chance that a place holds a random item; places: how many places at the end of the list may hold one;
-    pool: how many of the next best items it is drawn from; max_share: the largest average share of random places.
+    epsilon: the probability of a random item in such a position; places: number of such positions, at the end of the
+    list; pool: number of next best items to draw from; max_share: the largest average share of random items in a list.
     """
 
     epsilon: Share
@@ -35,9 +34,10 @@ class Explore(Section):
 
 
 class Arm(Section):
-    """One arm: a variant of the bundle that is served, or of another released bundle, and its part of the traffic.
+    """One arm: a variant, and its weight, the share of the experiment's units.
 
-    interleave: a second variant, whose list is interleaved with this one (`recsys/experiments/online/team_draft.py`).
+    bundle: the id of the released bundle with the variant, None for the current one; interleave: a second variant,
+    whose list is interleaved with the first one's (`recsys/experiments/online/team_draft.py`).
     """
 
     variant: str
@@ -48,17 +48,20 @@ class Arm(Section):
 
     @property
     def drawn(self) -> bool:
+        """Whether the lists of the arm are partly random."""
         return self.explore is not None or self.interleave is not None
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Self:
         if self.explore is not None and self.interleave is not None:
-            raise ValueError("an arm explores or interleaves, not both")
+            raise ValueError("an arm has either explore or interleave, not both: delete one")
         return self
 
 
 class Targeting(Section):
-    """The requests that take part. An empty list includes all; attributes: values that the request has to carry."""
+    """The requests that take part: those in one of the segments, on one of the surfaces, with one of the values listed
+    for each attribute. An empty list includes all.
+    """
 
     segments: list[str] = Field(default_factory=list)
     surfaces: list[str] = Field(default_factory=list)
@@ -66,7 +69,9 @@ class Targeting(Section):
 
 
 class Namespace(Section):
-    """The part of a layer that belongs to one experiment: buckets from `start` up to `end`."""
+    """The part of a layer that belongs to one experiment: buckets in [start, end). A unit takes part in at most one
+    experiment of a layer.
+    """
 
     layer: Name
     start: Share
@@ -80,10 +85,10 @@ class Namespace(Section):
 
 
 class Guardrail(Section):
-    """Stops an arm, however good its primary metric is: a budget of its own, or a margin to the control.
+    """A limit for one metric, by which an arm is stopped however good its primary metric is: a budget or a margin.
 
-    budget: for `fallback_rate` the largest share of answers; for `latency_ms` the milliseconds that 99 of 100 answers
-    keep, such as the deadline of the API. margin: for any metric, how much worse than the control it may be, as a share
+    budget: for `fallback_rate` the largest share of answers by the fallback; for `latency_ms` the milliseconds that at
+    most 1 of 100 answers may exceed. margin: for any metric, how much worse than in the control it may be, as a share
     of the control's value (a non-inferiority margin).
     """
 
@@ -107,11 +112,12 @@ GUARDRAILS: dict[Metric, Guardrail] = {
 class Experiment(Section):
     """One experiment. The first arm is the control.
 
-    seed: of the hash buckets, by default the name; coverage: the share of the units that take part, which can be raised
-    without moving any unit; forced: unit -> arm, for testing; enabled false is the kill switch: every unit gets the
-    default variant at once; planned_units: the number that `recsys experiment plan` gave, all arms together;
-    clock_skew_seconds: the tolerated skew of a client's clock, for events without a request id; a list of guardrails
-    gives each its default.
+    seed: of the hash buckets, None: the name of the experiment; coverage: the share of the units that take part, which
+    can be raised without moving any unit; forced: unit -> arm, for testing; enabled: false ends the experiment at once,
+    and every unit gets the default variant; attribution_hours: how long an event counts for an answer; planned_units:
+    the result of `recsys experiment plan`, all arms together; clock_skew_seconds: the tolerated skew of a client's
+    clock, for events without a request id; alpha, power: of the test; guardrails: metric -> limit, or a list of metrics
+    with the default limits.
     """
 
     unit: Unit = "user"
@@ -143,7 +149,7 @@ class Experiment(Section):
     def _budgets_have_a_meaning(cls, given: dict[Metric, Guardrail]) -> dict[Metric, Guardrail]:
         for name, guardrail in given.items():
             if guardrail.budget is not None and name not in GUARDRAILS:
-                raise ValueError(f"{name} has no budget, give it a margin; budgets are for: {', '.join(GUARDRAILS)}")
+                raise ValueError(f"{name} cannot have a budget, set a margin; budgets are for: {', '.join(GUARDRAILS)}")
         return given
 
     @property
@@ -151,6 +157,7 @@ class Experiment(Section):
         return next(iter(self.arms))
 
     def running(self, now: datetime) -> bool:
+        """Return whether the experiment is enabled and `now` is in [start, end)."""
         begun = self.start is None or self.start <= now
         return self.enabled and begun and (self.end is None or now < self.end)
 
@@ -165,14 +172,17 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if unknown := sorted(set(self.forced.values()) - self.arms.keys()):
-            raise ValueError(f"forced: {unknown[0]!r} is no arm; there are: {', '.join(self.arms)}")
+            raise ValueError(f"forced: {unknown[0]!r} is not an arm; there are: {', '.join(self.arms)}")
         if self.start and self.end and self.end <= self.start:
             raise ValueError("end must be after start")
         return self
 
 
 class Experiments(Section):
-    """The whole file. holdout: the share of units that never take part in any experiment."""
+    """The whole file. holdout: the share of units that take part in no experiment; holdout_seed: of their hash.
+
+    experiments: name -> experiment.
+    """
 
     holdout: Share = 0.0
     holdout_seed: str = "holdout"
@@ -192,7 +202,9 @@ class Experiments(Section):
 
 
 def load(path: Path) -> tuple[Experiments, str]:
-    """Read the file; return it with its version, the hash of its bytes. A missing file has no experiments.
+    """Read a file of experiments; return it with its version, 12 hex digits of the hash of its bytes.
+
+    A missing file is read as one without experiments, of the version "none".
 
     Raises:
         ParamsError: "experiments.yaml: experiments.home.arms: ..."
@@ -203,13 +215,13 @@ def load(path: Path) -> tuple[Experiments, str]:
 
 
 def read(content: bytes, where: str) -> tuple[Experiments, str]:
-    """Parse the bytes of a file of experiments; where: its name in messages. Raises the errors of `load`."""
+    """Parse the bytes of a file of experiments as `load` does. where: the name of the file in messages."""
     file = yaml_files.parse(content, where)
     return parse(Experiments, file.content, where, file), hashlib.sha256(content).hexdigest()[:12]
 
 
 def moved(before: Experiments, after: Experiments) -> list[str]:
-    """Return the names of experiments whose units would change their arm: other arms, weights, seed or unit."""
+    """Return the names of experiments in which some units get another arm, as arms, weights, seed or unit changed."""
 
     def split(experiment: Experiment) -> object:
         return experiment.unit, experiment.seed, [(name, arm.weight) for name, arm in experiment.arms.items()]

@@ -1,13 +1,11 @@
-"""Puts random items into a few places of a list, with the exact probability of every item shown.
+"""Puts random items into a few positions of a list, and computes the exact probability of every item shown.
 
-Epsilon-greedy: each of the last `places` places holds, with probability epsilon and independently of the others, an
-item of the pool in place of its own. The pool are the next best items that the answer does not show, cut into as many
-parts as there are places, so two places never draw the same item and every propensity is a plain product:
+Epsilon-greedy: each of the last `places` positions holds, with probability epsilon and independently of the others, an
+item of the pool instead of its own. The pool is made of the next best items that the list does not show, and is cut
+into one part per position. So two positions never draw the same item, and the propensities at a position add up to 1:
 
-    own item of a place                1 - epsilon
-    an item of the place's part        epsilon / size of the part
-
-For every place these add up to 1.
+    own item of the position               1 - epsilon
+    an item of the position's part         epsilon / size of the part
 """
 
 from dataclasses import dataclass
@@ -22,9 +20,9 @@ EXPLORE = "explore"
 
 @dataclass(frozen=True)
 class Explored:
-    """slots: the list, best first; propensities: for each place, the probability that it holds this item.
+    """An explored list. slots: best first; propensities: for each position, the probability of the item in it.
 
-    choices: for each place, every item (row) that it could hold -> its probability; they add up to 1.
+    choices: for each position, row of every item that it could have held -> probability; they add up to 1.
     """
 
     slots: list[Slot]
@@ -33,7 +31,7 @@ class Explored:
 
 
 def explore(slots: list[Slot], k: int, explore: Explore, seed: int) -> Explored:
-    """Explore a list. slots: k items and then the next best ones. The same seed gives the same list."""
+    """Put random items into a list. slots: k slots and then the next best ones. The same seed gives the same list."""
     shown, pool = slots[:k], slots[k : k + explore.pool]
     places = min(explore.places, len(shown), len(pool))
     epsilon = min(explore.epsilon, explore.max_share * len(shown) / places) if places else 0.0

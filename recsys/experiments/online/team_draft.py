@@ -11,7 +11,9 @@ A, B = "a", "b"
 
 
 def team_draft(first: Sequence[str], second: Sequence[str], k: int, seed: int) -> list[tuple[str, str]]:
-    """Return k pairs (item, team) from two lists, best first; fewer if both lists end before.
+    """Interleave two lists of items, best first; return k pairs (item, team), fewer if both lists end before.
+
+    The team is "a" if the item was taken from the first list, "b" for the second one.
 
     >>> team_draft(["x", "y", "z"], ["x", "q", "r"], 4, seed=3)
     [('x', 'a'), ('q', 'b'), ('y', 'a'), ('r', 'b')]

@@ -87,7 +87,7 @@ def test_a_list_of_guardrails_takes_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("guardrails", "message"),
     [
-        ({"conversion": {"budget": 0.5}}, "conversion has no budget, give it a margin"),
+        ({"conversion": {"budget": 0.5}}, "conversion cannot have a budget, set a margin"),
         ({"latency_ms": {"budget": 100, "margin": 0.1}}, "either a budget or a margin, not both"),
         ({"latency_ms": {}}, "either a budget or a margin, not both"),
         ({"clicks": {"margin": 0.1}}, "clicks"),

@@ -29,8 +29,8 @@ def test_the_smallest_arm_decides_and_days_count_who_takes_part() -> None:
     ("mean", "spread", "units_per_day", "said"),
     [
         (0.0, None, 10, "the rate is 0, expected a share"),
-        (1.0, None, 10, "the rate is 1, expected a share"),
-        (1.5, None, 10, r"the rate is 1\.5, expected a share"),
+        (1.0, None, 10, "--rate is 1, expected a share"),
+        (1.5, None, 10, r"--rate is 1\.5, expected a share"),
         (0.0, 1.0, 10, "must be above 0"),
         (2.0, 0.0, 10, "must be above 0"),
         (2.0, 1.0, 0, "must be above 0"),
@@ -72,7 +72,7 @@ def test_two_units_that_differ_are_enough() -> None:
     assert planning.plan(units, given, units_per_day=10).units > 0
     assert planning.detectable(units, given, 100) > 0
     for few in (units.head(1), units.with_columns(converted=1.0)):
-        with pytest.raises(DataError, match="the log has no such events yet"):
+        with pytest.raises(DataError, match="the log has fewer than two units"):
             planning.plan(few, given, units_per_day=10)
-        with pytest.raises(DataError, match="the log has no such events yet"):
+        with pytest.raises(DataError, match="the log has fewer than two units"):
             planning.detectable(few, given, 100)

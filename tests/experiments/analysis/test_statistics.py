@@ -164,5 +164,5 @@ def test_a_plan_can_be_made_for_any_effect(effect: float) -> None:
 
 def test_a_plan_needs_a_log() -> None:
     empty = shop(100, 1).with_columns(revenue=pl.lit(0.0))
-    with pytest.raises(DataError, match="'revenue': the log has no such events"):
+    with pytest.raises(DataError, match="'revenue': the log has fewer than two units, or all"):
         planning.plan(empty, Experiment.model_validate({"arms": HALVES, "primary": "revenue"}), 100)

@@ -153,7 +153,7 @@ def test_arms_get_their_weights() -> None:
     ("changes", "message"),
     [
         ({"arms": {"a": Arm(variant="x", weight=0.5), "b": Arm(variant="y", weight=0.4)}}, "add up to 0.9"),
-        ({"forced": {"u": "c"}}, "'c' is no arm"),
+        ({"forced": {"u": "c"}}, "'c' is not an arm"),
         ({"start": NOW, "end": NOW}, "end must be after start"),
         ({"arms": {"a": Arm(variant="x", weight=1.0)}}, "at least 2"),
         ({"surprise": 1}, "Extra inputs"),

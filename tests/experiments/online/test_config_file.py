@@ -77,9 +77,9 @@ def test_what_a_file_says_of_guardrails_and_arms_is_read(tmp_path: Path) -> None
     assert [arm.drawn for arm in home.arms.values()] == [False, True, True]
     own = load(tmp_path, f"experiments: {{home: {{arms: {TWO}, guardrails: {{fallback_rate: {{budget: 0.2}}}}}}}}")
     assert own.experiments["home"].guardrails["fallback_rate"].budget == 0.2
-    with pytest.raises(ParamsError, match="conversion has no budget, give it a margin"):
+    with pytest.raises(ParamsError, match="conversion cannot have a budget, set a margin"):
         load(tmp_path, f"experiments: {{home: {{arms: {TWO}, guardrails: {{conversion: {{budget: 0.2}}}}}}}}")
-    with pytest.raises(ParamsError, match="explores or interleaves, not both"):
+    with pytest.raises(ParamsError, match="has either explore or interleave, not both"):
         load(tmp_path, f"experiments: {{home: {{arms: {arms.replace('pool: 4}', 'pool: 4}, interleave: popular')}}}}}")
 
 
