@@ -30,11 +30,9 @@ PIN = "pin"  # the source that is named in a slot whose position a business rule
 
 @dataclass(frozen=True)
 class History:
-    """The events of one user, oldest first; an item may occur several times.
-
-    rows: (n_events,) int32 catalogue rows; weights: (n_events,) float32 event weights. An event with a weight above 0
-    is a like, one with the weight 0 says that the user saw the item. times: (n_events,) float64 UTC seconds.
-    """
+    """The events of one user, oldest first; an item may occur several times. rows: (n_events,) int32 catalogue rows;
+    weights: (n_events,) float32 event weights. An event with a weight above 0 is a like, one with the weight 0 says
+    that the user saw the item. times: (n_events,) float64 UTC seconds."""
 
     rows: IntArray
     weights: FloatArray
@@ -112,10 +110,8 @@ class Query:
 @dataclass(frozen=True)
 class Candidates:
     """Proposals of one source, best first: rows (n,) int32 without duplicates, scores (n,) float32 descending.
-
     personal: (n,) bool, True where the item was proposed because of this user's history, session or chosen categories;
-    None: all were proposed without looking at the user.
-    """
+    None: all were proposed without looking at the user."""
 
     rows: IntArray
     scores: FloatArray
@@ -145,11 +141,9 @@ class LiveCounts:
 
 
 class Slot(NamedTuple):
-    """One position of the answer: the item's row, its score, and the source that proposed it.
-
-    fallback: whether the fallback filled the position. boost: the factor of the business rules that multiplied the
-    score when the list was ordered, 1 without one; `score` is the value before.
-    """
+    """One position of the answer: the item's row, its score, and the source that proposed it. fallback: whether the
+    fallback filled the position. boost: the factor of the business rules that multiplied the score when the list was
+    ordered, 1 without one; `score` is the value before."""
 
     row: int
     score: float
@@ -165,40 +159,31 @@ class Source(Protocol):
 
 
 class Ranker(Protocol):
-    """Orders the candidates of all sources.
-
-    rows: (m,) int32, each candidate once; scores: (n_sources, m) float32 of the sources in the order of the variant,
-    NaN where a source did not propose the item. Returns one score per candidate, (m,) float32, higher is better.
-    """
+    """Orders the candidates of all sources. rows: (m,) int32, each candidate once; scores: (n_sources, m) float32 of
+    the sources in the order of the variant, NaN where a source did not propose the item. Returns one score per
+    candidate, (m,) float32, higher is better."""
 
     def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray: ...
 
 
 class Rule(Protocol):
-    """Filters candidates. rows: (m,) int32, the candidates of all sources, so the same item may occur twice.
-
-    Returns (m,) bool, True where the item may be shown; the result for one item must not depend on the others.
-    """
+    """Filters candidates. rows: (m,) int32, the candidates of all sources, so the same item may occur twice. Returns
+    (m,) bool, True where the item may be shown; the result for one item must not depend on the others."""
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray: ...
 
 
 class Encoder(Protocol):
     """Turns a history into a vector (dim,) float32 in the space of the item vectors, or None if no event can be used.
-
-    now: the time of the query, UTC seconds.
-    """
+    now: the time of the query, UTC seconds."""
 
     def encode(self, history: History, now: float) -> FloatArray | None: ...
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What each item of the user's history adds to the scores of n items.
-
-    rows: (m,) int32, the items of the history that were used. shares: (n, m) float64; each line adds up to the score of
-    one of the n items.
-    """
+    """What each item of the user's history adds to the scores of n items. rows: (m,) int32, the items of the history
+    that were used. shares: (n, m) float64; each line adds up to the score of one of the n items."""
 
     rows: IntArray
     shares: npt.NDArray[np.float64]
@@ -206,10 +191,8 @@ class Parts:
 
 @runtime_checkable
 class Explains(Protocol):
-    """An encoder that can explain the scores of n items. vectors: (n, dim) float32 of these items.
-
-    Returns None if the history cannot be encoded.
-    """
+    """An encoder that can explain the scores of n items. vectors: (n, dim) float32 of these items. Returns None if the
+    history cannot be encoded."""
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None: ...
 
@@ -230,8 +213,7 @@ class Term(NamedTuple):
 
 class RankedWhy(NamedTuple):
     """The explanation of a score. terms: they add up to the score; factors: name -> factor, if the score is a product,
-    else empty.
-    """
+    else empty."""
 
     terms: list[Term]
     factors: dict[str, float]
@@ -240,8 +222,7 @@ class RankedWhy(NamedTuple):
 @runtime_checkable
 class ExplainsRanking(Protocol):
     """A ranker that can explain scores. labels: the names of the sources, one for each line of `scores`; at: the
-    positions in `rows` of the items to explain. Returns one `RankedWhy` for each of them.
-    """
+    positions in `rows` of the items to explain. Returns one `RankedWhy` for each of them."""
 
     def explain(
         self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
@@ -282,11 +263,9 @@ class ItemItem:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The input of a model's `fit`: one fold of the interactions, and the catalogue in row order.
-
-    interactions: user_row int32, item_row int32, timestamp Datetime[us, UTC], event str, value float32, weight float32,
-    sorted by (user_row, timestamp); now: the end of the fold in UTC seconds; threads: how many the training may use.
-    """
+    """The input of a model's `fit`: one fold of the interactions, and the catalogue in row order. interactions:
+    user_row int32, item_row int32, timestamp Datetime[us, UTC], event str, value float32, weight float32, sorted by
+    (user_row, timestamp); now: the end of the fold in UTC seconds; threads: how many the training may use."""
 
     interactions: pl.DataFrame
     catalogue: pl.DataFrame

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replaced(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder` that takes its place when the block ends; on an error the old one stays.
-
-    If the process is killed, the old or the new folder is complete, and the next call deletes what is left over.
-    """
+    """Yield an empty folder beside `folder` that takes its place when the block ends; on an error the old one stays. If
+    the process is killed, the old or the new folder is complete, and the next call deletes what is left over."""
     aside, before = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "replaced"))
     if before.exists() and not folder.exists():  # killed between the two renames
         before.rename(folder)
@@ -38,11 +36,9 @@ def replaced(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_file(path: Path, durable: bool = False) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; when the block ends, that file replaces `path`.
-
-    A reader sees the old or the new content; on an error the old one stays. durable: sync the file to disk first, so
-    that this holds after a power cut too.
-    """
+    """Yield a path beside `path` to write to; when the block ends, that file replaces `path`. A reader sees the old or
+    the new content; on an error the old one stays. durable: sync the file to disk first, so that this holds after a
+    power cut too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.partial")
     try:

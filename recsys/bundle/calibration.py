@@ -27,8 +27,7 @@ LIMIT = 20.0  # of the exponent, so that a confidence is never 0 or 1
 
 class Curve(Section):
     """The parameters of the formula in this module. slots: how many slots the curve was fitted on; wanted: how many of
-    them held an item that the user chose.
-    """
+    them held an item that the user chose."""
 
     bias: float
     score: float = Field(0.0, ge=0)
@@ -46,17 +45,14 @@ class Curve(Section):
 
 class Calibration(Section):
     """All curves of a bundle. curves: variant -> label -> curve; horizon_days: the length of the validation window,
-    None with the split `per_user_holdout`, which has no window.
-    """
+    None with the split `per_user_holdout`, which has no window."""
 
     horizon_days: float | None
     curves: dict[str, dict[str, Curve]]
 
     def of(self, variant: str, slots: Sequence[Slot], first_rank: int, n_known: int) -> list[float | None]:
         """Return the confidence of consecutive slots of an answer; None without a fitted curve, as for a pinned item.
-
-        first_rank: the rank of the first of these slots in the answer, from 1; n_known: the events in the history.
-        """
+        first_rank: the rank of the first of these slots in the answer, from 1; n_known: the events in the history."""
         curves = self.curves.get(variant, {})
         confidences: list[float | None] = []
         for rank, slot in enumerate(slots, start=first_rank):

@@ -79,9 +79,7 @@ def with_popularity(
     catalogue: pl.DataFrame, interactions: pl.DataFrame, now: float, half_life_days: float
 ) -> pl.DataFrame:
     """Return the catalogue with the columns popularity and recent, see `Catalogue`; events of weight 0 do not count.
-
-    now: the time at which the decay ends, UTC seconds.
-    """
+    now: the time at which the decay ends, UTC seconds."""
     moment = pl.lit(now).mul(1e6).cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
     age = (moment - pl.col("timestamp")) / timedelta(days=half_life_days)
     counts = (
@@ -102,10 +100,8 @@ def with_popularity(
 
 
 def demand(interactions: pl.DataFrame, now: float, n_items: int) -> FloatArray:
-    """Count the users who liked each item, with exponential decay: (n_items, len(HALF_LIVES_DAYS)) float32.
-
-    now: the time at which the decay ends, UTC seconds.
-    """
+    """Count the users who liked each item, with exponential decay: (n_items, len(HALF_LIVES_DAYS)) float32. now: the
+    time at which the decay ends, UTC seconds."""
     liked = interactions.filter(pl.col("weight") > 0)
     last = liked.unique(["user_row", "item_row"], keep="last", maintain_order=True)
     rows = last["item_row"].to_numpy()
@@ -115,11 +111,8 @@ def demand(interactions: pl.DataFrame, now: float, n_items: int) -> FloatArray:
 
 
 def gap_days(interactions: pl.DataFrame, n_items: int) -> FloatArray:
-    """Return the median days between two consecutive likes of an item by the same user: (n_items,) float32.
-
-    NaN if no user liked the item twice. Gaps below the shortest of `HALF_LIVES_DAYS` belong to one visit and are left
-    out.
-    """
+    """Return the median days between two consecutive likes of an item by the same user: (n_items,) float32. NaN if no
+    user liked the item twice. Gaps below the shortest of `HALF_LIVES_DAYS` belong to one visit and are left out."""
     likes = interactions.lazy().filter(pl.col("weight") > 0).sort("user_row", "item_row", "timestamp")
     gaps = likes.select(
         "item_row", days=pl.col("timestamp").diff().over("user_row", "item_row").dt.total_seconds() / SECONDS_PER_DAY

@@ -19,10 +19,8 @@ REMEMBERED = 4096  # histories in the cache, with their vectors: about 10 MB
 
 
 def write(interactions: pl.DataFrame, user_ids: pl.Series, folder: Path) -> None:
-    """Write the histories of all users. user_ids: the user's id at the position `user_row`.
-
-    interactions: user_row, item_row, timestamp, weight, sorted by (user_row, timestamp).
-    """
+    """Write the histories of all users. user_ids: the user's id at the position `user_row`. interactions: user_row,
+    item_row, timestamp, weight, sorted by (user_row, timestamp)."""
     id_table.write(user_ids, folder / "users")
     counts = np.bincount(interactions["user_row"].to_numpy(), minlength=len(user_ids))
     np.save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))

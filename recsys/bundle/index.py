@@ -24,11 +24,9 @@ INDEX, REPORT = "index.faiss", "index.json"
 
 
 class Report(Section):
-    """The type, size and measured recall of an index.
-
-    kind: "exact" or "ivf_fp16"; n: number of vectors; dim: their length; nlist: number of lists, 0 if exact; nprobe:
-    number of lists that are searched; recall: the share of the true nearest `recall_at` items that the index finds.
-    """
+    """The type, size and measured recall of an index. kind: "exact" or "ivf_fp16"; n: number of vectors; dim: their
+    length; nlist: number of lists, 0 if exact; nprobe: number of lists that are searched; recall: the share of the true
+    nearest `recall_at` items that the index finds."""
 
     kind: str
     n: int
@@ -52,9 +50,7 @@ class Index:
 
     def search(self, vector: FloatArray, n: int) -> tuple[IntArray, FloatArray]:
         """Return the rows (m,) int32 and inner products (m,) float32 of the n items nearest to a vector, best first.
-
-        vector: (dim,) float32. m is below n if the index has fewer items, or the searched lists do.
-        """
+        vector: (dim,) float32. m is below n if the index has fewer items, or the searched lists do."""
         n = min(n, len(self._rows))
         if not n:
             return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
@@ -72,10 +68,8 @@ class Index:
         return index_check.fault(self._index, self.report, known)
 
     def _depth(self, n: int) -> faiss.SearchParametersIVF | None:
-        """Return how many lists to search for n items; None for an exact index.
-
-        Where n exceeds the number of items that recall was measured at, the number of lists grows in proportion.
-        """
+        """Return how many lists to search for n items; None for an exact index. Where n exceeds the number of items
+        that recall was measured at, the number of lists grows in proportion."""
         if not self.report.nlist:
             return None
         wanted = -(-self.report.nprobe * n // self.report.recall_at)
@@ -178,10 +172,8 @@ def _recall(found: npt.NDArray[np.int64], truth: npt.NDArray[np.int64]) -> float
 
 
 class Similar:
-    """Finds similar items by cosine, by exact search; the inner product of `Index` would favour popular items.
-
-    A search is one product of a matrix and a vector: 0.3 ms for 10,000 items of 64 numbers.
-    """
+    """Finds similar items by cosine, by exact search; the inner product of `Index` would favour popular items. A search
+    is one product of a matrix and a vector: 0.3 ms for 10,000 items of 64 numbers."""
 
     def __init__(self, embeddings: Embeddings) -> None:
         self._rows = embeddings.rows

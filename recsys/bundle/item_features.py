@@ -27,11 +27,9 @@ TENTHS = np.linspace(0, 1, 11)[1:-1]
 
 @dataclass(frozen=True)
 class Sparse:
-    """A sparse matrix in the format CSR: row i has the values `values[s]` in the columns `columns[s]`.
-
-    s goes from indptr[i] up to indptr[i + 1]. indptr: (n_rows + 1,) int32; columns: (n_values,) int32; values:
-    (n_values,) float32.
-    """
+    """A sparse matrix in the format CSR: row i has the values `values[s]` in the columns `columns[s]`. s goes from
+    indptr[i] up to indptr[i + 1]. indptr: (n_rows + 1,) int32; columns: (n_values,) int32; values: (n_values,)
+    float32."""
 
     indptr: IntArray
     columns: IntArray
@@ -65,12 +63,9 @@ class Sparse:
 
 @dataclass(frozen=True)
 class Content:
-    """The features of n items.
-
-    words: TF-IDF of the words alone; terms: all blocks side by side, words first; static: (n, 256) float32, static
-    embeddings of the texts, or (n, 0) if unused; described: (n,) bool, False for an item that has no word or category
-    of the vocabularies.
-    """
+    """The features of n items. words: TF-IDF of the words alone; terms: all blocks side by side, words first; static:
+    (n, 256) float32, static embeddings of the texts, or (n, 0) if unused; described: (n,) bool, False for an item that
+    has no word or category of the vocabularies."""
 
     words: Sparse
     terms: Sparse
@@ -131,10 +126,8 @@ class Features:
 
 
 def fit(items: pl.DataFrame, static: bool) -> Features:
-    """Fit vocabularies, weights and price limits on items of the training window.
-
-    items: title, text, categories, price; static: also use static embeddings, which need the package wordllama.
-    """
+    """Fit vocabularies, weights and price limits on items of the training window. items: title, text, categories,
+    price; static: also use static embeddings, which need the package wordllama."""
     words, word_idf = _vocabulary(_words(items), items.height, MIN_ITEMS)
     categories, category_idf = _vocabulary(_categories(items), items.height, 1)
     priced = items.filter(pl.col("price").is_not_null())
@@ -162,9 +155,7 @@ def _counted(items: pl.DataFrame, terms: pl.Expr) -> pl.DataFrame:
 
 def _vocabulary(counted: pl.DataFrame, n_items: int, min_items: int) -> tuple[list[str], FloatArray]:
     """Return the terms that at least `min_items` items have, at most the `MAX_WORDS` commonest, sorted, and their idf.
-
-    idf = ln((1 + number of items) / (1 + items with the term)) + 1. counted: as from `_words`.
-    """
+    idf = ln((1 + number of items) / (1 + items with the term)) + 1. counted: as from `_words`."""
     terms = (
         counted.group_by("term")
         .agg(items=pl.len())

@@ -22,10 +22,8 @@ TINY = np.float32(1e-9)
 
 
 class ItemTower:
-    """The item tower of a fitted content model. params, arrays: as in the model's `Embeddings`.
-
-    `informativeness`: the weight that the encoder gives to a like of a new item, see `recsys/encoders/content.py`.
-    """
+    """The item tower of a fitted content model. params, arrays: as in the model's `Embeddings`. `informativeness`: the
+    weight that the encoder gives to a like of a new item, see `recsys/encoders/content.py`."""
 
     def __init__(self, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> None:
         self.features = Features.load(params["features"], arrays)
@@ -37,10 +35,8 @@ class ItemTower:
         self.informativeness = float(params["told_of_new"])
 
     def embed(self, items: pl.DataFrame) -> FloatArray:
-        """Compute the vectors of items, (n, dim) float32. items: title, text, categories, price.
-
-        An item without any word or category of the vocabularies gets zeros.
-        """
+        """Compute the vectors of items, (n, dim) float32. items: title, text, categories, price. An item without any
+        word or category of the vocabularies gets zeros."""
         content = self.features.of(items)
         hidden = content.terms.dot(self._weights["hidden_terms"]) + self._weights["hidden_bias"]
         if content.static.shape[1]:

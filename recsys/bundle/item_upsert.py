@@ -83,10 +83,8 @@ class ExtendedIdTable(IdTable):
 
 
 class OverlaidIndex(Index):
-    """An index with some items added or replaced. vectors: (m, dim) float32 and rows: (m,) int32 of these items.
-
-    A search compares them one by one, and ignores what the index holds for the same rows.
-    """
+    """An index with some items added or replaced. vectors: (m, dim) float32 and rows: (m,) int32 of these items. A
+    search compares them one by one, and ignores what the index holds for the same rows."""
 
     def __init__(self, index: Index, vectors: FloatArray, rows: IntArray) -> None:
         if isinstance(index, OverlaidIndex):  # merged, newest first, so that a thousand changes are one layer

@@ -51,9 +51,7 @@ class Entry(Section):
 
 class Canary(Section):
     """A second bundle that serves a share of the users (by hash of the unit, `experiments/online/assignment.py`).
-
-    since: when it began to serve this share.
-    """
+    since: when it began to serve this share."""
 
     bundle_id: BundleId
     share: float = Field(gt=0, le=1)
@@ -61,11 +59,9 @@ class Canary(Section):
 
 
 class State(Section):
-    """The promoted releases and the log, as in `state.json`.
-
-    variant: the variant to serve in place of the bundle's default; url: an address such as s3://bucket/releases that
-    holds copies of the bundles, each in a folder named by its id; None: there is none.
-    """
+    """The promoted releases and the log, as in `state.json`. variant: the variant to serve in place of the bundle's
+    default; url: an address such as s3://bucket/releases that holds copies of the bundles, each in a folder named by
+    its id; None: there is none."""
 
     stack: list[BundleId] = Field(default_factory=list)
     log: list[Entry] = Field(default_factory=list)
@@ -203,10 +199,8 @@ def rollback(folder: Path, public_key: str | None = None, why: str = "") -> str:
 
 
 def ramp(folder: Path, why: str = "", public_key: str | None = None) -> float | None:
-    """Let the canary serve ten times its share of the units; one that serves all of them becomes current.
-
-    Returns the new share, None if there is no canary.
-    """
+    """Let the canary serve ten times its share of the units; one that serves all of them becomes current. Returns the
+    new share, None if there is no canary."""
     with locked(folder):
         state = read(folder)
         if state.canary is None:

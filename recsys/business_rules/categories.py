@@ -1,4 +1,6 @@
-"""Numbers the categories of a catalogue: for caps, and for the similarity of items without a vector."""
+"""Assigns a number to each category of a catalogue, for limits per category and for the similarity of items without a
+vector.
+"""
 
 from collections.abc import Mapping
 
@@ -11,9 +13,8 @@ Codes = npt.NDArray[np.intp]
 
 
 class Groups:
-    """The categories of a catalogue; the code of a category is its position in `names`.
-
-    members: for each category the rows of its items, ascending, as in `Catalogue.of_category`."""
+    """The categories of a catalogue. The code of a category is its position in `names`. members: for each category the
+    rows of its items, ascending; of_category: see `Catalogue`."""
 
     def __init__(self, of_category: Mapping[str, IntArray], n_items: int) -> None:
         self.names = list(of_category)
@@ -24,10 +25,11 @@ class Groups:
         self._ends = np.cumsum(np.bincount(rows, minlength=n_items))
 
     def of(self, row: int) -> Codes:
+        """Return the codes of an item's categories."""
         return self._codes[self._ends[row - 1] if row else 0 : self._ends[row]]
 
     def pairs(self, rows: IntArray) -> tuple[Codes, Codes]:
-        """Return one pair (position in `rows`, category code) for each category of these items, by position."""
+        """Return positions in `rows` and category codes, one of each for every category of these items."""
         starts = np.where(rows > 0, self._ends[rows - 1], 0)
         counts = self._ends[rows] - starts
         places = np.repeat(np.arange(len(rows)), counts)
@@ -35,7 +37,7 @@ class Groups:
         return places, self._codes[np.arange(len(places)) + np.repeat(starts - before, counts)]
 
     def likeness(self, rows: IntArray) -> FloatArray:
-        """(m, m) float32, the Jaccard similarity of the items' categories; 0 for an item without a category."""
+        """Return the Jaccard similarity of the categories of m items, (m, m) float32; 0 for items without category."""
         places, codes = self.pairs(rows)
         mine, local = np.unique(codes, return_inverse=True)
         has = np.zeros((len(rows), len(mine)), dtype=np.float32)

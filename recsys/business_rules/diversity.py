@@ -1,4 +1,4 @@
-"""Diversifies a list by maximal marginal relevance: each next item is relevant and unlike those before it."""
+"""Diversifies a list by maximal marginal relevance: prefers items that are relevant and unlike those before them."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,11 +8,11 @@ from recsys.contracts import FloatArray, IntArray
 
 
 def mmr(likeness: FloatArray, k: int, diversity: float) -> npt.NDArray[np.intp]:
-    """Choose k of m items that are given best first; return their positions in the order of the new list.
+    """Choose k of m items, which are ordered best first; return their positions in the order of the new list.
 
-    Each step takes the item with the largest (1 - diversity) * relevance - diversity * (its largest likeness with an
-    item taken before). likeness: (m, m) float32. The relevance of place i is k / (k + i): scores of different sources
-    cannot be compared, their order can. diversity 0 leaves the order as it is, 1 uses the likeness alone.
+    likeness: (m, m) float32, similarity of each pair. Each step takes the item with the largest (1 - diversity) *
+    relevance - diversity * (its largest likeness with an item taken before). The relevance of position i is k / (k +
+    i), as scores of different sources cannot be compared. diversity 0 keeps the order, 1 uses the likeness alone.
 
     Source: Carbonell and Goldstein 1998, "The use of MMR, diversity-based reranking", definition of MMR; its lambda
     is 1 - diversity.
@@ -26,7 +26,7 @@ def mmr(likeness: FloatArray, k: int, diversity: float) -> npt.NDArray[np.intp]:
     value = ((1 - diversity) * k / (k + np.arange(m))).astype(np.float32)
     nearest = np.full(m, -np.inf, dtype=np.float32)
     chosen = np.empty(k, dtype=np.intp)
-    best = 0  # nothing is taken yet that it could be like
+    best = 0  # the first item is always the best one: nothing was taken that it could be like
     for step in range(k):
         if step:
             best = int((value - diversity * nearest).argmax())
@@ -37,10 +37,9 @@ def mmr(likeness: FloatArray, k: int, diversity: float) -> npt.NDArray[np.intp]:
 
 
 def likeness(rows: IntArray, vectors: FloatArray | None, groups: Groups) -> FloatArray:
-    """(m, m) float32: the cosine of the items' vectors; where one has none, the Jaccard similarity of categories.
-
-    vectors: (n_items, dim) float32 of the model that answered, zeros for items without a vector; None without a model.
-    """
+    """Return the similarity of m items, (m, m) float32: the cosine of their vectors; where one has none, the Jaccard
+    similarity of their categories. vectors: (n_items, dim) float32, zeros for items without a vector; None: use the
+    categories of all items."""
     if vectors is None:
         return groups.likeness(rows)
     mine = np.asarray(vectors).take(rows, axis=0)

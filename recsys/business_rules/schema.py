@@ -1,11 +1,12 @@
-"""The schema of the shop's file of rules. Every key is optional; `{}` sets nothing, an empty file is refused.
+"""The schema of the shop's file of business rules. Every key is optional; `{}` is a file without rules, an empty file
+an error. A filter is a text such as 'price < 20', see `recsys/business_rules/filters/grammar.py`.
 
-block:      {items: [id], categories: [name], filters: [filter]}        never shown
-cap:        {every_category: 3, categories: {name: 2}, surfaces: [name]}      at most so many in one answer
-boost:      [{filter: filter, factor: 1.5}]                             counts for more in the order
-bury:       [{filter: filter, factor: 0.5}]                             counts for less
-pin:        [{item: id, position: 1, since: time, until: time, surfaces: [name]}]    a fixed place
-diversity:  0.3                                                         0..1, see `recsys/business_rules/diversity.py`
+block:      {items: [id], categories: [name], filters: [filter]}           items that are never shown
+cap:        {every_category: 3, categories: {name: 2}, surfaces: [name]}   most items of a category in one answer
+boost:      [{filter: filter, factor: 1.5}]                                items that move up
+bury:       [{filter: filter, factor: 0.5}]                                items that move down
+pin:        [{item: id, position: 1, since: time, until: time, surfaces: [name]}]    items at a fixed position
+diversity:  0.3                                                   0 to 1, see `recsys/business_rules/diversity.py`
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from recsys.params import Section, parse, yaml_files
 
 
 class Block(Section):
-    """Items that no user is ever shown."""
+    """Items that are never shown: by id, by category, or by filter."""
 
     items: list[str] = Field(default_factory=list)
     categories: list[str] = Field(default_factory=list)
@@ -28,10 +29,8 @@ class Block(Section):
 
 
 class Cap(Section):
-    """The most items of one category in an answer; `categories` overrides the number for some of them.
-
-    On all surfaces if none is named; on the page of one category a cap would cut the answer short.
-    """
+    """The largest number of items of one category in an answer. every_category: for all; categories: for some of them.
+    surfaces: where it applies, everywhere if empty; on the page of a single category a cap would shorten the answer."""
 
     every_category: int | None = Field(None, ge=1)
     categories: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
@@ -39,21 +38,21 @@ class Cap(Section):
 
 
 class Boost(Section):
-    """Multiplies the score of the filter's items by `factor` in the order of an answer."""
+    """Moves items up: multiplies the score of the items that match the filter by `factor` before they are ordered."""
 
     filter: str
     factor: float = Field(gt=1, le=1000)
 
 
 class Bury(Section):
-    """Multiplies the score of the filter's items by `factor` in the order of an answer; 0 puts them last."""
+    """Moves items down: multiplies the score of the items that match the filter by `factor`; 0 puts them last."""
 
     filter: str
     factor: float = Field(ge=0, lt=1)
 
 
 class Pin(Section):
-    """Puts an item at `position` (from 1), from `since` until before `until`; on all surfaces if none is named."""
+    """Shows an item at `position` (from 1) in the time [since, until), on these surfaces, on all if there are none."""
 
     item: str
     position: int = Field(ge=1, le=1000)
@@ -79,13 +78,14 @@ class Rules(Section):
     diversity: float = Field(0.0, ge=0, le=1)
 
     def filters(self) -> list[tuple[str, str]]:
+        """Return (place in the file, such as "boost.0.filter", text) of every filter."""
         named = [(f"block.filters.{at}", text) for at, text in enumerate(self.block.filters)]
         named += [(f"boost.{at}.filter", rule.filter) for at, rule in enumerate(self.boost)]
         return named + [(f"bury.{at}.filter", rule.filter) for at, rule in enumerate(self.bury)]
 
 
 def load(path: Path) -> tuple[Rules, str, str]:
-    """The rules of a file, their version, the SHA-256 of its bytes in hex, and its text.
+    """Read a file of rules; return the rules, their version (SHA-256 of the bytes, hex) and the text of the file.
 
     Raises:
         ParamsError: "rules.yaml: line 2: unknown key 'blok'; known here: block, boost, bury, cap, diversity, pin"
@@ -97,7 +97,7 @@ def load(path: Path) -> tuple[Rules, str, str]:
 
 
 def read(content: bytes, where: Path | str) -> Rules:
-    """Parse the bytes of a file of rules; raises the errors of `load`."""
+    """Parse the bytes of a file of rules. where: its name in messages. Raises the errors of `load`."""
     file = yaml_files.parse(content, str(where))
     rules = parse(Rules, file.content, str(where), file)
     for place, written in rules.filters():

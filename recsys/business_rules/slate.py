@@ -1,9 +1,9 @@
-"""Compiles the business rules for one bundle, into a `SlateRules` of `recsys/contracts.py`.
+"""Compiles the business rules for one bundle, into a `SlateRules` (`recsys/recommend/slate_rules.py`).
 
     rules, missing = slate.compiled(schema.read(text, path), bundle)
     Recommender(bundle).recommend(query, rules.at(time.time(), surface="home", diversity=0.3))
 
-A block wins over a pin: a blocked item is not pinned. A pinned item counts for the caps like any other.
+A blocked item is not shown even if it is pinned. A pinned item counts for the caps like any other.
 """
 
 from collections import Counter
@@ -21,19 +21,19 @@ from recsys.business_rules.filters.masks import Filters
 from recsys.business_rules.schema import Block, Boost, Bury, Pin, Rules
 from recsys.contracts import NEW, NO_ROWS, PIN, BoolArray, FloatArray, IntArray, Query, Slot
 
-POOL = 5  # caps and diversity choose among so many ordered slots for one of the answer,
-POOL_MORE = 200  # but at most so many more: MMR compares each with each
-CHUNK = 1024  # rows: most answers find room among the first
+POOL = 5  # caps and diversity choose from this many ordered slots per slot of the answer,
+POOL_MORE = 200  # but from at most this many more than the answer has: MMR compares each with each
+CHUNK = 1024  # rows: most answers are filled from the first chunk
 UNCAPPED = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
 class CompiledSlateRules:
-    """The rules of one file for one bundle; implements `SlateRules` of `recsys/contracts.py`.
+    """The rules of one file for one bundle; implements `SlateRules`.
 
-    allowed: (n_items,) bool, None where nothing is blocked; factors: (n_items,) float32, None where nothing is boosted
-    or buried; caps: (n_categories,) int32 by the codes of `groups`, None without caps; capped_on: the surfaces with
-    caps, all if empty; placed: (row, pin) by position.
+    allowed: (n_items,) bool, None if no item is blocked; factors: (n_items,) float32, product of the boosts, None
+    without any; caps: (n_categories,) int32 by the codes of `groups`, None without caps; capped_on: the surfaces with
+    caps, all if empty; placed: (row, pin) ordered by position; diversity: see `diversity.mmr`.
     """
 
     bundle: Bundle
@@ -46,8 +46,8 @@ class CompiledSlateRules:
     diversity: float = 0.0
 
     def at(self, now: float, surface: str | None = None, diversity: float | None = None) -> "CompiledSlateRules":
-        """Return the rules that hold at a time (UTC seconds) on a surface; diversity: of the request, if it has one."""
-        placed = tuple((row, pin) for row, pin in self.placed if _stands(pin, now, surface))
+        """Return the rules for a time (UTC seconds) and a surface. diversity: of the request, None: as in the file."""
+        placed = tuple((row, pin) for row, pin in self.placed if _applies(pin, now, surface))
         caps = self.caps if not self.capped_on or surface in self.capped_on else None
         if placed == self.placed and caps is self.caps and diversity is None:
             return self
@@ -58,7 +58,7 @@ class CompiledSlateRules:
         return np.ones(len(rows), dtype=np.bool_) if self.allowed is None else self.allowed[rows]
 
     def adjust(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
-        """Multiply scores by the boosts; with negative scores among them, first subtract the lowest one from all."""
+        """Multiply scores by the boosts; if some are negative, multiply their differences to the lowest one instead."""
         if self.factors is None:
             return scores
         factors = self.factors[rows]
@@ -93,14 +93,14 @@ class CompiledSlateRules:
         return np.array(chosen, dtype=np.intp)
 
     def _take(self, row: int, taken: Counter[int], shut: BoolArray) -> None:
-        """Count an item for its categories; when one reaches its cap, exclude the rest of its items."""
+        """Count an item for its categories in `taken`; when one reaches its cap, mark its items in `shut`."""
         for code in self.groups.of(row).tolist():
             taken[code] += 1
             if self.caps is not None and taken[code] >= self.caps[code]:
                 shut[self.groups.members[code]] = True
 
     def arrange(self, query: Query, slots: list[Slot]) -> list[Slot]:
-        """Apply caps, then diversity; put pins and new items at their positions and fill the others in order."""
+        """Apply caps and diversity. Pins get their position, new items keep theirs, the others fill the rest."""
         positions = {row: pin.position - 1 for row, pin in reversed(self.placed)}
         pinned = self._capped([], [slot for slot in slots if slot.source == PIN])
         taken = {slot.row for slot in pinned}
@@ -136,7 +136,8 @@ class CompiledSlateRules:
 
 
 def compiled(rules: Rules, bundle: Bundle) -> tuple[CompiledSlateRules, list[str]]:
-    """Compile the rules; also return the names in them that the catalogue lacks, such as "block.items: 'lamp'"."""
+    """Compile the rules; also return their items and categories that are not in the catalogue, as texts such as
+    "block.items: 'lamp'"."""
     catalogue, filters = bundle.catalogue, Filters(bundle.catalogue)
     groups = Groups(catalogue.of_category, len(catalogue))
     placed = [(catalogue.ids.position(pin.item), pin) for pin in sorted(rules.pin, key=lambda pin: pin.position)]
@@ -172,7 +173,7 @@ def _missing(rules: Rules, catalogue: Catalogue) -> list[str]:
     ]
 
 
-def _stands(pin: Pin, now: float, surface: str | None) -> bool:
+def _applies(pin: Pin, now: float, surface: str | None) -> bool:
     begun = pin.since is None or pin.since.timestamp() <= now
     ended = pin.until is not None and pin.until.timestamp() <= now
     return begun and not ended and (not pin.surfaces or surface in pin.surfaces)
@@ -183,7 +184,7 @@ def _rows(slots: list[Slot]) -> IntArray:
 
 
 def _put(fixed: dict[int, Slot], slot: Slot, place: int, k: int) -> None:
-    """Put a pin at its position; if that is taken, at the next free one after it, else the last free one before."""
+    """Put a slot at a position from 0; if that is taken, at the next free one after it, else at the last free one."""
     free = [at for at in range(k) if at not in fixed]
     if free:
         fixed[next((at for at in free if at >= place), free[-1])] = slot

@@ -1,9 +1,10 @@
-"""Computes a user's ALS vector from the history, at request time: one small linear system, no training library.
+"""Computes a user's vector of an ALS model from the history, at request time, by solving a small linear system.
 
 Source: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, equation 4, written as
     (Y'Y + lambda I + sum (c_i - 1) y_i y_i') x = sum c_i y_i
-With few items it is solved in their space: (G + Y'DY)^-1 Y' = G^-1 Y' (I + D Y G^-1 Y')^-1, with G = Y'Y + lambda I
-over all items, Y and D = diag(c - 1) of the liked ones (Woodbury, "Inverting modified matrices", 1950).
+x is the user's vector, y_i the vector of item i and c_i the confidence of the user in it. With few liked items a
+smaller system is solved: (G + Y'DY)^-1 Y' = G^-1 Y' (I + D Y G^-1 Y')^-1, with G = Y'Y + lambda I over all items, but Y
+and D = diag(c - 1) of the liked items (Woodbury, "Inverting modified matrices", 1950).
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,8 @@ Doubles = npt.NDArray[np.float64]
 
 
 class AlsFoldIn:
-    """The ALS encoder. vectors: (n_items, dim) item factors, zero if unknown; gram: (dim, dim), Y'Y + lambda I."""
+    """The ALS encoder. vectors: (n_items, dim) item factors, zeros for items that the model does not have; gram: (dim,
+    dim), Y'Y + lambda I; alpha, half_life_days: as in training, see `recsys/models/als.py`."""
 
     def __init__(self, vectors: FloatArray, gram: FloatArray, alpha: float, half_life_days: float) -> None:
         self._vectors = vectors
@@ -28,7 +30,7 @@ class AlsFoldIn:
         self._half_life_days = half_life_days
 
     def encode(self, history: History, now: float) -> FloatArray | None:
-        """(dim,) float32, or None if the model has no vector for any liked item of the history."""
+        """Return the user's vector, (dim,) float32; None if the model has no vector for any liked item."""
         _, items, confidence = self._liked(history, now)
         if not len(items):
             return None
@@ -36,7 +38,7 @@ class AlsFoldIn:
         return vector
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None:
-        """Return the shares s_ij c_j of the paper's section 5: similarity for this user, times confidence."""
+        """Return what each liked item adds to the scores: similarity for this user times confidence, section 5."""
         rows, items, confidence = self._liked(history, now)
         if not len(items):
             return None
@@ -44,7 +46,7 @@ class AlsFoldIn:
         return Parts(rows, vectors @ solved)
 
     def _solve(self, items: Doubles, confidence: Doubles, of_items: Doubles) -> Doubles:
-        """Solve the system for the right-hand side items' @ of_items; of_items: (m,) or (m, n)."""
+        """Solve the system with items' @ of_items as its right-hand side. items: (m, dim), of_items: (m,) or (m, n)."""
         more = confidence - 1
         if 2 * len(items) > len(self._gram):
             whole = self._gram + (items.T * more) @ items
@@ -56,7 +58,7 @@ class AlsFoldIn:
         return of_few
 
     def _liked(self, history: History, now: float) -> tuple[IntArray, Doubles, Doubles]:
-        """Return the liked items with a vector: rows (m,) int32; vectors (m, dim), confidences (m,) float64."""
+        """Return rows (m,) int32, vectors (m, dim) and confidences (m,) float64 of the liked items with a vector."""
         rows, counts = decayed_likes(history, now, self._half_life_days)
         confidence, items = self._alpha * counts, self._vectors.take(rows, axis=0)
         known = items.any(axis=1) & (confidence > 0)
@@ -67,9 +69,7 @@ class AlsFoldIn:
 
 def decayed_likes(history: History, now: float, half_life_days: float) -> tuple[IntArray, Doubles]:
     """Return the liked items, (m,) int32, and the sum of weight * 0.5 ** (age_days / half_life_days) of each, (m,).
-
-    A like after `now` counts in full; one that is so old that nothing is left of it counts 0.
-    """
+    now: UTC seconds; a like after it has the age 0. The sum may be 0 for very old likes."""
     rows, place = history.liked_items
     _, weights, times = history.liked
     weights = decayed(weights, times, now, half_life_days)
@@ -77,11 +77,12 @@ def decayed_likes(history: History, now: float, half_life_days: float) -> tuple[
 
 
 def decayed(weights: FloatArray, times: npt.NDArray[np.float64], now: float, half_life_days: float) -> FloatArray:
-    """weight * 0.5 ** (age_days / half_life_days), (n_events,) float32; an event after `now` counts in full."""
+    """Return weight * 0.5 ** (age_days / half_life_days) of each event, (n_events,) float32. times, now: UTC seconds;
+    an event after `now` has the age 0."""
     age_days = np.maximum(now - times, 0) / SECONDS_PER_DAY
     return (weights * np.exp2(-age_days / half_life_days)).astype(np.float32)
 
 
 def build(vectors: FloatArray, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> AlsFoldIn:
-    """Make the encoder from the params and arrays of the embeddings."""
+    """Build the encoder from the vectors, params and arrays of the model's `Embeddings`."""
     return AlsFoldIn(vectors, arrays["gram"], float(params["alpha"]), float(params["half_life_days"]))

@@ -3,7 +3,8 @@
     u = sum over items of c_i h_i v_i / |c|
     c_i = sqrt(sum over the user's events with the item of weight * 0.5 ** (age_days / half_life_days))
 
-h_i is the informativeness of a like of item i, learned in training: a like of an item that everybody buys has little.
+v_i is the vector of item i, and h_i the informativeness of a like of it, which training learns: a like of an item that
+everybody buys has a small one.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from recsys.encoders.als_fold_in import Doubles, decayed_likes
 
 
 class Pooled:
-    """The pooling encoder. vectors: (n_items, dim) float32; informativeness: (n_items,) float32, h."""
+    """The encoder. vectors: (n_items, dim) float32, v; informativeness: (n_items,) float32, h."""
 
     def __init__(self, vectors: FloatArray, informativeness: FloatArray, half_life_days: float) -> None:
         self._vectors = vectors
@@ -24,7 +25,7 @@ class Pooled:
         self._half_life_days = half_life_days
 
     def encode(self, history: History, now: float) -> FloatArray | None:
-        """(dim,) float32, or None if no liked item has a vector."""
+        """Return the user's vector, (dim,) float32; None if no liked item has a vector."""
         rows, items, confidence = self._liked(history, now)
         if not items.any():
             return None
@@ -33,7 +34,7 @@ class Pooled:
         return vector
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None:
-        """Return the terms of the weighted sum as the parts of each score."""
+        """Return what each liked item adds to the scores: the terms of the weighted sum."""
         rows, items, confidence = self._liked(history, now)
         if not items.any():
             return None
@@ -42,7 +43,7 @@ class Pooled:
         return Parts(rows[has_vector], terms[:, has_vector] / np.linalg.norm(confidence))
 
     def _liked(self, history: History, now: float) -> tuple[IntArray, Doubles, Doubles]:
-        """Return the liked items, each once: rows (m,) int32, vectors (m, dim) and c (m,) float64."""
+        """Return rows (m,) int32, vectors (m, dim) and c (m,) float64 of the liked items."""
         rows, counts = decayed_likes(history, now, self._half_life_days)
         if not counts.all():
             rows, counts = rows[counts > 0], counts[counts > 0]
@@ -50,5 +51,5 @@ class Pooled:
 
 
 def build(vectors: FloatArray, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Pooled:
-    """Make the encoder from the params and arrays of the embeddings."""
+    """Build the encoder from the vectors, params and arrays of the model's `Embeddings`."""
     return Pooled(vectors, arrays["told"], float(params["half_life_days"]))

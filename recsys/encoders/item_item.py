@@ -1,4 +1,4 @@
-"""Scores items by pairs with the items of a history. Linear: each item of the history has an exact share of a score."""
+"""Scores items by a model of item pairs: the sum, over the history, of the weight of an item times the pair's score."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from recsys.contracts import SECONDS_PER_DAY, FloatArray, History, IntArray, Ite
 
 
 def history_weights(model: ItemItem, history: History, now: float) -> tuple[IntArray, FloatArray]:
-    """Return the newest liked items, each once, newest first, and their weights: (m,) both.
+    """Return the rows of the newest liked items, newest first, (m,) int32, and their weights, (m,) float32.
 
-        weight = 0.5 ** (age_days of its newest like / half_life_days) * place_decay ** place
+        weight = 0.5 ** (age_days of the item's newest like / half_life_days) * place_decay ** position, from 0
 
-    Rows that the model does not have, because the item arrived after training, are left out.
+    Items that arrived after the training, which the model does not have, are left out. now: UTC seconds.
     """
     rows, _, times = history.liked
     items, place = history.liked_items
     last = np.empty(len(items), dtype=np.intp)
-    last[place] = np.arange(len(rows))  # the last event of an item stays
+    last[place] = np.arange(len(rows))  # the last assignment, the newest event, wins
     newest = np.sort(last[items < len(model.indptr) - 1])[::-1][: int(model.params["last"])]
     age_days = np.maximum(now - times[newest], 0) / SECONDS_PER_DAY
     fresh = np.exp2(-age_days / float(model.params["half_life_days"]))
@@ -24,7 +24,7 @@ def history_weights(model: ItemItem, history: History, now: float) -> tuple[IntA
 
 
 def scores(model: ItemItem, history: History, now: float, n_items: int) -> FloatArray:
-    """Return (n_items,) float32 scores; 0 for an item without a pair with the history."""
+    """Return the scores of all items, (n_items,) float32; 0 for an item that has no pair with the history."""
     rows, weights = history_weights(model, history, now)
     begins, sizes = model.indptr[rows], model.indptr[rows + 1] - model.indptr[rows]
     pairs = np.arange(sizes.sum()) + np.repeat(begins - np.cumsum(sizes) + sizes, sizes)
@@ -34,7 +34,7 @@ def scores(model: ItemItem, history: History, now: float, n_items: int) -> Float
 
 
 def explain(model: ItemItem, history: History, now: float, row: int) -> Parts | None:
-    """Return the share of each item of the history in the score of the item in `row`; None if it has no pair."""
+    """Return what each item of the history adds to the score of the item in `row`; None if none has a pair with it."""
     rows, weights = history_weights(model, history, now)
     shares = np.zeros(len(rows))
     for at, (mine, weight) in enumerate(zip(rows.tolist(), weights.tolist(), strict=True)):

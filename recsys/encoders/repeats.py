@@ -1,4 +1,4 @@
-"""Features of a user's likes of each item: how often, how long ago, and the usual days between them."""
+"""Computes for each item that a user liked: how often, how long ago, and the usual days between the likes."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from recsys.contracts import HALF_LIVES_DAYS, SECONDS_PER_DAY, FloatArray, Histo
 
 @dataclass(frozen=True)
 class Liked:
-    """The user's liked items, each once: rows (m,) int32 ascending; visits (m,), days_since the last like and
-    usual_days between two visits (m,) float32, NaN where that is not known; frequency (m,), the decayed count.
-    """
+    """The items that a user liked. rows: (m,) int32 ascending, each once; the others are (m,) float32. visits: number
+    of visits with a like; days_since: days since the last like; usual_days: usual days between two visits, NaN if
+    unknown; frequency: number of likes with exponential decay."""
 
     rows: IntArray
     visits: FloatArray
@@ -21,13 +21,14 @@ class Liked:
 
     @property
     def due(self) -> FloatArray:
-        """(m,) float32: how due each item is: 1/2 after one usual gap, near 0 right after a like; 1 without a gap."""
+        """A factor that grows with the time since the last like, (m,) float32 in [0, 1]. 0 right after a like, 1/2 once
+        the usual days have passed, then towards 1; 1 if the usual days are unknown."""
         gaps: FloatArray = self.days_since / self.usual_days
         return np.where(np.isnan(gaps), 1, gaps / (1 + gaps)).astype(np.float32)
 
 
 def liked(history: History, now: float, gap_days: FloatArray, half_life_days: float) -> Liked:
-    """Compute the features of a history. gap_days: (n_items,) float32, of the catalogue."""
+    """Compute the values for a history. now: UTC seconds; gap_days: as in `Catalogue`, for items liked in one visit."""
     counts = history.weights > 0
     age_days = np.maximum(now - history.times[counts], 0) / SECONDS_PER_DAY
     rows, place = np.unique(history.rows[counts], return_inverse=True)

@@ -1,8 +1,8 @@
-"""Exports the best items of all users ahead of time, for callers that cannot ask the API when a page is shown.
+"""Exports the best items of all users ahead of time, for callers that cannot call the API when a page is shown.
 
-Users go in batches through the same `Recommender` that serves, into a target that records how many users it holds: a
-run that was killed resumes there. Readers see the old lists until the last user is written, then all new ones at once.
-Every row names its bundle and variant.
+The lists are computed by the same `Recommender` as in the API and written in batches of users. The target records how
+many users it holds, so that an interrupted export continues there. Readers see the old lists until all new ones are
+written. Every row has the ids of its bundle and variant.
 """
 
 import glob
@@ -39,21 +39,22 @@ SCHEMA = {
 
 
 class Target(Protocol):
-    """Stores the lists of one version: a file, PostgreSQL or Redis. errors: what the database raises when it fails."""
+    """Stores the lists of one version in a file, PostgreSQL or Redis. database: its name in messages; errors: the types
+    of error that it raises."""
 
     database: str
     errors: tuple[type[Exception], ...]
 
     def begin(self) -> int:
-        """Return how many users this version already holds."""
+        """Create the version if it is absent; return how many users it already holds."""
         ...
 
     def write(self, rows: pl.DataFrame, done: int) -> None:
-        """Add the lists of a batch, all or none of them; afterwards the version holds `done` users."""
+        """Add the lists of a batch in one transaction. done: the number of users that the version then holds."""
         ...
 
     def finish(self) -> None:
-        """Show this version to the readers, in one step."""
+        """Let readers see this version in place of the old one, in one step."""
         ...
 
     def close(self) -> None:
@@ -63,10 +64,9 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class Lists:
-    """The best `k` items of every user of a bundle but the forgotten ones, under the shop's rules.
-
-    rules: the version of the rules that `shape` was compiled from.
-    """
+    """The lists to export: the best `k` items of every user of a bundle. shape: the compiled business rules, None
+    without any; rules: their version; forgotten: the users that asked to be forgotten, who get no list, None without a
+    store."""
 
     recommender: Recommender
     k: int
@@ -76,13 +76,13 @@ class Lists:
 
     @property
     def version(self) -> str:
-        """Return a hash of the inputs of the lists: only equal lists have the same one."""
+        """The bundle id and a hash of the other inputs: only equal lists have the same version."""
         without = self.forgotten.version if self.forgotten else 0
         told = f"{self.recommender.variant} {self.k} {self.rules} {without}"
         return f"{self.recommender.bundle.manifest.bundle_id}_{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
     def write(self, target: Target, batch_users: int = BATCH_USERS) -> int:
-        """Write the lists that the target lacks and publish them; return the number of users of the bundle.
+        """Write the lists that the target lacks and let readers see them; return the number of users of the bundle.
 
         Raises:
             RecsysError: "variant 'als': source als failed for user 'u7'; a list without it would stay until ..."
@@ -91,7 +91,7 @@ class Lists:
         n_users = len(self.recommender.bundle.histories.users)
         with _reported(target), closing(target):
             done = begun = target.begin()
-            print(f"export: {n_users:,} users, {done:,} of them are there already", file=sys.stderr)
+            print(f"export: {n_users:,} users, {done:,} of them already written", file=sys.stderr)
             started = time.monotonic()
             while done < n_users:
                 end = min(done + batch_users, n_users)
@@ -117,17 +117,16 @@ class Lists:
             if answer.degraded:
                 raise RecsysError(
                     f"variant {variant!r}: {', '.join(answer.failed)} failed for user {user_id!r}; a list without it "
-                    "would stay until the next export: the log above has the cause: repair it, then run this again"
+                    "would stay until the next export: repair the cause in the log above, then run the export again"
                 )
             for rank, slot in enumerate(answer.slots, 1):
                 yield user_id, rank, item_id(slot.row), slot.score, slot.source, bundle_id, variant
 
 
 def lists(bundle: Bundle, variant: str | None, k: int, rules: Path, store: str) -> Lists:
-    """Prepare the lists of a variant, None for the default, with the shop's rules and the forgotten users of the store.
-
-    The rules are those of the store's channel if it is used, else those of the file. There may be neither rules nor
-    store.
+    """Prepare the lists of a variant. variant: None for the bundle's default; rules: the file of business rules, unless
+    those of the store's channel are used; store: the URL of the event store, which has the users that asked to be
+    forgotten. File and store may be absent.
 
     Raises:
         ParamsError: the rules cannot be read.
@@ -149,7 +148,7 @@ def lists(bundle: Bundle, variant: str | None, k: int, rules: Path, store: str) 
 
 
 class Files:
-    """One file, .parquet or .csv. Batches are kept in a folder beside it until the file is complete."""
+    """The target for one file, .parquet or .csv. Batches are stored in a folder beside it until all are complete."""
 
     database: str = ""
     errors: tuple[type[Exception], ...] = ()
@@ -160,7 +159,7 @@ class Files:
 
     def begin(self) -> int:
         for other in self._path.parent.glob(f"{glob.escape(self._path.name)}.*.partial"):
-            if other != self._parts:  # of an export that was given up
+            if other != self._parts:  # of an abandoned export
                 shutil.rmtree(other)
         self._parts.mkdir(parents=True, exist_ok=True)
         return max((int(part.stem) for part in self._parts.glob("*.parquet")), default=0)
@@ -182,7 +181,7 @@ class Files:
 
 
 def open_target(to: str, name: str, version: str) -> Target:
-    """Return the target of an address: a file name, or a url of PostgreSQL or Redis.
+    """Open the target of an export. to: a file name, or a URL of PostgreSQL or Redis; name: of the view or keys there.
 
     Raises:
         ParamsError: "'lists.json': an export goes to a file .parquet or .csv, or to postgresql://..., redis://..."

@@ -1,8 +1,8 @@
-"""Lists in PostgreSQL: a table for each version, and one view that shows the current one.
+"""Exports lists to PostgreSQL: one table per version, and one view that shows the current version.
 
 <name>              view: user_id, rank, item_id, score, source, bundle_id, variant
 <name>_<version>    table; the current one and the one before are kept
-<name>_versions     version, users (how many it holds), shown (when the view was last switched to it, or null)
+<name>_versions     table: version, users (how many it holds), shown (when the view was last switched to it, or null)
 """
 
 from typing import LiteralString
@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS {table} (user_id text, rank int, item_id text, score 
 variant text, PRIMARY KEY (user_id, rank))"""
 CREATE_VERSIONS: LiteralString = """
 CREATE TABLE IF NOT EXISTS {versions} (version text PRIMARY KEY, users bigint NOT NULL, shown timestamptz)"""
-# all but the one shown before this one; a version that was never shown is an export that was given up
+# keeps the version shown before this one; a version that was never shown is an abandoned export
 OUTDATED: LiteralString = """
 DELETE FROM {versions} WHERE version <> %s AND version NOT IN
 (SELECT version FROM {versions} WHERE version <> %s AND shown IS NOT NULL ORDER BY shown DESC LIMIT 1)
@@ -25,7 +25,7 @@ RETURNING version"""
 
 
 class Table:
-    """Adds batches by COPY, one transaction each; the last transaction replaces the view."""
+    """The target for PostgreSQL: adds each batch by COPY in a transaction; the last transaction replaces the view."""
 
     database: str = "PostgreSQL"
     errors: tuple[type[Exception], ...] = (psycopg.Error,)

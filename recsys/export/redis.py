@@ -1,11 +1,12 @@
-"""Lists in Redis: one key for each user and version, and one key that names the current version.
+"""Exports lists to Redis: one key per user and version, and one key with the current version.
 
-    <name>:current                    the version to read
+    <name>:current                    the current version
     <name>:<version>:user:<user_id>   JSON: [{"item_id", "score", "source", "bundle_id", "variant"}, ...], best first
-    <name>:<version>:users            how many users the version holds; only while it is written or current
-    <name>:versions                   the versions of which there are keys that do not expire
+    <name>:<version>:users            how many users the version holds; deleted when another version is current
+    <name>:versions                   the set of versions that were not set to expire
 
-A reader asks for the current version, then for the user. Other versions expire an hour after the switch.
+A reader gets the current version, then the key of the user. The keys of a version expire an hour after another version
+became current.
 """
 
 import json
@@ -21,7 +22,7 @@ FIELDS = ("item_id", "score", "source", "bundle_id", "variant")
 
 
 class Keys:
-    """Adds batches, one MULTI each; the switch is one SET."""
+    """The target for Redis: adds each batch in one MULTI; one SET changes the current version."""
 
     database: str = "Redis"
     errors: tuple[type[Exception], ...] = (redis.RedisError,)
@@ -48,7 +49,7 @@ class Keys:
         self._redis.set(f"{self._name}:current", self._version)
         for version in map(str, self._redis.smembers(f"{self._name}:versions")):
             if version != self._version:
-                # first the count: should this version be wanted again, all its keys are written again
+                # first the count: an export of this version that starts now must write all its keys again
                 self._redis.delete(f"{self._name}:{version}:users")
                 self._expire(f"{self._name}:{version}:user:*")
                 self._redis.srem(f"{self._name}:versions", version)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 class Config(Section):
-    """factors: length of the vectors; iterations: sweeps over users and items; alpha, regularization and half_life_days
-    as above, in the scale of implicit (its regularization is not multiplied by the number of events)."""
+    """factors: length of the vectors; iterations: passes over users and items; alpha, half_life_days: see the module.
+    regularization: lambda of the paper, which `implicit` does not multiply by the number of events."""
 
     factors: int = Field(ge=1, le=1024)
     iterations: int = Field(ge=1)
@@ -36,7 +36,7 @@ class Config(Section):
 
 
 def suggest(trial: "Trial") -> dict[str, Any]:
-    """Suggest the settings of one trial of `recsys tune`; the best regularization grows with alpha."""
+    """Suggest the settings for one trial of `recsys tune`; regularization is relative to alpha, with which it grows."""
     ranges = {"alpha": (0.1, 50), "regularization": (0.3, 100), "half_life_days": (0.02, 100_000)}
     found = {name: trial.suggest_float(name, low, high, log=True) for name, (low, high) in ranges.items()}
     found["regularization"] *= found["alpha"]
@@ -45,7 +45,7 @@ def suggest(trial: "Trial") -> dict[str, Any]:
 
 
 def fit(data: TrainingData, config: Config) -> Embeddings:
-    """Fit factors of all liked items; the same data and seed give the same bytes, with any number of threads."""
+    """Fit vectors of all liked items; the same data and seed give the same bytes with any number of threads."""
     matrix = confidence(data, config.half_life_days)
     with threadpool_limits(1, "blas"):  # threads of BLAS inside those of implicit cost more than they give
         model = AlternatingLeastSquares(
@@ -69,9 +69,9 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
 
 
 def confidence(data: TrainingData, half_life_days: float) -> csr_matrix:
-    """Return (n_users, n_items) float32: decayed weights, not yet times alpha. Events of weight 0 are left out."""
+    """Return the sum of the decayed weights of each user and item, (n_users, n_items) float32, without alpha."""
     liked = data.interactions.filter(pl.col("weight") > 0)
     weights = decayed(liked["weight"].to_numpy(), epoch_seconds(liked["timestamp"]), data.now, half_life_days)
-    known = weights > 0  # very old events fade to nothing
+    known = weights > 0  # the weight of very old events rounds to 0
     users, items = liked["user_row"].to_numpy()[known], liked["item_row"].to_numpy()[known]
     return csr(users, items, weights[known], (data.n_users, data.n_items))

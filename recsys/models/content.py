@@ -3,10 +3,11 @@
 1. The space: a truncated SVD of the likes (`_content/svd_space.py`). A user's vector is pooled from the history.
 2. The tower: the mean vector of items with similar words, corrected by a small network (`_content/tower.py`), which is
    fitted by regression to the SVD vectors of items with likes.
-3. The vector of an item with likes is shrunk from its SVD vector towards the tower's: n likes weigh n / (n + 5).
-4. A softmax over sampled negatives tunes tower and id vectors on whole histories (`_content/training.py`). The number
-   of epochs, possibly none, is chosen on the last tenth of every user's likes, with a tenth of the items hidden; then
-   everything is trained again on all data.
+3. An item with n likes gets a mean of its SVD vector, with the weight n / (n + 5), and the tower's vector. The
+   difference to the tower's is its id vector.
+4. Tower and id vectors are trained on whole histories with a softmax loss (`_content/training.py`). The number of
+   epochs, possibly 0, is chosen on the last tenth of every user's likes, with a tenth of the items treated as new; then
+   the model is trained again on all data.
 """
 
 import sys
@@ -31,18 +32,19 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 PRIOR_LIKES = 5.0
-REFERENCE_ITEMS = 5_000  # at most so many are compared with an item, the most liked
+REFERENCE_ITEMS = 5_000  # the most liked items, with whose texts those of an item are compared
 
 
 class Config(Section):
-    """factors: length of the vectors; half_life_days: after which a like counts half; popularity: the exponent p of
+    """factors: length of the vectors; half_life_days: age at which a like counts half; popularity: the exponent p of
     `_content/svd_space.py`: the higher, the less a like of a popular item counts; hidden: width of the network;
-    wordllama: also use static embeddings of the texts (package `wordllama`, which the API then needs, too).
+    wordllama: also use static embeddings of the texts (by the package `wordllama`, which the API then needs too).
 
-    epochs: at most so many of the softmax, 0 for none; patience: epochs without a better validation before it stops;
-    id_dropout: share of items without their id vector in a step; negatives: drawn in a step, about; batch_users:
-    in a step; device: of torch, "cpu" or "cuda"; processes: that train together under torchrun; checkpoint: folder of
-    checkpoints, from which a stopped training goes on.
+    epochs: maximum number of epochs of step 4, 0 skips it; patience: number of epochs without a better validation score
+    after which it ends; id_dropout: share of items whose id vector is dropped in a batch; negatives: approximate number
+    of negatives in a batch; batch_users: number of users in a batch; device: of torch, such as "cpu" or "cuda:0";
+    processes: number of processes that train together under torchrun; checkpoint: folder for checkpoints, from which an
+    interrupted training continues, None for no checkpoints.
     """
 
     factors: int = Field(ge=2, le=1024)
@@ -60,11 +62,11 @@ class Config(Section):
     checkpoint: str | None = None
 
 
-IN_TRIALS = {"epochs": 0}  # how many, the model's own exam finds each time that it is fitted
+IN_TRIALS = {"epochs": 0}  # fixed in `recsys tune`: `fit` chooses the number of epochs by its own validation
 
 
 def suggest(trial: "Trial") -> dict[str, Any]:
-    """Suggest the settings of one trial of `recsys tune`."""
+    """Suggest the settings for one trial of `recsys tune`."""
     half_life = trial.suggest_float("half_life_days", 0.05, 10_000, log=True)
     return {
         "factors": trial.suggest_int("factors", 32, 160, step=32),
@@ -84,17 +86,7 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
     learned = item_features.fit(data.catalogue.filter(liked), config.wordllama)
     content = learned.of(data.catalogue)
     print(f"content: {len(learned.words)} words, {len(learned.categories)} categories", file=sys.stderr)
-    settings = Settings(
-        hidden=config.hidden,
-        epochs=config.epochs,
-        patience=config.patience,
-        id_dropout=config.id_dropout,
-        negatives=config.negatives,
-        batch_users=config.batch_users,
-        seed=data.seed,
-        device=config.device,
-        checkpoint=config.checkpoint,
-    )
+    settings = Settings(seed=data.seed, **config.model_dump(include={*Settings.__dataclass_fields__}))
     if config.epochs:
         held_out = validation.hold_out(data)
         learning = svd_space.confidence(replace(data, interactions=held_out.learning), config.half_life_days)
@@ -128,7 +120,7 @@ def _job(matrix: csr_matrix, learned: Features, content: Content, config: Config
 
 
 def _most_liked(users: FloatArray) -> IntArray:
-    """Return (r,) int32, ascending: the items with likes; if there are too many, those with the most."""
+    """Return the rows of the `REFERENCE_ITEMS` most liked items that have a like, (r,) int32 ascending."""
     order = np.argsort(-users, kind="stable")[: min(REFERENCE_ITEMS, int((users > 0).sum()))]
     return np.sort(order).astype(np.int32)
 

@@ -1,12 +1,12 @@
-"""Co-visitation: scores items liked soon after, or before, an item. Pairs count less with distance and with age.
+"""Co-visitation: scores item j after item i by how often users liked both soon after each other.
 
-    pair(i, j) = sum over events i, j of one user, at most `window` places and `gap_days` days apart, of
-                 0.5 ** (age_days / half_life_days) / places apart, times `backward` where j came before i
+    pair(i, j) = sum over likes i, j of one user, at most `window` likes and `gap_days` days apart, of
+                 0.5 ** (age_days / half_life_days) / likes apart, times `backward` if j came before i
     score(i, j) = pair(i, j) / (total(i) * total(j)) ** `popularity`
 
-total(i) is the sum of the pairs of i. Of several pairs of one user and the same items only the strongest counts.
-Source: Sarwar, Karypis, Konstan, Riedl, "Item-based collaborative filtering recommendation algorithms", WWW 2001, for
-the scale; Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", UMUAI 2018, for the distance.
+total(i) is the sum of pair(i, j) over all j. If a user liked i and j several times, only the largest term counts.
+Source: Sarwar, Karypis, Konstan, Riedl, "Item-based collaborative filtering recommendation algorithms", WWW 2001 (the
+normalisation); Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", UMUAI 2018 (the distance).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ EVENTS_AT_A_TIME = 250_000
 
 
 class Config(Section):
-    """last: newest items of a history that count, each `place_decay` of the next newer one; neighbours: pairs that are
-    kept of an item; the others as above."""
+    """last: number of newest items of a history that are used; place_decay: weight of each of them, relative to the
+    next newer one; neighbours: number of pairs to keep for an item; the others: see the module."""
 
     window: int = Field(10, ge=1)
     gap_days: float = Field(1.0, gt=0)
@@ -40,7 +40,7 @@ class Config(Section):
 
 
 def suggest(trial: "Trial") -> dict[str, Any]:
-    """Suggest the settings of one trial of `recsys tune`."""
+    """Suggest the settings for one trial of `recsys tune`."""
     times = {
         "gap_days": trial.suggest_float("gap_days", 1 / 48, 365, log=True),
         "half_life_days": trial.suggest_float("half_life_days", 1 / 24, 10_000, log=True),
@@ -51,7 +51,7 @@ def suggest(trial: "Trial") -> dict[str, Any]:
 
 
 def fit(data: TrainingData, config: Config) -> ItemItem:
-    """Fit pairs of all items that were liked near others; the same data gives the same bytes."""
+    """Fit the scores of item pairs; the same data gives the same bytes."""
     counted = pairs(data, config)
     item, other, weight = (counted[name].to_numpy() for name in ("item", "other", "weight"))
     total = np.bincount(item, weight, data.n_items)
@@ -75,10 +75,8 @@ def fit(data: TrainingData, config: Config) -> ItemItem:
 
 
 def pairs(data: TrainingData, config: Config) -> pl.DataFrame:
-    """Return item, other int32, weight float64, sorted: both directions of every pair.
-
-    Some users at a time: the pairs of all events at once would take gigabytes.
-    """
+    """Return pair(i, j) for all items: item int32, other int32, weight float64, sorted by item and other. It works on
+    some users at a time: the pairs of all events at once would take gigabytes."""
     liked = data.interactions.filter(pl.col("weight") > 0)
     users = liked["user_row"].to_numpy()
     begins = np.unique(np.searchsorted(users, users[::EVENTS_AT_A_TIME]))
@@ -109,5 +107,5 @@ def _of_users(liked: pl.DataFrame, now: float, config: Config) -> pl.DataFrame:
 
 
 def _summed(ordered: pl.DataFrame) -> pl.DataFrame:
-    """Sum the weights of each pair, in one order, so that the same data gives the same bytes."""
+    """Sum the weights of each pair, in the order of the rows, so that the same data gives the same bytes."""
     return ordered.group_by("item", "other", maintain_order=True).agg(pl.col("weight").sum())

@@ -1,10 +1,11 @@
-"""EASE: how much each item of a history adds to each other item, a linear model in closed form; here sparse.
+"""EASE: a linear model in closed form of what each item of a history adds to the score of each other item.
 
 Source: Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019:
     B = I - P diag(1 / diag(P)), P = (X'X + regularization I)^-1
 
-X holds 0.5 ** (age_days / half_life_days) of each user's newest like of an item. The inverse takes the cube of the
-number of items in time: only the `items` most liked ones take part, and only the largest `neighbours` of each remain.
+X holds 0.5 ** (age_days / half_life_days) of each user's newest like of an item. The time of the inversion grows with
+the cube of the number of items: so only the `items` most liked ones are used. Of each row of B only the `neighbours`
+largest values are kept.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 
 class Config(Section):
-    """regularization: lambda of the paper; half_life_days: of a like, in training and in the history of a query;
-    last: newest items of a history that count; items and neighbours: see the module."""
+    """regularization: lambda of the paper; half_life_days: of a like, in training and in the history of a query; last:
+    number of newest items of a history that are used; items, neighbours: see the module."""
 
     regularization: float = Field(200, gt=0)
     half_life_days: float = Field(10_000, gt=0)
@@ -37,14 +38,14 @@ class Config(Section):
 
 
 def suggest(trial: "Trial") -> dict[str, Any]:
-    """Suggest the settings of one trial of `recsys tune`."""
+    """Suggest the settings for one trial of `recsys tune`."""
     regularization = trial.suggest_float("regularization", 1, 2000, log=True)
     half_life = trial.suggest_float("half_life_days", 1 / 24, 10_000, log=True)
     return {"regularization": float(f"{regularization:.2g}"), "half_life_days": float(f"{half_life:.2g}")}
 
 
 def fit(data: TrainingData, config: Config) -> ItemItem:
-    """Fit pairs of the most liked items; the same data gives the same bytes, with any number of threads."""
+    """Fit the scores of pairs of the most liked items; the same data gives the same bytes with any `threads`."""
     matrix, items = likes(data, config.half_life_days, config.items)
     with threadpool_limits(1, "blas"):  # several threads add up in another order
         scores = weights((matrix.T @ matrix).toarray(), config.regularization)
@@ -53,7 +54,8 @@ def fit(data: TrainingData, config: Config) -> ItemItem:
 
 
 def likes(data: TrainingData, half_life_days: float, most: int) -> tuple[csr_matrix, IntArray]:
-    """Return (n_users, m) float32 likes, and the rows (m,) int32 of its columns: the most liked items, ascending."""
+    """Return X, (n_users, m) float32, and the catalogue rows of its columns, (m,) int32 ascending. most: largest number
+    of items; they are the most liked ones."""
     liked = data.interactions.filter(pl.col("weight") > 0)
     liked = liked.unique(["user_row", "item_row"], keep="last", maintain_order=True)
     popularity = np.bincount(liked["item_row"].to_numpy(), minlength=data.n_items)
@@ -69,7 +71,7 @@ def likes(data: TrainingData, half_life_days: float, most: int) -> tuple[csr_mat
 
 
 def weights(gram: FloatArray, regularization: float) -> FloatArray:
-    """Return (m, m) float32: B of the paper. gram: (m, m) float32, X'X; it is overwritten."""
+    """Return B of the paper, (m, m) float32, with a diagonal of 0. gram: (m, m) float32, X'X; it is overwritten."""
     gram[np.diag_indices_from(gram)] += np.float32(regularization)
     factor, info = scipy.linalg.lapack.spotrf(gram, lower=True, overwrite_a=True)
     inverse, failed = scipy.linalg.lapack.spotri(factor, lower=True, overwrite_c=True)
@@ -82,10 +84,12 @@ def weights(gram: FloatArray, regularization: float) -> FloatArray:
 
 
 def strongest(scores: FloatArray, items: IntArray, n_items: int, most: int, params: dict[str, Any]) -> ItemItem:
-    """Keep the largest scores of each line by absolute value. scores: (m, m); items: (m,) rows of the catalogue."""
+    """Build the model from the `most` values of each row of `scores`, (m, m), that are largest in absolute value.
+    items: (m,) int32, the catalogue row of each row and column of `scores`; n_items: the size of the catalogue; params:
+    those of the model, see `ItemItem`."""
     kept = np.sort(top_k(np.abs(scores), most), axis=1)
     values = np.take_along_axis(scores, kept, axis=1)
-    says = values != 0
+    filled = values != 0
     counts = np.zeros(n_items, dtype=np.int64)
-    counts[items] = says.sum(axis=1)
-    return ItemItem(np.concatenate([[0], np.cumsum(counts)]), items[kept[says]], values[says], params)
+    counts[items] = filled.sum(axis=1)
+    return ItemItem(np.concatenate([[0], np.cumsum(counts)]), items[kept[filled]], values[filled], params)

@@ -1,8 +1,8 @@
-"""Learned ranker: a blend of features, or trees where these are significantly better on the validation window.
+"""Orders candidates by a weighted sum of features (a blend), or by trees if they were significantly better in training.
 
-A blend is a convex sum of features, each relative to the best candidate's: one for users of few likes, one for others.
-`recsys/rankers/_learned/training.py` finds them, trains the trees (LightGBM's lambdarank) and compares the two. Users
-without a history get what is in demand.
+There is one blend for users with few likes and one for the others; trees are used up to a number of likes.
+`recsys/rankers/_learned/training.py` fits the blends, trains the trees (LightGBM's lambdarank) and compares the two.
+For users without a history the order is recent demand.
 """
 
 from functools import cached_property
@@ -23,18 +23,19 @@ WAYS: dict[str, Literal["nearest", "likeness"]] = {"nearest": "nearest", "likene
 
 
 class Config(Section):
-    """Without settings: all of them were chosen on a validation window."""
+    """No settings: all were chosen on a validation window, see `_learned/artifact.py`."""
 
 
 class Blend:
-    """weights: feature -> weight. Candidates that no feature has a value for come last, by recent demand."""
+    """Scores candidates by a weighted sum of features. weights: feature -> weight. Candidates for which all features
+    are unknown come last, ordered by recent demand."""
 
     def __init__(self, bundle: Bundle, weights: dict[str, float]) -> None:
         self.weights = np.array(list(weights.values()), dtype=np.float32)
         self.features = RankingFeatures(bundle, [*weights, DEMAND])
 
     def terms(self, query: Query, rows: IntArray) -> tuple[FloatArray, FloatArray]:
-        """(m, n_weights) float32 that add up to the score, and (m,) the score itself."""
+        """Return the terms of the sum, (m, n_weights) float32, and the scores, (m,) float32, of these rows."""
         columns = self.features.of(query, rows).T
         parts = np.fmax(columns[:-1], np.float32(0))
         if len(self.weights) > 1:  # a single feature keeps its own scale
@@ -46,7 +47,7 @@ class Blend:
 
 
 class Learned:
-    """The ranker; see the docstring of this module."""
+    """The ranker of this module. folder: its files, see `_learned/artifact.py`."""
 
     def __init__(self, bundle: Bundle, folder: Path) -> None:
         about = read(folder)
@@ -54,7 +55,9 @@ class Learned:
             raise BundleError(f"{folder / DESCRIPTION}: model {min(missing)!r} is not in the bundle; run `dvc repro`")
         known = names(about.models, about.models, repeat=True)
         if odd := {*about.features, *about.few, *about.more} - set(known):
-            raise BundleError(f"{folder / DESCRIPTION}: this version computes no feature {min(odd)!r}; run `dvc repro`")
+            raise BundleError(
+                f"{folder / DESCRIPTION}: unknown feature {min(odd)!r}, perhaps of another version; run `dvc repro`"
+            )
         self._strangers = Blend(bundle, {DEMAND: 1.0})
         self._few, self._more, self._few_up_to = Blend(bundle, about.few), Blend(bundle, about.more), about.few_up_to
         self._trees_up_to, self._folder = about.trees_up_to, folder
@@ -64,7 +67,7 @@ class Learned:
 
     @cached_property
     def _trees(self) -> Trees:
-        """Read the trees when they are used: they take time and memory."""
+        """The trees, which take time and memory: they are read when they are first used."""
         return Trees(self._folder / MODEL)
 
     def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
@@ -76,7 +79,7 @@ class Learned:
     def explain(
         self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
     ) -> list[RankedWhy]:
-        """Explain scores by SHAP values of the trees, or by the terms of the blend."""
+        """Explain scores, by the SHAP values of the trees or by the terms of the blend; see `ExplainsRanking`."""
         n = len(query.history.liked_items[0])
         if 0 < n <= self._trees_up_to:
             base = Term("base", self._trees.shap.base)
@@ -105,7 +108,7 @@ class Learned:
 
 
 def build(bundle: Bundle, config: Config) -> Learned:
-    """Make the ranker from its folder in the bundle.
+    """Build the ranker from its folder in the bundle.
 
     Raises:
         BundleError: "ranker 'learned': the bundle has no folder rankers/learned; run `dvc repro`"

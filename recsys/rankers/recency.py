@@ -1,7 +1,9 @@
-"""Best source score x share of the item's demand that is recent: score * recent / (popularity + smoothing).
+"""Orders candidates by the best source score times the recent share of the item's demand:
 
-On shops, where demand is seasonal, this simple product is hard to beat; on films it hurts. So it is no default: choose
-it on the validation window of your data.
+    best score * recent demand / (popularity + smoothing)
+
+On shops, where demand is seasonal, this simple product is hard to beat; on films it hurts. So it is not the default:
+choose it on the validation window of your data.
 """
 
 import numpy as np
@@ -12,13 +14,13 @@ from recsys.params import Section
 
 
 class Config(Section):
-    """smoothing: added to the popularity, so that one sale of a rare item does not put it first; None: the bundle's."""
+    """smoothing: added to the popularity, so that a rare item is not first after one sale; None: as in the manifest."""
 
     smoothing: float | None = None
 
 
 class Recency:
-    """The ranker. Scores below zero count as zero: multiplying them would reverse their order."""
+    """The ranker of this module. Negative source scores are set to 0: a larger factor would move them down."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         smoothing = bundle.manifest.smoothing if config.smoothing is None else config.smoothing
@@ -37,7 +39,7 @@ class Recency:
     def explain(
         self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
     ) -> list[RankedWhy]:
-        """Explain a score by its best source, divided among the items of the history, times the factor."""
+        """Explain a score as one term, of the source with the best score, and two factors; see `ExplainsRanking`."""
         reasons = []
         for place, recent in zip(at.tolist(), self._factor(query, rows[at]).tolist(), strict=True):
             column = np.nan_to_num(scores[:, place], nan=-np.inf)
@@ -49,5 +51,5 @@ class Recency:
 
 
 def build(bundle: Bundle, config: Config) -> Recency:
-    """Make the ranker for a bundle."""
+    """Build the ranker for a bundle."""
     return Recency(bundle, config)

@@ -100,8 +100,7 @@ def ranked(
 
 def united(proposals: Mapping[str, Candidates]) -> tuple[IntArray, FloatArray]:
     """Merge the candidates of all sources: rows (m,) int32 ascending, each once, and scores (n_sources, m) float32, NaN
-    where a source did not propose the item.
-    """
+    where a source did not propose the item."""
     proposed = np.concatenate([proposal.rows for proposal in proposals.values()])
     rows = distinct(proposed)
     lines = np.repeat(np.arange(len(proposals)), [len(proposal.rows) for proposal in proposals.values()])

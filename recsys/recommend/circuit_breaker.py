@@ -21,8 +21,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Limits:
     """The limits of a breaker: it opens when `failures` of the last `window` calls raised or took more than `slow_s`
-    seconds, for `cooldown_s` seconds.
-    """
+    seconds, for `cooldown_s` seconds."""
 
     window: int = 20
     failures: int = 5
@@ -34,11 +33,9 @@ NEVER_OPENS = Limits(window=1, failures=2)
 
 
 class CircuitBreaker:
-    """The breaker of one part, such as "source als". clock: returns seconds and never goes back.
-
-    closed: every request may call the part; all_good: none of the last calls failed or was slow, so a successful call
-    need not be recorded. They are plain attributes because every call of a part reads them.
-    """
+    """The breaker of one part, such as "source als". clock: returns seconds and never goes back. closed: every request
+    may call the part; all_good: none of the last calls failed or was slow, so a successful call need not be recorded.
+    They are plain attributes because every call of a part reads them."""
 
     def __init__(self, part: str, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self.part = part
@@ -50,10 +47,8 @@ class CircuitBreaker:
         self._open_until = 0.0
 
     def allows(self) -> bool:
-        """Return whether this request may call the part; while open, one request in `cooldown_s` seconds may.
-
-        If that request never reports a result, another one may call the part `cooldown_s` seconds later.
-        """
+        """Return whether this request may call the part; while open, one request in `cooldown_s` seconds may. If that
+        request never reports a result, another one may call the part `cooldown_s` seconds later."""
         if self.closed:
             return True
         now = self._clock()

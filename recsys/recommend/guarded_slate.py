@@ -21,9 +21,8 @@ T = TypeVar("T")
 
 @dataclass
 class LastKnownBlocklist:
-    """The last answer of the rules about blocks. allowed: (n_items,) bool, before the first answer all False; asked: the
-    time of the last call, seconds of `perf_counter`.
-    """
+    """The last answer of the rules about blocks. allowed: (n_items,) bool, all False before the first answer; asked:
+    when the rules were last called, seconds of `perf_counter`."""
 
     allowed: BoolArray
     asked: float = float("-inf")

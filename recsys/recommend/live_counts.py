@@ -61,10 +61,8 @@ class LiveEvents:
         self._events = joined.sort("time", "event_id").tail(self._max_events)
 
     def likes(self, since: float, now: float) -> pl.DataFrame:
-        """Return each person's newest like of each item in (since, now], UTC seconds.
-
-        Columns: person, item_id, time, share (in (0, 1], the weight of the like).
-        """
+        """Return each person's newest like of each item in (since, now], UTC seconds. Columns: person, item_id, time,
+        share (in (0, 1], the weight of the like)."""
         events = self._events.filter(pl.col("time") <= now)
         if self._max_person_day is not None:
             events = events.filter((pl.len().over("person", _DAY).max().over("person")) <= self._max_person_day)
@@ -95,8 +93,7 @@ def count(
     likes: pl.DataFrame, bundle: Bundle, now: float, position: Callable[[str], int | None], read_at: float | None = None
 ) -> LiveCounts:
     """Return the counts for the rows of this bundle. likes: as from `LiveEvents.likes`; position: item_id -> row, None
-    for an unknown item; read_at: when the events were read, UTC seconds, by default `now`.
-    """
+    for an unknown item; read_at: when the events were read, UTC seconds, by default `now`."""
     half_life_days = bundle.manifest.recent_half_life_days
     counted = demand(likes, half_life_days, now)
     rows = {item_id: position(item_id) for item_id in counted["item_id"]}

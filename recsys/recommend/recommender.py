@@ -170,11 +170,9 @@ class Recommender:
         return self._slate(request, slots, reason, own)
 
     def similar(self, row: int, query: Query, rules: SlateRules | None = None) -> Slate:
-        """Return items similar to the one in `row`, with the rules of the variant and the same fallback.
-
-        Of the business rules only blocks and boosts apply: similar items share their categories, so caps and diversity
-        would remove them.
-        """
+        """Return items similar to the one in `row`, with the rules of the variant and the same fallback. Of the
+        business rules only blocks and boosts apply: similar items share their categories, so caps and diversity would
+        remove them."""
         request = self._begin(replace(query, exclude=np.append(query.exclude, np.int32(row))), rules)
         query = request.query
         n = max(self._candidates, query.k + len(query.history) + len(query.exclude))

@@ -13,10 +13,8 @@ from recsys.recommend.trace import RequestTrace
 
 @dataclass
 class Request:
-    """The input of every step of the main path: the query, its business rules if any, and the trace.
-
-    candidates: source -> its proposals that may be shown; empty until the sources were called.
-    """
+    """The input of every step of the main path: the query, its business rules if any, and the trace. candidates: source
+    -> its proposals that may be shown; empty until the sources were called."""
 
     query: Query
     rules: GuardedSlateRules | None

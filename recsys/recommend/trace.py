@@ -24,11 +24,9 @@ class Step(NamedTuple):
 
 @dataclass
 class RequestTrace:
-    """The trace of one request. clock: when the current step began; deadline: no optional part begins after it.
-
-    Times are seconds of `time.perf_counter()`. failed: the parts that raised, whose breaker was open, or that were
-    skipped because of the deadline; late: whether a part was skipped because of the deadline.
-    """
+    """The trace of one request. clock: when the current step began; deadline: no optional part begins after it. Times
+    are seconds of `time.perf_counter()`. failed: the parts that raised, whose breaker was open, or that were skipped
+    because of the deadline; late: whether a part was skipped because of the deadline."""
 
     deadline: float = float("inf")
     steps: list[Step] = field(default_factory=list)
@@ -39,10 +37,8 @@ class RequestTrace:
     def call_or_default(
         self, breaker: CircuitBreaker, call: Callable[[], T], default: T, *, optional: bool = True
     ) -> T:
-        """Call a part and return its result; return `default` if it raises, its breaker is open or it is too late.
-
-        A part that is not optional, such as a rule, is called after the deadline too, and never counts as slow.
-        """
+        """Call a part and return its result; return `default` if it raises, its breaker is open or it is too late. A
+        part that is not optional, such as a rule, is called after the deadline too, and never counts as slow."""
         began = perf_counter()
         if optional and began >= self.deadline:
             self.late = True

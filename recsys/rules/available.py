@@ -6,11 +6,11 @@ from recsys.params import Section
 
 
 class Config(Section):
-    """Without settings."""
+    """No settings."""
 
 
 class Available:
-    """The rule; it uses `Query.available`, or without it the catalogue's column of that name."""
+    """The rule. It uses `Query.available`; if that is None, the column `available` of the catalogue."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._available = bundle.catalogue.available
@@ -21,5 +21,5 @@ class Available:
 
 
 def build(bundle: Bundle, config: Config) -> Available:
-    """Make the rule for a bundle."""
+    """Build the rule for a bundle."""
     return Available(bundle)

@@ -1,4 +1,4 @@
-"""Removes items of the user's history, unless the data set allows repeats."""
+"""Removes items that the user has events with, unless the data set allows repeats."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from recsys.ranking import among
 
 
 class Config(Section):
-    """Without settings; `split.allow_repeat` of the data set switches the rule off."""
+    """No settings; `split.allow_repeat` of the data set switches the rule off."""
 
 
 class Seen:
-    """Removes items of all events, also of those with weight 0."""
+    """The rule. It removes the items of `Query.history`, also those that were only seen, and of `Query.seen`."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._allow_repeat = bundle.manifest.allow_repeat
@@ -25,5 +25,5 @@ class Seen:
 
 
 def build(bundle: Bundle, config: Config) -> Seen:
-    """Make the rule for a bundle."""
+    """Build the rule for a bundle."""
     return Seen(bundle)

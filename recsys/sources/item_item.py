@@ -1,4 +1,4 @@
-"""Proposes the items that a model of item pairs (`ease`, `covisit`) scores highest for the user's newest items."""
+"""Proposes the items that a model of item pairs (`ease`, `covisit`) scores highest after the user's newest likes."""
 
 import numpy as np
 
@@ -10,13 +10,13 @@ from recsys.ranking import top_k
 
 
 class Config(Section):
-    """model: the bundle's model of item pairs that it uses."""
+    """model: the name of a model of item pairs in the bundle."""
 
     model: str
 
 
 class ItemItemSource:
-    """Proposes items with a score above 0: none if no item of the history has a pair."""
+    """The source. It proposes items with a score above 0, none if no item of the history has a pair."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         if config.model not in bundle.item_items:
@@ -36,5 +36,5 @@ class ItemItemSource:
 
 
 def build(bundle: Bundle, config: Config) -> ItemItemSource:
-    """Make the source for a bundle."""
+    """Build the source for a bundle."""
     return ItemItemSource(bundle, config)

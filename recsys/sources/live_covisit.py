@@ -1,9 +1,10 @@
-"""Proposes the items that people now like after the user's last items: co-visits in recent sessions.
+"""Proposes the items that people like after the user's last items in current sessions (live co-visits).
 
-    score(j) = sum over the newest items i of weight(i) * (follows(i, j) + unseen(i) * share of demand(j))
+    score(j) = sum over the user's newest items i of weight(i) * (follows(i, j) + unseen(i) * share of demand(j))
 
-The weights sum to 1 and unseen(i) is 1 minus the sum of follows(i, j), so the score is a probability; with few sessions
-it is mostly the demand of all. Without live counts, or without a recent item of the user, it proposes nothing.
+The weights sum to 1, follows(i, j) is `LiveCounts.follows`, and unseen(i) is 1 minus the sum of follows(i, j) over j.
+So the score is a probability, with few sessions mostly by the demand. Without live counts or without recent likes of
+the user nothing is proposed.
 
 Source: Jelinek and Mercer, "Interpolated estimation of Markov source parameters", 1980.
 """
@@ -18,11 +19,11 @@ from recsys.ranking import top_k
 
 
 class Config(Section):
-    """Without settings."""
+    """No settings."""
 
 
 class LiveCovisit:
-    """The source; it uses `Query.live` only, nothing of the bundle."""
+    """The source. It uses only `Query.live`, nothing of the bundle."""
 
     def propose(self, query: Query, n: int) -> Candidates:
         if query.live is None:
@@ -47,5 +48,5 @@ class LiveCovisit:
 
 
 def build(bundle: Bundle, config: Config) -> LiveCovisit:
-    """Make the source for a bundle."""
+    """Build the source for a bundle."""
     return LiveCovisit()

@@ -1,4 +1,4 @@
-"""Proposes the items nearest to the user's vector in one model's index."""
+"""Proposes the items nearest to the user's vector by one model."""
 
 import numpy as np
 
@@ -8,21 +8,19 @@ from recsys.errors import ParamsError
 from recsys.params import Section
 from recsys.ranking import top_k
 
-EXACT_UP_TO = 20_000  # allowed items: scoring them all takes no longer than searching for them in vain
+EXACT_UP_TO = 20_000  # allowed items: up to here scoring them all takes no longer than searches in the index
 
 
 class Config(Section):
-    """model: the bundle's model that it searches."""
+    """model: the name of a model with vectors in the bundle."""
 
     model: str
 
 
 class Nearest:
-    """Proposes nothing if the model has no vector for the history.
-
-    If a caller allows few items, these are scored directly: a search in the index would have to return nearly all
-    items. If it allows many, the main path requests more until there are enough.
-    """
+    """The source. It proposes nothing if the model cannot encode the history. If `Query.only` allows few items, these
+    are scored directly: the index would have to return nearly all items. If it allows many, the index is searched, and
+    the main path requests more until enough of the items are allowed."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         if config.model not in bundle.models:
@@ -52,5 +50,5 @@ class Nearest:
 
 
 def build(bundle: Bundle, config: Config) -> Nearest:
-    """Make the source for a bundle."""
+    """Build the source for a bundle."""
     return Nearest(bundle, config)

@@ -1,6 +1,6 @@
-"""Proposes items with few likes, ranked by the content model.
+"""Proposes new items, those with few likes, ranked by the content model.
 
-Ranked among all items they would never be shown, so a variant reserves a share of the slots: `new_item_share`.
+Ranked among all items they would never be shown, so a variant reserves a share of the slots for them: `new_item_share`.
 """
 
 import numpy as np
@@ -13,20 +13,18 @@ from recsys.ranking import top_k
 
 
 class Config(Section):
-    """Without settings."""
+    """No settings."""
 
 
 class New:
-    """Proposes available items with few likes, by the bundle's first content model.
-
-    It proposes nothing to a user whom that model has no vector for. In a bundle without such a model the newest items
-    come first; an item without a date counts as arriving now.
-    """
+    """The source. It ranks available new items by the bundle's first content model. It proposes nothing if that model
+    cannot encode the history. In a bundle without such a model the items that arrived last come first; an item without
+    `first_seen` counts as arriving now."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         catalogue = bundle.catalogue
         self._rows = np.flatnonzero(catalogue.new & catalogue.available).astype(np.int32)
-        # in the order of the catalogue, items of the same age would always stand in the same order
+        # shuffled, so that the order of the catalogue does not favour some items of the same age
         np.random.default_rng(0).shuffle(self._rows)
         self._model = item_tower.content_model(bundle.models)
         if self._model is None:
@@ -56,5 +54,5 @@ class New:
 
 
 def build(bundle: Bundle, config: Config) -> New:
-    """Make the source for a bundle."""
+    """Build the source for a bundle."""
     return New(bundle, config)

@@ -1,6 +1,6 @@
-"""Proposes the items that most users liked recently, by the live counts of the query if it has them.
+"""Proposes the items that most users liked recently, by the live counts if the query has them.
 
-For users without a history, first the items of the categories that they chose.
+Items of the categories that the user chose (`Query.categories`) come first.
 """
 
 import numpy as np
@@ -11,13 +11,13 @@ from recsys.params import Section
 
 
 class Config(Section):
-    """recent: whether a like counts half after one half-life (`recent_half_life_days`), or fully for ever."""
+    """recent: whether likes decay with the half-life `recent_half_life_days`; false: all likes count alike."""
 
     recent: bool = True
 
 
 class Popular:
-    """The order is sorted once, for the bundle or for `Query.live`. The categories that a user chose come first."""
+    """The source. Items are sorted once per bundle, not per query; live counts are sorted already."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         self._recent = config.recent
@@ -33,7 +33,7 @@ class Popular:
         return Candidates(found.rows[:n], found.scores[:n], None if found.personal is None else found.personal[:n])
 
     def _chosen_first(self, liked: Candidates, categories: tuple[str, ...]) -> Candidates:
-        """Put the items of these categories first, by adding the highest score to theirs; unknown names are ignored."""
+        """Put the items of these categories first, by adding the highest score to theirs; ignore unknown categories."""
         chosen = np.zeros(len(self._catalogue), dtype=np.bool_)
         for name in categories:
             chosen[self._catalogue.of_category.get(name, NO_ROWS)] = True
@@ -44,5 +44,5 @@ class Popular:
 
 
 def build(bundle: Bundle, config: Config) -> Popular:
-    """Make the source for a bundle."""
+    """Build the source for a bundle."""
     return Popular(bundle, config)

@@ -1,4 +1,4 @@
-"""Proposes items at random: the lower baseline of every evaluation."""
+"""Proposes random items: the lower baseline of every evaluation."""
 
 import zlib
 
@@ -10,11 +10,11 @@ from recsys.params import Section
 
 
 class Config(Section):
-    """Without settings."""
+    """No settings."""
 
 
 class Random:
-    """Proposes items drawn at random. The same user and seed get the same items."""
+    """The source. The same user and `Query.seed` get the same items."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._n_items = len(bundle.catalogue)
@@ -26,5 +26,5 @@ class Random:
 
 
 def build(bundle: Bundle, config: Config) -> Random:
-    """Make the source for a bundle."""
+    """Build the source for a bundle."""
     return Random(bundle)

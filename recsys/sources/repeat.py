@@ -1,11 +1,11 @@
-"""Proposes items that the user liked before and may want again: often and recently liked ones that are due first.
+"""Proposes items that the user liked before and may want again, such as goods that are bought regularly.
 
-    score = sum over the user's likes of the item of 0.5 ** (age_days / half_life_days) * due
-    due = x / (1 + x), x = days since the last like / usual gap in days
+    score = due * sum over the user's likes of the item of 0.5 ** (age_days / half_life_days)
+    due = x / (1 + x), x = days since the last like / usual days between likes
 
-The usual gap is the user's own mean where the item was liked in two visits or more, else the item's (`gap_days` of the
-catalogue), else unknown, and `due` is 1. Source: Hu, He, Gao, Zhang, "Modeling personalized item frequency
-information for next-basket recommendation", SIGIR 2020, for frequency and recency; the gap is our own.
+The usual days are the user's own mean if the user liked the item in two visits or more, else `Catalogue.gap_days` of
+the item; if that is unknown too, `due` is 1. Source: Hu, He, Gao, Zhang, "Modeling personalized item frequency
+information for next-basket recommendation", SIGIR 2020, for frequency and recency; `due` is our own.
 """
 
 import numpy as np
@@ -19,13 +19,13 @@ from recsys.ranking import top_k
 
 
 class Config(Section):
-    """half_life_days: after which a like counts half; None: the bundle's."""
+    """half_life_days: age at which a like counts half; None: `repeat_half_life_days` of the manifest."""
 
     half_life_days: float | None = Field(None, gt=0)
 
 
 class Repeat:
-    """The source; it proposes nothing if the data set does not allow repeats (`split.allow_repeat`)."""
+    """The source. It proposes nothing if the data set does not allow repeats (`split.allow_repeat`)."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         self._allowed = bundle.manifest.allow_repeat
@@ -42,5 +42,5 @@ class Repeat:
 
 
 def build(bundle: Bundle, config: Config) -> Repeat:
-    """Make the source for a bundle."""
+    """Build the source for a bundle."""
     return Repeat(bundle, config)

@@ -75,7 +75,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(
         Lists(two[0], K).write(Stopping(target(two[0], to, name), batches=2), batch_users=3)
     capsys.readouterr()
     Lists(two[0], K).write(target(two[0], to, name), batch_users=2)
-    assert "8 users, 6 of them are there already" in capsys.readouterr().err
+    assert "8 users, 6 of them already written" in capsys.readouterr().err
     assert read() == expected(two[0])
 
 

@@ -6,7 +6,7 @@ import pytest
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, History, Query
-from recsys.rankers._learned.features import LADDER, RankingFeatures, by_formula, names
+from recsys.rankers._learned.features import DEMANDS, RankingFeatures, by_formula, names
 from tests.support import bundles
 
 NOW = bundles.NOW.timestamp()
@@ -97,6 +97,6 @@ def test_demand_at_every_half_life_is_relative_to_the_most_demanded(shop: Bundle
     rows = list(range(bundles.N_ITEMS))
     found = ask(shop, likes([0]), rows)
     assert not found["demand_1h"].any(), "nothing is so recent here"
-    for name in list(LADDER)[3:]:
+    for name in list(DEMANDS)[3:]:
         assert found[name].max() == 1
     assert found["demand_24h"].tolist() != found["demand_4320h"].tolist()

@@ -111,7 +111,7 @@ def test_a_missing_folder_is_refused_when_the_bundle_is_written(tmp_path: Path) 
     [
         ({"models": ["als", "gone"]}, "model 'gone' is not in the bundle"),
         ({"features": ["als_score"]}, "trained on other features than ranker.json names"),
-        ({"more": {"als_magic": 1.0}}, "this version computes no feature 'als_magic'"),
+        ({"more": {"als_magic": 1.0}}, "unknown feature 'als_magic'"),
         ({"more": {}}, "has neither blends nor a formula"),
     ],
 )

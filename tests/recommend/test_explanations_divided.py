@@ -96,7 +96,7 @@ def test_a_term_of_a_history_without_vectors_stays_whole(shop: Bundle, way: str)
 )
 def test_shares_that_nearly_cancel_out_are_divided_by_size(shares: list[float], expected: list[float] | None) -> None:
     rows = np.arange(4, 4 + len(shares), dtype=np.int32)
-    divided = explanations._Carry._divided(Term("x", 1.0, "als"), rows, np.array(shares))
+    divided = explanations._Divider._divided(Term("x", 1.0, "als"), rows, np.array(shares))
     if expected is None:
         assert divided == [(None, 1.0)]
     else:
@@ -134,7 +134,7 @@ def test_a_term_of_a_model_of_pairs_is_divided_by_the_pairs(shop: Bundle) -> Non
 
 
 def test_a_history_that_a_model_cannot_encode_has_no_shares(shop: Bundle) -> None:
-    carry = explanations._Carry(shop, Query(shop.histories.of("only new"), 3, NOW, "only new"))
+    carry = explanations._Divider(shop, Query(shop.histories.of("only new"), 3, NOW, "only new"))
     rows, shares = carry._shares("als", 0)
     assert len(rows) == len(shares) == 0
 

@@ -12,10 +12,8 @@ EXACT, LISTS = "exact", "ivf_fp16"
 
 
 def fault(index: faiss.Index, report: Any, known: FloatArray) -> str | None:
-    """Return the fault of an index as text, None if it is valid.
-
-    report: a `recsys.bundle.index.Report`; known: (n_known, dim) float32, the vectors that the index should hold.
-    """
+    """Return the fault of an index as text, None if it is valid. report: a `recsys.bundle.index.Report`; known:
+    (n_known, dim) float32, the vectors that the index should hold."""
     n, dim = known.shape
     if (index.ntotal, report.n, report.dim) != (n, n, dim):
         said = f"{index.ntotal} vectors, and index.json says {report.n} of {report.dim} numbers"

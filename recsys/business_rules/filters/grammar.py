@@ -1,6 +1,6 @@
 """Parses the text of a filter into a tree; `GRAMMAR` is the whole language.
 
-Keywords may be in capitals. A string has "double" or 'single' quotes; a backslash makes the next character literal.
+Keywords may be in capitals. A text has "double" or 'single' quotes; a backslash makes the next character literal.
 """
 
 import re
@@ -38,7 +38,7 @@ GRAMMAR = r"""
     FALSE: /false\b/i
     %ignore /\s+/
 """
-NAMES = {  # of what may stand somewhere, in the order in which it is listed
+NAMES = {  # terminal -> its name in messages, in the order in which messages list them
     "CATEGORY": "category", "PRICE": "price", "AVAILABLE": "available", "ATTRIBUTE": "attributes.NAME", "NOT": "not",
     "IN": "in", "BETWEEN": "between", "_AND": "and", "_OR": "or", "TRUE": "true", "FALSE": "false", "LPAR": "(",
     "RPAR": ")", "COMMA": ",", "EQUAL": "=, !=", "ORDER": "<, <=, >, >=", "NUMBER": "a number",
@@ -48,15 +48,13 @@ ATTRIBUTE = "attributes."  # in front of the name of one
 MAX_LENGTH = 2_000  # characters
 MAX_DEPTH = 20  # of parentheses and `not` within each other
 NESTING = ("LPAR", "NOT")
-NEXT = re.compile(r"""(["'])(\\.|(?!\1)[^\\])*\1|[\w.]+|\S""", re.DOTALL)  # what a message quotes
+NEXT = re.compile(r"""(["'])(\\.|(?!\1)[^\\])*\1|[\w.]+|\S""", re.DOTALL)  # the part of a filter that a message quotes
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison. values: texts of `category`, numbers of `price`, one bool of `available`; `between` has two.
-
-    field: an attribute is `attributes.` and its name as the items write it; its values are of any of these types.
-    """
+    """One comparison of a field with values: texts for `category`, numbers for `price` (two for the operator "between"),
+    one bool for `available`, any of these for an attribute, whose field is "attributes." and its name."""
 
     field: str
     operator: str
@@ -79,7 +77,7 @@ class And:
 
 @dataclass(frozen=True)
 class Or:
-    """True where one part is true."""
+    """True where at least one part is true."""
 
     parts: tuple["Tree", ...]
 
@@ -88,7 +86,7 @@ Tree = Comparison | Not | And | Or
 
 
 def parse(text: str) -> Tree:
-    """Parse a filter.
+    """Parse the text of a filter.
 
     >>> parse('category in ("a", "b") and not price < 5')
     And(parts=(Comparison(field='category', operator='in', values=('a', 'b')), Not(inner=Comparison(field='price', operator='<', values=(5.0,)))))
@@ -117,17 +115,17 @@ def parse(text: str) -> Tree:
 
 
 def fields(tree: Tree) -> set[str]:
-    """Return all fields that a filter compares."""
+    """Return the fields that a filter compares, such as "price"."""
     return {test.field for test in comparisons(tree)}
 
 
 def categories(tree: Tree) -> set[str]:
-    """Return all categories that a filter names."""
+    """Return the names of all categories in a filter."""
     return {str(value) for test in comparisons(tree) if test.field == "category" for value in test.values}
 
 
 def comparisons(tree: Tree) -> list[Comparison]:
-    """Yield the comparisons of a filter, from left to right."""
+    """Return the comparisons of a filter, from left to right."""
     if isinstance(tree, Comparison):
         return [tree]
     parts = (tree.inner,) if isinstance(tree, Not) else tree.parts
@@ -136,7 +134,7 @@ def comparisons(tree: Tree) -> list[Comparison]:
 
 @v_args(inline=True)
 class _Builder(Transformer[Token, Tree]):
-    """Builds the tree from lark's parse tree, innermost part first."""
+    """Builds the `Tree` while lark parses: lark calls the method with the name of a rule of `GRAMMAR` for its parts."""
 
     def either(self, *parts: Tree) -> Tree:
         return Or(parts)
@@ -164,7 +162,7 @@ _PARSER = Lark(GRAMMAR, start="either", parser="lalr", transformer=_Builder())
 
 
 def _depth(parser: InteractiveParser) -> int:
-    """Return how many parentheses and `not` are open at this point of the text."""
+    """Return how many parentheses and `not` enclose the current position of the text."""
     return sum(isinstance(part, Token) and part.type in NESTING for part in parser.parser_state.value_stack)
 
 

@@ -1,10 +1,10 @@
 """Turns the filters of requests into masks over the catalogue: the items that may be shown.
 
-    filters = Filters(bundle.catalogue)                                     # one for each bundle that is served
+    filters = Filters(bundle.catalogue)                                     # one per bundle
     query = Query(..., only=filters.mask('category = "garden" and price < 20'))
 
-The syntax: `recsys/business_rules/filters/grammar.py`. An item without a price fails every comparison of prices, so
-`not price < 20` holds for it. A category that no item has matches nothing, and so does an attribute.
+`recsys/business_rules/filters/grammar.py` has the syntax. For an item without a price every comparison of the price is
+false, so `not price < 20` is true. A category or attribute that no item has is allowed and matches nothing.
 """
 
 import json
@@ -18,13 +18,13 @@ from recsys.bundle.catalogue import Catalogue
 from recsys.business_rules.filters.grammar import ATTRIBUTE, And, Comparison, Not, Tree, fields, parse
 from recsys.contracts import NO_ROWS, BoolArray, FloatArray, IntArray
 
-CACHED = 64  # filters; a mask takes one byte an item
+CACHED = 64  # filters; a mask takes one byte per item
 CACHED_ATTRIBUTES = 16
 PRICED = {"=": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 
 
 class Filters:
-    """Makes masks for one catalogue and caches the last ones, except for comparisons of `available`."""
+    """Computes masks for one catalogue and caches them; the parts that compare `available` are computed each time."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -33,9 +33,9 @@ class Filters:
         self._compiled = lru_cache(maxsize=CACHED)(self._compile)
 
     def mask(self, text: str, available: BoolArray | None = None) -> BoolArray:
-        """(n_items,) bool, True where the filter lets an item pass; read-only. For `Query.only`.
+        """Return the mask of a filter, for `Query.only`: (n_items,) bool, True where the filter is true; read-only.
 
-        available: (n_items,) bool, whether each item is in stock now; by default as in the catalogue.
+        available: (n_items,) bool, whether each item is in stock now; None: as in the catalogue.
 
         Raises:
             FilterError: "filter: 'prize' at position 1, expected one of: category, price, available, ..."
@@ -46,20 +46,20 @@ class Filters:
         return mask & self._true(stock, self._catalogue.available if available is None else available)
 
     def candidates(self, rows: IntArray) -> BoolArray:
-        """(n_items,) bool, True for these rows: the mask of a request that lists its own candidates."""
+        """Return the mask of a request that lists its own candidates: (n_items,) bool, True for these rows."""
         mask = np.zeros(len(self._catalogue), dtype=np.bool_)
         mask[rows] = True
         return mask
 
     def _compile(self, text: str) -> tuple[BoolArray, Tree | None]:
-        """Evaluate the parts that do not compare `available`; return them with the parts that do."""
+        """Return the mask of the parts that do not compare `available`, and the other parts, None if there are none."""
         tree = parse(text)
         parts = tree.parts if isinstance(tree, And) else (tree,)
         mask = np.ones(len(self._catalogue), dtype=np.bool_)
         for part in parts:
             if "available" not in fields(part):
                 mask &= self._true(part, self._catalogue.available)
-        mask.flags.writeable = False  # it is handed out more than once
+        mask.flags.writeable = False  # it is in the cache
         stock = tuple(part for part in parts if "available" in fields(part))
         return mask, And(stock) if stock else None
 

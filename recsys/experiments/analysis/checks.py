@@ -17,10 +17,8 @@ MIN_UNITS = 2
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check: the value found, its limit as text, and whether it passed.
-
-    waits: the log is not faulty, and the check may pass when there is more data.
-    """
+    """The result of one check: the value found, its limit as text, and whether it passed. waits: the log is not faulty,
+    and the check may pass when there is more data."""
 
     name: str
     found: float
@@ -113,20 +111,16 @@ def no_amounts(count: int) -> Check:
 
 
 def comparable(metric: str, effects: int, wanted: int, total: float) -> Check:
-    """Check that every arm but the control has an effect on the metric, which requires that the metric varies.
-
-    effects: number of arms with one; wanted: number of arms without the control; total: sum of the metric over units.
-    """
+    """Check that every arm but the control has an effect on the metric, which requires that the metric varies. effects:
+    number of arms with one; wanted: number of arms without the control; total: sum of the metric over units."""
     what = "no outcome was logged" if total == 0 else "every unit did the same"
     name = f"arms in which {metric} can be compared" + ("" if effects == wanted else f": {what}")
     return Check(name, effects, f">= {wanted}", effects == wanted, waits=True)
 
 
 def same_decisions(doubtful: int, with_them: Mapping[str, str], without: Mapping[str, str]) -> Check:
-    """Check that the decisions stay the same if doubtful events are counted too.
-
-    doubtful: number of such events; with_them and without: arm -> decision, such as "ship".
-    """
+    """Check that the decisions stay the same if doubtful events are counted too. doubtful: number of such events;
+    with_them and without: arm -> decision, such as "ship"."""
     name = f"decisions that change when {doubtful:,} doubtful events are counted"
     changed = sum(with_them[arm] != decision for arm, decision in without.items())
     return Check(name, changed, "<= 0", changed == 0)

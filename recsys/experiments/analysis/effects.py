@@ -75,11 +75,9 @@ def metrics(with_history: bool) -> dict[str, Any]:
 
 
 def effects(units: pl.DataFrame, experiment: Experiment, planned_units: float) -> list[Effect]:
-    """Estimate the effect of every arm on every metric. units: as from `join.by_unit`.
-
-    planned_units: the number of units at which the anytime interval is tightest. A metric that does not vary between
-    units, such as the rate of a fallback that never happened, is left out.
-    """
+    """Estimate the effect of every arm on every metric. units: as from `join.by_unit`. planned_units: the number of
+    units at which the anytime interval is tightest. A metric that does not vary between units, such as the rate of a
+    fallback that never happened, is left out."""
     found: dict[tuple[str, str], Any] = {}
     sizes: dict[str, int] = {}
     with tt.config_context(confidence_level=1 - experiment.alpha):

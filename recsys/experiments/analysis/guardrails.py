@@ -24,11 +24,9 @@ COUNTED = {"fallback_rate": "fallbacks", "latency_ms": "slow"}
 
 @dataclass(frozen=True)
 class State:
-    """The state of one guardrail of one arm. says: the figures and the limit, as text.
-
-    broken: the limit is exceeded, by the interval that is valid at every look; kept: the budget is not broken, or the
-    interval for a single look lies within the margin.
-    """
+    """The state of one guardrail of one arm. says: the figures and the limit, as text. broken: the limit is exceeded,
+    by the interval that is valid at every look; kept: the budget is not broken, or the interval for a single look lies
+    within the margin."""
 
     arm: str
     metric: str
@@ -38,10 +36,8 @@ class State:
 
 
 def states(units: pl.DataFrame, experiment: Experiment, found: list[Effect], planned: float) -> list[State]:
-    """Evaluate every guardrail of every arm. units: as from `join.by_unit`; found: the effects.
-
-    planned: the number of units at which the intervals are tightest.
-    """
+    """Evaluate every guardrail of every arm. units: as from `join.by_unit`; found: the effects. planned: the number of
+    units at which the intervals are tightest."""
     effects = {(effect.arm, effect.metric): effect for effect in found}
     rows = []
     for arm in list(experiment.arms)[1:]:

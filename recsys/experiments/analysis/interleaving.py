@@ -17,10 +17,8 @@ from recsys.experiments.online.team_draft import B
 
 @dataclass(frozen=True)
 class Preference:
-    """The result. score: mean credit, from -1 (all clicks on A) to 1 (all on B), with the interval low to high.
-
-    units: number of units with a click.
-    """
+    """The result. score: mean credit, from -1 (all clicks on A) to 1 (all on B), with the interval low to high. units:
+    number of units with a click."""
 
     score: float
     low: float

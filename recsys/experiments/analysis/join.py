@@ -34,8 +34,7 @@ DOUBT = timedelta(hours=1)  # assumed error of a client's clock where the time o
 @dataclass(frozen=True)
 class Rule:
     """The attribution rule: for how many hours an event counts for an answer, and the tolerated skew of the clients'
-    clocks in seconds. As text, it is the sentence in the readout.
-    """
+    clocks in seconds. As text, it is the sentence in the readout."""
 
     window_hours: float
     skew_seconds: float = 10.0
@@ -137,11 +136,9 @@ def _with_moments(events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 
 def _named(acts: pl.DataFrame, shown: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Return the events whose request_id is that of an answer with their item, with `how`.
-
-    acts: events without returns; shown: one row per answer and item. If answers of several units share a request_id,
-    the answer of the event's unit is taken.
-    """
+    """Return the events whose request_id is that of an answer with their item, with `how`. acts: events without
+    returns; shown: one row per answer and item. If answers of several units share a request_id, the answer of the
+    event's unit is taken."""
     found = acts.drop_nulls("request_id").join(shown, on=["request_id", "item_id"], suffix="_shown")
     found = found.sort(pl.col("unit_shown") == pl.col("unit"), descending=True, nulls_last=True, maintain_order=True)
     in_time = pl.col("moment") <= pl.col("shown_at") + rule.window
@@ -153,10 +150,8 @@ def _named(acts: pl.DataFrame, shown: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 
 def _last_shown(events: pl.DataFrame, shown: pl.DataFrame, at: str, rule: Rule, how: str) -> pl.DataFrame:
-    """Return the events that happened within the window of `rule` after their item was last shown to their unit.
-
-    shown: one row per answer and item; at: the column with the time of an event; how: the value of the column `how`.
-    """
+    """Return the events that happened within the window of `rule` after their item was last shown to their unit. shown:
+    one row per answer and item; at: the column with the time of an event; how: the value of the column `how`."""
     return (
         events.drop("request_id")
         .sort(at)
@@ -175,7 +170,7 @@ def _last_shown(events: pl.DataFrame, shown: pl.DataFrame, at: str, rule: Rule, 
 
 
 def _not_joined(events: pl.DataFrame, exposures: pl.DataFrame) -> pl.DataFrame:
-    """Add the reason to events without an answer; to those whose request_id is unknown, also the unit's first answer."""
+    """Add the reason to events without an answer; to those with an unknown request_id also the unit's first answer."""
     logged = exposures["request_id"].unique().implode()
     first = (
         exposures.sort("timestamp").unique("unit", keep="first", maintain_order=True).select("unit", first="request_id")
@@ -188,9 +183,7 @@ def _not_joined(events: pl.DataFrame, exposures: pl.DataFrame) -> pl.DataFrame:
 
 def _returns(returns: pl.DataFrame, joined: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     """Attribute each return to the answer of the unit's last purchase of the same item, however long ago that was.
-
-    joined: the other events, classified.
-    """
+    joined: the other events, classified."""
     bought = joined.filter(pl.col("how").is_in(JOINED), event=PURCHASE)
     bought = bought.select("unit", "item_id", "request_id", "moment").sort("moment")
     # events carry no session, so for sessions the unit comes from the answer

@@ -49,8 +49,7 @@ MORE_OF_EVENTS: dict[str, Any] = {"received": pl.Datetime("us", "UTC"), "elsewhe
 @dataclass(frozen=True)
 class Log:
     """The log of an experiment. exposures, events: with the columns of `join.py`; before: events from the 90 days
-    before the first answer.
-    """
+    before the first answer."""
 
     exposures: pl.DataFrame
     events: pl.DataFrame
@@ -58,10 +57,8 @@ class Log:
 
     def cleaned(self) -> "tuple[Log, dict[str, int]]":
         """Return the log with all columns, without copies of answers and events, with refunds as returns, and with null
-        in place of impossible amounts; and a description of each change -> the number of rows that it changed.
-
-        An event with another event_id is a copy if all other columns that the client sets are equal.
-        """
+        in place of impossible amounts; and a description of each change -> the number of rows that it changed. An event
+        with another event_id is a copy if all other columns that the client sets are equal."""
         exposures = _filled(self.exposures, MORE_OF_EXPOSURES).drop_nulls(["request_id", "unit", "timestamp"])
         answers = exposures.unique(["request_id", "unit"], keep="first", maintain_order=True)
         answers = answers.with_columns(fault=number_faults("latency_ms")).with_columns(_if_usable("latency_ms"))

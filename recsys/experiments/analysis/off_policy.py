@@ -25,10 +25,8 @@ MIN_EFFECTIVE = 100.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """The estimated mean reward per position under the new policy, with the interval low to high.
-
-    effective: the effective sample size, see `effective_size`.
-    """
+    """The estimated mean reward per position under the new policy, with the interval low to high. effective: the
+    effective sample size, see `effective_size`."""
 
     method: str
     value: float
@@ -40,10 +38,8 @@ class Estimate:
 @dataclass(frozen=True)
 class Log:
     """The rows of a log, (n,) each. propensity must be above 0 wherever probability is; unit: the number of the unit.
-
     guess, expected: for doubly robust, the reward that a model predicts for the item that was shown, and its
-    expectation under the new policy.
-    """
+    expectation under the new policy."""
 
     reward: Floats
     propensity: Floats

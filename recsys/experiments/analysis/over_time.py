@@ -14,8 +14,7 @@ MOMENTS = 12  # points of the curve, evenly spaced between the first and the las
 @dataclass(frozen=True)
 class Moment:
     """The effect at one time. at: UTC seconds; units: number of units in the control and the arm together; difference:
-    arm minus control, with the interval low to high.
-    """
+    arm minus control, with the interval low to high."""
 
     at: float
     units: int
@@ -26,9 +25,7 @@ class Moment:
 
 def over_time(raw: log.Log, experiment: Experiment, planned_units: float) -> dict[str, list[Moment]]:
     """Return for each arm its effect at up to `MOMENTS` times; times at which it has no interval are left out.
-
-    planned_units: the number of units at which the intervals are tightest.
-    """
+    planned_units: the number of units at which the intervals are tightest."""
     cleaned, _ = raw.cleaned()
     rule = join.Rule(experiment.attribution_hours, experiment.clock_skew_seconds)
     exposures = population.in_one_arm(population.randomised(cleaned.exposures, experiment)[0])[0]

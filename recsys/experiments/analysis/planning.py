@@ -23,10 +23,8 @@ NO_VARIANCE = "the log has fewer than two units, or all have the same value (suc
 @dataclass(frozen=True)
 class Plan:
     """The size of an experiment. units: number of units, all arms together; days: the time until so many took part.
-
     detectable: the relative effect on the metric that the test finds with the probability `power`, at the significance
-    level `alpha`; source: where the variance comes from, as text.
-    """
+    level `alpha`; source: where the variance comes from, as text."""
 
     metric: str
     units: int
@@ -75,9 +73,7 @@ def from_rates(experiment: Experiment, mean: float, spread: float | None, units_
 
 def detectable(units: pl.DataFrame, experiment: Experiment, n_units: int) -> float:
     """Return the smallest relative effect on the primary metric that n_units units detect with the experiment's power.
-
-    units: as from `join.by_unit`, for the variance. Raises the DataError of `plan`.
-    """
+    units: as from `join.by_unit`, for the variance. Raises the DataError of `plan`."""
     if units.height < 2 or units[effects.COUNTED[experiment.primary]].n_unique() < 2:
         raise DataError(f"metric {experiment.primary!r}: {NO_VARIANCE}; {EXPECT}")
     test = effects.metrics(units["events_before"].n_unique() > 1)[experiment.primary]

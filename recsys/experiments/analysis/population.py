@@ -22,10 +22,8 @@ def randomised(exposures: pl.DataFrame, experiment: Experiment) -> tuple[pl.Data
 
 
 def without_bots(exposures: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Leave out units with more than `BOT_REQUESTS_PER_DAY` answers on a day (UTC).
-
-    Returns the answers to the other units, and reason -> number of units left out.
-    """
+    """Leave out units with more than `BOT_REQUESTS_PER_DAY` answers on a day (UTC). Returns the answers to the other
+    units, and reason -> number of units left out."""
     per_day = exposures.group_by("unit", pl.col("timestamp").dt.date().alias("day")).len()
     return _without(exposures, per_day.filter(pl.col("len") > BOT_REQUESTS_PER_DAY), MACHINES)
 

@@ -53,11 +53,9 @@ def decide(
     units: int,
     planned: int | None,
 ) -> tuple[str, str]:
-    """Decide on one arm: return SHIP, STOP, GO_ON or KEEP, and the reason as text.
-
-    units: number of units so far; planned: number at which the experiment ends, None if unknown. Before it is reached,
-    harm and gain are judged by the intervals that are valid at every look; then a gain by the interval for one look.
-    """
+    """Decide on one arm: return SHIP, STOP, GO_ON or KEEP, and the reason as text. units: number of units so far;
+    planned: number at which the experiment ends, None if unknown. Before it is reached, harm and gain are judged by the
+    intervals that are valid at every look; then a gain by the interval for one look."""
     mine = {effect.metric: effect for effect in found if effect.arm == arm}
     if experiment.primary not in mine:
         return GO_ON, f"{experiment.primary} of {arm!r} cannot be compared yet"

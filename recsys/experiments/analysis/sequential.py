@@ -17,10 +17,8 @@ def tuning(alpha: float, n: float) -> float:
 
 
 def radius(standard_error: float, n: float, alpha: float, planned: float) -> float:
-    """Return half the width of the interval around an estimate from n observations with this standard error.
-
-    planned: the number of observations at which the interval should be tightest.
-    """
+    """Return half the width of the interval around an estimate from n observations with this standard error. planned:
+    the number of observations at which the interval should be tightest."""
     spread = n * tuning(alpha, planned)
     return standard_error * sqrt(2 * (spread + 1) / spread * log(sqrt(spread + 1) / alpha))
 

@@ -18,9 +18,7 @@ FNV_PRIME, FNV_START = 0x01000193, 0x811C9DC5
 @dataclass(frozen=True)
 class Subject:
     """The user or visitor of a request. units: "user", "anonymous" or "session" -> id, without those that are unknown.
-
-    attributes: name -> value, for targeting.
-    """
+    attributes: name -> value, for targeting."""
 
     units: Mapping[Unit, str]
     segment: str | None = None
@@ -67,11 +65,8 @@ def place(layer: str, unit: str) -> float:
 
 
 def arm_of(experiment: Experiment, at: float) -> str | None:
-    """Return the arm whose range contains the bucket `at`, None if no arm's does.
-
-    The range of an arm starts at the sum of the weights before it and is coverage * weight wide, so a higher coverage
-    only adds units.
-    """
+    """Return the arm whose range contains the bucket `at`, None if no arm's does. The range of an arm starts at the sum
+    of the weights before it and is coverage * weight wide, so a higher coverage only adds units."""
     start = 0.0
     for name, arm in experiment.arms.items():
         if start <= at < start + experiment.coverage * arm.weight:

@@ -34,11 +34,9 @@ class Explore(Section):
 
 
 class Arm(Section):
-    """One arm: a variant, and its weight, the share of the experiment's units.
-
-    bundle: the id of the released bundle with the variant, None for the current one; interleave: a second variant,
-    whose list is interleaved with the first one's (`recsys/experiments/online/team_draft.py`).
-    """
+    """One arm: a variant, and its weight, the share of the experiment's units. bundle: the id of the released bundle
+    with the variant, None for the current one; interleave: a second variant, whose list is interleaved with the first
+    one's (`recsys/experiments/online/team_draft.py`)."""
 
     variant: str
     weight: float = Field(gt=0, le=1)
@@ -60,8 +58,7 @@ class Arm(Section):
 
 class Targeting(Section):
     """The requests that take part: those in one of the segments, on one of the surfaces, with one of the values listed
-    for each attribute. An empty list includes all.
-    """
+    for each attribute. An empty list includes all."""
 
     segments: list[str] = Field(default_factory=list)
     surfaces: list[str] = Field(default_factory=list)
@@ -70,8 +67,7 @@ class Targeting(Section):
 
 class Namespace(Section):
     """The part of a layer that belongs to one experiment: buckets in [start, end). A unit takes part in at most one
-    experiment of a layer.
-    """
+    experiment of a layer."""
 
     layer: Name
     start: Share
@@ -180,9 +176,7 @@ class Experiment(Section):
 
 class Experiments(Section):
     """The whole file. holdout: the share of units that take part in no experiment; holdout_seed: of their hash.
-
-    experiments: name -> experiment.
-    """
+    experiments: name -> experiment."""
 
     holdout: Share = 0.0
     holdout_seed: str = "holdout"

@@ -1,7 +1,7 @@
-"""Draws batches of users: a random part of each history is pooled, the rest are targets; negatives by popularity.
+"""Draws training batches of users: a random part of each history is pooled, the likes in the rest are the targets.
 
-All randomness follows from the seed, the epoch and the users, for the whole batch: every process of a group draws the
-same batch and takes its share.
+Negatives are drawn by popularity. All randomness follows from the seed, the epoch and the users of the whole batch, so
+every process of a group draws the same batch and takes its share of it.
 """
 
 from collections.abc import Iterator
@@ -18,15 +18,13 @@ from recsys.contracts import BoolArray, FloatArray, IntArray
 from recsys.models._content.training_inputs import Settings, TrainingInputs
 
 USERS_AN_EPOCH = 16_384
-LEAST_SHARE, MOST_SHARE = 0.05, 0.8  # of a history that is pooled
+LEAST_SHARE, MOST_SHARE = 0.05, 0.8  # of a history to pool
 
 
 class ProcessGroup:
-    """The process group, as one of its processes sees it; by default a group of one.
-
-    Each process takes its share of every batch, and the gradients are summed. The losses of the shares sum to that of
-    the whole batch, so two processes take the same steps as a single one, up to the order of float additions.
-    """
+    """The processes that train together. rank: number of this process, from 0; size: number of processes. Each process
+    takes its share of every batch, and the gradients are summed. The losses of the shares add up to the loss of the
+    batch, so two processes take the same steps as a single one, up to the order of float additions."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self._rank = rank
@@ -38,9 +36,11 @@ class ProcessGroup:
         return self._rank == 0
 
     def share(self, rows: IntArray) -> IntArray:
+        """Return the part of `rows` that this process works on."""
         return rows[self._rank :: self._size]
 
     def add_up(self, module: nn.Module) -> None:
+        """Replace the gradients of a module by their sum over all processes."""
         if self._size == 1:
             return
         for parameter in module.parameters():
@@ -51,14 +51,15 @@ class ProcessGroup:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of b users, r items, s negatives and t likes as targets; positions refer to `rows`.
+    """The share of a batch that one process works on: b users, r items, s negatives and t likes as targets.
 
-    rows: (r,) int32 item rows; pull: (r,) float32, weights of the penalty for leaving the SVD vectors, sum 1 over all
-    shares of the batch; keep_ids: (r,) float32, 0 where the id is dropped; histories: (b, r) float32, pooling weights
-    of the items in each user's vector; negatives: (s,) int64 positions; corrections: (b, s) float32, -log of the
-    probability to be drawn, -inf where the user's own history holds the item; owners: (t,) int64 positions of users;
-    wanted: (t,) int64 positions of items; wanted_is_negative: (t,) bool, it was drawn as negative too; weights: (t,)
-    float32, sum 1 over the whole batch, not over the share.
+    rows: (r,) int32 item rows, to which positions of items refer; pull: (r,) float32, weights of the penalty for
+    leaving the SVD vectors; keep_ids: (r,) float32, 0 where the id vector is dropped, else 1; histories: (b, r)
+    float32, weights of the items in each user's vector; negatives: (s,) int64 positions of items; corrections: (b, s)
+    float32, -log of the probability that the negative is drawn, -inf where the user's pooled history has the item.
+    Of the targets: owners: (t,) int64 positions of users; wanted: (t,) int64 positions of items; wanted_is_negative:
+    (t,) bool, whether the item was also drawn as a negative; weights: (t,) float32. pull and weights each add up to 1
+    over the shares of all processes.
     """
 
     rows: IntArray
@@ -74,7 +75,7 @@ class Batch:
 
 
 def epoch(job: TrainingInputs, settings: Settings, number: int) -> Iterator[IntArray]:
-    """Yield the users with at least two likes in random order, `batch_users` at a time."""
+    """Yield the batches of users of epoch `number`: users with two or more likes, at random, at most USERS_AN_EPOCH."""
     users = np.flatnonzero(np.diff(job.events.indptr) > 1)
     users = np.random.default_rng([settings.seed, number]).permutation(users)[:USERS_AN_EPOCH]
     if len(users):
@@ -83,7 +84,7 @@ def epoch(job: TrainingInputs, settings: Settings, number: int) -> Iterator[IntA
 
 
 def draw(job: TrainingInputs, settings: Settings, users: IntArray, number: int, team: ProcessGroup) -> Batch:
-    """Draw the batch of these users in epoch `number`; return this process's share."""
+    """Draw the batch of these users in epoch `number`; return the share of this process."""
     random = np.random.default_rng([settings.seed, number, int(users[0])])
     liked = job.events[users]
     known, wanted = _cut(liked, random)
@@ -118,7 +119,7 @@ def draw(job: TrainingInputs, settings: Settings, users: IntArray, number: int, 
 
 
 def _cut(liked: csr_matrix, random: np.random.Generator) -> tuple[csr_matrix, csr_matrix]:
-    """Split each history into a pooled part and targets. A user without a pooled part has no targets."""
+    """Split each history at random into a pooled part and targets; a user without a pooled part gets no targets."""
     counts = np.diff(liked.indptr)
     share = random.uniform(0, 1, len(counts)).clip(LEAST_SHARE, MOST_SHARE)
     pooled = random.random(liked.nnz) < np.repeat(share, counts)
@@ -134,7 +135,8 @@ def _masked(matrix: csr_matrix, keep: BoolArray) -> csr_matrix:
 
 
 def pooling(known: csr_matrix, informativeness: FloatArray) -> csr_matrix:
-    """Compute the weights of `recsys/encoders/content.py`: confidence times h over the norm of confidences."""
+    """Return the weights of items in a user's vector, c_i h_i / |c| of `recsys/encoders/content.py`: a sparse matrix.
+    known: (m, n), the confidences c of m users; informativeness: (n,) float32, h."""
     owners = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr))
     lengths = np.sqrt(np.bincount(owners, known.data.astype(np.float64) ** 2, minlength=known.shape[0]))
     values = known.data * informativeness[known.indices] / lengths[owners]
@@ -142,7 +144,7 @@ def pooling(known: csr_matrix, informativeness: FloatArray) -> csr_matrix:
 
 
 def _inclusion(job: TrainingInputs, negatives: int) -> npt.NDArray[np.float64]:
-    """Return (n,) sampling probabilities, in proportion to the root of an item's popularity; 0 for unknown items."""
+    """Return the probability of each item to be drawn as a negative, (n,), proportional to the root of its likes."""
     popularity = np.sqrt(np.bincount(job.events.indices, minlength=len(job.informativeness)).astype(np.float64))
     probability: npt.NDArray[np.float64] = np.minimum(1.0, negatives * popularity / popularity.sum())
     return probability

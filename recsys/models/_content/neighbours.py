@@ -1,7 +1,7 @@
-"""Mean vectors of items with similar texts, weighted by the cubed cosine of their words.
+"""Computes for each item the mean vector of items with similar texts, weighted by the cubed cosine of their words.
 
-With the cube, one item with the same words outweighs dozens that share a common word; it was better than squares and
-exponentials.
+With the cube, one item with the same words outweighs dozens that share a single common word; in experiments it was
+better than the square and the exponential.
 """
 
 import numpy as np
@@ -15,11 +15,9 @@ ITEMS_AT_A_TIME = 512
 
 
 def means(words: Sparse, n_words: int, rows: IntArray, vectors: FloatArray) -> FloatArray:
-    """Return (n, dim) float32: for every item the weighted mean over the other items in `rows`; zeros without any.
-
-    words: (n, n_words), rows of unit length; rows: (r,) int32; vectors: (n, dim) float32. The same as
-    `recsys/bundle/item_tower.py` gives for a single item, by a matrix product.
-    """
+    """Return for every item the weighted mean vector of the other items in `rows`, (n, dim) float32, or zeros. words:
+    (n, n_words), rows of unit length; rows: (r,) int32; vectors: (n, dim) float32. The result is that of
+    `recsys/bundle/item_tower.py` for single items, but by matrix products."""
     matrix = csr_array((words.values, words.columns, words.indptr), shape=(len(words), n_words))
     reference, position = matrix[rows].T.tocsr(), np.full(len(words), -1)
     position[rows] = np.arange(len(rows))

@@ -2,9 +2,9 @@
 
     R = diag(|x_u|)^-1 X diag(n_i)^-p = U S V'     item i = n_i^p * V_i * S^1/2
 
-X holds the confidences of users in items, n_i is their sum over the users, smoothed. In this space a user is the sum of
-the liked items, each times h_i = n_i^-2p: no system to solve, and a new item's vector can be predicted from its
-content.
+X holds the confidences of users in items, x_u is the row of user u, and n_i the smoothed sum of the column of item i.
+In this space a user's vector is the sum of the vectors of the liked items, each times h_i = n_i^-2p: there is no linear
+system to solve, and a new item's vector can be predicted from its content.
 
 Source: Cremonesi, Koren, Turrin, "Performance of recommender algorithms on top-N recommendation tasks", 2010, with the
 item normalisation of Nikolakopoulos et al., "EigenRec", 2019.
@@ -25,13 +25,14 @@ from recsys.encoders.als_fold_in import decayed
 from recsys.errors import DataError
 from recsys.models._matrix import csr
 
-SMOOTHING = 5.0  # likes: without, n_i^-2p would let an item liked once outweigh a taste
+SMOOTHING = 5.0  # likes: with 0, an item liked once would get so large an h_i that it outweighs all other likes
 
 
 @dataclass(frozen=True)
 class Space:
-    """vectors: (n_items, dim) float32, mean squared length 1, zeros for items nobody liked; users: (n_items,)
-    float32, how many users liked the item; informativeness: (n_items,) float32, h, mean 1 over the liked items."""
+    """The space. vectors: (n_items, dim) float32, mean squared length 1, zeros for items without likes; users:
+    (n_items,) float32, how many users liked the item; informativeness: (n_items,) float32, h, mean 1 over liked items.
+    """
 
     vectors: FloatArray
     informativeness: FloatArray
@@ -39,10 +40,11 @@ class Space:
 
 
 def confidence(data: TrainingData, half_life_days: float) -> csr_matrix:
-    """Return (n_users, n_items) float32: the root of the decayed weights of a user's likes of an item, mean 1."""
+    """Return the confidences of users in items, (n_users, n_items) float32: the root of the sum of decayed weights.
+    Weights are divided by their mean before the decay."""
     liked = data.interactions.filter(pl.col("weight") > 0)
     weights = decayed(liked["weight"].to_numpy(), epoch_seconds(liked["timestamp"]), data.now, half_life_days)
-    # what has faded to nothing was liked all the same
+    # very old likes stay above 0, so that their items count as liked
     weights = np.maximum(weights, np.float32(1e-12))
     shape, mean = (
         (data.n_users, data.n_items),
@@ -52,16 +54,17 @@ def confidence(data: TrainingData, half_life_days: float) -> csr_matrix:
 
 
 def fit(matrix: csr_matrix, factors: int, popularity: float, seed: int) -> Space:
-    """Fit the space. matrix: as from `confidence`; with few users or items it has fewer dimensions than `factors`.
+    """Fit the space. matrix: as from `confidence`; popularity: the exponent p; factors: number of dimensions, fewer if
+    there are fewer users or items.
 
     Raises:
-        DataError: "content: 1 user(s) and 5 item(s) with likes, expected at least 3 of each: give more data"
+        DataError: "content: 1 user(s) and 5 item(s) with likes, expected at least 3 of each: add data, or remove ..."
     """
     users, items = np.flatnonzero(np.diff(matrix.indptr)), np.unique(matrix.indices)
     if min(len(users), len(items)) < 3:
         raise DataError(
             f"content: {len(users)} user(s) and {len(items)} item(s) with likes, expected at least 3 of each: "
-            "give more data"
+            "add data, or remove the model from params.yaml"
         )
     known = matrix[users][:, items].astype(np.float64)
     likes = np.asarray(known.sum(axis=0)).ravel()

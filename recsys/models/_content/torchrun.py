@@ -18,7 +18,7 @@ JOB, SETTINGS, RESULT = "job.npz", "settings.json", "result.safetensors"
 
 
 def run(job: TrainingInputs, settings: Settings, name: str, processes: int) -> Trained:
-    """Train on these inputs; name: of the checkpoint and the progress."""
+    """Train on these inputs in this many processes. name: of the training, for the checkpoint and the progress."""
     if processes == 1:
         return train(job, settings, ProcessGroup(), name)
     with tempfile.TemporaryDirectory(prefix="content-") as made:

@@ -1,4 +1,4 @@
-"""The item tower in torch, which maps an item's content to its vector, and a minimal Adam."""
+"""The item tower in torch, which computes an item's vector from its content, and the optimizer Adam."""
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from recsys.models._content.training_inputs import TrainingInputs
 
 
 class Tower(nn.Module):
-    """gain * (mean vector of items with similar texts) + W2 relu(W1 content + b1) + b2; W2 starts near zero."""
+    """The item tower: gain * (mean vector of items with similar texts) + W2 relu(W1 content + b1) + b2. W2 starts near
+    zero, so that training starts from the mean vector."""
 
     def __init__(self, job: TrainingInputs, hidden: int, seed: int) -> None:
         super().__init__()
@@ -51,7 +52,7 @@ class Content:
 
 @torch.no_grad()
 def vectors(tower: Tower, job: TrainingInputs, device: str, at_a_time: int = 65_536) -> FloatArray:
-    """Return (n, dim) float32: the vectors of all items by their content alone."""
+    """Return the tower's vectors of all items, (n, dim) float32. at_a_time: number of items per pass, for memory."""
     rows = np.arange(len(job.terms), dtype=np.int32)
     parts = [
         tower(Content(job, part, device)).cpu().numpy() for part in np.array_split(rows, len(rows) // at_a_time + 1)
@@ -63,11 +64,11 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
 class Adam:
-    """The optimizer of a module; state: its moments, by parameter name.
+    """The optimizer of a module. rate: the learning rate; state: the moments of each parameter, by name.
 
-    Importing `torch.optim` would load torch's compiler, which takes longer than a small fit. The root is
-    `.rsqrt_().reciprocal_()`: `torch.sqrt`, which the Adam of torch takes unless it is fused, gives other bytes on
-    another CPU. `python -m benchmarks.same_bytes small` measures all of them.
+    Importing `torch.optim` would load torch's compiler, which takes longer than a small fit. The square root is
+    computed by `.rsqrt_().reciprocal_()`: `torch.sqrt`, which torch's Adam uses unless it is fused, gives other bytes
+    on other CPUs. `python -m benchmarks.same_bytes small` measures it.
 
     Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1.
     """
@@ -81,6 +82,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self) -> None:
+        """Change the parameters by one step against their gradients."""
         self.state["steps"] += 1
         steps = float(self.state["steps"])
         for name, parameter in self._module.named_parameters():

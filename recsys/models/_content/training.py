@@ -1,10 +1,10 @@
-"""Trains the content model in two phases. First a regression fits the tower to the SVD vectors of the items. Then a
-softmax over whole histories: a random part of each is pooled into the user's vector, the rest are targets among sampled
-negatives.
+"""Trains the content model in two phases. First a regression fits the tower to the SVD vectors of the items. Then
+tower and id vectors are trained on whole histories with a softmax loss: a random part of a history is pooled into the
+user's vector, which must score the liked items of the rest above sampled negatives.
 
-A penalty keeps the second phase near the first, or new items would drift away. The id vectors, which only sold items
-have, are dropped at random, so that content alone is enough. The softmax has logQ correction: a negative that is drawn
-with probability p counts 1 / p times, so the sum estimates that over all items.
+A penalty keeps the second phase near the first, or new items would drift away. The id vectors, which only items with
+likes have, are dropped at random, so that the content alone is enough. The softmax has a logQ correction: a negative
+that is drawn with the probability p counts 1 / p times, so that the sum estimates the one over all items.
 
 Source: Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations", 2019 (logQ);
 Volkovs, Yu, Poutanen, "DropoutNet: addressing cold start in recommender systems", 2017 (id dropout).
@@ -36,8 +36,9 @@ RATE, ANCHOR = 3e-4, 3.0
 
 @dataclass(frozen=True)
 class Trained:
-    """The result. weights: the tower's arrays by name; ids: (n, dim) float32, added to the vectors of items with a
-    history; scores: of the validation before the second phase and after each epoch; content: (n, dim) of the tower."""
+    """The result of a training. weights: the tower's arrays by name; ids: (n, dim) float32, id vectors, which are added
+    to the tower's vectors; content: (n, dim) float32, the tower's vectors; scores: validation scores before the second
+    phase and after each epoch."""
 
     weights: dict[str, FloatArray]
     ids: FloatArray
@@ -46,11 +47,12 @@ class Trained:
 
     @property
     def best_epochs(self) -> int:
+        """The number of epochs after which the validation score was best."""
         return int(np.argmax(self.scores))
 
 
 class Model(nn.Module):
-    """The parameters: tower, id vectors of the items with a history, temperature of the softmax."""
+    """The parameters: the tower, the id vectors of items, and the logarithm of the softmax's scale."""
 
     def __init__(self, job: TrainingInputs, settings: Settings) -> None:
         super().__init__()
@@ -60,8 +62,9 @@ class Model(nn.Module):
 
 
 def train(job: TrainingInputs, settings: Settings, team: ProcessGroup, name: str) -> Trained:
-    """Train on the inputs, as one process of a group; every process returns the same."""
-    # the products are small: a second thread gains little, and loses a lot on a busy machine; more `processes` gain
+    """Train on the inputs, as one process of the group `team`; every process returns the same result. name: of the
+    training, for the checkpoint and the progress."""
+    # the products are small: a second thread gains little, and loses a lot on a busy machine; more processes gain
     torch.set_num_threads(1)
     model = Model(job, settings).to(settings.device)
     _regress(model, job, team, settings.device)
@@ -81,7 +84,7 @@ def train(job: TrainingInputs, settings: Settings, team: ProcessGroup, name: str
         state.scores.append(_examine(model, job, settings))
         if team.leads:
             print(
-                f"content: {name}, epoch {number} of at most {settings.epochs}, {_told(state.scores, job)}",
+                f"content: {name}, epoch {number} of at most {settings.epochs}, {_progress(state.scores, job)}",
                 file=sys.stderr,
             )
             if settings.checkpoint:
@@ -111,13 +114,13 @@ def _distance(vectors: Tensor, targets: Tensor, pull: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _start_ids(model: Model, job: TrainingInputs, device: str) -> None:
-    """Initialise the id vectors: the SVD vector minus the tower's, shrunk for items with few buyers."""
+    """Initialise the id vectors: the SVD vector minus the tower's, smaller for items with few likes."""
     own = job.trust[:, None] * (job.targets - vectors(model.tower, job, device))
     model.ids.copy_(torch.from_numpy(own))
 
 
 def _loss(model: Model, job: TrainingInputs, batch: Batch, device: str) -> Tensor:
-    """Return this process's share of the loss: mean cross-entropy of the users' targets, plus the penalty."""
+    """Return the loss of a process's share of a batch: weighted cross-entropy of the targets, plus the penalty."""
 
     def there(array: npt.NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(device)
@@ -146,13 +149,13 @@ def _stopped(scores: list[float], patience: int, job: TrainingInputs) -> bool:
     return bool(job.asked.shape[0]) and len(scores) - 1 - int(np.argmax(scores)) >= patience
 
 
-def _told(scores: list[float], job: TrainingInputs) -> str:
-    return f"NDCG {scores[-1] / scores[0]:.3f} of the start's" if job.asked.shape[0] and scores[0] else "no exam"
+def _progress(scores: list[float], job: TrainingInputs) -> str:
+    return f"NDCG {scores[-1] / scores[0]:.3f} x the first" if job.asked.shape[0] and scores[0] else "no validation"
 
 
 @dataclass
 class State:
-    """The state of the training: all that an epoch changes."""
+    """The state of a training between epochs: parameters, optimizer and validation scores. Checkpoints store it."""
 
     model: nn.Module
     optimizer: Adam
@@ -160,7 +163,7 @@ class State:
 
 
 def write(state: State, folder: str, name: str, fingerprint: str) -> None:
-    """Write `<folder>/<name>.safetensors`; a reader finds the old file or the new one."""
+    """Write the checkpoint <folder>/<name>.safetensors. fingerprint: of the inputs, see `TrainingInputs`."""
     path = _path(folder, name)
     tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
     tensors |= {f"optimizer.{key}": value for key, value in state.optimizer.state.items()}
@@ -169,7 +172,7 @@ def write(state: State, folder: str, name: str, fingerprint: str) -> None:
 
 
 def resume(state: State, folder: str, name: str, fingerprint: str) -> State:
-    """Return the state in the file; the given one if there is no file or it is of other data or settings."""
+    """Return the state of the checkpoint; `state` itself if there is none, or one with another fingerprint."""
     path = _path(folder, name)
     if not path.is_file():
         return state

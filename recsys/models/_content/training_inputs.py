@@ -1,4 +1,4 @@
-"""The inputs of the training as plain arrays, so that several processes can read the same file."""
+"""The inputs of the content model's training as plain arrays, which several processes can read from one file."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from recsys.contracts import BoolArray, FloatArray
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of the training; see `recsys/models/content.py`."""
+    """The settings of one training, as explained in `Config` of `recsys/models/content.py`."""
 
     hidden: int
     epochs: int
@@ -31,15 +31,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """One training run over n items and m users; dim is the length of the vectors.
+    """The inputs of one training over n items and m users; dim is the length of the vectors.
 
-    terms: (n, n_terms) and static: (n, ...) float32, content; neighbours: (n, dim) float32, mean vectors of items with
-    similar texts; targets: (n, dim) float32, SVD vectors; pull: (n,) float32, their weights in the regression, 0 for
-    items that are treated as new; trust: (n,) float32 in [0, 1), the share of the SVD vector in an item's vector, the
-    rest is the tower's; informativeness: (n,) float32, see `recsys/encoders/content.py`; events: (m, n) confidences.
+    terms: (n, n_terms) and static: (n, ...) float32, see `item_features.Content`; neighbours: (n, dim) float32, mean
+    vectors of items with similar texts; targets: (n, dim) float32, SVD vectors; pull: (n,) float32, their weights in
+    the regression, 0 for items without likes; trust: (n,) float32 in [0, 1), the weight of the SVD vector against the
+    tower's in an item's vector; informativeness: (n,) float32, see `recsys/encoders/content.py`; events: (m, n), the
+    confidences of users in items.
 
-    Validation, empty if there is none: asked: (q, n) histories; wanted: (q, n) the next likes; hidden: (n,) bool, the
-    items that are treated as new.
+    For validation, with q = 0 users if there is none: asked: (q, n), their histories; wanted: (q, n), their next likes;
+    hidden: (n,) bool, the items that are treated as new.
     """
 
     terms: Sparse
@@ -56,10 +57,12 @@ class TrainingInputs:
     hidden: BoolArray
 
     def save(self, path: Path) -> None:
+        """Write all inputs to one .npz file."""
         np.savez(path, allow_pickle=False, **self._arrays())
 
     @classmethod
     def load(cls, path: Path) -> "TrainingInputs":
+        """Read the file that `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
             arrays = dict(stored)
         values: dict[str, Any] = {name: array for name, array in arrays.items() if "." not in name}
@@ -71,7 +74,7 @@ class TrainingInputs:
         return cls(**values)
 
     def fingerprint(self, settings: Settings) -> str:
-        """Return a hash of everything that an epoch depends on; not of the settings that stop the training."""
+        """Return a hash (sha256, hex) of inputs and settings; those that only end the training are left out."""
         free = ("checkpoint", "epochs", "patience")
         plain = {name: value for name, value in asdict(settings).items() if name not in free}
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())

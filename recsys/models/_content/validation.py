@@ -1,4 +1,4 @@
-"""Validation during training: NDCG@10 of users' next likes, among all items and among those treated as new."""
+"""Validates the content model during training: NDCG@10 of users' next likes, among all items and among new ones."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from recsys.models._content.training_inputs import TrainingInputs
 from recsys.models._matrix import csr
 from recsys.ranking import Values, ndcg, top_k
 
-MIN_LIKES = 5  # of a user who is asked
-SHARE, HIDDEN = 0.1, 0.1  # of a user's likes, of the items
+MIN_LIKES = 5  # of a validation user
+SHARE, HIDDEN = 0.1, 0.1  # of a user's likes that are held out, of the items that are treated as new
 MAX_USERS = 2000
 USERS_AT_A_TIME = 256
 AT = 10
@@ -21,7 +21,8 @@ AT = 10
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A validation split. learning: interactions to train on; held: user_row, item_row; hidden: (n_items,) bool."""
+    """A validation split. learning: interactions to train on; held: user_row, item_row of the held-out likes; hidden:
+    (n_items,) bool, items that are treated as new: all their interactions are left out of `learning`."""
 
     learning: pl.DataFrame
     held: pl.DataFrame
@@ -29,7 +30,8 @@ class HeldOut:
     seed: int
 
     def histories_and_targets(self, learning: csr_matrix) -> tuple[csr_matrix, csr_matrix]:
-        """Return (q, n_items) histories of the validation users and their targets."""
+        """Return the histories and the held-out likes of q validation users, (q, n_items) each. learning: the
+        confidences of all users, fitted on `self.learning`."""
         pairs = self.held["user_row"].to_numpy(), self.held["item_row"].to_numpy()
         held = csr(*pairs, np.ones(self.held.height), learning.shape)
         users = np.flatnonzero((np.diff(held.indptr) > 0) & (np.diff(learning.indptr) > 0))
@@ -54,7 +56,8 @@ def hold_out(data: TrainingData) -> HeldOut:
 
 
 def score(job: TrainingInputs, items: FloatArray) -> float:
-    """Return the geometric mean of both NDCGs, so that neither rises at the other's cost. items: (n, dim) float32."""
+    """Return the geometric mean of NDCG among all items and among new ones. items: (n, dim) float32 vectors. The
+    geometric mean prevents that one rises at the cost of the other."""
     new = np.flatnonzero(job.hidden)
     figures = []
     for begin in range(0, job.asked.shape[0], USERS_AT_A_TIME):
@@ -70,10 +73,8 @@ def score(job: TrainingInputs, items: FloatArray) -> float:
 
 
 def ndcg_of_scores(scores: FloatArray, wanted: csr_matrix) -> Values:
-    """Return (q,) NDCG per user, NaN without targets; scores: (q, m); wanted: (q, m), non-zero for targets.
-
-    With few items the list has a third of them: a list of all items would be as good as any.
-    """
+    """Return the NDCG of each user, (q,), NaN without targets. scores: (q, m); wanted: (q, m), non-zero for targets.
+    The list has `AT` items, but at most a third of all: with most of the items in it every order would look good."""
     at = min(AT, -(-scores.shape[1] // 3))
     hits = np.take_along_axis(wanted.toarray() > 0, top_k(scores, at), axis=1)
     return ndcg(hits, np.diff(wanted.indptr))

@@ -1,4 +1,4 @@
-"""The folder of a learned ranker: `model.txt`, trees in LightGBM's text format, and `ranker.json`, a `Description`."""
+"""Writes and reads a learned ranker: `model.txt`, trees in LightGBM's text format; `ranker.json`, a `Description`."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,12 @@ MODEL, DESCRIPTION = "model.txt", "ranker.json"
 
 
 class Description(Section):
-    """The choices on the validation window: blends (feature -> weight) for users of up to `few_up_to` liked items and
-    for the others, and up to how many liked items (-1: never) trees order the list in place of a blend.
+    """What training chose on the validation window: which sources, weighted sums of features (blends) and trees to use.
 
-    models: the sources that are used, by label; features: in the order of the trees; left_out: source -> why it is not
-    used; figures: NDCG, for the report. formula: the single feature that orders the lists, in rankers without blends.
+    models: labels of the sources that are used; features: names of the trees' features in order; few, more: feature ->
+    weight, the blends for users with at most `few_up_to` liked items and for the others; trees_up_to: trees are used
+    in place of the blend for users with at most this many liked items, -1: never; left_out: source -> why it is not
+    used; figures: name -> NDCG, for the report; formula: in older files without blends, the only feature that is used.
     """
 
     models: list[str]
@@ -32,7 +33,8 @@ class Description(Section):
 
 
 def narrowed(params: Params, rankers: Path) -> Params:
-    """Return the settings in which a variant with a learned ranker has only the sources that the ranker uses."""
+    """Return the settings, with only those sources in a variant with a learned ranker that its ranker uses. rankers:
+    the folder with one folder for each learned ranker."""
     variants = dict(params.variants)
     for name, variant in params.variants.items():
         if variant.ranker is not None and variant.ranker.name in params.rankers:
@@ -43,7 +45,7 @@ def narrowed(params: Params, rankers: Path) -> Params:
 
 
 def write(trees: str, about: Description, out: Path) -> None:
-    """Write trees and description into a folder."""
+    """Write trees, in LightGBM's text format, and description into a folder."""
     with replaced(out) as folder:
         (folder / MODEL).write_text(trees, encoding="utf-8")
         content = json.dumps(about.model_dump(), indent=1) + "\n"

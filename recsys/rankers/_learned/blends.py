@@ -1,9 +1,9 @@
-"""Fits a convex combination of features that orders the lists of a log best: forward selection on halves of the users.
+"""Fits a blend, a weighted sum of features (weights add up to 1) that orders the lists of a log with the best NDCG.
 
-Each feature is relative to the best candidate of the list, so that weights mean the same for every user. On each half,
-the selection starts with the best feature, then adds the feature and weight that raise NDCG most, until none does. The
-blend is the mean over several halves. A source that few halves chose gets no weight: its gain was chance. A blend has
-few parameters, so its gain holds in the next window; that of trees often did not.
+Each feature is divided by its largest value in the list, so that weights mean the same for every user. Forward
+selection on a random half of the users starts with the best feature, then adds the feature and weight that raise NDCG
+most, until none does. The blend is the mean over several halves; a source that few halves chose gets no weight, as its
+gain was chance. A blend has few parameters, so its gain holds in the next window; that of trees often did not.
 
 Source: Caruana et al., "Ensemble selection from libraries of models", ICML 2004; Meinshausen and Bühlmann, "Stability
 selection", 2010, for the halves.
@@ -20,8 +20,8 @@ from recsys.contracts import BoolArray, FloatArray
 from recsys.rankers._learned import features
 from recsys.ranking import Values, ndcg
 
-K = 10  # what the lists are judged by: NDCG@K
-NEAR = 50  # places: what no feature puts there does not come to the top of a blend either
+K = 10  # lists are compared by NDCG@K
+NEAR = 50  # candidates that no feature ranks among its first NEAR do not reach the top of a blend either
 SHARES = (0.1, 0.25, 0.5)
 STEPS = 6
 LEAST_GAIN = 0.005  # of the NDCG so far, for another step
@@ -30,11 +30,9 @@ HALVES, AGREE = 7, 3  # halves of the users, and how many of them must choose a 
 
 @dataclass(frozen=True)
 class Lists:
-    """The cases of a log as arrays, padded to the longest one.
-
-    tables: feature -> (n_cases, longest) float32, 0 to 1; wanted and there: the same shape, bool; n_wanted (n_cases,)
-    int64.
-    """
+    """The lists of candidates of a log as arrays, one line per list (case), padded to the longest one. tables: feature
+    -> (n_cases, longest) float32, 0 to 1; wanted: the same shape, bool, whether the candidate is a target; there: the
+    same shape, bool, False for padding; n_wanted: (n_cases,) int64, targets, also those not in the list."""
 
     tables: dict[str, FloatArray]
     wanted: BoolArray
@@ -43,7 +41,7 @@ class Lists:
 
     @classmethod
     def of(cls, log: pl.DataFrame, names: list[str]) -> "Lists":
-        """Make the arrays from a log in which the rows of a case are adjacent."""
+        """Build the arrays from a log in which the rows of a case are adjacent. names: the features."""
         begins = np.flatnonzero(np.diff(log["case"].to_numpy(), prepend=-1))
         sizes = np.diff(begins, append=log.height)
         line, place = np.repeat(np.arange(len(begins)), sizes), np.arange(log.height) - np.repeat(begins, sizes)
@@ -58,7 +56,7 @@ class Lists:
         return cls(tables, wanted, there, log["n_wanted"].to_numpy()[begins].astype(np.int64))
 
     def near(self) -> "Lists":
-        """Return the lists without candidates that no feature ranks among its first `NEAR`."""
+        """Return the lists with only those candidates that some feature ranks among its first `NEAR`."""
         if self.there.shape[1] <= NEAR:
             return self
         near = np.zeros(self.there.shape, dtype=np.bool_)
@@ -70,12 +68,12 @@ class Lists:
         return Lists(tables, wanted, there, self.n_wanted)
 
     def take(self, cases: npt.NDArray[np.intp]) -> "Lists":
-        """Return some of the cases."""
+        """Return the lists at these positions."""
         tables = {name: table[cases] for name, table in self.tables.items()}
         return Lists(tables, self.wanted[cases], self.there[cases], self.n_wanted[cases])
 
     def ndcg(self, scores: FloatArray) -> Values:
-        """Return (n_cases,) float64 NDCG@K of the order by `scores`, (n_cases, longest)."""
+        """Return NDCG@K of each list in the order of `scores`, (n_cases, longest): (n_cases,) float64."""
         ascending = np.where(self.there, -scores, np.inf)
         k = min(K, ascending.shape[1])
         best = np.argpartition(ascending, k - 1, axis=1)[:, :k]  # all cases at once: five times as fast as `top_k`
@@ -84,7 +82,7 @@ class Lists:
 
 
 def fit(log: pl.DataFrame, names: list[str], seed: int) -> dict[str, float]:
-    """Return feature -> weight; the weights add up to 1. names: the features to choose from."""
+    """Fit a blend to a log of candidates; return feature -> weight. names: the features to choose from."""
     lists = Lists.of(log, names).near()
     users, owners = np.unique(log.group_by("case", maintain_order=True).first()["user"].to_numpy(), return_inverse=True)
     random, found = np.random.default_rng(seed), []

@@ -1,12 +1,19 @@
-"""The features of a learned ranker, computed by the same function in training and in serving.
+"""Computes the features of a learned ranker, by the same function in training and in serving.
 
-For every model: the score, relative to the best candidate's; its rank, as log(1 + place); the score times the recent
-share of the item's demand. For a model of vectors also the cosines to the user's newest likes, the best and the mean.
-For the source `repeat`: its score, how often the user liked the item, decayed by several half-lives, the user's visits
-to it, the days since the last and how many usual gaps they are. Of the item: the recent share, the recent demand in
-units of the average item's, the demand at each of several half-lives relative to the item most in demand, and the days
-since it was first seen. Of the user: how many items are liked, and how many days since the last event. NaN means
-unknown. An item's all-time popularity is left out on purpose: with it the trees memorise the items of one window, which
+    <model>_score          the model's score / the best candidate's score
+    <model>_rank           log(1 + the candidate's position by this score, from 0)
+    <model>_times_recent   score * recent_share
+    <model>_nearest, _likeness   of a model with vectors: largest and mean cosine to the user's newest likes
+    repeat_score           the score of the source `repeat` (`recsys/sources/repeat.py`) / the user's largest one
+    repeat_often_<d>d      how often the user liked the item, with a half-life of d days / the user's largest value
+    repeat_visits, _days, _gaps   visits with a like of the item; days since the last one; these days / usual days
+    recent_share           part of the item's popularity that is recent: recent demand / (popularity + smoothing)
+    recent_demand          the item's recent demand / the average item's
+    demand_<h>h            the item's demand with a half-life of h hours / that of the item with the largest
+    age_days               days since the item was first seen
+    liked, idle_days       number of items that the user liked, days since the user's last event
+
+NaN means unknown. The popularity since ever is no feature: with it the trees memorise the items of one window, which
 helps in that window only.
 """
 
@@ -25,23 +32,26 @@ if TYPE_CHECKING:
 OF_PAIRS = {"score": 1, "rank": -1, "times_recent": 1}
 OF_A_MODEL = {**OF_PAIRS, "nearest": 1, "likeness": 1}
 OFTEN = {f"often_{days:g}d": days for days in HALF_LIVES_DAYS[4:]}
-OF_REPEAT = {f"{REPEAT}_{name}": sense for name, sense in {"score": 1, "visits": 0, "days": 0, "gaps": 0}.items()}
+OF_REPEAT = {f"{REPEAT}_{name}": sign for name, sign in {"score": 1, "visits": 0, "days": 0, "gaps": 0}.items()}
 OF_REPEAT |= {f"{REPEAT}_{name}": 1 for name in OFTEN}
-LADDER = {f"demand_{24 * days:.0f}h": days for days in HALF_LIVES_DAYS if days < np.inf}
+DEMANDS = {f"demand_{24 * days:.0f}h": days for days in HALF_LIVES_DAYS if days < np.inf}
 OF_ITEM_AND_USER = {"recent_share": 1, "recent_demand": 1, "liked": 0, "idle_days": 0}
-OF_TIME = {**dict.fromkeys(LADDER, 1), "age_days": 0}
+OF_TIME = {**dict.fromkeys(DEMANDS, 1), "age_days": 0}
 DEMAND = "recent_demand"
-NEWEST = 20  # likes that the cosines look at
+NEWEST = 20  # newest likes that the cosines are computed with
 
 
 def names(models: Sequence[str], pairs: Sequence[str] = (), repeat: bool = False) -> dict[str, int]:
-    """Return every feature in order, with its sense: 1 may only raise a score, -1 only lower it, 0 either.
+    """Return all features in order, each with its monotonic constraint: as the feature grows, the score may only rise
+    (1), only fall (-1), or both (0).
+
+    models: names of the models with vectors; pairs: names of the models of item pairs; repeat: with those of `repeat`.
 
     >>> list(names(["als"]))[:2]
     ['als_score', 'als_rank']
     """
-    of_models = {f"{model}_{name}": sense for model in models for name, sense in OF_A_MODEL.items()}
-    of_pairs = {f"{model}_{name}": sense for model in pairs for name, sense in OF_PAIRS.items()}
+    of_models = {f"{model}_{name}": sign for model in models for name, sign in OF_A_MODEL.items()}
+    of_pairs = {f"{model}_{name}": sign for model in pairs for name, sign in OF_PAIRS.items()}
     return of_models | of_pairs | (OF_REPEAT if repeat else {}) | OF_ITEM_AND_USER | OF_TIME
 
 
@@ -60,7 +70,7 @@ def split(feature: str) -> tuple[str | None, str]:
 
 
 class RankingFeatures:
-    """Computes the named features of one bundle's items, and nothing that these do not need."""
+    """Computes some of the features for the items of one bundle. wanted: the names of these features."""
 
     def __init__(self, bundle: "Bundle", wanted: Sequence[str]) -> None:
         self.names = tuple(wanted)
@@ -75,11 +85,12 @@ class RankingFeatures:
         demand = catalogue.demand / np.maximum(catalogue.demand.max(axis=0, initial=0), 1e-9)
         self._smoothed, self._recent = catalogue.popularity + np.float32(bundle.manifest.smoothing), catalogue.recent
         self._mean = max(float(catalogue.recent.mean()), 1e-9)
-        self._ladder = {name: rung for name, rung in zip(LADDER, demand.T.copy(), strict=False) if name in wanted}
+        self._demands = {name: column for name, column in zip(DEMANDS, demand.T.copy(), strict=False) if name in wanted}
 
     def of(self, query: Query, rows: IntArray) -> FloatArray:
-        """Compute the features: query with its vectors, rows (m,) int32 -> (m, n_features) float32."""
-        found: dict[str, FloatArray | float] = {name: values[rows] for name, values in self._ladder.items()}
+        """Return the features of these rows, (m,) int32, for a query: (m, n_features) float32. `query.vectors` must be
+        set."""
+        found: dict[str, FloatArray | float] = {name: values[rows] for name, values in self._demands.items()}
         recent, mean = self._recent[rows], self._mean
         if query.live is not None:
             recent, mean = query.live.demand[rows], max(query.live.total / len(query.live.demand), 1e-9)
@@ -128,7 +139,7 @@ class RankingFeatures:
 
 
 def _of_score(score: FloatArray, ranks: bool) -> dict[str, FloatArray]:
-    """Return the score relative to the best one, and the rank if it is read; NaN where the model has no score."""
+    """Return the features score and, if `ranks`, rank of one model; NaN where it has no score."""
     columns = {"score": score / max(float(np.fmax.reduce(score, initial=-np.inf)), 1e-9)}
     if ranks:
         columns["rank"] = rank = np.empty(len(score), dtype=np.float32)
@@ -140,7 +151,8 @@ def _of_score(score: FloatArray, ranks: bool) -> dict[str, FloatArray]:
 def _of_repeat(
     query: Query, rows: IntArray, gap_days: FloatArray, wanted: Sequence[str], half_life_days: float
 ) -> dict[str, FloatArray]:
-    """Return the features of the source `repeat`; for items new to the user NaN, and 0 for score and counts."""
+    """Return the features of the source `repeat`. For items that the user never liked score and often are 0, the others
+    NaN."""
     found = repeats.liked(query.history, query.now, gap_days, half_life_days)
     place = np.searchsorted(found.rows, rows)
     known = among(rows, found.rows)
@@ -159,6 +171,6 @@ def _of_repeat(
 
 
 def by_formula(feature: FloatArray, recent_demand: FloatArray) -> FloatArray:
-    """Return the score by one feature, (m,) float32: 0 or more; rows where it is NaN score below 0, by demand."""
+    """Return the feature as the score, (m,) float32, at least 0; where it is NaN, below 0 and ordered by demand."""
     unknown = recent_demand / (1 + recent_demand) - 1
     return np.where(np.isnan(feature), unknown, np.maximum(feature, 0))

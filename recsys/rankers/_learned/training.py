@@ -1,14 +1,14 @@
 """Trains the ranker of `recsys/rankers/learned.py` on a log of candidates (`recsys/evaluation/candidate_log.py`).
 
-1. It fits two blends of features (`recsys/rankers/_learned/blends.py`): one for users of few likes, including users
+1. It fits two blends of features (`recsys/rankers/_learned/blends.py`): one for users with few likes, including users
    treated as new, and one for the others. Sources without a weight in either are left out.
-2. It trains trees on the features of the other sources: LightGBM's lambdarank for all users with a history. Trees
-   memorise the items in demand, which helps within one window and not in the next. So they learn from the first half
-   of the window and are compared with the blends on the second half, on held-out users.
-3. If trees are significantly better, they order the lists of users with few likes; the limit is the number of likes at
-   which the summed gain is largest. They are then trained on the whole window.
+2. It trains trees on the features of the remaining sources: LightGBM's lambdarank for all users with a history. Trees
+   memorise the items in demand, which helps within one window and not in the next. So they are trained on the first
+   half of the window and compared with the blends on its second half, on held-out users.
+3. If trees are significantly better, they are used for users with few likes; the limit is the number of likes at which
+   the summed gain is largest. They are then trained on the whole window.
 
-Without a hit in the log the order is the score of the first source.
+If the log has no target among its candidates, lists are ordered by the score of the first source.
 
 Source: Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
 """
@@ -27,19 +27,20 @@ from recsys.rankers._learned import blends, features
 from recsys.rankers._learned.artifact import Description
 from recsys.ranking import Values
 
-EVERYBODY = 1_000_000  # likes
-SIGNIFICANT = 1.645  # standard errors: luck passes once in twenty
+EVERYBODY = 1_000_000  # likes, more than any user has
+SIGNIFICANT = 1.645  # standard errors: exceeded by chance once in twenty
 
 
 def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: int) -> tuple[str, Description]:
-    """Return the trees in LightGBM's text format, "" if there was nothing to learn from, and `ranker.json`."""
+    """Train the ranker of a variant on a log of candidates. Returns the trees in LightGBM's text format, "" without a
+    target to learn from, and the content of `ranker.json`."""
     pairs = variant.pairs
     models = [name for name in variant.models if name not in pairs]
     log = log.with_columns(few=pl.col("liked") <= max(config.known_items)).filter(pl.col("liked") > 0)
     repeat = bool(log["repeat_days"].is_not_nan().any())
     named = [*models, *pairs, *([REPEAT] if repeat else [])]
     choices = [f"{model}_{name}" for model in [*models, *pairs] for name in ("score", "times_recent")]
-    choices += [name for name, sense in features.OF_REPEAT.items() if repeat and sense] + list(features.LADDER)
+    choices += [name for name, sign in features.OF_REPEAT.items() if repeat and sign] + list(features.DEMANDS)
     judged = log.filter(pl.col("told") | pl.col("held_out"), pl.col("wanted").any().over("case"))
     parts = {"few": judged.filter("few"), "more": judged.filter(~pl.col("few"), "told")}
     found = {name: blends.fit(part, choices, seed) for name, part in parts.items() if part.height}
@@ -64,17 +65,18 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
 
 
 def _with_trees(log: pl.DataFrame, about: Description, config: RankerParams, seed: int) -> tuple[str, Description]:
-    """Compare trees with the blends, late in the window and on held-out users, and use them where they are better."""
-    sense = features.names(about.models, about.models, repeat=True)
-    senses = {name: sense[name] for name in about.features}
+    """Train trees and compare them with the blends, on the second half of the window and held-out users. Returns the
+    trees in LightGBM's text format, and `about` with the result of the comparison."""
+    sign = features.names(about.models, about.models, repeat=True)
+    signs = {name: sign[name] for name in about.features}
     log = log.with_columns(early=pl.col("wanted") & ~pl.col("late"))
     late = log.filter("held_out").with_columns(wanted="late", n_wanted="n_late")
     late = late.filter(pl.col("wanted").any().over("case"))
     learning = log.filter(~pl.col("held_out"))
     if late.is_empty() or not learning["early"].any():
         return "", about
-    trees = _boost(learning, "early", senses, config, seed)
-    by_trees = ndcg(np.asarray(trees.predict(_table(late, senses))), late)
+    trees = _boost(learning, "early", signs, config, seed)
+    by_trees = ndcg(np.asarray(trees.predict(_table(late, signs))), late)
     liked = _liked(late)
     by_blend = np.where(liked <= about.few_up_to, blend_ndcg(late, about.few), blend_ndcg(late, about.more))
     up_to = limit(liked, by_trees - by_blend)
@@ -82,7 +84,7 @@ def _with_trees(log: pl.DataFrame, about: Description, config: RankerParams, see
     figures = about.figures | {name: round(float(value), 4) for name, value in tried.items()}
     about = about.model_copy(update={"trees_up_to": up_to, "figures": figures})
     if up_to > 0:
-        trees = _boost(learning, "wanted", senses, config, seed)
+        trees = _boost(learning, "wanted", signs, config, seed)
     return trees.model_to_string(), about
 
 
@@ -91,14 +93,15 @@ def _of(names: Sequence[str], used: list[str]) -> list[str]:
 
 
 def _liked(log: pl.DataFrame) -> npt.NDArray[Any]:
-    """Return (n_cases,) how many items the user of each case liked."""
+    """Return how many items the user of each case of the log liked, (n_cases,)."""
     return log.group_by("case", maintain_order=True).first()["liked"].to_numpy()
 
 
 def limit(liked: npt.NDArray[Any], gain: Values, errors: float = SIGNIFICANT) -> int:
     """Return the number of liked items up to which the summed gain is largest, -1 if it is not significant.
 
-    errors: the standard errors that a significant gain exceeds.
+    liked, gain: (n_cases,), items that the user liked, and gain in NDCG; errors: number of standard errors that a
+    significant sum exceeds.
 
     >>> limit(np.array([1, 1, 1, 3, 5]), np.array([0.2, 0.1, 0.1, 0.2, -0.3]))
     3
@@ -113,19 +116,20 @@ def limit(liked: npt.NDArray[Any], gain: Values, errors: float = SIGNIFICANT) ->
 
 
 def blend_ndcg(log: pl.DataFrame, blend: dict[str, float]) -> Values:
-    """Return (n_cases,) float64 NDCG@K of each case of the log in the order of the blend."""
+    """Return NDCG@K of each case of the log in the order of a blend, (n_cases,) float64."""
     lists = blends.Lists.of(log, list(blend))
     return lists.ndcg(np.sum([weight * lists.tables[name] for name, weight in blend.items()], axis=0))
 
 
 def ndcg(scores: npt.NDArray[np.floating[Any]], log: pl.DataFrame) -> Values:
-    """Return (n_cases,) float64 NDCG@K of each case of the log, with its candidates ordered by `scores`, (n_rows,)."""
-    shifted = scores - scores.min(initial=0) + 1e-6  # a list counts from 0 up
+    """Return NDCG@K of each case of the log in the order of `scores`, (n_rows,): (n_cases,) float64."""
+    shifted = scores - scores.min(initial=0) + 1e-6  # `Lists` sets negative values to 0
     return blend_ndcg(log.with_columns(by=pl.Series(shifted)), {"by": 1.0})
 
 
-def _boost(rows: pl.DataFrame, label: str, senses: dict[str, int], config: RankerParams, seed: int) -> lgb.Booster:
-    """Fit on the cases with a hit, and on so many `negatives` of each."""
+def _boost(rows: pl.DataFrame, label: str, signs: dict[str, int], config: RankerParams, seed: int) -> lgb.Booster:
+    """Train trees on the cases with a target in the column `label`, with about `config.negatives` other rows of each.
+    signs: feature -> monotonic constraint, see `features.names`."""
     rows = rows.filter(pl.col(label).any().over("case"))
     luck = np.random.default_rng(seed).random(rows.height)
     share = config.negatives / pl.len().over("case")
@@ -140,7 +144,7 @@ def _boost(rows: pl.DataFrame, label: str, senses: dict[str, int], config: Ranke
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
         "extra_trees": True,
-        "monotone_constraints": list(senses.values()),
+        "monotone_constraints": list(signs.values()),
         "seed": seed,
         "num_threads": 1,  # so few rows: a second thread waits more than it works
         "deterministic": True,
@@ -148,14 +152,14 @@ def _boost(rows: pl.DataFrame, label: str, senses: dict[str, int], config: Ranke
         "verbosity": -1,
     }
     data = lgb.Dataset(
-        _table(rows, senses),
+        _table(rows, signs),
         rows[label].cast(pl.Int8).to_numpy(),
         group=rows.group_by("case", maintain_order=True).len()["len"].to_numpy(),
-        feature_name=list(senses),
+        feature_name=list(signs),
     )
     return lgb.train(settings, data, config.rounds)
 
 
-def _table(log: pl.DataFrame, senses: dict[str, int]) -> FloatArray:
-    found: FloatArray = log.select(list(senses)).to_numpy()
+def _table(log: pl.DataFrame, signs: dict[str, int]) -> FloatArray:
+    found: FloatArray = log.select(list(signs)).to_numpy()
     return found

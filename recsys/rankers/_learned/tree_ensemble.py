@@ -1,9 +1,9 @@
-"""Evaluates LightGBM's text models in numpy: the API needs neither LightGBM nor a second OpenMP beside faiss.
+"""Evaluates trees in LightGBM's text format in numpy: the API needs no LightGBM and no second OpenMP beside faiss's.
 
 Source: Lucchese et al., "QuickScorer: a fast algorithm to rank documents with additive ensembles of regression trees",
-SIGIR 2015. The leaves of a tree are numbered from left to right. Each test of a tree that a row fails (x > threshold)
-rules out the leaves on its left side, and the row ends in the first leaf that remains. So no tree is walked: one byte
-per tree holds the remaining leaves, and a row combines one precomputed line of bytes per feature.
+SIGIR 2015. The leaves of a tree are numbered from left to right. Each test that a row of features fails (x > threshold)
+rules out the leaves on its left side, and the row ends in the first leaf that remains. The bits of one byte per tree
+are the remaining leaves, so that a row is evaluated by an AND of one precomputed line of bytes per feature.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Trees:
-    """Evaluates the sum of all trees; NaN goes to the side that LightGBM learned for it."""
+    """A tree ensemble. features: names in the order of the columns; shap: computes the contributions of features."""
 
     def __init__(self, path: Path) -> None:
         """Read a model that `Booster.save_model` wrote.
@@ -43,9 +43,9 @@ class Trees:
             raise BundleError(f"{path}: not a readable model ({error!r}); run `dvc repro` again") from error
 
     def predict(self, x: FloatArray) -> FloatArray:
-        """x: (m, n_features) float32 in the order of `features`; returns (m,) float32."""
+        """Return the sum of the trees for each row of x, (m, n_features) float32: (m,) float32. NaN means unknown."""
         found = np.empty(len(x), dtype=np.float32)
-        # of each feature: the line of its table for each row, which is how many thresholds are below
+        # feature -> for each row of x the line of the feature's table: the number of thresholds below
         lines: dict[int, npt.NDArray[np.intp]] = {}
         for at, (thresholds, _) in self._tests.items():
             column = x[:, at].astype(np.float64)
@@ -64,10 +64,10 @@ class Trees:
         for tree, fields in enumerate(trees):
             n_leaves = int(fields["num_leaves"])
             if not 1 <= n_leaves <= MAX_LEAVES:
-                raise ValueError(f"a tree of {n_leaves} leaves, expected 1 to {MAX_LEAVES}")
+                raise ValueError(f"a tree has {n_leaves} leaves, expected 1 to {MAX_LEAVES}")
             leaf_values = [float(value) for value in fields["leaf_value"].split()]
             if not np.isfinite(leaf_values).all():
-                raise ValueError("a leaf whose value is not finite")
+                raise ValueError("a leaf has a value that is not finite")
             order = [0]
             if n_leaves > 1:
                 feature, lefts, rights = (
@@ -76,7 +76,7 @@ class Trees:
                 )
                 nan_is_left = _nan_is_left(fields)
                 if not set(feature) <= set(range(len(self.features))):
-                    raise ValueError(f"a test of feature {max(feature)}, there are {len(self.features)}")
+                    raise ValueError(f"a tree tests feature {max(feature)}, expected 0 to {len(self.features) - 1}")
                 thresholds = [float(number) for number in fields["threshold"].split()]
                 order = _leaves(0, lefts, rights)
                 for node, threshold in enumerate(thresholds):
@@ -104,12 +104,14 @@ def _nan_is_left(fields: dict[str, str]) -> list[bool]:
 
 
 def _leaves(node: int, lefts: list[int], rights: list[int]) -> list[int]:
-    """Return the leaves below a node, from left to right; LightGBM writes leaf n as the node ~n."""
+    """Return the numbers of the leaves below a node, from left to right; LightGBM writes leaf n as the node ~n."""
     return [~node] if node < 0 else _leaves(lefts[node], lefts, rights) + _leaves(rights[node], lefts, rights)
 
 
 def _table(tests: list[tuple[float, int, int, bool]], n_trees: int) -> tuple[npt.NDArray[np.float64], Bytes]:
-    """Return the sorted thresholds, and per line i the remaining leaves if i thresholds are below x; last line: NaN."""
+    """Return the sorted thresholds of one feature, and the remaining leaves of each tree: (n_thresholds + 2, n_trees).
+    Line i is for values with i thresholds below them, the last line for NaN. tests: (threshold, tree, leaves that
+    remain if it fails, whether NaN passes)."""
     thresholds = np.unique([threshold for threshold, *_ in tests])
     possible = np.full((len(thresholds) + 2, n_trees), 255, dtype=np.uint8)
     for threshold, tree, left, nan_is_left in tests:

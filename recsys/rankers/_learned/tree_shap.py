@@ -3,10 +3,10 @@
     score = base + sum over features of contribution
 
 Source: Lundberg et al., "From local explanations to global understanding with explainable AI for trees", Nature Machine
-Intelligence 2020 (path-dependent feature perturbation). A leaf counts for a coalition of features with the share of the
-training rows that reach it when all other features are drawn at random, so its SHAP values are those of a product:
-each feature of its path is a factor o (0 or 1: the row passes the tests of that feature) or else z (the share of the
-training rows that pass them). All leaves of all trees are computed at once.
+Intelligence 2020 (path-dependent feature perturbation). For a coalition, the set of features whose values are known, a
+leaf has the probability that a row with these values reaches it, a product of one factor per feature on its path: o (1
+if the row passes all tests of the feature, else 0) for a feature of the coalition, z (the share of training rows that
+pass them) for another one. All leaves of all trees are computed at once.
 """
 
 from math import factorial
@@ -21,7 +21,8 @@ Doubles = npt.NDArray[np.float64]
 
 
 class Test(NamedTuple):
-    """One test on the way to a leaf: passed where (x <= threshold) == left, NaN where `nan_passes`; covered: share."""
+    """One test on the path to a leaf, passed if (x <= threshold) == left, by NaN if `nan_passes`. covered: the share of
+    the training rows at the node that pass it."""
 
     feature: int
     threshold: float
@@ -31,7 +32,7 @@ class Test(NamedTuple):
 
 
 class TreeShap:
-    """Computes contributions. leaves: of all trees, the value of each leaf and the tests on the way to it."""
+    """Computes contributions. leaves: (value, tests on the path) of all leaves; base: the score without features."""
 
     def __init__(self, leaves: list[tuple[float, list[Test]]], n_features: int) -> None:
         self._n_features = n_features
@@ -44,7 +45,7 @@ class TreeShap:
         self._threshold = np.array([test.threshold for test in tests])
         self._left = np.array([test.left for test in tests], dtype=np.bool_)
         self._nan_passes = np.array([test.nan_passes for test in tests], dtype=np.bool_)
-        # a factor is one feature of one leaf; a place without a factor is a player who changes nothing: o = z = 1
+        # a column per feature on the path; the columns of shorter paths are filled with o = z = 1, which change nothing
         shape = (len(leaves), self._longest)
         self._feature_of = np.zeros(shape, dtype=np.intp)
         self._z = np.ones(shape)
@@ -63,14 +64,15 @@ class TreeShap:
         self.base = float(self._values @ self._z.prod(axis=1))
 
     def contributions(self, x: FloatArray) -> Doubles:
-        """Return (m, n_features) float64, whose row sums are the scores minus `base`; x: (m, n_features) float32."""
+        """Return the contribution of each feature to the scores of x, (m, n_features) float32: the same shape, float64.
+        Each row adds up to the score minus `base`."""
         found = np.zeros((len(x), self._n_features))
         for row, values in enumerate(x.astype(np.float64)):
             o = self._passed(values)
             phi = np.empty_like(o)
             for player in range(self._longest):
                 others = [at for at in range(self._longest) if at != player]
-                # coefficient s: the sum over all coalitions of s of the others
+                # line s: the sum over all coalitions of s other features
                 coalitions = np.zeros((self._longest, len(o)))
                 coalitions[0] = 1
                 for at in others:
@@ -82,7 +84,7 @@ class TreeShap:
         return found
 
     def _passed(self, values: Doubles) -> Doubles:
-        """(n_leaves, longest) float64: 1 where the row passes all tests of the feature on the way to the leaf."""
+        """Return o for one row, (n_leaves, longest) float64: 1 where it passes all tests of the feature, else 0."""
         mine = values[self._at]
         passed = np.where(np.isnan(mine), self._nan_passes, (mine <= self._threshold) == self._left)
         o = np.ones(self._z.shape)
@@ -91,7 +93,8 @@ class TreeShap:
 
 
 def leaves(fields: dict[str, str], nan_is_left: list[bool]) -> list[tuple[float, list[Test]]]:
-    """Read the leaves of one tree in LightGBM's text format, with the tests on the way to each."""
+    """Return (value, tests on the path) of each leaf of a tree. fields: its fields in LightGBM's text format.
+    nan_is_left: for each node whether NaN goes to its left child."""
     values = [float(value) for value in fields["leaf_value"].split()]
     if len(values) == 1:
         return [(values[0], [])]

@@ -159,7 +159,7 @@ def test_a_plan_before_there_is_traffic_is_made_from_the_history(tmp_path: Path,
     text = command(tmp_path, url, "plan", "home", targeting={"surfaces": ["home"]})
     assert "at the rate of 500 answers of the last 90 days" in text
     text = command(tmp_path, url, "plan", "home", primary="conversion", targeting={"surfaces": ["home"]}, code=1)
-    assert "'conversion': the log has fewer than two units, or all have the same value" in text, (
+    assert "'conversion': the log has fewer than two units" in text, (
         "none after an answer, and first visits are a guess"
     )
     fill([exposure(number, NOW - 9000 + number, "ab"[number % 2]) for number in range(2000, 2050)], [])
