@@ -53,7 +53,7 @@ NEXT = re.compile(r"""(["'])(\\.|(?!\1)[^\\])*\1|[\w.]+|\S""", re.DOTALL)  # the
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison of a field with values: texts for `category`, numbers for `price` (two for the operator "between"),
+    """One comparison of a field with values: texts for `category`, numbers for `price` (two for the operator between),
     one bool for `available`, any of these for an attribute, whose field is "attributes." and its name."""
 
     field: str
