@@ -140,7 +140,9 @@ def test_a_plan_from_rates_needs_no_store(tmp_path: Path) -> None:
     assert "planned_units: 59652" in text
     text = command(tmp_path, absent, "plan", "home", "--rate", "40", "--spread", "60", primary="revenue")
     assert "28,256 units" in text  # 2 * 7.849 * 2 * (60 / 2)^2
-    assert "between 0 and 1, or give --spread" in command(tmp_path, absent, "plan", "home", "--rate", "40", code=1)
+    assert "between 0 and 1; for other metrics add --spread" in command(
+        tmp_path, absent, "plan", "home", "--rate", "40", code=1
+    )
     assert "at-all.sqlite: no such file; set RECSYS_STORE_URL" in command(tmp_path, absent, "plan", "home", code=1)
 
 

@@ -28,7 +28,7 @@ def test_the_smallest_arm_decides_and_days_count_who_takes_part() -> None:
 @pytest.mark.parametrize(
     ("mean", "spread", "units_per_day", "said"),
     [
-        (0.0, None, 10, "the rate is 0, expected a share"),
+        (0.0, None, 10, "--rate is 0, expected a share"),
         (1.0, None, 10, "--rate is 1, expected a share"),
         (1.5, None, 10, r"--rate is 1\.5, expected a share"),
         (0.0, 1.0, 10, "must be above 0"),
