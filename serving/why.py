@@ -35,7 +35,10 @@ def main(
     if found.identical:
         print(f"the replay has the same {len(found.recorded)} items in the same places as the answer had")
     else:
-        raise RecsysError(f"the replay differs from the answer, whose items were {', '.join(found.recorded)}")
+        raise RecsysError(
+            "the list above, computed again, differs from the recorded one, so its reasons may not hold for it; "
+            f"the answer was: {', '.join(found.recorded)}"
+        )
 
 
 def line(item: Item) -> str:

@@ -23,5 +23,5 @@ def of(request: RecommendRequest) -> float:
 
 
 def of_rows(n: int) -> float:
-    """Return the cost of a request that stores this number of events or items."""
+    """Return the cost of a request that stores n events or items, in plain requests of the rate limit."""
     return 1 + GIVEN * (n - 1)

@@ -57,7 +57,7 @@ class Job(Generic[T]):
             timer.cancel()
 
     def _cancel(self) -> None:
-        """Cancel the job if it has not begun; otherwise give it the same time again."""
+        """At the time limit: cancel a job that has not begun; give one that has begun `seconds` more to end."""
         if self._claim.acquire(blocking=False):
             message = f"the store did not begin to write within {self.seconds:g} s; nothing was stored, try again"
             self.end(None, StoreError(message))
