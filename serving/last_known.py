@@ -58,8 +58,6 @@ class LastKnown:
         """
         name = str(source).rpartition("/")[2]
         bundle_id = name if releases.is_id(name) else read_manifest(Path(source)).bundle_id
-        if (in_use := self._open.get(bundle_id)) is not None:
-            return in_use
         try:
             loaded = self._copied(source, self._private() / bundle_id)
         except OSError as error:

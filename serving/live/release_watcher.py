@@ -126,7 +126,9 @@ class ReleaseWatcher:
         log.info("serving bundle %s (%s, trained until %s)", served.bundle_id, served.dataset, served.trained_until)
 
     def _opened(self, source: Path | str, variant: str | None) -> Bundle:
-        bundle = self._last_known.bundle(source)
+        bundle, name = self._prepared, str(source).rpartition("/")[2]
+        if bundle is None or bundle.manifest.bundle_id != name:
+            bundle = self._last_known.bundle(source)
         if variant not in bundle.manifest.variants:
             return bundle
         return replace(bundle, manifest=bundle.manifest.model_copy(update={"default_variant": variant}))
