@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -71,13 +71,17 @@ class Postgres:
         main = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
         listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(main)], capture_output=True, text=True, check=True)
         processes = [main, *map(int, listed.stdout.split())]
-        for process in processes:
-            os.kill(process, signal.SIGSTOP)
+
+        def send(number: signal.Signals) -> None:
+            for process in processes:
+                with suppress(ProcessLookupError):  # a connection may have ended, and its process with it
+                    os.kill(process, number)
+
+        send(signal.SIGSTOP)
         try:
             yield
         finally:
-            for process in processes:
-                os.kill(process, signal.SIGCONT)
+            send(signal.SIGCONT)
 
     def _run(self, name: str, *arguments: str) -> None:
         command = [str(program(name)), "-D", str(self._folder / "data"), *arguments]

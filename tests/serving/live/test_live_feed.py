@@ -109,7 +109,7 @@ def test_while_the_store_is_away_the_counts_at_hand_stay_and_say_their_age(
     monkeypatch.setattr("serving.stores.guarded.GuardedStore.newest", away)
     until(lambda: answer(live)["meta"]["live_age_s"] > 0.5)
     assert order(live)[0] == "garden-15"
-    assert caplog.text.count("is counted without new events: it is away") == 1
+    assert caplog.text.count("the live counts get no new ones: it is away") == 1
     page = live.get("/metrics").text
     (read_at,) = [float(line.split()[1]) for line in page.splitlines() if line.startswith("recsys_live_read_time")]
     assert 0.5 < time.time() - read_at < 60
