@@ -82,10 +82,10 @@ def rules_emptied(month: "Month") -> Iterator[None]:
     """The file of rules is empty."""
     before = month.rules.read_text()
     month.rules.write_text("")
-    settle()
+    month.wait_for('recsys_file_refused{file="rules"} 1.0')
     yield
     month.rules.write_text(before)
-    settle()
+    month.wait_for('recsys_file_refused{file="rules"} 0.0')
 
 
 @contextmanager

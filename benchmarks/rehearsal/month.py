@@ -30,6 +30,7 @@ from serving.watch.__main__ import check_once
 from serving.watch.cycle import Watcher
 
 DAY, CHECK_SECONDS = 86_400.0, 900.0
+SHOWN_SECONDS = 60.0
 
 
 @dataclass
@@ -72,6 +73,18 @@ class Month:
         """Write down what happened now."""
         self.notes.append((self.clock.now, what, text))
         print(f"{time.strftime('%m-%d %H:%M', time.gmtime(self.clock.now))} {what}: {text}"[:300], flush=True)
+
+    def wait_for(self, sample: str) -> None:
+        """Wait until the API's metrics show a sample, such as 'recsys_release_refused 1.0'; the clock stands still.
+
+        Raises: TimeoutError: they did not show it within a minute.
+        """
+        until = time.monotonic() + SHOWN_SECONDS
+        while f"\n{sample}\n" not in self.client.api.ask("GET", "/metrics")[1].decode():
+            if time.monotonic() > until:
+                raise TimeoutError(f"the metrics of the API did not show {sample} within {SHOWN_SECONDS:.0f} s")
+            time.sleep(0.1)
+        self.scraper.stale = True
 
     def bot(self, body: dict[str, Any]) -> None:
         """Ask once, as a bot does."""

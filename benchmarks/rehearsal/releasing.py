@@ -26,7 +26,10 @@ def promote(month: "Month", bundle: Path, share: float) -> None:
         promotion.promote(bundle, month.releases, None, share if month.loop else 1.0, month.store, "by hand")
     except RecsysError as error:
         month.note("refused", str(error))
-    settle(3.0)
+        return
+    current = releases.current(month.releases).name
+    month.wait_for(f'recsys_bundle_info{{bundle_id="{current}"}} 1.0')
+    settle(3.0)  # no metric says that a canary is loaded
 
 
 def _scrambled(month: "Month") -> Path:
@@ -64,11 +67,11 @@ def damaged(month: "Month") -> Iterator[None]:
     catalogue = folder / "catalogue.parquet"
     catalogue.write_bytes(catalogue.read_bytes()[: catalogue.stat().st_size // 2])
     _rewrite(month.releases, lambda stack: [*stack, BROKEN])
-    settle(3.0)
+    month.wait_for("recsys_release_refused 1.0")
     yield
     _rewrite(month.releases, lambda stack: [each for each in stack if each != BROKEN])
     shutil.rmtree(folder)
-    settle(3.0)
+    month.wait_for("recsys_release_refused 0.0")
 
 
 def _rewrite(folder: Path, change: Callable[[list[str]], list[str]]) -> None:
