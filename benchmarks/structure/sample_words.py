@@ -2,8 +2,8 @@
 
     python -m benchmarks.structure.sample_words --seed 1 [--docstrings 50] [--messages 20]
 
-Prints Markdown: public docstrings of `recsys` and `serving`, each with its place and nothing of its function's body,
-and the sentences of `raise`, as the code writes them. The same seed and code give the same sample. What readers did not
+Prints Markdown: public docstrings of `recsys` and `serving`, each with its place and signature, as the API reference
+shows them, and the sentences of `raise`, as the code writes them. The same seed and code give the same sample. What readers did not
 understand, and what became of it: docs/quality.md.
 """
 
@@ -36,18 +36,21 @@ def files() -> list[Path]:
 
 
 def documented(path: Path, tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """(place, docstring) of a module, its public classes and functions."""
+    """(place and signature, docstring) of a module, its public classes and functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module):
-            line, name = 1, "(module)"
+            line, name, signature = 1, "(module)", ""
         elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            line, name = node.lineno, node.name
+            line, name, signature = node.lineno, node.name, ""
+            if not isinstance(node, ast.ClassDef):
+                returned = "" if node.returns is None else f" -> {ast.unparse(node.returns)}"
+                signature = f"({ast.unparse(node.args)}){returned}"
         else:
             continue
         if name.startswith("_"):
             continue
         if text := ast.get_docstring(node):
-            yield f"{path.relative_to(TOP)}:{line} `{name}`", text
+            yield f"{path.relative_to(TOP)}:{line} `{name}{signature}`", text
 
 
 def raised(path: Path, tree: ast.Module) -> Iterator[tuple[str, str]]:
