@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.errors import ParamsError
-from recsys.schemas.field_limits import ATTRIBUTE_NAME
+from recsys.schemas.field_limits import ATTRIBUTE_NAMES
 from recsys.schemas.store_schema import DEFAULT_URL
 from serving.api_keys import Key, parse
 
@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     cache_seconds: float = Field(30, gt=0, description="seconds that an answer stays in the cache")
     answer_fields: str = Field(
         "",
-        pattern=f"^({ATTRIBUTE_NAME}(,{ATTRIBUTE_NAME})*)?$",
+        pattern=ATTRIBUTE_NAMES,
         description="names of the fields that items of answers have if a request names none, such as price,image",
     )
     rate_limit: float = Field(

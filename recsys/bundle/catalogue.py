@@ -68,6 +68,13 @@ class Catalogue:
         return {name: found[name] for name in names if found.get(name) is not None}
 
     @cached_property
+    def attribute_names(self) -> frozenset[str]:
+        """The names of all attributes that at least one item has."""
+        # a quote inside a value is escaped, so only a name is followed by a quote and a colon
+        names = self.frame["attributes"].drop_nulls().str.extract_all(r'"[\w-]+"\s*:').explode().unique()
+        return frozenset(names.drop_nulls().str.strip_chars('": \t\r\n'))
+
+    @cached_property
     def of_category(self) -> dict[str, IntArray]:
         """The rows of the items in each category, (m,) int32 each."""
         pairs = self.frame.select("row", "categories").explode("categories").drop_nulls().unique(maintain_order=True)

@@ -16,7 +16,7 @@ from recsys.bundle.bundle import Bundle
 from recsys.bundle.catalogue import Catalogue
 from recsys.business_rules import diversity
 from recsys.business_rules.categories import Groups
-from recsys.business_rules.filters.grammar import categories, parse
+from recsys.business_rules.filters.grammar import ATTRIBUTE, attributes, categories, parse
 from recsys.business_rules.filters.masks import Filters
 from recsys.business_rules.schema import Block, Boost, Bury, Pin, Rules
 from recsys.contracts import NEW, NO_ROWS, PIN, BoolArray, FloatArray, IntArray, Query, Slot
@@ -167,10 +167,14 @@ def _missing(rules: Rules, catalogue: Catalogue) -> list[str]:
     items += [(f"pin.{at}.item", pin.item) for at, pin in enumerate(rules.pin)]
     names = [("block.categories", name) for name in rules.block.categories]
     names += [("cap.categories", name) for name in rules.cap.categories]
-    names += [(where, name) for where, text in rules.filters() for name in sorted(categories(parse(text)))]
+    trees = [(where, parse(text)) for where, text in rules.filters()]
+    names += [(where, name) for where, tree in trees for name in sorted(categories(tree))]
     return [f"{where}: {item_id!r}" for where, item_id in items if catalogue.ids.position(item_id) is None] + [
         f"{where}: {name!r}" for where, name in names if name not in catalogue.of_category
-    ]
+    ] + [
+        f"{where}: {ATTRIBUTE + name!r}" for where, tree in trees
+        for name in sorted(attributes(tree)) if name not in catalogue.attribute_names
+    ]  # fmt: skip
 
 
 def _applies(pin: Pin, now: float, surface: str | None) -> bool:

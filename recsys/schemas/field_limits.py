@@ -29,6 +29,7 @@ MAX_TEXT_LENGTH = 100_000
 MAX_CATEGORIES = 100
 MAX_ATTRIBUTES, MAX_ATTRIBUTES_LENGTH = 50, 10_000  # characters of JSON, names and all
 ATTRIBUTE_NAME = r"[A-Za-z0-9_-]{1,64}"
+ATTRIBUTE_NAMES = f"^({ATTRIBUTE_NAME}(,{ATTRIBUTE_NAME}){{0,{MAX_ATTRIBUTES - 1}}})?$"  # several in one text, or none
 # Older than any log: seconds that were read as microseconds land in 1970. A century ahead of most shops, and far enough
 # from the ends of the calendar that a change of zone, a float of seconds and integer nanoseconds all hold it.
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)

@@ -133,7 +133,7 @@ class Engine:
         row = self._position(request.item_id)
         if row is None:
             raise ApiError(404, f"item_id: {request.item_id!r} is not in the catalogue", "item_id")
-        plain = RecommendRequest(k=request.k, exclude_ids=request.exclude_ids)
+        plain = RecommendRequest(k=request.k, exclude_ids=request.exclude_ids, fields=request.fields)
         query, warnings = self._queries.query(plain, NOBODY, deadline, live=self.live)
         rules_version, rules = self._current_rules()
         slate = self._recommenders[self.bundle.manifest.default_variant].similar(row, query, rules)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
+from recsys.bundle.catalogue import SHOWN
 from recsys.business_rules.filters.masks import Filters
 from recsys.contracts import EMPTY_HISTORY, BoolArray, History, IntArray, LiveCounts, Query
 from recsys.errors import FilterError
@@ -68,6 +69,7 @@ class QueryBuilder:
             history = _joined(history, events)
         if request.user_id is not None and not len(history.rows) and not request.session:
             warnings.append(f"user_id {request.user_id!r}: nothing is known of this user")
+        self._warn("fields", [name for name in request.fields or () if name not in SHOWN], warnings)
         query = Query(
             history=history,
             k=request.k,
@@ -95,6 +97,7 @@ class QueryBuilder:
         if request.filter is not None:
             try:
                 only = self.filters.mask(request.filter, self.available)
+                self._warn("filter", self.filters.unknown(request.filter), warnings)
             except FilterError as error:
                 raise ApiError(422, str(error), "filter") from error
         if request.candidates is not None:
@@ -105,6 +108,14 @@ class QueryBuilder:
             mine = self.filters.candidates(self.rows(request.candidates))
             only = mine if only is None else only & mine
         return only
+
+    def _warn(self, field: str, names: list[str], warnings: list[str]) -> None:
+        """Append a warning if no item has one of these attributes."""
+        known = self.bundle.catalogue.attribute_names if names else frozenset()
+        unknown = [repr(name) for name in dict.fromkeys(names) if name not in known]
+        if unknown:
+            choices = f"the attributes are {', '.join(sorted(known))}" if known else "the items have no attributes"
+            warnings.append(f"{field}: no item has the attribute {', '.join(unknown):.200}; {choices:.400}")
 
     def _stored(self, events: Iterable[Event], history: History) -> list[HistoryEvent]:
         """Return the store's events of the user without those that are in `history`, the user's one in the bundle."""

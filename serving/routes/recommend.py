@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, Query, Request
 
+from recsys.schemas.field_limits import ATTRIBUTE_NAMES
 from serving.api import examples
 from serving.api.about import About
 from serving.api.errors import documented
@@ -43,9 +44,13 @@ async def recommend_user(
     request: Request,
     k: Annotated[K, Query()] = 10,
     variant: Annotated[Variant | None, Query()] = None,
+    fields: Annotated[
+        str | None, Query(pattern=ATTRIBUTE_NAMES, description="as in a body, such as title,price")
+    ] = None,
 ) -> Answer:
     """Return items for a user, without other options."""
-    asked = RecommendRequest(user_id=user_id, k=k, variant=variant)
+    names = None if fields is None else fields.split(",") if fields else []
+    asked = RecommendRequest(user_id=user_id, k=k, variant=variant, fields=names)
     return await service_of(request).recommend(asked, id_of(request), work_of(request))
 
 

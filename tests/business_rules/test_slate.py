@@ -207,6 +207,7 @@ def test_what_the_catalogue_does_not_have_is_named(shop: Bundle) -> None:
         "block": {"items": ["kitchen-0", "lamp"], "categories": ["garden", "sea"]},
         "cap": {"categories": {"sky": 1}},
         "boost": [{"filter": 'price < 3 and not category in ("kitchen", "moon")', "factor": 2}],
+        "bury": [{"filter": "attributes.stars < 2 or attributes.kg > 9", "factor": 0.5}],
         "pin": [{"item": "vase", "position": 1}],
     }
     made, missing = slate.compiled(Rules.model_validate(content), shop)
@@ -216,6 +217,8 @@ def test_what_the_catalogue_does_not_have_is_named(shop: Bundle) -> None:
         "block.categories: 'sea'",
         "cap.categories: 'sky'",
         "boost.0.filter: 'moon'",
+        "bury.0.filter: 'attributes.kg'",
+        "bury.0.filter: 'attributes.stars'",
     ]
     assert made.allowed is not None
     assert np.flatnonzero(~made.allowed).tolist() == [0, *bundles.GARDEN, bundles.ODD]  # the rest still counts

@@ -124,6 +124,11 @@ def categories(tree: Tree) -> set[str]:
     return {str(value) for test in comparisons(tree) if test.field == "category" for value in test.values}
 
 
+def attributes(tree: Tree) -> set[str]:
+    """Return the names of all attributes that a filter compares, without `attributes.`."""
+    return {field.removeprefix(ATTRIBUTE) for field in fields(tree) if field.startswith(ATTRIBUTE)}
+
+
 def comparisons(tree: Tree) -> list[Comparison]:
     """Return the comparisons of a filter, from left to right."""
     if isinstance(tree, Comparison):

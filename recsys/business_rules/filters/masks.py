@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from recsys.bundle.catalogue import Catalogue
-from recsys.business_rules.filters.grammar import ATTRIBUTE, And, Comparison, Not, Tree, fields, parse
+from recsys.business_rules.filters.grammar import ATTRIBUTE, And, Comparison, Not, Tree, attributes, fields, parse
 from recsys.contracts import NO_ROWS, BoolArray, FloatArray, IntArray
 
 CACHED = 64  # filters; a mask takes one byte per item
@@ -40,10 +40,14 @@ class Filters:
         Raises:
             FilterError: "filter: 'prize' at position 1, expected one of: category, price, available, ..."
         """
-        mask, stock = self._compiled(text)
+        mask, stock, _ = self._compiled(text)
         if stock is None:
             return mask
         return mask & self._true(stock, self._catalogue.available if available is None else available)
+
+    def unknown(self, text: str) -> list[str]:
+        """Return the names of the attributes in a filter that no item has, sorted. Raises the errors of `mask`."""
+        return self._compiled(text)[2]
 
     def candidates(self, rows: IntArray) -> BoolArray:
         """Return the mask of a request that lists its own candidates: (n_items,) bool, True for these rows."""
@@ -51,8 +55,9 @@ class Filters:
         mask[rows] = True
         return mask
 
-    def _compile(self, text: str) -> tuple[BoolArray, Tree | None]:
-        """Return the mask of the parts that do not compare `available`, and the other parts, None if there are none."""
+    def _compile(self, text: str) -> tuple[BoolArray, Tree | None, list[str]]:
+        """Return the mask of the parts that do not compare `available`, the other parts (None if there are none), and
+        the attributes that no item has."""
         tree = parse(text)
         parts = tree.parts if isinstance(tree, And) else (tree,)
         mask = np.ones(len(self._catalogue), dtype=np.bool_)
@@ -61,7 +66,8 @@ class Filters:
                 mask &= self._true(part, self._catalogue.available)
         mask.flags.writeable = False  # it is in the cache
         stock = tuple(part for part in parts if "available" in fields(part))
-        return mask, And(stock) if stock else None
+        names = attributes(tree)
+        return mask, And(stock) if stock else None, sorted(names - self._catalogue.attribute_names) if names else []
 
     def _true(self, tree: Tree, available: BoolArray) -> BoolArray:
         if isinstance(tree, Comparison):

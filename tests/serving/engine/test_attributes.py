@@ -106,6 +106,31 @@ def test_filters_compare_attributes(own_shop: Engine, text: str, items: str) -> 
     assert sorted(answered(own_shop, filter=text)) == list(items)
 
 
+@pytest.mark.parametrize(
+    ("body", "warning"),
+    [
+        ({"filter": 'attributes.Brand = "Acme" or attributes.kg > 1 and not attributes.tags = "red"'},
+         "filter: no item has the attribute 'Brand', 'kg'; the attributes are brand, image, organic, tags, weight"),
+        ({"fields": ["title", "brand", "kg", "kg"]},
+         "fields: no item has the attribute 'kg'; the attributes are brand, image, organic, tags, weight"),
+        ({"filter": 'attributes.brand = "Nobody"', "fields": ["text", "weight"]}, None),
+    ],
+)  # fmt: skip
+def test_an_attribute_that_no_item_has_is_named_in_a_warning(
+    own_shop: Engine, body: dict[str, Any], warning: str | None
+) -> None:
+    request = RecommendRequest(variant="popular", **body)
+    for _ in range(2):  # a filter is compiled once
+        assert own_shop.recommend(request, "id").warnings == [warning] * (warning is not None)
+
+
+def test_a_name_inside_a_text_is_no_attribute(own_shop: Engine) -> None:
+    texts = ['{"a":"\\"b\\":1"}', '{"c":["d","e:"],"f":true}', None, '{"g-1": "h\\\\"}']
+    catalogue = replace(own_shop.bundle.catalogue, frame=pl.DataFrame({"attributes": texts}))
+    assert sorted(catalogue.attribute_names) == ["a", "c", "f", "g-1"]
+    assert not replace(catalogue, frame=pl.DataFrame({"attributes": [None]}, {"attributes": pl.String})).attribute_names
+
+
 def put(client: TestClient, **item: Any) -> Any:
     return client.put("/v1/items", json={"item_id": "kitchen-4", **item})
 
@@ -117,12 +142,22 @@ def fields(client: TestClient, **body: Any) -> dict[str, Any]:
     return {item["item_id"]: item.get("fields") for item in response.json()["items"]}
 
 
+def client_warnings(client: TestClient, **body: Any) -> list[str]:
+    found: list[str] = client.post("/v1/recommend", json={"anonymous_id": "guest", **body}).json()["warnings"]
+    return found
+
+
 def test_an_item_of_a_bundle_without_attributes_gets_them_by_the_api(shop: TestClient) -> None:
     assert "attributes" not in bundles.catalogue().columns, "as bundles were before"
     asked = ["image", "stars"]
     assert fields(shop, fields=asked)["kitchen-4"] == {}
+    missing = "fields: no item has the attribute 'image', 'stars'; the items have no attributes"
+    assert client_warnings(shop, fields=asked) == [missing]
+    alike = shop.post("/v1/similar", json={"item_id": "kitchen-1", "fields": ["title", *asked]})
+    assert alike.json()["warnings"] == [missing]
     assert put(shop, attributes={"image": "/a.png", "stars": 4.0, "size": ["s", "m"]}).status_code == 200
     until(lambda: fields(shop, fields=asked)["kitchen-4"] == {"image": "/a.png", "stars": 4})
+    assert not client_warnings(shop, fields=asked), "they are attributes now"
     assert [*fields(shop, filter='attributes.size = "m" and attributes.stars >= 4', k=1)] == ["kitchen-4"]
     put(shop, title="Our kettle")
     until(lambda: fields(shop, fields=["title"])["kitchen-4"] == {"title": "Our kettle"})
@@ -143,6 +178,9 @@ def test_a_setting_asks_where_a_request_does_not(start: Start, bundle_folder: Pa
         by_id = client.get("/v1/recommend/anna").json()["items"]
         alike = client.post("/v1/similar", json={"item_id": "kitchen-1"}).json()["items"]
         assert {str(item["fields"]) for item in by_id + alike if item["item_id"] != "kitchen-0"} == {"{'price': 1.5}"}
+        by_id = client.get("/v1/recommend/anna?fields=title,categories").json()["items"]
+        assert all(item["fields"].keys() == {"title", "categories"} for item in by_id)
+        assert all("fields" not in item for item in client.get("/v1/recommend/anna?fields=").json()["items"])
         asked = {"item_id": "kitchen-1", "fields": ["title"]}
         assert client.post("/v1/similar", json=asked).json()["items"][0]["fields"].keys() == {"title"}
 
@@ -184,6 +222,9 @@ def test_a_long_text_and_many_names_are_within_the_limits(shop: TestClient) -> N
 def test_a_name_in_a_request_that_can_be_no_attribute_is_refused(client: TestClient) -> None:
     assert client.post("/v1/recommend", json={"fields": ["a b"]}).status_code == 422
     assert client.post("/v1/recommend", json={"fields": ["a"] * (MAX_ATTRIBUTES + 1)}).status_code == 422
+    for names in ("a b", "a,,b", "a,", ",".join("a" * (MAX_ATTRIBUTES + 1))):
+        refused = client.get("/v1/recommend/anna", params={"fields": names})
+        assert (refused.status_code, refused.json()["error"]["field"]) == (422, "fields")
 
 
 def test_a_bundle_whose_attributes_are_no_json_is_refused(own_shop: Engine) -> None:
