@@ -3,8 +3,8 @@
     python -m benchmarks.structure.sample_words --seed 1 [--docstrings 50] [--messages 20]
 
 Prints Markdown: public docstrings of `recsys` and `serving`, each with its place and signature, as the API reference
-shows them, and the sentences of `raise`, as the code writes them. The same seed and code give the same sample. What readers did not
-understand, and what became of it: docs/quality.md.
+shows them, and the sentences of `raise`, as the code writes them. The same seed and code give the same sample. What
+readers did not understand, and what became of it: docs/quality.md.
 """
 
 import argparse
