@@ -75,6 +75,10 @@ class Settings(BaseSettings):
     )
     log_share: float = Field(1, ge=0, le=1, description="the share of requests in the JSON log; errors always are")
     log_key: str = Field("", repr=False, description="a secret that user ids are hashed with in the JSON log, if given")
+    prometheus_url: str = Field(
+        "", repr=False, pattern="^(https?://.+)?$",
+        description="http://host:port of a Prometheus; the Console shows its alerts and what each host serves",
+    )  # fmt: skip
     traces: bool = Field(False, description="OpenTelemetry traces of requests, as the OTEL_ variables say")
     open_metrics: bool = Field(False, description="/metrics without a key, for a scraper inside of the network")
     max_body_bytes: int = Field(5_000_000, ge=1, description="a larger request body is refused")

@@ -1,6 +1,7 @@
 """The page of the server's health: request rates, latency, errors, age of the data, and present problems.
 
 It samples the metrics of all workers every few seconds for an hour; its charts show differences between samples.
+Alerts come from Prometheus, and drift from the findings that `recsys watch` stored.
 """
 
 import asyncio
@@ -8,8 +9,8 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from fastapi import APIRouter, FastAPI, Request
@@ -17,13 +18,16 @@ from fastapi.responses import HTMLResponse
 
 from serving import metrics
 from serving.api.errors import ApiError
+from serving.console import prometheus, queries
 from serving.console.page import Console, console_of, show
+from serving.stores.protocol import StoreError
 
 EVERY_SECONDS = 5.0
 LAST_SECONDS = 60.0
 POINTS = 180  # per chart: one for each 20 s of the last hour
 OWN = ("none", "/healthz", "/readyz", "/metrics", "/console")  # not counted; none: no route, such as a style sheet
 BELOW = "lists below "
+FINDINGS = 20  # the newest, on the page
 
 
 class Counts(dict[str, float]):
@@ -64,14 +68,18 @@ async def health_page(request: Request, part: bool = False) -> HTMLResponse:
         wrong=await wrong(console, since(kept[0], now)),
         last=since(last, now),
         own=_own(console, now),
+        steps=means(since(last, now), "step"),
+        variants=means(since(last, now), "variant"),
+        workers=_workers(last, now),
+        findings=await found_by_the_watcher(console),
         series=_series([since(a, b) for a, b in pairwise(kept[:: -max(1, len(kept) // POINTS)][::-1])]),
         begun=kept[0]["at"],
     )
 
 
 def take() -> Counts:
-    """Sample the counts of all workers, with the time `at` (UTC seconds) and `cpu`, CPU seconds of this worker."""
-    counts = Counts(at=time.time(), cpu=time.process_time())
+    """Sample the counts of all workers, with the time `at` (UTC seconds) and `cpu`, CPU seconds of all workers."""
+    counts = Counts(at=time.time())
     for family in metrics.registry().collect():
         for sample in family.samples if family.name.startswith("recsys_") else ():
             for name in _counted(sample.name, sample.labels):
@@ -93,8 +101,17 @@ def _counted(metric: str, labels: dict[str, str]) -> list[str]:
             return [f"{kind} {labels['outcome']}"]
         case "failed_parts":
             return [f"part {labels['part']}"]
+        case "step_seconds_sum" | "step_seconds_count" as name:
+            of = "variant" if labels["step"] == "total" else "step"
+            return [f"{of} {name[13:]} {labels[of]}"]
+        case "worker_cpu_seconds":
+            return ["cpu", f"cpu {labels['worker']}"]
+        case "worker_memory_bytes":
+            return [f"memory {labels['worker']}"]
         case "loop_delay_seconds":
             return ["delay"]
+        case "newest_event_timestamp_seconds" | "promoted_timestamp_seconds" as moment:
+            return [moment]
     return []
 
 
@@ -110,6 +127,32 @@ def since(a: Counts, b: Counts) -> Counts:
         times = [0.0, *bounds[:-1], bounds[-2]]  # the last bucket has no upper bound
         found["p50"], found["p99"] = 1e3 * np.interp(np.array([0.5, 0.99]) * below[-1], [0.0, *below], times)
     return found
+
+
+def means(span: Counts, of: str) -> list[tuple[str, float, float]]:
+    """Return (name, number of answers, mean time in ms) of each step or variant (of) in a span of time, slowest first.
+
+    The time of a variant is that of whole answers.
+    """
+    counted = {
+        name.removeprefix(f"{of} count "): n for name, n in span.items() if n and name.startswith(f"{of} count ")
+    }
+    found = [(name, n, 1e3 * span[f"{of} sum {name}"] / n) for name, n in counted.items()]
+    return sorted(found, key=lambda each: -each[2])
+
+
+def _workers(last: Counts, now: Counts) -> list[tuple[str, float, float]]:
+    """Return (process id, share of a CPU core since `last`, memory in MB) of each worker."""
+    pids = sorted(name.removeprefix("memory ") for name in now if name.startswith("memory "))
+    span = since(last, now)
+    return [(pid, span[f"cpu {pid}"] / span["seconds"], now[f"memory {pid}"] / 1e6) for pid in pids]
+
+
+async def found_by_the_watcher(console: Console) -> list[tuple[float, str, str, str, str]]:
+    """Return the newest findings as `queries.findings` does; none if the store is out of reach."""
+    with suppress(StoreError, ApiError):
+        return await console.service.store().manage(partial(queries.findings, FINDINGS))
+    return []
 
 
 async def wrong(console: Console, hour: Counts) -> list[tuple[str, str]]:
@@ -134,15 +177,27 @@ async def wrong(console: Console, hour: Counts) -> list[tuple[str, str]]:
             found.append((name.capitalize(), f"{n:.0f} in the last hour: {lost[name]}"))
         elif n and name.startswith("part "):
             found.append((f"Failed: {name[5:]}", f"{n:.0f} answers of the last hour were computed without it"))
-    return found
+    return found + await _alerts(console.settings.prometheus_url)
+
+
+async def _alerts(url: str) -> list[tuple[str, str]]:
+    firing = await prometheus.alerts(url) if url else []
+    if firing is None:
+        return [("Prometheus does not answer", "alerts are not shown here")]
+    return [(f"Alert {name}", labels or "see the runbook in docs/operations.md") for name, labels in firing]
 
 
 def _own(console: Console, now: Counts) -> dict[str, float]:
-    """Return this worker's memory (MB), open files, event-loop delay (ms), age of training data and live counts (s)."""
+    """Return this worker's open files and event-loop delay (ms), and the ages (s) of training data, live counts, newest
+    event and last promotion, as far as they are known.
+    """
     engine = console.background.live.engine
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    own = {"memory": pages * os.sysconf("SC_PAGE_SIZE") / 1e6, "files": float(len(os.listdir("/proc/self/fd")))}
-    own["waiting"] = 1e3 * max(0.0, now["delay"])
+    own = {"files": float(len(os.listdir("/proc/self/fd"))), "waiting": 1e3 * max(0.0, now["delay"])}
+    for name, moment in (
+        ("event", now["newest_event_timestamp_seconds"]),
+        ("promoted", now["promoted_timestamp_seconds"]),
+    ):
+        own |= {name: now["at"] - moment} if moment else {}
     if engine is not None:
         own["training"] = now["at"] - engine.bundle.manifest.trained_until.timestamp()
     if engine is not None and engine.live is not None:

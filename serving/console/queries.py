@@ -12,6 +12,14 @@ OF_PERSON = f"{_SELECT} WHERE {statements.THEIRS} ORDER BY timestamp DESC LIMIT 
 NEWEST = "SELECT person, items FROM exposures ORDER BY timestamp DESC LIMIT CAST($1 AS BIGINT)"
 UNITS = """SELECT unit, context FROM exposures WHERE experiment = $1 ORDER BY timestamp DESC LIMIT CAST($2 AS BIGINT)"""
 
+FINDINGS = "SELECT at, kind, what, bundle_id, policy FROM findings ORDER BY at DESC LIMIT CAST($1 AS BIGINT)"
+
+
+def findings(limit: int, _: Writes) -> Write[list[tuple[float, str, str, str, str]]]:
+    """Return (UTC seconds, kind, description, bundle id, action taken) of the watcher's newest findings."""
+    rows = yield FINDINGS, [(limit,)]
+    return list(rows[0])
+
 
 def shown_to(writes: Writes, person: str, limit: int, key: str | None) -> Write[list[dict[str, Any]]]:
     """Return at most `limit` answers to a user or guest, newest first. Write this access into the audit log."""

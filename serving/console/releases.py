@@ -18,7 +18,7 @@ from recsys.errors import BundleError, RecsysError
 from recsys.recommend.self_check import check_apart
 from serving.api.errors import ApiError
 from serving.api.schemas import RecommendRequest
-from serving.console import queries, shop
+from serving.console import prometheus, queries, shop
 from serving.console.page import Console, console_of, form_of, read_json, show
 from serving.live.list_overlap import overlap, rank_biased_overlap
 from serving.routes import id_of, key_of
@@ -39,7 +39,7 @@ USERS, PLACES = 20, 10
 async def release_page(request: Request, said: str = "") -> HTMLResponse:
     """Show the current release, and every other one in the folder. said: a message about the last action."""
     console = console_of(request)
-    state, folder = _state(console), console.settings.releases
+    state, folder, url = _state(console), console.settings.releases, console.settings.prometheus_url
     found = [each for each in dict.fromkeys(entry.bundle_id for entry in state.log[::-1]) if (folder / each).is_dir()]
     manifests = {bundle_id: manifest for bundle_id in found if (manifest := _manifest(console, bundle_id))}
     served = console.service.engine().bundle.manifest
@@ -58,6 +58,7 @@ async def release_page(request: Request, said: str = "") -> HTMLResponse:
         records={bundle_id: read_json(folder / f"{bundle_id}.json") for bundle_id in manifests},
         own_bundle=console.settings.bundle,
         segments=_segments(served),
+        hosts=await prometheus.hosts(url) if url else {},
     )
 
 

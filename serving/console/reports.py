@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from serving.api.errors import ApiError
-from serving.console import queries
+from serving.console import health, queries
 from serving.console.page import console_of, read_json, show
 from serving.stores.protocol import StoreError
 
@@ -21,6 +21,8 @@ router = APIRouter(prefix="/console")
 
 READOUTS = Path("reports/experiments")
 DATA = Path("metrics/data.json")
+RUNS, LINES = Path("retrain.log"), 30  # of `recsys retrain`, and its newest lines that are shown
+RAW = ("events", "items")  # kinds of findings about the raw data
 ANSWERS = 5_000  # newest answers of an experiment, in which the units are counted
 
 
@@ -50,6 +52,10 @@ async def experiments_page(request: Request) -> HTMLResponse:
 
 @router.get("/data")
 async def data_page(request: Request) -> HTMLResponse:
-    """Show how many rows the last run of the pipeline read, kept and rejected."""
-    found = read_json(DATA)
-    return show(request, "data.html.j2", data=found, file=str(DATA), at=DATA.stat().st_mtime if found else 0.0)
+    """Show how many rows the last run of the pipeline read, kept and rejected, its drift, and the last retrainings."""
+    found, runs = read_json(DATA), list[str]()
+    with suppress(OSError):
+        runs = RUNS.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES:][::-1]
+    findings = [each for each in await health.found_by_the_watcher(console_of(request)) if each[1] in RAW]
+    at = DATA.stat().st_mtime if found else 0.0
+    return show(request, "data.html.j2", data=found, file=str(DATA), at=at, findings=findings, runs=runs, log=str(RUNS))

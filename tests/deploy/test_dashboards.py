@@ -1,5 +1,6 @@
 """The dashboard is the one that is written, and each of its queries returns series of an API that answers."""
 
+import asyncio
 import json
 import time
 import urllib.error
@@ -19,6 +20,7 @@ from deploy import dashboards
 from recsys.bundle import releases
 from recsys.bundle.calibration import Calibration, Curve
 from recsys.drift import recorded
+from serving.console import prometheus
 from serving.watch import actions, cycle, outcomes
 from tests.support import bundles
 
@@ -92,4 +94,7 @@ def test_every_query_returns_series(released: Path, tmp_path: Path) -> None:
                 found = watched.query(query.replace("$__rate_interval", "1m"))
                 if found and all(series["value"][1] != "NaN" for series in found):
                     del waiting[title, query]
+        hosts = asyncio.run(prometheus.hosts(watched.url))
+        assert hosts is not None
+        assert hosts[f"127.0.0.1:{server.port}"]["release"] == releases.current(released).name
     assert not waiting

@@ -1,12 +1,14 @@
 """Health: figures are differences of counts, and what is wrong stands on top."""
 
+import os
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from serving.console.health import Counts, since, take
+from serving.console.health import Counts, means, since, take
 from serving.settings import Settings
+from serving.watch import actions
 from tests.support.apps import Start, new_store, until, until_ready
 
 
@@ -37,6 +39,35 @@ def test_a_healthy_server_says_so_with_units(console: TestClient) -> None:
     for text in ("a second", " ms", "MB", "files and connections"):
         assert text in page
     assert "<html" not in console.get("/console/health?part=true").text
+
+
+def test_times_are_by_step_and_variant(console: TestClient) -> None:
+    before = take()
+    for _ in range(3):
+        console.post("/v1/recommend", json={"user_id": "anna", "variant": "popular"})
+    found = since(before, take())
+    [(variant, answers, ms)] = means(found, "variant")
+    assert (variant, answers) == ("popular", 3)
+    steps = means(found, "step")
+    assert all(n == 3 for _, n, _ in steps)
+    assert 0 < max(step_ms for _, _, step_ms in steps) <= ms
+    page = console.get("/console/health").text
+    assert f"process {os.getpid()}" in page
+    assert "popular</span>" in page
+
+
+def test_findings_of_the_watcher_are_shown(bundle_folder: Path, start: Start, tmp_path: Path) -> None:
+    url = new_store(tmp_path)
+    for number, kind in enumerate(("events", "scores")):
+        actions.add(url, f"f{number}", 1.7e9 + number, kind, f"{kind}: <b>moved</b> by 20 %", "b1", "tell")
+    with start(Settings(bundle=bundle_folder, store_url=url)) as client:
+        client.base_url = "http://localhost"
+        until_ready(client)
+        page = client.get("/console/health").text
+        assert page.index("scores: &lt;b&gt;moved") < page.index("events: &lt;b&gt;moved")  # the newest first
+        data = client.get("/console/data").text
+        assert "events: &lt;b&gt;moved" in data
+        assert "scores: " not in data
 
 
 def test_what_is_wrong_stands_on_top(bundle_folder: Path, start: Start, tmp_path: Path) -> None:

@@ -20,6 +20,11 @@ def test_without_files_the_pages_say_how_to_get_them(
     assert "<code>dvc repro</code> writes it" in console.get("/console/data").text
     (tmp_path / "data.json").write_text("{")
     assert "<code>dvc repro</code> writes it" in console.get("/console/data").text
+    monkeypatch.setattr(reports, "RUNS", tmp_path / "retrain.log")
+    assert "<code>recsys retrain</code> writes it" in console.get("/console/data").text
+    (tmp_path / "retrain.log").write_text("".join(f"02:{minute:02} <i>done</i>\n" for minute in range(40)))
+    lines = console.get("/console/data").text.split("&lt;i&gt;done")
+    assert (len(lines) - 1, lines[0].endswith("02:39 ")) == (reports.LINES, True)
     assert "None is running" in console.get("/console/experiments").text
 
 
