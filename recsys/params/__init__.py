@@ -34,10 +34,10 @@ class SplitParams(Section):
 class Thresholds(Section):
     """Limits at which the stage `prepare` fails; each share is a share of the rows read.
 
-    max_emptied_share: share of the items with an unusable cell, for each column. Two settings do not stop the run:
-    max_events_per_user_day: a user with more events on some day counts as a bot, and all rows of that user are
-    quarantined; like_from: an interaction with a lower value gets weight 0, so it is no like (one limit for all events,
-    or a mapping from event to limit).
+    max_emptied_share: for each column of the items, the share of cells that were unusable and set to null. Two settings
+    do not stop the run: max_events_per_user_day: a user with more events on some day counts as a bot, and all rows of
+    that user are quarantined; like_from: an interaction with a lower value does not count as a like, its weight is 0
+    (one limit for all events, or a mapping from event to limit).
     """
 
     min_interactions: int = Field(ge=1)
@@ -54,8 +54,9 @@ class Thresholds(Section):
 class DatasetParams(Section):
     """The settings of one data set.
 
-    recent_half_life_days: half-life of popularity; smoothing: of the ranker `recency`; repeat_half_life_days: half-life
-    of the source `repeat`. The stage `tune` searches those that are None.
+    recent_half_life_days: half-life of the recent popularity; smoothing: number of likes that the ranker `recency` adds
+    to the popularity of each item; repeat_half_life_days: half-life of a like in the source `repeat`
+    (liked items again). The stage `tune` searches those that are None.
     """
 
     adapter: dict[str, Any]
@@ -114,9 +115,9 @@ class VariantParams(Section):
     """A named mix of sources, an optional ranker, and rules.
 
     candidates: the minimum number requested from each source; new_item_share: the share of slots that the source `new`
-    fills, by default learned (`recsys/evaluation/choices/learn_new_items.py`); min_confidence: if the best slot's
-    confidence is lower, the answer is the popular items (`recsys/bundle/calibration.py`); without_live: the variant
-    that answers while there are no live counts (`recsys/evaluation/choices/live_choice.py`).
+    fills, by default learned (`recsys/evaluation/choices/learn_new_items.py`); min_confidence: if the calibrated
+    probability that the user chooses the best item is lower, popular items are the answer; without_live: the variant
+    that answers while the counts of the newest events, which this variant needs, are missing or too old.
     """
 
     sources: list[SourceShare] = Field(min_length=1)
@@ -141,8 +142,9 @@ class VariantParams(Section):
 class RankerParams(Section):
     """Training of a ranker on the candidates of `variant`.
 
-    known_items: numbers of liked items to which histories are cut, as if the user were new; negatives: number of
-    candidates kept per query beside the hits; rounds: maximum number of trees; the last three: as in LightGBM.
+    known_items: each training user is also used with a history cut to these numbers of liked items, as if new;
+    negatives: number of candidates kept per query beside the hits; rounds: maximum number of trees; num_leaves,
+    learning_rate, min_data_in_leaf: as in LightGBM.
     """
 
     variant: str
@@ -175,9 +177,10 @@ class EvaluateParams(Section):
 class GateParams(Section):
     """The settings of the release gate: a candidate must beat `baseline` in `segment`; see evaluation/choices/gate.py.
 
-    earn_in: segments in which a more elaborate candidate may win instead; tolerance: loss in `segment`, as a share, up
-    to which a candidate counts as equal to the best; floors: segments in which no candidate may be worse than
-    `baseline`; margin: loss tolerated in a floor, as a share of the baseline's value; alpha: level of each test.
+    earn_in: a candidate is considered besides the simplest one only if it is better in `segment` or in one of these;
+    tolerance: loss in `segment`, as a share, up to which a candidate counts as equal to the best; floors: segments in
+    which no candidate may be worse than `baseline`; margin: loss tolerated in a floor, as a share of the baseline's
+    value; alpha: level of each test.
     """
 
     metric: str

@@ -1,6 +1,7 @@
-"""Reads `tuned.json`, which the stage `tune` writes: all tunable settings of one data set, typed and searched ones.
+"""Reads `tuned.json`, which the stage `tune` writes: all settings of one data set that can be searched.
 
-A setting in params.yaml overrides it. In dvc.yaml each stage lists the keys of this file that it reads.
+Those in params.yaml are copied, the others were found by the search; params.yaml takes precedence if it has changed
+since. In dvc.yaml each stage lists the keys of this file that it reads.
 """
 
 import json
@@ -25,7 +26,7 @@ class TuneParams(Section):
 
 
 class Tuned(Section):
-    """The content of tuned.json: all settings of one data set that the stage `tune` may search."""
+    """The content of tuned.json."""
 
     dataset: str
     recent_half_life_days: float

@@ -53,7 +53,7 @@ def read(path: Path) -> YamlFile:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a regular file, or the beginning that is one byte longer than `parse` accepts."""
+    """Return the bytes of a regular file, at most MAX_BYTES + 1 of them, so that `parse` refuses a longer file."""
     try:
         if not path.is_file():
             raise ParamsError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")

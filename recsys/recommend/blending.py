@@ -110,11 +110,11 @@ def united(proposals: Mapping[str, Candidates]) -> tuple[IntArray, FloatArray]:
 
 
 def reserve_new_items(slots: list[Slot], new: Candidates, label: str, share: float, query: Query) -> list[Slot]:
-    """Give a share of the k slots to the best new items, at the end of every ten slots, where they cost least.
+    """Give a share of the first `query.k` slots to the best new items, at the end of every ten, where they cost least.
 
     label: the source of the new slots. The share of ten slots is rarely a whole number, so the remainder is carried
-    over to the next ten. It starts with a hash of user, length of history and seed: so the share is exact on average
-    over many queries, and equal queries get equal answers.
+    over to the next ten. The first ten begin with a remainder in [0, 1) from a hash of user, length of history and
+    seed: so the share is exact on average over many queries, and equal queries get equal answers.
 
     >>> from recsys.contracts import EMPTY_HISTORY
     >>> old = [Slot(row, 1.0, "als") for row in range(20)]

@@ -1,4 +1,4 @@
-"""Decides which items may be shown: by the rules of the variant, the shop and the request, and by `first_seen`.
+"""Decides which items may be shown, by the rules of variant, shop and request; none is shown before its `first_seen`.
 
 A rule that fails must neither let a forbidden item pass nor empty the answer. So each rule is called once for every
 item when the bundle is loaded, and this result is used while the rule fails.

@@ -45,10 +45,10 @@ MAX_WITHOUT = 10  # second calls for one list, for the items of the history that
 class Reason:
     """One part of a slot's score.
 
-    kind: "history" for the item of the user's history in `row`; "feature" for the ranker's feature of that name; else
-    the slot's source, such as "popular", "new", "pin" or "exploration". contribution: what it adds to the score.
-    without: the slot's score if the item in `row` is removed from the history, None if this was not computed or the
-    slot's item would not have been a candidate.
+    kind: "history" for an item of the user's history, with its catalogue row in `row`; "feature" for a feature of the
+    ranker, named in `feature`; else the slot's source, such as "popular", "new", "pin" or "exploration". contribution:
+    what it adds to the score. without: the slot's score if the item `row` is removed from the history; None if this was
+    not computed, or if the slot's item is then no candidate.
     """
 
     kind: str
@@ -127,7 +127,8 @@ class _Divider:
         self._parts: dict[tuple[str, int], Parts | None] = {}
 
     def divide(self, term: Term, row: int) -> list[tuple[int | None, float]]:
-        """Divide a term of the score of the item in `row`: pairs of a row of the history, or None, and its amount."""
+        """Divide a term of the score of the item `row` among the items of the history. Return pairs (catalogue row, its
+        part of the term); the single pair (None, whole term) if no item of the history explains it."""
         if term.model == REPEAT:
             return [(row, term.amount)]
         if term.model and term.model in self._bundle.item_items:

@@ -33,7 +33,8 @@ class Fallback:
         self._static = Candidates(rows, np.zeros(len(rows), dtype=np.float32))
 
     def fill(self, request: Request, slots: list[Slot], wanted: int, *, capped: bool = False) -> list[Slot]:
-        """Append slots until there are `wanted`, or until no item is left that may be shown. capped: apply the caps."""
+        """Append slots until there are `wanted`, or no item is left that may be shown. capped: whether the limits of
+        the business rules for items of a category (caps) apply."""
         query, rules, trace = request.query, request.rules, request.trace
         propose = partial(self._popular.propose, query, len(self._static.rows))
         popular = trace.call_or_default(self._breaker, propose, NO_CANDIDATES, optional=False)

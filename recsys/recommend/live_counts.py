@@ -8,12 +8,13 @@
               + recent(i) * 0.5 ** (time since the training / half-life)
               + prior * recent(i) / sum of recent
 
-A person is a user or a guest. The half-life is the bundle's `recent_half_life_days`, `recent` is `Catalogue.recent`,
-which decays as in the next training, and `prior` a number of persons (see `prior_persons`) whose part does not decay,
-so that in a quiet shop a few clicks do not outweigh the training. A person counts once per item, and in total at most
-as much as the 95th percentile of persons. Anyone can invent guest ids: so a guest with a single liked item does not
-count, and of several guests whose likes of an item arrive together, as in one request, only one counts. A person with
-more events on a day (UTC) than a human produces is left out, as in `recsys/data/prepare.py`.
+A person is a user or a guest, and counts once per item. share: 1, but less for the 5 % of persons with most likes, so
+that their shares add up to no more than those of the person at the 95th percentile. half-life: the bundle's
+`recent_half_life_days`. recent: the item's decayed likes at the end of the training data (`Catalogue.recent`). prior: a
+number of persons (see `prior_persons`) whose part does not decay, so that in a quiet shop a few clicks do not outweigh
+the training. Anyone can invent guest ids: so a guest with a single liked item does not count, and of several guests
+whose likes of an item arrive together, as in one request, only one counts. A person with more events on a day (UTC)
+than a human produces is left out, as in `recsys/data/prepare.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -92,8 +93,8 @@ def demand(likes: pl.DataFrame, half_life_days: float, now: float) -> pl.DataFra
 def count(
     likes: pl.DataFrame, bundle: Bundle, now: float, position: Callable[[str], int | None], read_at: float | None = None
 ) -> LiveCounts:
-    """Return the counts for the rows of this bundle. likes: as from `LiveEvents.likes`; position: item_id -> row, None
-    for an unknown item; read_at: when the events were read, UTC seconds, by default `now`."""
+    """Count the recent likes of each item of the bundle, decayed to `now`. likes: as from `LiveEvents.likes`; position:
+    item_id -> row, None if unknown; now, read_at: UTC seconds, the latter when the events were read (default: now)."""
     half_life_days = bundle.manifest.recent_half_life_days
     counted = demand(likes, half_life_days, now)
     rows = {item_id: position(item_id) for item_id in counted["item_id"]}
@@ -111,7 +112,7 @@ def count(
 
 
 def unpack(packed: bytes, bundle: Bundle) -> LiveCounts:
-    """Return the counts from the bytes of `LiveCounts.pack`, made for the same bundle; they contain no persons."""
+    """Return the counts from the bytes of `LiveCounts.pack`, made for the same bundle; they hold no ids of persons."""
     with np.load(BytesIO(packed), allow_pickle=False) as sums:
         return _from_sums(dict(sums), bundle)
 
@@ -143,10 +144,11 @@ def co_visits(
 ) -> ItemItem:
     """Estimate the probability that an item is liked next after another one. rows: item_id -> row, None if unknown.
 
-        pair(i, j) = sum over persons who liked j after i, at most `WINDOW` likes and `SESSION_S` apart, of
-                     share * 0.5 ** (age / half-life) / likes apart
+        pair(i, j) = sum over persons who liked j after i, at most `WINDOW` likes and `SESSION_S` seconds later, of
+                     share * 0.5 ** (age of the like of j / half-life) / distance
         score(i, j) = pair(i, j) / (sum over j of pair(i, j) + number of different j)
 
+    distance: 1 if j is the person's next like after i, 2 if the one after that, ...; share: the column of `likes`.
     The scores of an item sum to less than 1: the rest is the probability of a pair that was not seen yet.
 
     Source: Witten and Bell, "The zero-frequency problem", 1991, method C, for the number of different j.
@@ -181,8 +183,8 @@ def prior_persons(catalogue: Catalogue) -> float:
     """Return the weight of the training's demand, as a number of persons: lower, the more demand changes over time.
 
     It is the concentration of a Dirichlet distribution around p, the items' shares of `popularity`, estimated from the
-    variance of q, their shares of `recent`: E sum (q - p)^2 = (1 - sum p^2) / (1 + prior) + (1 - sum q^2) / n, where n
-    is the sum of `recent`. It is at most n, but such that the most popular item weighs at least `FEWEST_PERSONS`.
+    variance of q, their shares of `recent`: sum (q - p)^2 is on average (1 - sum p^2) / (1 + prior) + (1 - sum q^2) /
+    n, n: sum of `recent`. It is cut to n, then raised, if necessary, until the largest `prior` * q is `FEWEST_PERSONS`.
 
     Source: Minka, "Estimating a Dirichlet distribution", 2000, for the moments.
     """

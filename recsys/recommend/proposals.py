@@ -22,7 +22,9 @@ def _checked(source: Source, query: Query, n: int, n_items: int) -> Candidates:
     found = source.propose(query, n)
     rows, scores = found.rows, found.scores
     if rows.dtype != np.int32 or rows.shape != scores.shape:
-        raise ValueError(f"{rows.dtype} rows {rows.shape} and scores {scores.shape}, expected as many int32 as scores")
+        found_shapes = f"{rows.dtype} rows of shape {rows.shape} and scores of shape {scores.shape}"
+        raise ValueError(f"the source returned {found_shapes}, expected int32 rows and one score for each")
     if len(rows) and rows.view(np.uint32).max() >= n_items:  # as uint32 a negative row is a large one
-        raise ValueError(f"a row is outside of the catalogue of {n_items} items")
+        wrong = rows[rows.view(np.uint32).argmax()]
+        raise ValueError(f"the source returned the row {wrong}, expected 0 to {n_items - 1}, a row of the catalogue")
     return found

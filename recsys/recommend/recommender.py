@@ -47,12 +47,11 @@ TRIED = 20  # ordered candidates per slot: if the business rules refuse more, th
 class Slate:
     """The answer to a query: slots best first, without duplicates, and how they were chosen.
 
-    query: with the vectors that were computed; candidates: source -> its proposals that may be shown; variant: its
-    name; personalised: the rows of the slots that depend on this user, see `Candidates.personal`; drafted_from: the
-    two slates that an experiment interleaved into this one, else empty.
-    fallback_reason: why the fallback filled slots, or why no slot is personalised though the variant uses the history;
-    else None. shortfall: why there are fewer than k slots, None if there are k. failed: the parts that contributed
-    nothing, see `RequestTrace`.
+    query: with the user's vectors that the encoders computed; candidates: source -> its proposals that may be shown;
+    variant: its name; personalised: the rows of the slots that depend on this user, see `Candidates.personal`;
+    drafted_from: the two slates that an experiment interleaved into this one, else empty. fallback_reason: why the
+    fallback filled slots, or why no slot is personalised though the variant uses the history; else None. shortfall: why
+    there are fewer than k slots, None if there are k. failed: the parts that contributed nothing, see `RequestTrace`.
     """
 
     slots: tuple[Slot, ...]

@@ -55,7 +55,7 @@ def _check(bundle: Bundle) -> None:
     if n_available == 0:
         raise BundleError(
             f"bundle {bundle.manifest.bundle_id}: none of {len(catalogue)} items is available; correct the column "
-            "available of the items and run `dvc repro`"
+            "`available` in the data of the items and run `dvc repro`"
         )
     if missing := sorted(CONTENT - set(catalogue.frame.columns)):
         raise BundleError(f"bundle {bundle.manifest.bundle_id}: its items have no {missing[0]}; run `dvc repro`")

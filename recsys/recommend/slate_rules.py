@@ -11,11 +11,12 @@ from recsys.contracts import BoolArray, FloatArray, IntArray, Query, Slot
 class SlateRules(Protocol):
     """The shop's business rules, applied after those of the variant: blocks, boosts, pins, caps, diversity.
 
-    keep: see `Rule`. adjust: scores (m,) float32 of these rows, higher is better -> the scores with boosts, or the same
-    array object if no boost applies. pins: (p,) int32 rows with a fixed position; those that may be shown are passed to
-    `arrange` as slots of the source `PIN`. depth: how many ordered slots `arrange` needs for an answer of k.
-    room: positions in `rows` (best first) of at most n items that the caps allow besides these slots, ascending.
-    arrange: ordered slots -> the answer, best first; it may leave out and reorder slots, not add any.
+    rows: (m,) int32, catalogue rows of candidates. keep: see `recsys.contracts.Rule`. adjust: returns `scores`, (m,)
+    float32, higher is better, with the boosts; the same array object if none applies. pins: (p,) int32, catalogue rows
+    with a fixed position; those that may be shown are passed to `arrange` as slots of the source `PIN`. depth: number
+    of ordered slots that `arrange` needs for an answer of k items. room: rows are best first; returns the positions in
+    `rows`, ascending, of up to n items that can be added to `slots` within the caps (most items of a category).
+    arrange: takes ordered slots, returns the answer, best first; it may leave out and reorder slots, not add any.
     """
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray: ...

@@ -98,8 +98,7 @@ class ExposureHook(Hook):
 
 class ExperimentsFile:
     """The experiments in force, from `experiments.yaml` or the channel. An invalid file changes nothing. reason: why
-    the last file or text is not in force, or None. certain: whether all hosts surely run the same ones now.
-    """
+    the last file or text is not in force, or None. certain: whether all hosts surely run the same ones now."""
 
     def __init__(self, path: Path, last_known: LastKnown | None = None) -> None:
         """Read the file or its last valid copy. Raises: ParamsError: it is invalid, and `last_known` has no copy."""
@@ -114,8 +113,7 @@ class ExperimentsFile:
 
     def reload(self) -> None:
         """Apply a changed file at the second call that finds it the same: at the first it may be half written. If the
-        file is invalid or missing, the old experiments stay in force, and `reason` says why.
-        """
+        file is invalid or missing, the old experiments stay in force, and `reason` says why."""
         now = stamp(self._path)
         settled, self._seen = now == self._seen, now
         if now == self._tried or not settled:
@@ -156,8 +154,7 @@ class ExperimentsFile:
 
 class ArmAssigner:
     """Assigns a request to an arm of the first running experiment, in the order of the file, that has one for it.
-    provider: the OpenFeature provider that decides; `serving/process.py` registers it for `DOMAIN`.
-    """
+    provider: the OpenFeature provider that decides; `serving/process.py` registers it for `DOMAIN`."""
 
     def __init__(self, experiments_file: ExperimentsFile, provider: str = "") -> None:
         """Create the provider. Raises: ParamsError: "RECSYS_FLAG_PROVIDER 'x:y': ..."."""

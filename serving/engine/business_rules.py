@@ -87,8 +87,7 @@ class BusinessRulesFile:
 
     def give(self, text: str, bundle: Bundle | None) -> bool:
         """Apply a text from the channel; return False, and set `reason`, if it is invalid. bundle: the served one,
-        whose catalogue must contain the items and categories; None before the first one.
-        """
+        whose catalogue must contain the items and categories; None before the first one."""
         content = text.encode()
         version, where = hashlib.sha256(content).hexdigest()[:12], "the rules of the channel"
         return self._apply(lambda: _Current(read(content, where), version, text), bundle, where)

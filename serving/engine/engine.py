@@ -179,15 +179,13 @@ class Engine:
 
     def count_live(self, likes: pl.DataFrame, now: float, read_at: float) -> LiveCounts:
         """Compute the live counts of the events `likes`, keep them in `live`, and return them. likes: as in
-        `recsys/recommend/live_counts.py`; now, read_at: UTC seconds, the latter when the store was read.
-        """
+        `recsys/recommend/live_counts.py`; now, read_at: UTC seconds, the latter when the store was read."""
         self.live = live = live_counts.count(likes, self.bundle, now, self._position, read_at)
         return live
 
     def mark(self, items: Iterable[StoredItem], version: int = 0, anew: bool = False) -> None:
         """Update the stock of these items; any other change of an item needs a new engine. version: the store's version
-        of the items; anew: reset all items to the bundle's stock before.
-        """
+        of the items; anew: reset all items to the bundle's stock before."""
         if anew:
             self._available[:] = self.bundle.catalogue.available
         self._stock_version = version if anew else max(self._stock_version, version)

@@ -16,8 +16,7 @@ def explored(
     recommender: Recommender, query: Query, rules: SlateRules | None, answer: Slate, settings: Explore, request_id: str
 ) -> tuple[Slate, list[float]]:
     """Return the answer with random items in some slots, and the probability of each item in its slot. The random items
-    are among the next best of the same recommender, under the same rules; request_id is the seed.
-    """
+    are among the next best of the same recommender, under the same rules; request_id is the seed."""
     shown = np.array([slot.row for slot in answer.slots], dtype=np.int32)
     wider = replace(query, k=settings.pool, exclude=np.concatenate([query.exclude, shown]))
     pool = recommender.recommend(wider, rules)

@@ -13,8 +13,7 @@ def interleaved(
     second: Recommender, query: Query, rules: SlateRules | None, answer: Slate, request_id: str
 ) -> tuple[Slate, list[str]]:
     """Merge the answer's list with that of a second variant. Return it, and the team of each slot. Team "a" is the
-    answer's variant, "b" the second one; request_id is the seed.
-    """
+    answer's variant, "b" the second one; request_id is the seed."""
     other = second.recommend(query, rules)
     slots = {slot.row: slot for slot in (*other.slots, *answer.slots)}
     first, last = ([str(slot.row) for slot in each.slots] for each in (answer, other))

@@ -32,8 +32,7 @@ class Presenter:
     ) -> list[Item]:
         """Return the items of the slate. before: number of items on earlier pages; propensities: chance of each item,
         if its arm explores; teams: "a" or "b" for each item, if its arm interleaves; fields: names of further fields of
-        the items to return, see `Catalogue.fields`.
-        """
+        the items to return, see `Catalogue.fields`."""
         calibration, n_events = self._bundle.calibration, len(query.history.rows)
         confidences: Sequence[float | None] = [None] * len(slate.slots)
         if calibration is not None:

@@ -30,8 +30,7 @@ HistoryEvent = tuple[int, float, float]  # row, weight, time
 @dataclass(frozen=True)
 class QueryBuilder:
     """Builds the queries of one bundle. position: item_id -> row, None if unknown; weights: event type -> weight.
-    available: (n_items,) bool, whether an item is in stock; it changes while the bundle is served.
-    """
+    available: (n_items,) bool, whether an item is in stock; it changes while the bundle is served."""
 
     bundle: Bundle
     position: Position

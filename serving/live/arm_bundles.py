@@ -17,8 +17,7 @@ POLL_SECONDS = 0.5
 
 class OtherBundles:
     """The bundles besides the current release. reads_file: whether the experiments come from a file, not the store.
-    engines: bundle_id -> engine; a bundle that cannot be loaded is missing.
-    """
+    engines: bundle_id -> engine; a bundle that cannot be loaded is missing."""
 
     def __init__(
         self,

@@ -50,8 +50,7 @@ class LiveFeed:
 
     async def refresh(self, store: Store, engines: Iterable[Engine], forgotten: frozenset[str]) -> None:
         """Read new events, and update the live counts of these engines, of which the first serves the current release.
-        forgotten: salted hashes of the forgotten users; if it changes, all events are read again.
-        """
+        forgotten: salted hashes of the forgotten users; if it changes, all events are read again."""
         serving, *others = engines
         if not self._settings.live_events:
             return

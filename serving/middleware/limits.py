@@ -141,8 +141,7 @@ def _slot(client: str) -> int:
 
 def _shared_numbers() -> Doubles:
     """Return (SLOTS,) float64, memory-mapped from a file of all workers of a server, or in the memory of a single one.
-    Reads and writes of a number are atomic; if two workers write at the same time, one request is not counted.
-    """
+    Reads and writes of a number are atomic; if two workers write at the same time, one request is not counted."""
     folder = os.environ.get(metrics.FOLDER)
     if folder is None:
         return np.frombuffer(mmap.mmap(-1, 8 * SLOTS))

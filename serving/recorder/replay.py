@@ -44,8 +44,7 @@ OPEN_END, AT_ONCE = float("inf"), float("-inf")
 @dataclass(frozen=True)
 class Replay:
     """A recorded answer and its replay. recorded: item ids; replayed: the items of the replay, with their reasons. at:
-    time of the answer, UTC seconds; user: user_id or anonymous_id; unavailable: why there is no replay, or None.
-    """
+    time of the answer, UTC seconds; user: user_id or anonymous_id; unavailable: why there is no replay, or None."""
 
     request_id: str
     at: float = 0.0

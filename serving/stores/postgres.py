@@ -132,8 +132,7 @@ class PostgresDatabase:
 
     async def _with_connection(self, use: Callable[["AsyncConnection[Any]"], Awaitable[T]]) -> T:
         """Call `use` with a connection. Try once more after a deadlock, of which the server aborts one transaction, and
-        with a new connection after a broken one: a restart of the server breaks every connection of the pool.
-        """
+        with a new connection after a broken one: a restart of the server breaks every connection of the pool."""
         with errors(self._url):
             async with self._pool.connection() as connection:
                 try:

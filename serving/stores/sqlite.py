@@ -39,8 +39,7 @@ def errors(path: str) -> Iterator[None]:
 
 def connect(path: str, *, create: bool = False, wait_s: float = WRITE_WAIT_S) -> apsw.Connection:
     """Open a connection with the settings that every process needs: WAL, synced commits, deleted rows overwritten.
-    Temporary data of a statement stay in memory. wait_s: seconds to wait for the write lock.
-    """
+    Temporary data of a statement stay in memory. wait_s: seconds to wait for the write lock."""
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     connection = apsw.Connection(path, flags=flags)
     connection.set_busy_handler(_wait(wait_s))

@@ -73,8 +73,7 @@ class Store:
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
         """Return a version that changes with the events (0: none), and the newest `limit` events, oldest first. The
-        events of a user include those of merged guests. If user_id is set, anonymous_id is ignored.
-        """
+        events of a user include those of merged guests. If user_id is set, anonymous_id is ignored."""
         return reads.history(await self._read(statements.HISTORY, user_id, anonymous_id, limit))
 
     async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
@@ -97,21 +96,18 @@ class Store:
 
     async def newest(self, since: float, before: tuple[float, str], limit: int) -> list[PersonEvent]:
         """Return one page of the events received after `since` (UTC seconds), newest first, at most `limit`. before:
-        (received, event_id) of the last event of the previous page; the first page starts with (inf, "").
-        """
+        (received, event_id) of the last event of the previous page; the first page starts with (inf, "")."""
         return reads.newest(await self._read(statements.NEWEST, since, *before, limit))
 
     async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
         """Merge a guest into a user: from now on their events are one history. Return the number of moved events. If
-        the guest belonged to no user or to another one, the table `merges` records it. sent_by: API key.
-        """
+        the guest belonged to no user or to another one, the table `merges` records it. sent_by: API key."""
         _check_texts(anonymous_id, user_id)
         return await self._write(Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by), alone=True))
 
     async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
         """Undo the last merge of a guest: the guest's events go back to their earlier owner. Return the number of moved
-        events; None if there is no merge. by: API key, for the audit log.
-        """
+        events; None if there is no merge. by: API key, for the audit log."""
         _check_texts(anonymous_id)
         return await self._write(Job[int | None](lambda: self._writes.unmerge(anonymous_id, by), alone=True))
 

@@ -57,8 +57,7 @@ class Writes:
 
     def add_events(self, batches: Sequence[Sequence[Event | Rejected]]) -> Write[list[list[Outcome]]]:
         """Store the events of many callers in a few statements. Return the outcomes of each caller's rows. They are
-        sorted by id, so that two processes never wait for each other's rows in a deadlock.
-        """
+        sorted by id, so that two processes never wait for each other's rows in a deadlock."""
         outcomes = [
             [Outcome.REJECTED if isinstance(row, Rejected) else Outcome.DUPLICATE for row in b] for b in batches
         ]

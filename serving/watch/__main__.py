@@ -48,8 +48,7 @@ def main(
 
 def check_once(watcher: Watcher, policies: Policies, holder: str, store: str, folder: Path, every: float) -> None:
     """Check once, if this process holds the lease or can take it; log a failure, so that the next check tries again.
-    holder: random id of this process; store: URL; folder: the releases; every: seconds between checks.
-    """
+    holder: random id of this process; store: URL; folder: the releases; every: seconds between checks."""
     try:
         leads = actions.lead(store, holder, time.time(), LEASE_CHECKS * every)
         LEADER.set(leads)

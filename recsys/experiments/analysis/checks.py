@@ -17,8 +17,8 @@ MIN_UNITS = 2
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check: the value found, its limit as text, and whether it passed. waits: the log is not faulty,
-    and the check may pass when there is more data."""
+    """The result of one check: the value found, its limit as text, and whether it passed. waits: whether a failure only
+    means that there is too little data yet; otherwise it means that the log is faulty."""
 
     name: str
     found: float
@@ -55,9 +55,9 @@ def equal_loss(exposures: pl.DataFrame, events: pl.DataFrame, name: str, experim
     """Check that no arm misses a larger share of its answers in the log than the others.
 
     A click carries the id of its answer even if the answer was lost, and the hash of the unit gives the arm. The test
-    is a chi-square over units, those with a click on a missing answer against those with one on a logged answer, so
-    that more clicks in an arm do not look like a loss. It detects a loss of 1 %, which `sample_ratio` cannot.
-    name: of the experiment.
+    is a chi-square over two counts per arm: units with a click on an answer that is not in the log, and units with a
+    click on a logged answer (a unit can be in both). So more clicks in an arm do not look like a loss. It detects a
+    loss of 1 %, which `sample_ratio` cannot. exposures, events: with the columns of `join.py`; name: the experiment's.
     """
     clicks = events.filter(event="click").drop_nulls(["request_id", "unit"])
     if "elsewhere" in clicks.columns:
@@ -94,7 +94,8 @@ def units_in_two_arms(exposures: pl.DataFrame) -> Check:
 
 
 def instrumentation(outcomes: pl.DataFrame) -> list[Check]:
-    """Check the share of clicks that cannot be attributed, for two reasons. outcomes: as from `join.classify`."""
+    """Return two checks of the clicks that cannot be attributed: the share whose answer is not in the log, and the
+    share that came before its answer because of a slow clock. outcomes: as from `join.classify`."""
     how = dict(outcomes.filter(event="click").group_by("how").len().iter_rows())
     joined = sum(how.get(name, 0) for name in join.JOINED)
     lost, early = how.get(join.LOST, 0), how.get(join.EARLY, 0)
@@ -106,21 +107,22 @@ def instrumentation(outcomes: pl.DataFrame) -> list[Check]:
 
 
 def no_amounts(count: int) -> Check:
-    """Check that no amount or latency was unusable. count: how many were no finite number of a plausible size."""
+    """Check that values of events and latencies are finite numbers of plausible size. count: number of the others."""
     return Check("amounts that are no usable numbers", count, "<= 0", count == 0)
 
 
 def comparable(metric: str, effects: int, wanted: int, total: float) -> Check:
-    """Check that every arm but the control has an effect on the metric, which requires that the metric varies. effects:
-    number of arms with one; wanted: number of arms without the control; total: sum of the metric over units."""
+    """Check that the effect on the metric can be estimated for every arm but the control: it cannot if all units have
+    the same value. effects: number of arms with an estimate; wanted: number of arms without the control; total: sum of
+    the metric over units, which is 0 if no outcome was logged."""
     what = "no outcome was logged" if total == 0 else "every unit did the same"
     name = f"arms in which {metric} can be compared" + ("" if effects == wanted else f": {what}")
     return Check(name, effects, f">= {wanted}", effects == wanted, waits=True)
 
 
 def same_decisions(doubtful: int, with_them: Mapping[str, str], without: Mapping[str, str]) -> Check:
-    """Check that the decisions stay the same if doubtful events are counted too. doubtful: number of such events;
-    with_them and without: arm -> decision, such as "ship"."""
+    """Check that the decisions stay the same if events that may belong to an answer (`join.DOUBTFUL`) are counted too.
+    doubtful: number of such events; with_them and without: arm -> decision, such as "ship"."""
     name = f"decisions that change when {doubtful:,} doubtful events are counted"
     changed = sum(with_them[arm] != decision for arm, decision in without.items())
     return Check(name, changed, "<= 0", changed == 0)

@@ -1,8 +1,8 @@
 """Estimates the effect of each arm on each metric, with intervals and p-values.
 
 Units (users, visitors or sessions) were randomised, so variances are between units, not between requests. A metric is
-a mean or a ratio of means over units, with the delta method, adjusted by the units' events before the experiment
-(CUPED). tea-tasting computes it; the interval that stays valid at every look is our own (`sequential.py`).
+a mean over units, or a ratio of two means, whose variance the delta method gives. It is adjusted by the units' events
+before the experiment (CUPED). tea-tasting computes this; the interval valid at every look is our own (`sequential.py`).
 
 Source: Deng, Knoblich, Lu, "Applying the delta method in metric analytics", KDD 2018; Deng, Xu, Kohavi, Walker,
 "Improving the sensitivity of online controlled experiments by utilizing pre-experiment data", WSDM 2013.
@@ -63,7 +63,8 @@ class Effect:
 
 
 def metrics(with_history: bool) -> dict[str, Any]:
-    """Return the test of each metric, over the columns of `join.by_unit`; with_history: adjust by earlier events."""
+    """Return metric -> tea-tasting's object that tests it on a table with the columns of `join.by_unit`. with_history:
+    whether to adjust the metric by the units' earlier events (CUPED)."""
     before = "events_before" if with_history else None
     return {
         "ctr": tt.RatioOfMeans("clicks", "slots", numer_covariate=before),
@@ -144,7 +145,7 @@ def _varies(units: pl.DataFrame, metric: str) -> bool:
 def bootstrap(units: pl.DataFrame, experiment: Experiment, draws: int = 500, seed: int = 1) -> dict[str, Interval]:
     """Return for each arm a bootstrap interval of its difference to the control in the primary metric.
 
-    Each of the `draws` weights every unit by a draw from Poisson(1).
+    draws: number of replicates; each weights every unit by a random number from Poisson(1).
 
     Source: Bakshy and Eckles, "Uncertainty in online experiments with dependent data", KDD 2013.
     """

@@ -24,9 +24,9 @@ COUNTED = {"fallback_rate": "fallbacks", "latency_ms": "slow"}
 
 @dataclass(frozen=True)
 class State:
-    """The state of one guardrail of one arm. says: the figures and the limit, as text. broken: the limit is exceeded,
-    by the interval that is valid at every look; kept: the budget is not broken, or the interval for a single look lies
-    within the margin."""
+    """The state of one guardrail of one arm. says: the figures and the limit, as text. broken: the arm exceeds the
+    limit, and a budget also the control's value, by intervals that are valid at every look. kept: the budget is not
+    broken, or the interval for a single look lies within the margin. A margin that is neither is undecided."""
 
     arm: str
     metric: str

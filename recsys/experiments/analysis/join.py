@@ -34,7 +34,7 @@ DOUBT = timedelta(hours=1)  # assumed error of a client's clock where the time o
 @dataclass(frozen=True)
 class Rule:
     """The attribution rule: for how many hours an event counts for an answer, and the tolerated skew of the clients'
-    clocks in seconds. As text, it is the sentence in the readout."""
+    clocks in seconds. `str(rule)` is the sentence by which the readout explains it."""
 
     window_hours: float
     skew_seconds: float = 10.0
@@ -55,8 +55,8 @@ def classify(exposures: pl.DataFrame, events: pl.DataFrame, rule: Rule) -> pl.Da
     """Return every event of the units in the exposures, with the answer that it belongs to.
 
     Columns: event_id, event, item_id, value, timestamp, moment (the assumed time), request_id (null without an answer)
-    and unit of the answer, how (one of the texts above, such as `BY_REQUEST`). A doubtful event has the request_id of
-    the answer that it may belong to.
+    and unit of the answer, how (one of `JOINED` if the event belongs to an answer, else the reason why not, such as
+    `TOO_LATE`). An event with a reason in `DOUBTFUL` has the request_id of the answer that it may belong to.
     """
     events = _with_moments(events, rule).filter(pl.col("event").is_in(OUTCOMES))
     shown = exposures.select("request_id", "unit", shown_at="timestamp", item_id="items").explode("item_id")

@@ -56,9 +56,10 @@ class Log:
     before: pl.DataFrame
 
     def cleaned(self) -> "tuple[Log, dict[str, int]]":
-        """Return the log with all columns, without copies of answers and events, with refunds as returns, and with null
-        in place of impossible amounts; and a description of each change -> the number of rows that it changed. An event
-        with another event_id is a copy if all other columns that the client sets are equal."""
+        """Return the log as the analysis needs it, and a description of each change -> the number of rows changed.
+        Absent optional columns are added as null, copies of answers and events are dropped, purchases of a negative
+        value become returns, and an amount or latency that is no plausible number becomes null. An event is a copy if
+        its event_id, or everything else that the client sets, is that of an earlier one."""
         exposures = _filled(self.exposures, MORE_OF_EXPOSURES).drop_nulls(["request_id", "unit", "timestamp"])
         answers = exposures.unique(["request_id", "unit"], keep="first", maintain_order=True)
         answers = answers.with_columns(fault=number_faults("latency_ms")).with_columns(_if_usable("latency_ms"))

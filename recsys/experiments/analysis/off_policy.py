@@ -37,9 +37,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Log:
-    """The rows of a log, (n,) each. propensity must be above 0 wherever probability is; unit: the number of the unit.
-    guess, expected: for doubly robust, the reward that a model predicts for the item that was shown, and its
-    expectation under the new policy."""
+    """The rows of a log, (n,) each. propensity: probability of the shown item under the logging policy, above 0;
+    probability: under the new policy; unit: a number that identifies the unit. guess, expected: for doubly robust, the
+    reward that a model predicts for the item that was shown, and its expectation under the new policy."""
 
     reward: Floats
     propensity: Floats

@@ -85,7 +85,7 @@ def detectable(units: pl.DataFrame, experiment: Experiment, n_units: int) -> flo
 def _plan(experiment: Experiment, pair: float, units_per_day: float, source: str) -> Plan:
     """Build the plan. pair: number of units that the control and the smallest other arm need together."""
     if not isfinite(pair):
-        raise DataError(f"metric {experiment.primary!r}: with this log no number of units is enough; {EXPECT}")
+        raise DataError(f"metric {experiment.primary!r}: its mean is about 0: no number of units is enough; {EXPECT}")
     weight = _smallest(experiment) + experiment.arms[experiment.control].weight
     return Plan(
         metric=experiment.primary,

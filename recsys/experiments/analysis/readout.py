@@ -18,10 +18,10 @@ class Readout:
     """The result of an experiment. units: arm -> number of units; decisions: arm -> (decision, reason).
 
     left_out: reason -> number of units that were not analysed; outcomes: how an event joined an answer, or why it did
-    not -> number of events; cleaned: reason -> number of rows dropped from the log before; planned_units: None if the
-    log was too small to plan; detectable: the smallest relative change of the primary metric that these units detect
-    with the experiment's power, None if unknown; segments: segment -> effects in it; bootstrap: arm -> interval of the
-    difference in the primary metric, to compare with the interval by formula.
+    not -> number of events; cleaned: description -> number of rows of the log changed so, see `Log.cleaned`;
+    planned_units: None if the log was too small to plan; detectable: the smallest relative change of the primary metric
+    that these units detect with the experiment's power, None if unknown; segments: segment -> effects in it; bootstrap:
+    arm -> interval of the difference in the primary metric, to compare with the interval by formula.
     """
 
     name: str
@@ -53,9 +53,10 @@ def decide(
     units: int,
     planned: int | None,
 ) -> tuple[str, str]:
-    """Decide on one arm: return SHIP, STOP, GO_ON or KEEP, and the reason as text. units: number of units so far;
-    planned: number at which the experiment ends, None if unknown. Before it is reached, harm and gain are judged by the
-    intervals that are valid at every look; then a gain by the interval for one look."""
+    """Return SHIP (replace the control by the arm), STOP (end the arm, it does harm), GO_ON (wait for more units) or
+    KEEP (keep the control, without a proven gain), and the reason as text. units: number of units so far; planned:
+    number at which the experiment ends, None if unknown. With fewer units, harm and gain are judged by the intervals
+    that are valid at every look; from `planned` units on, a gain by the interval for one look."""
     mine = {effect.metric: effect for effect in found if effect.arm == arm}
     if experiment.primary not in mine:
         return GO_ON, f"{experiment.primary} of {arm!r} cannot be compared yet"
@@ -94,7 +95,7 @@ def decisions(
     states: list[guardrails.State],
     planned: int | None,
 ) -> dict[str, tuple[str, str]]:
-    """Return `decide` for every arm but the control: arm -> (decision, reason), if the log can be trusted."""
+    """Return arm -> (decision, reason) for all arms but the control, for a log that passes its checks."""
     arms = list(experiment.arms)[1:]
     return {arm: decide(experiment, arm, found, states, units.height, planned) for arm in arms}
 

@@ -28,15 +28,15 @@ from recsys.schemas import channel
 
 
 def find(path: Path, name: str, url: str | None = None) -> Experiment:
-    """Read an experiment by its name, from a file such as experiments.yaml; url: of the store, whose channel is read
-    instead if hosts share their experiments there, None: the file only.
+    """Read an experiment by its name from a file such as experiments.yaml. url: of the store, from which it is read
+    instead if `recsys experiments put` wrote experiments for all hosts there; None: always from the file.
 
     Raises:
         ParamsError: "experiments.yaml: no experiment 'a'; there are: ..."
-        SourceUnreachableError: the channel cannot be read.
+        SourceUnreachableError: the store cannot be read.
     """
     change = channel.newest(url, "experiments") if url is not None and channel.enabled() else None
-    where = "the experiments of the channel" if change else str(path)
+    where = "the experiments in the store" if change else str(path)
     found = (config.read(change.body.encode(), where) if change else config.load(path))[0].experiments
     if name not in found:
         raise ParamsError(f"{where}: no experiment {name!r}; there are: {', '.join(found) or 'none'}")

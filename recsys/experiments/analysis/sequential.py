@@ -24,7 +24,8 @@ def radius(standard_error: float, n: float, alpha: float, planned: float) -> flo
 
 
 def p_value(estimate: float, standard_error: float, n: float, alpha: float, planned: float) -> float:
-    """Return the smallest level at which the interval of this look excludes zero, at most 1.
+    """Return the smallest level at which the interval of this look excludes zero, at most 1. alpha, planned: the level
+    and the number of observations for which the interval is tightest, see `tuning`.
 
     >>> p_value(0.0, 1.0, 100, 0.05, 100)
     1.0

@@ -34,9 +34,9 @@ class Explore(Section):
 
 
 class Arm(Section):
-    """One arm: a variant, and its weight, the share of the experiment's units. bundle: the id of the released bundle
-    with the variant, None for the current one; interleave: a second variant, whose list is interleaved with the first
-    one's (`recsys/experiments/online/team_draft.py`)."""
+    """One arm: a variant (named mix of sources in params.yaml), and its weight, the share of the experiment's units.
+    bundle: id of the release (trained models and their data) that answers, None for the current one; interleave: a
+    second variant, whose list is interleaved with the first one's (`recsys/experiments/online/team_draft.py`)."""
 
     variant: str
     weight: float = Field(gt=0, le=1)
@@ -57,8 +57,8 @@ class Arm(Section):
 
 
 class Targeting(Section):
-    """The requests that take part: those in one of the segments, on one of the surfaces, with one of the values listed
-    for each attribute. An empty list includes all."""
+    """The requests that take part; an empty setting allows all. segments: of users by length of history: warm, few,
+    cold_user; surfaces: places of the shop, as requests name them, such as "home"; attributes: name -> values."""
 
     segments: list[str] = Field(default_factory=list)
     surfaces: list[str] = Field(default_factory=list)

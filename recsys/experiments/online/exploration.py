@@ -21,7 +21,7 @@ EXPLORE = "explore"
 @dataclass(frozen=True)
 class Explored:
     """An explored list. slots: best first; propensities: for each position, the probability of the item in it. choices:
-    for each position, row of every item that it could have held -> probability; they add up to 1."""
+    for each position, catalogue row of each item that it could have held -> probability; they add up to 1."""
 
     slots: list[Slot]
     propensities: list[float]

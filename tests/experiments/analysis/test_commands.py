@@ -231,4 +231,4 @@ def test_with_the_channel_its_experiments_are_read(
     channel.put(url, "experiments", yaml.safe_dump(put))
     assert "of 1,234 planned" in command(tmp_path, url, "readout", "home", "--out", str(tmp_path / "channel"))
     channel.put(url, "experiments", "experiments: {}")
-    assert "the experiments of the channel: no experiment 'home'" in command(tmp_path, url, "readout", "home", code=1)
+    assert "the experiments in the store: no experiment 'home'" in command(tmp_path, url, "readout", "home", code=1)
