@@ -49,6 +49,7 @@ def use(dataset: str, params: ParamsFile = settings.PARAMS_FILE) -> None:
 @reports_errors
 def inspect(
     paths: Annotated[list[Path], typer.Argument(help="your files: of events, and of items if you have one")],
+    database: Annotated[str | None, typer.Option(help="database of .sql files, such as sqlite:///shop.sqlite")] = None,
     out: Annotated[Path | None, typer.Option(help="write the settings to this file instead of printing them")] = None,
     write: Annotated[bool, typer.Option("--write", help="put them into params.yaml, and use them")] = False,
     params: ParamsFile = settings.PARAMS_FILE,
@@ -56,7 +57,7 @@ def inspect(
     """Propose the settings that read your own files, as the section `datasets.files` of params.yaml."""
     from recsys.datasets._inspect import inspect as inspection
 
-    tables, text = inspection.inspect(paths)
+    tables, text = inspection.inspect(paths, database)
     print("\n\n".join(tables) + "\n")
     if write:
         inspection.put(params, text)

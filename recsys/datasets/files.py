@@ -30,7 +30,7 @@ import polars as pl
 
 from recsys.data.raw_tables import DERIVED, RAW, REJECT, FileLines, RawTables
 from recsys.data.schema import Interactions, Items
-from recsys.datasets._files import delimited, json_lines
+from recsys.datasets._files import delimited, json_lines, query, workbook
 from recsys.datasets._files.cells import IDS, read_cells, swapped_dates
 from recsys.datasets._files.joins import join
 from recsys.datasets._files.settings import QUANTITY, TIMES, Config, InteractionsFile, TableFile, TextFile
@@ -88,7 +88,10 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
             raise DataError(f"{file.label}: empty file, expected {name}: give a file with at least one row")
         content = json.dumps([dataclasses.asdict(one) for one in lines], indent=1, ensure_ascii=False)
         (out / f"{name}.json").write_text(content + "\n", encoding="utf-8")
-        origin[name] = [{"path": str(source.path.absolute()), "sha256": file_hash(source.path)} for source in sources]
+        read = [source.path for source in sources]
+        if any(source.kind == "sql" for source in sources) and (database := query.database_file(file.database)):
+            read.append(database)
+        origin[name] = [{"path": str(path.absolute()), "sha256": file_hash(path)} for path in read]
     return origin
 
 
@@ -124,8 +127,12 @@ def _read(table: str, source: Source, file: TextFile, parts: Parts, aside: Path)
         except pl.exceptions.PolarsError as error:
             reason = one_line(str(error), 200)
             raise DataError(f"{source.path}: not readable as parquet ({reason}): mend or replace it") from error
+    names = {name: name for name in CANONICAL.get(table, ())} | file.sources
+    if source.kind == "excel":
+        return workbook.read(source, file, set(names.values()), parts)
+    if source.kind == "sql":
+        return query.read(source, file.database, set(names.values()), parts)
     with as_utf8(source.path, file.encoding, aside) as text:
-        names = {name: name for name in CANONICAL.get(table, ())} | file.sources
         if source.kind == "json_lines":
             return json_lines.read(text, source, [names[id_] for id_ in IDS if id_ in names], parts)
         return delimited.read(text, source, file, names, parts)

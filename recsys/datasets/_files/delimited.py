@@ -47,7 +47,7 @@ def read(text: Path, source: Source, file: TextFile, columns: Mapping[str, str],
         places = [names.index(name) for name in typed]
         stream.seek(0)
         lines = islice(stream, n_head, None)
-        counts = _Counts()
+        counts = Counts()
         parts.write(names, counts.rows(records(lines, splitter, n_head + 1, header, places)), source)
         n_lines = n_head + counts.row_lines + counts.refused
         return FileLines(source.name, n_lines, n_head, counts.rows_read, counts.row_lines, counts.refused)
@@ -106,7 +106,7 @@ def _scan(text: Path, file: TextFile, columns: list[str], n_head: int, source: S
 
 
 @dataclass
-class _Counts:
+class Counts:
     """Counts rows, their lines and refused lines while records are iterated over."""
 
     rows_read: int = 0

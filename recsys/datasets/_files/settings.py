@@ -37,12 +37,14 @@ class TextFile(Section):
     """How the lines of one or more files are split into cells.
 
     path: a file, a folder, a pattern such as `logs/*.csv.gz`, or a list of these; .csv, .tsv, .txt, .jsonl, .ndjson,
-        .json (one object per line) or .parquet, each also compressed (.gz, .bz2, .xz, .zst, .zip). A folder named
-        `key=value` adds the column `key`.
+        .json (one object per line) or .parquet, each text also compressed (.gz, .bz2, .xz, .zst, .zip); a workbook
+        (.xlsx, .xlsm, .xlsb, .xls, .ods); .sql, an SQL query. A folder named `key=value` adds the column `key`.
     encoding: such as cp1252. separator: character between cells. quote: character around a cell, doubled inside of it;
         none: no quoting, for text with inch marks. escape: character before one without special meaning; with it, `\\N`
         is a missing value, `\\n` a line break. header: whether the first line has the column names; without it the
         columns are named 1, 2, ... skip_lines: number of lines before it.
+    sheet: of a workbook, None for the first one. database: the url of the database of a query, such as
+        sqlite:///shop.sqlite or postgresql://...; None: environment variable RECSYS_DATABASE_URL (for passwords).
     """
 
     path: Path | list[Path]
@@ -52,6 +54,8 @@ class TextFile(Section):
     escape: OptionalCharacter = None
     header: bool = True
     skip_lines: int = Field(0, ge=0)
+    sheet: str | None = None
+    database: str | None = None
 
     @field_validator("encoding")
     @classmethod

@@ -24,11 +24,13 @@ from recsys.data.download import LOCAL_FOLDER
 from recsys.datasets._files.records import Record
 from recsys.errors import DataError, SourceUnreachableError, one_line
 
-Kind = Literal["delimited", "json_lines", "parquet"]
+Kind = Literal["delimited", "json_lines", "parquet", "excel", "sql"]
 KINDS: dict[str, Kind] = {
     ".csv": "delimited", ".tsv": "delimited", ".txt": "delimited",
     ".jsonl": "json_lines", ".ndjson": "json_lines", ".json": "json_lines",
     ".parquet": "parquet", ".pq": "parquet",
+    ".xlsx": "excel", ".xlsm": "excel", ".xlsb": "excel", ".xls": "excel", ".ods": "excel",
+    ".sql": "sql",
 }  # fmt: skip
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 OPENERS: dict[bytes, Callable[..., Any]] = {
@@ -59,7 +61,7 @@ def find(paths: list[Path]) -> list[Source]:
 
     Raises:
         SourceUnreachableError: "loans.csv: no such file, looked at /srv/loans.csv and ...: correct the path ..."
-        DataError: "books.xlsx: expected a name that ends with .csv, ..."
+        DataError: "books.docx: expected a name that ends with .csv, ..."
     """
     return [source for path in paths for source in _under(path)]
 

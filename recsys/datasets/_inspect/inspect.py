@@ -13,15 +13,17 @@ from recsys.datasets._files.sources import find
 from recsys.datasets._inspect import habits
 from recsys.datasets._inspect.columns import describe
 from recsys.datasets._inspect.roles import Table, assign
-from recsys.datasets._inspect.sample import read
+from recsys.datasets._inspect.sample import label, read_all
 from recsys.errors import DataError
 from recsys.output import write_text
 from recsys.params import parse
 from recsys.schemas.field_limits import MAX_ATTRIBUTES
 
 
-def inspect(paths: list[Path]) -> tuple[list[str], str]:
-    """Return a description of each file, and the settings as YAML, with a comment wherever a guess may be wrong.
+def inspect(paths: list[Path], database: str | None = None) -> tuple[list[str], str]:
+    """Return a description of each file or sheet, and the settings as YAML, with a comment where a guess may be wrong.
+
+    database: url of the database of the queries among the files, see `recsys/datasets/_files/query.py`.
 
     Raises:
         DataError: "no path was given: give the file of the events, and that of the items if there is one"
@@ -29,11 +31,12 @@ def inspect(paths: list[Path]) -> tuple[list[str], str]:
     """
     if not paths:
         raise DataError("no path was given: give the file of the events, and that of the items if there is one")
-    samples = [read(find([path])[0], path) for path in paths]  # of a folder, its first file
+    # of a folder, its first file
+    samples = [sample for path in paths for sample in read_all(find([path])[0], path, database)]
     looked = [(sample, tuple(describe(column) for column in sample.table.iter_columns())) for sample in samples]
     events, items = assign(looked)
-    used = {table.sample.path: table for table in (events, items) if table is not None}
-    tables = [described(used.get(sample.path) or Table(sample, columns, {})) for sample, columns in looked]
+    used = {table.sample.label: table for table in (events, items) if table is not None}
+    tables = [described(used.get(sample.label) or Table(sample, columns, {})) for sample, columns in looked]
     return tables, settings(events, items)
 
 
@@ -59,14 +62,14 @@ def described(table: Table) -> str:
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
     lines += [
-        f"  {name}.*: from {join['path']}, where {join.get('key', join['on'])} is {join['on']}"
+        f"  {name}.*: from {label(join)}, where {join.get('key', join['on'])} is {join['on']}"
         for name, join in table.sample.settings.get("joins", {}).items()
     ]
     fault = "no JSON object" if table.sample.source.kind == "json_lines" else "another number of cells"
     odd = [f"  line {line}: {fault}: {text.rstrip()!r:.80}" for line, text in table.sample.odd[:3]]
     more = len(table.sample.odd) - len(odd)
     return "\n".join(
-        [f"{table.sample.path}: {table.sample.table.height:,} rows looked at", *lines, *odd]
+        [f"{table.sample.label}: {table.sample.table.height:,} rows looked at", *lines, *odd]
         + ([f"  and {more:,} lines more"] if more > 0 else [])
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from recsys.datasets._inspect.columns import TIME_NAMES, Column
-from recsys.datasets._inspect.sample import Sample
+from recsys.datasets._inspect.sample import Sample, label
 
 SHARED = 0.5  # share of common values of two columns that identify the same things
 NAMES = {
@@ -69,8 +69,8 @@ def assign(samples: list[tuple[Sample, tuple[Column, ...]]]) -> tuple[Table, Tab
         events = _by_name(*max(joined, key=lambda each: -len(_unnamed(*each))), OF_EVENTS)
     else:
         events = max((_by_name(*each, OF_EVENTS) for each in samples), key=_like_events)
-    used = {str(events.sample.path), *(join["path"] for join in events.sample.settings.get("joins", {}).values())}
-    others = [each for each in samples if str(each[0].path) not in used]
+    used = {events.sample.label, *map(label, events.sample.settings.get("joins", {}).values())}
+    others = [each for each in samples if each[0].label not in used]
     pairs = [pair for each in others if (pair := _joined(events, *each)) is not None]
     if not pairs:
         return events, None
@@ -109,7 +109,7 @@ def _with_columns_of(
     if found is None or found[0].distinct == len(found[0].values):
         return None
     mine, key, _ = found
-    name = re.sub(r"\W", "_", other[0].source.path.name.partition(".")[0])
+    name = re.sub(r"\W", "_", other[0].settings.get("sheet") or other[0].source.path.name.partition(".")[0])
     settings = {"path": str(other[0].path), **other[0].settings, "on": mine.name}
     join = settings | ({"key": key.name} if key.name != mine.name else {})
     rows = other[0].table.with_columns(pl.col(key.name).str.strip_chars()).unique(key.name, keep="first")

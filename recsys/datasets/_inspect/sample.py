@@ -1,16 +1,19 @@
-"""Reads the first megabyte of a file and guesses its encoding, separator and header."""
+"""Reads the first megabyte of a file, or the first rows of a table, and guesses encoding, separator and header."""
 
 import codecs
 import csv
 import io
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from recsys.datasets._files import query, workbook
 from recsys.datasets._files.delimited import unique_names
 from recsys.datasets._files.sources import Source, opened
 from recsys.errors import DataError
@@ -35,9 +38,40 @@ class Sample:
     settings: dict[str, Any] = field(default_factory=dict)
     odd: list[tuple[int, str]] = field(default_factory=list)
 
+    @property
+    def label(self) -> str:
+        return label({"path": self.path, **self.settings})
+
+
+def label(file: Mapping[str, Any]) -> str:
+    """Return the name of the file with these settings for messages, with its sheet if it is one of a workbook."""
+    return f"{file['path']}, sheet {file['sheet']!r}" if "sheet" in file else str(file["path"])
+
+
+def read_all(source: Source, path: Path, database: str | None) -> list[Sample]:
+    """Read the samples of one file: one, or one of each sheet of a workbook that has at least two rows.
+
+    path: as the user gave it; the file is representative of all files of it. database: url of the database of a query.
+
+    Raises: the errors of `read`, and of `workbook.sheets` and `query.rows`.
+    """
+    if source.kind == "sql":
+        with query.rows(source.path, database) as (columns, found):
+            cells = [[cell or None for cell in row] for row in islice(found, SAMPLE_ROWS)]
+        names = dict.fromkeys(unique_names(source.name, list(columns), set()), pl.String)
+        return [
+            Sample(source, path, pl.DataFrame(cells, names, orient="row"), {"database": database} if database else {})
+        ]
+    if source.kind != "excel":
+        return [read(source, path)]
+    sheets = {name: table for name, table in workbook.sheets(source).items() if table.height > 1}
+    if not sheets:
+        raise DataError(f"{source.path}: no sheet with at least two rows, expected one: replace it")
+    return [_sheet(source, path, table, {"sheet": name} if len(sheets) > 1 else {}) for name, table in sheets.items()]
+
 
 def read(source: Source, path: Path) -> Sample:
-    """Read the sample of one file, which is representative of all files of `path`.
+    """Read the sample of one text or Parquet file.
 
     Raises:
         DataError: "loans.csv: empty file, expected at least one row: replace it"
@@ -95,12 +129,29 @@ def _delimited(source: Source, path: Path, lines: list[str], settings: dict[str,
     separator = max(SEPARATORS, key=lambda mark: _fit(lines[:200], mark))
     reader = csv.reader(io.StringIO("".join(lines)), delimiter=separator)
     rows = [(reader.line_num, row) for row in reader if row]
+    if separator != ",":
+        settings["separator"] = separator
+    return _gridded(source, path, rows, settings, separator)
+
+
+def _sheet(source: Source, path: Path, table: pl.DataFrame, settings: dict[str, Any]) -> Sample:
+    """Return the sample of a sheet without the rows above its table, such as a title: those with few cells."""
+    texts = ([cell or "" for cell in row] for row in table.head(SAMPLE_ROWS).iter_rows())
+    rows = [(number, row) for number, row in enumerate(texts, start=1) if any(row)]
+    filled = [sum(map(bool, row)) for _, row in rows]
+    first = next(at for at, n_cells in enumerate(filled) if 2 * n_cells > _usual(filled[:200]))
+    if skipped := rows[first][0] - 1:
+        settings["skip_lines"] = skipped
+    return _gridded(source, path, rows[first:], settings, "\t")
+
+
+def _gridded(
+    source: Source, path: Path, rows: list[tuple[int, list[str]]], settings: dict[str, Any], separator: str
+) -> Sample:
     width = _usual([len(row) for _, row in rows[:200]])
     head = next(row for _, row in rows if len(row) == width)
     header = not any(VALUE.match(cell.strip()) for cell in head)
     names = unique_names(source.name, list(head) if header else [None] * width, set())
-    if separator != ",":
-        settings["separator"] = separator
     if not header:
         settings["header"] = False
     good = [row for _, row in rows if len(row) == width][int(header) : SAMPLE_ROWS]

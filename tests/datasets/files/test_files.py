@@ -163,7 +163,7 @@ def test_wrong_settings_are_one_line(change: dict[str, Any], line: str) -> None:
             b"a,b\n1,2\n",
             r"^events.csv: no column 'reader' \(for user_id\), the columns are 'a', 'b': correct",
         ),
-        ("events.xlsx", b"PK", r"^events.xlsx: expected a name that ends with .csv, .tsv, .txt, .jsonl, .*, .parquet"),
+        ("events.docx", b"PK", r"^events.docx: expected a name that ends with .csv, .tsv, .txt, .jsonl, .*, .parquet"),
         ("events.parquet", b"PAR1 not at all", r"^events.parquet: not readable as parquet \(.*\): mend or replace it"),
     ],
 )
