@@ -233,7 +233,8 @@ def serve_variant(folder: Path, variant: str | None, why: str = "") -> None:
 
 
 def prune(folder: Path, keep: int) -> list[str]:
-    """Delete all releases except the canary and the newest `keep` of the stack; return the ids of the deleted ones.
+    """Delete all releases except the canary and the newest `keep` of the stack, and what killed promotions left over.
+    Return the ids of the deleted releases.
 
     Raises:
         BundleError: `state.json` cannot be read; nothing is deleted.
@@ -248,6 +249,8 @@ def prune(folder: Path, keep: int) -> list[str]:
         for path in old if kept else []:
             shutil.rmtree(path)
             path.with_suffix(".json").unlink(missing_ok=True)
+        for path in folder.glob("*.partial/"):
+            shutil.rmtree(path)
     return [path.name for path in old]
 
 

@@ -95,6 +95,14 @@ def test_a_release_that_broke_is_repaired_by_promoting_it_again(two: tuple[Path,
     assert releases.verify(folder / first) == first
 
 
+def test_old_releases_and_what_a_killed_promotion_left_are_deleted(two: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "releases"
+    old, new = (releases.promote(made, folder) for made in two)
+    (folder / f"{old}.partial" / "models").mkdir(parents=True)
+    assert releases.prune(folder, 1) == [old]
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == [new]
+
+
 @pytest.mark.parametrize("odd", ["../../etc", "/etc", "0123456789abcdeg", ""])
 def test_a_state_that_points_elsewhere_is_refused(tmp_path: Path, odd: str) -> None:
     (tmp_path / "state.json").write_text(json.dumps({"stack": [odd], "log": []}), encoding="utf-8")

@@ -35,6 +35,7 @@ FAULTS = {
     "worker frozen": Fault(parts.worker_frozen, costs=("connections",)),
     "disk full": Fault(parts.disk_full, store="sqlite", costs=("events",)),
     "disk read-only": Fault(parts.read_only, store="sqlite", costs=("events",)),
+    "disk slow": Fault(parts.disk_slow, store="sqlite", costs=("events",)),
     "no descriptors": Fault(parts.no_descriptors, costs=("events",)),
     "no memory": Fault(parts.no_memory, costs=("events",)),
     "clock a day ahead": Fault(parts.clock("+1d"), clock=True),

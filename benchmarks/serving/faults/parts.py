@@ -17,6 +17,8 @@ from benchmarks.serving.faults.place import Place
 from recsys.schemas.store_schema import SQLITE
 
 SPARE_BYTES = 1 << 20
+WRITES_A_SECOND = 4  # of a slow disk: a commit of SQLite takes about a second
+BLKIO = Path("/sys/fs/cgroup/blkio")
 
 
 @contextmanager
@@ -149,6 +151,28 @@ def disk_full(place: Place) -> Iterator[None]:
         yield
     finally:
         filler.unlink()
+
+
+@contextmanager
+def disk_slow(place: Place) -> Iterator[None]:
+    """The disk of the store and of the copies on this host does few operations a second for the server."""
+    group, disk = BLKIO / f"recsys-{place.server.process.pid}", place.folder / "store"
+    if not os.path.ismount(disk) or not BLKIO.is_dir():
+        raise OSError("a slow disk needs root, a loop device and the cgroup controller blkio")
+    device = disk.stat().st_dev
+    group.mkdir()
+    for kind in ("read", "write"):
+        limit = f"{os.major(device)}:{os.minor(device)} {WRITES_A_SECOND}"
+        (group / f"blkio.throttle.{kind}_iops_device").write_text(limit)
+    try:
+        for process in (place.server.process.pid, *place.server.workers()):
+            (group / "cgroup.procs").write_text(str(process))
+        yield
+    finally:
+        for member in (group / "cgroup.procs").read_text().split():
+            with suppress(OSError):  # it has ended
+                (BLKIO / "cgroup.procs").write_text(member)
+        group.rmdir()
 
 
 def _limited(kind: str, limit: Callable[[int], int]) -> Callable[[Place], AbstractContextManager[None]]:

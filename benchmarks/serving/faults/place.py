@@ -20,6 +20,7 @@ TOP = Path(__file__).parents[3]
 APP = "benchmarks.serving.faults.faulty"
 FAKETIME = f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketimeMT.so.1"
 WORKERS = 2
+DISK_BYTES = 128 << 20
 RULES = "block: {items: [kitchen-5]}\n"
 
 
@@ -72,9 +73,7 @@ def place(
             here.postgres = stack.enter_context(servers.postgres())
             here.environment["RECSYS_STORE_URL"] = here.postgres.url()
         elif os.geteuid() == 0:
-            disk = folder / "store"
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", disk], check=True)
-            stack.callback(lambda: subprocess.run(["umount", "-l", disk], check=False))
+            stack.enter_context(disk_of_its_own(folder / "store"))
         if cache:
             here.environment["RECSYS_CACHE_URL"] = f"redis://127.0.0.1:{free_port()}"
             here.start_redis()
@@ -84,6 +83,20 @@ def place(
         migrate(here)
         with started(here):
             yield here
+
+
+@contextmanager
+def disk_of_its_own(folder: Path) -> Iterator[None]:
+    """Mount a small disk, a file behind a loop device, on `folder`. Needs root."""
+    image = folder.with_name("disk")
+    with image.open("wb") as file:
+        file.truncate(DISK_BYTES)
+    subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", image], check=True)  # whoever syncs writes by himself
+    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=False)
 
 
 @contextmanager
@@ -101,7 +114,7 @@ def prepare(here: Place, releases: Path) -> None:
     (here.folder / "experiments.yaml").write_text("experiments: {}\n")
     here.environment |= {
         "RECSYS_RELEASES": str(here.folder / "releases"),
-        "RECSYS_LAST_KNOWN": str(here.folder / "last known"),
+        "RECSYS_LAST_KNOWN": str(here.folder / "store/last known"),
         "RECSYS_RULES": str(here.folder / "rules.yaml"),
         "RECSYS_EXPERIMENTS": str(here.folder / "experiments.yaml"),
         "RECSYS_STORE_URL": f"sqlite:///{here.folder}/store/store.sqlite",
