@@ -1,8 +1,8 @@
-"""An end-to-end recommender: raw events in, an evaluated bundle out.
+"""An end-to-end recommender: it turns raw events into a bundle, an evaluated folder of models that the API serves.
 
 Importing it sets environment variables so that every numeric library uses its AVX2 code on x86-64 Linux. By default
-they choose code by the model of the CPU, and the same input gives other bytes on another machine. They read the
-variables once, when they are loaded: import recsys before numpy. Reasons and cost:
+they choose code by the model of the CPU, so that another machine would compute slightly different results. They read
+the variables once, when they are loaded: import recsys before numpy. Reasons and cost:
 docs/decisions/0013-one-set-of-cpu-kernels.md.
 """
 

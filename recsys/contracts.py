@@ -86,8 +86,8 @@ class Query:
     `first_seen` is after `shown_at`, UTC seconds by the wall clock, is not shown; with None it is, as evaluation on a
     past window needs. `vectors` maps a model's name to the user's vector in that model's space, or None if the model
     cannot encode this history; `pair_scores` maps the name of a model of item pairs to its scores of all items,
-    (n_items,) float32. The recommender fills in both. `seen` are rows of events that are too old for `history`. `live`
-    counts the likes since the training; None: only the likes of the training count.
+    (n_items,) float32. The recommender fills in both. `seen` are the items of events that are too old for `history`.
+    `live` is the demand that includes likes since the training; None: the demand is that of the training.
     """
 
     history: History
@@ -212,8 +212,8 @@ class Term(NamedTuple):
 
 
 class RankedWhy(NamedTuple):
-    """The explanation of a score. terms: they add up to the score; factors: name -> factor, if the score is a product,
-    else empty."""
+    """The explanation of a score. terms: they add up to the score; factors: name -> factor, if the score is also the
+    product of these, else empty."""
 
     terms: list[Term]
     factors: dict[str, float]
@@ -252,7 +252,7 @@ class ItemItem:
     indptr: (n_items + 1,) int64; rows: (n_pairs,) int32 and scores: (n_pairs,) float32, those of item i at
     `indptr[i]:indptr[i + 1]`. A candidate's score is the sum over the history of weight x score of the pair. params:
     how events get weights, see `recsys/encoders/item_item.py`. `half_life_days`: the age at which a like weighs half;
-    `last`: the number of newest liked items that are used; `place_decay`: a factor for each newer one of them.
+    `last`: how many of the newest liked items are used; `place_decay`: multiplies a weight once per newer liked item.
     """
 
     indptr: npt.NDArray[np.int64]

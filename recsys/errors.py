@@ -30,7 +30,7 @@ class GateError(RecsysError):
 
 
 class BundleError(RecsysError):
-    """Raised when a bundle is incomplete, altered or of an unreadable format."""
+    """Raised when a bundle, the folder that the API serves from, is incomplete, altered or of an unreadable format."""
 
 
 class FilterError(RecsysError):

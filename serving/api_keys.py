@@ -62,7 +62,8 @@ def parse(text: str) -> tuple[Key, ...]:
 
 
 class KeyFile:
-    """The keys of RECSYS_API_KEYS (text). A changed file is read again in a second: no restart to revoke a key."""
+    """The keys of RECSYS_API_KEYS. text: its value, lines of keys or the path of a file. A changed file is read again
+    within a second, so that a key can be revoked without a restart."""
 
     def __init__(self, text: str) -> None:
         self._text, self._looked = text, 0.0

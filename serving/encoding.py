@@ -1,4 +1,4 @@
-"""Encodes answers and rows as JSON bytes: pydantic models without default values; numpy numbers as plain ones."""
+"""Encodes answers and rows as JSON bytes, without the fields of pydantic models that have their default value."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Keeps verified copies of everything that this host serves in a private folder, from which its workers can start.
+"""Keeps, in a private folder, verified copies of everything that this host serves; its workers can start from them.
 
 A bundle is memory-mapped from its copy, so that damage to the release neither stops a worker nor changes an answer. The
 copies of the rules, the experiments and the state of the store are used when a worker starts and cannot read these.
@@ -92,7 +92,7 @@ class LastKnown:
     def read_file(self, part: str, path: Path, read: Callable[[Path], T]) -> tuple[T, str | None]:
         """Read a file that a person writes, or its last valid copy. read: parses the file at a path.
 
-        Return the parsed content, and the error of the file if it is the copy's, otherwise None.
+        Return the parsed content and None or, if the file is invalid, the content of the copy and the file's error.
 
         Raises:
             ParamsError: the file is invalid, and there is no valid copy.

@@ -109,12 +109,14 @@ class Settings(BaseSettings):
 
     @property
     def last_known_folder(self) -> Path:
-        """The subfolder of `last_known` for copies. Its name is a hash of the path of the releases or the bundle."""
+        """The subfolder of `last_known` with the copies of what this service serves, to start from without the
+        originals. Its name is a hash of the path of the releases or the bundle, so that services do not share it."""
         served = str((self.bundle or self.releases).absolute())
         return self.last_known.absolute() / sha256(served.encode()).hexdigest()[:12]
 
     def followed(self, part: Literal["rules", "experiments"]) -> Path:
-        """Return the file of rules or experiments to start from: this host's copy if they come from the store."""
+        """Return the file of rules or experiments to read at the start: the one in the settings or, if they come from
+        the store, this host's last copy of it."""
         given: Path = getattr(self, part)
         return given if self.channel == "files" else self.last_known_folder / part
 

@@ -2,13 +2,15 @@
 
     manifest.json       bundle_id, data set, trained_until, counts, models, variants, metrics, and each file's hash
     catalogue.parquet   items in row order, with popularity      items/      item ids <-> rows
-    demand.npy          decayed likes, at several half-lives     gap_days.npy  median days between likes of an item
+    demand.npy          decayed likes, at several half-lives     gap_days.npy  days from a user's like of an item to the
+                                                                 next one, median per item
     histories/          user id -> the user's events             models/<m>/ vectors, encoder, index; or pairs of items
     rankers/<r>/        learned rankers: trees as text, and their settings
     calibration.json    curves from scores to probabilities, if they were fitted
     reference.json      counts of the bundle's answers to recently active users: the baseline of drift tests
 
-It holds no pickle, no time of writing and no host name: the same input gives the same bundle_id on every machine.
+A variant is a named way to compute a list: its sources, ranker and rules. A bundle holds no pickle, no time of writing
+and no host name: the same input gives the same bundle_id on every machine.
 """
 
 import hashlib
@@ -87,7 +89,8 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle. It is never changed after loading; models, item_items and rankers are by name."""
+    """A loaded bundle, never changed after loading. By name: models (with vectors), item_items (models of item pairs)
+    and rankers."""
 
     manifest: Manifest
     catalogue: Catalogue

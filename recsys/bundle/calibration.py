@@ -4,8 +4,9 @@
 
     confidence = 1 / (1 + exp(-(bias + score asinh(s / scale) + rank ln(r) + known ln(1 + n))))
 
-s is the slot's score, r its position in the answer from 1, n the number of events in the history. The curves are fitted
-on the validation window (`recsys/evaluation/fit_calibration.py`) and stored in the bundle as calibration.json.
+s is the slot's score, r its position in the answer from 1, n the number of events in the history; bias, score, scale,
+rank and known are the parameters of a `Curve`. `recsys/evaluation/fit_calibration.py` fits them on the validation
+window; calibration.json in the bundle has them.
 Source: Platt, "Probabilistic outputs for support vector machines", 1999.
 """
 

@@ -49,17 +49,15 @@ class Catalogue:
         return self.popularity <= FEW_LIKES
 
     def attribute(self, name: str) -> pl.DataFrame:
-        """Return `row` and `value`, as text, of every item with this attribute; of a list, a row for each of its texts.
-
-        A number or a boolean is as in JSON: 1.5, true.
-        """
+        """Return a table with the columns `row`, of an item that has this attribute, and `value`, as text. A list gives
+        one line for each of its texts; a number or a boolean is as in JSON: 1.5, true."""
         values = self.frame.select("row", value=pl.col("attributes").str.json_path_match(f"$['{name}']")).drop_nulls()
         listed = pl.col("value").str.starts_with("[")
         lists = values.filter(listed).with_columns(pl.col("value").map_elements(_texts, pl.List(pl.String)))
         return pl.concat([values.filter(~listed), lists.explode("value").drop_nulls()])
 
     def fields(self, row: int, names: Iterable[str]) -> dict[str, Any]:
-        """Return those of the fields `SHOWN`, and of the attributes of an item, that are asked for and that it has."""
+        """Return the values of an item by name, without those it lacks. names: fields in `SHOWN`, or attributes."""
         found = {name: self.frame[name][row] for name in names if name in SHOWN}
         if found.keys() != set(names):
             found = json.loads(self.frame["attributes"][row] or "{}") | found
@@ -86,7 +84,7 @@ def with_popularity(
     catalogue: pl.DataFrame, interactions: pl.DataFrame, now: float, half_life_days: float
 ) -> pl.DataFrame:
     """Return the catalogue with the columns popularity and recent, see `Catalogue`; events of weight 0 do not count.
-    now: the time at which the decay ends, UTC seconds."""
+    now: the time from which the age of a like is measured, UTC seconds."""
     moment = pl.lit(now).mul(1e6).cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
     age = (moment - pl.col("timestamp")) / timedelta(days=half_life_days)
     counts = (
@@ -108,7 +106,7 @@ def with_popularity(
 
 def demand(interactions: pl.DataFrame, now: float, n_items: int) -> FloatArray:
     """Count the users who liked each item, with exponential decay: (n_items, len(HALF_LIVES_DAYS)) float32. now: the
-    time at which the decay ends, UTC seconds."""
+    time from which the age of a like is measured, UTC seconds."""
     liked = interactions.filter(pl.col("weight") > 0)
     last = liked.unique(["user_row", "item_row"], keep="last", maintain_order=True)
     rows = last["item_row"].to_numpy()

@@ -45,7 +45,7 @@ def load(folder: Path) -> Embeddings:
     try:
         description = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
         if odd := [name for name in description["arrays"] if not name.isidentifier()]:
-            raise ValueError(f"encoder.json names the array {odd[0]!r}, expected a plain name")
+            raise ValueError(f"encoder.json names the array {odd[0]!r}, expected a name of letters, digits and _")
         named = {name: read_array(folder / f"{name}.npy") for name in description["arrays"]}
         vectors, rows = read_array(folder / "vectors.npy"), read_array(folder / "rows.npy")
     except (OSError, ValueError, KeyError) as error:
@@ -89,7 +89,8 @@ def load_pairs(folder: Path) -> ItemItem:
         params = json.loads((folder / PAIRS).read_text(encoding="utf-8"))
         indptr, rows, values = (read_array(folder / f"{name}.npy") for name in ("indptr", "rows", "scores"))
         if not len(rows) == len(values) == int(indptr[-1]):
-            raise ValueError(f"{len(rows)} rows, {len(values)} scores, indptr ends at {indptr[-1]}")
+            sizes = f"rows.npy has {len(rows)} values, scores.npy {len(values)}, and indptr.npy ends at {indptr[-1]}"
+            raise ValueError(f"{sizes}; expected three equal numbers")
         model = ItemItem(indptr, rows, values, params)
         item_item.history_weights(model, EMPTY_HISTORY, 0.0)  # raises if params are incomplete
     except (OSError, ValueError, KeyError, IndexError) as error:

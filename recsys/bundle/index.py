@@ -1,8 +1,8 @@
 """Finds the items nearest to a vector by inner product with faiss, and the items similar to an item by cosine.
 
-Up to about 20,000 items exact search is the fastest. Larger catalogues are cut into the lists of
-`recsys/bundle/ivf_lists.py`, with vectors in fp16, of which `nprobe` are searched. nprobe is raised until recall
-against exact search reaches the setting `index.min_recall`; if it never does, the build fails.
+Up to about 20,000 items exact search is the fastest. Larger catalogues, with vectors in fp16, are cut into lists, see
+`recsys/bundle/ivf_lists.py`; a query searches `nprobe` of the lists. nprobe is raised until recall against exact search
+reaches the setting `index.min_recall`; if it never does, the build fails.
 
     index.faiss   the index         index.json   the `Report`
 """
@@ -160,7 +160,7 @@ def _inverted_lists(known: FloatArray, seed: int) -> faiss.IndexIVFScalarQuantiz
 
 
 def _query(vectors: FloatArray, index: faiss.Index) -> FloatArray:
-    """Prepare (m, dim) queries; inverted lists need the length of each as one more number, see `ivf_lists.py`."""
+    """Return (m, dim) queries as the index needs them: for lists with the length of each appended, see `ivf_lists`."""
     if vectors.shape[1] == index.d:
         return np.ascontiguousarray(vectors, dtype=np.float32)
     return padded(vectors, np.linalg.norm(vectors, axis=1))

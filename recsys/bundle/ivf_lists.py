@@ -1,13 +1,13 @@
 """Partitions item vectors into lists for approximate search by inner product.
 
-Plain k-means cells suit inner products badly: the best items of a query have long vectors as well as near ones, and lie
-in many cells. Two changes reduce the share of lists to search from a half to a few percent:
+Plain k-means cells suit inner products badly: the best items of a query are those in its direction, but also those with
+long vectors, so they lie in many cells. Two changes reduce the share of lists to search from a half to a few percent:
 
 - Items are first cut into bands by the length of their vectors, which halves from band to band, and then by direction.
   Source: Yan et al., "Norm-ranging LSH for maximum inner product search", NeurIPS 2018.
 - Lists are ordered not by their mean alone but by the likely score of their best item, q.mean + SPREAD |q| sigma, where
-  sigma is the standard deviation within the list per dimension. This is an inner product too: the centre gets one more
-  dimension with SPREAD sigma, the query with its length, the items with 0.
+  sigma is the standard deviation within the list, as root mean square over the dimensions. This is an inner product
+  too, with one more dimension: SPREAD sigma for the centre, |q| for the query, 0 for the items.
 """
 
 import faiss

@@ -1,7 +1,7 @@
 """Manages the releases of one installation: promotes a bundle, rolls back to the one before, and runs canaries.
 
     releases/<bundle_id>/        the bundles that were promoted
-    releases/<bundle_id>.json    who promoted the bundle, when, from which commit and parent, and notes
+    releases/<bundle_id>.json    who promoted the bundle, when, at which git commit, after which release, and notes
     releases/state.json          the `State`: {"stack": [ids], "log": [...], ...}
 
 The last id of the stack is the current release. `promote` pushes an id, `rollback` pops one; a canary is a second
@@ -50,8 +50,8 @@ class Entry(Section):
 
 
 class Canary(Section):
-    """A second bundle that serves a share of the users (by hash of the unit, `experiments/online/assignment.py`).
-    since: when it began to serve this share."""
+    """A second bundle that serves a share of the units: users and visitors, chosen by a hash of their id, see
+    `experiments/online/assignment.py`. since: when it began to serve this share."""
 
     bundle_id: BundleId
     share: float = Field(gt=0, le=1)

@@ -14,7 +14,7 @@ Codes = npt.NDArray[np.intp]
 
 class Groups:
     """The categories of a catalogue. The code of a category is its position in `names`. members: for each category the
-    rows of its items, ascending; of_category: see `Catalogue`."""
+    rows of its items, (m,) int32; of_category: category -> these rows, as in `Catalogue.of_category`."""
 
     def __init__(self, of_category: Mapping[str, IntArray], n_items: int) -> None:
         self.names = list(of_category)
@@ -29,7 +29,7 @@ class Groups:
         return self._codes[self._ends[row - 1] if row else 0 : self._ends[row]]
 
     def pairs(self, rows: IntArray) -> tuple[Codes, Codes]:
-        """Return positions in `rows` and category codes, one of each for every category of these items."""
+        """Return two arrays with one entry per category of each item: the item's position in `rows`, and the code."""
         starts = np.where(rows > 0, self._ends[rows - 1], 0)
         counts = self._ends[rows] - starts
         places = np.repeat(np.arange(len(rows)), counts)

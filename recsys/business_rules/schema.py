@@ -29,8 +29,9 @@ class Block(Section):
 
 
 class Cap(Section):
-    """The largest number of items of one category in an answer. every_category: for all; categories: for some of them.
-    surfaces: where it applies, everywhere if empty; on the page of a single category a cap would shorten the answer."""
+    """The largest number of items of one category in an answer. every_category: for each of those that `categories`,
+    category -> number, does not name. surfaces: where it applies, everywhere if empty; on the page of a single category
+    a cap would shorten the answer."""
 
     every_category: int | None = Field(None, ge=1)
     categories: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
@@ -108,7 +109,7 @@ def read(content: bytes, where: Path | str) -> Rules:
             raise ParamsError(f"{at}: {place}: {str(error).removeprefix('filter: ')}") from None
         if "available" in grammar.fields(tree):
             raise ParamsError(
-                f"{at}: {place}: compares 'available', which changes all the time: "
-                "give the variant the rule `available` instead"
+                f"{at}: {place}: a filter here cannot use 'available', as stock changes all the time: "
+                "remove it, and list the rule `available` under `rules` of each variant in params.yaml"
             )
     return rules

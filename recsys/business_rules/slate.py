@@ -1,4 +1,5 @@
-"""Compiles the business rules for one bundle, into a `SlateRules` (`recsys/recommend/slate_rules.py`).
+"""Compiles the business rules for one bundle (catalogue and models that are served together), into a `SlateRules` (see
+`recsys/recommend/slate_rules.py`). missing: what the rules name and the catalogue lacks.
 
     rules, missing = slate.compiled(schema.read(text, path), bundle)
     Recommender(bundle).recommend(query, rules.at(time.time(), surface="home", diversity=0.3))
@@ -31,9 +32,10 @@ UNCAPPED = np.iinfo(np.int32).max
 class CompiledSlateRules:
     """The rules of one file for one bundle; implements `SlateRules`.
 
-    allowed: (n_items,) bool, None if no item is blocked; factors: (n_items,) float32, product of the boosts, None
-    without any; caps: (n_categories,) int32 by the codes of `groups`, None without caps; capped_on: the surfaces with
-    caps, all if empty; placed: (row, pin) ordered by position; diversity: see `diversity.mmr`.
+    allowed: (n_items,) bool, None if no item is blocked; factors: (n_items,) float32, the product of the factors of all
+    boost and bury rules that match the item, None without such rules; caps: (n_categories,) int32 by the codes of
+    `groups`, None without caps; capped_on: the surfaces with caps, all if empty; placed: (row of the item, pin) ordered
+    by position; diversity: weight of the difference between items, 0 to 1, see `recsys/business_rules/diversity.py`.
     """
 
     bundle: Bundle
@@ -58,7 +60,8 @@ class CompiledSlateRules:
         return np.ones(len(rows), dtype=np.bool_) if self.allowed is None else self.allowed[rows]
 
     def adjust(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
-        """Multiply scores by the boosts; if some are negative, multiply their differences to the lowest one instead."""
+        """Return the scores of the items in `rows`, multiplied by their factors. If a score is negative, where a factor
+        above 1 would lower it, the distance of each score from the lowest one is multiplied instead."""
         if self.factors is None:
             return scores
         factors = self.factors[rows]
@@ -100,7 +103,8 @@ class CompiledSlateRules:
                 shut[self.groups.members[code]] = True
 
     def arrange(self, query: Query, slots: list[Slot]) -> list[Slot]:
-        """Apply caps and diversity. Pins get their position, new items keep theirs, the others fill the rest."""
+        """Apply caps and diversity to ordered slots and return the first k. Pinned items move to the position of their
+        pin, items of the source `new` stay in the slots reserved for new items, and the others fill the rest."""
         positions = {row: pin.position - 1 for row, pin in reversed(self.placed)}
         pinned = self._capped([], [slot for slot in slots if slot.source == PIN])
         taken = {slot.row for slot in pinned}

@@ -183,7 +183,8 @@ def _download(place: Place, downloads: Path) -> Path:
             problem = _line(error)
             continue
         except OSError as error:
-            raise DataError(f"cannot write {part}: {error.strerror}; make room there") from error
+            said = f"cannot write {part}: {error.strerror}"
+            raise DataError(f"{said}; free space there, or make the folder writable") from error
         try:
             _checked(part, place.sha256)
             return part.replace(downloads / place.filename)

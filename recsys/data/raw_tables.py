@@ -35,9 +35,10 @@ class RawTables:
     """All rows that an adapter read, in a fixed order, under canonical column names, not yet validated.
 
     interactions: user_id, item_id, timestamp, event, and optionally value and weight (default: from `event_weights`).
-    items: item_id, and optionally title, text, categories, price, available, first_seen, attributes (default: a neutral
-    value). Numbers may be text; a text that is no number rejects its row. Times are Datetime or Date, UTC without a
-    zone, or whole microseconds since 1970. A dtype that cannot be cast to `recsys/data/schema.py` is an error.
+    items: item_id, and optionally title (default: the id), text, categories (default: empty), available (default: yes),
+    price, first_seen, attributes (default: null). Numbers may be text; a text that is no number rejects its row. Times
+    are Datetime or Date, UTC without a zone, or whole microseconds since 1970. A dtype that cannot be cast to
+    `recsys/data/schema.py` is an error.
 
     Optional columns of both tables: `reject`, str or null, the adapter's reason to reject the row (like `cancelled`);
     `raw`, a struct of the row's original cells, which quarantine shows instead of the columns above; `notes`, str, one
@@ -45,8 +46,8 @@ class RawTables:
     bool, the item occurs only in interactions; it is kept if one of these is kept.
 
     interactions_file, items_file: the files of the rows, for messages. latest: the last possible time of an event, UTC;
-    None: the time at which `prepare` runs. files: line counts, by table. hints: end of a reason -> advice in the
-    message at a limit. distinct: equal rows are different events, because each has an id in the source.
+    None: the time at which `prepare` runs. files: line counts, by table. hints: see `report.check`. distinct: equal
+    rows are different events, because each has an id in the source.
     """
 
     interactions: pl.LazyFrame
@@ -76,6 +77,6 @@ class Adapter(Protocol):
 
 
 def noted(table: pl.LazyFrame, values: dict[str, pl.Expr], note: str, about: pl.Expr) -> pl.LazyFrame:
-    """Set the columns to `values`; where `about` is not null, append the line `note` + `about` to the column NOTES."""
+    """Set the columns to `values` in all rows; where `about` is not null, append the line `note` + `about` to NOTES."""
     notes = pl.concat_str(NOTES, pl.lit(note) + about, separator="\n", ignore_nulls=True)
     return table.with_columns(**values, **{NOTES: notes})

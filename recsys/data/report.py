@@ -57,8 +57,9 @@ class DataReport:
 
     first, last: times, UTC, ISO 8601, None without interactions; repeat_rate: share of the interactions whose user had
     an earlier one with the item; seen_items: number of items with an interaction; duplicate_share, orphan_share: of the
-    rows read; item_gaps: shares of the items without a title other than the id, a text, a category, a price;
-    items_without_likes: number of items without an interaction of a weight above 0; files: line counts of text files.
+    rows read; item_gaps: by column, the share of the items without a title (or only the id as title), without a text,
+    without categories and without a price; items_without_likes: number of items without an interaction of a weight
+    above 0; files: line counts of text files.
     """
 
     dataset: str
@@ -97,7 +98,8 @@ def describe(
     kept_items: pl.DataFrame,
     files: Mapping[str, Sequence[FileLines]] = MappingProxyType({}),
 ) -> DataReport:
-    """Return the report; kept, kept_items: the canonical tables. Distinct pairs are counted by a 64-bit hash."""
+    """Return the report; kept, kept_items: the canonical tables. For `repeat_rate` the different user-item pairs are
+    counted by a 64-bit hash."""
     facts = kept.select(
         first=pl.col("timestamp").min(),
         last=pl.col("timestamp").max(),
@@ -146,7 +148,7 @@ def check(
 ) -> None:
     """Raise if a limit of the settings is exceeded; tables: folder of the tables, from which the message quotes a row.
 
-    hints: end of a reason -> advice in the message; default: "correct the data".
+    hints: end of a reason's name, such as `_unreadable` -> advice in the message; default: "correct the data".
 
     Raises:
         DataError: "events.csv: 120 of 120 interactions rejected (100.0%), datasets.shop.thresholds.max_rejected_share
@@ -195,7 +197,7 @@ def _check_emptied(items: TableReport, allowed: float, key: str, hints: Mapping[
 
 
 def _hint(reason: str, hints: Mapping[str, str]) -> str:
-    return next((hint for end, hint in hints.items() if reason.endswith(end)), "mend the data")
+    return next((hint for end, hint in hints.items() if reason.endswith(end)), "correct the data")
 
 
 def _example(tables: Path, table: str, reason: str) -> str:

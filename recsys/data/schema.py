@@ -1,6 +1,6 @@
 """The canonical tables: all columns of `interactions` and `items`.
 
-`prepare` keeps valid rows and quarantines each other one with the first rule that it breaks, see
+`prepare` keeps valid rows and quarantines the others, each with the first rule that it breaks as the reason, see
 `recsys/data/validation.py`.
 """
 
@@ -27,7 +27,7 @@ class Interactions(dy.Schema):
 class Items(dy.Schema):
     """One row per item, with unique ids. `price` is per piece; `first_seen` is when the item was first on sale, UTC.
 
-    `attributes`: further properties of the item, as text that `packed_attributes` of `field_limits` made.
+    `attributes`: further properties as the text of a JSON object, see `packed_attributes` in `field_limits`.
     """
 
     item_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)

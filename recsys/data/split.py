@@ -3,8 +3,8 @@
     catalogue.parquet     row int32, item_id, title, text, categories, price, available, first_seen, attributes; in row
                           order, which is a seeded shuffle: ties broken by row are broken at random
     users.parquet         user_row int32, user_id
-    interactions.parquet  user_row, item_row int32, timestamp, event, value, weight float32, fold uint8 (0 train,
-                          1 valid, 2 test), sorted by (user_row, timestamp, item_row)
+    interactions.parquet  user_row, item_row int32, timestamp, event, value, weight float32, fold uint8 (the window of
+                          the event: 0 train, 1 valid, 2 test), sorted by (user_row, timestamp, item_row)
     split.json            `Facts`
 
 A fold is named after the window that it is scored on: the models of `valid` are fitted on train, those of `test` on
@@ -116,8 +116,9 @@ class Split:
     def available(self, fold: Fold) -> BoolArray:
         """(n_items,) bool: the items that may be shown in `fold`.
 
-        The catalogue has only the present availability, so before the fold `all` every item counts as available; except
-        where windows overlap in time, items whose first event is in a later window: these do not exist yet.
+        The catalogue has only the present availability, which only the fold `all` uses. In the other folds every item
+        counts as available, except where windows overlap in time: there, an item whose first event is in a later window
+        does not exist yet.
         """
         if fold == "all":
             return self.catalogue["available"].to_numpy()

@@ -5,9 +5,9 @@ production, a window is scored without later events, and users and items that ar
 
 `per_user_holdout` is for data where most users come only once (MovieLens: a user rates everything in one sitting), so
 that hardly any user of a global test window has a history. The last events of each user are test, those before are
-valid. No user is cold; some items are, because they are held out: all their events are test, or, of other items, all
-before the test are valid. The disadvantage: a model may learn from later events of other users, so figures are not
-comparable with `global_time`.
+valid. No user is cold. Some items are made cold: for some of them all events are test; for others all events that are
+not test are valid, so that train has none. The disadvantage: a model may learn from later events of other users, so
+figures are not comparable with `global_time`.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ def make(interactions: pl.LazyFrame, items: pl.DataFrame, params: SplitParams, s
     Raises:
         DataError: "interactions: 1 user(s), expected at least 2: give more data"
         DataError: "interactions: item_id 'x' is not in items: run `dvc repro prepare`"
-        DataError: "split: no interaction in valid (...), expected at least 1: ..."
+        DataError: "split: none of the 12 interactions (...) is in the window 'valid', expected at least 1: ..."
         DataError: "split: no target in test: ..."
     """
     if items.height < 2:
@@ -127,8 +127,8 @@ def _count(rows: pl.DataFrame) -> dict[str, int]:
         if not count:
             first, last = rows.select(pl.col("timestamp").min().alias("a"), pl.col("timestamp").max().alias("b")).row(0)
             raise DataError(
-                f"split: no interaction in {name}, expected at least 1, of {rows.height} from {first:%Y-%m-%d %H:%M:%S}"
-                f" to {last:%Y-%m-%d %H:%M:%S}: widen split.valid_share or split.test_share, or give more data"
+                f"split: none of the {rows.height} interactions ({first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S})"
+                f" is in the window {name!r}, expected at least 1: change split.valid_share or split.test_share"
             )
     return counts
 

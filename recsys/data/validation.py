@@ -75,8 +75,8 @@ def canonical_interactions(
     """Return the table with the canonical columns and dtypes. file: for messages.
 
     A missing column `value` is null, a missing `weight` comes from event_weights. An amount below zero is a return,
-    with weight 0. like_from: events with a lower value get weight 0, one limit or event -> limit; with it, values are
-    scores, and only those of purchases are amounts.
+    with weight 0. like_from: one limit, or event -> limit; events with a lower value get weight 0. With it, values are
+    ratings, which may be below zero, and only those of purchases and returns are amounts.
 
     Raises:
         DataError: "events.csv: no column 'user_id', the columns are 'customer', 'sku': add it, ..."

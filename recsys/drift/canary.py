@@ -1,9 +1,9 @@
 """Judges a bundle before it serves everybody: by a replay of recorded requests, then by the clicks on its answers.
 
-The replay asks the candidate and the current release for recommendations to the persons of the newest recorded
-requests, without the newest item that each person liked. The candidate is refused if it recommends the hidden items
-significantly less often. As a canary, its share of answers with a click is compared with that of the current release by
-an always-valid test, which may be repeated at any time.
+The replay takes the persons of the newest recorded requests, hides the item that each of them liked last, and asks both
+the candidate and the current release for a list. The candidate is refused if it recommends the hidden items
+significantly less often. While it is a canary, its share of answers with a click is compared with that of the current
+release by an always-valid test, which may be repeated at any time.
 
 Source: sign test, Dixon and Mood 1946; always-valid test: `recsys/experiments/analysis/sequential.py`.
 """
@@ -33,10 +33,10 @@ FALLBACK, LATENCY_MS = 0.05, 100.0  # limits of a canary: additional share of fa
 
 @dataclass(frozen=True)
 class Replay:
-    """The comparison of candidate and current release (`_before`) on the same persons.
+    """The comparison of candidate and current release on the same persons. Fields with `_before`: the current release.
 
-    overlap: mean share of equal items in both lists; hits: share of the persons with a hidden item in whose list it is;
-    confidence: mean over the slots; ms: median time of a list; known_items: share of the items recommended by the
+    overlap: mean share of equal items in both lists; hits: of the persons with a hidden item, the share whose list has
+    it; confidence: mean over the slots; ms: median time of a list; known_items: share of the items recommended by the
     current release that the candidate has; refused: the reason to refuse the candidate, or None.
     """
 
@@ -134,7 +134,7 @@ def _refusal(done: Replay, found: list[tuple[bool, bool]], candidate: Bundle, cu
         (until < before, f"it was trained until {until:%Y-%m-%d}, the current release until {before:%Y-%m-%d}"),
         (
             worse < LEVEL and done.hits < (1 - MARGIN) * done.hits_before,
-            f"it recommends the hidden newest item to {done.hits:.1%} of the persons,"
+            f"it recommends the hidden newest item (liked last) to {done.hits:.1%} of the persons,"
             f" the current release to {done.hits_before:.1%} (p = {worse:.1g})",
         ),
         (

@@ -1,9 +1,9 @@
 """Counts features of recommended items in bins, the input of the drift tests.
 
-category    main category         price    deciles of the catalogue; unknown       popularity  deciles of the catalogue
+category    main category         price    deciles of the catalogue, and unknown   popularity  deciles of the catalogue
 source      source of the slot    score    deciles of the reference                confidence  fixed bounds
 match       share of the user's history with the item's category; only for users with a history. It
-            differs most if a model's vectors belong to other items
+            shows best that a model's vectors were assigned to the wrong items
 """
 
 from collections.abc import Mapping, Sequence
@@ -98,7 +98,8 @@ class Features:
 
 
 def tally(who: Ints, bins: Ints, n_persons: int, n_bins: int) -> Counts:
-    """Return (n_persons, n_bins): how many values of each person are in each bin. who, bins: (n,) of each value."""
+    """Return (n_persons, n_bins): how many values of each person are in each bin. who, bins: (n,) numbers from 0 of the
+    person and of the bin of each value."""
     cells = np.bincount(who * n_bins + bins, minlength=n_persons * n_bins)
     return cells.reshape(n_persons, n_bins).astype(np.float32)
 

@@ -1,6 +1,6 @@
 """Tests by permutation which features of the answers in one period differ from those in other periods.
 
-A threshold on a distance alone, such as PSI > 0.2, alarms on nothing where answers are few and misses a shift where
+A threshold on a distance alone, such as PSI > 0.2, gives false alarms where answers are few and misses a shift where
 they are many. Here the distance is compared with its own distribution under the hypothesis that nothing changed. The
 answers of one person are correlated, so whole persons are permuted between periods, with all their features together.
 
@@ -47,8 +47,8 @@ def compare(
     """Compare the last period with all earlier ones. If nothing changed, some feature alarms with probability `level`.
 
     counts: feature -> (n, n_bins) counts, one row for each person and period; time: (n,) the period of each row, 0, 1,
-    ..., all of equal duration; person: (n,) the person of each row, numbered from 0. If no person has two rows, person
-    may be -1 in all rows, with two periods of any duration.
+    ..., all of equal duration; person: (n,) the person of each row, numbered from 0. If every row is of another person,
+    they may all be -1; there are then two periods, whose durations may differ.
     """
     features, rows = list(counts), np.hstack([counts[name] for name in counts])
     ends, n_times = np.cumsum([counts[name].shape[1] for name in features]), int(time.max()) + 1

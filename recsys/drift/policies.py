@@ -2,10 +2,13 @@
 
 hours: 24                                    length of a window, which is compared with the windows before it
 level: 0.01                                  probability of a false alarm per window, or per release
-policies:                                    kind -> tell, retrain, popular (serve this variant), roll back
-  model: {action: roll back, moved: 0.2}     act only if at least this share of the feature's counts moved
+policies:                                    kind of finding -> action, and moved: act only if at least this share
+  model: {action: roll back, moved: 0.2}     of the feature's counts moved to other bins
 canary: {least: 500, hours: 1, alpha: 0.05}  answers and hours before the next step; level of its test
 retrain: [recsys, retrain]                   the command for `retrain`
+
+Kinds: model, scores, items, requests, events, outcomes; watch.yaml says what each means. Actions: tell (only report it,
+the default), retrain, popular (serve the variant `popular`), roll back.
 """
 
 from pathlib import Path

@@ -38,7 +38,7 @@ def promote(source: Path, folder: Path, public_key: str | None, share: float, st
     share: share of the units that it serves; below 1 it becomes a canary, unless the replay refuses it. store: url.
 
     Raises:
-        BundleError: "bundle 1f...: refused by the replay: it recommends the hidden newest item to 1.2% of ..."
+        BundleError: "bundle 1f...: not promoted, because in a replay of recorded requests it recommends ..."
     """
     said = ""
     if share < 1 and releases.read(folder).stack:
@@ -47,7 +47,8 @@ def promote(source: Path, folder: Path, public_key: str | None, share: float, st
         said = f"\n{replay}"
         if replay.refused:
             name = candidate.manifest.bundle_id
-            raise BundleError(f"bundle {name}: refused by the replay: {replay.refused} ({replay})")
+            said = f"bundle {name}: not promoted, because in a replay of recorded requests {replay.refused} ({replay})"
+            raise BundleError(f"{said}; correct its data or training, or promote it without --canary")
     bundle_id = releases.promote(source, folder, public_key, check_apart, share, notes)
     state = releases.read(folder)
     if state.canary is not None and state.canary.bundle_id == bundle_id:
@@ -56,7 +57,8 @@ def promote(source: Path, folder: Path, public_key: str | None, share: float, st
 
 
 def replayed(candidate: Bundle, current: Bundle, store: str) -> canary.Replay:
-    """Replay the newest requests in the store with both bundles, then queries of users of the current release."""
+    """Replay with both bundles: for users with recent requests in the store and, up to `canary.PERSONS` in all, for
+    users in the current release."""
     now = time.time()
     try:
         shown = recorded.answers(store, now - REPLAY_DAYS * SECONDS_PER_DAY, now)

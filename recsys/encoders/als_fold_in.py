@@ -38,7 +38,8 @@ class AlsFoldIn:
         return vector
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None:
-        """Return what each liked item adds to the scores: similarity for this user times confidence, section 5."""
+        """Return what each liked item adds to the scores of the items with these `vectors`: the similarity of the two
+        items for this user, times c_i (section 5 of the paper). None if the model has no vector for any liked item."""
         rows, items, confidence = self._liked(history, now)
         if not len(items):
             return None

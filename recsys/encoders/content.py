@@ -4,7 +4,7 @@
     c_i = sqrt(sum over the user's events with the item of weight * 0.5 ** (age_days / half_life_days))
 
 v_i is the vector of item i, and h_i the informativeness of a like of it, which training learns: a like of an item that
-everybody buys has a small one.
+everybody buys has a small one. |c| is the Euclidean length of the vector of all c_i.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,8 @@ class Pooled:
         return vector
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None:
-        """Return what each liked item adds to the scores: the terms of the weighted sum."""
+        """Return what each liked item adds to the scores of the items with these `vectors`: its term of the sum u times
+        their vectors. None if no liked item has a vector."""
         rows, items, confidence = self._liked(history, now)
         if not items.any():
             return None

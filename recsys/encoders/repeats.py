@@ -28,7 +28,8 @@ class Liked:
 
 
 def liked(history: History, now: float, gap_days: FloatArray, half_life_days: float) -> Liked:
-    """Compute the values for a history. now: UTC seconds; gap_days: as in `Catalogue`, for items liked in one visit."""
+    """Compute the values for a history. now: UTC seconds; gap_days: (n_items,) usual days between likes of an item over
+    all users, for items that this user liked in one visit only; half_life_days: that of `Liked.frequency`."""
     counts = history.weights > 0
     age_days = np.maximum(now - history.times[counts], 0) / SECONDS_PER_DAY
     rows, place = np.unique(history.rows[counts], return_inverse=True)

@@ -35,9 +35,9 @@ def recommend_offline(
 ) -> Slate:
     """Return a list of k items for the user in row `user`, as served at the end of the fold's fit set.
 
-    known_items: as in `QueryMode`; query time and excluded items come from the whole history, so that candidates and
-    targets do not depend on it. exclude: further item rows to leave out. Items that arrive within the fold's window may
-    be recommended, later ones not.
+    known_items: pass only the newest part of the history, with this many liked items; None: all of it. Query time and
+    seen items are those of the whole history either way, so that results can be compared. exclude: further item rows to
+    leave out. Items that arrive within the fold's window may be recommended, later ones not.
 
     Raises:
         RecsysError: "variant 'als': source als failed for user 'u7'; ..."

@@ -1,10 +1,10 @@
 """Logs the training data of a ranker: the recommender's candidates, with features and whether the user chose them.
 
-A case is one query for one user. One row per candidate, the rows of a case together. Columns: case, user (user_row),
-n_wanted (number of the user's targets) and n_late (number of late ones), int32; told (the query has the whole history),
-held_out (the user is held out from training), wanted (the candidate is a target) and late (the user first chose it in
-the second half of the window), bool; one float32 column per feature. Cases for evaluation (held-out users, or the whole
-history) have all candidates, the others have the targets and a sample of the rest.
+A case is one query for one user, with the whole history or, like that of a new user, with only its newest part. One row
+per candidate, the rows of a case together. Columns: case, user (user_row), n_wanted (number of the user's targets),
+n_late (how many of them are late, see `late_targets`), int32; told (the query has the whole history), held_out (the
+user is held out from training), wanted and late (the candidate is a target, a late one), bool; a float32 per feature.
+Cases of other users with a shortened history have the targets and a sample of the rest, all others every candidate.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,8 @@ class Recorder:
 
 @dataclass(frozen=True)
 class Case:
-    """One query. of_a_case: values of `OF_A_CASE`; wanted, late: (m,) bool per candidate; features: (m, n_features)."""
+    """One query. of_a_case: user, n_wanted, n_late, told and held_out, see the module; wanted, late: (m,) bool, one per
+    candidate; features: (m, n_features) float32."""
 
     of_a_case: tuple[int, int, int, bool, bool]
     wanted: BoolArray
@@ -94,8 +95,8 @@ def _cases(
 def late_targets(split: Split, fold: ScoredFold) -> dict[int, IntArray]:
     """Return user row -> item rows of the targets that the user first chose after the window's median time.
 
-    With `per_user_holdout` the median is that of each user, separately for held-out items and for others. If all its
-    targets have the same time, because an export has no order, a random half of them is late.
+    With `per_user_holdout` each user has two medians: that of the items without an event in the fit set, and that of
+    the others. If all targets of a median have the same time, as in data without an order, a random half is late.
     """
     held_out = ~pl.col("item_row").is_in(split.fit_rows(fold)["item_row"].unique().implode())
     targets = split.targets(fold).with_columns(pl.col("user_row", "item_row").cast(pl.Int32))

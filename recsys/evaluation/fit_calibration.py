@@ -90,7 +90,8 @@ def as_long_as_valid(split: Split, asked: Sample, params: SplitParams) -> Ragged
     """Return the targets in the first part of the test window, as long as the validation window.
 
     In a longer window more items become relevant, so a confidence is valid for one length only. With `per_user_holdout`
-    the length is a share of each user's events, separately for held-out items and for others.
+    it is the first valid_share / test_share of each user's events in the test window, where events of items that are in
+    the fit set and events of items that are not are counted separately.
     """
     window = split.interactions.filter(pl.col("fold") == WINDOWS["test"])
     if split.facts.protocol == "global_time":

@@ -32,6 +32,7 @@ class Paired:
 
 def paired(values: Values, others: Values, alpha: float) -> Paired:
     """Test whether `values` exceed `others`, both (n_users,) float64 of the same users; NaN users are left out.
+    alpha: level of each confidence bound, see `Paired.reach`; the p-value does not depend on it.
 
     >>> found = paired(np.array([0.2, 0.4, 0.6, 0.8]), np.array([0.1, 0.2, 0.3, 0.4]), 0.05)
     >>> round(found.difference, 3), round(found.p, 3)

@@ -100,7 +100,8 @@ def new_item(sample: Sample) -> Segment:
 
 
 def repeat(sample: Sample, again: bool) -> Segment:
-    """All users; targets are items of the history if `again`, else other items; none if the window has no repeats."""
+    """All users; targets that are in the user's history if `again`, else those that are not. If no target is in a
+    history, both segments are empty."""
     width = len(sample.known_events)
     before = sample.histories.owners * width + sample.histories.rows
     repeats = np.isin(sample.targets.owners * width + sample.targets.rows, before)
@@ -110,7 +111,7 @@ def repeat(sample: Sample, again: bool) -> Segment:
 
 
 def aged(sample: Sample, part: int) -> Segment:
-    """All users; targets of one part of the window only, to measure the model at that age."""
+    """All users; targets of one quarter of the window, `part` from 1 to 4, to measure the model at that age."""
     begin, end = (part - 1) / AGES, part / AGES
     ages = f"{begin * sample.window_days:.3g} to {end * sample.window_days:.3g}"
     counted = (sample.age >= begin) & ((sample.age < end) | (part == AGES))

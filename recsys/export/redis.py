@@ -22,7 +22,8 @@ FIELDS = ("item_id", "score", "source", "bundle_id", "variant")
 
 
 class Keys:
-    """The target for Redis: adds each batch in one MULTI; one SET changes the current version."""
+    """The target for Redis. It writes each batch of lists in one transaction under keys of the new version; at the end
+    one SET of `<name>:current` makes readers use them."""
 
     database: str = "Redis"
     errors: tuple[type[Exception], ...] = (redis.RedisError,)

@@ -13,7 +13,7 @@ class Config(Section):
 
 
 class Seen:
-    """The rule. It removes the items of `Query.history`, also those that were only seen, and of `Query.seen`."""
+    """The rule. It removes the items of `Query.history`, liked or only viewed, and of older events, `Query.seen`."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._allow_repeat = bundle.manifest.allow_repeat

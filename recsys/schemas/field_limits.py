@@ -5,9 +5,9 @@ Each `*_fault` returns the name of what is wrong with a value, such as `too_long
 API explains the fault in its message; training quarantines the row with column and fault: `user_id_too_long`.
 
 An id is a text of 1 to 256 characters in Unicode normal form C, without white space at its ends, without control
-characters and without invisible characters, so that no two different ids look the same. A name (a surface, a
-category) is one line of 1 to 256 characters. Lengths count characters, not bytes. The attributes of an item are a flat
-object: a name of letters, digits, _ and - -> a text, a number, true or false, or a list of names.
+characters and without invisible characters, so that no two different ids look the same. A name (of a category, or of a
+surface: the page that shows a list) is one line of 1 to 256 characters. Lengths count characters, not bytes. The
+attributes of an item are a flat object: a name of letters, digits, _ and - -> a text, number, boolean or list of names.
 """
 
 import json
@@ -183,7 +183,8 @@ def id_faults(column: str) -> pl.Expr:
 
 
 def normal_ids(column: str) -> pl.Expr:
-    """Return the expression for each id in Unicode form C, without full-width, invisible or outer white characters."""
+    """Return the expression for each id in Unicode form C, with plain instead of full-width characters, and without
+    invisible characters or white space at the ends."""
     text = pl.col(column).str.replace_all(f"[{_WIDE_SPACES}]", " ").str.replace_all(f"[{_INVISIBLE}{_CONTROL}]", "")
     return text.str.replace_many(_FULL_WIDTH).str.normalize("NFC").str.strip_chars(" ")
 

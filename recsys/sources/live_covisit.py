@@ -1,10 +1,10 @@
 """Proposes the items that people like after the user's last items in current sessions (live co-visits).
 
-    score(j) = sum over the user's newest items i of weight(i) * (follows(i, j) + unseen(i) * share of demand(j))
+    score(j) = sum over the user's newest items i of weight(i) * (follows(i, j) + unseen(i) * demand(j) / all demand)
 
-The weights sum to 1, follows(i, j) is `LiveCounts.follows`, and unseen(i) is 1 minus the sum of follows(i, j) over j.
-So the score is a probability, with few sessions mostly by the demand. Without live counts or without recent likes of
-the user nothing is proposed.
+The weights sum to 1, follows(i, j) is the probability that j is liked next after i (`LiveCounts.follows`), unseen(i) is
+1 minus the sum of follows(i, j) over j, and demand(j) is `LiveCounts.demand`. So the score is a probability; with few
+sessions, the demand decides. Without live counts or recent likes of the user nothing is proposed.
 
 Source: Jelinek and Mercer, "Interpolated estimation of Markov source parameters", 1980.
 """

@@ -20,7 +20,7 @@ class Config(Section):
 class Nearest:
     """The source. It proposes nothing if the model cannot encode the history. If `Query.only` allows few items, these
     are scored directly: the index would have to return nearly all items. If it allows many, the index is searched, and
-    the main path requests more until enough of the items are allowed."""
+    `Recommender` asks the source for more items until enough of them are allowed."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         if config.model not in bundle.models:

@@ -25,7 +25,7 @@ class Config(Section):
 
 
 class Repeat:
-    """The source. It proposes nothing if the data set does not allow repeats (`split.allow_repeat`)."""
+    """The source of items that the user liked before; it proposes nothing unless `split.allow_repeat` is set."""
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         self._allowed = bundle.manifest.allow_repeat

@@ -54,7 +54,8 @@ def main(
 
 
 def without_idle_pairs(settings: params.Params, released: str) -> params.Params:
-    """Remove item-item models that neither the released variant nor one with a ranker uses, and variants with them."""
+    """Remove the item-item models that neither the released variant nor any variant with a ranker uses, and then the
+    variants that use a removed model."""
     serving = [each for name, each in settings.variants.items() if each.ranker or name == released]
     used = {model for each in serving for model in each.models}
     idle = {pair for variant in settings.variants.values() for pair in variant.pairs} - used

@@ -56,7 +56,7 @@ class PostedEvent(RequestModel):
     def _not_negative(cls, value: float | None, info: ValidationInfo) -> float | None:
         event = info.data.get("event")
         if value is not None and value < 0 and event in (PURCHASE, RETURN):
-            raise ValueError(f"a {event} below zero; send the event {RETURN!r} with the refund as a positive number")
+            raise ValueError(f"the value of a {event} is below zero; send a refund as {RETURN!r} with a positive value")
         return value
 
     @model_validator(mode="after")

@@ -267,7 +267,7 @@ class Meta:
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """Items best first, none of them twice, seen or excluded."""
+    """Items, best first: no duplicates, no excluded ones and, unless the data set allows repeats, none already seen."""
 
     request_id: Annotated[str, Field(description="send it with the events that follow from this answer")]
     items: list[Item]

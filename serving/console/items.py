@@ -71,7 +71,7 @@ def _events_by_weight(weights: Mapping[str, float]) -> dict[float, str]:
 
 
 def some_user(engine: Engine) -> str:
-    """Return a user with at least `LIKES` events, if there is one; "" if the bundle has no users."""
+    """Return the first user with at least `LIKES` events, or the one with the most; "" if the bundle has no users."""
     histories = engine.bundle.histories
     n = min(len(histories.users), LOOKED_AT)
     best = max(range(n), key=lambda at: (min(len(histories.at(at).rows), LIKES), -at), default=None)

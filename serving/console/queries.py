@@ -22,7 +22,8 @@ def findings(limit: int, _: Writes) -> Write[list[tuple[float, str, str, str, st
 
 
 def shown_to(writes: Writes, person: str, limit: int, key: str | None) -> Write[list[dict[str, Any]]]:
-    """Return at most `limit` answers to a user or guest, newest first. Write this access into the audit log."""
+    """Return at most `limit` answers to a user or visitor, newest first; write this access into the audit log. key: the
+    name of the API key, None without one."""
     rows = yield OF_PERSON, [(person, limit)]
     yield statements.NOTE, [audit(key, "look", writes.fingerprint(person), None, {"exposures": len(rows[0])})]
     found = [dict(zip(SHOWN, row, strict=True)) for row in rows[0]]
@@ -30,7 +31,8 @@ def shown_to(writes: Writes, person: str, limit: int, key: str | None) -> Write[
 
 
 def exposure_of(item_id: str, limit: int) -> Write[dict[str, Any]]:
-    """Return the number of the newest answers, an item's positions in them, and how many persons of them saw it."""
+    """Count in the newest `limit` answers: answers, how many there are; places, the item's positions in them; persons
+    and everybody, the numbers of persons who got the item, and of all."""
     rows = yield NEWEST, [(limit,)]
     places, persons, everybody = [], set(), set()
     for person, items in rows[0]:

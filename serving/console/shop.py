@@ -49,8 +49,8 @@ class Choice:
 @dataclass
 class Side:
     """One list of the page. error: why there is none; cards: its items, as `items.describe` returns them, with `item`,
-    the answer's item, and what `_moved` returns.
-    """
+    the item in the answer, `moved`, by how many positions it moved up since the page was last shown, and `new`, whether
+    it was not there then."""
 
     choice: Choice
     answer: Answer | None = None

@@ -34,7 +34,10 @@ class AnswerCache:
         deadline: float,
         picked: Picked | None,
     ) -> tuple[Draft, bool]:
-        """Return the draft of `Engine.recommend`, and whether it came from the cache. Random arms are not cached."""
+        """Return the result of `Engine.recommend`, and whether it came from the cache; partly random lists never do.
+
+        deadline: seconds on `perf_counter`; picked: the arm that an experiment assigned, None without an experiment.
+        """
         arm = picked.arm if picked else None
         if self._cache is None or user.failed or (arm is not None and arm.drawn):
             return engine.recommend(request, request_id, user, shown_ids, deadline, arm), False

@@ -1,8 +1,8 @@
 """Caches recent answers in this process (`memory`) or, for all workers, in Redis.
 
 A key contains everything that an answer depends on, so no entry is ever invalidated: a new event of the user, another
-bundle or other rules make another key. A change by the time, such as a pin that begins at nine, is late by at most the
-lifetime of an entry. If the cache cannot be reached, answers are computed.
+bundle or other rules make another key. A change that only the clock causes, such as a pinned item from nine o'clock on,
+is late by at most the lifetime of an entry. If the cache cannot be reached, answers are computed.
 """
 
 import asyncio
@@ -144,7 +144,8 @@ class Memory:
 
 
 class Shared:
-    """A backend in Redis, for all workers. After a failure it is not called for two seconds: each call waits 50 ms."""
+    """A backend in Redis, for all workers. After a failure it is not called for two seconds, because a call that fails
+    may delay an answer by its timeout of 50 ms."""
 
     def __init__(self, url: str, seconds: float) -> None:
         pool = BlockingConnectionPool.from_url(

@@ -1,4 +1,5 @@
-"""Turns the engine's draft into the answer to one request, and the answer into an exposure for the store."""
+"""Turns the engine's draft (`serving/engine/draft.py`) into the answer to one request, and the answer into an exposure,
+the store's record of what was shown to whom."""
 
 import time
 from collections.abc import Mapping

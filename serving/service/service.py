@@ -62,7 +62,7 @@ class Service:
         return engine
 
     async def recommend(self, request: RecommendRequest, request_id: str, work: Work) -> Answer:
-        """Return items for a user or visitor, with the cursor of the next page, and charge `work` their cost."""
+        """Return items for a user or visitor, with the next page's cursor; charge the API key of `work` the cost."""
         work.pays(costs.of(request))
         return await self._recommend(request, request_id, work)
 
@@ -109,7 +109,8 @@ class Service:
     async def preview(
         self, request: RecommendRequest, request_id: str, engine: Engine, arm: Arm | None
     ) -> tuple[Answer, Sequence[Step]]:
-        """Return the answer of an engine and arm, and its trace, for the Console: it is not logged or counted."""
+        """Return the answer of an engine and arm, and the trace of its steps, without logging or counting the request.
+        The Console, the operators' web pages, shows it."""
         started = perf_counter()
         user = await self._user_state(request.user_id, request.anonymous_id, sheds=False)
         draft = engine.recommend(request, request_id, user, arm=arm)
@@ -122,7 +123,7 @@ class Service:
         return await self._recommend(widened, request_id, work, paged=False)
 
     async def batch(self, requests: Sequence[RecommendRequest], request_id: str, work: Work) -> BatchAnswer:
-        """Return one answer for each request. They are computed one after another, so only one is part of the load.
+        """Return one answer for each request. Each is computed after the one before, so the worker's load counts one.
 
         Raises:
             ApiError: 422 "requests.3: variant: ..."
@@ -185,7 +186,8 @@ class Service:
         return identities.Merged(events=moved)
 
     async def export(self, user_id: str, key: str | None) -> identities.Exported:
-        """Return the store's rows about a user or guest, and the history in the bundle unless that was forgotten."""
+        """Return the store's rows about a user or a visitor (then `user_id` is an anonymous_id), and the history in the
+        bundle unless that was forgotten."""
         rows = await self.store().manage(lambda writes: admin.export(writes, user_id, key))
         bundle = self.engine().bundle
         known = EMPTY_HISTORY if self._background.freshness.is_forgotten(user_id) else bundle.histories.of(user_id)

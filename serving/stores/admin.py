@@ -45,7 +45,7 @@ ROWS_AT_ONCE = 5_000  # in one transaction: the API cannot write while it runs
 
 
 def export(writes: Writes, user_id: str, key: str | None) -> Write[dict[str, list[Row]]]:
-    """Return table -> rows about a user or guest, also of merged guests. key: API key, for the audit log."""
+    """Return table -> rows about a user or visitor, also of visitors merged into the user. key: name of the API key."""
     found: dict[str, list[Row]] = {}
     for table, (columns, where) in PERSONAL.items():
         rows = yield f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", [(user_id,)]

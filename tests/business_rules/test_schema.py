@@ -61,7 +61,7 @@ def test_the_example_at_the_top_wishes_for_nothing_until_its_marks_are_taken_awa
         ("boost: [{filter: 'price < 3', factor: 0.5}]", "line 1: boost.0.factor: Input should be greater than 1"),
         ("bury: [{filter: 'price < 3', factor: 2}]", "line 1: bury.0.factor: Input should be less than 1"),
         ("bury: [{filter: 'prize < 3', factor: 0}]", "line 1: bury.0.filter: 'prize' at position 1, expected one of"),
-        ("block: {filters: ['available = false']}", "line 1: block.filters.0: compares 'available', which changes"),
+        ("block: {filters: ['available = false']}", "line 1: block.filters.0: a filter here cannot use 'available'"),
         ("pin: [{item: a, position: 0}]", "line 1: pin.0.position: Input should be greater than or equal to 1"),
         ("pin: [{item: a, position: 1, since: 2026-11-27}]", "pin.0.since: Input should have timezone info"),
         (

@@ -251,7 +251,7 @@ def test_an_item_is_first_seen_at_its_first_event_or_when_the_shop_says() -> Non
         ([], 12, "0 user"),
         ([(0, n % 5, n) for n in range(50)], 12, "1 user"),
         ([(n % 5, 0, n) for n in range(50)], 1, "1 item"),
-        ([(n, n, n) for n in range(3)], 12, "no interaction in valid"),
+        ([(n, n, n) for n in range(3)], 12, "is in the window 'valid', expected at least 1"),
         ([(n % 5, 20, n) for n in range(50)], 12, "'i20' is not in items"),
     ],
 )

@@ -32,7 +32,7 @@ def other(source: Path, folder: Path, **changes: object) -> Path:
 def test_a_scrambled_bundle_is_refused_and_a_sound_one_becomes_a_canary(released: Path, tmp_path: Path) -> None:
     folder, store = tmp_path / "releases", f"sqlite:///{tmp_path}/none.sqlite"
     first = releases.promote(released, folder)
-    with pytest.raises(BundleError, match="refused by the replay: it recommends the hidden newest item to"):
+    with pytest.raises(BundleError, match="in a replay of recorded requests it recommends the hidden newest item"):
         promotion.promote(scramble(released, tmp_path / "scrambled"), folder, None, 0.05, store, "")
     assert releases.read(folder).stack == [first]
     sound = other(released, tmp_path / "sound", metrics={"note": "another"})

@@ -146,7 +146,7 @@ BAD: dict[str, tuple[Callable[[], object], list[str]]] = {
         too_long_titles,
         [
             "items.csv: title emptied: too_long in 4 of 7 items",
-            "max_emptied_share allows 50.0%: mend the data or raise",
+            "max_emptied_share allows 50.0%: correct the data or raise",
         ],
     ),
     "value in words": (

@@ -25,8 +25,8 @@ REBUILD = "build the bundle again with `dvc repro`"
 class ArraySpec:
     """The declaration of one array.
 
-    shape: one name per dimension; a name stands for the same size in all arrays of a folder, and "users+1" for one
-    more; None: any shape. least: the smallest value allowed; nan: whether NaN is allowed; below: the name of a size, if
+    shape: one name per dimension; equal names in a folder are equal sizes, and "users+1" is the size "users" plus 1;
+    None: any shape. least: the smallest value allowed; nan: whether NaN is allowed; below: the name of a size, if
     the values must be in [0, size); ascending: no value is less than the one before it; unique: no value occurs twice;
     into: the name of a size, if the values are offsets that ascend from 0 to this size.
     """
@@ -87,7 +87,7 @@ def check(folder: Path, n_items: int, n_users: int) -> None:
     """Check every array file of a bundle. n_items, n_users: the counts in its manifest.
 
     Raises:
-        BundleError: "bundle/histories/rows.npy: holds 0 to 24, expected 0 to 23; build the bundle again with ..."
+        BundleError: "bundle/histories/rows.npy: its values are from 0 to 24, expected 0 to 23; build the bundle ..."
     """
     sizes_of: dict[Path, dict[str, int]] = {}
     paths = sorted(folder.rglob("*.npy"))
@@ -136,7 +136,7 @@ def _value_fault(array: Any, wanted: ArraySpec, sizes: dict[str, int]) -> str | 
         array = array[~np.isnan(array)]
     low, high = (array.min(), array.max()) if array.size else (most, most)
     if array.dtype.kind != "u" and not (low >= least and high <= most):  # NaN fails both
-        return f"holds {low:g} to {high:g}, expected {least:g} to {most:g}"
+        return f"its values are from {low:g} to {high:g}, expected {least:g} to {most:g}"
     if (wanted.ascending or wanted.into is not None) and bool((array[1:] < array[:-1]).any()):
         return "its values do not ascend"
     if wanted.unique and bool((array[1:] == array[:-1]).any()):

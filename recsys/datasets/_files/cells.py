@@ -43,7 +43,8 @@ _WHY = "(fault)"
 
 
 def read_cells(table: pl.LazyFrame, file: TableFile) -> pl.LazyFrame:
-    """Return the table with parsed canonical columns and NOTES; table: canonical columns as text, RAW and REJECT."""
+    """Return the table with parsed columns, and with NOTES, one line per changed cell. table: canonical columns as
+    text, RAW (the row's original cells) and REJECT (the reason to reject the row, or null)."""
     columns = {name: dtype for name, dtype in table.collect_schema().items() if name not in (REJECT, RAW)}
     table = _without_markers(table.with_columns(pl.lit("").alias(NOTES)), columns, file.null_values)
     for column, dtype in columns.items():

@@ -20,7 +20,8 @@ from recsys.errors import DataError
 
 
 def read(text: Path, source: Source, file: TextFile, columns: Mapping[str, str], parts: Parts) -> FileLines:
-    """Write the rows of the UTF-8 file `text` to `parts`, return its line counts; columns: canonical -> file's name.
+    """Write the rows of the UTF-8 file `text` to `parts`, return its line counts. columns: canonical name -> name in
+    the file.
 
     Raises:
         DataError: "loans.csv: empty file ..."; "loans.csv: line 1 cannot be read (stray_quote): ..."
@@ -54,7 +55,8 @@ def read(text: Path, source: Source, file: TextFile, columns: Mapping[str, str],
 
 
 def unique_names(name: str, cells: Cells, mapped: set[str]) -> list[str]:
-    """Return unique column names: an empty name becomes its number; a duplicate is an error if it is in `mapped`."""
+    """Return unique column names. An empty name becomes the column's number; a repeated name gets the number behind it,
+    or is an error if it is in `mapped`, the names that the settings use. name: the file's, for messages."""
     names: list[str] = []
     for number, cell in enumerate(cells, start=1):
         named = (cell or "").strip() or str(number)

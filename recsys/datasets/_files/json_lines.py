@@ -15,7 +15,8 @@ BAD_JSON, NO_OBJECT, BAD_ID = "not_json", "no_json_object", "id_is_no_text_or_nu
 
 
 def read(text: Path, source: Source, ids: list[str], parts: Parts) -> FileLines:
-    """Write the rows of the UTF-8 file `text` to `parts`, return its line counts; ids: keys of ids, kept as written.
+    """Write the rows of the UTF-8 file `text` to `parts`, return its line counts. ids: the keys whose values are ids; a
+    line where one of these is an object, a list or a boolean is refused.
 
     Raises:
         DataError: "loans.json: a JSON array, expected one object per line: ..."

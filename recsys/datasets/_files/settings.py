@@ -90,8 +90,8 @@ class TextFile(Section):
 class TableFile(TextFile):
     """One table, and how its cells are written.
 
-    columns: canonical name -> name in the file. decimal: `.` or `,`; with it, the other one, spaces and apostrophes may
-        separate thousands.
+    columns: canonical name -> name in the file. decimal: the decimal mark, `.` or `,`; if it is set, the other one,
+        spaces and apostrophes may separate thousands; default: `.`, and nothing separates thousands.
     null_values: texts that mean a missing value, in upper or lower case; empty and blank cells always do.
     timestamp_format: as for strptime, or epoch_s, epoch_ms, epoch_us; default: ISO 8601. time_zone: zone of times
         without one, such as Europe/Berlin, default UTC; local times that do not exist or exist twice are refused.
@@ -131,8 +131,8 @@ class TableFile(TextFile):
 
 
 class JoinedFile(TextFile):
-    """Another file with columns of the same rows. on: the column of the interactions that names its row; key: the
-    column of this file, by default the same name."""
+    """A file whose columns are looked up for each interaction. on: the column of the interactions to look up; key: the
+    column of this file that must be equal to it, by default the one of the same name."""
 
     on: ColumnName
     key: ColumnName | None = None
@@ -153,7 +153,7 @@ class InteractionsFile(TableFile):
     @classmethod
     def _free_names(cls, joins: dict[str, JoinedFile]) -> dict[str, JoinedFile]:
         if taken := joins.keys() & {"interactions", "items"}:
-            raise ValueError(f"the name {min(taken)!r} is taken, expected another one, such as orders")
+            raise ValueError(f"{min(taken)!r} is the name of a table, expected another name, such as orders")
         return joins
 
     @field_validator("columns")
@@ -215,5 +215,5 @@ def _known(columns: dict[str, str], names: Iterable[str]) -> dict[str, str]:
     known = list(names)
     for name in columns:
         if name not in known:
-            raise ValueError(f"no canonical column {name!r}, expected some of {', '.join(known)}")
+            raise ValueError(f"{name!r} is not a canonical column, expected some of {', '.join(known)}")
     return columns

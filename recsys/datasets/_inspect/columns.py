@@ -29,10 +29,12 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column and its guessed kind: "time", a name of `SHAPES`, "few values" or "text".
+    """A column and its guessed kind: "time", "few values", "text", or a key of `SHAPES`, such as "number", "yes or no",
+    "address" (a URL) and "list".
 
     form: format of the times, None for ISO 8601; doubtful: whether day and month could be exchanged; empty: share of
-    missing cells; distinct: number of different values; plain: a joined column's name in its own file.
+    missing cells; distinct: number of different values; plain: if the column was looked up in another file, its name
+    there (`name` is then file.column), else "".
     """
 
     name: str

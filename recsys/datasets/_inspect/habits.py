@@ -15,7 +15,8 @@ AGAIN, DAYS_APART = 0.1, 0.5  # of the later events of users who came on several
 
 
 def like_from(ratings: pl.Series) -> float:
-    """Return the lowest rating that is a like; with three different ratings or more, not only the highest is a like.
+    """Return the lowest rating that is a like: the highest with which at least 45% of the ratings are likes. With three
+    different ratings or more, the second highest is always a like.
 
     >>> like_from(pl.Series(["1", "3", "4", "4", "5"]))
     4.0

@@ -62,7 +62,8 @@ class Table:
 def assign(samples: list[tuple[Sample, tuple[Column, ...]]]) -> tuple[Table, Table | None]:
     """Return the table of the events, and the table of the items if another file has them, else None.
 
-    A file with the users or times of the events of another one, as orders have those of order lines, is joined to it.
+    If the file of the events lacks users or times, and another file has them, as orders do for order lines, that file
+    is joined to it.
     """
     joined = [found for each in samples for other in samples if (found := _with_columns_of(other, *each)) is not None]
     if joined:

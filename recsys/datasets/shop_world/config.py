@@ -43,5 +43,6 @@ class Config(Section):
                 f"scenario {self.scenario!r}: change users or items"
             )
         if self.scenario == "grocery" and self.items * (1 - self.new_item_share) < LEAST_OLD:
-            raise ValueError(f"{self.items} items, expected at least {LEAST_OLD} that are not new: raise `items`")
+            said = f"{self.items} items, a share of {self.new_item_share:g} of them new, expected at least {LEAST_OLD}"
+            raise ValueError(f"{said} that are not new: raise `items` or lower `new_item_share`")
         return self

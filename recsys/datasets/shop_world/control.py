@@ -1,7 +1,7 @@
 """Scenario `control`: likes depend on tastes and popularity only: no order, repeats, ageing or words.
 
 Likes are drawn once from all pairs of users and items, and their times independently. So sources that use time,
-sessions or repeats cannot improve anything here, and a choice that keeps them is wrong.
+sessions or repeats cannot improve anything here, and a pipeline that still releases them chooses wrongly.
 """
 
 import numpy as np

@@ -34,13 +34,11 @@ YEAR_DAYS = 365.0
 
 
 def drawn(weights: Floats, group: Ints, uniform: Floats) -> Ints:
-    """Draw a column of `weights` (n_groups, n) for each entry of `group`, in proportion to the weights of that row.
-
-    uniform: one number in [0, 1) per draw. All groups share one ascending array: those of group k are in [k, k + 1).
-    """
+    """Draw a column of `weights` (n_groups, n) for each entry of `group`, a row number, in proportion to the weights in
+    that row; return the column numbers. uniform: one number in [0, 1) per draw."""
     shares = np.cumsum(weights, axis=1)
     shares /= shares[:, -1:]
-    shares += np.arange(len(shares))[:, None]
+    shares += np.arange(len(shares))[:, None]  # row k is in [k, k + 1), so that one binary search serves all rows
     found = np.searchsorted(shares.ravel(), group + uniform, side="right")
     return np.asarray(np.minimum(found - group * shares.shape[1], shares.shape[1] - 1))
 
@@ -51,7 +49,8 @@ class Items:
 
     sub: position in SUBS; style: in STYLES; brand: in BRANDS. vectors: (n_items, DIM), unit length. popularity: Zipf,
     sums to 1. price_level: log of the price relative to its sub-category. arrives, leaves: days since the log began,
-    infinity for an item that stays. trend_days, trend_phase, season_peak, season_strength: see `pace`.
+    infinity for an item that stays. trend_days: period of the slow trend of its demand; trend_phase: part of a period
+    that has passed on day 0; season_peak: day of the year with the highest demand; season_strength: 0 without seasons.
     """
 
     sub: Ints

@@ -75,8 +75,8 @@ BOT_LOOKS = 500  # minimum number of events of a bot, unless all bad rows are fe
 def bad_rows(clean: pl.DataFrame, n_dirty: int, first_bot: int, shop: World, rng: np.random.Generator) -> pl.DataFrame:
     """Return `n_dirty` bad rows with the columns of `clean`, a mix of all KINDS.
 
-    Duplicates are exact copies of rows. Orphans have an item_id that is not in the catalogue. Future rows have a time a
-    month to years too late. Bots are users from row `first_bot` on who view one random item per second.
+    Duplicates are exact copies of rows. Orphans have an item_id that is not in the catalogue. Future rows are at least
+    30 days after the end of the log. Bots are users from row `first_bot` on who view one random item per second.
     """
     bounds = np.rint(n_dirty * np.cumsum([0.0, *KINDS.values()])).astype(int)
     n = dict(zip(KINDS, np.diff(bounds).tolist(), strict=True))

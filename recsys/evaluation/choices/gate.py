@@ -1,13 +1,13 @@
 """Chooses the variant to release: the best one that is significantly better than the baseline and harms no segment.
 
 The candidates are compared user by user on the test window, which no setting was chosen on: by one-sided paired
-t-tests, with Holm's correction over all comparisons of a step that find any difference, so that chance alone passes a
-step with probability `alpha` at most.
+t-tests, with Holm's correction over all comparisons of a step in which some user's value differs, so that chance alone
+passes a step with probability `alpha` at most. `segment`, `earn_in` and `floors` are settings that name user segments.
 
 1. A candidate is admitted if it is better than `baseline` in `segment`, and not inferior in any of `floors`. Without an
    admitted candidate the baseline is released.
-2. The simplest admitted candidate is compared with the others; those that are better in `segment` or in one of
-   `earn_in` remain beside it.
+2. The simplest admitted candidate, the first in params.yaml, is compared with the others. It remains, and so do those
+   that are better in `segment` or in one of the segments `earn_in`, where a more elaborate one may show its worth.
 3. Of these, the ones that are not inferior to the best in `segment` (by `tolerance`) count as equal there: the one with
    the best mean over `segment` and `earn_in` is released.
 
@@ -79,7 +79,8 @@ def applied(params: Params, decision: Decision) -> Params:
 def decide(values: PerSegment, params: Params, new: Learned | None = None) -> Decision:
     """Return the variant to release. values: `gate.metric` by segment and variant; segments without users are absent.
 
-    new: variant -> learned share of new items; it is a floor only if some candidate meets it with similar NDCG.
+    new: variant -> learned share of slots for new items. A candidate that shows too few new items is refused, unless
+    its metric is more than `MOST_LOST` higher than that of every candidate that shows enough.
 
     Raises:
         GateError: "gate: no segment is called 'vip'; there are: all, warm, ..."

@@ -60,7 +60,8 @@ def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItem
         on_known.append(metrics.ndcg(metrics.hits(lists, known), known.lengths))
 
     def at(values: list[Values], share: float) -> Values:
-        """Interpolate the values for a share between two numbers of slots: a part of the lists has one slot more."""
+        """Return the users' values for a share of slots for new items. values[n]: with n such slots; between two whole
+        numbers the result is their weighted mean, as some lists then have one slot more than the others."""
         below = min(int(share * k), most - 1)
         part = share * k - below
         return (1 - part) * values[below] + part * values[below + 1]

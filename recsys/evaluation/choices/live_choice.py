@@ -1,9 +1,9 @@
 """Decides whether a variant that needs live counts is released, by next-event prediction over the validation window.
 
 The gate compares variants offline, without live counts, so a variant whose first source needs them proposes nothing
-there. It is compared with the gate's variant before each sampled event of the window instead, both with live counts. It
-is released if it is significantly better than the gate's variant, with and without live counts. While there are no live
-counts, as when the store is unavailable, the gate's variant answers in its place (`VariantParams.without_live`).
+there. So it is tested before each sampled event of the window, with live counts: likes of the newest events. It is
+released if it is significantly better than the gate's variant with live counts and than the same without them. While
+there are none, as when the store is unavailable, the gate's variant answers instead (`VariantParams.without_live`).
 """
 
 from collections.abc import Mapping

@@ -27,7 +27,7 @@ def by_length(lists: Mapping[str, IntArray], sample: Sample) -> pl.DataFrame:
 
 
 def new_users(table: pl.DataFrame, metric: str) -> pl.DataFrame:
-    """Return one metric of a fixed set of users, by the number of their items that the query has.
+    """Return one metric of the same users each time, by how many of their newest liked items the query has.
 
     Columns: variant, known_items, value, low, high (interval). table: result of `results.against`.
     """

@@ -111,7 +111,7 @@ def by_known(ramp: pl.DataFrame) -> str:
 
 
 def reliability(calibration: pl.DataFrame) -> str:
-    """Draw the share of relevant slots by confidence; perfect ones are on the dashed line. calibration: `table`."""
+    """Draw the share of relevant slots by confidence; the dashed line is perfect. calibration: `reliability.table`."""
 
     def draw(axes: Axes) -> None:
         most = float(calibration.select(pl.max_horizontal("confidence", "wanted").max()).item() or 1.0) * 1.05

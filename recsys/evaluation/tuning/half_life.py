@@ -50,7 +50,7 @@ def of_repeats(data: Split, params: Params) -> float:
 
 
 def order(recent: FloatArray) -> IntArray:
-    """Return (m,) int32 rows of the items with decayed likes, sorted by `recent` (n_items,), largest first."""
+    """Return the rows of the items with `recent` (n_items,) above 0, (m,) int32, largest first, at most 10,000."""
     return top_k(recent, min(MOST_ITEMS, int((recent > 0).sum()))).astype(np.int32)
 
 

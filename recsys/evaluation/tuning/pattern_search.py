@@ -38,15 +38,15 @@ def proposals(ranges: Mapping[str, BaseDistribution]) -> Generator[dict[str, Any
 
 
 def _settings(places: Mapping[str, float], ranges: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-    return {name: _at(places[name], one) for name, one in ranges.items()}
+    return {name: _at(name, places[name], one) for name, one in ranges.items()}
 
 
-def _at(place: float, one: BaseDistribution) -> Any:
-    """Return the value at position `place` (0 to 1) of a range."""
+def _at(name: str, place: float, one: BaseDistribution) -> Any:
+    """Return the value at position `place` (0 to 1) of a setting's range."""
     if isinstance(one, CategoricalDistribution):
         return one.choices[round(place * (len(one.choices) - 1))]
     if not isinstance(one, FloatDistribution | IntDistribution):
-        raise TypeError(f"{one}: not a range that can be searched")
+        raise TypeError(f"setting {name!r}: cannot search {one}, expected a float or int range, or a list of choices")
     value = one.low * (one.high / one.low) ** place if one.log else one.low + place * (one.high - one.low)
     if one.step:
         value = one.low + round((value - one.low) / one.step) * one.step

@@ -48,7 +48,9 @@ def fill(split: Path, params: Params, memory: Path) -> Tuned:
 def search_anew(
     names: list[str], split: Path, params: Params, trials: int, memory: Path, out: Path | None = None
 ) -> dict[str, Result]:
-    """Search all settings of these models, by default of all and of popularity; print the lines for params.yaml."""
+    """Search all settings of these models, or of all models and popularity if `names` is empty; print the lines for
+    params.yaml. memory: file of finished trials, for resuming; out: JSON file to write with the trials of each model.
+    """
     own: dict[str, Any] = {}
     if not names:
         own["recent_half_life_days"] = half_life.find(splits.load(split), params)

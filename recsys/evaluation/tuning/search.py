@@ -60,12 +60,13 @@ def search(model: str, split: Path, params: Params, trials: int, anew: bool, mem
     split: folder; trials: maximum number; memory: file of finished trials, from which a stopped search resumes.
 
     Raises:
-        ParamsError: "model 'popular': recsys/models/popular.py has no `suggest`: leave this model out"
+        ParamsError: "model 'popular': recsys/models/popular.py has no `suggest`, so it has no settings to search; ..."
     """
     module, current = extensions.load("models", model), params.model(model)
     if not hasattr(module, "suggest"):
         if anew:
-            raise ParamsError(f"model {model!r}: recsys/models/{model}.py has no `suggest`: leave this model out")
+            said = f"recsys/models/{model}.py has no `suggest`, so it has no settings to search"
+            raise ParamsError(f"model {model!r}: {said}; name only the other models in `recsys tune`")
         return Result(current)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     probe = optuna.create_study().ask()
@@ -146,7 +147,8 @@ def _complete(module: ModuleType, settings: dict[str, Any]) -> bool:
 
 
 def ranker_factor(model: str, data: Split, params: Params, fold: ScoredFold = "valid") -> FloatArray | None:
-    """Return (n_items,) factors of `recency` in the first variant with only this model; None without `recency`."""
+    """Return the (n_items,) factors by which the ranker `recency` multiplies scores, with its settings in the first
+    variant whose only source is this model; None if that variant has another ranker or there is no such variant."""
     alone = [variant for variant in params.variants.values() if variant.models == [model] and len(variant.sources) == 1]
     ranker = alone[0].ranker if alone else None
     if ranker is None or ranker.name != "recency":

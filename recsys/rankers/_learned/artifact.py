@@ -33,8 +33,8 @@ class Description(Section):
 
 
 def narrowed(params: Params, rankers: Path) -> Params:
-    """Return the settings, with only those sources in a variant with a learned ranker that its ranker uses. rankers:
-    the folder with one folder for each learned ranker."""
+    """Return the settings in which each variant with a learned ranker has only the sources that its ranker uses.
+    rankers: the folder with one folder for each learned ranker."""
     variants = dict(params.variants)
     for name, variant in params.variants.items():
         if variant.ranker is not None and variant.ranker.name in params.rankers:

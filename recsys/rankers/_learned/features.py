@@ -6,15 +6,16 @@
     <model>_nearest, _likeness   of a model with vectors: largest and mean cosine to the user's newest likes
     repeat_score           the score of the source `repeat` (`recsys/sources/repeat.py`) / the user's largest one
     repeat_often_<d>d      how often the user liked the item, with a half-life of d days / the user's largest value
-    repeat_visits, _days, _gaps   visits with a like of the item; days since the last one; these days / usual days
+    repeat_visits, _days   visits with a like of the item; days since the last one
+    repeat_gaps            these days / the usual days between two such visits
     recent_share           part of the item's popularity that is recent: recent demand / (popularity + smoothing)
     recent_demand          the item's recent demand / the average item's
     demand_<h>h            the item's demand with a half-life of h hours / that of the item with the largest
     age_days               days since the item was first seen
     liked, idle_days       number of items that the user liked, days since the user's last event
 
-NaN means unknown. The popularity since ever is no feature: with it the trees memorise the items of one window, which
-helps in that window only.
+NaN means unknown. Recent demand is the item's likes with decay, by the half-life of the settings. Popularity, the
+number of users who ever liked the item, is no feature: with it the trees memorise the items of one window.
 """
 
 from collections.abc import Sequence

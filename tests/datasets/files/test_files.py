@@ -142,7 +142,7 @@ def test_a_relative_path_is_looked_for_in_the_data_folder_too(tmp_path: Path, mo
     [
         (
             {"columns": {"user": "reader"}},
-            r"no canonical column 'user', expected some of user_id, item_id, timestamp, event",
+            r"'user' is not a canonical column, expected some of user_id, item_id, timestamp, event",
         ),
         ({"columns": {"event": "kind"}, "event": "loan"}, r"both `event` and `columns.event` are given"),
         ({"delimiter": ";"}, r"unknown key 'interactions.delimiter'"),

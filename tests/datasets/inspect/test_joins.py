@@ -64,7 +64,7 @@ def test_a_wrong_column_is_one_line(on: str, key: str, named: str) -> None:
 
 
 def test_a_joined_file_has_a_name_of_its_own_and_no_settings_of_cells() -> None:
-    with pytest.raises(ParamsError, match="'items' is taken"):
+    with pytest.raises(ParamsError, match="'items' is the name of a table"):
         read({"items": {"path": "orders.csv", "on": "id"}})
     with pytest.raises(ParamsError, match="decimal"):
         read({"orders": {"path": "orders.csv", "on": "id", "decimal": ","}})
