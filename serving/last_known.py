@@ -31,10 +31,8 @@ SERVED = "served"
 
 
 class LastKnown:
-    """Keeps the last valid copies on the disk of this host.
-
-    using: names of the parts that are served from their copy now, because the original cannot be read.
-    """
+    """Keeps the last valid copies on the disk of this host. using: names of the parts that are served from their copy
+    now, because the original cannot be read."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.last_known_folder

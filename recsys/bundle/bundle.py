@@ -104,12 +104,10 @@ class Bundle:
 @dataclass(frozen=True)
 class Parts:
     """The input of `write`: the interactions of one fold, its catalogue and users, and the folders of the models.
-
     interactions, catalogue and users: tables as in `recsys/data/split.py`; now: the end of the fold in UTC seconds;
     models: a model's name -> (model folder, index folder); calibration: the file that `recsys/bundle/calibration.py`
     wrote; rankers: a learned ranker's name -> its folder; data_hash: what `hash_of` returns for the folder of the
-    split; reference: the folder that `recsys/drift/reference.py` wrote. None leaves the part out of the bundle.
-    """
+    split; reference: the folder that `recsys/drift/reference.py` wrote. None leaves the part out of the bundle."""
 
     interactions: pl.DataFrame
     catalogue: pl.DataFrame

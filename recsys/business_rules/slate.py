@@ -30,13 +30,11 @@ UNCAPPED = np.iinfo(np.int32).max
 
 @dataclass(frozen=True)
 class CompiledSlateRules:
-    """The rules of one file for one bundle; implements `SlateRules`.
-
-    allowed: (n_items,) bool, None if no item is blocked; factors: (n_items,) float32, the product of the factors of all
-    boost and bury rules that match the item, None without such rules; caps: (n_categories,) int32 by the codes of
-    `groups`, None without caps; capped_on: the surfaces with caps, all if empty; placed: (row of the item, pin) ordered
-    by position; diversity: weight of the difference between items, 0 to 1, see `recsys/business_rules/diversity.py`.
-    """
+    """The rules of one file for one bundle; implements `SlateRules`. allowed: (n_items,) bool, None if no item is
+    blocked; factors: (n_items,) float32, the product of the factors of all boost and bury rules that match the item,
+    None without such rules; caps: (n_categories,) int32 by the codes of `groups`, None without caps; capped_on: the
+    surfaces with caps, all if empty; placed: (row of the item, pin) ordered by position; diversity: weight of the
+    difference between items, 0 to 1, see `recsys/business_rules/diversity.py`."""
 
     bundle: Bundle
     groups: Groups

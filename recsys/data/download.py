@@ -38,9 +38,8 @@ DAMAGED_ZIP = (
 @dataclass(frozen=True)
 class Place:
     """One source of a file. location: a path, or a URL with http:// or https://; filename: name to store it under.
-
-    sha256: expected SHA-256 of the file; None if the publisher states none: the checksums inside the zip are verified.
-    """
+    sha256: expected SHA-256 of the file; None if the publisher states none: the checksums inside the zip are
+    verified."""
 
     kind: Literal["local folder", "earlier download", "publisher", "mirror"]
     location: str

@@ -43,10 +43,8 @@ class Window(Section):
 
 
 class Facts(Section):
-    """The content of `split.json`. now: fold -> end of its fit set, UTC; events: window -> number of rows.
-
-    query_time: the time at which evaluation queries for a user: "now", or the "last_event" of the user's history.
-    """
+    """The content of `split.json`. now: fold -> end of its fit set, UTC; events: window -> number of rows. query_time:
+    the time at which evaluation queries for a user: "now", or the "last_event" of the user's history."""
 
     protocol: Literal["global_time", "per_user_holdout"]
     target_events: list[str]
@@ -83,11 +81,8 @@ class Split:
         return [History(rows[part], weights[part], times[part]) for part in parts]
 
     def targets(self, fold: ScoredFold) -> pl.DataFrame:
-        """Return the targets in the window of `fold`: distinct user_row, item_row, sorted.
-
-        A target is an item with a target event of a weight above 0; items of the user's history only with
-        `allow_repeat`.
-        """
+        """Return the targets in the window of `fold`: distinct user_row, item_row, sorted. A target is an item with a
+        target event of a weight above 0; items of the user's history only with `allow_repeat`."""
         wanted = self.interactions.lazy().filter(
             pl.col("fold") == WINDOWS[fold], pl.col("event").is_in(self.facts.target_events), pl.col("weight") > 0
         )
@@ -114,12 +109,9 @@ class Split:
         return float(history.times[-1]) if own_clock else self.now(fold)
 
     def available(self, fold: Fold) -> BoolArray:
-        """(n_items,) bool: the items that may be shown in `fold`.
-
-        The catalogue has only the present availability, which only the fold `all` uses. In the other folds every item
-        counts as available, except where windows overlap in time: there, an item whose first event is in a later window
-        does not exist yet.
-        """
+        """(n_items,) bool: the items that may be shown in `fold`. The catalogue has only the present availability,
+        which only the fold `all` uses. In the other folds every item counts as available, except where windows overlap
+        in time: there, an item whose first event is in a later window does not exist yet."""
         if fold == "all":
             return self.catalogue["available"].to_numpy()
         available = np.ones(self.catalogue.height, dtype=np.bool_)

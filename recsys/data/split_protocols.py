@@ -100,10 +100,8 @@ def _global_time(rows: pl.DataFrame, params: SplitParams, seed: int) -> pl.DataF
 
 def _per_user_holdout(rows: pl.DataFrame, n_items: int, params: SplitParams, seed: int) -> pl.DataFrame:
     """Return the window of each event: a user's last ones are test, those before valid, as are all of held-out items.
-
     Items are held out for the validation window too, so that the share of new items can be learned there: as many as
-    give new items the same share of the events in both windows. They do not change which events are test.
-    """
+    give new items the same share of the events in both windows. They do not change which events are test."""
     # a separate stream, so that held-out items are independent of the row order
     drawn = np.random.default_rng([seed, 1]).permutation(n_items)
     of_test = round(params.cold_item_share * n_items)

@@ -34,11 +34,9 @@ FALLBACK, LATENCY_MS = 0.05, 100.0  # limits of a canary: additional share of fa
 @dataclass(frozen=True)
 class Replay:
     """The comparison of candidate and current release on the same persons. Fields with `_before`: the current release.
-
     overlap: mean share of equal items in both lists; hits: of the persons with a hidden item, the share whose list has
     it; confidence: mean over the slots; ms: median time of a list; known_items: share of the items recommended by the
-    current release that the candidate has; refused: the reason to refuse the candidate, or None.
-    """
+    current release that the candidate has; refused: the reason to refuse the candidate, or None."""
 
     persons: int
     overlap: float
@@ -166,11 +164,9 @@ class Verdict:
 def judge(
     canary: Sequence[Recorded], current: Sequence[Recorded], clicked: Mapping[str, object], least: int, alpha: float
 ) -> Verdict:
-    """Compare the live answers of a canary with those of the current release in the same period.
-
-    clicked: its keys are the request ids of answers that were followed by a click; least: number of answers required
-    before the next step; alpha: level of the test.
-    """
+    """Compare the live answers of a canary with those of the current release in the same period. clicked: its keys are
+    the request ids of answers that were followed by a click; least: number of answers required before the next step;
+    alpha: level of the test."""
     n, about = len(canary), [_about(side, clicked) for side in (canary, current)]
     (rate, error, fallback, p99), (rate_before, error_before, fallback_before, _) = about
     said = f"{n} answers, {rate:.2%} clicked against {rate_before:.2%}, fallback {fallback:.1%}, p99 {p99:.0f} ms"

@@ -29,10 +29,8 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Answer:
-    """One list of n items. person: any id; rows: (n,) catalogue rows, -1 if not in the catalogue.
-
-    confidences: NaN where unknown; history: (m,) catalogue rows of the person's history.
-    """
+    """One list of n items. person: any id; rows: (n,) catalogue rows, -1 if not in the catalogue. confidences: NaN
+    where unknown; history: (m,) catalogue rows of the person's history."""
 
     person: str
     rows: IntArray

@@ -25,10 +25,8 @@ GROUPS = 500
 
 @dataclass(frozen=True)
 class FeatureShift:
-    """The result of one feature. p: p-value; alarm: whether p is significant after correction for all features.
-
-    moved: total variation distance of both periods, 0 to 1: the share of the counts in other bins than before.
-    """
+    """The result of one feature. p: p-value; alarm: whether p is significant after correction for all features. moved:
+    total variation distance of both periods, 0 to 1: the share of the counts in other bins than before."""
 
     feature: str
     p: float
@@ -45,11 +43,9 @@ def compare(
     seed: int = 0,
 ) -> list[FeatureShift]:
     """Compare the last period with all earlier ones. If nothing changed, some feature alarms with probability `level`.
-
     counts: feature -> (n, n_bins) counts, one row for each person and period; time: (n,) the period of each row, 0, 1,
     ..., all of equal duration; person: (n,) the person of each row, numbered from 0. If every row is of another person,
-    they may all be -1; there are then two periods, whose durations may differ.
-    """
+    they may all be -1; there are then two periods, whose durations may differ."""
     features, rows = list(counts), np.hstack([counts[name] for name in counts])
     ends, n_times = np.cumsum([counts[name].shape[1] for name in features]), int(time.max()) + 1
     unknown = bool(len(person)) and int(person.max()) < 0
@@ -104,11 +100,9 @@ def significant(p: npt.NDArray[np.float64], level: float) -> npt.NDArray[np.bool
 
 
 def _distances(now: Counts, total: Counts, ends: Ints) -> npt.NDArray[np.float64]:
-    """Return (n_draws, n_features): chi-square statistic of the bins in one period against those of all periods.
-
-    now: (n_draws, n_columns) counts in the period; total: (n_columns,) of all periods; ends: end column of each
-    feature. Draws have different n of N counts in the period; the factor n / (1 - n / N) makes them comparable.
-    """
+    """Return (n_draws, n_features): chi-square statistic of the bins in one period against those of all periods. now:
+    (n_draws, n_columns) counts in the period; total: (n_columns,) of all periods; ends: end column of each feature.
+    Draws have different n of N counts in the period; the factor n / (1 - n / N) makes them comparable."""
     starts, widths = np.concatenate([[0], ends[:-1]]), np.diff(ends, prepend=0)
     of_all = np.maximum(np.add.reduceat(total, starts), 1e-9)
     of_now = np.maximum(np.add.reduceat(now, starts, axis=1), 1e-9)

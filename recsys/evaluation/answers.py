@@ -72,10 +72,8 @@ def newest(history: History, known_items: int) -> History:
 def recommend_all(
     recommender: Recommender, split: Split, sample: Sample, segments: list[Segment], k: int, seed: int
 ) -> dict[QueryMode, IntArray]:
-    """Return query mode -> (n_users, k) int32 item rows, best first, padded with -1, for the modes of the segments.
-
-    A user who is in no segment with this query mode has a row of only -1.
-    """
+    """Return query mode -> (n_users, k) int32 item rows, best first, padded with -1, for the modes of the segments. A
+    user who is in no segment with this query mode has a row of only -1."""
     found = {}
     for question in dict.fromkeys(segment.question for segment in segments):
         asked = [segment.counted(sample) for segment in segments if segment.question == question]
@@ -92,10 +90,8 @@ def recommend_all(
 def of_variants(
     work: Callable[[Bundle, Split, str], T], bundle: Path, split: Path, variants: Iterable[str], processes: int
 ) -> dict[str, T]:
-    """Return variant -> result of `work`, with several processes at once, each of which opens bundle and split.
-
-    The calling process is one of them. bundle, split: their folders; processes: maximum number of processes.
-    """
+    """Return variant -> result of `work`, with several processes at once, each of which opens bundle and split. The
+    calling process is one of them. bundle, split: their folders; processes: maximum number of processes."""
     names = list(variants)
     if processes == 1:
         return {name: _of_variant(work, bundle, split, name) for name in names}

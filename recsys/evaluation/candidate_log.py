@@ -93,11 +93,9 @@ def _cases(
 
 
 def late_targets(split: Split, fold: ScoredFold) -> dict[int, IntArray]:
-    """Return user row -> item rows of the targets that the user first chose after the window's median time.
-
-    With `per_user_holdout` each user has two medians: that of the items without an event in the fit set, and that of
-    the others. If all targets of a median have the same time, as in data without an order, a random half is late.
-    """
+    """Return user row -> item rows of the targets that the user first chose after the window's median time. With
+    `per_user_holdout` each user has two medians: that of the items without an event in the fit set, and that of the
+    others. If all targets of a median have the same time, as in data without an order, a random half is late."""
     held_out = ~pl.col("item_row").is_in(split.fit_rows(fold)["item_row"].unique().implode())
     targets = split.targets(fold).with_columns(pl.col("user_row", "item_row").cast(pl.Int32))
     window = split.interactions.filter(pl.col("fold") == WINDOWS[fold], pl.col("weight") > 0)

@@ -40,11 +40,9 @@ SCHEMA = pl.Schema(
 
 
 def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibration:
-    """Fit the curves of every variant on lists of k items for the users of the validation window.
-
-    bundle: of the fold `valid`. A learned ranker was trained on two thirds of these users, so the curves of its variant
-    are fitted on the others. A variant that scores by live counts has no curves, because these do not exist offline.
-    """
+    """Fit the curves of every variant on lists of k items for the users of the validation window. bundle: of the fold
+    `valid`. A learned ranker was trained on two thirds of these users, so the curves of its variant are fitted on the
+    others. A variant that scores by live counts has no curves, because these do not exist offline."""
     asked = sample.draw(split, "valid", bundle.catalogue.popularity, params.evaluate.max_users, params.seed)
     others = ranker_holdout_users(split.users["user_id"][asked.users])[asked.targets.owners]
     slots = {}
@@ -60,18 +58,14 @@ def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibratio
 
 def on_test(calibration: Calibration, slots: dict[str, pl.DataFrame]) -> dict[str, tuple[Floats, BoolArray]]:
     """Return variant -> (n_slots,) confidences in the test window, and (n_slots,) whether the items were relevant.
-
-    slots: variant -> result of `ask` with the targets of `as_long_as_valid`.
-    """
+    slots: variant -> result of `ask` with the targets of `as_long_as_valid`."""
     return {name: (confidences(calibration, name, found), found["wanted"].to_numpy()) for name, found in slots.items()}
 
 
 def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k: int, seed: int) -> pl.DataFrame:
-    """Recommend to the users with targets; return one row per slot.
-
-    Columns: user (position in the sample), label (source), score, rank (from 1), known (events in the history), wanted
-    (whether the item is a target). wanted: the targets, as item rows per user of the sample.
-    """
+    """Recommend to the users with targets; return one row per slot. Columns: user (position in the sample), label
+    (source), score, rank (from 1), known (events in the history), wanted (whether the item is a target). wanted: the
+    targets, as item rows per user of the sample."""
     table = []
     for at in np.flatnonzero(wanted.lengths).tolist():
         user = int(asked.users[at])
@@ -87,12 +81,10 @@ def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k
 
 
 def as_long_as_valid(split: Split, asked: Sample, params: SplitParams) -> Ragged:
-    """Return the targets in the first part of the test window, as long as the validation window.
-
-    In a longer window more items become relevant, so a confidence is valid for one length only. With `per_user_holdout`
-    it is the first valid_share / test_share of each user's events in the test window, where events of items that are in
-    the fit set and events of items that are not are counted separately.
-    """
+    """Return the targets in the first part of the test window, as long as the validation window. In a longer window
+    more items become relevant, so a confidence is valid for one length only. With `per_user_holdout` it is the first
+    valid_share / test_share of each user's events in the test window, where events of items that are in the fit set and
+    events of items that are not are counted separately."""
     window = split.interactions.filter(pl.col("fold") == WINDOWS["test"])
     if split.facts.protocol == "global_time":
         begin = split.facts.now["test"]

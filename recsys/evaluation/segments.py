@@ -21,11 +21,9 @@ AGES = 4  # parts of the window, each for another age of the model
 
 @dataclass(frozen=True)
 class QueryMode:
-    """How the recommender is queried; by default with the whole history, for all items.
-
-    known_items: use only the newest part of the history, with this many liked items; arrived_only: recommend only items
-    whose first event is in the scored window.
-    """
+    """How the recommender is queried; by default with the whole history, for all items. known_items: use only the
+    newest part of the history, with this many liked items; arrived_only: recommend only items whose first event is in
+    the scored window."""
 
     known_items: int | None = None
     arrived_only: bool = False
@@ -37,9 +35,7 @@ PLAIN = QueryMode()
 @dataclass(frozen=True)
 class Segment:
     """A part of the evaluation. users: (n_users,) bool, included users; targets: (n_targets,) bool, included targets.
-
-    meaning: description for the report; question: how the recommender is queried.
-    """
+    meaning: description for the report; question: how the recommender is queried."""
 
     name: str
     meaning: str
@@ -80,11 +76,9 @@ def dormant(sample: Sample, dormant_days: float) -> Segment:
 
 
 def new_user(sample: Sample, known_items: int, least: int) -> Segment:
-    """Users with at least `least` liked items, treated as new: the query has only their last `known_items` items.
-
-    Users and targets do not depend on `known_items`, so that results for different numbers can be compared. The last
-    items are used, because the few events of a really new user are recent.
-    """
+    """Users with at least `least` liked items, treated as new: the query has only their last `known_items` items. Users
+    and targets do not depend on `known_items`, so that results for different numbers can be compared. The last items
+    are used, because the few events of a really new user are recent."""
     name, meaning = f"{NEW_USER}{known_items}", f"{least} liked items or more, but only the last {known_items} are told"
     return _of_users(sample, name, meaning, sample.liked >= least, QueryMode(known_items=known_items))
 

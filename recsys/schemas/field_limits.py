@@ -241,10 +241,8 @@ def time_faults(column: str) -> pl.Expr:
 
 
 def read_returns(events: pl.LazyFrame) -> pl.LazyFrame:
-    """Turn purchases of a negative value, as in older logs, into returns with the refunded amount as `value`.
-
-    events: has the columns `event` (text) and `value` (number or null).
-    """
+    """Turn purchases of a negative value, as in older logs, into returns with the refunded amount as `value`. events:
+    has the columns `event` (text) and `value` (number or null)."""
     given_back = ((pl.col("event") == PURCHASE) & (pl.col("value") < 0)).fill_null(False)
     return events.with_columns(
         event=pl.when(given_back).then(pl.lit(RETURN)).otherwise("event"),

@@ -174,8 +174,7 @@ async def accept(
 
 def check(posted: list[Any], weights: Mapping[str, float], now: int, key: str | None = None) -> list[Event | Rejected]:
     """Return a row for the store for each posted event, valid or refused. now: microseconds since 1970. `received` of
-    each event is a microsecond later than that of the one before, so that they keep their order.
-    """
+    each event is a microsecond later than that of the one before, so that they keep their order."""
     rows: list[Event | Rejected] = []
     for index, event in enumerate(posted):
         received = (now + index) / 1e6

@@ -35,9 +35,7 @@ class AnswerCache:
         picked: Picked | None,
     ) -> tuple[Draft, bool]:
         """Return the result of `Engine.recommend`, and whether it came from the cache; partly random lists never do.
-
-        deadline: seconds on `perf_counter`; picked: the arm that an experiment assigned, None without an experiment.
-        """
+        deadline: seconds on `perf_counter`; picked: the arm that an experiment assigned, None without an experiment."""
         arm = picked.arm if picked else None
         if self._cache is None or user.failed or (arm is not None and arm.drawn):
             return engine.recommend(request, request_id, user, shown_ids, deadline, arm), False

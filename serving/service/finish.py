@@ -23,11 +23,9 @@ def finished(
     shed: bool = False,
     next_cursor: str | None = None,
 ) -> Answer:
-    """Return the answer to one request; it completes and uses the `meta` of the draft.
-
-    timings: milliseconds by step; assignment: arm of the experiment that chose the variant, if any; shed: whether
-    optional steps were skipped to shed load; next_cursor: cursor of the next page, if there is one.
-    """
+    """Return the answer to one request; it completes and uses the `meta` of the draft. timings: milliseconds by step;
+    assignment: arm of the experiment that chose the variant, if any; shed: whether optional steps were skipped to shed
+    load; next_cursor: cursor of the next page, if there is one."""
     meta = draft.meta
     meta.timings_ms = {step: round(ms, 3) for step, ms in timings.items()}
     if assignment is not None:
@@ -40,9 +38,8 @@ def finished(
 
 
 def exposure(request: RecommendRequest, answer: Answer, made_from: Mapping[str, Any]) -> Exposure:
-    """Return the exposure of an answer. Without user_id, anonymous_id is by default the request_id.
-    made_from: inputs for a replay that are not in the request or the answer, see `serving/recorder/replay.py`.
-    """
+    """Return the exposure of an answer. Without user_id, anonymous_id is by default the request_id. made_from: inputs
+    for a replay that are not in the request or the answer, see `serving/recorder/replay.py`."""
     meta, experiment = answer.meta, answer.meta.experiment
     nobody = request.user_id is None and request.anonymous_id is None
     return Exposure(

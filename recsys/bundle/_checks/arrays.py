@@ -23,13 +23,11 @@ REBUILD = "build the bundle again with `dvc repro`"
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """The declaration of one array.
-
-    shape: one name per dimension; equal names in a folder are equal sizes, and "users+1" is the size "users" plus 1;
-    None: any shape. least: the smallest value allowed; nan: whether NaN is allowed; below: the name of a size, if
-    the values must be in [0, size); ascending: no value is less than the one before it; unique: no value occurs twice;
-    into: the name of a size, if the values are offsets that ascend from 0 to this size.
-    """
+    """The declaration of one array. shape: one name per dimension; equal names in a folder are equal sizes, and
+    "users+1" is the size "users" plus 1; None: any shape. least: the smallest value allowed; nan: whether NaN is
+    allowed; below: the name of a size, if the values must be in [0, size); ascending: no value is less than the one
+    before it; unique: no value occurs twice; into: the name of a size, if the values are offsets that ascend from 0 to
+    this size."""
 
     dtype: str
     shape: tuple[str, ...] | None

@@ -194,10 +194,8 @@ _ESCAPE = re.compile(r"\\(.)|\"\"|''", re.DOTALL)
 
 
 def read_lists(column: str, separator: str | None, missing: list[str]) -> pl.Expr:
-    """Return the expression for each cell as a list of texts; null if a text in brackets is not a list.
-
-    separator: between values without brackets, None for any of `SEPARATORS`; missing: values to leave out, lower case.
-    """
+    """Return the expression for each cell as a list of texts; null if a text in brackets is not a list. separator:
+    between values without brackets, None for any of `SEPARATORS`; missing: values to leave out, lower case."""
     text = pl.col(column).str.strip_chars()
     unified = text.str.replace_all(f"[{SEPARATORS}]", "\x1f") if separator is None else text
     parts = unified.str.split("\x1f" if separator is None else separator)

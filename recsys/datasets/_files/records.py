@@ -105,12 +105,10 @@ class Splitter:
 def records(
     lines: Iterator[str], splitter: Splitter, first: int, header: Cells | None, typed: list[int]
 ) -> Iterator[Record]:
-    """Split lines into records; every line belongs to exactly one record.
-
-    lines: with line ends; first: number of the first line; header: column names, or any row of a file without header,
-    whose length is the expected number of cells; typed: positions of the cells with times or numbers. If a line inside
-    of a quoted cell looks like a row, with times and numbers at these positions, the quote was never closed.
-    """
+    """Split lines into records; every line belongs to exactly one record. lines: with line ends; first: number of the
+    first line; header: column names, or any row of a file without header, whose length is the expected number of cells;
+    typed: positions of the cells with times or numbers. If a line inside of a quoted cell looks like a row, with times
+    and numbers at these positions, the quote was never closed."""
     pending, number = _Pending(lines), first
     width = len(header or [])
     while (line := pending.at(0)) is not None:

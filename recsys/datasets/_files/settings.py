@@ -139,12 +139,10 @@ class JoinedFile(TextFile):
 
 
 class InteractionsFile(TableFile):
-    """The table of interactions. event: the event of all rows, for a file without such a column.
-
-    If a column is mapped to `quantity`, `value` is the price of one piece and is multiplied by it; a row with a
-    quantity below zero is a return. joins: files whose columns are looked up, such as the orders of order lines;
-    `columns` names them `name.column`.
-    """
+    """The table of interactions. event: the event of all rows, for a file without such a column. If a column is mapped
+    to `quantity`, `value` is the price of one piece and is multiplied by it; a row with a quantity below zero is a
+    return. joins: files whose columns are looked up, such as the orders of order lines; `columns` names them
+    `name.column`."""
 
     event: str | None = None
     joins: dict[Annotated[str, Field(pattern=r"^\w+$")], JoinedFile] = Field(default_factory=dict)
@@ -182,10 +180,8 @@ class Attribute(Section):
 
 class ItemsFile(TableFile):
     """The table of items. category_separator: text between categories in cells that are no list; default: | and ;.
-
     attributes: name -> column, or a list of columns: properties of the items for answers and filters. A cell is text,
-    or of the type in Parquet; `{column: weight_kg, kind: number}` reads text as number, yes_no or list.
-    """
+    or of the type in Parquet; `{column: weight_kg, kind: number}` reads text as number, yes_no or list."""
 
     category_separator: str | None = Field(None, min_length=1)
     attributes: Annotated[

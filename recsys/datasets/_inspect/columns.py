@@ -30,12 +30,9 @@ SHAPES = {
 @dataclass(frozen=True)
 class Column:
     """A column and its guessed kind: "time", "few values", "text", or a key of `SHAPES`, such as "number", "yes or no",
-    "address" (a URL) and "list".
-
-    form: format of the times, None for ISO 8601; doubtful: whether day and month could be exchanged; empty: share of
-    missing cells; distinct: number of different values; plain: if the column was looked up in another file, its name
-    there (`name` is then file.column), else "".
-    """
+    "address" (a URL) and "list". form: format of the times, None for ISO 8601; doubtful: whether day and month could be
+    exchanged; empty: share of missing cells; distinct: number of different values; plain: if the column was looked up
+    in another file, its name there (`name` is then file.column), else ""."""
 
     name: str
     kind: str
@@ -77,10 +74,8 @@ def _shape(values: pl.Series, distinct: int) -> str:
 
 
 def _time(values: pl.Series, by_name: bool) -> tuple[str | None, bool] | None:
-    """Return (format, doubtful), see `Column`; None if the values are no times.
-
-    by_name: whether the column has a name like a time, or no name; only then whole numbers may be times.
-    """
+    """Return (format, doubtful), see `Column`; None if the values are no times. by_name: whether the column has a name
+    like a time, or no name; only then whole numbers may be times."""
     few = values.unique(maintain_order=True)[:TIMES]
     if not len(few) or not few[0][:1].isalnum() or not re.search(r"\d", few[0]):
         return None

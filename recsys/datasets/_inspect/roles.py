@@ -60,11 +60,9 @@ class Table:
 
 
 def assign(samples: list[tuple[Sample, tuple[Column, ...]]]) -> tuple[Table, Table | None]:
-    """Return the table of the events, and the table of the items if another file has them, else None.
-
-    If the file of the events lacks users or times, and another file has them, as orders do for order lines, that file
-    is joined to it.
-    """
+    """Return the table of the events, and the table of the items if another file has them, else None. If the file of
+    the events lacks users or times, and another file has them, as orders do for order lines, that file is joined to
+    it."""
     joined = [found for each in samples for other in samples if (found := _with_columns_of(other, *each)) is not None]
     if joined:
         events = _by_name(*max(joined, key=lambda each: -len(_unnamed(*each))), OF_EVENTS)
@@ -139,11 +137,9 @@ def _like_events(table: Table) -> tuple[int, int]:
 def _joined(
     events: Table, sample: Sample, columns: tuple[Column, ...]
 ) -> tuple[Column, Column, tuple[Sample, tuple[Column, ...]]] | None:
-    """Return (column of the events, key column and table of the other file) with the most ids in common, or None.
-
-    Users and items may both be numbered from 1: a column with the name of the key is preferred, one that is named like
-    a user comes last.
-    """
+    """Return (column of the events, key column and table of the other file) with the most ids in common, or None. Users
+    and items may both be numbered from 1: a column with the name of the key is preferred, one that is named like a user
+    comes last."""
     best = None
     for key in (column for column in columns if column.distinct >= 0.9 * len(column.values) > 0):
         ids = set(key.values.to_list())

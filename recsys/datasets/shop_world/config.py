@@ -12,12 +12,10 @@ LEAST_OLD = 40  # items of a grocery: enough for a user's staples and one full b
 
 
 class Config(Section):
-    """Scenario and size of the synthetic data.
-
-    scenario: see `shop_world/__init__.py`. events: exact number of raw interactions, including faulty ones. users,
-    items: their numbers at the end of the log. days: length of the log. new_user_share, new_item_share: share that
-    arrives after the first day, evenly spread. dirt_share: share of faulty rows among raw interactions and items.
-    """
+    """Scenario and size of the synthetic data. scenario: see `shop_world/__init__.py`. events: exact number of raw
+    interactions, including faulty ones. users, items: their numbers at the end of the log. days: length of the log.
+    new_user_share, new_item_share: share that arrives after the first day, evenly spread. dirt_share: share of faulty
+    rows among raw interactions and items."""
 
     scenario: Literal["shop", "news", "grocery", "control"] = "shop"
     events: int = Field(ge=100, le=100_000_000)

@@ -45,13 +45,11 @@ def drawn(weights: Floats, group: Ints, uniform: Floats) -> Ints:
 
 @dataclass(frozen=True)
 class Items:
-    """The items of the shop: arrays with one entry per item, in random order.
-
-    sub: position in SUBS; style: in STYLES; brand: in BRANDS. vectors: (n_items, DIM), unit length. popularity: Zipf,
-    sums to 1. price_level: log of the price relative to its sub-category. arrives, leaves: days since the log began,
-    infinity for an item that stays. trend_days: period of the slow trend of its demand; trend_phase: part of a period
-    that has passed on day 0; season_peak: day of the year with the highest demand; season_strength: 0 without seasons.
-    """
+    """The items of the shop: arrays with one entry per item, in random order. sub: position in SUBS; style: in STYLES;
+    brand: in BRANDS. vectors: (n_items, DIM), unit length. popularity: Zipf, sums to 1. price_level: log of the price
+    relative to its sub-category. arrives, leaves: days since the log began, infinity for an item that stays.
+    trend_days: period of the slow trend of its demand; trend_phase: part of a period that has passed on day 0;
+    season_peak: day of the year with the highest demand; season_strength: 0 without seasons."""
 
     sub: Ints
     style: Ints
@@ -71,10 +69,8 @@ class Items:
         return len(self.sub)
 
     def pace(self, day: int) -> Floats:
-        """Return (n_items,) factor of an item's popularity on a day; 0 before it arrives and after it leaves.
-
-        New items have higher demand for some weeks, old ones decay; items have slow trends, and sub-categories seasons.
-        """
+        """Return (n_items,) factor of an item's popularity on a day; 0 before it arrives and after it leaves. New items
+        have higher demand for some weeks, old ones decay; items have slow trends, and sub-categories seasons."""
         age = day - self.arrives
         fresh = 0.3 + 0.7 * np.exp(-np.maximum(age, 0.0) / 120.0) + 1.5 * np.exp(-np.maximum(age, 0.0) / 7.0)
         trend = np.exp(0.8 * np.sin(2 * np.pi * (day / self.trend_days + self.trend_phase)))

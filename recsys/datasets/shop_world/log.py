@@ -28,9 +28,8 @@ def items(shop: World, seed: int) -> pl.DataFrame:
 
 def interactions(shop: World, seed: int) -> Iterator[pl.DataFrame]:
     """Yield the raw log, sorted by time, in parts of whole days with about PART_EVENTS rows; `config.events` in all.
-
-    Columns: user_id, item_id, timestamp (us, UTC), event (view, cart or purchase), value (price x quantity, or null).
-    """
+    Columns: user_id, item_id, timestamp (us, UTC), event (view, cart or purchase), value (price x quantity, or
+    null)."""
     n_dirty = round(shop.config.dirt_share * shop.config.events)
     per_day = _spread(shop.config.events - n_dirty, sessions.traffic(shop))
     part_of_day = np.cumsum(per_day) // PART_EVENTS
@@ -73,11 +72,9 @@ BOT_LOOKS = 500  # minimum number of events of a bot, unless all bad rows are fe
 
 
 def bad_rows(clean: pl.DataFrame, n_dirty: int, first_bot: int, shop: World, rng: np.random.Generator) -> pl.DataFrame:
-    """Return `n_dirty` bad rows with the columns of `clean`, a mix of all KINDS.
-
-    Duplicates are exact copies of rows. Orphans have an item_id that is not in the catalogue. Future rows are at least
-    30 days after the end of the log. Bots are users from row `first_bot` on who view one random item per second.
-    """
+    """Return `n_dirty` bad rows with the columns of `clean`, a mix of all KINDS. Duplicates are exact copies of rows.
+    Orphans have an item_id that is not in the catalogue. Future rows are at least 30 days after the end of the log.
+    Bots are users from row `first_bot` on who view one random item per second."""
     bounds = np.rint(n_dirty * np.cumsum([0.0, *KINDS.values()])).astype(int)
     n = dict(zip(KINDS, np.diff(bounds).tolist(), strict=True))
     lost = pl.Series(rng.integers(len(shop.items), 2 * len(shop.items), size=n["orphan"]))

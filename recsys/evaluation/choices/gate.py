@@ -43,9 +43,7 @@ PerSegment = Mapping[str, Mapping[str, Values]]  # segment -> variant -> (n_user
 @dataclass(frozen=True)
 class Decision:
     """The released variant and the reason in one line. candidates: candidate -> why it was admitted or not.
-
-    without_live: if the variant needs live counts, the variant that answers without them, see `live_choice.py`.
-    """
+    without_live: if the variant needs live counts, the variant that answers without them, see `live_choice.py`."""
 
     variant: str
     reason: str

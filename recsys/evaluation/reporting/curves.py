@@ -27,22 +27,18 @@ def by_length(lists: Mapping[str, IntArray], sample: Sample) -> pl.DataFrame:
 
 
 def new_users(table: pl.DataFrame, metric: str) -> pl.DataFrame:
-    """Return one metric of the same users each time, by how many of their newest liked items the query has.
-
-    Columns: variant, known_items, value, low, high (interval). table: result of `results.against`.
-    """
+    """Return one metric of the same users each time, by how many of their newest liked items the query has. Columns:
+    variant, known_items, value, low, high (interval). table: result of `results.against`."""
     rows = table.filter(pl.col("segment").str.starts_with(NEW_USER), metric=metric)
     known = pl.col("segment").str.strip_prefix(NEW_USER).cast(pl.Int64)
     return rows.select("variant", "value", "low", "high", known_items=known)
 
 
 def ramp(lists: Mapping[str, IntArray], sample: Sample, k: int) -> pl.DataFrame:
-    """Return how often items are recommended, by the number of their events in the fit set.
-
-    Columns: variant; known_events, the group; items, the number of items in it; wanted, their share of all targets;
-    shown, their share of the first k of all lists; found, the share of their targets among the first k. New items with
-    shown < wanted are recommended too rarely.
-    """
+    """Return how often items are recommended, by the number of their events in the fit set. Columns: variant;
+    known_events, the group; items, the number of items in it; wanted, their share of all targets; shown, their share of
+    the first k of all lists; found, the share of their targets among the first k. New items with shown < wanted are
+    recommended too rarely."""
     wanted, table = sample.targets.rows, []
     for variant, rows in lists.items():
         slots, owners = rows[:, :k], sample.targets.owners

@@ -19,10 +19,8 @@ from recsys.params.tuned import Tuned
 
 
 def fill(split: Path, params: Params, memory: Path) -> Tuned:
-    """Return all settings of the active data set: those in params.yaml, and searched ones for the others.
-
-    split: folder; params: must be loaded without tuned settings; memory: file of finished trials, for resuming.
-    """
+    """Return all settings of the active data set: those in params.yaml, and searched ones for the others. split:
+    folder; params: must be loaded without tuned settings; memory: file of finished trials, for resuming."""
     found = params.data.typed_half_life_days or half_life.find(splits.load(split), params)
     params = params.with_data(typed_half_life_days=found)
     models = {

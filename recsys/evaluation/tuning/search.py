@@ -43,10 +43,8 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a search. settings: the best ones; after: their NDCG@10; trials: all trials.
-
-    before: NDCG@10 of the settings before the search, None if they were incomplete.
-    """
+    """The result of a search. settings: the best ones; after: their NDCG@10; trials: all trials. before: NDCG@10 of the
+    settings before the search, None if they were incomplete."""
 
     settings: dict[str, Any]
     before: float | None = None
@@ -161,10 +159,8 @@ def ranker_factor(model: str, data: Split, params: Params, fold: ScoredFold = "v
 
 
 def find_smoothing(split: Path, params: Params) -> float:
-    """Return the `smoothing` with which the ranker `recency` scores best: a quantile of the items' popularity.
-
-    The settings of the models must be complete. Without a variant of one model and this ranker it is the median.
-    """
+    """Return the `smoothing` with which the ranker `recency` scores best: a quantile of the items' popularity. The
+    settings of the models must be complete. Without a variant of one model and this ranker it is the median."""
     data = splits.load(split)
     _, popularity = half_life.demand(data, params.data.recent_half_life_days)
     liked = popularity[popularity > 0] if popularity.any() else np.ones(1)

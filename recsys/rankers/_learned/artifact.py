@@ -14,12 +14,10 @@ MODEL, DESCRIPTION = "model.txt", "ranker.json"
 
 class Description(Section):
     """What training chose on the validation window: which sources, weighted sums of features (blends) and trees to use.
-
     models: labels of the sources that are used; features: names of the trees' features in order; few, more: feature ->
-    weight, the blends for users with at most `few_up_to` liked items and for the others; trees_up_to: trees are used
-    in place of the blend for users with at most this many liked items, -1: never; left_out: source -> why it is not
-    used; figures: name -> NDCG, for the report; formula: in older files without blends, the only feature that is used.
-    """
+    weight, the blends for users with at most `few_up_to` liked items and for the others; trees_up_to: trees are used in
+    place of the blend for users with at most this many liked items, -1: never; left_out: source -> why it is not used;
+    figures: name -> NDCG, for the report; formula: in older files without blends, the only feature that is used."""
 
     models: list[str]
     features: list[str]
