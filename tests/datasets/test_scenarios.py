@@ -55,7 +55,7 @@ def test_the_smallest_data_can_be_drawn(name: str, tmp_path: Path) -> None:
         ({"scenario": "news", "dirt_share": 0.1}, "dirt_share is 0.1, unused in the scenario 'news': set it to 0"),
         ({"scenario": "control", "new_item_share": 0.1}, "new_item_share is 0.1, unused in"),
         ({"scenario": "control", "events": 5_000}, "10 users x 40 items, expected from 10,000 to 100,000,000 pairs"),
-        ({"scenario": "grocery", "items": 30}, "30 items, a share of 0.2 of them new, expected at least 40"),
+        ({"scenario": "grocery", "items": 30}, "30 of 30 items are there on the first day, expected at least 40"),
         ({"scenario": "films"}, "scenario"),
     ],
 )

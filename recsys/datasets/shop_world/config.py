@@ -40,7 +40,8 @@ class Config(Section):
                 f"{self.users} users x {self.items} items, expected from {least:,} to {MOST_PAIRS:,} pairs in the "
                 f"scenario {self.scenario!r}: change users or items"
             )
-        if self.scenario == "grocery" and self.items * (1 - self.new_item_share) < LEAST_OLD:
-            said = f"{self.items} items, a share of {self.new_item_share:g} of them new, expected at least {LEAST_OLD}"
-            raise ValueError(f"{said} that are not new: raise `items` or lower `new_item_share`")
+        old = int(self.items * (1 - self.new_item_share))
+        if self.scenario == "grocery" and old < LEAST_OLD:
+            said = f"{old} of {self.items} items are there on the first day, expected at least {LEAST_OLD}"
+            raise ValueError(f"{said}: raise `items` or lower `new_item_share`")
         return self
