@@ -24,7 +24,7 @@ WIDTH = 8  # faiss searches fp16 fastest if the length of the vectors is a multi
 
 def partition(vectors: FloatArray, seed: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
     """Cut (n, dim) float32 vectors into about 2 sqrt(n) lists. Returns the number of each vector's list, (n,) int64,
-    and the centres of the lists as from `padded`."""
+    and the centres of the lists, (n_lists, dim + 1 or more) as `padded` returns them."""
     lengths = np.maximum(np.linalg.norm(vectors, axis=1), np.finfo(np.float32).tiny)
     bands = np.minimum(np.log2(lengths.max() / lengths).astype(np.int64), BANDS - 1)
     lists = np.empty(len(vectors), dtype=np.int64)

@@ -1,5 +1,6 @@
 """The schema of the shop's file of business rules. Every key is optional; `{}` is a file without rules, an empty file
-an error. A filter is a text such as 'price < 20', see `recsys/business_rules/filters/grammar.py`.
+an error. A filter is a text such as 'price < 20', see `recsys/business_rules/filters/grammar.py`. A surface is a name
+of the place that shows a list, such as home or cart, which requests send.
 
 block:      {items: [id], categories: [name], filters: [filter]}           items that are never shown
 cap:        {every_category: 3, categories: {name: 2}, surfaces: [name]}   most items of a category in one answer
@@ -53,7 +54,7 @@ class Bury(Section):
 
 
 class Pin(Section):
-    """Shows an item at `position` (from 1) in the time [since, until), on these surfaces, on all if there are none."""
+    """Shows an item at `position` (from 1) in the time [since, until). surfaces: where it does, everywhere if empty."""
 
     item: str
     position: int = Field(ge=1, le=1000)

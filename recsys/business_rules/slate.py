@@ -46,7 +46,7 @@ class CompiledSlateRules:
     diversity: float = 0.0
 
     def at(self, now: float, surface: str | None = None, diversity: float | None = None) -> "CompiledSlateRules":
-        """Return the rules for a time (UTC seconds) and a surface. diversity: of the request, None: as in the file."""
+        """Return the rules that apply at a time (UTC seconds) on a surface. diversity: as in the file if None."""
         placed = tuple((row, pin) for row, pin in self.placed if _applies(pin, now, surface))
         caps = self.caps if not self.capped_on or surface in self.capped_on else None
         if placed == self.placed and caps is self.caps and diversity is None:

@@ -54,7 +54,8 @@ _READABLE: dict[type[pl.DataType], tuple[Callable[[pl.DataType], bool], str]] = 
 
 
 def interaction_faults(event_names: Iterable[str], item_ids: pl.Series, latest: datetime) -> pl.Expr:
-    """Return the expression for the reason to reject an interaction, or null; item_ids: of the kept items."""
+    """Return the polars expression for each row's reason to be rejected, null for a valid one. event_names: the valid
+    events; item_ids: the ids of the kept items; latest: the latest valid time."""
     event, names = pl.col("event"), [*event_names, limits.RETURN]
     return pl.coalesce(
         _column_faults(Interactions),

@@ -2,7 +2,7 @@
 
     adapter: {url: null, guests: true, earlier: null}
 
-An event of a guest belongs to the user the guest was merged into, or to a user `anonymous:<id>`. Erased users are left
+A visitor's event belongs to the user the visitor was merged into, or to a user `anonymous:<id>`. Erased users are left
 out. Items that only events have are items too. Equal events with different event_ids are both kept. An unusable cell
 of an item is emptied and counted. The store changes all the time: `dvc repro --force fetch` copies it again.
 docs/stores.md describes its tables.

@@ -7,8 +7,8 @@ policies:                                    kind of finding -> action, and move
 canary: {least: 500, hours: 1, alpha: 0.05}  answers and hours before the next step; level of its test
 retrain: [recsys, retrain]                   the command for `retrain`
 
-Kinds: model, scores, items, requests, events, outcomes; watch.yaml says what each means. Actions: tell (only report it,
-the default), retrain, popular (serve the variant `popular`), roll back.
+Kinds: model (default: roll back), events (retrain), scores, items, requests, outcomes (tell); watch.yaml says what each
+means. Actions: tell (only report it), retrain, popular (serve the variant `popular`), roll back.
 """
 
 from pathlib import Path
@@ -29,7 +29,8 @@ class Policy(Section):
 
 
 class CanarySteps(Section):
-    """The conditions for the next larger share of a canary: answers, hours, and the level of the test of its clicks."""
+    """When a canary gets a larger share. least, hours: number of its answers and time since the last step; alpha: level
+    of the test whether its answers get fewer clicks."""
 
     least: int = Field(500, ge=1)
     hours: float = Field(1, ge=0)

@@ -76,7 +76,7 @@ def figures(confidence: Floats, wanted: BoolArray) -> dict[str, float]:
 
 
 def table(found: Mapping[str, tuple[Floats, BoolArray]]) -> pl.DataFrame:
-    """Return `bins` of every variant, from its confidences and whether slots were relevant, each (n_slots,)."""
+    """Return a row per variant and bin, see `bins`. found: variant -> (confidences, whether the slots were relevant)."""
     parts = []
     for variant, (confidence, wanted) in found.items():
         known = np.isfinite(confidence)

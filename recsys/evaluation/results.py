@@ -40,7 +40,8 @@ Lists = Mapping[str, Mapping[QueryMode, IntArray]]  # variant -> question -> (n_
 def measure(
     lists: Lists, sample: Sample, segments: list[Segment], at: list[int], baselines: list[str], bootstrap: Bootstrap
 ) -> pl.DataFrame:
-    """Return the table. lists: of max(at) items, for every query mode. Segments without users are left out."""
+    """Return the table that this module describes, with metrics of the first k of each list, for k in `at`; segments
+    without users are left out. lists: variant -> query mode -> (n_users, max(at)) item rows."""
     beyond = {
         variant: {question: beyond_accuracy(rows, sample, at) for question, rows in found.items()}
         for variant, found in lists.items()

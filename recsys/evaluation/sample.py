@@ -49,7 +49,7 @@ class Sample:
 
 
 def draw(split: Split, fold: ScoredFold, popularity: npt.NDArray[np.float32], max_users: int, seed: int) -> Sample:
-    """Draw at most `max_users` of the users who have targets, uniformly; popularity: see `Sample`."""
+    """Draw at most `max_users` of the users who have targets, uniformly; popularity: (n_items,), as in `Sample`."""
     targets = split.targets(fold)
     users = targets["user_row"].unique().sort().to_numpy()
     if len(users) > max_users:

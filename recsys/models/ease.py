@@ -86,7 +86,7 @@ def weights(gram: FloatArray, regularization: float) -> FloatArray:
 def strongest(scores: FloatArray, items: IntArray, n_items: int, most: int, params: dict[str, Any]) -> ItemItem:
     """Build the model from the `most` values of each row of `scores`, (m, m), that are largest in absolute value.
     items: (m,) int32, the catalogue row of each row and column of `scores`; n_items: the size of the catalogue; params:
-    those of the model, see `ItemItem`."""
+    `ItemItem.params` of the model."""
     kept = np.sort(top_k(np.abs(scores), most), axis=1)
     values = np.take_along_axis(scores, kept, axis=1)
     filled = values != 0

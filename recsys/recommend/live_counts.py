@@ -8,13 +8,13 @@
               + recent(i) * 0.5 ** (time since the training / half-life)
               + prior * recent(i) / sum of recent
 
-A person is a user or a guest, and counts once per item. share: 1, but less for the 5 % of persons with most likes, so
+A person is a user or a visitor, and counts once per item. share: 1, but less for the 5 % of persons with most likes, so
 that their shares add up to no more than those of the person at the 95th percentile. half-life: the bundle's
 `recent_half_life_days`. recent: the item's decayed likes at the end of the training data (`Catalogue.recent`). prior: a
 number of persons (see `prior_persons`) whose part does not decay, so that in a quiet shop a few clicks do not outweigh
-the training. Anyone can invent guest ids: so a guest with a single liked item does not count, and of several guests
-whose likes of an item arrive together, as in one request, only one counts. A person with more events on a day (UTC)
-than a human produces is left out, as in `recsys/data/prepare.py`.
+the training. Anyone can invent ids of visitors: so a visitor with a single liked item does not count, and of several
+visitors whose likes of an item arrive together, as in one request, only one counts. A person with more events on a day
+(UTC) than a human produces is left out, as in `recsys/data/prepare.py`.
 """
 
 from collections.abc import Callable, Mapping

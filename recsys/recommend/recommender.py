@@ -1,4 +1,4 @@
-"""The main path: encode -> sources -> rules -> rank or mix -> reserve -> arrange -> fallback -> top k, with a trace.
+"""A request's path: encode -> sources -> rules -> rank or mix -> reserve -> arrange -> fallback -> top k, with a trace.
 
 Offline evaluation and the API both call `Recommender.recommend`, so evaluation measures what is served. A part (source,
 ranker, rule or encoder) that raises, whose circuit breaker is open, or that would begin after the deadline contributes

@@ -1,4 +1,4 @@
-"""The state of one request on the main path."""
+"""The state of one request on its way through the `Recommender`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from recsys.recommend.trace import RequestTrace
 
 @dataclass
 class Request:
-    """The input of every step of the main path: the query, its business rules if any, and the trace. candidates: source
+    """The input of every step of `Recommender`: the query, its business rules if any, and the trace. candidates: source
     -> its proposals that may be shown; empty until the sources were called."""
 
     query: Query

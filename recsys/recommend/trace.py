@@ -1,4 +1,4 @@
-"""The trace of one request through the main path: its steps, and the parts that failed."""
+"""The trace of one request through the `Recommender`: its steps, and the parts that failed."""
 
 import logging
 from collections.abc import Callable

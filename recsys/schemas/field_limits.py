@@ -6,7 +6,7 @@ API explains the fault in its message; training quarantines the row with column 
 
 An id is a text of 1 to 256 characters in Unicode normal form C, without white space at its ends, without control
 characters and without invisible characters, so that no two different ids look the same. A name (of a category, or of a
-surface: the page that shows a list) is one line of 1 to 256 characters. Lengths count characters, not bytes. The
+surface: the place that shows a list) is one line of 1 to 256 characters. Lengths count characters, not bytes. The
 attributes of an item are a flat object: a name of letters, digits, _ and - -> a text, number, boolean or list of names.
 """
 
@@ -113,7 +113,7 @@ def number_fault(value: float, *, negative: bool = True) -> str | None:
 
 
 def time_fault(moment: datetime) -> str | None:
-    """Return the fault of a time with a time zone; valid is EARLIEST <= time < LATEST."""
+    """Return the fault of a time with a time zone, None if EARLIEST <= time < LATEST."""
     if moment < EARLIEST:
         return "before_1990"
     return "after_2100" if moment >= LATEST else None

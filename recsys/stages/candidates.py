@@ -30,7 +30,7 @@ def main(
     out: Annotated[Path, typer.Option(help="the Parquet file to write")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Recommend to every sampled user of the window and write the ranked candidates, with whether they were chosen."""
+    """Recommend to sampled users of the window; write the candidates, and which of them the user chose in it."""
     settings = params.load(params_file)
     data, config = splits.load(split), settings.rankers[ranker]
     # several threads add up in another order, so that the log would differ between machines

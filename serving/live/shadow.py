@@ -40,7 +40,8 @@ class _Served:
 
 
 class Shadow:
-    """The shadow of one worker. folder: its bundle; build: makes its engine, with the present changes of the store."""
+    """The shadow deployment in one worker. folder: the second bundle; build: returns its engine, with the changes to
+    items that are in the store now."""
 
     def __init__(self, folder: Path, last_known: LastKnown, build: Callable[[Bundle], Engine], load: Load) -> None:
         self._folder = folder

@@ -144,7 +144,8 @@ class StoreWatcher:
                 live.engine = fresher
 
     def keep_items(self) -> None:
-        """Write the items into this host's copy, unless it has them already or the store was never read."""
+        """Write the store's items into this host's copy, for a start without the store; do nothing if the copy has them
+        already, or if the store was never read."""
         if self._asked and self._kept[0] != self.now.version:
             self._kept = (self.now.version, time.monotonic())
             self._last_known.keep(ITEMS, to_json(list(self.now.items.values())).decode())

@@ -25,7 +25,7 @@ Version = tuple[str, str]  # kind and version
 
 
 class Snapshots:
-    """The registered versions of one process, and when each was written to the store."""
+    """The versions of these inputs that the answers of one process use, and when each was last written to the store."""
 
     def __init__(self) -> None:
         self._offered: dict[str, OrderedDict[str, Callable[[], str]]] = {

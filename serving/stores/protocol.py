@@ -1,7 +1,7 @@
 """The rows of a store and its errors. Times are UTC seconds since 1970; ids are external strings.
 
-A *guest* has only an anonymous_id; a merge assigns it to a user. After `merge("cookie-1", "anna")` everything of the
-guest `cookie-1`, before and after, belongs to the user `anna`.
+A *visitor* (in the code also guest) has only an anonymous_id; a merge assigns it to a user. After `merge("cookie-1",
+"anna")` everything of the visitor `cookie-1`, before and after, belongs to the user `anna`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def no_store(url: str) -> StoreError:
 
 
 class Event(Struct, frozen=True):
-    """An action of a user or guest. The same event_id is stored once.
+    """An action of a user or visitor. The same event_id is stored once.
 
     timestamp: when it happened; received: when the server received it, both in whole microseconds; key: name of the API
     key that sent it, None without keys: two keys may use the same event_id.
@@ -65,7 +65,7 @@ class Event(Struct, frozen=True):
 
 
 class PersonEvent(NamedTuple):
-    """An event with its owner. person: "u:" and a user_id, or "a:" and the anonymous_id of a guest."""
+    """An event with its owner. person: "u:" and a user_id, or "a:" and the anonymous_id of a visitor."""
 
     event_id: str
     person: str

@@ -73,7 +73,7 @@ class Store:
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
         """Return a version that changes with the events (0: none), and the newest `limit` events, oldest first. The
-        events of a user include those of merged guests. If user_id is set, anonymous_id is ignored."""
+        events of a user include those of merged visitors. If user_id is set, anonymous_id is ignored."""
         return reads.history(await self._read(statements.HISTORY, user_id, anonymous_id, limit))
 
     async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
@@ -86,7 +86,7 @@ class Store:
         await self._write(Job[None](lambda: self._writes.add_exposures(batch), len(batch)))
 
     async def upsert_items(self, items: Sequence[Item], by: str | None = None) -> None:
-        """Add items, or change their fields that are not None; durable. by: API key, for the audit log."""
+        """Add items, or change their fields that are not None; durable. by: name of the API key, for the audit log."""
         _check_rows(items)
         await self._write(Job[None](lambda: self._writes.upsert_items(items, by), len(items), alone=True))
 
@@ -100,23 +100,22 @@ class Store:
         return reads.newest(await self._read(statements.NEWEST, since, *before, limit))
 
     async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
-        """Merge a guest into a user: from now on their events are one history. Return the number of moved events. If
-        the guest belonged to no user or to another one, the table `merges` records it. sent_by: API key."""
+        """Merge a visitor into a user: from now on their events are one history. Return the number of moved events. If
+        the visitor belonged to no user or another one, the table `merges` records it. sent_by: name of the API key."""
         _check_texts(anonymous_id, user_id)
         return await self._write(Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by), alone=True))
 
     async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
-        """Undo the last merge of a guest: the guest's events go back to their earlier owner. Return the number of moved
-        events; None if there is no merge. by: API key, for the audit log."""
+        """Undo a visitor's last merge: the visitor's events go back to their earlier owner. Return the number of moved
+        events; None if there is no merge. by: name of the API key, for the audit log."""
         _check_texts(anonymous_id)
         return await self._write(Job[int | None](lambda: self._writes.unmerge(anonymous_id, by), alone=True))
 
     async def forget(self, user_id: str, by: str | None = None) -> dict[str, int]:
-        """Delete events, exposures, dead letters and identities of a user or guest. Return the deleted rows per table.
-
-        Of a guest who became a user, delete the events from before that. Events of other users of the same device stay.
-        Only salted hashes are kept, of the user_id and of the ids of merged guests. by: API key, for the audit log.
-        """
+        """Delete events, exposures, dead letters and identities of a user or visitor; return the deleted rows per
+        table. Of a visitor who became a user, delete the events from before that. Events of other users of the same
+        device stay. Only salted hashes are kept, of the user_id and of the ids of merged visitors. by: name of the API
+        key, for the audit log."""
         _check_texts(user_id)
         # without the circuit breaker: an administrator waits for it, so it is tried even if other writes fail
         job = Job[dict[str, int]](lambda: self._writes.forget(user_id, by), alone=True, seconds=FORGET_S)

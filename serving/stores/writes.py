@@ -115,7 +115,7 @@ class Writes:
         )  # fmt: skip
 
     def upsert_items(self, items: Sequence[Item], by: str | None = None) -> Write[None]:
-        """Add or change items. Every change gets the next version number. by: API key, for the audit log."""
+        """Add or change items; every change gets the next version number. by: name of the API key, for the audit."""
         before = yield sql.ITEM_NOW, [(item.item_id,) for item in items]
         replaced = time.time()
         yield sql.KEEP_ITEM, [(item_id, replaced) for item_id in sorted({item.item_id for item in items})]
@@ -135,7 +135,7 @@ class Writes:
         yield sql.NOTE, [audit(by, "put item", item.item_id, old, asdict(item)) for old, item in changes]
 
     def merge(self, anonymous_id: str, user_id: str, sent_by: str | None) -> Write[int]:
-        """Merge a guest into a user. Return the number of moved events. sent_by: API key."""
+        """Merge a visitor into a user. Return the number of moved events. sent_by: name of the API key."""
         before = ((yield sql.WHOSE, [(anonymous_id,)])[0] or [(None,)])[0][0]
         moment = time.time()
         if before != user_id:
@@ -148,7 +148,7 @@ class Writes:
         return len(moved[0])
 
     def unmerge(self, anonymous_id: str, by: str | None = None) -> Write[int | None]:
-        """Undo the guest's last merge. Return the number of moved events; None if there is no merge."""
+        """Undo the visitor's last merge. Return the number of moved events; None if there is no merge."""
         last = (yield sql.LAST_MERGE, [(anonymous_id,)])[0]
         if not last:
             return None
@@ -167,7 +167,7 @@ class Writes:
         return len(moved[0])
 
     def forget(self, user_id: str, by: str | None = None) -> Write[dict[str, int]]:
-        """Forget a user with the guests merged into it, or a guest. Return the deleted rows per table."""
+        """Forget a user with the visitors merged into it, or a visitor. Return the deleted rows per table."""
         guests = yield sql.GUESTS, [(user_id,)]
         ids = [user_id, *(guest for (guest,) in guests[0])]
         became = [f"u:{other}" for (other,) in (yield sql.WHOSE, [(user_id,)])[0]]

@@ -60,7 +60,7 @@ def load(path: Path) -> dict[str, NewItems]:
 
 
 def applied(params: Params, learned: Learned) -> Params:
-    """Return the settings with the learned shares set in the variants."""
+    """Return the settings in which each variant in `learned` has its learned share of slots for new items."""
     shares = {name: found.share for name, found in learned.items()}
     return params.model_copy(update={"variants": _with(params.variants, shares)})
 

@@ -46,7 +46,7 @@ def names(models: Sequence[str], pairs: Sequence[str] = (), repeat: bool = False
     """Return all features in order, each with its monotonic constraint: as the feature grows, the score may only rise
     (1), only fall (-1), or both (0).
 
-    models: names of the models with vectors; pairs: names of the models of item pairs; repeat: with those of `repeat`.
+    models: names of the models with vectors; pairs: names of those of item pairs; repeat: whether to include repeat_*.
 
     >>> list(names(["als"]))[:2]
     ['als_score', 'als_rank']

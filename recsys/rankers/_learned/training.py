@@ -32,8 +32,8 @@ SIGNIFICANT = 1.645  # standard errors: exceeded by chance once in twenty
 
 
 def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: int) -> tuple[str, Description]:
-    """Train the ranker of a variant on a log of candidates. Returns the trees in LightGBM's text format, "" without a
-    target to learn from, and the content of `ranker.json`."""
+    """Train the ranker of a variant on a log of candidates, the table of `candidate_log.collect`. Return the trees in
+    LightGBM's text format ("" if the log has no target to learn from), and the content of `ranker.json`."""
     pairs = variant.pairs
     models = [name for name in variant.models if name not in pairs]
     log = log.with_columns(few=pl.col("liked") <= max(config.known_items)).filter(pl.col("liked") > 0)

@@ -64,8 +64,8 @@ class TreeShap:
         self.base = float(self._values @ self._z.prod(axis=1))
 
     def contributions(self, x: FloatArray) -> Doubles:
-        """Return the contribution of each feature to the scores of x, (m, n_features) float32: the same shape, float64.
-        Each row adds up to the score minus `base`."""
+        """Return how much each feature adds to the score of each row of x: (m, n_features) float64, where each row adds
+        up to the score minus `base`. x: (m, n_features) float32."""
         found = np.zeros((len(x), self._n_features))
         for row, values in enumerate(x.astype(np.float64)):
             o = self._passed(values)
