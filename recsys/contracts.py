@@ -183,7 +183,7 @@ class Encoder(Protocol):
 @dataclass(frozen=True)
 class Parts:
     """What each item of the user's history adds to the scores of n items. rows: (m,) int32, the items of the history
-    that were used. shares: (n, m) float64; each line adds up to the score of one of the n items."""
+    that were used. shares: (n, m) float64; each row adds up to the score of one of the n items."""
 
     rows: IntArray
     shares: npt.NDArray[np.float64]
@@ -221,7 +221,7 @@ class RankedWhy(NamedTuple):
 
 @runtime_checkable
 class ExplainsRanking(Protocol):
-    """A ranker that can explain scores. labels: the names of the sources, one for each line of `scores`; at: the
+    """A ranker that can explain scores. labels: the names of the sources, one for each row of `scores`; at: the
     positions in `rows` of the items to explain. Returns one `RankedWhy` for each of them."""
 
     def explain(

@@ -76,7 +76,7 @@ def figures(confidence: Floats, wanted: BoolArray) -> dict[str, float]:
 
 
 def table(found: Mapping[str, tuple[Floats, BoolArray]]) -> pl.DataFrame:
-    """Return a row per variant and bin, see `bins`. found: variant -> (confidences, whether the slots were relevant)."""
+    """Return a row per variant and bin, see `bins`. found: variant -> (confidences, whether slots were relevant)."""
     parts = []
     for variant, (confidence, wanted) in found.items():
         known = np.isfinite(confidence)
