@@ -27,8 +27,8 @@ def by_length(lists: Mapping[str, IntArray], sample: Sample) -> pl.DataFrame:
 
 
 def new_users(table: pl.DataFrame, metric: str) -> pl.DataFrame:
-    """Return one metric of the same users each time, by how many of their newest liked items the query has. Columns:
-    variant, known_items, value, low, high (interval). table: result of `results.against`."""
+    """Return one metric by the number of liked items in the query: always of the same users, whose newest items are
+    used. Columns: variant, known_items, value, low, high (interval). table: result of `results.against`."""
     rows = table.filter(pl.col("segment").str.starts_with(NEW_USER), metric=metric)
     known = pl.col("segment").str.strip_prefix(NEW_USER).cast(pl.Int64)
     return rows.select("variant", "value", "low", "high", known_items=known)
