@@ -131,7 +131,9 @@ class AnswerMetrics:
         """Yield the metrics of all processes, as a collector of prometheus_client does."""
         packed = [self._packed()]
         if self._folder is not None:
-            packed = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self._folder.glob("answers_*"))]
+            packed = [
+                json.loads(path.read_text(encoding="utf-8")) for path in sorted(self._folder.glob("answers_*.json"))
+            ]
         last: dict[str, float] = {}
         for each in packed:
             last.update({bundle: max(at, last.get(bundle, 0.0)) for bundle, at in each["bundles"].items()})

@@ -1,37 +1,47 @@
 """An hour of traffic: does memory grow, and do two workers share the pages of the bundle?
 
-    python -m benchmarks.serving.soak [--minutes 60] [--rate 100]    writes benchmarks/results/serving_soak.json
+    python -m benchmarks.serving.soak [--minutes 60] [--rate R]    writes benchmarks/results/serving_soak.json
 
-Growth is between the end of the first tenth, when caches are full, and the end. So that the newest events, which every
-worker keeps, are full by then as well, only those of a twentieth are kept. PSS counts a shared page once.
+The rate is half of the one that two workers still keep up with, found at the start by rising rates beside everything
+else that runs on the machine. Growth is between the end of the first tenth, when caches are full, and the end. So that
+the newest events, which every worker keeps, are full by then as well, only those of a twentieth are kept.
+
+PSS divides a page by the number of its users, also by those that are no workers: it grows by the libraries when another
+program in Python ends. So `own` counts, as root, every page of the workers once, whoever else uses it: PSS on a machine
+where nothing else runs.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks import provenance
-from benchmarks.serving import shop
-from benchmarks.serving.load import prepared
+from benchmarks.serving import load, shop
 from benchmarks.serving.server import Server, running
 from benchmarks.serving.traffic import Traffic, summary
 
-RATE, EVENT_SHARE = 100.0, 0.1
+EVENT_SHARE = 0.1
+SAMPLES = 40
 
 
-def main(seconds: float = 3600, rate: float = RATE) -> None:
-    """Measure and write."""
+def main(seconds: float = 3600, rate: float | None = None) -> None:
+    """Measure and write. rate: requests a second, by default half of what two workers keep up with."""
     origin = provenance.describe()
     with tempfile.TemporaryDirectory() as name:
+        environment = {"RECSYS_RELEASES": str(shop.releases()), **load.prepared(Path(name))}
+        about: dict[str, Any] = {"workers": 2}
+        if rate is None:
+            about["saturation_per_second"] = load.saturation(load.steps(Path(name), environment, 2, load.Size()))
+            rate = (about["saturation_per_second"] or load.RATES[0]) / 2
         kept = {"RECSYS_LIVE_EVENTS": str(round(rate * seconds / 20 * EVENT_SHARE))}
-        environment = {"RECSYS_RELEASES": str(shop.releases()), **kept, **prepared(Path(name))}
-        with running("serving", Path(name), 2, **environment) as server:
+        with running("serving", Path(name), 2, **environment, **kept) as server:
             found = asyncio.run(measure(server, seconds, rate))
-    provenance.write("serving_soak", origin, {"workers": 2, "rate": rate, **kept, **found})
+    provenance.write("serving_soak", origin, {**about, "rate": rate, **kept, **found})
     print(json.dumps(found, indent=1))
 
 
@@ -40,14 +50,15 @@ async def measure(server: Server, seconds: float, rate: float) -> dict[str, Any]
     task = asyncio.create_task(Traffic(server.port, shop.requests(9, EVENT_SHARE)).run(rate, seconds))
     start, samples = time.perf_counter(), []
     while not task.done():
-        await asyncio.sleep(seconds / 40)
-        samples.append({"seconds": round(time.perf_counter() - start), **server.memory_mib()})
+        await asyncio.sleep(seconds / SAMPLES)
+        others = {"load_1min": round(os.getloadavg()[0], 1), "cpu_seconds": round(server.cpu_seconds(), 1)}
+        samples.append({"seconds": round(time.perf_counter() - start), **server.memory_mib(), **others})
+        print(samples[-1], flush=True)
     settled = next(sample for sample in samples if sample["seconds"] >= seconds / 10)
     last = samples[-1]
     return {
-        "growth_of_rss": round(last["rss"] / settled["rss"] - 1, 4),
-        "growth_of_pss": round(last["pss"] / settled["pss"] - 1, 4),
-        "pss_of_two_workers_by_rss": round(last["pss"] / last["rss"], 3),
+        **{f"growth_of_{kind}": round(last[kind] / settled[kind] - 1, 4) for kind in ("rss", "pss", "own")},
+        "own_of_two_workers_by_rss": round(last["own"] / last["rss"], 3),
         "memory_mib": samples,
         "traffic": summary(await task),
     }
@@ -56,6 +67,6 @@ async def measure(server: Server, seconds: float, rate: float) -> dict[str, Any]
 if __name__ == "__main__":
     options = argparse.ArgumentParser()
     options.add_argument("--minutes", type=float, default=60)
-    options.add_argument("--rate", type=float, default=RATE)
+    options.add_argument("--rate", type=float)
     chosen = options.parse_args()
     main(chosen.minutes * 60, chosen.rate)

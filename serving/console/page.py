@@ -32,7 +32,7 @@ from serving.settings import Settings, is_loopback
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
-SAMPLES = 720
+SAMPLES = 180
 COOKIE = "recsys_console"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

@@ -79,7 +79,8 @@ class LiveFeed:
         if self._read_at is not None:
             now = time.time()
             live = engine.count_live(self._likes(engine, now), now, self._read_at)
-            self.snapshots.offer(LIVE, live.version, lambda: b64encode(live.pack()).decode())
+            pack = live.pack  # what it keeps in memory is smaller than `live`
+            self.snapshots.offer(LIVE, live.version, lambda: b64encode(pack()).decode())
 
     async def _read(self, store: Store) -> None:
         began, before, room = time.time(), (float("inf"), ""), self._settings.live_events

@@ -18,7 +18,7 @@ from serving.stores.writes import Write
 log = logging.getLogger(__name__)
 
 BORN, LIVE, RULES = "born", "live", "rules"
-OFFERED = 20  # versions of a kind that are held in memory: live counts are large, and new twice a minute
+OFFERED = 20  # versions of a kind in memory: unwritten live counts are large, and new twice a minute
 USED_SECONDS = 3600.0  # seconds between two updates of a version's last use in the store
 
 Version = tuple[str, str]  # kind and version
@@ -61,6 +61,8 @@ class Snapshots:
             except Exception:
                 log.exception("%s of version %s cannot be stored: answers from it cannot be replayed", kind, version)
             self._written[kind, version] = now
+            if kind == LIVE:  # the next counts have another version
+                self._offered[kind].pop(version, None)
         if len(self._written) > 10 * OFFERED:
             self._written = {one: at for one, at in self._written.items() if now - at <= USED_SECONDS}
 

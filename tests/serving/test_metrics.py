@@ -129,6 +129,7 @@ def test_the_answers_of_several_workers_are_added_up(tmp_path: Path, monkeypatch
         worker = AnswerMetrics(tmp_path)
         worker.add(answer("b1", "als", *shown))
         worker.flush()
+    (tmp_path / "answers_3.json.partial").write_text("what a worker is writing")
     found = samples(AnswerMetrics(tmp_path))
     assert found["recsys_confidence_count{bundle=b1,variant=als}"] == 5
     assert found["recsys_confidence_bucket{bundle=b1,le=0.1,variant=als}"] == 0
