@@ -2,9 +2,9 @@
 
     python -m benchmarks.serving.soak [--minutes 60] [--rate R]    writes benchmarks/results/serving_soak.json
 
-The rate is half of the one that two workers still keep up with, found at the start by rising rates beside everything
-else that runs on the machine. Growth is between the end of the first tenth, when caches are full, and the end. So that
-the newest events, which every worker keeps, are full by then as well, only those of a twentieth are kept.
+The rate is half of the answers a second that two workers give as fast as they can (wrk, 16 connections), beside
+everything else that runs on the machine. Growth is between the end of the first tenth, when caches are full, and the
+end. So that the newest events, which every worker keeps, are full by then as well, only those of a twentieth are kept.
 
 PSS divides a page by the number of its users, also by those that are no workers: it grows by the libraries when another
 program in Python ends. So `own` counts, as root, every page of the workers once, whoever else uses it: PSS on a machine
@@ -15,8 +15,10 @@ import argparse
 import asyncio
 import json
 import os
+import statistics
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +32,27 @@ SAMPLES = 40
 
 
 def main(seconds: float = 3600, rate: float | None = None) -> None:
-    """Measure and write. rate: requests a second, by default half of what two workers keep up with."""
+    """Measure and write. rate: requests a second, by default half of the saturation."""
     origin = provenance.describe()
     with tempfile.TemporaryDirectory() as name:
         environment = {"RECSYS_RELEASES": str(shop.releases()), **load.prepared(Path(name))}
         about: dict[str, Any] = {"workers": 2}
         if rate is None:
-            about["saturation_per_second"] = load.saturation(load.steps(Path(name), environment, 2, load.Size()))
-            rate = (about["saturation_per_second"] or load.RATES[0]) / 2
+            about["saturation_per_second"] = saturation(Path(name), environment)
+            rate = about["saturation_per_second"] / 2
         kept = {"RECSYS_LIVE_EVENTS": str(round(rate * seconds / 20 * EVENT_SHARE))}
         with running("serving", Path(name), 2, **environment, **kept) as server:
             found = asyncio.run(measure(server, seconds, rate))
     provenance.write("serving_soak", origin, {**about, "rate": rate, **kept, **found})
     print(json.dumps(found, indent=1))
+
+
+def saturation(folder: Path, environment: dict[str, str]) -> float:
+    """Lists a second that two workers give, as fast as they can: the median of some rounds."""
+    script = load.script(folder, "default", [body for _, body in islice(shop.requests(1, event_share=0), 2000)])
+    with running("serving", folder, 2, **environment) as server:
+        rounds = [load.wrk(server.port, ["-s", str(script)], load.CONNECTIONS, load.ROUND_SECONDS) for _ in range(3)]
+    return round(statistics.median(done.per_second for done in rounds))
 
 
 async def measure(server: Server, seconds: float, rate: float) -> dict[str, Any]:
