@@ -1,4 +1,4 @@
-"""The path of every HTTP request, as plain ASGI: id -> API key -> rate -> body -> load -> route -> metrics.
+"""The steps of every HTTP request, in plain ASGI: id -> API key -> rate -> body -> load -> route -> metrics.
 
 A request with a valid JSON body for a route of `serving/routes/recommend.py` calls its endpoint directly. All others
 go through FastAPI, which takes longer than computing a list of popular items, and which answers every invalid request.
@@ -37,9 +37,9 @@ JSON = b"application/json"
 
 
 class FrontController:
-    """Checks every request, then calls its route. app: FastAPI; leaving: whether the process is about to end. direct:
-    routes to call without FastAPI. Every route finds `request_id`, `work` and `client` (API key) in `request.state`.
-    """
+    """Checks every request, then calls its route. app: FastAPI; direct: routes to call without it; leaving: returns
+    whether the process is shutting down. It sets in `request.state`: request_id, client (name of the API key, if any),
+    work (a `Work`, which counts the cost of the request)."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class FrontController:
 
 
 def new_id() -> str:
-    """Return 32 hex digits, the first 12 from the time: a database appends to its index. Source: RFC 9562, UUID 7."""
+    """Return 32 hex digits that begin with the time in ms: new ids sort last in an index. Source: RFC 9562, UUID 7."""
     return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 

@@ -136,7 +136,7 @@ class LimitedHttp(HttpToolsProtocol):
             self.deadline = NEVER
 
     def shutdown(self) -> None:
-        """Close an idle connection in a second; answer running requests, whose responses say `connection: close`."""
+        """Close an idle connection within a second; answer running requests, with the header `connection: close`."""
         if self.cycle and not self.cycle.response_complete and not self._in_body:
             self.cycle.keep_alive = False
         else:

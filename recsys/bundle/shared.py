@@ -88,7 +88,7 @@ def shared(folder: Path, store: str, why: str = "", public_key: str | None = Non
         return
     path, before = folder / releases.STATE, channel.newest(store, "releases")
     if before is not None:
-        state = releases.of_text(before.body, "the releases of the channel")
+        state = releases.of_text(before.body, "the releases in the store")
         for bundle_id in [*state.stack[-2:], *([state.canary.bundle_id] if state.canary else [])]:
             source = releases.source(folder, state, bundle_id)
             if isinstance(source, str):

@@ -22,23 +22,23 @@ def _group() -> None:
 @rules.command("put")
 @reports_errors
 def put_rules(file: Path, store: Store = DEFAULT_URL, why: Why = "") -> None:
-    """Check a file of business rules and write it to the store; every host follows it some seconds later."""
+    """Check a file of business rules and write it to the store, with the reason (--why); all hosts soon apply it."""
     text = schema.load(file)[2]
     _put("rules", file, text, store, why, None)
 
 
 @reports_errors
 def put_experiments(file: Path, store: Store = DEFAULT_URL, why: Why = "") -> None:
-    """Check a file of experiments and write it to the store; every host follows it from the same moment on.
+    """Check a file of experiments and write it to the store; all hosts apply it at one moment, some seconds later.
 
-    Refused is a change that would move users of a running experiment to another arm: they would count in both.
+    A change that would move users of a running experiment to another arm is refused: they would count in both arms.
     """
     if not file.is_file():
         raise ParamsError(f"{file}: no such file; to end all experiments give a file with the line `experiments: {{}}`")
     after, _ = config.load(file)
     before = channel.newest(store, "experiments") if channel.enabled() else None
     if before is not None:
-        moved = config.moved(config.read(before.body.encode(), "the experiments of the channel")[0], after)
+        moved = config.moved(config.read(before.body.encode(), "the experiments in the store")[0], after)
         if moved:
             raise ParamsError(
                 f"{file}: experiments.{moved[0]}: its arms, weights, unit or seed differ from those that run now, which"
@@ -54,4 +54,4 @@ def _put(kind: channel.Kind, file: Path, text: str, store: str, why: str, after:
             f"or set {channel.VARIABLE}=store here and on every host"
         )
     change = channel.put(store, kind, text, why, after)
-    print(f"{kind} {change.version}: every host follows them in {channel.LEAD_S:g} s")
+    print(f"{kind} {change.version}: all hosts apply them in {channel.LEAD_S:g} s")

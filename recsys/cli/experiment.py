@@ -25,7 +25,7 @@ def readout(
     until: Annotated[datetime | None, typer.Option(help="ignore what was recorded after this time, UTC")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for readout.json and readout.html")] = None,
 ) -> None:
-    """Print effects with intervals, checks of the log, and a decision for each arm."""
+    """Print for each arm the effects with intervals and a decision (such as ship or stop), and checks of the data."""
     from recsys.experiments.analysis import log, report, run
     from recsys.experiments.analysis.over_time import over_time
 
@@ -91,7 +91,9 @@ def off_policy(
         Path | None, typer.Option(help="Parquet file of another policy: request_id, item_id, probability of that item")
     ] = None,
 ) -> None:
-    """Estimate the clicks per slot of other policies, from the slots that an exploring arm fills at random."""
+    """Estimate clicks per slot from the slots that an exploring arm fills at random, if they held other items.
+
+    These are the arm's own items, random ones, and those of the file --policy."""
     import polars as pl
 
     from recsys.experiments.analysis import log, run

@@ -10,7 +10,7 @@ from recsys.output import write_text
 
 
 def restore(path: Path) -> None:
-    """Restore the lock file if it is damaged, from the copy of the last call or from git; else make that copy."""
+    """Restore a damaged lock file from the copy that an earlier call made, or from git; copy it if it is intact."""
     in_use, kept = (path.parent / ".dvc" / "tmp" / name for name in ("rwlock", "dvc.lock.kept"))
     if in_use.exists() and not _is_json(in_use):  # DVC's record of the files in use by running commands
         in_use.unlink()

@@ -51,10 +51,10 @@ def inspect(
     paths: Annotated[list[Path], typer.Argument(help="your files: of events, and of items if you have one")],
     database: Annotated[str | None, typer.Option(help="database of .sql files, such as sqlite:///shop.sqlite")] = None,
     out: Annotated[Path | None, typer.Option(help="write the settings to this file instead of printing them")] = None,
-    write: Annotated[bool, typer.Option("--write", help="put them into params.yaml, and use them")] = False,
+    write: Annotated[bool, typer.Option("--write", help="put them into params.yaml, select this data set")] = False,
     params: ParamsFile = settings.PARAMS_FILE,
 ) -> None:
-    """Propose the settings that read your own files, as the section `datasets.files` of params.yaml."""
+    """Propose settings by which the pipeline can read your own files: the section `datasets.files` of params.yaml."""
     from recsys.datasets._inspect import inspect as inspection
 
     tables, text = inspection.inspect(paths, database)
@@ -101,10 +101,10 @@ def retrain_command(
     public_key: PublicKey = None,
     canary: Annotated[str, typer.Option(help="share of users that a new release serves first, such as 1%")] = "",
     store: Store = DEFAULT_URL,
-    fetch: Annotated[bool, typer.Option(help="fetch the data again even if their settings did not change")] = True,
+    fetch: Annotated[bool, typer.Option(help="fetch the data again even if no setting changed")] = True,
     log: Annotated[Path, typer.Option(help="log file, a line per step")] = Path("retrain.log"),
 ) -> None:
-    """Fetch, train, evaluate, promote. Exit codes: 0 released, 3 refused, 4 nothing new, 75 is running, 1 failed."""
+    """Fetch, train, evaluate, promote. Exit: 0 released, 3 refused, 4 nothing new, 75 another is running, 1 failed."""
     from recsys.cli.retrain import retrain
     from recsys.drift.promotion import share_of
 
@@ -114,14 +114,14 @@ def retrain_command(
 @app.command()
 @reports_errors
 def tune(
-    models: Annotated[list[str] | None, typer.Argument(help="in recsys/models; default: all, and popularity")] = None,
+    models: Annotated[list[str] | None, typer.Argument(help="default: all, and half-life of popularity")] = None,
     split: Annotated[Path, typer.Option(help="folder that `dvc repro split` wrote")] = Path("data/split"),
     trials: Annotated[int, typer.Option(min=1, help="number of trials per model")] = 60,
     out: Annotated[Path | None, typer.Option(help="write every trial to this JSON file")] = None,
     memory: Annotated[Path, typer.Option(help="finished trials, to resume")] = Path("recsys-tune.trials"),
     params: ParamsFile = settings.PARAMS_FILE,
 ) -> None:
-    """Search settings by their score on the validation window, also those set in params.yaml; print the best ones."""
+    """Search all settings of models, even those in params.yaml, by NDCG on the validation window; print the best."""
     from recsys.evaluation.tuning.portfolio import search_anew
 
     search_anew(models or [], split, settings.load(params), trials, memory, out)
@@ -139,7 +139,7 @@ def export(
     bundle: Annotated[Path | None, typer.Option(envvar="RECSYS_BUNDLE", help="default: the current release")] = None,
     folder: Releases = Path("releases"),
     rules: Annotated[Path, typer.Option(envvar="RECSYS_RULES", help="file of the business rules")] = Path("rules.yaml"),
-    store: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="erased users get no list")] = DEFAULT_URL,
+    store: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="the API's; erased users get no list")] = DEFAULT_URL,
 ) -> None:
     """Write a list of the best items for each user; after a stop, run the same command again to resume."""
     from recsys.bundle.bundle import load

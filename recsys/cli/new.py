@@ -11,7 +11,7 @@ PAGE = Path("docs/extending.md")
 
 
 class Kind(StrEnum):
-    """The kinds of extensions. An extension is a file in the folder with the plural of that name in `recsys`."""
+    """The kinds of extensions. An extension is a file in `recsys/<kind>s`, such as `recsys/models` for a model."""
 
     DATASET = "dataset"
     MODEL = "model"

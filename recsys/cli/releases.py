@@ -19,7 +19,7 @@ PublicKey = Annotated[
 ]
 Releases = Annotated[Path, typer.Option("--releases", envvar="RECSYS_RELEASES", help="folder of the releases")]
 Store = Annotated[str, typer.Option(envvar=URL_VARIABLE, help="url of the store of the API")]
-Why = Annotated[str, typer.Option(help="reason, for the log")]
+Why = Annotated[str, typer.Option(help="reason, to be recorded with the change")]
 
 
 @app.command("list")
@@ -78,7 +78,7 @@ def abort(folder: Releases = Path("releases"), store: Store = DEFAULT_URL, why: 
 @app.command("diff")
 @reports_errors
 def diff(first: str, second: str, folder: Releases = Path("releases")) -> None:
-    """Print the differences of two releases, given by bundle id: settings, data, offline metrics, lists."""
+    """Print the differences of two releases, given by bundle id: settings, data, metrics, lists for up to 200 users."""
     print("\n".join(promotion.lines(folder, first, second)))
 
 

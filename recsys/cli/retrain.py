@@ -31,11 +31,10 @@ STEPS: Sequence[Sequence[str]] = (
 
 
 def retrain(folder: Path, public_key: str | None, share: float, store: str, fetch: bool, log_file: Path) -> int:
-    """Run all steps in the current folder; return the exit code, one of the constants above.
-
-    folder: of the releases; share: share of the units that a new release serves first, below 1 for a canary; store: url
-    of the API's store; fetch: whether to fetch the data even if their settings did not change.
-    """
+    """Run all steps in the current folder. Return the exit code: 0 released, 3 refused, 4 nothing new, 75 another run
+    has not ended yet, 1 failed. folder: of the releases; share: of the users that a new release serves first, below 1
+    for a canary; store: url of the API's store; fetch: whether to fetch the data even if no setting changed; log_file:
+    gets one line per step."""
     log_file.parent.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [logging.FileHandler(log_file), logging.StreamHandler()]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True)

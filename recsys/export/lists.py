@@ -135,7 +135,7 @@ def lists(bundle: Bundle, variant: str | None, k: int, rules: Path, store: str) 
     shape, written, rules_version, forgotten = None, None, "", None
     if channel.enabled():
         if change := channel.newest(store, "rules"):
-            written = schema.read(change.body.encode(), "the rules of the channel")
+            written = schema.read(change.body.encode(), "the rules in the store")
             rules_version = channel.digest(change.body)
     elif rules.is_file():
         written, rules_version, _ = schema.load(rules)

@@ -45,7 +45,7 @@ def suggest(trial: "Trial") -> dict[str, Any]:
 
 
 def fit(data: TrainingData, config: Config) -> ItemItem:
-    """Fit the scores of pairs of the most liked items; the same data gives the same bytes with any `threads`."""
+    """Fit the scores of pairs of the most liked items; the same bytes with any number of threads."""
     matrix, items = likes(data, config.half_life_days, config.items)
     with threadpool_limits(1, "blas"):  # several threads add up in another order
         scores = weights((matrix.T @ matrix).toarray(), config.regularization)

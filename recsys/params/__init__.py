@@ -52,12 +52,9 @@ class Thresholds(Section):
 
 
 class DatasetParams(Section):
-    """The settings of one data set.
-
-    recent_half_life_days: half-life of the recent popularity; smoothing: number of likes that the ranker `recency` adds
-    to the popularity of each item; repeat_half_life_days: half-life of a like in the source `repeat`
-    (liked items again). The stage `tune` searches those that are None.
-    """
+    """The settings of one data set. recent_half_life_days: half-life of the recent popularity; smoothing: number of
+    likes that the ranker `recency` adds to the popularity of each item; repeat_half_life_days: half-life of a like in
+    the source `repeat` (liked items again). The stage `tune` searches those that are None."""
 
     adapter: dict[str, Any]
     event_weights: dict[str, float] = Field(min_length=1)
@@ -80,10 +77,8 @@ class DatasetParams(Section):
 
 
 class IndexParams(Section):
-    """Search for nearest items: exact up to `exact_up_to` items, above that an IVF index with float16 vectors.
-
-    The build fails if the index finds less than `min_recall` of the `recall_at` true neighbours of `sample` users.
-    """
+    """Search for nearest items: exact up to `exact_up_to` items, above that an IVF index with float16 vectors. The
+    build fails if the index finds less than `min_recall` of the `recall_at` true neighbours of `sample` users."""
 
     exact_up_to: int = Field(ge=1)
     min_recall: float = Field(gt=0, le=1)
@@ -140,12 +135,9 @@ class VariantParams(Section):
 
 
 class RankerParams(Section):
-    """Training of a ranker on the candidates of `variant`.
-
-    known_items: each training user is also used with a history cut to these numbers of liked items, as if new;
-    negatives: number of candidates kept per query beside the hits; rounds: maximum number of trees; num_leaves,
-    learning_rate, min_data_in_leaf: as in LightGBM.
-    """
+    """Training of a ranker on the candidates of `variant`. known_items: each training user is also used with a history
+    cut to these numbers of liked items, as if new; negatives: number of candidates kept per query beside the hits;
+    rounds: maximum number of trees; num_leaves, learning_rate, min_data_in_leaf: as in LightGBM."""
 
     variant: str
     max_users: int = Field(ge=1)
@@ -159,10 +151,8 @@ class RankerParams(Section):
 
 class EvaluateParams(Section):
     """Offline evaluation. at: lengths of lists; warm_events: least number of known events of a warm user.
-
     new_user_items: numbers of liked items at which new users are measured; dormant_days: days without an event after
-    which a user is dormant; bootstrap: number of replicates; confidence: of the intervals.
-    """
+    which a user is dormant; bootstrap: number of replicates; confidence: of the intervals."""
 
     at: list[int] = Field(min_length=1)
     max_users: int = Field(ge=1)
@@ -214,10 +204,8 @@ class Params(Section):
 
     @property
     def candidates(self) -> list[str]:
-        """The names of the variants that may be released, from simple to elaborate.
-
-        By default the gate's baseline, then all others in the order of the file.
-        """
+        """The names of the variants that may be released, from simple to elaborate. By default the gate's baseline,
+        then all others in the order of the file."""
         return self.data.release_candidates or list(dict.fromkeys([self.gate.baseline, *self.variants]))
 
     def with_data(self, **changes: Any) -> "Params":

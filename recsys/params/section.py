@@ -17,10 +17,8 @@ class Section(BaseModel):
 
 
 def parse(model: type[M], content: Any, where: str, file: YamlFile | None = None) -> M:
-    """Return `content` as a validated `model`. where: file and section, as messages show them.
-
-    file: the loaded file whose whole content this is, so that messages name the line; None: they show `where`.
-    """
+    """Return `content` as a validated `model`. where: file and section, as messages show them. file: the loaded file
+    whose whole content this is, so that messages name the line; None: they show `where`."""
     try:
         return model.model_validate(content)
     except ValidationError as error:

@@ -43,13 +43,10 @@ MAX_WITHOUT = 10  # second calls for one list, for the items of the history that
 
 @dataclass(frozen=True)
 class Reason:
-    """One part of a slot's score.
-
-    kind: "history" for an item of the user's history, with its catalogue row in `row`; "feature" for a feature of the
-    ranker, named in `feature`; else the slot's source, such as "popular", "new", "pin" or "exploration". contribution:
-    what it adds to the score. without: the slot's score if the item `row` is removed from the history; None if this was
-    not computed, or if the slot's item is then no candidate.
-    """
+    """One part of a slot's score. kind: "history" for an item of the user's history, with its catalogue row in `row`;
+    "feature" for a feature of the ranker, named in `feature`; else the slot's source, such as "popular", "new", "pin"
+    or "exploration". contribution: what it adds to the score. without: the slot's score if the item `row` is removed
+    from the history; None if this was not computed, or if the slot's item is then no candidate."""
 
     kind: str
     contribution: float

@@ -49,7 +49,7 @@ def newest(url: str, kind: Kind) -> Change | None:
     """Return the newest change of a kind, even if hosts do not follow it yet; None if there is none.
 
     Raises:
-        SourceUnreachableError: "postgresql://...: connection refused; the channel was not changed"
+        SourceUnreachableError: "postgresql://...: connection refused; nothing was changed there"
     """
     with _transaction(url) as run:
         return _newest(run, kind)
@@ -113,4 +113,4 @@ def _transaction(url: str) -> Iterator[Run]:
         else:
             raise ParamsError(f"{named(url)}: expected sqlite:///path or postgresql://...; correct {URL_VARIABLE}")
     except (apsw.Error, psycopg.Error) as error:
-        raise SourceUnreachableError(f"{named(url)}: {one_line(str(error))}; the channel was not changed") from error
+        raise SourceUnreachableError(f"{named(url)}: {one_line(str(error))}; nothing was changed there") from error

@@ -85,7 +85,7 @@ class HashBucketProvider(AbstractProvider):
 
 
 class ExposureHook(Hook):
-    """Stores (experiment, arm, whether the unit was assigned by hand) of the evaluated flag in `noted`."""
+    """Keeps the last evaluated flag in its attribute `noted`: experiment, arm, whether `forced` set the arm by hand."""
 
     def __init__(self) -> None:
         self.noted: tuple[str, str, bool] | None = None
@@ -97,8 +97,8 @@ class ExposureHook(Hook):
 
 
 class ExperimentsFile:
-    """The experiments in force, from `experiments.yaml` or the channel. An invalid file changes nothing. reason: why
-    the last file or text is not in force, or None. certain: whether all hosts surely run the same ones now."""
+    """The experiments in force, from `experiments.yaml` or the store. An invalid file changes nothing. reason: why the
+    last file or text is not in force, or None. certain(): whether all hosts surely run the same ones now."""
 
     def __init__(self, path: Path, last_known: LastKnown | None = None) -> None:
         """Read the file or its last valid copy. Raises: ParamsError: it is invalid, and `last_known` has no copy."""
@@ -112,7 +112,7 @@ class ExperimentsFile:
             (self.experiments, self.version), self.reason = last_known.read_file(PART, path, config.load)
 
     def reload(self) -> None:
-        """Apply a changed file at the second call that finds it the same: at the first it may be half written. If the
+        """Apply a changed file once two calls in a row saw the same content: before that it may be half written. If the
         file is invalid or missing, the old experiments stay in force, and `reason` says why."""
         now = stamp(self._path)
         settled, self._seen = now == self._seen, now
@@ -129,9 +129,9 @@ class ExperimentsFile:
             self._refuse(error)
 
     def give(self, text: str) -> bool:
-        """Apply a text from the channel; return False, and set `reason`, if it is invalid."""
+        """Apply experiments that were read from the store; return False, and set `reason`, if they are invalid."""
         try:
-            self._apply(config.read(text.encode(), "the experiments of the channel"), text)
+            self._apply(config.read(text.encode(), "the experiments in the store"), text)
         except ParamsError as error:
             self._refuse(error)
             return False
@@ -153,7 +153,7 @@ class ExperimentsFile:
 
 
 class ArmAssigner:
-    """Assigns a request to an arm of the first running experiment, in the order of the file, that has one for it.
+    """Assigns a request to an arm: of the first running experiment, in the order of the file, that its unit is part of.
     provider: the OpenFeature provider that decides; `serving/process.py` registers it for `DOMAIN`."""
 
     def __init__(self, experiments_file: ExperimentsFile, provider: str = "") -> None:

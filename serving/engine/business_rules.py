@@ -1,4 +1,4 @@
-"""The shop's rules: one YAML file that is read again when it changes, or a text from the channel. See docs/rules.md.
+"""The shop's rules: one YAML file that is read again when it changes, or a text from the store. See docs/rules.md.
 
     file = BusinessRulesFile(settings.rules, must_exist=True)    # at start; an invalid file is an error
     file.reload(bundle)                 # every half second, in a thread; quick when nothing changed
@@ -6,7 +6,8 @@
     version, rules = file.current(bundle, surface="home", diversity=0.3)
     recommender.recommend(query, rules)
 
-A cache key contains `file.version`; read it before the rules, so that no answer by old rules is cached as of new ones.
+A cache key contains `file.version`. It is read before the rules: an answer must not be cached under a newer version
+than that of its rules.
 """
 
 import hashlib
@@ -73,11 +74,9 @@ class BusinessRulesFile:
         return self._current.version, self._current.text
 
     def reload(self, bundle: Bundle) -> bool:
-        """Apply a changed file at the second call that finds it the same: at the first it may be half written.
-
-        Return whether the rules changed. A file that is invalid, or names items or categories that are not in the
-        catalogue of `bundle`, changes nothing; `reason` and one line in the log say why.
-        """
+        """Apply a changed file once two calls in a row saw the same content: before that it may be half written. Return
+        whether the rules changed. A file that is invalid, or names items or categories that are not in the catalogue of
+        `bundle`, changes nothing; `reason` and one line in the log say why."""
         now = stamp(self._path)
         settled, self._seen = now == self._seen, now
         if now == self._tried or not settled:
@@ -86,10 +85,10 @@ class BusinessRulesFile:
         return self._apply(lambda: _read(self._path), bundle, str(self._path))
 
     def give(self, text: str, bundle: Bundle | None) -> bool:
-        """Apply a text from the channel; return False, and set `reason`, if it is invalid. bundle: the served one,
-        whose catalogue must contain the items and categories; None before the first one."""
+        """Apply rules that were read from the store; return False, and set `reason`, if invalid. bundle: the served
+        one, whose catalogue must contain the items and categories; None before the first one."""
         content = text.encode()
-        version, where = hashlib.sha256(content).hexdigest()[:12], "the rules of the channel"
+        version, where = hashlib.sha256(content).hexdigest()[:12], "the rules in the store"
         return self._apply(lambda: _Current(read(content, where), version, text), bundle, where)
 
     def _apply(self, make: Callable[[], _Current], bundle: Bundle | None, where: str) -> bool:
@@ -115,11 +114,10 @@ class BusinessRulesFile:
     def current(
         self, bundle: Bundle, surface: str | None = None, diversity: float | None = None, now: float | None = None
     ) -> tuple[str | None, CompiledSlateRules | None]:
-        """Return the version of the rules, and the rules for an answer from this bundle; None for each without rules.
-
-        diversity: 0..1, in place of the file's; now: UTC seconds, at which pins must be valid, by default the present.
-        Rules for items or categories that this bundle lacks have no effect, and `reason` names one of them.
-        """
+        """Return the version of the rules, None without a file, and the rules for an answer, None if none apply.
+        surface: place of the shop, as the request names it; diversity: 0..1, in place of the file's; now: UTC seconds,
+        at which pins must be valid, by default the present. Rules for items or categories that this bundle lacks have
+        no effect, and `reason` names one of them."""
         current = self._current
         if current.rules == NO_RULES and not diversity:
             return current.version, None

@@ -33,10 +33,8 @@ REMEMBERED = 50_000  # ids in a cache: a look-up takes about 5 us, from the cach
 
 class Engine:
     """Answers from one bundle with the changes of the store. base: the bundle; bundle: with the changes of `overlay`.
-
     Only two parts of it change after it is built: its array of stock, which `mark` updates, so that a sold-out item
-    disappears at once, and the live counts `live` (None before the first), which are replaced as a whole.
-    """
+    disappears at once, and `live`, the counts of recent likes (None before the first), replaced as a whole."""
 
     def __init__(
         self,
@@ -178,14 +176,14 @@ class Engine:
         return [self.bundle.catalogue.ids.external_id(int(row)) for row in rows]
 
     def count_live(self, likes: pl.DataFrame, now: float, read_at: float) -> LiveCounts:
-        """Compute the live counts of the events `likes`, keep them in `live`, and return them. likes: as in
-        `recsys/recommend/live_counts.py`; now, read_at: UTC seconds, the latter when the store was read."""
+        """Count the recent likes of each item, decayed to `now`; keep the result in `live`, and return it. likes: as
+        from `LiveEvents.likes`; now, read_at: UTC seconds, the latter when the events were read from the store."""
         self.live = live = live_counts.count(likes, self.bundle, now, self._position, read_at)
         return live
 
     def mark(self, items: Iterable[StoredItem], version: int = 0, anew: bool = False) -> None:
         """Update the stock of these items; any other change of an item needs a new engine. version: the store's version
-        of the items; anew: reset all items to the bundle's stock before."""
+        of the items; anew: first reset all items to the stock in the bundle."""
         if anew:
             self._available[:] = self.bundle.catalogue.available
         self._stock_version = version if anew else max(self._stock_version, version)

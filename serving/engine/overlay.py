@@ -15,11 +15,9 @@ from serving.stores.protocol import Event, Item
 
 @dataclass(frozen=True)
 class StoreOverlay:
-    """Items that were changed or added since the bundle was trained, at a version of the store.
-
-    items: item_id -> its changed fields; born: ids of liked items that only events name; revision: a number that
-    changes with more than the stock, so that a new engine is needed.
-    """
+    """Items that were changed or added since the bundle was trained, at a version of the store. items: item_id -> its
+    changed fields; born: ids of items that enough users like, but that are not in the bundle; revision: rises with
+    every change but one of stock alone, and then a new engine must be built."""
 
     version: int = 0
     revision: int = 0
@@ -48,11 +46,9 @@ class StoreOverlay:
 
 @dataclass(frozen=True)
 class UserState:
-    """The state of one user in the store. events: the latest ones, oldest first; version: changes with these.
-
-    seen: item_id -> whether it was disliked, for the items of all events; empty if `events` are all. forgotten: whether
-    the bundle's history of the user may not be used; failed: whether the store could not be read.
-    """
+    """The state of one user in the store. events: the latest ones, oldest first; version: changes with them. seen:
+    item_id -> whether it was disliked, for the items of all events of the user; empty if `events` has all. forgotten:
+    whether the bundle's history of the user may not be used; failed: whether the store could not be read."""
 
     events: Sequence[Event] = ()
     version: int = 0

@@ -50,8 +50,9 @@ class QueryBuilder:
         """Return the query, and a warning for every field of the request that is ignored or only partly applied.
 
         The history has the events of the bundle, of the store (user) and of the request, sorted by time. shown_ids:
-        items of earlier pages, which are excluded; deadline: seconds on `perf_counter`; live: the live counts, None
-        without; at: UTC seconds of the request, by default now.
+        items of earlier pages, which are excluded; deadline: seconds on `perf_counter`; live: the counts of recent
+        likes, if any; at: UTC seconds of the request, by default now: it decides which items are on sale already, and
+        dates events of the request without a time. The history decays until `clock`, not until `at`.
 
         Raises:
             ApiError: 422, the filter is invalid.
@@ -161,10 +162,8 @@ def weights(bundle: Bundle) -> dict[str, float]:
 
 def clock(bundle: Bundle, history: History) -> float:
     """Return the time of a query in UTC seconds: the end of the bundle's data, or the user's last event if it is later.
-
     By the wall clock a user's history would lose weight as the bundle ages, which the offline evaluation does not
-    measure.
-    """
+    measure."""
     until = bundle.manifest.trained_until.timestamp()
     return max(until, float(history.times[-1])) if len(history.rows) else until
 

@@ -17,7 +17,7 @@ POLL_SECONDS = 0.5
 
 class OtherBundles:
     """The bundles besides the current release. reads_file: whether the experiments come from a file, not the store.
-    engines: bundle_id -> engine; a bundle that cannot be loaded is missing."""
+    engines: bundle_id -> the engine that answers from this bundle; one that cannot be loaded is missing."""
 
     def __init__(
         self,
@@ -45,7 +45,8 @@ class OtherBundles:
             await asyncio.sleep(POLL_SECONDS)
 
     async def refresh(self) -> None:
-        """Load the bundles that the experiments or the canary name now, and rebuild outdated ones; drop all others."""
+        """Load the bundles that the experiments or the canary name now; drop all others. Build an engine anew if items
+        changed in the store by more than their stock."""
         experiments = self._following.experiments.experiments.values()
         wanted = {arm.bundle for experiment in experiments for arm in experiment.arms.values() if arm.bundle}
         wanted |= {self._live.canary.bundle_id} if self._live.canary else set()

@@ -63,7 +63,7 @@ class Channel:
                 reason = ""
             except StoreError as error:
                 if not reason:
-                    log.error("the channel cannot be read; rules, experiments and release stay as they are: %s", error)
+                    log.error("the store cannot be read; rules, experiments and release stay as they are: %s", error)
                 reason = str(error)
             self._last_known.use(PART, time.monotonic() - self._read_at >= LEASE_S)
             await asyncio.sleep(self._pause())
@@ -73,7 +73,7 @@ class Channel:
         """Read the changes that are in force or scheduled, and apply those in force.
 
         Raises:
-            StoreError: the channel cannot be read.
+            StoreError: the store cannot be read.
         """
         began = time.monotonic()
         heads = await store.channel()
@@ -122,6 +122,6 @@ class Channel:
         try:
             self._live.give(change.text)
         except RecsysError as error:
-            log.error("the channel's change of the release is invalid, the release stays as it was: %s", error)
+            log.error("the new release in the store is invalid, the release stays as it was: %s", error)
             return False
         return True

@@ -49,18 +49,19 @@ class ReleaseWatcher:
         self.looked = asyncio.Event()  # set after the first try to load a bundle
 
     def give(self, text: str) -> None:
-        """Set the state of the releases from the channel, where it replaces the file `state.json`. text: its JSON.
+        """Set the state of the releases to the one read from the store, used in place of the file `state.json`. text:
+        the state as JSON.
 
         Raises:
             BundleError: the text is invalid.
         """
-        self._given = releases.of_text(text, "the releases of the channel")
+        self._given = releases.of_text(text, "the releases in the store")
         self._last_known.keep(PART, text)
 
     def prepare(self, text: str) -> None:
         """Load the bundle of a scheduled state, to be quick when it takes effect; a failure is only logged."""
         try:
-            state = releases.of_text(text, "the releases of the channel")
+            state = releases.of_text(text, "the releases in the store")
             bundle_id = releases.current(self._settings.releases, state).name
             self._prepared = self._last_known.bundle(releases.source(self._settings.releases, state, bundle_id))
         except RecsysError as error:
@@ -73,7 +74,7 @@ class ReleaseWatcher:
         return releases.read(self._settings.releases)
 
     def source(self, bundle_id: str) -> Path | str:
-        """Return the folder of a release, or the address from which the channel says to fetch it."""
+        """Return the folder of a release, or the address from which the state in the store says to fetch it."""
         state = self.state() if self._settings.channel == "store" else releases.State()
         return releases.source(self._settings.releases, state, bundle_id)
 

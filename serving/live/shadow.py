@@ -52,7 +52,8 @@ class Shadow:
         self._engine: Engine | None = None
 
     def compare(self, asked: RecommendRequest, known: UserState, shown: Sequence[str], answer: Answer) -> None:
-        """Queue a served request if the worker has time and the answer is not degraded. shown: ids of earlier pages."""
+        """Queue a served request if the worker has time and the answer is not degraded. known: the user's state in the
+        store; shown: ids of the items of earlier pages; answer: the one that was served."""
         if self._engine is None or self._load.busy or self._waiting.full() or answer.meta.degraded:
             metrics.SHADOW.labels("left_out").inc()
         else:

@@ -34,8 +34,8 @@ FORGOTTEN, ITEMS = "forgotten.json", "items.json"
 
 class StoreWatcher:
     """Polls the store. now: the changes of items; forgotten: salted hashes of users whose history in the bundle may not
-    be used; others: bundle_id -> engine of `OtherBundles`. Before the first read, a copy on this host can replace both.
-    """
+    be used; others: bundle_id -> engine of `OtherBundles`. Until the store was read for the first time, `now` and
+    `forgotten` can come from a copy on this host."""
 
     def __init__(
         self, rules: BusinessRulesFile, breakers: CircuitBreakers, feed: LiveFeed, last_known: LastKnown
@@ -87,7 +87,7 @@ class StoreWatcher:
         return self._salt is not None
 
     def engine(self, bundle: Bundle) -> Engine:
-        """Build an engine of the bundle with the present changes of the store, also those that arrive meanwhile."""
+        """Build an engine of the bundle with the items that changed in the store, even while it is being built."""
         overlay = self.now
         engine = Engine(bundle, version("recsys"), overlay, self._rules, self._breakers)
         self._feed.snapshots.offer(BORN, overlay.born_version, overlay.packed_born)

@@ -70,7 +70,8 @@ class ApiKeys:
 
 
 def document(app: FastAPI) -> None:
-    """Add to the OpenAPI document the scope that each operation needs, and the errors of the checks before it."""
+    """Add to the OpenAPI document the scope that each operation needs, and the errors that the front controller may
+    answer before it: 401, 403, 429, for a request with a body also 413 and 415."""
     describe = app.openapi
 
     def described() -> dict[str, Any]:

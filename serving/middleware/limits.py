@@ -1,7 +1,7 @@
 """Limits the size of a body and the rate of requests of an API key.
 
 All workers of a server share the counts of requests, in a memory-mapped file. A limit across servers is the task of a
-gateway in front of them. Own code, because the size of a body is checked while it arrives.
+gateway in front of them. No library is used, because the size of a body is checked while it arrives.
 """
 
 import hashlib
@@ -32,7 +32,8 @@ UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")  # ASCII is a part of UTF-8
 
 
 class BodyLimit:
-    """Receives bodies of at most `max_bytes`; if all together exceed `BODIES` times that, the largest keys get 503."""
+    """Receives bodies of at most `max_bytes`. If all bodies in memory exceed `BODIES` times that, requests get 503
+    whose API key holds at least the average number of these bytes."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -98,8 +99,9 @@ def check_readable(scope: Scope) -> None:
 class RateLimit:
     """Limits each API key to `rate` plain requests a second; a burst may use the requests of two seconds at once.
 
-    A request that costs more than a plain one is allowed, and delays the key's next requests. Requests without a key,
-    such as probes, are not limited. Each key has one number: the time at which its past requests are within the rate.
+    A plain request is one for a list of 10 items; a more expensive one (`serving/service/costs.py`) is allowed, and
+    delays the key's next requests. Requests without a key, such as probes, are not limited. Per key one number is
+    stored: the time, on `clock`, from which on its past requests are within the rate.
     Source: the generic cell rate algorithm, ITU-T I.371.
     """
 

@@ -1,7 +1,8 @@
-"""Sheds load when a worker gets more requests than it can answer: cheaper answers first, then 503 with retry-after.
+"""Sheds load when a worker gets more requests than it can answer: first cheap answers, which skip the models and are
+filled with popular items, then 503 with retry-after.
 
 The load is the cost of the requests in the process, from the arrival of their bodies, and the delay of the event loop.
-The delay is the smallest of the last measurements, as a standing queue delays all of them, and one slow call only one.
+The delay is the smallest of the last measurements: a standing queue raises all of them, one slow call a single one.
 Source: Nichols and Jacobson 2012, "Controlling Queue Delay", on the minimum as the sign of a standing queue.
 
 Load is shed for API keys with at least the average cost of all keys, so that one key cannot push out the others.
@@ -65,7 +66,8 @@ class Load:
 
 
 class Work:
-    """One request: its cost, API key and answers. pay: charges the key more plain requests; None: no rate limit."""
+    """Counts the cost of one request: for the load of the worker, and through `pay` for the rate of its API key. A
+    plain request costs 1, see `serving/service/costs.py`. pay: charges the key a further cost; None: no rate limit."""
 
     def __init__(self, load: Load, key: str, pay: Callable[[float], None] | None = None) -> None:
         self._load, self.key, self._pay = load, key, pay
@@ -77,7 +79,7 @@ class Work:
         return self._load.sheds(self.key, self.cost)
 
     def counts(self, cost: float) -> None:
-        """Set the request's cost in the load, in plain requests."""
+        """Set the cost of this request in the worker's load; 0 when it ends. The rate limit is `pays`."""
         self._load.requests.add(self.key, cost - self.cost)
         self.cost = cost
 
@@ -87,7 +89,7 @@ class Work:
             raise ApiError(503, "the worker is overloaded; try again")
 
     def pays(self, cost: float) -> None:
-        """Count the request as `cost` plain requests of its API key, of which `RateLimit.charge` has counted one.
+        """Charge the API key for a request of this cost, of which `RateLimit.charge` has counted 1 already.
 
         Raises:
             ApiError: 429, the key was above its rate already.

@@ -35,6 +35,6 @@ def key_of(request: Request) -> str | None:
 
 
 def work_of(request: Request) -> Work:
-    """Return the request's part of the worker's load."""
+    """Return the record that counts the cost of this request, for the worker's load and the key's rate."""
     work: Work = request.scope["state"]["work"]
     return work

@@ -1,4 +1,4 @@
-"""Routes that write events, items and identity merges, forget users, and export data. A response means durable."""
+"""Routes that write events, items and identity merges, forget users, export data. Success means stored durably."""
 
 from typing import Annotated
 
@@ -81,5 +81,6 @@ async def forget_user(
 
 @router.get("/audit", responses=documented(422, 500, 503, 504), summary="What administrators did")
 async def read_audit(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[identities.AuditLine]:
-    """Return the audit log, newest first: changes, undone merges, exports, forgetting. User ids are hashed."""
+    """Return the audit log, newest first: changes of items and settings, undone merges, and exports, views and
+    deletions of a user's data. User ids are hashed."""
     return await service_of(request).audit(limit)

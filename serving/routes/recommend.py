@@ -1,6 +1,6 @@
 """Routes that return lists: recommendations, similar items, the caller's own items in order.
 
-`serving/front.py` calls those with a body without FastAPI, so their only parameters are the body and the request.
+`serving/front.py` calls those that have a body itself, not through FastAPI, so they take only body and request.
 """
 
 from typing import Annotated

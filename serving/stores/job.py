@@ -14,11 +14,9 @@ Events = Sequence[Event | Rejected] | None
 
 class Job(Generic[T]):
     """One write. write: generator function that yields its SQL, see `writes.py`; rows: number of rows that it writes.
-
-    alone: whether no other process may write during this transaction. events: the rows of a job whose `write` is
-    `add_events`, which is called once for all such jobs of a transaction; None: `write` takes no argument.
-    seconds: a job that has not begun by then is cancelled; one that has begun gets the same time again to finish.
-    """
+    alone: whether no other process may write during this transaction. events: the events to store; then `write` is
+    `Writes.add_events`, called once per transaction, with the events of all such jobs. None: `write` takes no argument.
+    seconds: a job that has not begun by then is cancelled; one that has begun gets the same time again to finish."""
 
     def __init__(
         self,

@@ -127,7 +127,8 @@ class PostgresDatabase:
             return await self._with_connection(commit)
         except StoreError as error:
             if broken:
-                raise UnknownOutcomeError(f"{error}, unless the commit ended before the connection broke") from error
+                cause = f"{name_of(self._url)}: the connection broke ({one_line(str(error.__cause__))})"
+                raise UnknownOutcomeError(f"{cause}; this call may or may not be stored") from error
             raise
 
     async def _with_connection(self, use: Callable[["AsyncConnection[Any]"], Awaitable[T]]) -> T:

@@ -41,11 +41,9 @@ def no_store(url: str) -> StoreError:
 
 
 class Event(Struct, frozen=True):
-    """An action of a user or visitor. The same event_id is stored once.
-
-    timestamp: when it happened; received: when the server received it, both in whole microseconds; key: name of the API
-    key that sent it, None without keys: two keys may use the same event_id.
-    """
+    """An action of a user or visitor. The same event_id is stored once. timestamp: when it happened; received: when the
+    server received it, both in whole microseconds; key: name of the API key that sent it, None without keys: two keys
+    may use the same event_id."""
 
     event_id: str
     user_id: str | None
@@ -86,10 +84,8 @@ class Rejected(Struct, frozen=True):
 
 class Exposed(Struct, frozen=True):
     """One item of an exposure. position: from 1; propensity: probability that this item is at this position.
-
     confidence: calibrated probability that the user chooses it; boost: factor by which the business rules changed the
-    score for ranking. None: there is no random choice, or no calibration.
-    """
+    score for ranking. propensity is None if no choice was random, confidence without a calibration."""
 
     item_id: str
     position: int
@@ -101,11 +97,9 @@ class Exposed(Struct, frozen=True):
 
 
 class Exposure(Struct, frozen=True):
-    """An answer that was served: user, items, variant and propensities. One per (request_id, unit).
-
-    unit: the id that the experiment assigned to an arm; propensity: probability of this variant for the unit; context:
-    any JSON; replay: the request and the versions of all inputs of the answer, see `serving/recorder/`.
-    """
+    """An answer that was served: user, items, variant and propensities. One per (request_id, unit). unit: the id that
+    the experiment assigned to an arm; propensity: probability of this variant for the unit; context: any JSON; replay:
+    the request and the versions of all inputs of the answer, see `serving/recorder/`."""
 
     request_id: str
     timestamp: float
@@ -124,10 +118,8 @@ class Exposure(Struct, frozen=True):
 
 
 class Item(Struct, frozen=True):
-    """An item as the shop sent it. An upsert leaves fields that are None unchanged.
-
-    attributes: JSON by `packed_attributes`; an upsert replaces all of it.
-    """
+    """An item as the shop sent it. An upsert leaves fields that are None unchanged. attributes: JSON by
+    `packed_attributes`; an upsert replaces all of it."""
 
     item_id: str
     title: str | None = None

@@ -22,7 +22,7 @@ FIRST, LAST = EARLIEST.timestamp(), LATEST.timestamp()
 
 
 def history(rows: Rows) -> tuple[int, list[Event]]:
-    """Convert rows of events, newest first. Return a version, 63 bits of a hash of their ids, and them oldest first."""
+    """Return (version, events oldest first). rows: newest first; version: an integer of 63 bits, a hash of the ids."""
     if not rows:
         return 0, []
     ids = "\0".join([row[0] for row in rows])

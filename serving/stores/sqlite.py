@@ -120,7 +120,8 @@ class SqliteDatabase:
             busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
         if busy:
             raise StoreError(
-                f"{self._path}: deleted, but the WAL file still contains the rows, as a reader uses it; repeat the call"
+                f"{self._path}: the rows are deleted, but the WAL file contains them while another connection reads; "
+                "repeat the call"
             )
 
 

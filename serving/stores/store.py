@@ -64,9 +64,9 @@ class Store:
         """Store events, and refused ones in `dead_letters`, all or nothing. Return an outcome for each row.
 
         An event whose event_id is stored already is a DUPLICATE if its content is equal; otherwise it is OTHER_CONTENT,
-        and also goes to `dead_letters`. Times are compared only if the client sent both. An event of a forgotten user
-        from before the forgetting is dropped as a DUPLICATE. If the connection to a remote database breaks during the
-        commit, the write is repeated, and events that were stored at the first try are DUPLICATE too.
+        and also goes to `dead_letters`. Times are part of it only if the client sent one in both requests. An event of
+        a forgotten user from before the forgetting is dropped as a DUPLICATE. If the connection to a remote database
+        breaks during the commit, the write is repeated, and events that were stored at the first try are DUPLICATE too.
         """
         _check_rows(rows)
         return await self._write(Job[list[Outcome]](self._writes.add_events, len(rows), events=rows))
@@ -113,9 +113,9 @@ class Store:
 
     async def forget(self, user_id: str, by: str | None = None) -> dict[str, int]:
         """Delete events, exposures, dead letters and identities of a user or visitor; return the deleted rows per
-        table. Of a visitor who became a user, delete the events from before that. Events of other users of the same
-        device stay. Only salted hashes are kept, of the user_id and of the ids of merged visitors. by: name of the API
-        key, for the audit log."""
+        table. With a visitor's id, the rows that were sent with this id alone are deleted, even if they belong to a
+        user after a merge. Rows with the id of another user, from the same device, stay. Only salted hashes are kept,
+        of the user_id and of the ids of merged visitors. by: name of the API key, for the audit log."""
         _check_texts(user_id)
         # without the circuit breaker: an administrator waits for it, so it is tried even if other writes fail
         job = Job[dict[str, int]](lambda: self._writes.forget(user_id, by), alone=True, seconds=FORGET_S)
@@ -132,20 +132,23 @@ class Store:
         return reads.forgotten(await self._read(statements.FORGOTTEN, since), since)
 
     async def channel(self) -> Rows:
-        """Return (the store's time, kind, number, since) of each change in force or scheduled, or only the time."""
+        """Return rows (now, kind, number, since), one for each change of the releases, rules or experiments that is in
+        force or scheduled; without any, one row (now, None, None, None). now, since: UTC seconds by the store's clock,
+        since: when it takes effect; number: of the change, from 1 within its kind."""
         clock = CLOCK[POSTGRES[0] if self.database.remote else SQLITE]
         return await self._read(statements.CHANNEL.replace("{clock}", clock.replace("clock_timestamp", "now")))
 
     async def change(self, kind: str, number: int) -> str:
-        """Return the text of a configuration change.
+        """Return the text of a change that `channel` returned. kind: "releases", "rules" or "experiments".
 
         Raises:
-            StoreError: "channel: rules 3: its text is missing or not that of its hash; write it again (`recsys rules`)"
+            StoreError: "change 3 of the rules in the store: its text is missing or damaged; send it again: `recsys ..."
         """
         rows = await self._read(statements.CHANGE, kind, number)
         if not rows or digest(rows[0][1]) != rows[0][0]:
-            fault = "its text is missing or not that of its hash"
-            raise StoreError(f"channel: {kind} {number}: {fault}; write it again (`recsys {kind}`)")
+            command = f"recsys {kind} {'promote' if kind == 'releases' else 'put'}"
+            fault = f"its text is missing or damaged; send it again: `{command}`"
+            raise StoreError(f"change {number} of the {kind} in the store: {fault}")
         return str(rows[0][1])
 
     def fingerprint(self, user_id: str) -> str:

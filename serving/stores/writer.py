@@ -26,7 +26,8 @@ _Answer = tuple[Job[Any], Any, Exception | None]
 
 
 class Writer:
-    """Runs writes in a thread. connect: opens a connection, first and after an error; errors: raises StoreError."""
+    """Runs writes in a thread. connect: opens the connection, at the start and again after an error; errors: returns a
+    context manager that turns the database's errors into StoreError."""
 
     def __init__(
         self, connect: Callable[[], apsw.Connection], errors: Callable[[], AbstractContextManager[None]]
@@ -88,7 +89,7 @@ class Writer:
             except (apsw.BusyError, apsw.FullError):
                 raise
             except apsw.Error as error:
-                raise UnknownOutcomeError(f"the commit failed: {error}; the rows may be stored") from error
+                raise UnknownOutcomeError(f"the commit failed ({error}): the rows may or may not be stored") from error
         return list(zip(begun, results, strict=True))
 
     def _drop(self) -> None:

@@ -56,8 +56,8 @@ class Writes:
         return None if user_id is None else fingerprint(self.salt, user_id)
 
     def add_events(self, batches: Sequence[Sequence[Event | Rejected]]) -> Write[list[list[Outcome]]]:
-        """Store the events of many callers in a few statements. Return the outcomes of each caller's rows. They are
-        sorted by id, so that two processes never wait for each other's rows in a deadlock."""
+        """Store the events of many callers in a few statements. Return the outcomes of each caller's rows, in their
+        order. The events are written in the order of their ids, so that two processes cannot deadlock."""
         outcomes = [
             [Outcome.REJECTED if isinstance(row, Rejected) else Outcome.DUPLICATE for row in b] for b in batches
         ]
@@ -187,7 +187,8 @@ class Writes:
 
 
 def audit(key: str | None, action: str, what: str | None, before: Any, after: Any) -> tuple[Any, ...]:
-    """Return a row for the statement `NOTE`. key: name of the API key or None; what: changed id, a person's hashed."""
+    """Return a row for `NOTE`, which adds it to the audit log. key: name of the API key or None; what: id of what was
+    changed, of a person the hash."""
     return uuid4().hex, time.time(), key, action, what, json.dumps(before), json.dumps(after)
 
 
@@ -198,7 +199,7 @@ def _rebuild(*people: str) -> Write[None]:
 
 
 def _same(sent: Event, stored: Event) -> bool:
-    """Return whether both are the same event, sent twice. Times are compared only if the client sent both."""
+    """Return whether both are the same event, sent twice. Times count only if the client sent one both times."""
     arrived = sent.timestamp == sent.received or stored.timestamp == stored.received
     same_time = arrived or sent.timestamp == stored.timestamp
     return same_time and all(getattr(sent, name) == getattr(stored, name) for name in CONTENT)

@@ -1,4 +1,4 @@
-"""Performs the policy's action for a finding, and stores and logs it. By a lease in the store, one process does so."""
+"""Stores and logs new findings and performs the policy's actions for them, in the process with the store's lease."""
 
 import logging
 import subprocess

@@ -1,5 +1,5 @@
-"""One check of a store: drift of the answers against the release's reference, drift of a window of time against earlier
-ones, outcomes since the promotion, and the canary. `actions.py` acts on its findings.
+"""One check of a store: drift of the answers against the reference that was stored with the release, drift of a window
+of time against earlier ones, outcomes since the promotion, and the canary. `actions.py` acts on its findings.
 """
 
 import time
@@ -82,7 +82,8 @@ class Watcher:
         return found
 
     def canary(self, policies: Policies, now: float | None = None) -> canary.Verdict | None:
-        """Judge the canary by its answers and the current release's since its last step; None without a canary."""
+        """Judge the canary: compare its answers with the current release's, both since its share was last raised. None
+        if there is no canary. now: UTC seconds, by default the present."""
         now, state = time.time() if now is None else now, releases.read(self._folder)
         if state.canary is None:
             return None

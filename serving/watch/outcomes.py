@@ -34,7 +34,7 @@ def kind_of(named: Sequence[StoredEvent]) -> int:
 
 
 def show(answers: Sequence[Recorded], events: Sequence[StoredEvent]) -> None:
-    """Set the metrics of one window of time. answers: those of the window; events: also later ones on these answers."""
+    """Set the metrics of one window of time. answers: given in the window; events: on them, later ones included."""
     for gauge in (RATES, ANSWERS, REVENUE, HITS, CALIBRATION):
         gauge.clear()
     named = by_request(events)

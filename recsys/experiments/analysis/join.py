@@ -52,12 +52,10 @@ class Rule:
 
 
 def classify(exposures: pl.DataFrame, events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Return every event of the units in the exposures, with the answer that it belongs to.
-
-    Columns: event_id, event, item_id, value, timestamp, moment (the assumed time), request_id (null without an answer)
-    and unit of the answer, how (one of `JOINED` if the event belongs to an answer, else the reason why not, such as
-    `TOO_LATE`). An event with a reason in `DOUBTFUL` has the request_id of the answer that it may belong to.
-    """
+    """Return every event of the units in the exposures, with the answer that it belongs to. Columns: event_id, event,
+    item_id, value, timestamp, moment (the assumed time), request_id (null without an answer) and unit of the answer,
+    how (one of `JOINED` if the event belongs to an answer, else the reason why not, such as `TOO_LATE`). An event with
+    a reason in `DOUBTFUL` has the request_id of the answer that it may belong to."""
     events = _with_moments(events, rule).filter(pl.col("event").is_in(OUTCOMES))
     shown = exposures.select("request_id", "unit", shown_at="timestamp", item_id="items").explode("item_id")
     shown = shown.drop_nulls("item_id").unique(["request_id", "unit", "item_id"], keep="first", maintain_order=True)

@@ -82,11 +82,9 @@ class Namespace(Section):
 
 class Guardrail(Section):
     """A limit for one metric, by which an arm is stopped however good its primary metric is: a budget or a margin.
-
     budget: for `fallback_rate` the largest share of answers by the fallback; for `latency_ms` the milliseconds that at
     most 1 of 100 answers may exceed. margin: for any metric, how much worse than in the control it may be, as a share
-    of the control's value (a non-inferiority margin).
-    """
+    of the control's value (a non-inferiority margin)."""
 
     budget: float | None = Field(None, ge=0)
     margin: float | None = Field(None, ge=0)

@@ -53,13 +53,13 @@ class ProcessGroup:
 class Batch:
     """The share of a batch that one process works on: b users, r items, s negatives and t likes as targets.
 
-    rows: (r,) int32 item rows, to which positions of items refer; pull: (r,) float32, weights of the penalty for
-    leaving the SVD vectors; keep_ids: (r,) float32, 0 where the id vector is dropped, else 1; histories: (b, r)
-    float32, weights of the items in each user's vector; negatives: (s,) int64 positions of items; corrections: (b, s)
-    float32, -log of the probability that the negative is drawn, -inf where the user's pooled history has the item.
-    Of the targets: owners: (t,) int64 positions of users; wanted: (t,) int64 positions of items; wanted_is_negative:
-    (t,) bool, whether the item was also drawn as a negative; weights: (t,) float32. pull and weights each add up to 1
-    over the shares of all processes.
+    rows: (r,) int32, catalogue rows of the items; a position of an item, below, is an index into `rows`; pull: (r,)
+    float32, weights of the penalty for leaving the SVD vectors; keep_ids: (r,) float32, 0 where the id vector is
+    dropped, else 1; histories: (b, r) float32, weights of the items in each user's vector; negatives: (s,) int64
+    positions of items; corrections: (b, s) float32, -log of the probability that the negative is drawn, -inf where the
+    user's pooled history has the item. Of the targets: owners: (t,) int64 positions of users; wanted: (t,) int64
+    positions of items; wanted_is_negative: (t,) bool, whether the item was also drawn as a negative; weights: (t,)
+    float32. pull and weights each add up to 1 over the shares of all processes.
     """
 
     rows: IntArray
@@ -135,8 +135,9 @@ def _masked(matrix: csr_matrix, keep: BoolArray) -> csr_matrix:
 
 
 def pooling(known: csr_matrix, informativeness: FloatArray) -> csr_matrix:
-    """Return the weights of items in a user's vector, c_i h_i / |c| of `recsys/encoders/content.py`: a sparse matrix.
-    known: (m, n), the confidences c of m users; informativeness: (n,) float32, h."""
+    """Return (m, n), the weights c_i h_i / |c| by which the vectors of items add up to a user's vector, see
+    `recsys/encoders/content.py`. known: (m, n), the confidences c of m users; informativeness: (n,) float32, h, how
+    much a like of each item says."""
     owners = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr))
     lengths = np.sqrt(np.bincount(owners, known.data.astype(np.float64) ** 2, minlength=known.shape[0]))
     values = known.data * informativeness[known.indices] / lengths[owners]

@@ -15,9 +15,9 @@ ITEMS_AT_A_TIME = 512
 
 
 def means(words: Sparse, n_words: int, rows: IntArray, vectors: FloatArray) -> FloatArray:
-    """Return for every item the weighted mean vector of the other items in `rows`, (n, dim) float32, or zeros. words:
-    (n, n_words), rows of unit length; rows: (r,) int32; vectors: (n, dim) float32. The result is that of
-    `recsys/bundle/item_tower.py` for single items, but by matrix products."""
+    """Return for every item the weighted mean vector of the other items in `rows`, (n, dim) float32; zeros for an item
+    that shares no word with them. words: (n, n_words), TF-IDF of unit length; rows: (r,) int32, catalogue rows;
+    vectors: (n, dim) float32. `recsys/bundle/item_tower.py` computes the same for one item at a time."""
     matrix = csr_array((words.values, words.columns, words.indptr), shape=(len(words), n_words))
     reference, position = matrix[rows].T.tocsr(), np.full(len(words), -1)
     position[rows] = np.arange(len(rows))

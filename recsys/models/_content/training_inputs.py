@@ -33,14 +33,14 @@ class Settings:
 class TrainingInputs:
     """The inputs of one training over n items and m users; dim is the length of the vectors.
 
-    terms: (n, n_terms) and static: (n, ...) float32, see `item_features.Content`; neighbours: (n, dim) float32, mean
-    vectors of items with similar texts; targets: (n, dim) float32, SVD vectors; pull: (n,) float32, their weights in
-    the regression, 0 for items without likes; trust: (n,) float32 in [0, 1), the weight of the SVD vector against the
-    tower's in an item's vector; informativeness: (n,) float32, see `recsys/encoders/content.py`; events: (m, n), the
-    confidences of users in items.
+    terms: (n, n_terms), weights of words and other features; static: (n, 256) float32, embeddings of the texts, or (n,
+    0), see `item_features.Content`; neighbours: (n, dim) float32, mean vectors of items with similar texts; targets:
+    (n, dim) float32, SVD vectors; pull: (n,) float32, their weights in the regression, 0 for items without likes;
+    trust: (n,) float32 in [0, 1), the weight of the SVD vector against the tower's in an item's vector;
+    informativeness: (n,) float32, see `recsys/encoders/content.py`; events: (m, n), the confidences of users in items.
 
-    For validation, with q = 0 users if there is none: asked: (q, n), their histories; wanted: (q, n), their next likes;
-    hidden: (n,) bool, the items that are treated as new.
+    For validation on q users, 0 for none: asked: (q, n), their histories; wanted: (q, n), their next likes; hidden:
+    (n,) bool, the items that are treated as new.
     """
 
     terms: Sparse
@@ -74,7 +74,7 @@ class TrainingInputs:
         return cls(**values)
 
     def fingerprint(self, settings: Settings) -> str:
-        """Return a hash (sha256, hex) of inputs and settings; those that only end the training are left out."""
+        """Return a hash (sha256, hex) of the inputs and all settings but checkpoint, epochs and patience."""
         free = ("checkpoint", "epochs", "patience")
         plain = {name: value for name, value in asdict(settings).items() if name not in free}
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())

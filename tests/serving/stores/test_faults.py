@@ -111,7 +111,7 @@ async def test_forgetting_says_when_a_reader_keeps_the_deleted_rows_in_a_file(
     with closing(apsw.Connection(sqlite_url.removeprefix(SQLITE))) as reader:
         reader.execute("BEGIN; SELECT event_id FROM events").fetchall()
         with pytest.raises(
-            StoreError, match="the WAL file still contains the rows, as a reader uses it; repeat the call"
+            StoreError, match="the rows are deleted, but the WAL file contains them while another connection reads"
         ):
             await store.forget(ANNA)
     assert (await store.forget(ANNA))["events"] == 0
