@@ -96,7 +96,12 @@ class Month:
         events = self.client.visit(visit, self.clock.now)
         self.scraper.stale = True
         if events:
-            self.agenda.at(self.clock.now + CLICK_SECONDS, lambda: self.client.report(events))
+            self.agenda.at(self.clock.now + CLICK_SECONDS, lambda: self.report(events))
+
+    def report(self, events: list[dict[str, Any]]) -> None:
+        """Send events of a visit."""
+        self.client.report(events)
+        self.scraper.stale = True
 
     def day(self, day: int, visits: int) -> None:
         """Plan the visits of a day."""

@@ -2,16 +2,17 @@
 
 The replay takes the persons of the newest recorded requests, hides the item that each of them liked last, and asks both
 the candidate and the current release for a list. The candidate is refused if it recommends the hidden items
-significantly less often. While it is a canary, its share of answers with a click is compared with that of the current
-release by an always-valid test, which may be repeated at any time.
+significantly less often. While it is a canary, its shares of answers with a click and with a fallback are compared with
+those of the current release by an always-valid test, which may be repeated at any time.
 
 Source: sign test, Dixon and Mood 1946; always-valid test: `recsys/experiments/analysis/sequential.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import comb, sqrt
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -34,9 +35,11 @@ FALLBACK, LATENCY_MS = 0.05, 100.0  # limits of a canary: additional share of fa
 @dataclass(frozen=True)
 class Replay:
     """The comparison of candidate and current release on the same persons. Fields with `_before`: the current release.
+
     overlap: mean share of equal items in both lists; hits: of the persons with a hidden item, the share whose list has
     it; confidence: mean over the slots; ms: median time of a list; known_items: share of the items recommended by the
-    current release that the candidate has; refused: the reason to refuse the candidate, or None."""
+    current release that the candidate has; refused: the reason to refuse the candidate, or None.
+    """
 
     persons: int
     overlap: float
@@ -164,32 +167,49 @@ class Verdict:
 def judge(
     canary: Sequence[Recorded], current: Sequence[Recorded], clicked: Mapping[str, object], least: int, alpha: float
 ) -> Verdict:
-    """Compare the live answers of a canary with those of the current release in the same period. clicked: its keys are
-    the request ids of answers that were followed by a click; least: number of answers required before the next step;
-    alpha: level of the test."""
-    n, about = len(canary), [_about(side, clicked) for side in (canary, current)]
-    (rate, error, fallback, p99), (rate_before, error_before, fallback_before, _) = about
-    said = f"{n} answers, {rate:.2%} clicked against {rate_before:.2%}, fallback {fallback:.1%}, p99 {p99:.0f} ms"
+    """Compare the live answers of a canary with those of the current release in the same period.
+
+    clicked: its keys are the request ids of answers that were followed by a click; least: number of answers required
+    before the next step; alpha: level of the test.
+    """
+    n = len(canary)
+    clicks = _shares(canary, current, lambda one: one.request_id in clicked)
+    fallback = _shares(canary, current, lambda one: bool(one.context.get("fallback")))
+    p99 = float(np.quantile([float(answer.context.get("latency_ms") or 0.0) for answer in canary] or [0.0], 0.99))
+    said = f"{n} answers, {clicks.canary:.2%} clicked against {clicks.current:.2%}, fallback {fallback.canary:.1%}, "
+    said += f"p99 {p99:.0f} ms"
     both = min(n, len(current)) >= FEWEST  # at a share of 100 % the current release has only a few late answers
-    if both and fallback > fallback_before + FALLBACK:
-        return Verdict("abort", f"fallback in {fallback:.1%} of the answers against {fallback_before:.1%}; {said}")
+
+    def differ(shares: Shares) -> bool:  # two tests share the level
+        difference = shares.canary - shares.current
+        return sequential.p_value(difference, shares.error, n, alpha, max(n, least)) <= alpha / 2
+
+    if both and fallback.canary > fallback.current + FALLBACK and differ(fallback):
+        why = f"fallback in {fallback.canary:.1%} of the answers against {fallback.current:.1%}"
+        return Verdict("abort", f"{why}; {said}")
     if n >= FEWEST and p99 > LATENCY_MS:
         return Verdict("abort", f"p99 above {LATENCY_MS:.0f} ms; {said}")
-    difference, spread = rate - rate_before, sqrt(error**2 + error_before**2)
-    if both and difference < 0 and sequential.p_value(difference, spread, n, alpha, max(n, least)) <= alpha:
+    if both and clicks.canary < clicks.current and differ(clicks):
         return Verdict("abort", f"significantly fewer clicks (always-valid, {alpha:.0%}); {said}")
     return Verdict("go on" if n >= least else "wait", said)
 
 
-def _about(answers: Sequence[Recorded], clicked: Mapping[str, object]) -> tuple[float, float, float, float]:
-    """Return the share of answers with a click, its standard error, the share of fallback, and p99 in ms."""
-    if not answers:
-        return 0.0, 0.0, 0.0, 0.0
-    persons = {person: at for at, person in enumerate(dict.fromkeys(answer.person for answer in answers))}
-    who = np.array([persons[answer.person] for answer in answers])
-    n, hits = np.bincount(who), np.bincount(who, [answer.request_id in clicked for answer in answers])
-    rate = float(hits.sum() / n.sum())
-    error = float(np.sqrt(((hits - rate * n) ** 2).sum()) / n.sum())
-    fallback = float(np.mean([bool(answer.context.get("fallback")) for answer in answers]))
-    ms = [float(answer.context.get("latency_ms") or 0.0) for answer in answers]
-    return rate, error, fallback, float(np.quantile(ms, 0.99))
+class Shares(NamedTuple):
+    """A share of the answers of the canary and of the current release, and the standard error of the difference."""
+
+    canary: float
+    current: float
+    error: float
+
+
+def _shares(canary: Sequence[Recorded], current: Sequence[Recorded], counts: Callable[[Recorded], bool]) -> Shares:
+    """Return the shares of answers that count. The error is that of equal shares; answers of one person depend."""
+    sides = []
+    for answers in (canary, current):
+        persons = {person: at for at, person in enumerate(dict.fromkeys(answer.person for answer in answers))}
+        who = np.array([persons[answer.person] for answer in answers], dtype=np.int64)
+        sides.append((np.bincount(who), np.bincount(who, [counts(answer) for answer in answers])))
+    n = [max(float(asked.sum()), 1.0) for asked, _ in sides]
+    share = float(sum(hits.sum() for _, hits in sides)) / sum(n)
+    variance = sum(float(((hits - share * asked) ** 2).sum()) / n[at] ** 2 for at, (asked, hits) in enumerate(sides))
+    return Shares(float(sides[0][1].sum()) / n[0], float(sides[1][1].sum()) / n[1], sqrt(variance))

@@ -61,7 +61,7 @@ class Features:
             "popularity": (ranks * 10 // max(len(ranks), 1), 10),
             "price": (np.where(np.isfinite(price), tenths, 10), 11),
         }
-        self._edges = edges
+        self.edges = edges
 
     def count(self, answers: Sequence[Answer]) -> tuple[dict[str, Counts], list[str]]:
         """Return feature -> (n_persons, n_bins) counts, and the persons in the order of the rows."""
@@ -80,7 +80,7 @@ class Features:
             name: (of_row[rows], there, width) for name, (of_row, width) in self._of_item.items()
         }
         cells["source"] = np.array(sources, dtype=np.int64), there | True, len(self._sources) + 1
-        cells["score"] = np.searchsorted(self._edges, scores), np.isfinite(scores), len(self._edges) + 1
+        cells["score"] = np.searchsorted(self.edges, scores), np.isfinite(scores), len(self.edges) + 1
         cells["confidence"] = np.searchsorted(CONFIDENCE, confidences), np.isfinite(confidences), len(CONFIDENCE) + 1
         cells["match"] = matches, there & (matches >= 0), len(MATCHES) + 1
         return {name: tally(who[use], bins[use], len(persons), n) for name, (bins, use, n) in cells.items()}, list(

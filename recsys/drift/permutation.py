@@ -25,8 +25,11 @@ GROUPS = 500
 
 @dataclass(frozen=True)
 class FeatureShift:
-    """The result of one feature. p: p-value; alarm: whether p is significant after correction for all features. moved:
-    total variation distance of both periods, 0 to 1: the share of the counts in other bins than before."""
+    """The result of one feature. p: p-value; alarm: whether p is significant after correction for all features.
+
+    moved: total variation distance of both periods, 0 to 1: the share of the counts in other bins than before, less the
+    mean distance of permuted periods, which is large where answers are few.
+    """
 
     feature: str
     p: float
@@ -43,9 +46,11 @@ def compare(
     seed: int = 0,
 ) -> list[FeatureShift]:
     """Compare the last period with all earlier ones. If nothing changed, some feature alarms with probability `level`.
+
     counts: feature -> (n, n_bins) counts, one row for each person and period; time: (n,) the period of each row, 0, 1,
     ..., all of equal duration; person: (n,) the person of each row, numbered from 0. If every row is of another person,
-    they may all be -1; there are then two periods, whose durations may differ."""
+    they may all be -1; there are then two periods, whose durations may differ.
+    """
     features, rows = list(counts), np.hstack([counts[name] for name in counts])
     ends, n_times = np.cumsum([counts[name].shape[1] for name in features]), int(time.max()) + 1
     unknown = bool(len(person)) and int(person.max()) < 0
@@ -54,21 +59,24 @@ def compare(
     now = (time == n_times - 1).astype(np.float32) @ rows
     observed = _distances(now[None], total, ends)[0] * (1 - 1e-6)
     rng, greater, done = np.random.default_rng(seed), np.zeros(len(features)), 0
+    moved, by_chance = _moved(now[None], total, ends)[0], np.zeros(len(features))
     while done < permutations:
         n = min(CHUNK if done else FIRST, permutations - done)
         if unknown:
             chosen = rng.random((n, len(rows))) < share
         else:
             chosen = rng.integers(0, n_times, (n, GROUPS))[:, group] == time  # the last period of this draw
-        greater += (_distances(chosen.astype(np.float32) @ rows, total, ends) >= observed).sum(axis=0)
+        drawn = chosen.astype(np.float32) @ rows
+        if not done:
+            by_chance = _moved(drawn, total, ends).mean(axis=0)
+        greater += (_distances(drawn, total, ends) >= observed).sum(axis=0)
         done += n
         if done == FIRST and greater.min() + 1 > PROMISING * (done + 1):
             break
     p = (1 + greater) / (1 + done)
-    alarms = significant(p, level)
-    moved = [_moved(*np.split(np.vstack([total - now, now]), ends[:-1], axis=1)[at]) for at in range(len(features))]
+    alarms, beyond = significant(p, level), np.maximum(moved - by_chance, 0.0)
     return [
-        FeatureShift(name, round(float(p[at]), 6), round(moved[at], 4), bool(alarms[at]))
+        FeatureShift(name, round(float(p[at]), 6), round(float(beyond[at]), 4), bool(alarms[at]))
         for at, name in enumerate(features)
     ]
 
@@ -100,9 +108,11 @@ def significant(p: npt.NDArray[np.float64], level: float) -> npt.NDArray[np.bool
 
 
 def _distances(now: Counts, total: Counts, ends: Ints) -> npt.NDArray[np.float64]:
-    """Return (n_draws, n_features): chi-square statistic of the bins in one period against those of all periods. now:
-    (n_draws, n_columns) counts in the period; total: (n_columns,) of all periods; ends: end column of each feature.
-    Draws have different n of N counts in the period; the factor n / (1 - n / N) makes them comparable."""
+    """Return (n_draws, n_features): chi-square statistic of the bins in one period against those of all periods.
+
+    now: (n_draws, n_columns) counts in the period; total: (n_columns,) of all periods; ends: end column of each
+    feature. Draws have different n of N counts in the period; the factor n / (1 - n / N) makes them comparable.
+    """
     starts, widths = np.concatenate([[0], ends[:-1]]), np.diff(ends, prepend=0)
     of_all = np.maximum(np.add.reduceat(total, starts), 1e-9)
     of_now = np.maximum(np.add.reduceat(now, starts, axis=1), 1e-9)
@@ -112,5 +122,11 @@ def _distances(now: Counts, total: Counts, ends: Ints) -> npt.NDArray[np.float64
     return np.asarray(np.add.reduceat(squares, starts, axis=1) * factor, dtype=np.float64)
 
 
-def _moved(before: Counts, now: Counts) -> float:
-    return float(np.abs(now / max(now.sum(), 1e-9) - before / max(before.sum(), 1e-9)).sum() / 2)
+def _moved(now: Counts, total: Counts, ends: Ints) -> npt.NDArray[np.float64]:
+    """Return (n_draws, n_features): total variation distance between one period and the others; see `_distances`."""
+    starts, widths = np.concatenate([[0], ends[:-1]]), np.diff(ends, prepend=0)
+    shares = [
+        part / np.repeat(np.maximum(np.add.reduceat(part, starts, axis=1), 1e-9), widths, axis=1)
+        for part in (now, total - now)
+    ]
+    return np.asarray(np.add.reduceat(np.abs(shares[0] - shares[1]), starts, axis=1) / 2, dtype=np.float64)

@@ -4,7 +4,7 @@ The file reference.json has the variant, the limits between the bins of scores, 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
-from recsys.drift.features import PLACES, Answer, Features, Floats, score_edges
+from recsys.drift import recorded
+from recsys.drift.features import KINDS, PLACES, Answer, Features, Floats, score_edges
 from recsys.drift.permutation import Counts, FeatureShift, compare
 from recsys.output import write_text
 from recsys.recommend.recommender import Recommender, Slate
@@ -75,10 +76,38 @@ def load(folder: Path) -> Reference | None:
     return Reference(content["variant"], np.array(content["edges"]), counts)
 
 
-def drift(bundle: Bundle, reference: Reference, shown: list[Answer], level: float) -> list[FeatureShift]:
-    """Compare new answers of the reference's variant, to any persons, with the reference; level: see `compare`."""
+@dataclass(frozen=True)
+class Earlier:
+    """The release before, its reference, and recorded answers of it, one for each person."""
+
+    bundle: Bundle
+    reference: Reference
+    shown: Sequence[recorded.Recorded]
+
+
+def drift(
+    bundle: Bundle, reference: Reference, shown: list[Answer], level: float, earlier: Earlier | None = None
+) -> list[FeatureShift]:
+    """Compare new answers of the reference's variant, to any persons, with the reference; level: see `compare`.
+
+    Histories grow after training, so the answers of every release differ somewhat from its reference. If `earlier` is
+    given, the answers are compared with those of the release before, which differ from their reference as much.
+    """
     counts, persons = Features(bundle, reference.edges).count(shown)
-    both = {name: np.vstack([reference.counts[name], counts[name]]) for name in counts}
-    n_before = len(next(iter(reference.counts.values())))
+    before = reference.counts if earlier is None else _counts(bundle, earlier)
+    both = {
+        name: np.vstack([before[name], now]) for name, now in counts.items() if before[name].shape[1] == now.shape[1]
+    }
+    n_before = len(next(iter(before.values())))
     time = (np.arange(n_before + len(persons)) >= n_before).astype(np.int64)
     return compare(both, np.full(len(time), -1), time, level)
+
+
+def _counts(bundle: Bundle, earlier: Earlier) -> Mapping[str, Counts]:
+    """Return feature -> counts of the earlier answers, in the bins of their own release; categories and prices in those
+    of `bundle`, because each release numbers its categories.
+    """
+    own = Features(earlier.bundle, earlier.reference.edges)
+    found, _ = own.count([recorded.as_answer(earlier.bundle, one) for one in earlier.shown])
+    items, _ = Features(bundle, own.edges).count([recorded.as_answer(bundle, one) for one in earlier.shown])
+    return {name: counts if name in KINDS else items[name] for name, counts in found.items()}

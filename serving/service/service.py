@@ -165,6 +165,8 @@ class Service:
             metrics.EVENTS_BY_KIND.labels(event.event).inc()
             if event.value is not None and event.value > 0:
                 metrics.EVENT_VALUE.labels(event.event).inc(event.value)
+        if new:
+            metrics.NEWEST_EVENT.set_to_current_time()
         metrics.EVENTS.labels("accepted").inc(answer.accepted)
         metrics.EVENTS.labels("duplicate").inc(answer.duplicates)
         metrics.EVENTS.labels("rejected").inc(len(answer.rejected))

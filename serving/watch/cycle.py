@@ -13,6 +13,7 @@ from prometheus_client import Gauge
 from recsys.bundle import bundle as bundles
 from recsys.bundle import releases
 from recsys.bundle.bundle import Bundle
+from recsys.bundle.releases import State
 from recsys.contracts import SECONDS_PER_DAY
 from recsys.drift import canary, permutation, promotion, recorded, reference
 from recsys.drift.features import KINDS, Features, tally
@@ -67,13 +68,15 @@ class Watcher:
             return []
         self._open(self._folder / state.stack[-1])
         bundle_id, length = state.stack[-1], policies.hours * 3600
-        since = max((entry.at.timestamp() for entry in state.log if entry.bundle_id == bundle_id), default=0.0)
+        since = _promoted_at(state, bundle_id)
         answers = recorded.answers(self._store, now - length - DELAY_S, now)
         events = recorded.events(self._store, now - length - DELAY_S, now)
         outcomes.show([one for one in answers if one.timestamp < now - DELAY_S], events)
         mine = [one for one in answers if one.bundle_id == bundle_id and one.timestamp >= since]
         found = (
-            self._promoted(state.stack) + self._model(mine, bundle_id, policies) + self._weeks(bundle_id, policies, now)
+            self._promoted(state.stack)
+            + self._model(mine, state, policies, now)
+            + self._weeks(bundle_id, policies, now)
         )
         if state.canary is None:
             before = [one for one in answers if one.bundle_id != bundle_id and one.timestamp < since]
@@ -100,26 +103,38 @@ class Watcher:
         if self._bundle is None or self._bundle.manifest.bundle_id != folder.name:
             self._bundle, self._reference = bundles.load(folder), reference.load(folder)
 
-    def _model(self, mine: Sequence[Recorded], bundle_id: str, policies: Policies) -> list[Finding]:
-        """Compare the answers with the release's reference at 200, 400, 800, ...; the tests share the level."""
-        own, bundle = self._reference, self._bundle
-        shown = [
-            one for one in mine
-            if own and bundle and one.variant == own.variant and not one.context.get("degraded") and _known(bundle, one)
-        ]  # fmt: skip
+    def _model(self, mine: Sequence[Recorded], state: State, policies: Policies, now: float) -> list[Finding]:
+        """Compare the answers with those of the release before, or with the reference, at 200, 400, 800, ...; the tests
+        share the level.
+        """
+        own, bundle, bundle_id = self._reference, self._bundle, state.stack[-1]
+        shown = _comparable(mine, bundle, own.variant) if own and bundle else []
         number = int(np.log2(len(shown) / FIRST_LOOK)) if len(shown) >= FIRST_LOOK else -1
         if own is None or bundle is None or number < 0 or f"{bundle_id}/{number}" in self._tested:
             return []
         self._tested.add(f"{bundle_id}/{number}")
         level = policies.level / ((number + 1) * (number + 2))
-        # one list per person, as in the reference
-        once = {one.person: recorded.as_answer(bundle, one) for one in shown}
-        drifted = reference.drift(bundle, own, list(once.values()), level)
+        once = [recorded.as_answer(bundle, one) for one in _one_each(shown)]
+        drifted = reference.drift(
+            bundle, own, once, level, self._earlier(state, own.variant, now - shown[-1].timestamp)
+        )
         found: list[Finding] = []
         for kind in ("model", "scores", "items"):
             some = [one for one in drifted if KINDS.get(one.feature, "items") == kind]
             found += _findings(kind, some, bundle_id, f"{bundle_id}/{number}", policies)
         return found
+
+    def _earlier(self, state: State, variant: str, seconds: float) -> reference.Earlier | None:
+        """Return answers of the release before, of the first seconds after its promotion; None if they are too few."""
+        folder = self._folder / state.stack[-2] if len(state.stack) > 1 else None
+        own = reference.load(folder) if folder is not None else None
+        if folder is None or own is None or own.variant != variant:
+            return None
+        bundle, since = bundles.load(folder), _promoted_at(state, folder.name)
+        answers = recorded.answers(self._store, since, since + seconds)
+        mine = [one for one in answers if one.bundle_id == folder.name]
+        shown = _comparable(mine, bundle, variant)
+        return reference.Earlier(bundle, own, _one_each(shown)) if len(shown) >= FIRST_LOOK / 2 else None
 
     def _promoted(self, stack: Sequence[str]) -> list[Finding]:
         """Compare a new release with the one before on recorded requests, as `releases promote --canary` does."""
@@ -181,9 +196,22 @@ class Watcher:
         return [Finding("outcomes", f"since the promotion: {judged.why}", bundle_id, f"outcomes/{bundle_id}/promotion")]
 
 
-def _known(bundle: Bundle, answer: Recorded) -> bool:
-    """Return whether the release has a history of the person: only such users are in its reference."""
-    return bool(len(recorded.history(bundle, answer.person, [])))
+def _promoted_at(state: State, bundle_id: str) -> float:
+    """Return when a release began to serve everybody (UTC seconds), or 0 if the log does not say."""
+    return max((entry.at.timestamp() for entry in state.log if entry.bundle_id == bundle_id), default=0.0)
+
+
+def _comparable(answers: Sequence[Recorded], bundle: Bundle, variant: str) -> list[Recorded]:
+    """Return the answers of a variant to users whose history is in the bundle, as those of its reference are."""
+    return [
+        one for one in answers
+        if one.variant == variant and not one.context.get("degraded") and len(recorded.history(bundle, one.person, []))
+    ]  # fmt: skip
+
+
+def _one_each(answers: Sequence[Recorded]) -> list[Recorded]:
+    """Return the oldest of each person's answers, which are given newest first."""
+    return list({one.person: one for one in answers}.values())
 
 
 def _clicked(events: Sequence[StoredEvent]) -> dict[str, bool]:

@@ -91,6 +91,28 @@ def test_live_answers_decide(rates: tuple[float, float], ms: float, action: str)
     assert canary.judge(new[:50], old, clicked, 500, 0.05).action == "wait"
 
 
+def fallen(n: int, persons: int, share: float, seed: int) -> list[Recorded]:
+    """Answers of which each person's all fall back or none."""
+    chance = np.random.default_rng(seed)
+    unknown = chance.random(persons) < share
+    return [
+        Recorded(
+            f"{seed}-{at}", f"{seed}-{who}", float(at), "als", "b", "home", "warm", [], {"fallback": bool(unknown[who])}
+        )
+        for at, who in enumerate(chance.integers(0, persons, n))
+    ]
+
+
+def test_fallback_is_judged_by_persons_and_all_of_it_ends_a_canary() -> None:
+    before = fallen(2_000, 600, 0.1, 0)
+    ended = [
+        canary.judge(fallen(120, 30, 0.1, seed), before, {}, 500, 0.05).action == "abort" for seed in range(1, 101)
+    ]
+    assert sum(ended) <= 5
+    assert canary.judge(fallen(600, 200, 0.5, 1), before, {}, 500, 0.05).action == "abort"
+    assert canary.judge(fallen(120, 30, 1.0, 1), fallen(2_000, 600, 0.0, 0), {}, 500, 0.05).action == "abort"
+
+
 def test_a_few_late_answers_of_the_release_before_end_no_canary() -> None:
     (new, clicks), (old, more) = answers(1_000, 0.1, 1), answers(3, 1.0, 2)
     assert canary.judge(new, old, {**clicks, **more}, 500, 0.05).action == "go on"

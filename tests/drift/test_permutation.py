@@ -46,7 +46,23 @@ def test_answers_of_a_person_are_not_answers_of_many() -> None:
 
 
 def test_what_moved_is_the_share_that_would_have_to_move() -> None:
-    rows = np.array([[6, 4], [2, 8]], dtype=np.float32)
-    found = compare({"x": rows}, np.array([0, 1]), np.array([0, 1]))
-    assert found[0].moved == pytest.approx(0.4)
-    assert found == compare({"x": rows}, np.array([0, 1]), np.array([0, 1]))
+    def moved(now: tuple[float, float], persons: int) -> float:
+        rows = np.repeat(np.array([[6, 4], now], dtype=np.float32), persons, axis=0)
+        time, person = np.repeat([0, 1], persons), np.arange(2 * persons)
+        found = compare({"x": rows}, person, time)
+        assert found == compare({"x": rows}, person, time)
+        return found[0].moved
+
+    assert moved((2.0, 8.0), 10_000) == pytest.approx(0.4, abs=0.02)
+    assert moved((6.0, 4.0), 10_000) == 0.0
+
+
+def test_what_few_answers_differ_by_chance_has_not_moved() -> None:
+    chance = np.random.default_rng(1)
+    for _ in range(10):
+        rows = np.eye(8, dtype=np.float32)[chance.integers(0, 8, 60)]
+        time = np.repeat([0, 1], 30)
+        [found] = compare({"x": rows}, np.arange(60), time)
+        before, now = rows[:30].sum(axis=0), rows[30:].sum(axis=0)
+        distance = np.abs(before - now).sum() / 60
+        assert found.moved < distance - 0.1
