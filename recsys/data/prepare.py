@@ -1,6 +1,7 @@
 """Turns raw rows into canonical tables; every rejected row goes to quarantine with its reason.
 
     interactions.parquet, items.parquet   `recsys/data/schema.py`, rows in the order of the raw data
+    users.parquet                         likewise, if the data have one
     quarantine.parquet                    all other rows, so that kept + quarantined = read, for each table
 
 Rows are read and validated a million at a time, so memory stays far below the size of the data; faults that need all
@@ -18,8 +19,17 @@ import polars.selectors as cs
 
 from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT, RawTables
 from recsys.data.report import DataReport, TableReport, describe
-from recsys.data.schema import Interactions, Items
-from recsys.data.validation import ROW, canonical_interactions, canonical_items, interaction_faults, item_faults, judge
+from recsys.data.schema import Interactions, Items, Users
+from recsys.data.validation import (
+    ROW,
+    canonical_interactions,
+    canonical_items,
+    canonical_users,
+    interaction_faults,
+    item_faults,
+    judge,
+    user_faults,
+)
 from recsys.errors import DataError
 from recsys.params import DatasetParams
 
@@ -30,7 +40,7 @@ BAD_ROWS = {ROW: pl.Int64, "reason": pl.String}
 
 
 def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> DataReport:
-    """Write the three tables into the folder `out` and return the report on them.
+    """Write the tables into the folder `out` and return the report on them.
 
     The same rows and settings give the same bytes. If `raw.latest` is None, events after the present time are rejected.
 
@@ -52,10 +62,15 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
     kept = pl.scan_parquet(out / "interactions.parquet")
     items, n_derived = _without_phantoms(items, kept)
     _write(items.lazy(), out / "items.parquet")
-    quarantine = pl.concat(
-        [_quarantined("interactions", raw.interactions, bad_interactions), _quarantined("items", raw.items, bad_items)]
-    )
-    _write(quarantine.lazy(), out / "quarantine.parquet")
+    bad = [
+        _quarantined("interactions", raw.interactions, bad_interactions),
+        _quarantined("items", raw.items, bad_items),
+    ]
+    users = None
+    if raw.users is not None:
+        users, bad_users = _check_users(raw.users, raw.users_file, out)
+        bad.append(_quarantined("users", raw.users, bad_users))
+    _write(pl.concat(bad).lazy(), out / "quarantine.parquet")
     return describe(
         dataset,
         TableReport.of(raw.interactions_file, n_interactions, bad_interactions["reason"], notes),
@@ -63,7 +78,25 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
         kept,
         items,
         raw.files,
+        users,
     )
+
+
+def _check_users(raw: pl.LazyFrame, file: Path, out: Path) -> tuple[TableReport, pl.DataFrame]:
+    """Write `users.parquet`; return its report, and `row` and `reason` of the rejected rows."""
+    table = _collect(canonical_users(raw, file), file)
+    columns = list(Users.columns())
+    good, bad = _first_of_each(columns, *judge(table, user_faults()))
+    _write(good.select(columns).lazy(), out / "users.parquet")
+    return TableReport.of(file, table.height, bad["reason"], _count_notes(table)), bad
+
+
+def _first_of_each(columns: list[str], good: pl.DataFrame, bad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Keep the first row with each id, the first of the columns; add the others to the rejected rows."""
+    copy, again = ~pl.struct(columns).is_first_distinct(), ~pl.col(columns[0]).is_first_distinct()
+    reason = pl.when(copy).then(pl.lit("duplicate")).when(again).then(pl.lit(f"repeated_{columns[0]}"))
+    good = good.with_columns(reason=reason)
+    return good.filter(pl.col("reason").is_null()), pl.concat([_bad_rows(bad), _bad_rows(good.drop_nulls("reason"))])
 
 
 def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int, Counter[str]]:
@@ -74,15 +107,11 @@ def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int, Count
     table = _collect(canonical_items(raw.items, raw.items_file), raw.items_file)
     if table.is_empty() and DERIVED not in raw.items.collect_schema():
         raise DataError(f"{raw.items_file}: no rows: give a file with at least one")
-    good, bad = judge(table, item_faults())
     columns = list(Items.columns())
-    copy, again = ~pl.struct(columns).is_first_distinct(), ~pl.col("item_id").is_first_distinct()
-    reason = pl.when(copy).then(pl.lit("duplicate")).when(again).then(pl.lit("repeated_item_id"))
-    good = good.with_columns(reason=reason)
+    good, bad = _first_of_each(columns, *judge(table, item_faults()))
     derived = table.filter(pl.col(DERIVED))
-    bad = pl.concat([_bad_rows(bad), _bad_rows(good.drop_nulls("reason"))]).join(derived, on=ROW, how="anti")
-    good = good.filter(pl.col("reason").is_null()).select(*columns, DERIVED)
-    return good, bad, table.height - derived.height, _count_notes(table)
+    bad = bad.join(derived, on=ROW, how="anti")
+    return good.select(*columns, DERIVED), bad, table.height - derived.height, _count_notes(table)
 
 
 def _check_interactions(

@@ -53,7 +53,8 @@ class TableReport:
 
 @dataclass(frozen=True)
 class DataReport:
-    """The report of `prepare`. interactions, items: row counts; the other fields describe the kept interactions.
+    """The report of `prepare`. interactions, items, users_table: row counts, None without a table of users; the other
+    fields describe the kept interactions.
 
     first, last: times, UTC, ISO 8601, None without interactions; repeat_rate: share of the interactions whose user had
     an earlier one with the item; seen_items: number of items with an interaction; duplicate_share, orphan_share: of the
@@ -79,9 +80,19 @@ class DataReport:
     item_gaps: dict[str, float]
     items_without_likes: int
     files: dict[str, list[FileLines]]
+    users_table: TableReport | None = None
+
+    @property
+    def tables(self) -> dict[str, TableReport]:
+        """The row counts by table."""
+        tables = {"interactions": self.interactions, "items": self.items}
+        return tables | ({"users": self.users_table} if self.users_table else {})
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+        content = dataclasses.asdict(self)
+        if self.users_table is None:
+            del content["users_table"]
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     def to_text(self) -> str:
         """Return the report as text, by the template `report.txt.j2`."""
@@ -97,6 +108,7 @@ def describe(
     kept: pl.LazyFrame,
     kept_items: pl.DataFrame,
     files: Mapping[str, Sequence[FileLines]] = MappingProxyType({}),
+    users_table: TableReport | None = None,
 ) -> DataReport:
     """Return the report; kept, kept_items: the canonical tables. For `repeat_rate` the different user-item pairs are
     counted by a 64-bit hash."""
@@ -125,6 +137,7 @@ def describe(
         item_gaps=_gaps(kept_items),
         items_without_likes=kept_items.height - _liked(kept),
         files={table: list(lines) for table, lines in files.items()},
+        users_table=users_table,
     )
 
 
@@ -158,11 +171,12 @@ def check(
     key = f"datasets.{report.dataset}.thresholds"
     for name, limit, reason in (
         ("items", "max_rejected_share", None),
+        *([("users", "max_rejected_share", None)] if report.users_table else []),
         ("interactions", "max_orphan_share", "orphan_item"),
         ("interactions", "max_duplicate_share", "duplicate"),
         ("interactions", "max_rejected_share", None),
     ):
-        table: TableReport = getattr(report, name)
+        table = report.tables[name]
         share, allowed = table.share(reason) if reason else table.rejected_share, getattr(thresholds, limit)
         if share > allowed:
             reason = reason or next(iter(table.reasons))
@@ -173,7 +187,9 @@ def check(
                 f" {allowed:.1%}; most often {reason} ({count:,}), first {_example(tables, name, reason)};"
                 f" see {tables / 'quarantine.parquet'}, then {_hint(reason, hints)} or raise the limit"
             )
-    _check_emptied(report.items, thresholds.max_emptied_share, key, hints)
+    for name in ("items", "users"):
+        if name in report.tables:
+            _check_emptied(report.tables[name], name, thresholds.max_emptied_share, key, hints)
     for what, found, limit, column in (
         ("interactions", report.interactions.kept, "min_interactions", "timestamp"),
         ("users", report.users, "min_users", "user_id"),
@@ -186,12 +202,12 @@ def check(
             )
 
 
-def _check_emptied(items: TableReport, allowed: float, key: str, hints: Mapping[str, str]) -> None:
+def _check_emptied(table: TableReport, name: str, allowed: float, key: str, hints: Mapping[str, str]) -> None:
     """Raise if the share of unusable cells in a column exceeds `allowed`: its settings are probably wrong."""
-    for note, count in items.notes.items():
-        if " emptied: " in note and count > allowed * items.read:
+    for note, count in table.notes.items():
+        if " emptied: " in note and count > allowed * table.read:
             raise DataError(
-                f"{items.file}: {note} in {count:,} of {items.read:,} items, {key}.max_emptied_share allows"
+                f"{table.file}: {note} in {count:,} of {table.read:,} {name}, {key}.max_emptied_share allows"
                 f" {allowed:.1%}: {_hint(note, hints)} or raise the limit"
             )
 

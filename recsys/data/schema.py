@@ -1,4 +1,4 @@
-"""The canonical tables: all columns of `interactions` and `items`.
+"""The canonical tables: all columns of `interactions`, `items` and, if the data have one, `users`.
 
 `prepare` keeps valid rows and quarantines the others, each with the first rule that it breaks as the reason, see
 `recsys/data/validation.py`.
@@ -37,4 +37,11 @@ class Items(dy.Schema):
     price = dy.Float64(nullable=True, min=0.0, allow_inf=False, allow_nan=False)
     available = dy.Bool()
     first_seen = dy.Datetime(nullable=True, min=EARLIEST, time_unit="us", time_zone="UTC")
+    attributes = dy.String(nullable=True)
+
+
+class Users(dy.Schema):
+    """One row per user that the data describe, with unique ids. `attributes`: as of items."""
+
+    user_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)
     attributes = dy.String(nullable=True)

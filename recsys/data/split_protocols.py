@@ -22,8 +22,14 @@ from recsys.errors import DataError
 from recsys.params import SplitParams
 
 
-def make(interactions: pl.LazyFrame, items: pl.DataFrame, params: SplitParams, seed: int) -> Split:
-    """Split the canonical tables.
+def make(
+    interactions: pl.LazyFrame,
+    items: pl.DataFrame,
+    params: SplitParams,
+    seed: int,
+    described: pl.DataFrame | None = None,
+) -> Split:
+    """Split the canonical tables. described: the table of users with attributes, None without one.
 
     Raises:
         DataError: "interactions: 1 user(s), expected at least 2: give more data"
@@ -55,6 +61,8 @@ def make(interactions: pl.LazyFrame, items: pl.DataFrame, params: SplitParams, s
         windows={},
     )
     users = pl.DataFrame({"user_row": np.arange(user_ids.len(), dtype=np.int32), "user_id": user_ids})
+    if described is not None:
+        users = users.join(described, on="user_id", how="left", maintain_order="left")
     split = Split(rows, _catalogue(items, rows), users, facts)
     windows = {"valid": _window(split, "valid"), "test": _window(split, "test")}
     return dataclasses.replace(split, facts=facts.model_copy(update={"windows": windows}))

@@ -4,7 +4,7 @@ need other data.
 A rejected row has one reason, the first of: the adapter's reason; the first column that cannot be cast
 (`value_unreadable`); the first invalid column in the order of the schema (`user_id_missing`, `value_nan`, ...);
 `unknown_event`, `orphan_item`, `future_timestamp`. `recsys/data/prepare.py` detects the faults that need all rows:
-`duplicate`, `repeated_item_id`, `bot_like_user`.
+`duplicate`, `repeated_item_id`, `repeated_user_id`, `bot_like_user`.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ import dataframely as dy
 import polars as pl
 
 from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT, noted
-from recsys.data.schema import Interactions, Items
+from recsys.data.schema import Interactions, Items, Users
 from recsys.errors import DataError
 from recsys.schemas import field_limits as limits
 
@@ -70,6 +70,11 @@ def item_faults() -> pl.Expr:
     return _column_faults(Items)
 
 
+def user_faults() -> pl.Expr:
+    """Return the expression for the reason to reject a user, or null."""
+    return _column_faults(Users)
+
+
 def canonical_interactions(
     table: pl.LazyFrame, event_weights: dict[str, float], file: Path, like_from: Threshold = None
 ) -> pl.LazyFrame:
@@ -116,6 +121,11 @@ def canonical_items(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:
         pl.col("categories").fill_null([]),
         pl.col("available").fill_null(True),
     )
+
+
+def canonical_users(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:
+    """Return the table with the canonical columns and dtypes. file: for messages. Raises the errors of the others."""
+    return _numbered(table, ["user_id"], Users, file)
 
 
 def judge(batch: pl.DataFrame, faults: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:

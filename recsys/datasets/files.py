@@ -7,6 +7,7 @@
         timestamp_format: "%d.%m.%Y %H:%M"
         event: loan                     # if the file has no column for it
       items: {path: books.csv, columns: {item_id: id, categories: subjects}, attributes: {image: cover, pages: pages}}
+      users: {path: readers.csv, columns: {user_id: id}, attributes: [branch, age_group]}
 
 A column that already has its canonical name (`recsys/data/schema.py`) need not be listed. Without `items`, the items
 are those of the interactions. Columns of an interaction that are in another file are looked up there:
@@ -29,11 +30,20 @@ from typing import Any
 import polars as pl
 
 from recsys.data.raw_tables import DERIVED, RAW, REJECT, FileLines, RawTables
-from recsys.data.schema import Interactions, Items
+from recsys.data.schema import Interactions
 from recsys.datasets._files import delimited, json_lines, query, workbook
 from recsys.datasets._files.cells import IDS, read_cells, swapped_dates
 from recsys.datasets._files.joins import join
-from recsys.datasets._files.settings import QUANTITY, TIMES, Config, InteractionsFile, TableFile, TextFile
+from recsys.datasets._files.settings import (
+    QUANTITY,
+    TIMES,
+    Config,
+    InteractionsFile,
+    ItemsFile,
+    TableFile,
+    TextFile,
+    UsersFile,
+)
 from recsys.datasets._files.sources import FILE, LINE, OWN, REASON, TEXT, Parts, Source, as_utf8, find
 from recsys.datasets._files.times import swapped
 from recsys.errors import DataError, one_line
@@ -43,7 +53,8 @@ __all__ = ["Config", "fetch", "tables"]
 
 CANONICAL = {
     "interactions": [*Interactions.columns(), QUANTITY],
-    "items": [name for name in Items.columns() if name != "attributes"],
+    "items": ItemsFile.canonical,
+    "users": UsersFile.canonical,
 }
 AT = "datasets.files.adapter"
 HINTS = {
@@ -112,12 +123,17 @@ def tables(config: Config, raw: Path) -> RawTables:
     else:
         items = _table("items", config.items, raw, ["item_id"], lines["items"])
         items_file = config.items.label
-    return RawTables(interactions, items, file.label, items_file, files=lines, hints=HINTS)
+    tables = RawTables(interactions, items, file.label, items_file, files=lines, hints=HINTS)
+    if config.users is None:
+        return tables
+    users = _table("users", config.users, raw, ["user_id"], lines["users"])
+    return dataclasses.replace(tables, users=users, users_file=config.users.label)
 
 
 def _files(config: Config) -> dict[str, TextFile]:
-    items = {"items": config.items} if config.items else {}
-    return {"interactions": config.interactions, **items, **config.interactions.joins}
+    others = {"items": config.items, "users": config.users}
+    described = {name: file for name, file in others.items() if file is not None}
+    return {"interactions": config.interactions, **described, **config.interactions.joins}
 
 
 def _read(table: str, source: Source, file: TextFile, parts: Parts, aside: Path) -> FileLines:

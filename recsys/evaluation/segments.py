@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import polars as pl
 
 from recsys.bundle.catalogue import FEW_LIKES
 from recsys.contracts import BoolArray
+from recsys.errors import DataError
 from recsys.evaluation.sample import Sample
 from recsys.params import EvaluateParams
 
 NEW_USER = "new_user_"
+VALUES = 8  # of an attribute
 AGES = 4  # parts of the window, each for another age of the model
 
 
@@ -124,9 +127,37 @@ def cold_item_only(sample: Sample) -> Segment:
     return _of_items(sample, "cold_item_only", "the same, ranked among these items only", sample.arrived, question)
 
 
-def build(sample: Sample, settings: EvaluateParams) -> list[Segment]:
-    """Return all segments, `all` first."""
-    return [make(sample) for make in _makers(settings).values()]
+def by_attribute(sample: Sample, users: pl.DataFrame, attribute: str) -> list[Segment]:
+    """Return the users with each of the most frequent values of one attribute, with another one, and without it.
+
+    users: the table of a split. A value is cut to 40 characters.
+
+    Raises:
+        DataError: "segment_users_by: no user has the attribute 'contry': correct it in params.yaml, or add it to users"
+    """
+    texts = users["attributes"] if "attributes" in users.columns else pl.Series([None] * users.height, dtype=pl.String)
+    values = texts.str.json_path_match(f"$['{attribute}']").str.replace_all(r"\s+", " ").str.slice(0, 40)
+    if not values.count():
+        raise DataError(
+            f"segment_users_by: no user has the attribute {attribute!r}: correct it in params.yaml, or add it to users"
+        )
+    mine = values.gather(sample.users).alias("value")
+    counts = mine.drop_nulls().value_counts().sort("count", "value", descending=[True, False])
+    often = counts["value"][:VALUES]
+    parts = {f"{attribute}={value}": mine == value for value in often}
+    parts |= {f"{attribute}: other": ~mine.is_in(often.implode()), f"{attribute}: unknown": mine.is_null()}
+    return [
+        _of_users(sample, name, f"by their attribute {attribute}", rows.fill_null(False).to_numpy())
+        for name, rows in parts.items()
+    ]
+
+
+def build(
+    sample: Sample, settings: EvaluateParams, users: pl.DataFrame | None = None, attribute: str | None = None
+) -> list[Segment]:
+    """Return all segments, `all` first, those of `by_attribute` last if an attribute is named."""
+    parts = [make(sample) for make in _makers(settings).values()]
+    return parts if users is None or attribute is None else parts + by_attribute(sample, users, attribute)
 
 
 def names(settings: EvaluateParams) -> list[str]:

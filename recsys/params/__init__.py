@@ -54,7 +54,8 @@ class Thresholds(Section):
 class DatasetParams(Section):
     """The settings of one data set. recent_half_life_days: half-life of the recent popularity; smoothing: number of
     likes that the ranker `recency` adds to the popularity of each item; repeat_half_life_days: half-life of a like in
-    the source `repeat` (liked items again). The stage `tune` searches those that are None."""
+    the source `repeat` (liked items again). The stage `tune` searches those that are None. segment_users_by: an
+    attribute of the users; the offline report then has a segment for each of its frequent values."""
 
     adapter: dict[str, Any]
     event_weights: dict[str, float] = Field(min_length=1)
@@ -63,6 +64,7 @@ class DatasetParams(Section):
     typed_half_life_days: float | None = Field(None, gt=0, alias="recent_half_life_days")
     smoothing: float | None = Field(None, ge=0)
     repeat_half_life_days: float | None = Field(None, gt=0)
+    segment_users_by: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     release_candidates: list[str] | None = Field(None, min_length=1)  # see `Params.candidates`

@@ -78,7 +78,7 @@ def main(
         confidence.save(top / calibration.FILE)
         loaded = loaded_of(FOLD, top / calibration.FILE)
         asked = sample.draw(data, FOLD, loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
-        parts = segments.build(asked, settings.evaluate)
+        parts = segments.build(asked, settings.evaluate, data.users, settings.data.segment_users_by)
         early = fit_calibration.as_long_as_valid(data, asked, settings.data.split)
         work = partial(_lists, asked=asked, early=early, parts=parts, settings=settings)
         found = answers.of_variants(work, top / FOLD, split, settings.variants, settings.threads)

@@ -23,11 +23,13 @@ def split(
     for name in ("interactions", "items"):
         if not (tables / f"{name}.parquet").is_file():
             raise DataError(f"{tables / name}.parquet: no such file; run `dvc repro prepare`")
+    described = tables / "users.parquet"
     made = split_protocols.make(
         pl.scan_parquet(tables / "interactions.parquet"),
         pl.read_parquet(tables / "items.parquet"),
         settings.data.split,
         settings.seed,
+        pl.read_parquet(described) if described.is_file() else None,
     )
     with output.replaced(out) as folder:
         splits.save(made, folder)

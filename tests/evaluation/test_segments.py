@@ -1,7 +1,12 @@
 """Segments part the users by what is known of them, and the targets by whether anybody knew them."""
 
-import numpy as np
+import json
 
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys.errors import DataError
 from recsys.evaluation import segments
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import PLAIN, Segment
@@ -74,3 +79,32 @@ def test_repeats_and_first_purchases_part_the_targets(sample: Sample) -> None:
     for user, row, repeats in zip(sample.targets.owners, sample.targets.rows, again.targets, strict=True):
         history = sample.histories.rows[sample.histories.indptr[user] : sample.histories.indptr[user + 1]]
         assert (row in history) == repeats
+
+
+def test_users_by_the_frequent_values_of_an_attribute_the_others_and_those_without(sample: Sample) -> None:
+    n_users = int(sample.users.max()) + 1
+    values = [f"$v{user % 12}$" if user % 3 else None for user in range(n_users)]
+    texts = [None if value is None else json.dumps({"plan": value, "age": 3}) for value in values]
+    found = segments.by_attribute(sample, pl.DataFrame({"attributes": texts}), "plan")
+    names = [part.name for part in found]
+    assert len(names) == segments.VALUES + 2 == 10
+    assert names[-2:] == ["plan: other", "plan: unknown"]
+    # every user of the sample is in exactly one, and what is in a named one has its value
+    assert (np.stack([part.users for part in found]).sum(axis=0) == 1).all()
+    sizes = [int(part.users.sum()) for part in found[: segments.VALUES]]
+    assert sizes == sorted(sizes, reverse=True)
+    for part in found[: segments.VALUES]:
+        assert {values[user] for user in sample.users[part.users]} == {part.name.removeprefix("plan=")}
+    assert {values[user] for user in sample.users[found[-1].users]} == {None}
+    assert all(part.targets.all() for part in found)
+
+
+def test_no_attribute_makes_no_segments_and_an_unknown_one_is_one_line(
+    sample: Sample, parts: list[Segment], settings: EvaluateParams
+) -> None:
+    users = pl.DataFrame({"attributes": ['{"plan":"a"}'] * (int(sample.users.max()) + 1)})
+    assert len(segments.build(sample, settings, users)) == len(parts)
+    assert segments.build(sample, settings, users, "plan")[-3].name == "plan=a"
+    for table in (users, users.select(user_id="attributes")):
+        with pytest.raises(DataError, match=r"^segment_users_by: no user has the attribute 'land': correct it"):
+            segments.by_attribute(sample, table, "land")

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from recsys.bundle import bundle
@@ -28,6 +29,17 @@ CHEAP: dict[str, dict[str, Any]] = {  # nothing is searched for: that is tested 
 }
 
 
+def describe_users(folder: Path) -> None:
+    """Add a table of users to a shop; nine of ten have a country."""
+    rows = [f"u{user},{('DE', 'FR')[user % 2] if user % 10 else ''}" for user in range(tiny_shops.USERS)]
+    (folder / "users.csv").write_text("\n".join(["user_id,country", *rows]) + "\n")
+    users = {"path": "users.csv", "attributes": ["country"]}
+    changes: dict[str, dict[str, Any]] = {
+        "datasets.files.adapter": {"users": users}, "datasets.files": {"segment_users_by": "country"},
+    }  # fmt: skip
+    small_shop.change(folder / "params.yaml", "files", changes, threads=1)
+
+
 @pytest.fixture(scope="module")
 def errors(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]]:
     """Shop -> its folder and the error that ended its run, "" for none."""
@@ -38,6 +50,7 @@ def errors(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tu
         shutil.copy(root / "params.yaml", top / name)
         for changes in (tiny_shops.SETTINGS, CHEAP):
             small_shop.change(top / name / "params.yaml", "files", changes, threads=1)
+    describe_users(top / "fifty_users")
     found = stages.run([top / name for name in tiny_shops.SHOPS])
     return {folder.name: (folder, error) for folder, error in found.items()}
 
@@ -53,6 +66,18 @@ def test_a_bundle_and_its_reason(errors: dict[str, tuple[Path, str]], shop: str)
     slate = recommender.recommend(Query(EMPTY_HISTORY, 5, manifest_time(manifest)))
     assert len(slate.slots) == min(5, len(recommender.bundle.catalogue))
     assert not slate.degraded
+
+
+def test_users_have_metrics_by_an_attribute(errors: dict[str, tuple[Path, str]]) -> None:
+    folder, _ = errors["fifty_users"]
+    figures = pl.read_csv(folder / "metrics" / "intervals.csv").filter(variant="popular", metric="ndcg@10")
+    users = dict(figures.select("segment", "users").unique().iter_rows())
+    mine = {name: count for name, count in users.items() if name.startswith("country")}
+    assert mine.keys() == {"country=DE", "country=FR", "country: unknown"}
+    assert sum(mine.values()) == users["all"]
+    flat = json.loads((folder / "metrics" / "offline" / "popular.json").read_text())
+    assert "country=DE.ndcg@10" in flat
+    assert "country=FR" in (folder / "reports" / "offline.html").read_text()
 
 
 def manifest_time(manifest: dict[str, Any]) -> float:

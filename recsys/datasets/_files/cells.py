@@ -5,7 +5,7 @@ Lists may be written as in JSON, Python, R, PostgreSQL or NumPy, or with separat
 ["a", "b"]   ['a', "b's"]   ('a',)   {a,"b c"}   c("a", "b")   ['a' 'b']   [{"name": "a"}]   a|b   a; b
 
 The column `notes` lists the changes in a row, `reject` has the reason why the row is rejected. An unusable cell of an
-item is emptied; a row of interactions with an unusable cell is rejected.
+item or user is emptied; a row of interactions with an unusable cell is rejected.
 """
 
 import ast
@@ -17,7 +17,7 @@ import polars as pl
 
 from recsys.data.raw_tables import NOTES, RAW, REJECT, noted
 from recsys.data.validation import LIMITS
-from recsys.datasets._files.settings import ATTRIBUTE, KINDS, QUANTITY, TIMES, ItemsFile, Kind, TableFile
+from recsys.datasets._files.settings import ATTRIBUTE, KINDS, QUANTITY, TIMES, DescribedFile, Kind, TableFile
 from recsys.datasets._files.times import read_times
 from recsys.schemas.field_limits import (
     MAX_ATTRIBUTES_LENGTH,
@@ -53,7 +53,7 @@ def read_cells(table: pl.LazyFrame, file: TableFile) -> pl.LazyFrame:
         else:
             value = _read(column, dtype, file).struct.rename_fields([column, _WHY])
             table = table.with_columns(value.struct.unnest())
-        if isinstance(file, ItemsFile) and column not in IDS:
+        if isinstance(file, DescribedFile) and column not in IDS:
             limit = _attribute_faults(column, table) if column.startswith(ATTRIBUTE) else LIMITS.get(column)
             fault = pl.col(_WHY) if limit is None else pl.coalesce(_WHY, limit)
             table = noted(table, {column: pl.when(fault.is_null()).then(pl.col(column))}, f"{column} emptied: ", fault)
@@ -111,7 +111,7 @@ def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
     if column in TIMES:
         return read_times(column, dtype, file.timestamp_format, file.time_zone)
     read, kind, text = value, KINDS.get(column), dtype == pl.String
-    if isinstance(file, ItemsFile) and column.startswith(ATTRIBUTE):
+    if isinstance(file, DescribedFile) and column.startswith(ATTRIBUTE):
         kind = file.attributes[column.removeprefix(ATTRIBUTE)].kind or _own_kind(dtype)
         as_text = pl.lit(None, pl.String) if dtype.is_nested() else value.cast(pl.String, strict=False)
         read = value if dtype == pl.Boolean else as_text
@@ -122,7 +122,7 @@ def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
             read = value.str.to_lowercase().replace_strict(YES_NO, default=None, return_dtype=pl.Boolean)
         elif dtype.is_numeric():
             read = pl.when(value.is_in([0, 1])).then(value == 1)
-    elif kind == "list" and isinstance(file, ItemsFile):
+    elif kind == "list" and isinstance(file, DescribedFile):
         if text:
             read = read_lists(column, file.category_separator, [marker.lower() for marker in file.null_values])
         elif isinstance(dtype, pl.List):

@@ -3,12 +3,12 @@
 import codecs
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import polars as pl
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from recsys.data.schema import Interactions, Items
+from recsys.data.schema import Interactions, Items, Users
 from recsys.datasets._files.times import check_format
 from recsys.params import Section
 from recsys.schemas.field_limits import ATTRIBUTE_NAME, MAX_ATTRIBUTES
@@ -21,7 +21,7 @@ QUANTITY = "quantity"
 NUMBERS, TIMES = ("value", "weight", "price", QUANTITY), ("timestamp", "first_seen")
 Kind = Literal["number", "yes_no", "list"]
 KINDS: dict[str, Kind] = {**dict.fromkeys(NUMBERS, "number"), "available": "yes_no", "categories": "list"}
-ATTRIBUTE = "attributes."
+ATTRIBUTE, ATTRIBUTES = "attributes.", "attributes"
 
 
 def _no_character(value: Any) -> Any:
@@ -150,7 +150,7 @@ class InteractionsFile(TableFile):
     @field_validator("joins")
     @classmethod
     def _free_names(cls, joins: dict[str, JoinedFile]) -> dict[str, JoinedFile]:
-        if taken := joins.keys() & {"interactions", "items"}:
+        if taken := joins.keys() & {"interactions", "items", "users"}:
             raise ValueError(f"{min(taken)!r} is the name of a table, expected another name, such as orders")
         return joins
 
@@ -167,7 +167,7 @@ class InteractionsFile(TableFile):
 
 
 class Attribute(Section):
-    """One attribute of the items. column: name in the file; kind: type to read its text as, None for text."""
+    """One attribute. column: name in the file; kind: type to read its text as, None for text."""
 
     column: str
     kind: Kind | None = None
@@ -178,11 +178,15 @@ class Attribute(Section):
         return {"column": given} if isinstance(given, str) else given
 
 
-class ItemsFile(TableFile):
-    """The table of items. category_separator: text between categories in cells that are no list; default: | and ;.
-    attributes: name -> column, or a list of columns: properties of the items for answers and filters. A cell is text,
-    or of the type in Parquet; `{column: weight_kg, kind: number}` reads text as number, yes_no or list."""
+class DescribedFile(TableFile):
+    """A table of items or users. category_separator: text between values in cells that are no list; default: | and ;.
 
+    attributes: name -> column, or a list of columns: further properties, of items for answers and filters, of users for
+    segments and experiments. A cell is text, or of the type in Parquet; `{column: weight_kg, kind: number}` reads text
+    as number, yes_no or list.
+    """
+
+    canonical: ClassVar[list[str]]
     category_separator: str | None = Field(None, min_length=1)
     attributes: Annotated[
         dict[Annotated[str, Field(pattern=f"^{ATTRIBUTE_NAME}$")], Attribute],
@@ -193,18 +197,31 @@ class ItemsFile(TableFile):
     @field_validator("columns")
     @classmethod
     def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
-        return _known(columns, (name for name in Items.columns() if name != "attributes"))
+        return _known(columns, cls.canonical)
 
     @property
     def sources(self) -> dict[str, str]:
         return self.columns | {ATTRIBUTE + name: one.column for name, one in self.attributes.items()}
 
 
+class ItemsFile(DescribedFile):
+    """The table of items."""
+
+    canonical: ClassVar[list[str]] = [name for name in Items.columns() if name != ATTRIBUTES]
+
+
+class UsersFile(DescribedFile):
+    """The table of users: their ids and attributes."""
+
+    canonical: ClassVar[list[str]] = [name for name in Users.columns() if name != ATTRIBUTES]
+
+
 class Config(Section):
-    """The settings of the data set `files`. items: None to take the items from the interactions."""
+    """The settings of the data set `files`. items: None to take them from the interactions; users: None without."""
 
     interactions: InteractionsFile
     items: ItemsFile | None = None
+    users: UsersFile | None = None
 
 
 def _known(columns: dict[str, str], names: Iterable[str]) -> dict[str, str]:

@@ -44,7 +44,7 @@ def by_segment(table: pl.DataFrame, metric: str) -> str:
             low, high = rows["low"].fill_null(strategy="zero"), rows["high"].fill_null(strategy="zero")
             axes.hlines(places, low, high, color=colour, linewidth=2.5, alpha=0.45)
             axes.plot(rows["value"], places, "o", color=colour, markersize=5.5, label=variant)
-        axes.set_yticks(range(len(segments)), segments)
+        axes.set_yticks(range(len(segments)), segments, parse_math=False)  # a value may have dollar signs
         axes.set_ylim(len(segments) - 0.5, -0.5)
         axes.set_xlim(left=-0.01 * axes.get_xlim()[1])  # a dot at zero is seen whole
         axes.set_xlabel(metric)
