@@ -91,9 +91,9 @@ def off_policy(
         Path | None, typer.Option(help="Parquet file of another policy: request_id, item_id, probability of that item")
     ] = None,
 ) -> None:
-    """Estimate clicks per slot from the slots that an exploring arm fills at random, if they held other items.
+    """Estimate what clicks per slot other items would get, from the slots that an exploring arm fills at random.
 
-    These are the arm's own items, random ones, and those of the file --policy."""
+    Other items: always the arm's own ones, always random ones, or those of --policy."""
     import polars as pl
 
     from recsys.experiments.analysis import log, run

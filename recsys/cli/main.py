@@ -114,7 +114,7 @@ def retrain_command(
 @app.command()
 @reports_errors
 def tune(
-    models: Annotated[list[str] | None, typer.Argument(help="default: all, and half-life of popularity")] = None,
+    models: Annotated[list[str] | None, typer.Argument(help="names; default: all, and half-life of popularity")] = None,
     split: Annotated[Path, typer.Option(help="folder that `dvc repro split` wrote")] = Path("data/split"),
     trials: Annotated[int, typer.Option(min=1, help="number of trials per model")] = 60,
     out: Annotated[Path | None, typer.Option(help="write every trial to this JSON file")] = None,
@@ -139,7 +139,7 @@ def export(
     bundle: Annotated[Path | None, typer.Option(envvar="RECSYS_BUNDLE", help="default: the current release")] = None,
     folder: Releases = Path("releases"),
     rules: Annotated[Path, typer.Option(envvar="RECSYS_RULES", help="file of the business rules")] = Path("rules.yaml"),
-    store: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="the API's; erased users get no list")] = DEFAULT_URL,
+    store: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="API store: no list for erased users")] = DEFAULT_URL,
 ) -> None:
     """Write a list of the best items for each user; after a stop, run the same command again to resume."""
     from recsys.bundle.bundle import load

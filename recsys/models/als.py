@@ -36,7 +36,7 @@ class Config(Section):
 
 
 def suggest(trial: "Trial") -> dict[str, Any]:
-    """Suggest the settings for one trial of `recsys tune`. The trial draws regularization / alpha, and alpha."""
+    """Suggest the settings for one trial of `recsys tune`. It draws alpha, and regularization / alpha."""
     ranges = {"alpha": (0.1, 50), "regularization": (0.3, 100), "half_life_days": (0.02, 100_000)}
     found = {name: trial.suggest_float(name, low, high, log=True) for name, (low, high) in ranges.items()}
     found["regularization"] *= found["alpha"]

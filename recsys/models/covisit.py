@@ -1,10 +1,11 @@
 """Co-visitation: scores item j after item i by how often users liked both soon after each other.
 
     pair(i, j) = sum over likes i, j of one user, at most `window` likes and `gap_days` days apart, of
-                 0.5 ** (age_days / half_life_days) / likes apart, times `backward` if j came before i
+                 0.5 ** (age_days / half_life_days) / distance, times `backward` if j came before i
     score(i, j) = pair(i, j) / (total(i) * total(j)) ** `popularity`
 
-total(i) is the sum of pair(i, j) over all j. If a user liked i and j several times, only the largest term counts.
+distance is 1 for the next like, 2 for the one after it, ...; total(i) is the sum of pair(i, j) over all j. If a user
+liked i and j several times, only the largest term counts.
 Source: Sarwar, Karypis, Konstan, Riedl, "Item-based collaborative filtering recommendation algorithms", WWW 2001 (the
 normalisation); Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", UMUAI 2018 (the distance).
 """

@@ -54,8 +54,8 @@ class Thresholds(Section):
 class DatasetParams(Section):
     """The settings of one data set. recent_half_life_days: half-life of the recent popularity; smoothing: number of
     likes that the ranker `recency` adds to the popularity of each item; repeat_half_life_days: half-life of a like in
-    the source `repeat` (liked items again). The stage `tune` searches those that are None. segment_users_by: an
-    attribute of the users; the offline report then has a segment for each of its frequent values."""
+    the source `repeat`, which proposes liked items again. The stage `tune` searches those that are None.
+    segment_users_by: an attribute of the users; the offline report has a segment for each of its frequent values."""
 
     adapter: dict[str, Any]
     event_weights: dict[str, float] = Field(min_length=1)

@@ -82,7 +82,8 @@ _DAY = (pl.col("time") // SECONDS_PER_DAY).alias("day")
 
 
 def demand(likes: pl.DataFrame, half_life_days: float, now: float) -> pl.DataFrame:
-    """Return item_id, demand (sum of the decayed likes) and persons (number of likes), largest demand first."""
+    """Return a table, largest demand first: item_id, demand (sum of the item's decayed likes), persons (number of
+    persons who like it). likes: as from `LiveEvents.likes`; now: UTC seconds."""
     age_days = (now - pl.col("time")).clip(lower_bound=0) / SECONDS_PER_DAY
     counted = pl.lit(0.5).pow(age_days / half_life_days) * pl.col("share")
     grouped = likes.with_columns(counted=counted).group_by("item_id", maintain_order=True)
@@ -183,8 +184,8 @@ def prior_persons(catalogue: Catalogue) -> float:
     """Return the weight of the training's demand, as a number of persons: lower, the more demand changes over time.
 
     It is the concentration of a Dirichlet distribution around p, the items' shares of `popularity`, estimated from the
-    variance of q, their shares of `recent`: sum (q - p)^2 is on average (1 - sum p^2) / (1 + prior) + (1 - sum q^2) /
-    n, n: sum of `recent`. It is cut to n, then raised, if necessary, until the largest `prior` * q is `FEWEST_PERSONS`.
+    variance of q, their shares of n, the sum of `recent`: on average sum (q - p)^2 is (1 - sum p^2) / (1 + prior)
+    + (1 - sum q^2) / n. It is cut to n, then raised, if needed, until the largest prior * q is `FEWEST_PERSONS`.
 
     Source: Minka, "Estimating a Dirichlet distribution", 2000, for the moments.
     """

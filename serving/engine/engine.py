@@ -32,7 +32,7 @@ REMEMBERED = 50_000  # ids in a cache: a look-up takes about 5 us, from the cach
 
 
 class Engine:
-    """Answers from one bundle with the changes of the store. base: the bundle; bundle: with the changes of `overlay`.
+    """Answers from one bundle, with the items that changed in the store (`overlay`). base: without them; bundle: with.
     Only two parts of it change after it is built: its array of stock, which `mark` updates, so that a sold-out item
     disappears at once, and `live`, the counts of recent likes (None before the first), replaced as a whole."""
 

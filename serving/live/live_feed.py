@@ -1,7 +1,8 @@
 """Reads the newest events from the store, and updates the live counts of every engine of this worker.
 
-Every worker reads by itself. While the store cannot be read, the events in memory stay, and decay with age. When a user
-is forgotten, all events in memory are dropped and read again.
+Live counts are the recent likes of each item, decayed, see `recsys/recommend/live_counts.py`. Every worker reads by
+itself. While the store cannot be read, the events in memory stay, and decay with age. When a user is forgotten, all
+events in memory are dropped and read again.
 """
 
 import asyncio

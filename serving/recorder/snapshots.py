@@ -1,4 +1,4 @@
-"""Stores the shared inputs of answers, once per version: rules, live counts, and ids of items that only events name.
+"""Stores the shared inputs of answers, once per version: rules, counts of recent likes, ids of new items without data.
 
 They contain no personal data, and are kept as long as exposures: `serving/recorder/replay.py` needs them.
 """

@@ -40,8 +40,8 @@ def retention(
     releases: Annotated[int | None, typer.Option(envvar="RECSYS_KEEP_RELEASES", min=2)] = None,
     folder: Annotated[Path, typer.Option(envvar="RECSYS_RELEASES", help="the releases")] = Path("releases"),
 ) -> None:
-    """Delete events, exposures, dead letters (refused events) and audit rows that are older than these days, and all
-    but the newest releases of this number. An option that is not set deletes nothing."""
+    """Delete events, exposures, dead letters (refused events) and audit rows older than the days set for them, and all
+    releases but the newest, as many as are set. An option that is not set deletes nothing."""
     days = {"events": events, "person_items": events, "merges": events}
     days |= {"exposures": exposures, "item_versions": exposures, "snapshots": exposures}
     days |= {"dead_letters": dead_letters, "audit": audit}

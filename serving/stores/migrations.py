@@ -2,7 +2,7 @@
 
 A change of the tables is a new file, which only adds to them; earlier files are never edited. Both databases run the
 same text: SQLite accepts PostgreSQL's type names, and `{clustered}` becomes its WITHOUT ROWID. `docs/stores.md`
-explains the columns. Own code: Alembic needs SQLAlchemy, and this is a list of statements and one number.
+explains the columns. Alembic is not used: it needs SQLAlchemy, and this is a list of statements and one number.
 """
 
 import secrets

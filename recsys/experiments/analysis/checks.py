@@ -107,7 +107,7 @@ def instrumentation(outcomes: pl.DataFrame) -> list[Check]:
 
 
 def no_amounts(count: int) -> Check:
-    """Check that values of events and latencies are finite numbers of plausible size. count: number of the others."""
+    """Check that values of events and latencies are finite numbers of plausible size. count: number that are not."""
     return Check("amounts that are no usable numbers", count, "<= 0", count == 0)
 
 

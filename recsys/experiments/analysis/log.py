@@ -95,7 +95,8 @@ def read(url: str, name: str, experiment: Experiment, until: datetime | None = N
 
 
 def read_history(url: str, name: str, experiment: Experiment) -> Log:
-    """Read the answers and events of the last 90 days on the experiment's surfaces and segments, of any experiment."""
+    """Read the answers of the last 90 days on the experiment's surfaces and segments, with or without an experiment,
+    and the events. url: of the store; name: the experiment's."""
     since = datetime.now(UTC) - timedelta(days=HISTORY_DAYS)
     recent = experiment.model_copy(update={"start": since, "end": None})
     found = _read(url, name, recent, None, OF_ANY, UNIT_OF_ANSWER[experiment.unit])
