@@ -28,6 +28,7 @@ MAX_TITLE_LENGTH = 1_000
 MAX_TEXT_LENGTH = 100_000
 MAX_CATEGORIES = 100
 MAX_ATTRIBUTES, MAX_ATTRIBUTES_LENGTH = 50, 10_000  # characters of JSON, names and all
+MAX_ATTRIBUTE_LENGTH = 9_900  # a text of this length fits beside its name
 ATTRIBUTE_NAME = r"[A-Za-z0-9_-]{1,64}"
 ATTRIBUTE_NAMES = f"^({ATTRIBUTE_NAME}(,{ATTRIBUTE_NAME}){{0,{MAX_ATTRIBUTES - 1}}})?$"  # several in one text, or none
 # Older than any log: seconds that were read as microseconds land in 1970. A century ahead of most shops, and far enough
@@ -137,7 +138,7 @@ def _value_fault(value: Any) -> str | None:
         case bool():
             return None
         case str():
-            return text_fault(value, MAX_ATTRIBUTES_LENGTH, lines=True)
+            return text_fault(value, MAX_ATTRIBUTE_LENGTH, lines=True)
         case int() | float():
             return "too_large" if abs(value) > MAX_NUMBER else number_fault(value)
         case list() if len(value) > MAX_CATEGORIES:

@@ -57,7 +57,7 @@ Number = Annotated[float, Field(ge=-limits.MAX_NUMBER, le=limits.MAX_NUMBER, all
 
 # API, store and training share the check of attributes; the schema has the part of it that JSON Schema can express
 _VALUES = [
-    {"type": "string", "maxLength": limits.MAX_ATTRIBUTES_LENGTH, **_LINES_PATTERN},
+    {"type": "string", "maxLength": limits.MAX_ATTRIBUTE_LENGTH, **_LINES_PATTERN},
     {"type": "number", "minimum": -limits.MAX_NUMBER, "maximum": limits.MAX_NUMBER},
     {"type": "boolean"},
     {

@@ -20,6 +20,8 @@ from benchmarks.serving import (
     swap,
 )
 from benchmarks.serving.faults import measure
+from benchmarks.serving.faults.catalogue import FAULTS
+from benchmarks.serving.traffic import Reply
 from benchmarks.stores import servers, throughput
 from tests.benchmarks.conftest import Results
 from tests.support import bundles
@@ -74,9 +76,21 @@ def test_exposures_after_a_kill(results: Results, served: Path) -> None:
 
 
 def test_a_fault(results: Results, served: Path) -> None:
-    measure.main(["source raises"], rate=20.0, seconds={"sound": 1.0, "broken": 1.0, "after": 1.0})
+    measure.main(["source raises"], rate=20.0, minutes=0.05)
     assert results("serving_faults")["faults"]["source raises"]["broken"]["other_5xx_or_no_answer"] == 0
     assert set(results("serving_faults")["faults"]["source raises"]["broken"]) >= {"useful_share", "p99_by_deadline"}
+
+
+def test_bars_of_faults() -> None:
+    good = {"useful_share": 1.0, "personalised_share_of_known": 1.0, "p99_by_deadline": 1.0}
+    found = {"all": good, "sound_again_after_seconds": 0.0}
+    replies = [Reply(0.0, "/v1/events", 504, 1.0, {}), Reply(0.0, "/v1/recommend", 503, 1.0, {})]
+    assert measure.missed(FAULTS["PostgreSQL frozen"], replies, found) == []
+    assert measure.missed(FAULTS["hostile rules"], replies, found) == ["no 5xx but those shed"]
+    bad = dict.fromkeys(good, 0.5) | {"p99_by_deadline": 2.1}
+    found = {"all": bad, "sound_again_after_seconds": None}
+    assert measure.missed(FAULTS["source raises"], [], found) == ["useful", "p99", "sound again"]
+    assert "personalised" in measure.missed(FAULTS["hostile rules"], [], found)
 
 
 def test_releases_that_change(results: Results, served: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -144,6 +145,8 @@ def disk_full(place: Place) -> Iterator[None]:
         raise OSError("a small disk of its own needs root")
     filler = place.folder / "store/filler"
     with suppress(OSError), filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(filler.parent).free - SPARE_BYTES)
+        file.seek(0, os.SEEK_END)
         while True:
             file.write(b"\0" * 65536)
             file.flush()

@@ -14,7 +14,7 @@ from recsys.bundle import bundle
 from recsys.bundle._checks import catalogue as checks
 from recsys.data.split_protocols import make
 from recsys.errors import ParamsError
-from recsys.schemas.field_limits import MAX_ATTRIBUTES, MAX_ATTRIBUTES_LENGTH
+from recsys.schemas.field_limits import MAX_ATTRIBUTE_LENGTH, MAX_ATTRIBUTES
 from serving.api.schemas import Answer, RecommendRequest
 from serving.encoding import to_json
 from serving.engine.engine import Engine
@@ -203,7 +203,8 @@ def test_a_setting_that_names_no_attribute_is_refused(monkeypatch: pytest.Monkey
         ({"a": 1e13}, "larger than 1e+12"),
         ({"a": 10**400}, "larger than 1e+12"),
         ({"a": "\x00"}, "a control character"),
-        ({"a": "x" * MAX_ATTRIBUTES_LENGTH}, "too long"),
+        ({"a": "x" * (MAX_ATTRIBUTE_LENGTH + 1)}, "too long"),
+        ({"a": "x" * MAX_ATTRIBUTE_LENGTH, "b": "x" * 100}, "too long"),
         ({f"a{at}": 1 for at in range(MAX_ATTRIBUTES + 1)}, "expected at most 50 attributes"),
         ([], "dictionary"),
     ],
@@ -215,7 +216,7 @@ def test_attributes_beyond_the_limits_are_refused_in_one_line(client: TestClient
 
 
 def test_a_long_text_and_many_names_are_within_the_limits(shop: TestClient) -> None:
-    assert put(shop, attributes={"a": "x" * (MAX_ATTRIBUTES_LENGTH - len('{"a":""}'))}).status_code == 200
+    assert put(shop, attributes={"a" * 64: "x" * MAX_ATTRIBUTE_LENGTH}).status_code == 200
     assert put(shop, attributes={f"a{at}": True for at in range(MAX_ATTRIBUTES)}).status_code == 200
 
 
