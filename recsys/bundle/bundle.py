@@ -228,7 +228,7 @@ def load(folder: Path) -> Bundle:
     """Verify a bundle, open it and check its arrays and tables; arrays are memory-mapped.
 
     Raises:
-        BundleError: "bundle/histories/rows.npy: holds 0 to 24, expected 0 to 23; build ...", or an error of `verify`.
+        BundleError: "bundle/demand.npy: its values are from -1 to 24, expected 0 to 1e+15; ...", or one of `verify`.
     """
     try:
         return _open(folder, verify(folder))

@@ -6,7 +6,7 @@ passes a step with probability `alpha` at most. `segment`, `earn_in` and `floors
 
 1. A candidate is admitted if it is better than `baseline` in `segment`, and not inferior in any of `floors`. Without an
    admitted candidate the baseline is released.
-2. The simplest admitted candidate, the first in params.yaml, is compared with the others. It remains, and so do those
+2. The simplest admitted candidate, the first in the settings, is compared with the others. It remains, and so do those
    that are better in `segment` or in one of the segments `earn_in`, where a more elaborate one may show its worth.
 3. Of these, the ones that are not inferior to the best in `segment` (by `tolerance`) count as equal there: the one with
    the best mean over `segment` and `earn_in` is released.
