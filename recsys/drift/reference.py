@@ -91,12 +91,13 @@ def drift(
     """Compare new answers of the reference's variant, to any persons, with the reference; level: see `compare`.
 
     Histories grow after training, so the answers of every release differ somewhat from its reference. If `earlier` is
-    given, the answers are compared with those of the release before, which differ from their reference as much.
+    given, the answers are compared with those of the release before, which differ from their reference as much. Then
+    confidences are left out: they are calibrated anew for each release.
     """
     counts, persons = Features(bundle, reference.edges).count(shown)
     before = reference.counts if earlier is None else _counts(bundle, earlier)
     both = {
-        name: np.vstack([before[name], now]) for name, now in counts.items() if before[name].shape[1] == now.shape[1]
+        name: np.vstack([was, counts[name]]) for name, was in before.items() if was.shape[1] == counts[name].shape[1]
     }
     n_before = len(next(iter(before.values())))
     time = (np.arange(n_before + len(persons)) >= n_before).astype(np.int64)
@@ -110,4 +111,4 @@ def _counts(bundle: Bundle, earlier: Earlier) -> Mapping[str, Counts]:
     own = Features(earlier.bundle, earlier.reference.edges)
     found, _ = own.count([recorded.as_answer(earlier.bundle, one) for one in earlier.shown])
     items, _ = Features(bundle, own.edges).count([recorded.as_answer(bundle, one) for one in earlier.shown])
-    return {name: counts if name in KINDS else items[name] for name, counts in found.items()}
+    return {name: counts if name in KINDS else items[name] for name, counts in found.items() if name != "confidence"}

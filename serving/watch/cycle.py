@@ -73,11 +73,7 @@ class Watcher:
         events = recorded.events(self._store, now - length - DELAY_S, now)
         outcomes.show([one for one in answers if one.timestamp < now - DELAY_S], events)
         mine = [one for one in answers if one.bundle_id == bundle_id and one.timestamp >= since]
-        found = (
-            self._promoted(state.stack)
-            + self._model(mine, state, policies, now)
-            + self._weeks(bundle_id, policies, now)
-        )
+        found = self._promoted(state.stack) + self._model(mine, state, policies) + self._weeks(bundle_id, policies, now)
         if state.canary is None:
             before = [one for one in answers if one.bundle_id != bundle_id and one.timestamp < since]
             found += self._clicks(mine, before, events, bundle_id, policies)
@@ -103,7 +99,7 @@ class Watcher:
         if self._bundle is None or self._bundle.manifest.bundle_id != folder.name:
             self._bundle, self._reference = bundles.load(folder), reference.load(folder)
 
-    def _model(self, mine: Sequence[Recorded], state: State, policies: Policies, now: float) -> list[Finding]:
+    def _model(self, mine: Sequence[Recorded], state: State, policies: Policies) -> list[Finding]:
         """Compare the answers with those of the release before, or with the reference, at 200, 400, 800, ...; the tests
         share the level.
         """
@@ -115,26 +111,32 @@ class Watcher:
         self._tested.add(f"{bundle_id}/{number}")
         level = policies.level / ((number + 1) * (number + 2))
         once = [recorded.as_answer(bundle, one) for one in _one_each(shown)]
-        drifted = reference.drift(
-            bundle, own, once, level, self._earlier(state, own.variant, now - shown[-1].timestamp)
-        )
+        drifted = reference.drift(bundle, own, once, level, self._earlier(state, bundle, own.variant, shown))
         found: list[Finding] = []
         for kind in ("model", "scores", "items"):
             some = [one for one in drifted if KINDS.get(one.feature, "items") == kind]
             found += _findings(kind, some, bundle_id, f"{bundle_id}/{number}", policies)
         return found
 
-    def _earlier(self, state: State, variant: str, seconds: float) -> reference.Earlier | None:
-        """Return answers of the release before, of the first seconds after its promotion; None if they are too few."""
+    def _earlier(
+        self, state: State, bundle: Bundle, variant: str, shown: Sequence[Recorded]
+    ) -> reference.Earlier | None:
+        """Return as many answers of the release before as `shown` has of `bundle`; None if there are not half as many.
+
+        They are those nearest to the median age of `shown`, in seconds since the training, for which histories grow.
+        """
         folder = self._folder / state.stack[-2] if len(state.stack) > 1 else None
         own = reference.load(folder) if folder is not None else None
         if folder is None or own is None or own.variant != variant:
             return None
-        bundle, since = bundles.load(folder), _promoted_at(state, folder.name)
-        answers = recorded.answers(self._store, since, since + seconds)
-        mine = [one for one in answers if one.bundle_id == folder.name]
-        shown = _comparable(mine, bundle, variant)
-        return reference.Earlier(bundle, own, _one_each(shown)) if len(shown) >= FIRST_LOOK / 2 else None
+        before = bundles.load(folder)
+        since, now = (each.manifest.trained_until.timestamp() for each in (before, bundle))
+        age = float(np.median([one.timestamp for one in shown])) - now
+        answers = recorded.answers(self._store, since, shown[0].timestamp)
+        mine = _comparable([one for one in answers if one.bundle_id == folder.name], before, variant)
+        near = sorted(mine, key=lambda one: abs(one.timestamp - since - age))[: len(shown)]
+        near.sort(key=lambda one: one.timestamp, reverse=True)
+        return reference.Earlier(before, own, _one_each(near)) if 2 * len(near) >= len(shown) else None
 
     def _promoted(self, stack: Sequence[str]) -> list[Finding]:
         """Compare a new release with the one before on recorded requests, as `releases promote --canary` does."""
