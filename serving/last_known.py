@@ -88,7 +88,7 @@ class LastKnown:
         return self._folder / name
 
     def read_file(self, part: str, path: Path, read: Callable[[Path], T]) -> tuple[T, str | None]:
-        """Read a file that a person writes, or its last valid copy. read: parses the file at a path.
+        """Read a file that a person writes, or its last valid copy. part: name of the copy; read: parses the file.
 
         Return the parsed content and None or, if the file is invalid, the content of the copy and the file's error.
 

@@ -184,7 +184,9 @@ def verify(folder: Path) -> Manifest:
         )
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     if unlisted := there - {MANIFEST, SIGNATURE} - {file.path for file in manifest.files}:
-        raise BundleError(f"{folder / min(unlisted)}: not named in the manifest; copy the bundle again")
+        raise BundleError(
+            f"{folder / min(unlisted)}: the manifest does not name this file; copy the bundle to an empty folder"
+        )
     for file in manifest.files:
         path = folder / file.path
         if not path.resolve().is_relative_to(folder.resolve()):

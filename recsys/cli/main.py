@@ -114,14 +114,17 @@ def retrain_command(
 @app.command()
 @reports_errors
 def tune(
-    models: Annotated[list[str] | None, typer.Argument(help="names; default: all, and half-life of popularity")] = None,
+    models: Annotated[list[str] | None, typer.Argument(help="names; default: all, and popularity's half-life")] = None,
     split: Annotated[Path, typer.Option(help="folder that `dvc repro split` wrote")] = Path("data/split"),
     trials: Annotated[int, typer.Option(min=1, help="number of trials per model")] = 60,
     out: Annotated[Path | None, typer.Option(help="write every trial to this JSON file")] = None,
     memory: Annotated[Path, typer.Option(help="finished trials, to resume")] = Path("recsys-tune.trials"),
     params: ParamsFile = settings.PARAMS_FILE,
 ) -> None:
-    """Search all settings of models, even those in params.yaml, by NDCG on the validation window; print the best."""
+    """Search all settings of models by NDCG on the validation window, and print the best.
+
+    Settings that params.yaml gives are searched, too.
+    """
     from recsys.evaluation.tuning.portfolio import search_anew
 
     search_anew(models or [], split, settings.load(params), trials, memory, out)

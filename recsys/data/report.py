@@ -34,7 +34,10 @@ class TableReport:
     def of(
         cls, file: Path, read: int, reasons: pl.Series, notes: Mapping[str, int] = MappingProxyType({})
     ) -> "TableReport":
-        """Return the report of a table with `read` rows; reasons: one for each rejected row."""
+        """Return the report of a table with `read` rows.
+
+        reasons: one for each rejected row; notes: a remark -> the number of rows that were kept in spite of it.
+        """
         counts = reasons.alias("reason").value_counts().sort(["count", "reason"], descending=[True, False])
         n_bad = reasons.len()
         return cls(

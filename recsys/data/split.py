@@ -110,8 +110,8 @@ class Split:
 
     def available(self, fold: Fold) -> BoolArray:
         """(n_items,) bool: the items that may be shown in `fold`. The catalogue has only the present availability,
-        which only the fold `all` uses. In the other folds every item counts as available, except where windows overlap
-        in time: there, an item whose first event is in a later window does not exist yet."""
+        which only the fold `all` uses. In the other folds every item counts as available. One exception: if the split
+        is by user, so that windows overlap in time, items without an event up to the window of `fold` are left out."""
         if fold == "all":
             return self.catalogue["available"].to_numpy()
         available = np.ones(self.catalogue.height, dtype=np.bool_)

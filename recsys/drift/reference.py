@@ -24,7 +24,11 @@ FILE = "reference.json"
 
 @dataclass(frozen=True)
 class Reference:
-    """The reference of a bundle. edges: (9,) limits of the bins of scores; counts: feature -> (n_persons, n_bins)."""
+    """Features of the lists of a bundle when it was made, with which live answers are compared.
+
+    edges: (9,) limits of the bins of scores; counts: feature -> (n_persons, n_bins) float32, the number of items in the
+    list of each person that fall into each bin.
+    """
 
     variant: str
     edges: Floats

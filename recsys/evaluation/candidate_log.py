@@ -4,7 +4,8 @@ A case is one query for one user, with the whole history or, like that of a new 
 per candidate, the rows of a case together. Columns: case, user (user_row), n_wanted (number of the user's targets),
 n_late (how many of them are late, see `late_targets`), int32; told (the query has the whole history), held_out (the
 user is held out from training), wanted and late (the candidate is a target, a late one), bool; a float32 per feature.
-Cases of other users with a shortened history have the targets and a sample of the rest, all others every candidate.
+A case with a shortened history of a user who is not held out has the targets and a sample of the other candidates;
+every other case has all candidates.
 """
 
 from collections.abc import Iterator

@@ -118,7 +118,11 @@ def fit(slots: dict[str, pl.DataFrame], horizon: float | None, seed: int) -> Cal
 
 
 def confidences(calibration: Calibration, variant: str, slots: pl.DataFrame) -> Floats:
-    """Return (n_slots,) float64 confidences, NaN for a label without a curve."""
+    """Return (n_slots,) float64: the calibrated probability that the item of each slot is wanted.
+
+    slots: a table with the columns label (name of the source), score, rank (from 1) and known (length of the history).
+    NaN where the variant has no calibration curve for the label.
+    """
     curves = calibration.curves[variant]
     rows = slots.select("label", "score", "rank", "known").iter_rows()
     return np.array([curves[name].at(*rest) if name in curves else np.nan for name, *rest in rows], dtype=np.float64)

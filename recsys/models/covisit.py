@@ -4,7 +4,8 @@
                  0.5 ** (age_days / half_life_days) / distance, times `backward` if j came before i
     score(i, j) = pair(i, j) / (total(i) * total(j)) ** `popularity`
 
-distance is 1 for the next like, 2 for the one after it, ...; total(i) is the sum of pair(i, j) over all j. If a user
+age_days is the age of the later of the two likes when the model is trained. distance is 1 for the next like, 2 for the
+one after it, ...; total(i) is the sum of pair(i, j) over all j. If a user
 liked i and j several times, only the largest term counts.
 Source: Sarwar, Karypis, Konstan, Riedl, "Item-based collaborative filtering recommendation algorithms", WWW 2001 (the
 normalisation); Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", UMUAI 2018 (the distance).

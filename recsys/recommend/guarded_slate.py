@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 @dataclass
 class LastKnownBlocklist:
-    """The last answer of the rules about blocks. allowed: (n_items,) bool, all False before the first answer; asked:
-    when the rules were last called, seconds of `perf_counter`."""
+    """Which items the rules that block items let through when they last answered. allowed: (n_items,) bool, all False
+    before the first answer; asked: when the rules were last called, seconds of `perf_counter`."""
 
     allowed: BoolArray
     asked: float = float("-inf")

@@ -23,8 +23,8 @@ class Request:
 
 
 def has_live(query: Query, half_life_days: float) -> bool:
-    """Return whether the query has counts of the newest events (`LiveCounts`) with pairs of items liked in a session,
-    which were read from the store at most `half_life_days` before the request."""
+    """Return whether the query has counts of the newest events (`LiveCounts`) that include pairs of items liked in one
+    session. Counts that were read from the store more than `half_life_days` before the request do not count."""
     asked_at = query.now if query.shown_at is None else query.shown_at
     read_at = -float("inf") if query.live is None or not len(query.live.follows.rows) else query.live.read_at
     return asked_at - read_at <= half_life_days * SECONDS_PER_DAY

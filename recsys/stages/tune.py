@@ -1,4 +1,7 @@
-"""Searches settings left out of params.yaml: `python -m recsys.stages.tune --split data/split --out tuned.json`."""
+"""Finds good values for the settings that params.yaml does not give, and writes them to a file.
+
+python -m recsys.stages.tune --split data/split --out tuned.json
+"""
 
 from pathlib import Path
 from typing import Annotated

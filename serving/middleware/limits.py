@@ -126,7 +126,11 @@ class RateLimit:
         return 0.0
 
     def pay(self, client: str, cost: float) -> None:
-        """Count `cost` more plain requests. Raises: ApiError: 429, the key was above its rate already."""
+        """Count a request as `cost` more requests. client: the name of its API key.
+
+        Raises:
+            ApiError: 429, because the client had sent more than its rate allows before.
+        """
         slot, now = _slot(client), self._clock()
         if self._paid_until[slot] - now - self._burst_s > 1e-9:
             raise ApiError(429, self._said(client))

@@ -84,7 +84,11 @@ class Work:
         self.cost = cost
 
     def check(self) -> None:
-        """Check the load. Raises: ApiError: 503 with retry-after, even a cheap answer would come too late."""
+        """Refuse the request if so many are waiting that even a fallback would come too late.
+
+        Raises:
+            ApiError: 503 with the header retry-after: "the worker is overloaded; try again"
+        """
         if self._load.refuses(self.key):
             raise ApiError(503, "the worker is overloaded; try again")
 
@@ -92,7 +96,7 @@ class Work:
         """Charge the API key for a request of this cost, of which `RateLimit.charge` has counted 1 already.
 
         Raises:
-            ApiError: 429, the key was above its rate already.
+            ApiError: 429, because the client had sent more than its rate allows before.
         """
         if self._pay is not None and cost > 1:
             self._pay(cost - 1)

@@ -146,7 +146,9 @@ class Replays:
     async def _engine(self, bundle_id: str, made: Mapping[str, Any]) -> Engine:
         """Return an engine with the items, stock, rules and live counts of the answer."""
         if made["items"] < 0 or made["stock"] < 0:
-            raise UnavailableError("the store was unreachable, so the items came from a copy of unknown version")
+            raise UnavailableError(
+                "the store was unreachable at the time, so the items came from a copy whose version is not known"
+            )
         key = bundle_id, made["items"], made["born"], made["rules"]
         engine = self._engines.pop(key, None)
         if engine is None:

@@ -128,7 +128,7 @@ class PostgresDatabase:
         except StoreError as error:
             if broken:
                 cause = f"{name_of(self._url)}: the connection broke ({one_line(str(error.__cause__))})"
-                raise UnknownOutcomeError(f"{cause}; this call may or may not be stored") from error
+                raise UnknownOutcomeError(f"{cause}; the rows may or may not be stored") from error
             raise
 
     async def _with_connection(self, use: Callable[["AsyncConnection[Any]"], Awaitable[T]]) -> T:

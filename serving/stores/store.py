@@ -142,13 +142,13 @@ class Store:
         """Return the text of a change that `channel` returned. kind: "releases", "rules" or "experiments".
 
         Raises:
-            StoreError: "change 3 of the rules in the store: its text is missing or damaged; send it again: `recsys ..."
+            StoreError: "the rules in the store, version 3: their text is missing or damaged; send them again: ..."
         """
         rows = await self._read(statements.CHANGE, kind, number)
         if not rows or digest(rows[0][1]) != rows[0][0]:
             command = f"recsys {kind} {'promote' if kind == 'releases' else 'put'}"
-            fault = f"its text is missing or damaged; send it again: `{command}`"
-            raise StoreError(f"change {number} of the {kind} in the store: {fault}")
+            fault = f"their text is missing or damaged; send them again: `{command}`"
+            raise StoreError(f"the {kind} in the store, version {number}: {fault}")
         return str(rows[0][1])
 
     def fingerprint(self, user_id: str) -> str:

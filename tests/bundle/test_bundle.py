@@ -154,7 +154,7 @@ def test_a_file_that_the_manifest_does_not_list_is_not_trusted(folder: Path) -> 
         content["files"] = [file for file in content["files"] if file["path"] != "models/als/vectors.npy"]
 
     edit(folder, forget)
-    with pytest.raises(BundleError, match=r"vectors\.npy: not named in the manifest; copy the bundle again"):
+    with pytest.raises(BundleError, match=r"vectors\.npy: the manifest does not name this file; copy"):
         bundle.load(folder)
 
 

@@ -156,7 +156,7 @@ def as_utf8(path: Path, encoding: str, aside: Path) -> Iterator[Path]:
             _transcode(path, stream, start, encoding, old_mac, aside)
         except UnicodeError as error:  # UTF-16 without a byte order mark
             raise DataError(
-                f"{path}: not readable as {encoding} ({error}): correct encoding, such as utf-16-le"
+                f"{path}: not readable as {encoding} ({error}): set `encoding` to that of the file, such as utf-16-le"
             ) from error
     yield aside
     aside.unlink()

@@ -30,9 +30,12 @@ def like_from(ratings: pl.Series) -> float:
 
 
 def split(events: Table, bought: bool) -> dict[str, Any]:
-    """Return the settings `split` without `target_events`. bought: whether the events are purchases. If most users came
-    only once, few of them would have a history before a global test window. A sample in the order of time covers too
-    short a time to show this."""
+    """Return the settings `split` without `target_events`. bought: whether the events are purchases.
+
+    They are a split at one moment for all users or, if most users came only once, a split of each user's own events:
+    few of these users would have a history before one moment. A sample of a file that is in the order of time covers
+    too short a time to show whether users come again, so it always gives the former.
+    """
     found: dict[str, Any] = {"protocol": "global_time", "valid_share": 0.1, "test_share": 0.2}
     table = _times(events)
     if table is None:

@@ -1,8 +1,9 @@
 """Chooses the variant to release: the best one that is significantly better than the baseline and harms no segment.
 
 The candidates are compared user by user on the test window, which no setting was chosen on: by one-sided paired
-t-tests, with Holm's correction over all comparisons of a step in which some user's value differs, so that chance alone
-passes a step with probability `alpha` at most. `segment`, `earn_in` and `floors` are settings that name user segments.
+t-tests, with Holm's correction over the comparisons of a step, so that chance alone passes a step with probability
+`alpha` at most. A comparison in which no user's value differs does not count. `segment`, `earn_in` and `floors` are
+settings that name user segments.
 
 1. A candidate is admitted if it is better than `baseline` in `segment`, and not inferior in any of `floors`. Without an
    admitted candidate the baseline is released.
@@ -13,8 +14,8 @@ passes a step with probability `alpha` at most. `segment`, `earn_in` and `floors
 
 A floor is a segment in which a candidate must not lose, however good its average is. With enough users, its loss must
 be significantly below `margin` of the baseline's value; with fewer, it must not be significantly worse. Enough means
-that a candidate equal to the baseline would pass in 19 of 20 cases. The last floor is the share of new items, see
-`learn_new_items.py`.
+that a candidate equal to the baseline would pass in 19 of 20 cases. One more floor is no segment: the share of new
+items in the lists, see `learn_new_items.py`.
 
 Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
 """

@@ -122,7 +122,7 @@ def test_a_file_under_wrong_settings_is_one_line_that_names_the_setting(content:
 
 def test_utf16_without_its_mark_is_one_line() -> None:
     with pytest.raises(
-        DataError, match=r"^events.csv: not readable as utf-16 \(.*\): correct encoding, such as utf-16-le"
+        DataError, match=r"^events.csv: not readable as utf-16 \(.*\): set `encoding` to that of the file"
     ):
         run(GOOD.encode("utf-16-le"), encoding="utf-16")
 

@@ -152,7 +152,7 @@ async def test_a_change_counts_from_its_moment_on_by_the_clock_of_the_store(url:
     with channel._transaction(url) as run:
         run("UPDATE channel SET since = 0, body = $1 WHERE number = 2 RETURNING 1", "block: {items: [x]}")
     assert [row[1:3] for row in await store.channel()] == [("rules", 2)], "what it replaces is not read any more"
-    with pytest.raises(StoreError, match="change 2 of the rules in the store: its text is missing or damaged"):
+    with pytest.raises(StoreError, match="the rules in the store, version 2: their text is missing"):
         await store.change("rules", 2)
 
 

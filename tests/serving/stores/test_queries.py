@@ -72,11 +72,11 @@ async def test_a_change_of_the_channel_is_read_whole_or_refused(store: Store, ur
     ((now, *nothing),) = await store.channel()
     assert abs(now - time.time()) < 60
     assert nothing == [None, None, None]
-    with pytest.raises(StoreError, match="change 1 of the rules in the store: its text is missing or damaged"):
+    with pytest.raises(StoreError, match="the rules in the store, version 1: their text is missing"):
         await store.change("rules", 1)
     put = channel.put(url, "rules", "block: {}")
     assert [row[1:] for row in await store.channel()] == [("rules", 1, put.since)]
     assert await store.change("rules", 1) == "block: {}"
     select("UPDATE channel SET body = 'block: 1' RETURNING number")
-    with pytest.raises(StoreError, match="change 1 of the rules in the store: its text is missing or damaged"):
+    with pytest.raises(StoreError, match="the rules in the store, version 1: their text is missing"):
         await store.change("rules", 1)
