@@ -6,9 +6,9 @@
 A writer process sends events, 16 at a time, and reports on its output each event that it is about to send and each that
 was acknowledged, or refused with "nothing was taken". After the kill the store must hold every acknowledged event and
 no refused one. Then every event is sent again, as by a client that got no answer, and each must be there and be counted
-exactly once. In every fourth round PostgreSQL itself is stopped shortly before, without a checkpoint. What this cannot
-show is a power failure: the kernel keeps what it took when a process dies. Against that stand synchronous=FULL and
-synchronous_commit=on.
+exactly once. In every fourth round writes are refused before: PostgreSQL itself is stopped, without a checkpoint, and
+another connection keeps SQLite locked. What this cannot show is a power failure: the kernel keeps what
+it took when a process dies. Against that stand synchronous=FULL and synchronous_commit=on.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from benchmarks.stores import servers
 from recsys.schemas.store_schema import SQLITE
 from serving.stores import open_store
 from serving.stores.migrations import migrate
-from serving.stores.protocol import Event, StoreError, UnknownOutcomeError
+from serving.stores.protocol import WRITE_S, Event, StoreError, UnknownOutcomeError
 
 SENDERS = 16
 NOW = 1_700_000_000.0
@@ -62,10 +63,29 @@ async def write(url: str, name: str) -> None:
     await asyncio.gather(*(sender(own) for own in range(SENDERS)))
 
 
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Keep a SQLite store locked, once as long as writes wait for it."""
+    with closing(apsw.Connection(url.removeprefix(SQLITE))) as other:
+        other.set_busy_timeout(5000)
+        other.execute("BEGIN IMMEDIATE")
+        time.sleep(WRITE_S + 1)
+        yield
+
+
+@contextmanager
+def stopped(server: servers.Postgres) -> Iterator[None]:
+    """Stop a server until the block ends, first for as long as writes wait for it."""
+    server.stop()
+    time.sleep(WRITE_S + 1)
+    yield
+    server.start()
+
+
 def kill_one(
-    url: str, name: str, wait_s: float, server: servers.Postgres | None, report: Path
+    url: str, name: str, wait_s: float, away: AbstractContextManager[None], report: Path
 ) -> tuple[set[str], set[str], set[str]]:
-    """Kill a writer, and stop `server`, `wait_s` after the first acknowledgement: (sent, acknowledged, refused)."""
+    """Kill a writer `wait_s` after the first acknowledgement, in the block `away`: (sent, acknowledged, refused)."""
     command = [sys.executable, "-m", "benchmarks.stores.kill", "--write", url, name]
     with report.open("wb") as output, subprocess.Popen(command, stdout=output) as process:
         while b"=" not in report.read_bytes():
@@ -73,12 +93,9 @@ def kill_one(
                 raise RuntimeError(f"the writer ended by itself: exit code {process.returncode}")
             time.sleep(0.01)
         time.sleep(wait_s)
-        if server is not None:
-            server.stop()
-            time.sleep(wait_s)  # for events that the writer sends meanwhile, and that are refused
-        process.kill()
-    if server is not None:
-        server.start()
+        with away:
+            process.kill()
+            process.wait()
     lines = report.read_text().split("\n")[:-1]
     sent, acknowledged, refused = ({line[1:] for line in lines if line[0] == mark} for mark in ">=!")
     return sent, acknowledged, refused
@@ -108,8 +125,11 @@ def kill(url: str, kills: int, folder: Path, server: servers.Postgres | None = N
     found |= {"lost": 0, "refused_but_stored": 0, "duplicated": 0, "miscounted": 0}
     everything: set[str] = set()
     for number in range(kills):
-        stopped = server if number % 4 == 3 else None
-        sent, acknowledged, refused = kill_one(url, f"r{number}", draw.random() * 0.4, stopped, folder / "report")
+        wait_s = draw.random() * 0.4
+        away: AbstractContextManager[None] = nullcontext()
+        if number % 4 == 3:
+            away = stopped(server) if server else locked(url)
+        sent, acknowledged, refused = kill_one(url, f"r{number}", wait_s, away, folder / "report")
         stored = {row[0] for row in select(url, f"SELECT event_id FROM events WHERE event_id LIKE 'r{number}-%'")}
         found["acknowledged"] += len(acknowledged)
         found["refused"] += len(refused)

@@ -31,6 +31,7 @@ FAULTS = {
     "PostgreSQL slow": Fault(parts.postgres_slow, costs=("events",)),
     "cache gone": Fault(parts.cache_gone, cache=True),
     "cache frozen": Fault(parts.cache_frozen, cache=True),
+    "cache slow": Fault(parts.cache_slow, cache=True),
     "worker killed": Fault(parts.worker_killed, costs=("connections",)),
     "worker frozen": Fault(parts.worker_frozen, costs=("connections",)),
     "disk full": Fault(parts.disk_full, store="sqlite", costs=("events",)),

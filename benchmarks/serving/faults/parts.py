@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import apsw
 import psycopg
+from redis import Redis
 
 from benchmarks.serving.faults.place import Place
 from recsys.schemas.store_schema import SQLITE
@@ -117,6 +118,25 @@ def cache_frozen(place: Place) -> Iterator[None]:
         yield
     finally:
         place.redis.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def cache_slow(place: Place) -> Iterator[None]:
+    """The Redis cache answers nothing for 0.2 s, again and again."""
+    ended = Event()
+
+    def slow() -> None:
+        with Redis.from_url(place.environment["RECSYS_CACHE_URL"]) as redis:
+            while not ended.wait(0.25):
+                redis.execute_command("CLIENT", "PAUSE", "200")
+
+    thread = Thread(target=slow)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager
