@@ -137,7 +137,7 @@ def write(
         )
         catalogue.write(counted, aside)
         catalogue.write_demand(parts.interactions, parts.now, counted.height, aside)
-        histories.write(parts.interactions, parts.users["user_id"], aside / "histories")
+        histories.write(parts.interactions, parts.users, aside / "histories")
         if parts.calibration is not None:
             calibration.load(parts.calibration).save(aside / calibration.FILE)
         if parts.reference is not None:

@@ -2,27 +2,33 @@
 
 users/        the user ids, see `id_table.py`       offsets.npy (n_users + 1,) int64: where a user's events begin
 rows.npy      (n_events,) int32                     weights.npy (n_events,) float32
-times.npy     (n_events,) float64 UTC seconds
+times.npy     (n_events,) float64 UTC seconds       attributes.arrow: of the users as JSON, if the data have some
 """
 
+import json
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from recsys.bundle import id_table
 from recsys.contracts import EMPTY_HISTORY, History, epoch_seconds
+from recsys.errors import BundleError
 from recsys.output import read_array
 
+ATTRIBUTES = "attributes.arrow"
 REMEMBERED = 4096  # histories in the cache, with their vectors: about 10 MB
 
 
-def write(interactions: pl.DataFrame, user_ids: pl.Series, folder: Path) -> None:
-    """Write the histories of all users. user_ids: the user's id at the position `user_row`. interactions: user_row,
-    item_row, timestamp, weight, sorted by (user_row, timestamp)."""
-    id_table.write(user_ids, folder / "users")
-    counts = np.bincount(interactions["user_row"].to_numpy(), minlength=len(user_ids))
+def write(interactions: pl.DataFrame, users: pl.DataFrame, folder: Path) -> None:
+    """Write the histories of all users. interactions: user_row, item_row, timestamp, weight, sorted by (user_row,
+    timestamp); users: user_id, and attributes if the data have some, in the order of `user_row`."""
+    id_table.write(users["user_id"], folder / "users")
+    if "attributes" in users.columns:
+        users.select("attributes").write_ipc(folder / ATTRIBUTES, compression="uncompressed")
+    counts = np.bincount(interactions["user_row"].to_numpy(), minlength=users.height)
     np.save(folder / "offsets.npy", np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
     np.save(folder / "rows.npy", interactions["item_row"].cast(pl.Int32).to_numpy())
     np.save(folder / "weights.npy", interactions["weight"].cast(pl.Float32).to_numpy())
@@ -38,12 +44,19 @@ class Histories:
         self._rows = read_array(folder / "rows.npy")
         self._weights = read_array(folder / "weights.npy")
         self._times = read_array(folder / "times.npy")
+        self._attributes = _read_attributes(folder / ATTRIBUTES, len(self.users))
         self._remembered = lru_cache(REMEMBERED)(self._read)
 
     def of(self, user_id: str) -> History:
         """Return a user's history; it is empty for a user that the bundle does not contain."""
         position = self.users.position(user_id)
         return EMPTY_HISTORY if position is None else self.at(position)
+
+    def attributes(self, user_id: str) -> dict[str, Any]:
+        """Return a user's attributes; none for a user without some, or that the bundle does not contain."""
+        position = self.users.position(user_id)
+        text = None if position is None or self._attributes is None else self._attributes[position]
+        return json.loads(text) if text else {}
 
     def at(self, position: int) -> History:
         """Return the history of the user at this position of the id table; recent results are cached."""
@@ -52,3 +65,13 @@ class Histories:
     def _read(self, position: int) -> History:
         part = slice(int(self._offsets[position]), int(self._offsets[position + 1]))
         return History(self._rows[part], self._weights[part], self._times[part])
+
+
+def _read_attributes(path: Path, n_users: int) -> pl.Series | None:
+    if not path.is_file():
+        return None
+    texts = pl.read_ipc(path)["attributes"]
+    objects = texts.drop_nulls().str.json_path_match("$").str.starts_with("{").fill_null(False)
+    if len(texts) != n_users or not objects.all():
+        raise BundleError(f"{path}: expected a JSON object or null for each of {n_users} users; build the bundle again")
+    return texts

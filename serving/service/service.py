@@ -4,6 +4,7 @@ There is one `Service` per worker. Without the store, answers are computed from 
 """
 
 import asyncio
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from time import perf_counter
@@ -192,13 +193,15 @@ class Service:
         bundle unless that was forgotten."""
         rows = await self.store().manage(lambda writes: admin.export(writes, user_id, key))
         bundle = self.engine().bundle
-        known = EMPTY_HISTORY if self._background.freshness.is_forgotten(user_id) else bundle.histories.of(user_id)
+        forgotten = self._background.freshness.is_forgotten(user_id)
+        known = EMPTY_HISTORY if forgotten else bundle.histories.of(user_id)
         events = zip(known.rows.tolist(), known.weights.tolist(), known.times.tolist(), strict=True)
         history = [
             identities.BundleEvent(item_id=bundle.catalogue.ids.external_id(row), weight=weight, timestamp=at)
             for row, weight, at in events
         ]
-        return identities.Exported(user_id=user_id, store=rows, bundle=history)
+        attributes = {} if forgotten else bundle.histories.attributes(user_id)
+        return identities.Exported(user_id=user_id, store=rows, bundle=history, attributes=attributes)
 
     async def audit(self, limit: int) -> list[identities.AuditLine]:
         rows = await self.store().manage(lambda _: admin.log(limit))
@@ -264,7 +267,11 @@ class Service:
         units = {kind: value for kind, value in ids.items() if value is not None}
         if request.variant is not None or not units or not self._background.assigner.busy:
             return engine, None
-        about = {**request.attributes, "segment": engine.segment(request, user)}
+        known: dict[str, Any] = {}
+        if request.user_id is not None and not user.forgotten:
+            known = engine.bundle.histories.attributes(request.user_id)
+        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.items()}
+        about = {**texts, **request.attributes, "segment": engine.segment(request, user)}
         if request.surface is not None:
             about["surface"] = request.surface
         picked = self._background.assigner.assign(units, about)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from recsys.bundle import histories
 from recsys.bundle.histories import Histories
 from recsys.contracts import EMPTY_HISTORY, FloatArray, History, epoch_seconds
+from recsys.errors import BundleError
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SCHEMA = pl.Schema(
@@ -26,7 +27,7 @@ def written(items: list[list[int]], folder: Path) -> Histories:
         for user, own in enumerate(items)
         for place, item in enumerate(own)
     ]
-    users = pl.Series([f"user {number}" for number in range(len(items))], dtype=pl.String)
+    users = pl.DataFrame({"user_id": [f"user {number}" for number in range(len(items))]}, {"user_id": pl.String})
     histories.write(pl.DataFrame(rows, schema=SCHEMA, orient="row"), users, folder)
     return Histories(folder)
 
@@ -99,3 +100,25 @@ def test_a_history_is_encoded_once_by_each_encoder_and_time(tmp_path: Path) -> N
     assert np.array_equal(np.array(vectors), [[1, 1], [1, 1], [2, 2]] * 2)
     History(history.rows, history.weights, history.times).vector(first, 2.0)  # the same events, but its own vectors
     assert (first.calls, second.calls) == (3, 2)
+
+
+def test_users_keep_their_attributes_beside_their_histories(tmp_path: Path) -> None:
+    texts = ['{"country":"DE","age":31}', None, '{"tags":["a"]}']
+    users = pl.DataFrame({"user_id": ["u0", "u1", "u2"], "attributes": texts})
+    histories.write(pl.DataFrame([], schema=SCHEMA), users, tmp_path)
+    made = Histories(tmp_path)
+    found = [made.attributes(user) for user in ("u0", "u1", "u2", "unknown")]
+    assert found == [{"country": "DE", "age": 31}, {}, {"tags": ["a"]}, {}]
+
+
+def test_without_attributes_there_is_no_file_of_them(tmp_path: Path) -> None:
+    assert written([[1]], tmp_path).attributes("user 0") == {}
+    assert not (tmp_path / histories.ATTRIBUTES).exists()
+
+
+@pytest.mark.parametrize("texts", [["{}"], ["{}", "[1]"], ["{}", "no json"]])
+def test_attributes_that_do_not_fit_the_users_are_refused(tmp_path: Path, texts: list[str]) -> None:
+    written([[1], [2]], tmp_path)
+    pl.DataFrame({"attributes": texts}).write_ipc(tmp_path / histories.ATTRIBUTES)
+    with pytest.raises(BundleError, match=r"attributes.arrow: expected a JSON object or null for each of 2 users"):
+        Histories(tmp_path)

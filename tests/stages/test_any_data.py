@@ -78,6 +78,8 @@ def test_users_have_metrics_by_an_attribute(errors: dict[str, tuple[Path, str]])
     flat = json.loads((folder / "metrics" / "offline" / "popular.json").read_text())
     assert "country=DE.ndcg@10" in flat
     assert "country=FR" in (folder / "reports" / "offline.html").read_text()
+    served = bundle.load(folder / "bundle").histories
+    assert [served.attributes(user) for user in ("u1", "u2", "u10")] == [{"country": "FR"}, {"country": "DE"}, {}]
 
 
 def manifest_time(manifest: dict[str, Any]) -> float:

@@ -119,7 +119,7 @@ def test_an_event_that_the_next_bundle_holds_does_not_count_twice(shop: TestClie
     position = {item_id: at for at, item_id in enumerate(bundles.ITEM_IDS)}
     trained = trained.with_columns(user_row=0, weight=1.0, item_row=pl.col("item_id").replace_strict(position))
     (tmp_path / "histories").mkdir()
-    histories.write(trained, pl.Series(["anna"]), tmp_path / "histories")
+    histories.write(trained, pl.DataFrame({"user_id": ["anna"]}), tmp_path / "histories")
     history = histories.Histories(tmp_path / "histories").of("anna")
     assert len(history) == 1000
     manifest = builder.bundle.manifest.model_copy(update={"trained_until": trained["timestamp"].max()})

@@ -1,8 +1,10 @@
 """Which engine and arm a request gets: the share of a canary, the arm of an experiment, else the default."""
 
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
+import polars as pl
 import pytest
 from prometheus_client import REGISTRY
 
@@ -85,6 +87,28 @@ async def test_an_arm_decides_the_variant_and_is_in_the_exposure(make: Make) -> 
     assert (made_from["arm"], made_from["experiments"]) == ({"variant": "popular", "weight": 0.5}, "v1")
     await ask(shop)
     assert assigner.asked[1] == ({"user": "anna"}, {"segment": answer.meta.segment})
+
+
+async def test_experiments_see_the_attributes_of_a_user_unless_the_user_is_forgotten(
+    make: Make, hand_made: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described, user_id = copy(hand_made.histories), next(iter(bundles.HISTORIES))
+    texts: list[str | None] = [None] * len(described.users)
+    texts[0] = '{"country":"DE","age":31,"surface":"none","plan":"free"}'
+    described._attributes = pl.Series(texts)
+    shop = make()
+    shop.background.live.engine = Engine(replace(hand_made, histories=described), "0")
+    shop.background.assigner = assigner = Assigner(variant="popular")
+    monkeypatch.setattr(shop.background.freshness, "is_forgotten", lambda _: False)
+    request = RecommendRequest(user_id=user_id, surface="home", attributes={"plan": "paid"})
+    segment = (await ask(shop, request)).meta.segment
+    mine = {"country": "DE", "age": "31", "plan": "paid", "surface": "home", "segment": segment}
+    assert assigner.asked[-1] == ({"user": user_id}, mine)
+    await ask(shop, RecommendRequest(user_id="unknown"))
+    assert assigner.asked[-1][1].keys() == {"segment"}
+    monkeypatch.setattr(shop.background.freshness, "is_forgotten", lambda _: True)
+    await ask(shop, request)
+    assert assigner.asked[-1][1].keys() == {"plan", "surface", "segment"}
 
 
 async def test_who_names_a_variant_or_has_no_id_is_in_no_experiment(make: Make) -> None:
