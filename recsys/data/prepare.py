@@ -17,19 +17,11 @@ from pathlib import Path
 import polars as pl
 import polars.selectors as cs
 
+from recsys.data import validation
 from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT, RawTables
 from recsys.data.report import DataReport, TableReport, describe
 from recsys.data.schema import Interactions, Items, Users
-from recsys.data.validation import (
-    ROW,
-    canonical_interactions,
-    canonical_items,
-    canonical_users,
-    interaction_faults,
-    item_faults,
-    judge,
-    user_faults,
-)
+from recsys.data.validation import ROW, judge
 from recsys.errors import DataError
 from recsys.params import DatasetParams
 
@@ -84,9 +76,9 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
 
 def _check_users(raw: pl.LazyFrame, file: Path, out: Path) -> tuple[TableReport, pl.DataFrame]:
     """Write `users.parquet`; return its report, and `row` and `reason` of the rejected rows."""
-    table = _collect(canonical_users(raw, file), file)
+    table = _collect(validation.numbered(raw, ["user_id"], Users, file), file)
     columns = list(Users.columns())
-    good, bad = _first_of_each(columns, *judge(table, user_faults()))
+    good, bad = _first_of_each(columns, *judge(table, validation.column_faults(Users)))
     _write(good.select(columns).lazy(), out / "users.parquet")
     return TableReport.of(file, table.height, bad["reason"], _count_notes(table)), bad
 
@@ -104,11 +96,11 @@ def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int, Count
 
     Of items with the same id the first is kept. Items that occur only in interactions are not counted here.
     """
-    table = _collect(canonical_items(raw.items, raw.items_file), raw.items_file)
+    table = _collect(validation.canonical_items(raw.items, raw.items_file), raw.items_file)
     if table.is_empty() and DERIVED not in raw.items.collect_schema():
         raise DataError(f"{raw.items_file}: no rows: give a file with at least one")
     columns = list(Items.columns())
-    good, bad = _first_of_each(columns, *judge(table, item_faults()))
+    good, bad = _first_of_each(columns, *judge(table, validation.column_faults(Items)))
     derived = table.filter(pl.col(DERIVED))
     bad = bad.join(derived, on=ROW, how="anti")
     return good.select(*columns, DERIVED), bad, table.height - derived.height, _count_notes(table)
@@ -119,8 +111,8 @@ def _check_interactions(
 ) -> tuple[pl.DataFrame, int, Counter[str]]:
     """Write the good rows into `parts`; return what `_check_items` returns, without the good rows."""
     like_from = params.thresholds.like_from
-    table = canonical_interactions(raw.interactions, params.event_weights, raw.interactions_file, like_from)
-    faults = interaction_faults(params.event_weights, item_ids, raw.latest or datetime.now(UTC))
+    table = validation.canonical_interactions(raw.interactions, params.event_weights, raw.interactions_file, like_from)
+    faults = validation.interaction_faults(params.event_weights, item_ids, raw.latest or datetime.now(UTC))
     bad, n_read, notes = [pl.DataFrame(schema=BAD_ROWS)], 0, Counter[str]()
     try:
         for number, batch in enumerate(table.collect_batches(chunk_size=CHUNK_ROWS)):

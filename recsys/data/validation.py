@@ -15,7 +15,7 @@ import dataframely as dy
 import polars as pl
 
 from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT, noted
-from recsys.data.schema import Interactions, Items, Users
+from recsys.data.schema import Interactions, Items
 from recsys.errors import DataError
 from recsys.schemas import field_limits as limits
 
@@ -58,21 +58,11 @@ def interaction_faults(event_names: Iterable[str], item_ids: pl.Series, latest: 
     events; item_ids: the ids of the kept items; latest: the latest valid time."""
     event, names = pl.col("event"), [*event_names, limits.RETURN]
     return pl.coalesce(
-        _column_faults(Interactions),
+        column_faults(Interactions),
         pl.when(~event.is_in(names)).then(pl.lit("unknown_event")),
         pl.when(~pl.col("item_id").is_in(item_ids.implode())).then(pl.lit("orphan_item")),
         pl.when(pl.col("timestamp") > latest).then(pl.lit("future_timestamp")),
     )
-
-
-def item_faults() -> pl.Expr:
-    """Return the expression for the reason to reject an item, or null."""
-    return _column_faults(Items)
-
-
-def user_faults() -> pl.Expr:
-    """Return the expression for the reason to reject a user, or null."""
-    return _column_faults(Users)
 
 
 def canonical_interactions(
@@ -88,7 +78,7 @@ def canonical_interactions(
         DataError: "events.csv: no column 'user_id', the columns are 'customer', 'sku': add it, ..."
         DataError: "events.csv: column 'timestamp' is String, expected Datetime, ..."
     """
-    table = _numbered(table, ["user_id", "item_id", "timestamp", "event"], Interactions, file)
+    table = numbered(table, ["user_id", "item_id", "timestamp", "event"], Interactions, file)
     event, value = pl.col("event"), pl.col("value")
     paid = event.is_in([limits.PURCHASE, limits.RETURN]) if like_from is not None else ~event.is_in(UNPAID_EVENTS)
     returned = (paid & (value < 0)).fill_null(False)
@@ -114,18 +104,13 @@ def canonical_items(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:
     Raises:
         DataError: like `canonical_interactions`
     """
-    table = _numbered(table, ["item_id"], Items, file)
+    table = numbered(table, ["item_id"], Items, file)
     return table.with_columns(
         pl.col("title").fill_null(pl.col("item_id")),
         pl.col("text").fill_null(""),
         pl.col("categories").fill_null([]),
         pl.col("available").fill_null(True),
     )
-
-
-def canonical_users(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:
-    """Return the table with the canonical columns and dtypes. file: for messages. Raises the errors of the others."""
-    return _numbered(table, ["user_id"], Users, file)
 
 
 def judge(batch: pl.DataFrame, faults: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -135,7 +120,8 @@ def judge(batch: pl.DataFrame, faults: pl.Expr) -> tuple[pl.DataFrame, pl.DataFr
     return good, judged.filter(pl.col("reason").is_not_null()).select(ROW, "reason")
 
 
-def _column_faults(schema: type[dy.Schema]) -> pl.Expr:
+def column_faults(schema: type[dy.Schema]) -> pl.Expr:
+    """Return the expression for the reason to reject a row by one of its columns, or null."""
     faults: list[pl.Expr] = [pl.col(UNREADABLE)]
     for name, column in schema.columns().items():
         if not column.nullable:
@@ -145,7 +131,7 @@ def _column_faults(schema: type[dy.Schema]) -> pl.Expr:
     return pl.coalesce(faults)
 
 
-def _numbered(table: pl.LazyFrame, required: list[str], schema: type[dy.Schema], file: Path) -> pl.LazyFrame:
+def numbered(table: pl.LazyFrame, required: list[str], schema: type[dy.Schema], file: Path) -> pl.LazyFrame:
     """Return the columns of the schema in its dtypes, with `row`, `reject`, `notes` and a mark for cells not cast."""
     found = table.collect_schema()
     for column in required:

@@ -24,10 +24,8 @@ OPTIONS = {"stream_results": True, "yield_per": BATCH_ROWS, "no_parameters": Tru
 
 
 def read(source: Source, database: str | None, mapped: set[str], parts: Parts) -> FileLines:
-    """Write the rows of the query to `parts`, return their counts. mapped: names of columns that are used.
-
-    Raises: the errors of `rows`.
-    """
+    """Write the rows of the query to `parts`, return their counts. mapped: names of columns that are used. Raises the
+    errors of `rows`."""
     counts = Counts()
     with rows(source.path, database) as (columns, found):
         names = unique_names(source.name, list(columns), mapped)
@@ -70,8 +68,8 @@ def rows(path: Path, database: str | None) -> Iterator[tuple[list[str], Iterator
 
 def database_file(database: str | None) -> Path | None:
     """Return the file of an SQLite database; None for a database on a server."""
-    with_file = (database or os.environ.get(URL_VARIABLE, "")).partition("sqlite:///")[2]
-    return Path(with_file) if with_file else None
+    name = (database or os.environ.get(URL_VARIABLE, "")).partition("sqlite:///")[2]
+    return Path(name) if name else None
 
 
 def _text(value: Any) -> str | None:

@@ -4,9 +4,10 @@ A time is text in ISO 8601, and a whole number has no decimals, however the shee
 """
 
 from collections.abc import Iterator
+from typing import Any
 
-import fastexcel
 import polars as pl
+from fastexcel import FastExcelError
 
 from recsys.data.raw_tables import FileLines
 from recsys.datasets._files.delimited import Counts, unique_names
@@ -15,26 +16,27 @@ from recsys.datasets._files.settings import TextFile
 from recsys.datasets._files.sources import Parts, Source
 from recsys.errors import DataError, one_line
 
+ALL_CELLS: dict[str, Any] = {
+    **dict.fromkeys(("has_header", "drop_empty_rows", "drop_empty_cols", "raise_if_empty"), False),
+    "read_options": {"skip_rows": 0, "dtypes": "string"},
+}
 
-def sheets(source: Source) -> dict[str, pl.DataFrame]:
-    """Return the cells of all sheets that have some, see `cells`, by the name of the sheet."""
-    found = {name: cells(source, name) for name in _opened(source).sheet_names}
-    return {name: table for name, table in found.items() if table.height}
 
+def sheets(source: Source, **which: Any) -> Any:
+    """Return the cells of a sheet as text, from its first row to its last one with a cell: by default of the first one.
 
-def cells(source: Source, sheet: str | None) -> pl.DataFrame:
-    """Return all cells of a sheet as text, from its first row to its last one with a cell. sheet: None for the first.
+    which: `sheet_name`, or `sheet_id=0` for all sheets, by name.
 
     Raises:
         DataError: "shop.xlsx: cannot be read as a workbook (...): correct the setting sheet, or replace the file"
     """
-    book = _opened(source)
     try:
-        sheet = book.sheet_names[0] if sheet is None else sheet
-        found = book.load_sheet(sheet, header_row=None, skip_rows=0, dtypes="string").to_polars()
-    except fastexcel.FastExcelError as error:
-        raise _unreadable(source, error) from error
-    return found.rename(str)
+        return pl.read_excel(source.path, **which, **ALL_CELLS)
+    except (FastExcelError, ValueError, pl.exceptions.PolarsError) as error:
+        reason = one_line(str(error), 200)
+        raise DataError(
+            f"{source.path}: cannot be read as a workbook ({reason}): correct the setting sheet, or replace the file"
+        ) from error
 
 
 def read(source: Source, file: TextFile, mapped: set[str], parts: Parts) -> FileLines:
@@ -43,7 +45,7 @@ def read(source: Source, file: TextFile, mapped: set[str], parts: Parts) -> File
     Raises:
         DataError: "shop.xlsx: empty sheet, expected at least one row: correct sheet or skip_lines"
     """
-    table = cells(source, file.sheet).slice(file.skip_lines)
+    table = sheets(source, sheet_name=file.sheet).slice(file.skip_lines)
     if not table.height:
         raise DataError(f"{source.name}: empty sheet, expected at least one row: correct sheet or skip_lines")
     header = list(table.row(0)) if file.header else None
@@ -59,17 +61,3 @@ def _records(table: pl.DataFrame, header: Cells | None, first: int) -> Iterator[
         cells = list(row)
         reason = BLANK if not any(cells) else HEADER if cells == header else None
         yield Record(number, 1, "\t".join(cell or "" for cell in cells), None if reason else cells, reason)
-
-
-def _opened(source: Source) -> fastexcel.ExcelReader:
-    try:
-        return fastexcel.read_excel(source.path)
-    except fastexcel.FastExcelError as error:
-        raise _unreadable(source, error) from error
-
-
-def _unreadable(source: Source, error: Exception) -> DataError:
-    reason = one_line(str(error), 200)
-    return DataError(
-        f"{source.path}: cannot be read as a workbook ({reason}): correct the setting sheet, or replace the file"
-    )

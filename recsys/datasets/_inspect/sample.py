@@ -49,25 +49,21 @@ def label(file: Mapping[str, Any]) -> str:
 
 
 def read_all(source: Source, path: Path, database: str | None) -> list[Sample]:
-    """Read the samples of one file: one, or one of each sheet of a workbook that has at least two rows.
-
-    path: as the user gave it; the file is representative of all files of it. database: url of the database of a query.
-
-    Raises: the errors of `read`, and of `workbook.sheets` and `query.rows`.
-    """
+    """Read the samples of one file, which is representative of all files of `path`: one, or of a workbook one of each
+    sheet with at least two rows. database: url of the database of a query. Raises the errors of what reads the file."""
     if source.kind == "sql":
         with query.rows(source.path, database) as (columns, found):
-            cells = [[cell or None for cell in row] for row in islice(found, SAMPLE_ROWS)]
-        names = dict.fromkeys(unique_names(source.name, list(columns), set()), pl.String)
-        return [
-            Sample(source, path, pl.DataFrame(cells, names, orient="row"), {"database": database} if database else {})
-        ]
+            names = dict.fromkeys(unique_names(source.name, list(columns), set()), pl.String)
+            table = pl.DataFrame(list(islice(found, SAMPLE_ROWS)), names, orient="row")
+        return [Sample(source, path, table, {"database": database} if database else {})]
     if source.kind != "excel":
         return [read(source, path)]
-    sheets = {name: table for name, table in workbook.sheets(source).items() if table.height > 1}
-    if not sheets:
+    sheets = workbook.sheets(source, sheet_id=0)
+    tables = [name for name, table in sheets.items() if table.height > 1]
+    if not tables:
         raise DataError(f"{source.path}: no sheet with at least two rows, expected one: replace it")
-    return [_sheet(source, path, table, {"sheet": name} if len(sheets) > 1 else {}) for name, table in sheets.items()]
+    alone = tables == list(sheets)[:1]  # and the first, which is read by default
+    return [_sheet(source, path, sheets[name], {} if alone else {"sheet": name}) for name in tables]
 
 
 def read(source: Source, path: Path) -> Sample:

@@ -71,6 +71,23 @@ def test_a_workbook_has_the_tables_of_a_shop() -> None:
     assert_is_the_shop(tables)
 
 
+@pytest.mark.parametrize(("names", "sheet"), [(["Data", "Read me"], None), (["Read me", "Data"], "Data")])
+def test_the_only_table_is_named_unless_it_is_the_first_sheet(names: list[str], sheet: str | None) -> None:
+    head = ["customer", "sku", "ordered_at"]
+    tables = {
+        "Data": [head, *([f"K{n % 7}", f"A{n % 9}", f"2024-03-{1 + n % 28:02}"] for n in range(90))],
+        "Read me": [["x"]],
+    }
+    with xlsxwriter.Workbook("log.xlsx") as book:
+        for name in names:
+            page = book.add_worksheet(name)
+            for at, row in enumerate(tables[name]):
+                page.write_row(at, 0, row)
+    adapter, read_in = read(inspect([Path("log.xlsx")])[1])
+    assert adapter["interactions"].get("sheet") == sheet
+    assert read_in.interactions.collect()["reject"].null_count() == 90
+
+
 def test_queries_have_the_tables_of_a_shop() -> None:
     with sqlite3.connect("shop.db") as connection:
         for name, (header, *rows) in [("lines", SHEETS["Order lines"][2:]), *list(SHEETS.items())[2:]]:
