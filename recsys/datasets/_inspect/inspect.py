@@ -34,10 +34,10 @@ def inspect(paths: list[Path], database: str | None = None) -> tuple[list[str], 
     # of a folder, its first file
     samples = [sample for path in paths for sample in read_all(find([path])[0], path, database)]
     looked = [(sample, tuple(describe(column) for column in sample.table.iter_columns())) for sample in samples]
-    events, items = assign(looked)
-    used = {table.sample.label: table for table in (events, items) if table is not None}
+    found = assign(looked)
+    used = {table.sample.label: table for table in found if table is not None}
     tables = [described(used.get(sample.label) or Table(sample, columns, {})) for sample, columns in looked]
-    return tables, settings(events, items)
+    return tables, settings(*found)
 
 
 WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "order": 5.0, "return": 0.0, "dislike": 0.0}
@@ -74,7 +74,7 @@ def described(table: Table) -> str:
     )
 
 
-def settings(events: Table, items: Table | None) -> str:
+def settings(events: Table, items: Table | None, users: Table | None) -> str:
     """Return the section for `datasets:` in params.yaml as YAML, with a comment wherever a guess may be wrong.
 
     The adapter's settings are validated, as `dvc repro` does, before they are returned.
@@ -87,7 +87,10 @@ def settings(events: Table, items: Table | None) -> str:
         ]
         interactions["event"] = names[0]
         interactions["columns"].pop("event", None)
-    adapter = {"interactions": interactions} | ({"items": _file(items) | _attributes(items)} if items else {})
+    others = {"items": items, "users": users}
+    adapter = {"interactions": interactions} | {
+        name: _file(table) | _attributes(table) for name, table in others.items() if table is not None
+    }
     parse(Config, adapter, "the settings found")
     weights = {name: WEIGHTS.get(name.lower(), 1.0) for name in names}
     targets = [name for name in names if weights[name] == max(weights.values())]
@@ -127,11 +130,11 @@ def _file(table: Table) -> dict[str, Any]:
     return found
 
 
-def _attributes(items: Table) -> dict[str, Any]:
-    """Propose the columns of the items that have no other use as attributes, with a name that is allowed."""
-    used = {column.name for column in items.roles.values()}
+def _attributes(table: Table) -> dict[str, Any]:
+    """Propose the columns of items or users that have no other use as attributes, with a name that is allowed."""
+    used = {column.name for column in table.roles.values()}
     found: dict[str, Any] = {}
-    for column in items.columns:
+    for column in table.columns:
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", column.name)[:64].strip("_")
         if name and column.name not in used and column.distinct and len(found) < MAX_ATTRIBUTES:
             kind = ATTRIBUTE_KINDS.get(column.kind)

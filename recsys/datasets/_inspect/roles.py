@@ -45,6 +45,8 @@ LOOKS: dict[str, Callable[[Column], bool]] = {
 OF_EVENTS = ("timestamp", "user_id", "item_id", "event", "quantity", "value")
 OF_ITEMS = ("title", "price", "categories", "text", "available", "first_seen")
 
+Pair = tuple[Column, Column, tuple[Sample, tuple[Column, ...]]]  # see `_joined`
+
 
 @dataclass(frozen=True)
 class Table:
@@ -59,28 +61,40 @@ class Table:
         return [name for name in ("user_id", "item_id", "timestamp") if name not in self.roles]
 
 
-def assign(samples: list[tuple[Sample, tuple[Column, ...]]]) -> tuple[Table, Table | None]:
-    """Return the table of the events, and the table of the items if another file has them, else None. If the file of
-    the events lacks users or times, and another file has them, as orders do for order lines, that file is joined to
-    it."""
-    joined = [found for each in samples for other in samples if (found := _with_columns_of(other, *each)) is not None]
+def assign(samples: list[tuple[Sample, tuple[Column, ...]]]) -> tuple[Table, Table | None, Table | None]:
+    """Return the table of the events, and those of the items and of the users if other files have them, else None. If
+    no file has users, items and times, and one has users or times that the file of the events lacks, as orders do for
+    order lines, that file is joined to it."""
+    whole = [each for each in samples if not _by_name(*each, OF_EVENTS, by_place=False).missing]
+    pairs = [(each, other) for each in samples for other in samples if not whole]
+    joined = [found for each, other in pairs if (found := _with_columns_of(other, *each)) is not None]
     if joined:
         events = _by_name(*max(joined, key=lambda each: -len(_unnamed(*each))), OF_EVENTS)
     else:
         events = max((_by_name(*each, OF_EVENTS) for each in samples), key=_like_events)
     used = {events.sample.label, *map(label, events.sample.settings.get("joins", {}).values())}
     others = [each for each in samples if each[0].label not in used]
-    pairs = [pair for each in others if (pair := _joined(events, *each)) is not None]
-    if not pairs:
-        return events, None
-    item_id, key, (sample, columns) = max(pairs, key=lambda pair: pair[0].distinct)
+    of_users: list[Pair] = []
+    of_items: list[Pair] = []
+    for pair in (pair for each in others if (pair := _joined(events, *each)) is not None):
+        is_user = pair[0] is events.roles.get("user_id") and _named(pair[0], "user_id")
+        (of_users if is_user else of_items).append(pair)
+    users = Table(*of_users[0][2], {"user_id": of_users[0][1]}) if of_users else None
+    if not of_items:
+        return events, None, users
+    item_id, key, (sample, columns) = max(of_items, key=lambda pair: pair[0].distinct)
     others_of_events = tuple(column for column in events.columns if column is not item_id)
     roles = _by_name(events.sample, others_of_events, tuple(name for name in OF_EVENTS if name != "item_id")).roles
     items = _by_name(sample, tuple(column for column in columns if column is not key), OF_ITEMS)
     return (
         Table(events.sample, events.columns, {**roles, "item_id": item_id}),
         Table(sample, columns, {"item_id": key, **items.roles}),
+        users,
     )
+
+
+def _named(column: Column, role: str) -> bool:
+    return re.search(NAMES[role], (column.plain or column.name).lower()) is not None
 
 
 def _by_name(sample: Sample, columns: tuple[Column, ...], names: tuple[str, ...], by_place: bool = True) -> Table:
@@ -91,7 +105,7 @@ def _by_name(sample: Sample, columns: tuple[Column, ...], names: tuple[str, ...]
         for name in wanted:
             free = [column for column in columns if column not in roles.values() and LOOKS[name](column)]
             if by_name:
-                free = [column for column in free if re.search(NAMES[name], (column.plain or column.name).lower())]
+                free = [column for column in free if _named(column, name)]
             elif name != "timestamp":
                 free = [column for column in free if column.kind in ("text", "whole number")]
             if free and name not in roles:
@@ -134,9 +148,7 @@ def _like_events(table: Table) -> tuple[int, int]:
     return 3 - len(table.missing), 0 if item_id is None else len(item_id.values) - item_id.distinct
 
 
-def _joined(
-    events: Table, sample: Sample, columns: tuple[Column, ...]
-) -> tuple[Column, Column, tuple[Sample, tuple[Column, ...]]] | None:
+def _joined(events: Table, sample: Sample, columns: tuple[Column, ...]) -> Pair | None:
     """Return (column of the events, key column and table of the other file) with the most ids in common, or None. Users
     and items may both be numbered from 1: a column with the name of the key is preferred, one that is named like a user
     comes last."""

@@ -1,5 +1,6 @@
 """`recsys inspect` of workbooks and queries: each sheet is a table; the proposed settings read them."""
 
+import random
 import sqlite3
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -114,3 +115,27 @@ def test_a_workbook_without_tables_is_one_line() -> None:
         book.add_worksheet("Read me").write(0, 0, "Nothing")
     with pytest.raises(DataError, match=r"^notes.xlsx: no sheet with at least two rows, expected one: replace it"):
         inspect([Path("notes.xlsx")])
+
+
+@pytest.mark.parametrize("with_items", [True, False])
+def test_a_file_of_users_is_told_from_events_and_items(with_items: bool) -> None:
+    draw = random.Random(1)
+    rows = [
+        f"{n},C{draw.randrange(300):04},A{draw.randrange(40):02},2024-03-{1 + n % 28:02},{n % 9}.5" for n in range(900)
+    ]
+    people = [f"C{n:04},{('DE', 'FR')[n % 2]},{1950 + n % 50},{('yes', 'no')[n % 2]}" for n in range(300)]
+    own = {
+        "orders.csv": ["order,customer,sku,ordered_at,price", *rows],
+        "customers.csv": ["id,country,birth_year,newsletter", *people],
+        "products.csv": ["sku,name,category", *(f"A{n:02},Tea {n},{('green', 'black')[n % 2]}" for n in range(40))],
+    }
+    for name, lines in own.items():
+        Path(name).write_text("\n".join(lines) + "\n")
+    adapter, tables = read(inspect([Path(name) for name in own][: 2 + with_items])[1])
+    assert adapter["interactions"]["path"] == "orders.csv"
+    assert ("items" in adapter) == with_items
+    users = tables.users.collect()
+    assert users.select("user_id", "attributes").row(1) == (
+        "C0001", '{"birth_year":"1951","country":"FR","newsletter":false}',
+    )  # fmt: skip
+    assert tables.interactions.collect()["item_id"].n_unique() == 40
