@@ -129,7 +129,6 @@ def cold_item_only(sample: Sample) -> Segment:
 
 def by_attribute(sample: Sample, users: pl.DataFrame, attribute: str) -> list[Segment]:
     """Return the users with each of the most frequent values of one attribute, with another one, and without it.
-
     users: the table of a split. A value is cut to 40 characters.
 
     Raises:

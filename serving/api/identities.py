@@ -46,9 +46,7 @@ class Exported(BaseModel):
     user_id: str
     store: Annotated[dict[str, list[dict[str, Any]]], Field(description="rows by table; the columns: docs/stores.md")]
     bundle: Annotated[list[BundleEvent], Field(description="the history in the served bundle, oldest first")]
-    attributes: Annotated[dict[str, Any], Field(description="of the user, in the served bundle")] = Field(
-        default_factory=dict
-    )
+    attributes: dict[str, Any] = Field(default_factory=dict, description="of the user, in the served bundle")
 
 
 class AuditLine(BaseModel):

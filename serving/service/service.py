@@ -267,9 +267,7 @@ class Service:
         units = {kind: value for kind, value in ids.items() if value is not None}
         if request.variant is not None or not units or not self._background.assigner.busy:
             return engine, None
-        known: dict[str, Any] = {}
-        if request.user_id is not None and not user.forgotten:
-            known = engine.bundle.histories.attributes(request.user_id)
+        known = {} if user.forgotten else engine.bundle.histories.attributes(request.user_id or "")
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.items()}
         about = {**texts, **request.attributes, "segment": engine.segment(request, user)}
         if request.surface is not None:

@@ -1,7 +1,4 @@
-"""Reads the rows of an SQL query into numbered Parquet files, each cell as text. The query is a file of its own.
-
-SQLAlchemy has the databases: SQLite and PostgreSQL here, others with a driver that you install.
-"""
+"""Reads the rows of an SQL query, a file of its own, into numbered Parquet files, each cell as text, by SQLAlchemy."""
 
 import json
 import os
@@ -37,7 +34,6 @@ def read(source: Source, database: str | None, mapped: set[str], parts: Parts) -
 @contextmanager
 def rows(path: Path, database: str | None) -> Iterator[tuple[list[str], Iterator[Cells]]]:
     """Run the query in the file `path`; yield the names of its columns, and its rows as text. Nothing is committed.
-
     database: url, such as sqlite:///shop.sqlite; None: environment variable RECSYS_DATABASE_URL.
 
     Raises:
@@ -47,9 +43,8 @@ def rows(path: Path, database: str | None) -> Iterator[tuple[list[str], Iterator
     """
     url = database or os.environ.get(URL_VARIABLE)
     if not url:
-        raise DataError(
-            f"{path}: a query needs a database: set database, such as sqlite:///shop.sqlite, or {URL_VARIABLE}"
-        )
+        example = "sqlite:///shop.sqlite"
+        raise DataError(f"{path}: a query needs a database: set database, such as {example}, or {URL_VARIABLE}")
     if (file := database_file(url)) is not None and not file.is_file():  # it would be created
         raise SourceUnreachableError(f"{file}: no such file; correct database, or {URL_VARIABLE}")
     try:
@@ -61,9 +56,8 @@ def rows(path: Path, database: str | None) -> Iterator[tuple[list[str], Iterator
     except (SQLAlchemyError, ImportError, UnicodeDecodeError) as error:
         why = error.orig if isinstance(error, DBAPIError) else error
         where = "" if isinstance(error, ArgumentError) else f" on {make_url(url)!r}"  # without its password
-        raise DataError(
-            f"{path}: cannot be run{where} ({one_line(str(why), 200)}): correct the query, or database"
-        ) from error
+        reason = one_line(str(why), 200)
+        raise DataError(f"{path}: cannot be run{where} ({reason}): correct the query, or database") from error
 
 
 def database_file(database: str | None) -> Path | None:

@@ -180,11 +180,9 @@ class Attribute(Section):
 
 class DescribedFile(TableFile):
     """A table of items or users. category_separator: text between values in cells that are no list; default: | and ;.
-
     attributes: name -> column, or a list of columns: further properties, of items for answers and filters, of users for
     segments and experiments. A cell is text, or of the type in Parquet; `{column: weight_kg, kind: number}` reads text
-    as number, yes_no or list.
-    """
+    as number, yes_no or list."""
 
     canonical: ClassVar[list[str]]
     category_separator: str | None = Field(None, min_length=1)

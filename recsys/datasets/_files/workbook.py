@@ -24,7 +24,6 @@ ALL_CELLS: dict[str, Any] = {
 
 def sheets(source: Source, **which: Any) -> Any:
     """Return the cells of a sheet as text, from its first row to its last one with a cell: by default of the first one.
-
     which: `sheet_name`, or `sheet_id=0` for all sheets, by name.
 
     Raises:

@@ -22,7 +22,6 @@ from recsys.schemas.field_limits import MAX_ATTRIBUTES
 
 def inspect(paths: list[Path], database: str | None = None) -> tuple[list[str], str]:
     """Return a description of each file or sheet, and the settings as YAML, with a comment where a guess may be wrong.
-
     database: url of the database of the queries among the files, see `recsys/datasets/_files/query.py`.
 
     Raises:
