@@ -4,7 +4,6 @@ There is one `Service` per worker. Without the store, answers are computed from 
 """
 
 import asyncio
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from time import perf_counter
@@ -267,12 +266,7 @@ class Service:
         units = {kind: value for kind, value in ids.items() if value is not None}
         if request.variant is not None or not units or not self._background.assigner.busy:
             return engine, None
-        known = {} if user.forgotten else engine.bundle.histories.attributes(request.user_id or "")
-        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.items()}
-        about = {**texts, **request.attributes, "segment": engine.segment(request, user)}
-        if request.surface is not None:
-            about["surface"] = request.surface
-        picked = self._background.assigner.assign(units, about)
+        picked = self._background.assigner.assign(units, engine.targeting(request, user))
         if picked is None:
             return engine, None
         other = self._background.other_bundles.engines.get(picked.arm.bundle) if picked.arm.bundle else engine
