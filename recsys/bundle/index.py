@@ -50,7 +50,7 @@ class Index:
 
     def search(self, vector: FloatArray, n: int) -> tuple[IntArray, FloatArray]:
         """Return the rows (m,) int32 and inner products (m,) float32 of the n items nearest to a vector, best first.
-        vector: (dim,) float32. m is below n if the index has fewer items, or the searched lists do."""
+        vector: (dim,) float32. m is below n if the index, or the part of it that is searched, has fewer items."""
         n = min(n, len(self._rows))
         if not n:
             return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
@@ -64,7 +64,8 @@ class Index:
         return self._rows.take(positions[0, :n]), scores[0, :n]
 
     def fault(self, known: FloatArray) -> str | None:
-        """Return the fault of this index as text, None if it is valid. known: (n_known, dim) float32, its vectors."""
+        """Return the fault of this index as text, None if it is valid. known: (n_known, dim) float32, the
+        vectors that it should hold."""
         return index_check.fault(self._index, self.report, known)
 
     def _depth(self, n: int) -> faiss.SearchParametersIVF | None:

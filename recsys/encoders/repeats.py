@@ -21,8 +21,8 @@ class Liked:
 
     @property
     def due(self) -> FloatArray:
-        """A factor that grows with the time since the last like, (m,) float32 in [0, 1]. 0 right after a like, 1/2 once
-        the usual days have passed, then towards 1; 1 if the usual days are unknown."""
+        """A factor for each item that grows with the time since its last like, (m,) float32 in [0, 1]. It is 0 right
+        after the like, 1/2 after the item's usual days between two likes, then towards 1; 1 if these are unknown."""
         gaps: FloatArray = self.days_since / self.usual_days
         return np.where(np.isnan(gaps), 1, gaps / (1 + gaps)).astype(np.float32)
 

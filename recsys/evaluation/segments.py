@@ -38,7 +38,8 @@ PLAIN = QueryMode()
 @dataclass(frozen=True)
 class Segment:
     """A part of the evaluation. users: (n_users,) bool, included users; targets: (n_targets,) bool, included targets.
-    meaning: description for the report; question: how the recommender is queried."""
+    meaning: description for the report; question: how much of a user's history the query
+    holds, and which items it may return."""
 
     name: str
     meaning: str

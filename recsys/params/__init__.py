@@ -169,7 +169,8 @@ class EvaluateParams(Section):
 class GateParams(Section):
     """The settings of the release gate: a candidate must beat `baseline` in `segment`; see evaluation/choices/gate.py.
 
-    earn_in: a candidate is considered besides the simplest one only if it is better in `segment` or in one of these;
+    earn_in: further segments; another candidate than the simplest one is considered only if it is better than that one
+    in `segment` or in one of these;
     tolerance: loss in `segment`, as a share, up to which a candidate counts as equal to the best; floors: segments in
     which no candidate may be worse than `baseline`; margin: loss tolerated in a floor, as a share of the baseline's
     value; alpha: level of each test.

@@ -1,4 +1,4 @@
-"""Calls the shop's business rules so that an error in them removes their effect, not the answer; blocks still hold."""
+"""Calls the shop's business rules: an error in them costs their effect, not the answer; blocked items stay out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

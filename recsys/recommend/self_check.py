@@ -74,7 +74,7 @@ def _check(bundle: Bundle) -> None:
             own += [not slot.fallback for slot in answer.slots]
         models = any("model" in source.config for source in bundle.manifest.variants[variant].sources)
         if models and own and not any(own):  # a variant without models, such as `repeat`, may rightly find nothing
-            raise BundleError(_refusal(bundle, variant, "known users from the fallback alone"))
+            raise BundleError(_refusal(bundle, variant, "all known users by the fallback alone"))
     row = int((catalogue.popularity * catalogue.available).argmax())
     asked = f"items like {catalogue.ids.external_id(row)!r}"
     _expect(bundle, Recommender(bundle).similar(row, Query(EMPTY_HISTORY, k, now)), asked, min(k, n_available - 1))

@@ -37,7 +37,8 @@ SESSION_EVENTS = 50
 
 @dataclass(frozen=True)
 class Choice:
-    """What computes one side's list: a variant, an arm or a release's default. group, label: its menu entry."""
+    """What computes one of the two lists side by side: a variant, an arm or a release's default. group: heading in the
+    menu; label: the entry below it."""
 
     group: str
     label: str

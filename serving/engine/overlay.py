@@ -17,7 +17,7 @@ from serving.stores.protocol import Event, Item
 class StoreOverlay:
     """Items that were changed or added since the bundle was trained, at a version of the store. items: item_id -> its
     changed fields; born: ids of items that enough users like, but that are not in the bundle; revision: rises with
-    every change but one of stock alone, and then a new engine must be built."""
+    every change, unless it changes nothing but stock; when it rises, a new engine must be built."""
 
     version: int = 0
     revision: int = 0

@@ -45,8 +45,8 @@ class OtherBundles:
             await asyncio.sleep(POLL_SECONDS)
 
     async def refresh(self) -> None:
-        """Load the bundles that the experiments or the canary name now; drop all others. Build an engine anew if items
-        changed in the store by more than their stock."""
+        """Load the bundles that the experiments or the canary name now; drop all others. Build an engine anew if
+        anything but the stock of items changed in the store."""
         experiments = self._following.experiments.experiments.values()
         wanted = {arm.bundle for experiment in experiments for arm in experiment.arms.values() if arm.bundle}
         wanted |= {self._live.canary.bundle_id} if self._live.canary else set()

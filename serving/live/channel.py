@@ -33,7 +33,7 @@ class _Change(NamedTuple):
 
 
 class Channel:
-    """Applies the changes of the channel to the rules, the experiments and the release of this worker."""
+    """Applies what commands wrote into the store to the rules, the experiments and the release of this worker."""
 
     def __init__(
         self, rules: BusinessRulesFile, experiments: ExperimentsFile, live: ReleaseWatcher, last_known: LastKnown

@@ -41,9 +41,9 @@ def no_store(url: str) -> StoreError:
 
 
 class Event(Struct, frozen=True):
-    """An action of a user or visitor. The same event_id is stored once. timestamp: when it happened; received: when the
-    server received it, both in whole microseconds; key: name of the API key that sent it, None without keys: two keys
-    may use the same event_id."""
+    """An action of a user or visitor. An event_id is stored once for each API key. timestamp: when it happened;
+    received: when the server received it, both in whole microseconds; key: name of the API key that sent it, None if
+    the server has no keys."""
 
     event_id: str
     user_id: str | None

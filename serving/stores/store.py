@@ -139,7 +139,7 @@ class Store:
         return await self._read(statements.CHANNEL.replace("{clock}", clock.replace("clock_timestamp", "now")))
 
     async def change(self, kind: str, number: int) -> str:
-        """Return the text of a change that `channel` returned. kind: "releases", "rules" or "experiments".
+        """Return the text of a version of the releases, rules or experiments (kind). number: of the version, from 1.
 
         Raises:
             StoreError: "the rules in the store, version 3: their text is missing or damaged; send them again: ..."

@@ -35,7 +35,8 @@ LOOKED = Gauge("recsys_watch_looked_timestamp_seconds", "When the last check end
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding. what: its description; once: its id, the same at every check that finds it again."""
+    """A change or fault that a check found. what: its description; once: its id, the same at every check that finds it
+    again, so that it is stored once."""
 
     kind: Kind
     what: str

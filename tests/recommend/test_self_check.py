@@ -64,7 +64,7 @@ def test_a_score_that_is_no_number(shop: Bundle, monkeypatch: pytest.MonkeyPatch
 def test_a_model_that_says_nothing_about_anyone(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = bundle.load(bundle_folder)  # its histories were not encoded yet
     monkeypatch.setattr(type(shop.models["als"].encoder), "encode", lambda *_: None)
-    with pytest.raises(BundleError, match="variant 'als' answers known users from the fallback alone"):
+    with pytest.raises(BundleError, match="variant 'als' answers all known users by the fallback alone"):
         self_check.check(shop)
 
 

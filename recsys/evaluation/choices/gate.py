@@ -68,7 +68,8 @@ def load(path: Path) -> Decision:
 
 
 def applied(params: Params, decision: Decision) -> Params:
-    """Return the settings with `without_live` set for the released variant, if it needs live counts."""
+    """Return the settings in which the released variant names, in `without_live`, the variant that answers while the
+    API has no live counts of events; the same settings if the decision names none."""
     if decision.without_live is None:
         return params
     released = params.variants[decision.variant].model_copy(update={"without_live": decision.without_live})

@@ -16,7 +16,7 @@ MOST_LOST = 0.01  # maximum loss of NDCG over all targets, as a share
 
 @dataclass(frozen=True)
 class NewItems:
-    """The learned result of one variant. share: of the slots, for new items.
+    """The share of slots that one variant keeps for new items, chosen on the validation window, and what it costs.
 
     demand: share of new items among the targets; shown: their share of the recommended items; lost: loss of NDCG over
     all targets, as a share, below 0 for a gain; lost_on_known: the same over targets that are not new; fair: whether

@@ -95,7 +95,8 @@ def decisions(
     states: list[guardrails.State],
     planned: int | None,
 ) -> dict[str, tuple[str, str]]:
-    """Return arm -> (decision, reason) for all arms but the control, for a log that passes its checks."""
+    """Return arm -> (decision, reason) for all arms but the control, for a log that passes its checks. planned: number
+    of units in all arms that the plan asks for, None without a plan."""
     arms = list(experiment.arms)[1:]
     return {arm: decide(experiment, arm, found, states, units.height, planned) for arm in arms}
 
