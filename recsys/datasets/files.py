@@ -72,6 +72,7 @@ HINTS = {
     "invisible": "set odd_ids: normalise",
     "not_normal": "set odd_ids: normalise",
     "full_width": "set odd_ids: normalise",
+    "garbled": "export again in an encoding that has every character, such as utf-8, or set encoding;",
     "id_missing": "set null_values if these are ids",
     "value_unreadable": "set decimal",
     "price emptied: unreadable": "set decimal",

@@ -242,9 +242,9 @@ def time_faults(column: str) -> pl.Expr:
 
 
 def read_returns(events: pl.LazyFrame) -> pl.LazyFrame:
-    """Turn purchases of a negative value, as in older logs, into returns with the refunded amount as `value`. events:
-    has the columns `event` (text) and `value` (number or null)."""
-    given_back = ((pl.col("event") == PURCHASE) & (pl.col("value") < 0)).fill_null(False)
+    """Turn purchases and returns of a negative value, as in older logs, into returns with the refunded amount as
+    `value`. events: has the columns `event` (text) and `value` (number or null)."""
+    given_back = (pl.col("event").is_in([PURCHASE, RETURN]) & (pl.col("value") < 0)).fill_null(False)
     return events.with_columns(
         event=pl.when(given_back).then(pl.lit(RETURN)).otherwise("event"),
         value=pl.when(given_back).then(-pl.col("value")).otherwise("value"),

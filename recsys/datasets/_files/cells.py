@@ -1,8 +1,8 @@
 """Parses the cells of a table: missing values, ids, numbers, times, booleans, lists.
 
-Lists may be written as in JSON, Python, R, PostgreSQL or NumPy, or with separators:
+Lists may be written as in JSON, Python, R, PostgreSQL, NumPy or Scala, as tags, or with separators:
 
-["a", "b"]   ['a', "b's"]   ('a',)   {a,"b c"}   c("a", "b")   ['a' 'b']   [{"name": "a"}]   a|b   a; b
+["a", "b"]   ['a', "b's"]   ('a',)   {a,"b c"}   c("a", "b")   ['a' 'b']   [{"name": "a"}]   a|b   a; b   <a><b>
 
 The column `notes` lists the changes in a row, `reject` has the reason why the row is rejected. An unusable cell of an
 item or user is emptied; a row of interactions with an unusable cell is rejected.
@@ -30,14 +30,18 @@ from recsys.schemas.field_limits import (
 )
 
 IDS = ("user_id", "item_id")
-YES = ("true", "t", "yes", "y", "1", "1.0", "on", "ja", "wahr", "oui", "vrai", "in stock", "in_stock", "instock")
+YES = (
+    "true", "t", "yes", "y", "1", "1.0", "on", "ja", "wahr", "oui", "vrai", "si", "sí", "sim", "available", "enabled",
+    "active", "in stock", "in-stock", "in_stock", "instock",
+)  # fmt: skip
 NO = (
-    "false", "f", "no", "n", "0", "0.0", "off", "nein", "falsch", "non", "faux", "out of stock", "out_of_stock",
-    "outofstock",
+    "false", "f", "no", "n", "0", "0.0", "off", "nein", "falsch", "non", "faux", "não", "unavailable", "disabled",
+    "inactive", "discontinued", "sold out", "sold_out", "out of stock", "out-of-stock", "out_of_stock", "outofstock",
 )  # fmt: skip
 YES_NO = dict.fromkeys(YES, True) | dict.fromkeys(NO, False)
 UNREADABLE = "unreadable"
-_FLOAT_SHAPED = r"^[+-]?\d+(?:\.0+|(?:\.\d+)?[eE]\+\d+)$"
+# 123.0, `123.` of SAS, 1.2E+08 of spreadsheets, 1.2E8 of Java and Spark; without a point, 12e8 may be hexadecimal
+_FLOAT_SHAPED = r"^[+-]?\d+(?:\.0*|(?:\.\d+)?[eE]\+\d+|\.\d+[eE]\d+)$"
 _NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 _WHY = "(fault)"
 
@@ -45,6 +49,7 @@ _WHY = "(fault)"
 def read_cells(table: pl.LazyFrame, file: TableFile) -> pl.LazyFrame:
     """Return the table with parsed columns, and with NOTES, one line per changed cell. table: canonical columns as
     text, RAW (the row's original cells) and REJECT (the reason to reject the row, or null)."""
+    table = table.with_columns(_plain(*one) for one in table.collect_schema().items() if one[0] not in (REJECT, RAW))
     columns = {name: dtype for name, dtype in table.collect_schema().items() if name not in (REJECT, RAW)}
     table = _without_markers(table.with_columns(pl.lit("").alias(NOTES)), columns, file.null_values)
     for column, dtype in columns.items():
@@ -68,6 +73,14 @@ def swapped_dates(table: pl.LazyFrame, column: str, form: str, other: str) -> bo
     ours, theirs = (texts.str.to_datetime(way, time_unit="us", strict=False).is_not_null() for way in (form, other))
     only = table.select(ours=(ours & ~theirs).sum(), theirs=(theirs & ~ours).sum()).collect(engine="streaming")
     return bool(only["theirs"][0] > only["ours"][0])
+
+
+def _plain(column: str, dtype: pl.DataType) -> pl.Expr:
+    """Return the expression for a column in a type that the others here read: text for texts in another type, for an
+    empty column and for ids in decimal numbers, a list for an array."""
+    texts = dtype in (pl.Categorical, pl.Enum, pl.Null) or (column in IDS and dtype == pl.Decimal)
+    to = pl.String if texts else pl.List(dtype.inner) if isinstance(dtype, pl.Array) else dtype
+    return pl.col(column).cast(to)
 
 
 def _without_markers(table: pl.LazyFrame, columns: dict[str, pl.DataType], markers: list[str]) -> pl.LazyFrame:
@@ -102,7 +115,8 @@ def _with_id(table: pl.LazyFrame, column: str, dtype: pl.DataType, file: TableFi
         about = pl.when(value.str.contains(r"^[+-]?\d+\.0+$")).then(pl.lit("read as whole number"))
         table = noted(table, {column: value.str.replace(r"^([+-]?\d+)\.0+$", "$1")}, f"{column} ", about)
     odd = value.str.contains(_FLOAT_SHAPED) & pl.lit(file.float_ids != "keep")
-    return table.with_columns(pl.when(odd).then(pl.lit("float_shaped")).alias(_WHY))
+    fault = pl.when(odd).then(pl.lit("float_shaped")).when(value.str.contains("\ufffd")).then(pl.lit("garbled"))
+    return table.with_columns(fault.alias(_WHY))
 
 
 def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
@@ -113,8 +127,7 @@ def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
     read, kind, text = value, KINDS.get(column), dtype == pl.String
     if isinstance(file, DescribedFile) and column.startswith(ATTRIBUTE):
         kind = file.attributes[column.removeprefix(ATTRIBUTE)].kind or _own_kind(dtype)
-        as_text = pl.lit(None, pl.String) if dtype.is_nested() else value.cast(pl.String, strict=False)
-        read = value if dtype == pl.Boolean else as_text
+        read = value if dtype == pl.Boolean else _as_text(value, dtype)
     if kind == "number":
         read = _number(value, file.decimal) if text else value.cast(pl.Float64, strict=False)
     elif kind == "yes_no":
@@ -126,10 +139,17 @@ def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
         if text:
             read = read_lists(column, file.category_separator, [marker.lower() for marker in file.null_values])
         elif isinstance(dtype, pl.List):
-            read = value.cast(pl.List(pl.String)).list.drop_nulls()
-    elif column == "title" and text:
-        read = value.str.replace_all(r"[\t\r\n]+", " ")
+            read = value.list.drop_nulls().list.eval(_as_text(pl.element(), dtype.inner))
+            read = pl.when(read.list.len() == read.list.drop_nulls().list.len()).then(read)
+    elif column in ("title", "text"):
+        read = _as_text(value, dtype)
+        read = read.str.replace_all(r"[\t\r\n]+", " ") if column == "title" else read
     return pl.struct(read.alias("value"), fault=pl.when(value.is_not_null() & read.is_null()).then(pl.lit(UNREADABLE)))
+
+
+def _as_text(value: pl.Expr, dtype: Any) -> pl.Expr:
+    """Return the expression for a value as text; null for structures and bytes."""
+    return pl.lit(None, pl.String) if dtype.is_nested() or dtype == pl.Binary else value.cast(pl.String, strict=False)
 
 
 def _own_kind(dtype: pl.DataType) -> Kind | None:
@@ -186,8 +206,12 @@ def _with_quantity(table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.L
 
 SEPARATORS = "|;"
 # Parentheses begin a list only before a quote: `(no genres listed)` is a text. A list must be readable.
-_LOOKS_LISTED = r"""(?s)^(?:[\[{].*[\]}]|[a-z]*[\[({]\s*["'].*|[a-z]+\([\[{].*\))$"""
-_BRACKETS = re.compile(r"(?s)(?:\[(.*)\]|\{(.*)\}|c?\((.*)\))")
+_OF_SCALA = "WrappedArray|ArrayBuffer|ArraySeq|List|Set|Vector"
+_LOOKS_LISTED = (
+    r"""(?s)^(?:[\[{].*[\]}]|[a-z]*[\[({]\s*["'].*|[a-z]+\([\[{].*\)|set\(\)|(?:<[^<>]+>)+"""
+    rf"|(?:{_OF_SCALA})\(.*\))$"
+)
+_BRACKETS = re.compile(rf"(?s)(?:\[(.*)\]|\{{(.*)\}}|(?:c|set|{_OF_SCALA})?\((.*)\))")
 _QUOTED = r"""[uUrRbB]?(?:"(?P<double>(?:[^"\\]|\\.|"")*)"|'(?P<single>(?:[^'\\]|\\.|'')*)')\s*(?:,|\Z|(?=["']))"""
 _ELEMENT = re.compile(rf"\s*(?:{_QUOTED}|(?P<bare>[^\"',][^,]*|)(?:,|\Z))", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)|\"\"|''", re.DOTALL)
@@ -226,6 +250,8 @@ def bracketed_values(text: str) -> list[str] | None:
                 return _json_values(read(text))
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             pass
+    if text.startswith("<"):
+        return text[1:-1].split("><")
     match = _BRACKETS.fullmatch(text)
     if not match:
         return None

@@ -12,6 +12,7 @@ from recsys.datasets._files.sources import BATCH_ROWS, Parts, Source
 from recsys.errors import DataError
 
 BAD_JSON, NO_OBJECT, BAD_ID = "not_json", "no_json_object", "id_is_no_text_or_number"
+REPEATED_KEY = "repeated_key"
 
 
 def read(text: Path, source: Source, ids: list[str], parts: Parts) -> FileLines:
@@ -43,8 +44,10 @@ def _object(line: str, ids: list[str]) -> tuple[dict[str, Any] | None, str | Non
         return None, BLANK
     try:
         # stays text: 123.0 is not 123, and 12345678901234567890 keeps its digits
-        found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
+        found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_unique)
         json.dumps(found, ensure_ascii=False).encode()  # a lone surrogate such as \ud83d is no valid text
+    except KeyError:
+        return None, REPEATED_KEY
     except (ValueError, RecursionError):
         return None, BAD_JSON
     if not isinstance(found, dict):
@@ -52,6 +55,13 @@ def _object(line: str, ids: list[str]) -> tuple[dict[str, Any] | None, str | Non
     if any(isinstance(found.get(key), list | dict | bool) for key in ids):
         return None, BAD_ID
     return found, None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise KeyError
+    return found
 
 
 def _rows(

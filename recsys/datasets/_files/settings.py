@@ -14,8 +14,10 @@ from recsys.params import Section
 from recsys.schemas.field_limits import ATTRIBUTE_NAME, MAX_ATTRIBUTES
 
 NULL_VALUES = (
-    "null", "(null)", "nil", "none", "nan", "nat", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "#null!", "#value!",
-    "#ref!", "undefined", "\\n", "-", "--", "?",
+    "null", "(null)", "<null>", "[null]", "nil", "<nil>", "none", "<none>", "nan", "-nan", "nat", "<nat>", "na", "n/a",
+    "n.a.", "#n/a", "#n/a n/a", "#na", "<na>", "pd.na", "#null!", "#value!", "#ref!", "#div/0!", "#name?", "#num!",
+    "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "undefined", "(blank)", "(empty)", "\\n", "\\\\n", "''", '""', "-",
+    "--", "\u2013", "\u2014", ".", "?",
 )  # fmt: skip
 QUANTITY = "quantity"
 NUMBERS, TIMES = ("value", "weight", "price", QUANTITY), ("timestamp", "first_seen")

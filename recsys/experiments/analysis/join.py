@@ -180,10 +180,10 @@ def _not_joined(events: pl.DataFrame, exposures: pl.DataFrame) -> pl.DataFrame:
 
 
 def _returns(returns: pl.DataFrame, joined: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Attribute each return to the answer of the unit's last purchase of the same item, however long ago that was.
-    joined: the other events, classified."""
+    """Attribute each return to the answer of the unit's last purchase of the same item, however long ago that was. A
+    return without an amount takes back all that was paid. joined: the other events, classified."""
     bought = joined.filter(pl.col("how").is_in(JOINED), event=PURCHASE)
-    bought = bought.select("unit", "item_id", "request_id", "moment").sort("moment")
+    bought = bought.select("unit", "item_id", "request_id", "moment", paid="value").sort("moment")
     # events carry no session, so for sessions the unit comes from the answer
     units = bought.select("request_id", "item_id", of="unit").unique(["request_id", "item_id"], keep="last")
     returns = returns.join(units, on=["request_id", "item_id"], how="left").with_columns(pl.coalesce("unit", "of"))
@@ -193,7 +193,8 @@ def _returns(returns: pl.DataFrame, joined: pl.DataFrame, rule: Rule) -> pl.Data
         .sort("moment")
         .join_asof(bought, on="moment", by=["unit", "item_id"], strategy="backward", check_sortedness=False)
         .with_columns(
-            how=pl.when(pl.col("request_id").is_null()).then(pl.lit(NO_PURCHASE)).otherwise(pl.lit(BY_PURCHASE))
+            pl.coalesce("value", "paid"),
+            how=pl.when(pl.col("request_id").is_null()).then(pl.lit(NO_PURCHASE)).otherwise(pl.lit(BY_PURCHASE)),
         )
     )
 

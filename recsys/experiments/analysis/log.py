@@ -62,7 +62,9 @@ class Log:
         its event_id, or everything else that the client sets, is that of an earlier one."""
         exposures = _filled(self.exposures, MORE_OF_EXPOSURES).drop_nulls(["request_id", "unit", "timestamp"])
         answers = exposures.unique(["request_id", "unit"], keep="first", maintain_order=True)
-        answers = answers.with_columns(fault=number_faults("latency_ms")).with_columns(_if_usable("latency_ms"))
+        answers = answers.with_columns(fault=number_faults("latency_ms", negative=False)).with_columns(
+            _if_usable("latency_ms")
+        )
         events = _filled(self.events, MORE_OF_EVENTS)
         by_id = events.unique("event_id", keep="first", maintain_order=True)
         # an event without a client's time has the time of its arrival: two such events are no copies

@@ -51,7 +51,7 @@ def test_an_amount_that_is_none(value: float) -> None:
     assert all(math.isfinite(effect.difference) for effect in found.effects)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, 1e300])
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e300, -5.0])
 def test_a_latency_that_is_none(value: float) -> None:
     shown = answers(4000).with_columns(latency_ms=pl.when(pl.col("unit") == "u7").then(value).otherwise("latency_ms"))
     refused(log_of(shown, some()), "stop", "amounts that are no usable numbers")
@@ -155,3 +155,12 @@ def test_what_is_delivered_again_counts_once() -> None:
     two = [event(number, "purchase", 10.0, event_id=f"{k}-{number}") for number in range(50) for k in "ab"]
     stamped = [{**row, "received": row["timestamp"]} for row in two]
     assert readout(log_of(answers(4000), stamped)).cleaned == {}
+
+
+@pytest.mark.parametrize("value", [10.0, -10.0, None])
+def test_a_return_takes_back_what_was_paid_however_it_is_written(value: float | None) -> None:
+    """Below zero, it would count as revenue; without an amount, as nothing."""
+    back = [event(number, "return", value, 90.0) for number in clickers(4000, 0.3) if number % 2]
+    found = readout(log_of(answers(4000), some() + back), primary="revenue")
+    assert [effect.value for effect in found.effects if effect.metric == "revenue"] == [0.0]
+    assert found.decisions["b"][0] == "stop"
