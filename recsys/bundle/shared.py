@@ -14,7 +14,7 @@ from typing import Any
 from recsys.bundle import releases
 from recsys.bundle.bundle import MANIFEST, SIGNATURE, UNTRUSTED, read_manifest
 from recsys.errors import BundleError, one_line
-from recsys.output import replaced, write_text
+from recsys.output import locked, replaced, write_text
 from recsys.schemas import channel
 
 URL_VARIABLE = "RECSYS_RELEASES_URL"
@@ -92,7 +92,7 @@ def shared(folder: Path, store: str, why: str = "", public_key: str | None = Non
         for bundle_id in [*state.stack[-2:], *([state.canary.bundle_id] if state.canary else [])]:
             source = releases.source(folder, state, bundle_id)
             if isinstance(source, str):
-                with replaced(folder / bundle_id) as aside:
+                with locked(folder), replaced(folder / bundle_id) as aside:
                     fetch(source, aside, public_key)
         write_text(path, before.body, durable=True)
     yield
