@@ -146,7 +146,7 @@ def test_postgresql_gives_its_types_as_text(postgres: Postgres, monkeypatch: pyt
             " FROM generate_series(1, 25) n"
         )
     Path("visits.sql").write_text(
-        "SELECT who AS user_id, sku AS item_id, at AS timestamp, facts FROM visits ORDER BY who"
+        "SELECT who AS user_id, sku AS item_id, at AS timestamp, facts FROM visits WHERE '5 %s' LIKE '5 %' ORDER BY who"
     )
     Path("goods.sql").write_text(
         "SELECT sku AS item_id, name AS title, tags AS categories, price, sold AS available, at AS first_seen"
