@@ -24,7 +24,7 @@ from serving.api import errors
 from serving.api.errors import ApiError
 from serving.encoding import to_json
 from serving.middleware.auth import ApiKeys
-from serving.middleware.limits import BodyLimit, RateLimit, check_readable
+from serving.middleware.limits import BodyLimit, RateLimit, check_readable, check_unambiguous
 from serving.middleware.load_shedding import NEVER_REFUSED, Load, Work
 from serving.middleware.request_log import RequestLog, without_ids
 from serving.middleware.shares import NO_KEY
@@ -101,6 +101,7 @@ class FrontController:
                 await asyncio.sleep(0)  # so that all requests that have arrived are counted before one is answered
                 work.check()
             check_readable(scope)
+            check_unambiguous(scope, body)
             if scope["method"] == "POST" and headers.get(b"content-type") == JSON:
                 direct = self._direct.get(scope["path"])
                 if direct is not None and await _answered(direct, body, scope, reply):

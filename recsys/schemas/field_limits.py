@@ -162,6 +162,15 @@ def packed_attributes(attributes: Mapping[str, Any]) -> str | None:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":")) if values else None
 
 
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, as `object_pairs_hook` of `json.loads`. Raises: KeyError: it has this key twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise KeyError(next(name for name in found if names.count(name) > 1))
+    return found
+
+
 def read_attributes(text: Any) -> dict[str, Any] | None:
     """Return the attributes in a text of `packed_attributes`; None if the text is invalid or exceeds a limit."""
     try:

@@ -134,4 +134,6 @@ def _first(error: RequestValidationError) -> tuple[str | None, str]:
         return None, f"the body is not valid JSON: {first['ctx']['error']} at character {first['loc'][-1]}"
     if isinstance(first["input"], bytes):
         return None, "the body is not read as JSON without the header content-type: application/json"
-    return problem(first, 2 if first["loc"][1:2] in (("one",), ("many",)) else 1)  # a body that may be a list
+    # a body that may be a list, and the name of pydantic for a value that is no object
+    skipped = 2 if first["loc"][1:2] in (("one",), ("many",), ("envelope",)) else 1
+    return problem(first, 3 if str(first["loc"][2:3]).startswith("('function-after[") else skipped)

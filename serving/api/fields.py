@@ -101,7 +101,7 @@ K = Annotated[int, Field(ge=1, le=MAX_K), WHOLE, Field(description="how many ite
 
 def _no_number(value: Any) -> Any:
     # pydantic would accept a number, also as text, and guess between seconds and milliseconds
-    if isinstance(value, int | float) or (isinstance(value, str) and not value.strip(" +-.0123456789")):
+    if isinstance(value, int | float) or (isinstance(value, str) and not value.strip(" +-.0123456789eE")):
         raise ValueError("expected a date and time with time zone as text, such as 2026-03-01T12:00:00Z")
     return value
 

@@ -5,11 +5,13 @@ gateway in front of them. No library is used, because the size of a body is chec
 """
 
 import hashlib
+import json
 import math
 import mmap
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from email.message import Message
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +21,7 @@ import numpy.typing as npt
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
+from recsys.schemas.field_limits import unique_keys
 from serving import metrics
 from serving.api.errors import ApiError
 from serving.middleware.shares import Shares
@@ -94,6 +97,24 @@ def check_readable(scope: Scope) -> None:
     if encoding not in ("", "identity") or charset not in UTF8:
         found = f"content-encoding {encoding!r:.40}" if charset in UTF8 else f"charset {charset!r:.40}"
         raise ApiError(415, f"{found}: send the body uncompressed, in UTF-8")
+
+
+def check_unambiguous(scope: Scope, body: bytes) -> None:
+    """Check that the path is UTF-8 and that no JSON object has a key twice, of which every parser takes another one.
+
+    Raises:
+        ApiError: 422 "the body: the key 'user_id' is twice in one object; send it once"
+    """
+    if "\ufffd" in scope["path"] and b"%ef%bf%bd" not in scope.get("raw_path", b"").lower():
+        raise ApiError(422, "the path: not in UTF-8; percent-encode ids in UTF-8")
+    if b"json" in dict(scope["headers"]).get(b"content-type", b""):
+        try:
+            with suppress(ValueError, RecursionError):  # the routes say what is wrong
+                json.loads(body, object_pairs_hook=unique_keys)
+        except KeyError as error:
+            raise ApiError(
+                422, f"the body: the key {error.args[0]!r:.80} is twice in one object; send it once"
+            ) from None
 
 
 class RateLimit:

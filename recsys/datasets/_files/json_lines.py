@@ -10,6 +10,7 @@ from recsys.data.raw_tables import FileLines
 from recsys.datasets._files.records import BLANK, Record, line_fault
 from recsys.datasets._files.sources import BATCH_ROWS, Parts, Source
 from recsys.errors import DataError
+from recsys.schemas.field_limits import unique_keys
 
 BAD_JSON, NO_OBJECT, BAD_ID = "not_json", "no_json_object", "id_is_no_text_or_number"
 REPEATED_KEY = "repeated_key"
@@ -44,7 +45,7 @@ def _object(line: str, ids: list[str]) -> tuple[dict[str, Any] | None, str | Non
         return None, BLANK
     try:
         # stays text: 123.0 is not 123, and 12345678901234567890 keeps its digits
-        found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_unique)
+        found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=unique_keys)
         json.dumps(found, ensure_ascii=False).encode()  # a lone surrogate such as \ud83d is no valid text
     except KeyError:
         return None, REPEATED_KEY
@@ -55,13 +56,6 @@ def _object(line: str, ids: list[str]) -> tuple[dict[str, Any] | None, str | Non
     if any(isinstance(found.get(key), list | dict | bool) for key in ids):
         return None, BAD_ID
     return found, None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise KeyError
-    return found
 
 
 def _rows(

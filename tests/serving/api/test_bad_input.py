@@ -65,6 +65,8 @@ def test_bad_input_names_the_field_and_the_reason(
         (b"", "the body: Field required"),
         (b'{"user_id": "\\ud800"}', "user_id: "),
         (b"[" * 100_000, "not valid JSON"),
+        (b'{"user_id": "a", "k": 1, "user_id": "b"}', "the body: the key 'user_id' is twice in one object"),
+        (b'{"session": [{"item_id": "a", "item_id": "a"}]}', "the body: the key 'item_id' is twice in one object"),
     ],
 )
 def test_a_body_that_is_no_json(client: TestClient, content: bytes, message: str) -> None:
@@ -148,3 +150,42 @@ def test_whatever_is_sent_the_answer_is_a_list_or_a_422(client: TestClient, body
     assert len(shown) == len(set(shown)) <= body.get("k", 10)
     assert not set(shown) & set(body.get("exclude_ids", []))
     assert not set(shown) & {event["item_id"] for event in body.get("session", [])}
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/items"])
+def test_a_key_twice_in_a_body_that_writes(client: TestClient, path: str) -> None:
+    content = b'[{"item_id": "a", "event": "view", "user_id": "a", "user_id": "b"}]'
+    response = client.request(
+        "PUT" if path.endswith("items") else "POST", path, content=content, headers={"content-type": "application/json"}
+    )
+    assert response.status_code == 422
+    assert "'user_id' is twice" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_id_in_a_path_of_another_encoding(client: TestClient, method: str) -> None:
+    """Read as U+FFFD, it would be the id of somebody else, and nobody would be forgotten."""
+    response = client.request(method, "/v1/recommend/caf%E9" if method == "GET" else "/v1/users/caf%E9")
+    assert response.status_code == 422
+    assert "UTF-8" in response.json()["error"]["message"]
+    assert client.get("/v1/recommend/caf%EF%BF%BD").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("x", "the body: Input should be a valid dictionary"),
+        ({"events": None}, "events: Input should be a valid list"),
+        ({"events": [], "more": 1}, "events: List should have at least 1 item"),
+    ],
+)
+def test_a_body_of_events_that_is_something_else(client: TestClient, body: Any, message: str) -> None:
+    response = client.post("/v1/events", json=body, headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    assert response.json()["error"]["message"].startswith(message)
+
+
+def test_a_time_that_is_a_number_with_an_exponent_is_no_time(client: TestClient) -> None:
+    session = [{"item_id": "a", "timestamp": "1.7e9"}]
+    error = client.post("/v1/recommend", json={"session": session}).json()["error"]
+    assert "expected a date and time with time zone as text" in error["message"]
