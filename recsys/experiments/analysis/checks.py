@@ -7,11 +7,12 @@ import polars as pl
 from scipy.stats import chi2_contingency, chisquare
 
 from recsys.experiments.analysis import join
+from recsys.experiments.analysis.effects import ROUNDING
 from recsys.experiments.online.assignment import arm_of, bucket
 from recsys.experiments.online.config import Experiment
 
 SRM_ALPHA = 0.0005  # a less likely split counts as a defect, so 1 of 2,000 flawless experiments fails by chance
-MAX_LOST, MAX_EARLY, MAX_MOVED = 0.01, 0.01, 0.001
+MAX_LOST, MAX_EARLY, MAX_MOVED, MAX_REFUNDED = 0.01, 0.01, 0.001, 0.01
 MIN_UNITS = 2
 
 
@@ -91,6 +92,21 @@ def units_in_two_arms(exposures: pl.DataFrame) -> Check:
     arms = exposures.group_by("unit").agg(arms=pl.col("arm").n_unique())
     share = _share(arms.filter(pl.col("arms") > 1).height, arms.height)
     return Check("units in several arms", share, f"<= {MAX_MOVED}", share <= MAX_MOVED)
+
+
+def one_variant(exposures: pl.DataFrame) -> Check:
+    """Check that each arm had one variant all the time: after a change, the log is that of two experiments of a name.
+    exposures: with the column `variant`, null where unknown."""
+    variants = exposures.group_by("arm").agg(pl.col("variant").drop_nulls().n_unique())["variant"].max()
+    name = "variants of one arm, so set `start` to the time of the change"
+    return Check(name, found := int(str(variants or 0)), "<= 1", found <= 1)
+
+
+def refunds(units: pl.DataFrame) -> Check:
+    """Check the share of units to whom more was returned than they paid. units: as from `join.by_unit`."""
+    bought = units.filter(pl.col("purchases") > 0)
+    share = _share(bought.filter(pl.col("revenue") < -ROUNDING).height, bought.height)
+    return Check("buyers to whom more was returned than paid", share, f"<= {MAX_REFUNDED}", share <= MAX_REFUNDED)
 
 
 def instrumentation(outcomes: pl.DataFrame) -> list[Check]:

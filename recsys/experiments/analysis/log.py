@@ -20,7 +20,17 @@ from recsys.schemas.store_schema import named, select_from
 UNIT_OF_EVENT = {"user": "user_id", "anonymous": "anonymous_id", "session": "NULL"}
 UNIT_OF_ANSWER = {**UNIT_OF_EVENT, "session": "unit"}
 HISTORY_DAYS = 90
-ANSWER = ("request_id", "{unit} AS unit", "timestamp", "surface", "segment", "propensity", "items", "context")
+ANSWER = (
+    "request_id",
+    "{unit} AS unit",
+    "timestamp",
+    "surface",
+    "segment",
+    "propensity",
+    "items",
+    "context",
+    "variant",
+)
 # $1, $2: begin and end of the time range, UTC seconds; $3: the name of the experiment
 ANSWERS = f"""{select_from("exposures", *ANSWER)}
     WHERE timestamp >= $1 AND timestamp < $2 AND {{which}} ORDER BY timestamp, request_id"""
@@ -41,7 +51,7 @@ EVENTS: dict[str, Any] = {
     "timestamp": pl.Datetime("us", "UTC"), "request_id": pl.String,
 }  # fmt: skip
 MORE_OF_EXPOSURES: dict[str, Any] = {
-    "forced": pl.Boolean, "propensities": pl.List(pl.Float64), "sources": pl.List(pl.String),
+    "forced": pl.Boolean, "propensities": pl.List(pl.Float64), "sources": pl.List(pl.String), "variant": pl.String,
 }  # fmt: skip
 MORE_OF_EVENTS: dict[str, Any] = {"received": pl.Datetime("us", "UTC"), "elsewhere": pl.Boolean}
 
@@ -121,7 +131,7 @@ def _read(url: str, name: str, experiment: Experiment, until: datetime | None, w
         before = _events(select(done, first - HISTORY_DAYS * SECONDS_PER_DAY, first, name, first))
         after = _events(select(done, first, now.timestamp() + window, name, end + window))
     exposures = pl.DataFrame(
-        [_exposure(row) for row in rows], schema=_seconds(EXPOSURES | MORE_OF_EXPOSURES), orient="row"
+        [(*_exposure(row[:-1]), row[-1]) for row in rows], schema=_seconds(EXPOSURES | MORE_OF_EXPOSURES), orient="row"
     )
     return Log(exposures.with_columns(_moment("timestamp")), after, before.drop_nulls("unit"))
 

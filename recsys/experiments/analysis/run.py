@@ -64,6 +64,8 @@ def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:
         checks.sample_ratio(units, experiment),
         checks.equal_loss(cleaned.exposures, cleaned.events, name, experiment),
         checks.units_in_two_arms(drawn),
+        checks.one_variant(exposures),
+        *([checks.refunds(units)] if "revenue" in (experiment.primary, *experiment.guardrails) else []),
         *checks.instrumentation(outcomes),
         checks.no_amounts(removed["amounts that are no numbers"]),
         checks.comparable(

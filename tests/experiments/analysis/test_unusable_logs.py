@@ -11,7 +11,7 @@ import pytest
 from recsys.experiments.analysis import population, report, run
 from recsys.experiments.analysis.log import Log
 from recsys.experiments.analysis.readout import Readout
-from tests.support.experiment_logs import HALVES, answers, clickers, event, experiment, log_of
+from tests.support.experiment_logs import HALVES, answers, clickers, event, experiment, log_of, shown_at
 
 THREE = {"c": {"variant": "learned", "weight": 1 / 3}} | {
     name: {**arm, "weight": 1 / 3} for name, arm in HALVES.items()
@@ -164,3 +164,22 @@ def test_a_return_takes_back_what_was_paid_however_it_is_written(value: float | 
     found = readout(log_of(answers(4000), some() + back), primary="revenue")
     assert [effect.value for effect in found.effects if effect.metric == "revenue"] == [0.0]
     assert found.decisions["b"][0] == "stop"
+
+
+def test_refunds_of_more_than_was_paid_are_found() -> None:
+    """In cents, or delivered twice with other times; a refund with the postage is not worth a word."""
+    buyers = clickers(4000, 0.3)
+    twice = [
+        event(number, "return", 10.0, 90.0 + k, event_id=f"{k}-{number}") for number in buyers[:200] for k in (1, 2)
+    ]
+    refused(log_of(answers(4000), some() + twice), "stop", "more was returned than paid 0.16", primary="revenue")
+    assert readout(log_of(answers(4000), some() + twice)).valid
+    postage = [event(number, "return", 14.9, 90.0) for number in buyers[:10]]
+    assert readout(log_of(answers(4000), some() + postage), primary="revenue").valid
+
+
+def test_an_arm_whose_variant_was_changed_is_two_experiments() -> None:
+    changed = pl.when((pl.col("arm") == "b") & (pl.col("timestamp") > shown_at(2000))).then(pl.lit("learned"))
+    before = answers(4000, variant="popular")
+    refused(log_of(before.with_columns(variant=changed.otherwise("variant")), some()), "stop", "variants of one arm")
+    assert readout(log_of(before, some())).valid
