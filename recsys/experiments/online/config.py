@@ -8,13 +8,32 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from unicodedata import normalize
 
-from pydantic import AwareDatetime, Field, field_validator, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Field, field_validator, model_validator
 
 from recsys.params import Section, parse, yaml_files
+from recsys.schemas.field_limits import MESSAGES, id_fault
+
+
+def _number(given: object) -> object:
+    """Refuse true and false, which count as 1 and 0 elsewhere."""
+    if isinstance(given, bool):
+        raise ValueError(f"expected a number, found {str(given).lower()}")
+    return given
+
+
+def _moment(given: object) -> object:
+    """Refuse numbers: whether they are seconds or milliseconds is not to be guessed."""
+    text = str(given).strip()
+    if isinstance(given, bool | int | float) or text.replace(".", "", 1).lstrip("+-").isdigit():
+        raise ValueError(f"expected a date and time with a zone, such as 2026-03-01T08:00:00Z, found {text:.40}")
+    return given
+
 
 Name = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 Unit = Literal["user", "anonymous", "session"]
 Metric = Literal["ctr", "conversion", "revenue", "fallback_rate", "latency_ms"]
 SUM_TOLERANCE = 1e-3  # thirds may be written as 0.333
@@ -39,7 +58,7 @@ class Arm(Section):
     second variant, whose list is interleaved with the first one's (`recsys/experiments/online/team_draft.py`)."""
 
     variant: str
-    weight: float = Field(gt=0, le=1)
+    weight: Annotated[float, BeforeValidator(_number)] = Field(gt=0, le=1)
     bundle: str | None = None
     explore: Explore | None = None
     interleave: str | None = None
@@ -60,9 +79,9 @@ class Targeting(Section):
     """The requests that take part; an empty setting allows all. segments: of users by length of history: warm, few,
     cold_user; surfaces: places of the shop, as requests name them, such as "home"; attributes: name -> values."""
 
-    segments: list[str] = Field(default_factory=list)
+    segments: list[Literal["warm", "few", "cold_user"]] = Field(default_factory=list)
     surfaces: list[str] = Field(default_factory=list)
-    attributes: dict[str, list[str]] = Field(default_factory=dict)
+    attributes: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
 
 
 class Namespace(Section):
@@ -121,12 +140,12 @@ class Experiment(Section):
     targeting: Targeting = Targeting()
     namespace: Namespace | None = None
     forced: dict[str, str] = Field(default_factory=dict)
-    start: AwareDatetime | None = None
-    end: AwareDatetime | None = None
+    start: Moment | None = None
+    end: Moment | None = None
     enabled: bool = True
     primary: Metric = "ctr"
     guardrails: dict[Metric, Guardrail] = GUARDRAILS
-    attribution_hours: float = Field(24, gt=0)
+    attribution_hours: float = Field(24, gt=0, le=24 * 366)
     clock_skew_seconds: float = Field(10, ge=0, le=3600)
     planned_units: int | None = Field(None, ge=4)
     alpha: float = Field(0.05, gt=0, lt=0.5)
@@ -167,6 +186,9 @@ class Experiment(Section):
     def _consistent(self) -> Self:
         if unknown := sorted(set(self.forced.values()) - self.arms.keys()):
             raise ValueError(f"forced: {unknown[0]!r} is not an arm; there are: {', '.join(self.arms)}")
+        for unit in self.forced:
+            if fault := id_fault(unit):
+                raise ValueError(f"forced: no unit has the id {unit!r:.80}: {MESSAGES[fault]}")
         if self.start and self.end and self.end <= self.start:
             raise ValueError("end must be after start")
         return self
@@ -179,6 +201,15 @@ class Experiments(Section):
     holdout: Share = 0.0
     holdout_seed: str = "holdout"
     experiments: dict[Name, Experiment] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_can_be_told_apart(self) -> Self:
+        alike: dict[str, str] = {}
+        for name in self.experiments:
+            other = alike.setdefault(normalize("NFKC", name).casefold(), name)
+            if other != name:
+                raise ValueError(f"the names {other!r} and {name!r} can be mistaken for each other: rename one")
+        return self
 
     @model_validator(mode="after")
     def _layers_do_not_overlap(self) -> Self:

@@ -59,6 +59,36 @@ def test_what_stands_there_twice_is_refused(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("start: 1717200000", r"expected a date and time with a zone, such as .*, found 1717200000"),
+        ("end: '1717200000.5'", r"expected a date and time with a zone"),
+        ("coverage: true", r"expected a number, found true"),
+        ("targeting: {segments: [wram]}", r"segments.*'warm', 'few' or 'cold_user'"),
+        ("targeting: {attributes: {country: []}}", r"country.*at least 1 item"),
+        ("forced: {' anna': a}", r"forced: no unit has the id ' anna': white space at an end"),
+        ("attribution_hours: 1e300", r"attribution_hours.*less than or equal to"),
+    ],
+)
+def test_a_setting_that_would_be_guessed_or_match_nobody_is_refused(tmp_path: Path, setting: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        load(tmp_path, f"experiments: {{home: {{arms: {TWO}, {setting}}}}}")
+    with pytest.raises(ParamsError, match="expected a number, found true"):
+        load(tmp_path, f"experiments: {{home: {{arms: {TWO.replace('0.5', 'true')}}}}}")
+    dated = load(
+        tmp_path, f"experiments: {{home: {{arms: {TWO}, start: 2026-03-01T08:00:00Z, end: '2026-04-01 00:00+01'}}}}"
+    )
+    assert dated.experiments["home"].start is not None
+
+
+@pytest.mark.parametrize("names", [("Home", "home"), ("h\u00f6me", "ho\u0308me")])
+def test_names_that_can_be_mistaken_for_each_other_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    both = ", ".join(f"{name}: {{arms: {TWO}}}" for name in names)
+    with pytest.raises(ParamsError, match=r"can be mistaken for each other|String should match pattern"):
+        load(tmp_path, f"experiments: {{{both}}}")
+
+
+@pytest.mark.parametrize(
     "text", ["", "\n\n", "# all of it is gone\n", "experiments:\n", "experiments: {home: {arms: {a"]
 )
 def test_an_emptied_or_half_written_file_is_refused(tmp_path: Path, text: str) -> None:
