@@ -76,7 +76,7 @@ def test_a_setting_that_would_be_guessed_or_match_nobody_is_refused(tmp_path: Pa
     with pytest.raises(ParamsError, match="expected a number, found true"):
         load(tmp_path, f"experiments: {{home: {{arms: {TWO.replace('0.5', 'true')}}}}}")
     dated = load(
-        tmp_path, f"experiments: {{home: {{arms: {TWO}, start: 2026-03-01T08:00:00Z, end: '2026-04-01 00:00+01'}}}}"
+        tmp_path, f"experiments: {{home: {{arms: {TWO}, start: 2026-03-01T08:00:00Z, end: '2026-04-01 00:00+01:00'}}}}"
     )
     assert dated.experiments["home"].start is not None
 
