@@ -7,7 +7,8 @@ hours; a bad release, and a change of taste, stay until something acts.
 
 import random
 import resource
-import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from benchmarks.rehearsal.month import Month
 
 HARD, DRIFT = 15.0, 24 * 60.0  # minutes
+LOCK = """import sqlite3, sys
+store = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+store.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()"""
 NIGHT = nightly.HOUR - 0.1
 FIRST_DAY, OPEN, CLOSE = 2, 9, 20
 
@@ -55,12 +61,14 @@ def currency(month: "Month") -> Iterator[None]:
 
 @contextmanager
 def store_frozen(month: "Month") -> Iterator[None]:
-    """Another program locks the store for writing."""
-    other = sqlite3.connect(month.store_file, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    yield
-    other.execute("ROLLBACK")
-    other.close()
+    """Another program locks the store for writing: a process, as its locks end when a process closes the file once."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCK, month.store_file], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        yield
+        other.communicate()
     settle()
 
 

@@ -28,6 +28,7 @@ STEPS: Sequence[Sequence[str]] = (
     ("dvc", "repro", "--force", "--single-item", "fetch"),
     ("dvc", "repro"),
 )
+CHECKS = (*STEPS[:2], ("dvc", "repro", "prepare"))  # a source that is broken is noticed on every run
 
 
 def retrain(folder: Path, public_key: str | None, share: float, store: str, fetch: bool, log_file: Path) -> int:
@@ -52,13 +53,11 @@ def retrain(folder: Path, public_key: str | None, share: float, store: str, fetc
 
 def _run(folder: Path, public_key: str | None, share: float, store: str, fetch: bool) -> int:
     try:
-        if share < 1 and (tried := releases.read(folder).canary):
-            log.info("canary %s is being tried; nothing was done: wait for its end, or abort it", tried.bundle_id)
-            return NOTHING_NEW
+        tried = releases.read(folder).canary if share < 1 else None
     except RecsysError as error:
         log.error("%s", error)
         return FAILED
-    for step in STEPS:
+    for step in CHECKS if tried else STEPS:
         if "fetch" in step and not fetch:
             continue
         log.info("%s", " ".join(step))
@@ -70,6 +69,9 @@ def _run(folder: Path, public_key: str | None, share: float, store: str, fetch: 
                 "%s failed (%d), the current release stays: %s", " ".join(step), done.returncode, " | ".join(said)
             )
             return FAILED
+    if tried:
+        log.info("canary %s is being tried; nothing was trained: wait for its end, or abort it", tried.bundle_id)
+        return NOTHING_NEW
     try:
         manifest = read_manifest(Path("bundle"))
         notes = f"retrained: {manifest.metrics.get('gate', '')}"

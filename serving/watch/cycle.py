@@ -252,6 +252,8 @@ def _counts(
     named = outcomes.by_request(events)
     asked = np.array([here[one.person] for one in answers], dtype=np.int64)
     acted = np.array([here[one.person] for one in events], dtype=np.int64)
+    values = [one.value for one in events if one.value is not None]  # most events, such as clicks, have none
+    paid = np.array([here[one.person] for one in events if one.value is not None], dtype=np.int64)
     category = Features(bundle, np.arange(9.0)).category
     rows = [bundle.catalogue.ids.position(one.item_id) for one in events]
     kinds = [outcomes.kind_of(named.get(one.request_id, [])) for one in answers]
@@ -263,11 +265,11 @@ def _counts(
         "event": (acted, [_place(EVENTS, one.event) for one in events], len(EVENTS) + 1),
         "item": (acted, [len(category) if row is None else int(category[row]) for row in rows], 64),
         "delay": (acted, np.searchsorted(DELAYS, [one.received - one.timestamp for one in events]), len(DELAYS) + 1),
-        "amount": (acted, np.searchsorted(AMOUNTS, [abs(one.value or 0.0) for one in events]), len(AMOUNTS) + 1),
+        "amount": (paid, np.searchsorted(AMOUNTS, [abs(value) for value in values]), len(AMOUNTS) + 1),
     }
     counts = {
-        name: tally(who, np.clip(np.asarray(values, dtype=np.int64), 0, n - 1), len(here), n)
-        for name, (who, values, n) in bins.items()
+        name: tally(who, np.clip(np.asarray(each, dtype=np.int64), 0, n - 1), len(here), n)
+        for name, (who, each, n) in bins.items()
     }
     return counts, np.array([persons.setdefault(person, len(persons)) for person in here], dtype=np.int64)
 

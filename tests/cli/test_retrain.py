@@ -58,6 +58,16 @@ def test_a_canary_that_is_being_tried_is_not_replaced(workspace: Path) -> None:
     assert releases.retrained(folder) is None
     assert run(workspace, "--releases", "tried", "--canary", "10%") == retrain.NOTHING_NEW
     assert "is being tried" in (workspace / "retrain.log").read_text()
+    data = workspace / "metrics" / "data.json"
+    before = data.stat().st_mtime_ns, (workspace / "bundle" / "manifest.json").stat().st_mtime_ns
+    params = (workspace / "params.yaml").read_text()
+    (workspace / "params.yaml").write_text(params.replace("seed:", "sead:", 1))
+    assert (
+        run(workspace, "--releases", "tried", "--canary", "10%") == retrain.FAILED
+    )  # the data are checked all the same
+    (workspace / "params.yaml").write_text(params)
+    assert run(workspace, "--releases", "tried", "--canary", "10%", "--no-fetch") == retrain.NOTHING_NEW
+    assert (data.stat().st_mtime_ns, (workspace / "bundle" / "manifest.json").stat().st_mtime_ns) == before
     ended = releases.retrained(folder)
     assert ended is not None
     assert ended[1] == retrain.NOTHING_NEW

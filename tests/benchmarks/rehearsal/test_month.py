@@ -1,8 +1,10 @@
 """The rehearsal at toy size: one day of a shop whose pipeline ran before, with two incidents."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -39,6 +41,22 @@ def test_a_day_with_incidents(results: Results, pipeline: Path, tmp_path: Path, 
     page, picture = ((tmp_path / "results" / name).read_text() for name in ("rehearsal.md", "rehearsal.svg"))
     assert "| rules emptied | " in page
     assert "rules emptied" in picture
+
+
+def test_a_frozen_store_stays_frozen_although_the_watcher_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incidents, "settle", lambda: None)
+    file = tmp_path / "store.sqlite"
+    store = sqlite3.connect(file, isolation_level=None, timeout=0.1)
+    store.execute("PRAGMA journal_mode = WAL")
+    store.execute("CREATE TABLE events (id)")
+    with incidents.store_frozen(SimpleNamespace(store_file=file)):  # type: ignore[arg-type]
+        sqlite3.connect(file).close()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            store.execute("INSERT INTO events VALUES (1)")
+    store.execute("INSERT INTO events VALUES (1)")
+    store.close()
 
 
 def test_incidents_are_spread_over_the_month() -> None:

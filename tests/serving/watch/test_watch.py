@@ -160,6 +160,17 @@ def test_an_arm_without_events_and_clocks_that_are_late_move_a_feature(released:
     assert moved == 40
 
 
+def test_amounts_are_those_of_events_that_have_one(released: Path) -> None:
+    values = [None, None, 0.0, 20.0, 2_000.0]
+    events = [
+        recorded.StoredEvent(f"u:{at}", "i", "purchase" if value is not None else "view", value, 0.0, None, 1.0)
+        for at, value in enumerate(values)
+    ]
+    counts, _ = cycle._counts(bundle.load(released), [], events, {})
+    assert counts["amount"].sum(axis=0).tolist() == [1, 0, 0, 0, 1, 0, 0, 0, 1]
+    assert len(counts["amount"]) == len(counts["event"]) == 5
+
+
 def test_how_the_last_retraining_ended_is_a_metric(folder: Path, store: str) -> None:
     (folder / releases.RETRAINED).write_text('{"at": 5.0, "code": 3}')
     Watcher(store, folder).check(NOTHING)
