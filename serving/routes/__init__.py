@@ -3,6 +3,7 @@
 from fastapi import Request
 from starlette.convertors import PathConvertor, register_url_convertor
 
+from serving.api.errors import ApiError
 from serving.middleware.load_shedding import Work
 from serving.service.service import Service
 
@@ -20,6 +21,22 @@ def service_of(request: Request) -> Service:
     """Return the service of the app. It is not a dependency of FastAPI, as that would cost 20 us per request."""
     service: Service = request.app.state.service
     return service
+
+
+async def only_its_parameters(request: Request) -> None:
+    """Check the names in the query string, as the keys of a body are checked: a misspelt one would change nothing.
+
+    Raises:
+        ApiError: 422 "'filter': no parameter of this route, or given twice; there are: fields, k, variant"
+    """
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name not in known or name in seen:
+            listed = ", ".join(sorted(known)) or "none"
+            said = f"{name!r:.80}: no parameter of this route, or given twice; there are: {listed}"
+            raise ApiError(422, said, name[:80])
+        seen.add(name)
 
 
 def id_of(request: Request) -> str:

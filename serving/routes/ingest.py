@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Request
 
 from serving.api import events, examples, identities, items
 from serving.api.errors import documented
 from serving.api.fields import StoredId
-from serving.routes import key_of, service_of, work_of
+from serving.routes import key_of, only_its_parameters, service_of, work_of
 from serving.service import costs
 
 router = APIRouter(prefix="/v1", tags=["events and items"])
@@ -79,7 +79,12 @@ async def forget_user(
     return await service_of(request).forget(user_id, key_of(request))
 
 
-@router.get("/audit", responses=documented(422, 500, 503, 504), summary="What administrators did")
+@router.get(
+    "/audit",
+    responses=documented(422, 500, 503, 504),
+    summary="What administrators did",
+    dependencies=[Depends(only_its_parameters)],
+)
 async def read_audit(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[identities.AuditLine]:
     """Return the audit log, newest first: changes of items and settings, undone merges, and exports, views and
     deletions of a user's data. User ids are hashed."""

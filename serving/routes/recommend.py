@@ -5,7 +5,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi import APIRouter, Body, Depends, Path, Query, Request
 
 from recsys.schemas.field_limits import ATTRIBUTE_NAMES
 from serving.api import examples
@@ -13,7 +13,7 @@ from serving.api.about import About
 from serving.api.errors import documented
 from serving.api.fields import Identifier, K, Variant
 from serving.api.schemas import Answer, BatchAnswer, BatchRequest, RankRequest, RecommendRequest, SimilarRequest
-from serving.routes import id_of, service_of, work_of
+from serving.routes import id_of, only_its_parameters, service_of, work_of
 
 router = APIRouter(prefix="/v1", tags=["recommend"])
 
@@ -38,7 +38,12 @@ async def recommend_batch(
     return await service_of(request).batch(asked.requests, id_of(request), work_of(request))
 
 
-@router.get("/recommend/{user_id:text}", responses=documented(422, 500, 503), summary="The simple case")
+@router.get(
+    "/recommend/{user_id:text}",
+    responses=documented(422, 500, 503),
+    summary="The simple case",
+    dependencies=[Depends(only_its_parameters)],
+)
 async def recommend_user(
     user_id: Annotated[Identifier, Path(examples=["u0000001"])],
     request: Request,
