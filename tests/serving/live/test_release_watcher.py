@@ -185,7 +185,7 @@ def test_a_bundle_that_fails_stays_out_and_the_old_one_goes_on(
             await serves(served, first)
             old = served.engine
             releases.promote(failing_folder, tmp_path)
-            await says(served, "gram.npy: holds nan to nan")
+            await says(served, "gram.npy: its values are from nan to nan")
             await asyncio.sleep(0.1)  # some more tries
             assert served.engine is old
             releases.rollback(tmp_path)
