@@ -59,7 +59,7 @@ def test_files_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     embeddings.save_pairs(MODEL, tmp_path)
     assert embeddings.load_pairs(tmp_path).scores.tolist() == MODEL.scores.tolist()
     np.save(tmp_path / "rows.npy", np.zeros(2, dtype=np.int32))
-    with pytest.raises(BundleError, match="rows.npy has 2 values, scores.npy 3"):
+    with pytest.raises(BundleError, match=r"rows\.npy has 2 values, scores\.npy 3"):
         embeddings.load_pairs(tmp_path)
     embeddings.save_pairs(dataclasses.replace(MODEL, params={"last": 3}), tmp_path)
     with pytest.raises(BundleError, match=r"place_decay|half_life_days"):
