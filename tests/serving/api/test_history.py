@@ -27,7 +27,9 @@ FEW = 20  # in place of 200
 @pytest.fixture
 def forgetful(start: Start, bundle_folder: Path, tmp_path: Path) -> Any:
     """An API that reads few of a user's latest events."""
-    settings = Settings(bundle=bundle_folder, store_url=new_store(tmp_path), history_events=FEW, cache_url="memory")
+    settings = Settings(
+        bundle=bundle_folder, store_url=new_store(tmp_path), history_events=FEW, cache_url="memory", store_ms=2000
+    )
     with start(settings) as client:
         yield until_ready(client)
 
@@ -75,7 +77,7 @@ def test_an_old_event_that_arrives_late_hides_too_and_no_kept_answer_says_otherw
 
 def test_where_repeats_are_allowed_only_a_dislike_hides(start: Start, tmp_path: Path) -> None:
     folder = bundles.write(tmp_path / "bundle", allow_repeat=True)
-    settings = Settings(bundle=folder, store_url=new_store(tmp_path), history_events=FEW)
+    settings = Settings(bundle=folder, store_url=new_store(tmp_path), history_events=FEW, store_ms=2000)
     with start(settings) as client:
         until_ready(client)
         bought, disliked = ids(client, k=2, variant="popular")
