@@ -23,6 +23,10 @@ WRITES_A_SECOND = 4  # of a slow disk: a commit of SQLite takes about a second
 BLKIO = Path("/sys/fs/cgroup/blkio")
 
 
+class NotHereError(OSError):
+    """This machine cannot have a fault."""
+
+
 @contextmanager
 def _flag(path: Path) -> Iterator[None]:
     path.touch()
@@ -162,7 +166,7 @@ def worker_frozen(place: Place) -> Iterator[None]:
 def disk_full(place: Place) -> Iterator[None]:
     """The disk of the store is full."""
     if not os.path.ismount(place.folder / "store"):
-        raise OSError("a small disk of its own needs root")
+        raise NotHereError("a small disk of its own needs root")
     filler = place.folder / "store/filler"
     with suppress(OSError), filler.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(filler.parent).free - SPARE_BYTES)
@@ -181,9 +185,12 @@ def disk_slow(place: Place) -> Iterator[None]:
     """The disk of the store and of the copies on this host does few operations a second for the server."""
     group, disk = BLKIO / f"recsys-{place.server.process.pid}", place.folder / "store"
     if not os.path.ismount(disk) or not BLKIO.is_dir():
-        raise OSError("a slow disk needs root, a loop device and the cgroup controller blkio")
+        raise NotHereError("a slow disk needs root, a loop device and the cgroup controller blkio")
     device = disk.stat().st_dev
-    group.mkdir()
+    try:
+        group.mkdir()
+    except OSError as error:
+        raise NotHereError(f"a slow disk needs to write control groups: {error}") from error
     for kind in ("read", "write"):
         limit = f"{os.major(device)}:{os.minor(device)} {WRITES_A_SECOND}"
         (group / f"blkio.throttle.{kind}_iops_device").write_text(limit)
