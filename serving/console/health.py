@@ -61,16 +61,16 @@ async def health_page(request: Request, part: bool = False) -> HTMLResponse:
     """Show the health of this server. part: return only the figures, which the page loads again every few seconds."""
     console, now = console_of(request), take()
     kept = [*console.samples, now]
-    last = next(sample for sample in kept if sample["at"] >= now["at"] - LAST_SECONDS)
+    minute = since(next(sample for sample in kept if sample["at"] >= now["at"] - LAST_SECONDS), now)
     return show(
         request,
         "figures.html.j2" if part else "health.html.j2",
         wrong=await wrong(console, since(kept[0], now)),
-        last=since(last, now),
+        last=minute,
         own=_own(console, now),
-        steps=means(since(last, now), "step"),
-        variants=means(since(last, now), "variant"),
-        workers=_workers(last, now),
+        steps=means(minute, "step"),
+        variants=means(minute, "variant"),
+        workers=_workers(minute, now),
         findings=await found_by_the_watcher(console),
         series=_series([since(a, b) for a, b in pairwise(kept)]),
         begun=kept[0]["at"],
@@ -141,10 +141,9 @@ def means(span: Counts, of: str) -> list[tuple[str, float, float]]:
     return sorted(found, key=lambda each: -each[2])
 
 
-def _workers(last: Counts, now: Counts) -> list[tuple[str, float, float]]:
-    """Return (process id, share of a CPU core since `last`, memory in MB) of each worker."""
+def _workers(span: Counts, now: Counts) -> list[tuple[str, float, float]]:
+    """Return (process id, share of a CPU core in the span of time that ends now, memory in MB) of each worker."""
     pids = sorted(name.removeprefix("memory ") for name in now if name.startswith("memory "))
-    span = since(last, now)
     return [(pid, span[f"cpu {pid}"] / span["seconds"], now[f"memory {pid}"] / 1e6) for pid in pids]
 
 

@@ -69,7 +69,7 @@ class Watcher:
             return []
         self._open(self._folder / state.stack[-1])
         bundle_id, length = state.stack[-1], policies.hours * 3600
-        since = _promoted_at(state, bundle_id)
+        since = max((entry.at.timestamp() for entry in state.log if entry.bundle_id == bundle_id), default=0.0)
         answers = recorded.answers(self._store, now - length - DELAY_S, now)
         events = recorded.events(self._store, now - length - DELAY_S, now)
         outcomes.show([one for one in answers if one.timestamp < now - DELAY_S], events)
@@ -197,11 +197,6 @@ class Watcher:
         if judged.action != "abort":
             return []
         return [Finding("outcomes", f"since the promotion: {judged.why}", bundle_id, f"outcomes/{bundle_id}/promotion")]
-
-
-def _promoted_at(state: State, bundle_id: str) -> float:
-    """Return when a release began to serve everybody (UTC seconds), or 0 if the log does not say."""
-    return max((entry.at.timestamp() for entry in state.log if entry.bundle_id == bundle_id), default=0.0)
 
 
 def _comparable(answers: Sequence[Recorded], bundle: Bundle, variant: str) -> list[Recorded]:
