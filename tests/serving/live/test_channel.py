@@ -16,7 +16,6 @@ from recsys.cli import app
 from recsys.errors import ParamsError
 from recsys.schemas import channel
 from recsys.schemas.store_schema import URL_VARIABLE
-from serving import metrics
 from serving.live.channel import Channel
 from serving.settings import Settings
 from serving.stores.migrations import migrate
@@ -66,7 +65,9 @@ def items(client: TestClient) -> list[str]:
 def test_rules_releases_and_experiments_come_through_the_channel(
     settings: Settings, start: Any, tmp_path: Path
 ) -> None:
-    metrics.CONFIG.clear()  # an earlier test of this process served the same bundle
+    own = bundles.write(tmp_path / "a", made=bundles.vectors() * 4)  # no earlier test of this process counted it
+    with shared(settings.releases, settings.store_url):
+        releases.promote(own, settings.releases)
     channel.put(settings.store_url, "rules", "block: {items: [kitchen-4]}\n")
     with start(settings) as client:
         first = until_ready(client).get("/readyz").json()["bundle_id"]
