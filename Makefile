@@ -24,14 +24,17 @@ demo: setup ## run the pipeline, release the bundle, ask the API a few questions
 	recsys releases promote bundle
 	python -m deploy.demo
 
+# A test of real processes may meet a machine that stands still: a failed test gets one second try, and -rR names it.
+RETRY = --reruns 1 -rR
+
 test: setup ## run all tests but those of the benchmarks
-	pytest -n 2 --ignore=tests/benchmarks
+	pytest -n 2 $(RETRY) --ignore=tests/benchmarks
 
 test-benchmarks: setup ## run every benchmark at toy size
-	pytest -n 2 tests/benchmarks
+	pytest -n 2 $(RETRY) tests/benchmarks
 
 test-chaos: setup ## break what the API depends on, two workers, PostgreSQL and Redis: what users notice
-	pytest -m chaos tests/chaos tests/benchmarks/rehearsal
+	pytest $(RETRY) -m chaos tests/chaos tests/benchmarks/rehearsal
 
 lint: setup ## ruff, mypy, the import contracts, no copied code, and every file compiles
 	ruff check . && ruff format --check . && mypy && lint-imports --no-logo
