@@ -30,20 +30,10 @@ from typing import Any
 import polars as pl
 
 from recsys.data.raw_tables import DERIVED, RAW, REJECT, FileLines, RawTables
-from recsys.data.schema import Interactions
 from recsys.datasets._files import delimited, json_lines, query, workbook
 from recsys.datasets._files.cells import IDS, read_cells, swapped_dates
 from recsys.datasets._files.joins import join
-from recsys.datasets._files.settings import (
-    QUANTITY,
-    TIMES,
-    Config,
-    InteractionsFile,
-    ItemsFile,
-    TableFile,
-    TextFile,
-    UsersFile,
-)
+from recsys.datasets._files.settings import TIMES, Config, InteractionsFile, TableFile, TextFile
 from recsys.datasets._files.sources import FILE, LINE, OWN, REASON, TEXT, Parts, Source, as_utf8, find
 from recsys.datasets._files.times import swapped
 from recsys.errors import DataError, one_line
@@ -51,11 +41,6 @@ from recsys.output import file_hash
 
 __all__ = ["Config", "fetch", "tables"]
 
-CANONICAL = {
-    "interactions": [*Interactions.columns(), QUANTITY],
-    "items": ItemsFile.canonical,
-    "users": UsersFile.canonical,
-}
 AT = "datasets.files.adapter"
 HINTS = {
     "stray_quote": "set quote: none if quotes are inch marks, or escape",
@@ -93,9 +78,7 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
     for name, file in _files(config).items():
         sources = find(file.paths)
         parts = Parts(out / name)
-        lines = [
-            _read(name, source, file, parts, out / "text.partial") for source in sources if source.path.stat().st_size
-        ]
+        lines = [_read(source, file, parts, out / "text.partial") for source in sources if source.path.stat().st_size]
         if not lines:
             raise DataError(f"{file.label}: empty file, expected {name}: give a file with at least one row")
         content = json.dumps([dataclasses.asdict(one) for one in lines], indent=1, ensure_ascii=False)
@@ -137,14 +120,14 @@ def _files(config: Config) -> dict[str, TextFile]:
     return {"interactions": config.interactions, **described, **config.interactions.joins}
 
 
-def _read(table: str, source: Source, file: TextFile, parts: Parts, aside: Path) -> FileLines:
+def _read(source: Source, file: TextFile, parts: Parts, aside: Path) -> FileLines:
     if source.kind == "parquet":
         try:
             return FileLines(source.name, None, None, parts.sink(pl.scan_parquet(source.path), source), None, None)
         except pl.exceptions.PolarsError as error:
             reason = one_line(str(error), 200)
             raise DataError(f"{source.path}: not readable as parquet ({reason}): mend or replace it") from error
-    names = {name: name for name in CANONICAL.get(table, ())} | file.sources
+    names = {name: name for name in file.canonical} | file.sources
     if source.kind == "excel":
         return workbook.read(source, file, set(names.values()), parts)
     if source.kind == "sql":
@@ -168,7 +151,7 @@ def _table(name: str, file: TableFile, raw: Path, needed: list[str], lines: Sequ
     for other, joined in file.joins.items() if isinstance(file, InteractionsFile) else ():
         table = join(table, other, joined, _scan(raw / other))
     found = [column for column in table.collect_schema() if column not in OWN]
-    columns = {column: column for column in CANONICAL[name] if column in found or column in needed} | file.sources
+    columns = {column: column for column in file.canonical if column in found or column in needed} | file.sources
     for column, source in columns.items():
         if source not in found:
             there = ", ".join(repr(other) for other in found)

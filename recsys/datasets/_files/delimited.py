@@ -5,15 +5,14 @@ times slower, so that each line becomes part of a row or is refused with a reaso
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
 from recsys.data.raw_tables import FileLines
-from recsys.datasets._files.records import Cells, Record, Splitter, records
+from recsys.datasets._files.records import Cells, Splitter, records
 from recsys.datasets._files.settings import NUMBERS, TIMES, TextFile
 from recsys.datasets._files.sources import LINE, Parts, Source
 from recsys.errors import DataError
@@ -48,10 +47,7 @@ def read(text: Path, source: Source, file: TextFile, columns: Mapping[str, str],
         places = [names.index(name) for name in typed]
         stream.seek(0)
         lines = islice(stream, n_head, None)
-        counts = Counts()
-        parts.write(names, counts.rows(records(lines, splitter, n_head + 1, header, places)), source)
-        n_lines = n_head + counts.row_lines + counts.refused
-        return FileLines(source.name, n_lines, n_head, counts.rows_read, counts.row_lines, counts.refused)
+        return parts.write(names, records(lines, splitter, n_head + 1, header, places), source, n_head)
 
 
 def unique_names(name: str, cells: Cells, mapped: set[str]) -> list[str]:
@@ -105,21 +101,3 @@ def _scan(text: Path, file: TextFile, columns: list[str], n_head: int, source: S
     )
     numbered = table.with_row_index(LINE, offset=n_head + 1).with_columns(pl.col(LINE).cast(pl.Int64))
     return parts.sink(numbered, source)
-
-
-@dataclass
-class Counts:
-    """Counts rows, their lines and refused lines while records are iterated over."""
-
-    rows_read: int = 0
-    row_lines: int = 0
-    refused: int = 0
-
-    def rows(self, found: Iterator[Record]) -> Iterator[Record]:
-        for record in found:
-            if record.cells is None:
-                self.refused += record.lines
-            else:
-                self.rows_read += 1
-                self.row_lines += record.lines
-            yield record

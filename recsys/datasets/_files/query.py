@@ -11,7 +11,7 @@ from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from recsys.data.raw_tables import FileLines
-from recsys.datasets._files.delimited import Counts, unique_names
+from recsys.datasets._files.delimited import unique_names
 from recsys.datasets._files.records import Cells, Record
 from recsys.datasets._files.sources import BATCH_ROWS, Parts, Source
 from recsys.errors import DataError, SourceUnreachableError, one_line
@@ -23,12 +23,10 @@ OPTIONS = {"stream_results": True, "yield_per": BATCH_ROWS, "no_parameters": Tru
 def read(source: Source, database: str | None, mapped: set[str], parts: Parts) -> FileLines:
     """Write the rows of the query to `parts`, return their counts. mapped: names of columns that are used. Raises the
     errors of `rows`."""
-    counts = Counts()
     with rows(source.path, database) as (columns, found):
         names = unique_names(source.name, list(columns), mapped)
         records = (Record(number, 1, "", cells) for number, cells in enumerate(found, start=1))
-        parts.write(names, counts.rows(records), source)
-    return FileLines(source.name, counts.rows_read, 0, counts.rows_read, counts.rows_read, 0)
+        return parts.write(names, records, source)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Settings of the data set `files`: the files of each table and the format of their cells."""
 
 import codecs
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -49,6 +48,7 @@ class TextFile(Section):
         sqlite:///shop.sqlite or postgresql://...; None: environment variable RECSYS_DATABASE_URL (for passwords).
     """
 
+    canonical: ClassVar[list[str]] = []  # names of all columns that the table may have
     path: Path | list[Path]
     encoding: str = "utf-8"
     separator: Character = ","
@@ -109,6 +109,15 @@ class TableFile(TextFile):
     odd_ids: Literal["refuse", "normalise"] = "refuse"
     float_ids: Literal["refuse", "whole", "keep"] = "refuse"
 
+    @field_validator("columns")
+    @classmethod
+    def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
+        for name in columns:
+            if name not in cls.canonical:
+                known = ", ".join(cls.canonical)
+                raise ValueError(f"{name!r} is not a canonical column, expected some of {known}")
+        return columns
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, zone: str | None) -> str | None:
@@ -146,6 +155,7 @@ class InteractionsFile(TableFile):
     return. joins: files whose columns are looked up, such as the orders of order lines; `columns` names them
     `name.column`."""
 
+    canonical: ClassVar[list[str]] = [*Interactions.columns(), QUANTITY]
     event: str | None = None
     joins: dict[Annotated[str, Field(pattern=r"^\w+$")], JoinedFile] = Field(default_factory=dict)
 
@@ -155,11 +165,6 @@ class InteractionsFile(TableFile):
         if taken := joins.keys() & {"interactions", "items", "users"}:
             raise ValueError(f"{min(taken)!r} is the name of a table, expected another name, such as orders")
         return joins
-
-    @field_validator("columns")
-    @classmethod
-    def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
-        return _known(columns, [*Interactions.columns(), QUANTITY])
 
     @model_validator(mode="after")
     def _one_event(self) -> "InteractionsFile":
@@ -186,18 +191,12 @@ class DescribedFile(TableFile):
     segments and experiments. A cell is text, or of the type in Parquet; `{column: weight_kg, kind: number}` reads text
     as number, yes_no or list."""
 
-    canonical: ClassVar[list[str]]
     category_separator: str | None = Field(None, min_length=1)
     attributes: Annotated[
         dict[Annotated[str, Field(pattern=f"^{ATTRIBUTE_NAME}$")], Attribute],
         Field(max_length=MAX_ATTRIBUTES),
         BeforeValidator(lambda given: {name: name for name in given} if isinstance(given, list) else given),
     ] = Field(default_factory=dict)
-
-    @field_validator("columns")
-    @classmethod
-    def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
-        return _known(columns, cls.canonical)
 
     @property
     def sources(self) -> dict[str, str]:
@@ -222,11 +221,3 @@ class Config(Section):
     interactions: InteractionsFile
     items: ItemsFile | None = None
     users: UsersFile | None = None
-
-
-def _known(columns: dict[str, str], names: Iterable[str]) -> dict[str, str]:
-    known = list(names)
-    for name in columns:
-        if name not in known:
-            raise ValueError(f"{name!r} is not a canonical column, expected some of {', '.join(known)}")
-    return columns

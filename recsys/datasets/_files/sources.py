@@ -21,6 +21,7 @@ import polars as pl
 from backports import zstd
 
 from recsys.data.download import LOCAL_FOLDER
+from recsys.data.raw_tables import FileLines
 from recsys.datasets._files.records import Record
 from recsys.errors import DataError, SourceUnreachableError, one_line
 
@@ -205,19 +206,23 @@ class Parts:
         table.with_columns(pl.lit(source.name).alias(FILE), **folders).sink_parquet(path, compression="lz4")
         return int(pl.scan_parquet(path).select(pl.len()).collect().item())
 
-    def write(self, columns: list[str], rows: Iterator[Record], source: Source) -> None:
-        """Write rows in batches, so that memory does not grow with the file; without rows, write one empty part."""
+    def write(self, columns: list[str], rows: Iterator[Record], source: Source, n_head: int = 0) -> FileLines:
+        """Write rows in batches, so that memory does not grow with the file; without rows, write one empty part. Return
+        the counts of lines; n_head: number of lines before the first row."""
         columns = [f"{name}*" if name in OWN else name for name in columns]  # must not replace FILE
         schema = {name: pl.String() for name in columns} | {name: OWN[name] for name in (LINE, REASON, TEXT)}
         nothing: list[str | None] = [None] * len(columns)
-        first = True
+        n_rows, row_lines, refused, first = 0, 0, 0, True
         while (batch := list(islice(rows, BATCH_ROWS))) or first:
             values = [
                 (*(row.cells or nothing), row.number, row.reason, _printable(row.text) if row.reason else None)
                 for row in batch
             ]
             self.sink(pl.LazyFrame(values, schema, orient="row"), source)
-            first = False
+            good = [row.lines for row in batch if row.cells is not None]
+            n_rows, row_lines, first = n_rows + len(good), row_lines + sum(good), False
+            refused += sum(row.lines for row in batch if row.cells is None)
+        return FileLines(source.name, n_head + row_lines + refused, n_head, n_rows, row_lines, refused)
 
 
 def _printable(text: str) -> str:

@@ -10,7 +10,7 @@ import polars as pl
 from fastexcel import FastExcelError
 
 from recsys.data.raw_tables import FileLines
-from recsys.datasets._files.delimited import Counts, unique_names
+from recsys.datasets._files.delimited import unique_names
 from recsys.datasets._files.records import BLANK, HEADER, Cells, Record
 from recsys.datasets._files.settings import TextFile
 from recsys.datasets._files.sources import Parts, Source
@@ -49,10 +49,8 @@ def read(source: Source, file: TextFile, mapped: set[str], parts: Parts) -> File
         raise DataError(f"{source.name}: empty sheet, expected at least one row: correct sheet or skip_lines")
     header = list(table.row(0)) if file.header else None
     names = unique_names(source.name, header or [None] * table.width, mapped)
-    n_head, counts = file.skip_lines + int(file.header), Counts()
-    parts.write(names, counts.rows(_records(table.slice(int(file.header)), header, n_head + 1)), source)
-    n_lines = n_head + counts.row_lines + counts.refused
-    return FileLines(source.name, n_lines, n_head, counts.rows_read, counts.row_lines, counts.refused)
+    n_head = file.skip_lines + int(file.header)
+    return parts.write(names, _records(table.slice(int(file.header)), header, n_head + 1), source, n_head)
 
 
 def _records(table: pl.DataFrame, header: Cells | None, first: int) -> Iterator[Record]:
