@@ -1,5 +1,6 @@
 """The simulated shop: its log up to the day the API opens becomes a bundle by the pipeline of this repository."""
 
+import copy
 import shutil
 import subprocess
 from datetime import timedelta
@@ -76,7 +77,8 @@ def settings(path: Path, changes: dict[str, Any]) -> None:
     }
     for part in adapter.values():
         part["columns"] = {name: name for name in part["columns"]}
-    params["datasets"]["files"] = {**tuned, "adapter": adapter}
+    # a copy of its own: of what stands there twice, YAML would write the second as a reference, which is refused
+    params["datasets"]["files"] = copy.deepcopy(tuned) | {"adapter": adapter}
     params["dataset"] = "files"
     for key, values in changes.items():
         section = params

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,6 +15,7 @@ from benchmarks.story import replay, shop
 from recsys.bundle import bundle
 from recsys.bundle.releases import current
 from recsys.datasets.shop_world.config import Config
+from recsys.params import load
 from tests.benchmarks.conftest import Results
 
 Small = tuple[Path, Config]
@@ -27,6 +29,16 @@ def small(released: Path, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> Sm
     monkeypatch.setattr(shop, "SEED", params["seed"])
     monkeypatch.setattr(shop, "OPENING_DAY", config.days - 1)
     return released, config
+
+
+@pytest.mark.parametrize("changes", [{}, {"split": {"allow_repeat": True}}])
+def test_the_settings_of_the_shop_are_read_by_the_pipeline(tmp_path: Path, changes: dict[str, Any]) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((shop.TOP / "params.yaml").read_text())
+    shop.settings(path, {f"datasets.files.{key}": value for key, value in changes.items()})
+    read = load(path, tuned=False).data
+    assert read.split.allow_repeat == bool(changes)
+    assert read.adapter["interactions"]["path"] == "shop/interactions.parquet"
 
 
 # in so small a shop nothing falls back: the rate has no variance
