@@ -47,6 +47,7 @@ MESSAGES = {
     "invisible": "a character that nobody can see, such as a no-break space; send it without",
     "not_normal": "not in Unicode normal form C; send it normalised",
     "full_width": "a full-width letter or digit; send the plain one",
+    "guest": f"{GUEST} in front names a guest in training; send the guest's id as anonymous_id",
     "nan": "not a number",
     "infinite": "not a finite number",
     "too_large": f"larger than {MAX_NUMBER:g}",

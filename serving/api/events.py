@@ -20,7 +20,7 @@ from pydantic import (
 
 from recsys.schemas.field_limits import PURCHASE, RETURN
 from serving.api.errors import ApiError, problem
-from serving.api.fields import GuestId, Identifier, Label, Number, RequestModel, Timestamp
+from serving.api.fields import GuestId, Identifier, Label, Number, RequestModel, Timestamp, UserId
 from serving.stores.protocol import Event, Outcome, Rejected
 from serving.stores.store import Store
 from serving.stores.writes import ID_TAKEN
@@ -34,7 +34,7 @@ class PostedEvent(RequestModel):
     event_id: Annotated[
         Identifier | None, Field(description="an event with the same id is stored once; without it, every time")
     ] = None
-    user_id: Annotated[Identifier | None, Field(description="who acted; this or anonymous_id is required")] = None
+    user_id: Annotated[UserId | None, Field(description="who acted; this or anonymous_id is required")] = None
     anonymous_id: Annotated[GuestId | None, Field(description="a visitor's id, such as that of a cookie")] = None
     item_id: Identifier
     event: Annotated[

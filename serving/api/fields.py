@@ -39,6 +39,7 @@ def _text(max_length: int, *, lines: bool = False) -> AfterValidator:
 # the formats name a kind of text, so that a client that generates requests can fill in valid values
 _ID_LENGTH = Field(min_length=1, max_length=limits.MAX_ID_LENGTH)
 Identifier = Annotated[str, _ID_LENGTH, _without(limits.id_fault), Field(json_schema_extra={"format": "recsys-id"})]
+UserId = Annotated[Identifier, _without(lambda value: "guest" if value.startswith(limits.GUEST) else None)]
 GuestId = Annotated[Identifier, Field(max_length=limits.MAX_GUEST_LENGTH)]
 Variant = Annotated[str, _ID_LENGTH, Field(json_schema_extra={"format": "recsys-variant"})]
 # an id to forget or export: wider, as earlier versions accepted ids that are refused now
@@ -91,7 +92,9 @@ Fields = Annotated[
 
 
 def _whole(value: Any) -> Any:
-    """Convert 5.0 to 5: JSON has only one type of number."""
+    """Convert 5.0 to 5, because JSON has only one type of number; refuse 1_0, which pydantic would read as 10."""
+    if isinstance(value, str) and "_" in value:
+        raise ValueError("expected a whole number in digits")
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from serving.api.fields import GuestId, Identifier, RequestModel, StoredId
+from serving.api.fields import GuestId, RequestModel, StoredId, UserId
 
 
 class MergeRequest(RequestModel):
     """A visitor and the user that it turned out to be, as after a login."""
 
     anonymous_id: GuestId
-    user_id: Identifier
+    user_id: UserId
 
 
 class UnmergeRequest(RequestModel):

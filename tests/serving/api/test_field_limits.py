@@ -58,6 +58,7 @@ def test_lengths_and_numbers_have_limits(client: TestClient, body: Any, field: s
         ({"event": "purchase", "value": -5.0}, "value: the value of a purchase is below zero; send a refund as"),
         ({"event": "return", "value": -5.0}, "value: the value of a return is below zero; send a refund as 'return'"),
         ({"user_id": "u\u00a0"}, "user_id: a character that nobody can see"),
+        ({"user_id": "anonymous:x"}, "user_id: anonymous: in front names a guest in training"),
         ({"event_id": " e"}, "event_id: white space"),
         ({"request_id": "r\n"}, "request_id: a control character"),
         ({"anonymous_id": "c\ufeff"}, "anonymous_id: a character that nobody can see"),
