@@ -46,8 +46,7 @@ def sample_ratio(n_units: int = 200_000, clean: int = 20_000, defects: int = 100
 
 
 def _ratio_alarm(in_b: int, total: int) -> bool:
-    units = pl.DataFrame({"arm": ["a", "b"], "len": [total - in_b, in_b]})
-    return not checks.sample_ratio_of(dict(units.iter_rows()), EXPERIMENT).passed
+    return not checks.sample_ratio({"a": total - in_b, "b": in_b}, EXPERIMENT).passed
 
 
 def _lost(units: list[str]) -> checks.Check:

@@ -15,6 +15,8 @@ SRM_ALPHA = 0.0005  # a less likely split counts as a defect, so 1 of 2,000 flaw
 MAX_LOST, MAX_EARLY, MAX_MOVED, MAX_REFUNDED = 0.01, 0.01, 0.001, 0.01
 MIN_UNITS = 2
 
+Decisions = Mapping[str, tuple[str, str]]  # arm -> (decision, such as "ship", and the reason)
+
 
 @dataclass(frozen=True)
 class Check:
@@ -28,12 +30,7 @@ class Check:
     waits: bool = False
 
 
-def sample_ratio(units: pl.DataFrame, experiment: Experiment) -> Check:
-    """Check that the number of units in each arm agrees with the weights of the arms. units: as from `join.by_unit`."""
-    return sample_ratio_of(dict(units.group_by("arm").len().iter_rows()), experiment)
-
-
-def sample_ratio_of(counts: Mapping[str, int], experiment: Experiment) -> Check:
+def sample_ratio(counts: Mapping[str, int], experiment: Experiment) -> Check:
     """Test the number of units in each arm against the weights, by chi-square. counts: arm -> number of units.
 
     Source: Fabijan et al., "Diagnosing sample ratio mismatch in online controlled experiments", KDD 2019.
@@ -45,9 +42,8 @@ def sample_ratio_of(counts: Mapping[str, int], experiment: Experiment) -> Check:
     return Check("sample ratio (p-value)", p_value, f">= {SRM_ALPHA}", p_value >= SRM_ALPHA)
 
 
-def enough_units(units: pl.DataFrame, experiment: Experiment) -> Check:
-    """Check that every arm has at least `MIN_UNITS` units."""
-    counts = dict(units.group_by("arm").len().iter_rows())
+def enough_units(counts: Mapping[str, int], experiment: Experiment) -> Check:
+    """Check that every arm has at least `MIN_UNITS` units. counts: arm -> number of units."""
     fewest = min(counts.get(name, 0) for name in experiment.arms)
     return Check("units in the smallest arm", fewest, f">= {MIN_UNITS}", fewest >= MIN_UNITS, waits=True)
 
@@ -136,11 +132,11 @@ def comparable(metric: str, effects: int, wanted: int, total: float) -> Check:
     return Check(name, effects, f">= {wanted}", effects == wanted, waits=True)
 
 
-def same_decisions(doubtful: int, with_them: Mapping[str, str], without: Mapping[str, str]) -> Check:
+def same_decisions(doubtful: int, with_them: Decisions, without: Decisions) -> Check:
     """Check that the decisions stay the same if events that may belong to an answer (`join.DOUBTFUL`) are counted too.
-    doubtful: number of such events; with_them and without: arm -> decision, such as "ship"."""
+    doubtful: number of such events; with_them and without: the decisions, the reasons of which may differ."""
     name = f"decisions that change when {doubtful:,} doubtful events are counted"
-    changed = sum(with_them[arm] != decision for arm, decision in without.items())
+    changed = sum(with_them[arm][0] != decision for arm, (decision, _) in without.items())
     return Check(name, changed, "<= 0", changed == 0)
 
 

@@ -62,16 +62,16 @@ class Effect:
     anytime_high: float
 
 
-def metrics(with_history: bool) -> dict[str, Any]:
+def metrics(with_history: bool, **settings: Any) -> dict[str, Any]:
     """Return metric -> tea-tasting's object that tests it on a table with the columns of `join.by_unit`. with_history:
-    whether to adjust the metric by the units' earlier events (CUPED)."""
+    whether to adjust the metric by the units' earlier events (CUPED); settings: of these objects."""
     before = "events_before" if with_history else None
     return {
-        "ctr": tt.RatioOfMeans("clicks", "slots", numer_covariate=before),
-        "conversion": tt.Mean("converted", covariate=before),
-        "revenue": tt.Mean("revenue", covariate=before),
-        "fallback_rate": tt.RatioOfMeans("fallbacks", "requests"),
-        "latency_ms": tt.RatioOfMeans("latency_ms", "requests"),
+        "ctr": tt.RatioOfMeans("clicks", "slots", numer_covariate=before, **settings),
+        "conversion": tt.Mean("converted", covariate=before, **settings),
+        "revenue": tt.Mean("revenue", covariate=before, **settings),
+        "fallback_rate": tt.RatioOfMeans("fallbacks", "requests", **settings),
+        "latency_ms": tt.RatioOfMeans("latency_ms", "requests", **settings),
     }
 
 
@@ -81,16 +81,16 @@ def effects(units: pl.DataFrame, experiment: Experiment, planned_units: float) -
     fallback that never happened, is left out."""
     found: dict[tuple[str, str], Any] = {}
     sizes: dict[str, int] = {}
-    with tt.config_context(confidence_level=1 - experiment.alpha):
-        for arm in list(experiment.arms)[1:]:
-            pair = units.filter(pl.col("arm").is_in([experiment.control, arm]))
-            sizes[arm] = pair.height
-            both = [pair.filter(pl.col("arm") == name) for name in (experiment.control, arm)]
-            if min(part.height for part in both) < 2:
-                continue
-            for name, test in metrics(pair["events_before"].n_unique() > 1).items():
-                if any(_varies(part, name) for part in both):
-                    found[arm, name] = test.analyze_aggregates(*(_aggregates(part, test) for part in both))
+    for arm in list(experiment.arms)[1:]:
+        pair = units.filter(pl.col("arm").is_in([experiment.control, arm]))
+        sizes[arm] = pair.height
+        both = [pair.filter(pl.col("arm") == name) for name in (experiment.control, arm)]
+        if min(part.height for part in both) < 2:
+            continue
+        tests = metrics(pair["events_before"].n_unique() > 1, confidence_level=1 - experiment.alpha)
+        for name, test in tests.items():
+            if any(_varies(part, name) for part in both):
+                found[arm, name] = test.analyze_aggregates(*(_aggregates(part, test) for part in both))
     holm = _holm({key: float(got.pvalue) for key, got in found.items()})
     return [_effect(*key, got, holm[key], sizes[key[0]], experiment.alpha, planned_units) for key, got in found.items()]
 

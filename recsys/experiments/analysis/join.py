@@ -16,6 +16,7 @@ from datetime import timedelta
 
 import polars as pl
 
+from recsys.experiments.online.config import Experiment
 from recsys.schemas.field_limits import PURCHASE, RETURN
 
 BY_REQUEST, BY_WINDOW, BY_PURCHASE = "by request id", "by time window", "returns, by their purchase"
@@ -38,6 +39,10 @@ class Rule:
 
     window_hours: float
     skew_seconds: float = 10.0
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> "Rule":
+        return cls(experiment.attribution_hours, experiment.clock_skew_seconds)
 
     @property
     def window(self) -> timedelta:
@@ -86,14 +91,13 @@ def by_unit(
 
     attributed: as from `attribute`; before: events from before the experiment, with the column unit.
     Columns: unit, arm, segment (of the first answer), requests, slots, clicks (a second click on the same item of an
-    answer is not counted), carts, purchases (returned ones too), converted (0 or 1), revenue (without returned
+    answer is not counted), purchases (returned ones too), converted (0 or 1), revenue (without returned
     purchases), fallbacks and slow (number of answers by the fallback, or slower than slow_ms), latency_ms (sum),
     events_before (number of rows in `before`).
     """
     of = {event: pl.col("event") == event for event in OUTCOMES}
     counted = attributed.group_by("request_id", "unit").agg(
         clicks=pl.col("item_id").filter(of["click"]).n_unique(),
-        carts=of["cart"].sum(),
         purchases=of[PURCHASE].sum(),
         revenue=pl.col("value").filter(of[PURCHASE]).sum() - pl.col("value").filter(of[RETURN]).sum(),
     )
@@ -105,7 +109,6 @@ def by_unit(
             requests=pl.len(),
             slots=pl.col("items").list.len().sum(),
             clicks=pl.col("clicks").sum(),
-            carts=pl.col("carts").sum(),
             purchases=pl.col("purchases").sum(),
             revenue=pl.col("revenue").sum(),
             fallbacks=pl.col("fallback").sum(),

@@ -27,9 +27,8 @@ def over_time(raw: log.Log, experiment: Experiment, planned_units: float) -> dic
     """Return for each arm its effect at up to `MOMENTS` times; times at which it has no interval are left out.
     planned_units: the number of units at which the intervals are tightest."""
     cleaned, _ = raw.cleaned()
-    rule = join.Rule(experiment.attribution_hours, experiment.clock_skew_seconds)
-    exposures = population.in_one_arm(population.randomised(cleaned.exposures, experiment)[0])[0]
-    joined = join.attribute(exposures, cleaned.events, rule)
+    exposures = population.analysed(cleaned.exposures, experiment)
+    joined = join.attribute(exposures, cleaned.events, join.Rule.of(experiment))
     found: dict[str, list[Moment]] = {arm: [] for arm in list(experiment.arms)[1:]}
     first, last = exposures.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
     for part in range(1, MOMENTS + 1) if first else ():

@@ -6,9 +6,9 @@ test of two means, by tea-tasting, with the normal distribution.
 
 from dataclasses import dataclass
 from math import ceil, isfinite, sqrt
+from typing import Any
 
 import polars as pl
-import tea_tasting as tt
 from scipy.stats import norm
 
 from recsys.errors import DataError
@@ -41,16 +41,9 @@ def plan(units: pl.DataFrame, experiment: Experiment, units_per_day: float, sour
     Raises:
         DataError: "metric 'revenue': the log has fewer than two units, or all have the same value (...); ..."
     """
-    metric, arms = experiment.primary, experiment.arms
-    if units.height < 2 or units[effects.COUNTED[metric]].n_unique() < 2:
-        raise DataError(f"metric {metric!r}: {NO_VARIANCE}; {EXPECT}")
-    with_history = units["events_before"].n_unique() > 1
-    ratio = _smallest(experiment) / arms[experiment.control].weight
-    test = effects.metrics(with_history)[metric]
-    with tt.config_context(alpha=experiment.alpha, power=experiment.power, ratio=ratio, use_t=False):
-        test = type(test)(**{**_settings(test), "rel_effect_size": experiment.minimum_effect})
-        solved = test.solve_power(units, "n_obs")
-    return _plan(experiment, float(solved[0].n_obs), units_per_day, source)
+    ratio = _smallest(experiment) / experiment.arms[experiment.control].weight
+    solved = _solved(units, experiment, "n_obs", rel_effect_size=experiment.minimum_effect, ratio=ratio)
+    return _plan(experiment, float(solved.n_obs), units_per_day, source)
 
 
 def from_rates(experiment: Experiment, mean: float, spread: float | None, units_per_day: float) -> Plan:
@@ -74,12 +67,17 @@ def from_rates(experiment: Experiment, mean: float, spread: float | None, units_
 def detectable(units: pl.DataFrame, experiment: Experiment, n_units: int) -> float:
     """Return the smallest relative effect on the primary metric that n_units units detect with the experiment's power.
     units: as from `join.by_unit`, for the variance. Raises the DataError of `plan`."""
-    if units.height < 2 or units[effects.COUNTED[experiment.primary]].n_unique() < 2:
-        raise DataError(f"metric {experiment.primary!r}: {NO_VARIANCE}; {EXPECT}")
-    test = effects.metrics(units["events_before"].n_unique() > 1)[experiment.primary]
-    with tt.config_context(alpha=experiment.alpha, power=experiment.power, use_t=False):
-        test = type(test)(**{**_settings(test), "n_obs": n_units})
-        return abs(float(test.solve_power(units, "rel_effect_size")[0].rel_effect_size))
+    return abs(float(_solved(units, experiment, "rel_effect_size", n_obs=n_units).rel_effect_size))
+
+
+def _solved(units: pl.DataFrame, experiment: Experiment, wanted: str, **given: float) -> Any:
+    """Solve the power equation of the primary metric for `wanted`. given: the other arguments of tea-tasting's test."""
+    metric = experiment.primary
+    if units.height < 2 or units[effects.COUNTED[metric]].n_unique() < 2:
+        raise DataError(f"metric {metric!r}: {NO_VARIANCE}; {EXPECT}")
+    with_history = units["events_before"].n_unique() > 1
+    given |= {"alpha": experiment.alpha, "power": experiment.power}
+    return effects.metrics(with_history, **given, use_t=False)[metric].solve_power(units, wanted)[0]
 
 
 def _plan(experiment: Experiment, pair: float, units_per_day: float, source: str) -> Plan:
@@ -100,9 +98,3 @@ def _plan(experiment: Experiment, pair: float, units_per_day: float, source: str
 
 def _smallest(experiment: Experiment) -> float:
     return min(arm.weight for name, arm in experiment.arms.items() if name != experiment.control)
-
-
-def _settings(test: tt.RatioOfMeans) -> dict[str, str | None]:
-    if isinstance(test, tt.Mean):
-        return {"value": test.value, "covariate": test.covariate}
-    return {"numer": test.numer, "denom": test.denom, "numer_covariate": test.numer_covariate}

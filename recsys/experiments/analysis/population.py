@@ -34,6 +34,11 @@ def in_one_arm(exposures: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     return _without(exposures, moved, SEVERAL_ARMS)
 
 
+def analysed(exposures: pl.DataFrame, experiment: Experiment) -> pl.DataFrame:
+    """Return the answers to units that were assigned at random, are no bots and were always in the same arm."""
+    return in_one_arm(randomised(exposures, experiment)[0])[0]
+
+
 def _without(exposures: pl.DataFrame, others: pl.DataFrame, reason: str) -> tuple[pl.DataFrame, dict[str, int]]:
     count = others["unit"].n_unique()
     return exposures.join(others, on="unit", how="anti"), {reason: count} if count else {}

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import polars as pl
-
 from recsys.experiments.analysis import guardrails
 from recsys.experiments.analysis.checks import Check
 from recsys.experiments.analysis.effects import HIGHER_IS_BETTER, Effect, Interval
@@ -86,19 +84,6 @@ def decide(
         return KEEP, f"{shown}: {what}; planned were {planned:,} units"
     of = f"{units:,} of {planned:,} units" if planned is not None else f"{units:,} units, none were planned"
     return GO_ON, f"{shown}: not decided after {of}"
-
-
-def decisions(
-    experiment: Experiment,
-    units: pl.DataFrame,
-    found: list[Effect],
-    states: list[guardrails.State],
-    planned: int | None,
-) -> dict[str, tuple[str, str]]:
-    """Return arm -> (decision, reason) for all arms but the control, for a log that passes its checks. planned: number
-    of units in all arms that the plan asks for, None without a plan."""
-    arms = list(experiment.arms)[1:]
-    return {arm: decide(experiment, arm, found, states, units.height, planned) for arm in arms}
 
 
 def unless_broken(decided: dict[str, tuple[str, str]], checks: list[Check]) -> dict[str, tuple[str, str]]:

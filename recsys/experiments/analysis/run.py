@@ -51,17 +51,18 @@ def read(name: str, experiment: Experiment, url: str, until: datetime | None = N
 def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:
     """Compute the readout of a log. Faults of the log become failed checks of the readout, not errors."""
     cleaned, removed = raw.cleaned()
-    rule = _rule(experiment)
+    rule = Rule.of(experiment)
     drawn, left_out = population.randomised(cleaned.exposures, experiment)
     exposures, moved = population.in_one_arm(drawn)
     outcomes = join.classify(exposures, cleaned.events, rule)
     units = _units(experiment, exposures, outcomes.filter(pl.col("how").is_in(join.JOINED)), cleaned.before)
+    counts = dict(units.group_by("arm").len().sort("arm").iter_rows())
     planned = experiment.planned_units or _planned(units, experiment)
     found, states, decided = _decided(experiment, units, planned)
     primary = [effect for effect in found if effect.metric == experiment.primary]
     all_checks = [
-        checks.enough_units(units, experiment),
-        checks.sample_ratio(units, experiment),
+        checks.enough_units(counts, experiment),
+        checks.sample_ratio(counts, experiment),
         checks.equal_loss(cleaned.exposures, cleaned.events, name, experiment),
         checks.units_in_two_arms(drawn),
         checks.one_variant(exposures),
@@ -75,13 +76,12 @@ def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:
     if doubtful := outcomes.filter(pl.col("how").is_in(join.DOUBTFUL)).height:
         counted = pl.col("how").is_in((*join.JOINED, *join.DOUBTFUL))
         more = _units(experiment, exposures, outcomes.filter(counted), cleaned.before)
-        with_them = _decided(experiment, more, planned)[2]
-        all_checks.append(checks.same_decisions(doubtful, _words(with_them), _words(decided)))
+        all_checks.append(checks.same_decisions(doubtful, _decided(experiment, more, planned)[2], decided))
     size = planned or max(units.height, 1)
     return Readout(
         name=name,
         primary=experiment.primary,
-        units=dict(units.group_by("arm").len().sort("arm").iter_rows()),
+        units=counts,
         planned_units=planned,
         detectable=_detectable(units, experiment),
         left_out=left_out | moved,
@@ -102,8 +102,7 @@ def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:
 
 def preferences(experiment: Experiment, raw: log.Log) -> dict[str, Preference]:
     """Return for every arm with `interleave` which list users prefer: a is that of its `variant`, b of `interleave`."""
-    exposures, events = _people(raw, experiment)
-    clicks = join.attribute(exposures, events, _rule(experiment)).filter(event="click")
+    exposures, clicks = _clicked(raw, experiment)
     picks = exposures.filter(pl.col("teams").list.len() > 0).select("request_id", "unit", "arm", "items", "teams")
     picks = picks.explode("items", "teams").rename({"items": "item_id", "teams": "team"})
     keys = ["request_id", "unit", "item_id"]
@@ -141,7 +140,8 @@ def _history(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, Experi
     """Return the first arguments of `planning.plan`: the units of all arms, the experiment, and new units per day."""
     cleaned, _ = raw.cleaned()
     exposures = population.without_bots(cleaned.exposures)[0].with_columns(arm=pl.lit(experiment.control))
-    units = _units(experiment, exposures, join.attribute(exposures, cleaned.events, _rule(experiment)), cleaned.before)
+    attributed = join.attribute(exposures, cleaned.events, Rule.of(experiment))
+    units = _units(experiment, exposures, attributed, cleaned.before)
     days = exposures["timestamp"].dt.epoch("s").to_numpy() / 86_400
     return units, experiment, units.height / max(float(np.ptp(days)) if len(days) else 0.0, 1 / 24)
 
@@ -158,21 +158,18 @@ def explored(name: str, experiment: Experiment, raw: log.Log) -> dict[str, pl.Da
             f"experiment {name!r} has no arm that explores: only items that were shown at random can be evaluated; "
             "add explore: {epsilon: 0.1, places: 2} to an arm"
         )
-    exposures, events = _people(raw, experiment)
-    clicks = join.attribute(exposures, events, _rule(experiment)).filter(event="click")
+    exposures, clicks = _clicked(raw, experiment)
     return {
         arm: off_policy.explored_places(exposures.filter(arm=arm), clicks, settings)
         for arm, settings in exploring.items()
     }
 
 
-def _people(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _clicked(raw: log.Log, experiment: Experiment) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the answers to the units that are analysed, and the clicks on them."""
     cleaned, _ = raw.cleaned()
-    return population.in_one_arm(population.randomised(cleaned.exposures, experiment)[0])[0], cleaned.events
-
-
-def _rule(experiment: Experiment) -> Rule:
-    return Rule(experiment.attribution_hours, experiment.clock_skew_seconds)
+    exposures = population.analysed(cleaned.exposures, experiment)
+    return exposures, join.attribute(exposures, cleaned.events, Rule.of(experiment)).filter(event="click")
 
 
 def _units(
@@ -189,11 +186,8 @@ def _decided(
     size = planned or max(units.height, 1)
     found = effects.effects(units, experiment, size)
     states = guardrails.states(units, experiment, found, size)
-    return found, states, readout.decisions(experiment, units, found, states, planned)
-
-
-def _words(decided: dict[str, tuple[str, str]]) -> dict[str, str]:
-    return {arm: what for arm, (what, _) in decided.items()}
+    arms = list(experiment.arms)[1:]
+    return found, states, {arm: readout.decide(experiment, arm, found, states, units.height, planned) for arm in arms}
 
 
 def _planned(units: pl.DataFrame, experiment: Experiment) -> int | None:
