@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.simulator.clicks import Appeal, ClickModel
-from recsys.datasets.shop_world.users import MOOD_SHARES
-from recsys.datasets.shop_world.world import World
+from recsys.datasets.shop_world.world import MOOD_SHARES, World
 
 PURCHASE_OF_CART = 0.5
 BROWSE_SHARE = 0.4  # visits that also look at one item found without any recommendation

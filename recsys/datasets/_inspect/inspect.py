@@ -32,11 +32,10 @@ def inspect(paths: list[Path], database: str | None = None) -> tuple[list[str], 
         raise DataError("no path was given: give the file of the events, and that of the items if there is one")
     # of a folder, its first file
     samples = [sample for path in paths for sample in read_all(find([path])[0], path, database)]
-    looked = [(sample, tuple(describe(column) for column in sample.table.iter_columns())) for sample in samples]
-    found = assign(looked)
+    tables = [Table(sample, tuple(describe(column) for column in sample.table.iter_columns())) for sample in samples]
+    found = assign(tables)
     used = {table.sample.label: table for table in found if table is not None}
-    tables = [described(used.get(sample.label) or Table(sample, columns, {})) for sample, columns in looked]
-    return tables, settings(*found)
+    return [described(used.get(table.sample.label, table)) for table in tables], settings(*found)
 
 
 WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "order": 5.0, "return": 0.0, "dislike": 0.0}
@@ -151,14 +150,11 @@ def _empty(events: Table) -> float:
     return max((column.empty for name, column in events.roles.items() if name in NEEDED), default=0.0)
 
 
-def _name(table: Table) -> str:
-    return table.sample.source.name
-
-
 def _doubts(events: Table, items: Table | None, n_events: int) -> list[str]:
     tables = [events] if items is None else [events, items]
     doubts = ["Guesses from the first rows: read every line, then put it under `datasets:` in params.yaml."]
-    doubts += [f"MISSING: no column of {_name(events)} looks like {name}: map one." for name in events.missing]
+    file = events.sample.source.name
+    doubts += [f"MISSING: no column of {file} looks like {name}: map one." for name in events.missing]
     for column in {column.name: column for table in tables for column in table.roles.values()}.values():
         if column.doubtful:
             doubts.append(f"{column.name}: days and months could be exchanged, {column.form} was taken.")
@@ -169,7 +165,7 @@ def _doubts(events: Table, items: Table | None, n_events: int) -> list[str]:
         ):
             doubts.append(f"{column.name}: names no zone; set time_zone, such as Europe/Berlin, if it is not UTC.")
     doubts += [
-        f"{_name(table)}: not UTF-8, {table.sample.settings['encoding']} was taken."
+        f"{table.sample.source.name}: not UTF-8, {table.sample.settings['encoding']} was taken."
         for table in tables
         if "encoding" in table.sample.settings
     ]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -45,8 +45,6 @@ LOOKS: dict[str, Callable[[Column], bool]] = {
 OF_EVENTS = ("timestamp", "user_id", "item_id", "event", "quantity", "value")
 OF_ITEMS = ("title", "price", "categories", "text", "available", "first_seen")
 
-Pair = tuple[Column, Column, tuple[Sample, tuple[Column, ...]]]  # see `_joined`
-
 
 @dataclass(frozen=True)
 class Table:
@@ -54,92 +52,91 @@ class Table:
 
     sample: Sample
     columns: tuple[Column, ...]
-    roles: Mapping[str, Column]
+    roles: Mapping[str, Column] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[str]:
         return [name for name in ("user_id", "item_id", "timestamp") if name not in self.roles]
 
 
-def assign(samples: list[tuple[Sample, tuple[Column, ...]]]) -> tuple[Table, Table | None, Table | None]:
+Pair = tuple[Column, Column, Table]  # see `_joined`
+
+
+def assign(tables: list[Table]) -> tuple[Table, Table | None, Table | None]:
     """Return the table of the events, and those of the items and of the users if other files have them, else None. If
     no file has users, items and times, and one has users or times that the file of the events lacks, as orders do for
     order lines, that file is joined to it."""
-    whole = [each for each in samples if not _by_name(*each, OF_EVENTS, by_place=False).missing]
-    pairs = [(each, other) for each in samples for other in samples if not whole]
-    joined = [found for each, other in pairs if (found := _with_columns_of(other, *each)) is not None]
+    whole = [each for each in tables if not _by_name(each, OF_EVENTS, by_place=False).missing]
+    pairs = [(each, other) for each in tables for other in tables if not whole]
+    joined = [found for each, other in pairs if (found := _with_columns_of(other, each)) is not None]
     if joined:
-        events = _by_name(*max(joined, key=lambda each: -len(_unnamed(*each))), OF_EVENTS)
+        events = _by_name(min(joined, key=lambda each: len(_unnamed(each))), OF_EVENTS)
     else:
-        events = max((_by_name(*each, OF_EVENTS) for each in samples), key=_like_events)
+        events = max((_by_name(each, OF_EVENTS) for each in tables), key=_like_events)
     used = {events.sample.label, *map(label, events.sample.settings.get("joins", {}).values())}
-    others = [each for each in samples if each[0].label not in used]
-    of_users: list[Pair] = []
-    of_items: list[Pair] = []
-    for pair in (pair for each in others if (pair := _joined(events, *each)) is not None):
-        is_user = pair[0] is events.roles.get("user_id") and _named(pair[0], "user_id")
-        (of_users if is_user else of_items).append(pair)
-    users = Table(*of_users[0][2], {"user_id": of_users[0][1]}) if of_users else None
+    others = [pair for each in tables if each.sample.label not in used and (pair := _joined(events, each)) is not None]
+    user_id = events.roles.get("user_id")
+    user_id = user_id if user_id is not None and _named(user_id, "user_id") else None
+    of_users = [pair for pair in others if pair[0] is user_id]
+    of_items = [pair for pair in others if pair[0] is not user_id]
+    users = replace(of_users[0][2], roles={"user_id": of_users[0][1]}) if of_users else None
     if not of_items:
         return events, None, users
-    item_id, key, (sample, columns) = max(of_items, key=lambda pair: pair[0].distinct)
-    others_of_events = tuple(column for column in events.columns if column is not item_id)
-    roles = _by_name(events.sample, others_of_events, tuple(name for name in OF_EVENTS if name != "item_id")).roles
-    items = _by_name(sample, tuple(column for column in columns if column is not key), OF_ITEMS)
-    return (
-        Table(events.sample, events.columns, {**roles, "item_id": item_id}),
-        Table(sample, columns, {"item_id": key, **items.roles}),
-        users,
-    )
+    item_id, key, items = max(of_items, key=lambda pair: pair[0].distinct)
+    roles = _by_name(_but(events, item_id), tuple(name for name in OF_EVENTS if name != "item_id")).roles
+    events = replace(events, roles={**roles, "item_id": item_id})
+    items = replace(items, roles={"item_id": key, **_by_name(_but(items, key), OF_ITEMS).roles})
+    return events, items, users
+
+
+def _but(table: Table, used: Column) -> Table:
+    """Return the table without a column."""
+    return replace(table, columns=tuple(column for column in table.columns if column is not used))
 
 
 def _named(column: Column, role: str) -> bool:
     return re.search(NAMES[role], (column.plain or column.name).lower()) is not None
 
 
-def _by_name(sample: Sample, columns: tuple[Column, ...], names: tuple[str, ...], by_place: bool = True) -> Table:
+def _by_name(table: Table, names: tuple[str, ...], by_place: bool = True) -> Table:
     """Assign each of `names` to the first free column of fitting name and kind; by_place: an id may have any name."""
     roles: dict[str, Column] = {}
     needed = [name for name in names if name in ("timestamp", "user_id", "item_id")]
     for by_name, wanted in ((True, needed), (False, needed if by_place else []), (True, names)):
         for name in wanted:
-            free = [column for column in columns if column not in roles.values() and LOOKS[name](column)]
+            free = [column for column in table.columns if column not in roles.values() and LOOKS[name](column)]
             if by_name:
                 free = [column for column in free if _named(column, name)]
             elif name != "timestamp":
                 free = [column for column in free if column.kind in ("text", "whole number")]
             if free and name not in roles:
                 roles[name] = free[0]
-    return Table(sample, columns, roles)
+    return replace(table, roles=roles)
 
 
-def _with_columns_of(
-    other: tuple[Sample, tuple[Column, ...]], sample: Sample, columns: tuple[Column, ...]
-) -> tuple[Sample, tuple[Column, ...]] | None:
+def _with_columns_of(other: Table, own: Table) -> Table | None:
     """Return a file with the columns of another one that names the user or the time, which it does not; else None."""
-    needed = _unnamed(sample, columns)
-    found = _joined(Table(sample, columns, {}), *other) if needed else None
+    needed = _unnamed(own)
+    found = _joined(own, other) if needed else None
     if found is None or found[0].distinct == len(found[0].values):
         return None
     mine, key, _ = found
-    name = re.sub(r"\W", "_", other[0].settings.get("sheet") or other[0].source.path.name.partition(".")[0])
-    settings = {"path": str(other[0].path), **other[0].settings, "on": mine.name}
+    name = re.sub(r"\W", "_", other.sample.settings.get("sheet") or other.sample.source.path.name.partition(".")[0])
+    settings = {"path": str(other.sample.path), **other.sample.settings, "on": mine.name}
     join = settings | ({"key": key.name} if key.name != mine.name else {})
-    rows = other[0].table.with_columns(pl.col(key.name).str.strip_chars()).unique(key.name, keep="first")
+    rows = other.sample.table.with_columns(pl.col(key.name).str.strip_chars()).unique(key.name, keep="first")
     rows = rows.rename({column: f"{name}.{column}" for column in rows.columns})
     on = pl.col(mine.name).str.strip_chars()
-    table = sample.table.join(rows, left_on=on, right_on=f"{name}.{key.name}", how="left", maintain_order="left")
-    theirs = [
-        replace(column, name=f"{name}.{column.name}", plain=column.name) for column in other[1] if column is not key
-    ]
-    both = replace(sample, table=table, settings=sample.settings | {"joins": {name: join}})
-    free = (*(column for column in columns if column is not mine), *theirs)
-    return (both, free) if len(_unnamed(both, free)) < len(needed) else None
+    table = own.sample.table.join(rows, left_on=on, right_on=f"{name}.{key.name}", how="left", maintain_order="left")
+    theirs = [replace(column, name=f"{name}.{column.name}", plain=column.name) for column in _but(other, key).columns]
+    sample = replace(own.sample, table=table, settings=own.sample.settings | {"joins": {name: join}})
+    both = Table(sample, (*_but(own, mine).columns, *theirs))
+    return both if len(_unnamed(both)) < len(needed) else None
 
 
-def _unnamed(sample: Sample, columns: tuple[Column, ...]) -> set[str]:
+def _unnamed(table: Table) -> set[str]:
     """Return which of user and time no column of a file is named like."""
-    return {"user_id", "timestamp"} - set(_by_name(sample, columns, ("user_id", "timestamp"), by_place=False).roles)
+    return {"user_id", "timestamp"} - set(_by_name(table, ("user_id", "timestamp"), by_place=False).roles)
 
 
 def _like_events(table: Table) -> tuple[int, int]:
@@ -148,12 +145,12 @@ def _like_events(table: Table) -> tuple[int, int]:
     return 3 - len(table.missing), 0 if item_id is None else len(item_id.values) - item_id.distinct
 
 
-def _joined(events: Table, sample: Sample, columns: tuple[Column, ...]) -> Pair | None:
-    """Return (column of the events, key column and table of the other file) with the most ids in common, or None. Users
-    and items may both be numbered from 1: a column with the name of the key is preferred, one that is named like a user
-    comes last."""
+def _joined(events: Table, other: Table) -> Pair | None:
+    """Return (column of the events, key column of the other file, that file) with the most ids in common, or None.
+    Users and items may both be numbered from 1: a column with the name of the key is preferred, one that is named like
+    a user comes last."""
     best = None
-    for key in (column for column in columns if column.distinct >= 0.9 * len(column.values) > 0):
+    for key in (column for column in other.columns if column.distinct >= 0.9 * len(column.values) > 0):
         ids = set(key.values.to_list())
         for column in events.columns:
             mine = set(column.values.to_list()) if LOOKS["item_id"](column) else set()
@@ -161,4 +158,4 @@ def _joined(events: Table, sample: Sample, columns: tuple[Column, ...]) -> Pair 
             named = column.name == key.name, not re.search(NAMES["user_id"], column.name.lower())
             if mine and shared >= SHARED * min(len(mine), len(ids)) and (best is None or (*named, shared) > best[0]):
                 best = (*named, shared), column, key
-    return None if best is None else (best[1], best[2], (sample, columns))
+    return None if best is None else (best[1], best[2], other)

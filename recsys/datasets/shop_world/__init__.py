@@ -2,8 +2,8 @@
 
 The shop, the data set `synthetic`:
 
-    items.py, users.py   items and users as arrays, with the vocabulary in words.yaml
-    world.py      the true tastes                     sessions.py   one day of views, carts and purchases
+    items.py      items, with words of words.yaml     sessions.py   one day of views, carts and purchases
+    world.py      users and the true tastes
     catalogue.py  items as a shop would publish them  log.py        all days as raw tables, with the faults of real logs
 
 `world(config, seed)` in world.py returns the true tastes without drawing events.

@@ -26,16 +26,10 @@ def after_start(config: Config, microseconds: Floats | Ints) -> pl.Series:
     return start(config) + pl.Series(microseconds.astype(np.int64)).cast(pl.Duration("us"))
 
 
-def events(letter: str, user: Ints, item: Ints, moments: pl.Series, event: str) -> pl.DataFrame:
-    """Return raw interactions, all of one kind of event. user, item: (n,) row numbers; letter: begins item ids."""
-    return pl.DataFrame(
-        {
-            "user_id": ids("u", pl.Series(user)),
-            "item_id": ids(letter, pl.Series(item)),
-            "timestamp": moments,
-            "event": pl.repeat(event, len(user), eager=True),
-        }
-    )
+def events(letter: str, user: Ints, item: Ints, moments: pl.Series, event: str | pl.Series) -> pl.DataFrame:
+    """Return raw interactions. user, item: (n,) row numbers; letter: begins item ids; event: of all rows or of each."""
+    who, what = ids("u", pl.Series(user)), ids(letter, pl.Series(item))
+    return pl.DataFrame({"user_id": who, "item_id": what, "timestamp": moments}).with_columns(event=pl.lit(event))
 
 
 def frame(config: Config, items: Items, rng: np.random.Generator) -> pl.DataFrame:

@@ -52,19 +52,12 @@ def _spread(total: int, shares: Floats) -> Ints:
 
 def _day(shop: World, seed: int, day: int, n_events: int) -> pl.DataFrame:
     rng = np.random.default_rng([seed, 2, day])
-    events = sessions.day(shop, day, n_events, rng)
-    midnight = catalogue.start(shop.config) + timedelta(days=day)
+    drawn = sessions.day(shop, day, n_events, rng)
+    moments = catalogue.after_start(shop.config, day * 86_400 * 10**6 + (drawn.seconds * 1e6).astype(np.int64))
     quantity = 1 + rng.poisson(0.2, size=n_events)
-    value = np.round(shop.items.price[events.item] * quantity, 2)
-    return pl.DataFrame(
-        {
-            "user_id": catalogue.ids("u", pl.Series(events.user)),
-            "item_id": catalogue.ids("p", pl.Series(events.item)),
-            "timestamp": midnight + pl.Series((events.seconds * 1e6).astype(np.int64)).cast(pl.Duration("us")),
-            "event": pl.Series(sessions.EVENTS)[events.step],
-            "value": pl.Series(np.where(events.step == 2, value, np.nan)).fill_nan(None),
-        }
-    )
+    value = np.where(drawn.step == 2, np.round(shop.items.price[drawn.item] * quantity, 2), np.nan)
+    rows = catalogue.events("p", drawn.user, drawn.item, moments, pl.Series(sessions.EVENTS)[drawn.step])
+    return rows.with_columns(value=pl.Series(value).fill_nan(None))
 
 
 KINDS = {"duplicate": 0.4, "bot": 0.3, "orphan": 0.2, "future": 0.1}
@@ -111,13 +104,6 @@ def _bots(clean: pl.DataFrame, n: int, first_bot: int, shop: World, rng: np.rand
     looked_at = [
         rng.choice(np.flatnonzero(shop.items.pace(day)), size=size) for day, size in zip(days, looks, strict=True)
     ]
-    return pl.DataFrame(
-        {
-            "user_id": ids("u", pl.Series(first_bot + bot)),
-            "item_id": ids("p", pl.Series(np.concatenate(looked_at))),
-            "timestamp": begins[bot] + pl.Series(second) * timedelta(seconds=1),
-            "event": pl.repeat("view", n, eager=True),
-            "value": pl.repeat(None, n, dtype=pl.Float64, eager=True),
-        },
-        schema=clean.schema,
-    )
+    moments = begins[bot] + pl.Series(second) * timedelta(seconds=1)
+    views = catalogue.events("p", first_bot + bot, np.concatenate(looked_at), moments, "view")
+    return views.with_columns(value=pl.lit(None, pl.Float64))

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.datasets.shop_world.items import Floats, Ints, drawn
-from recsys.datasets.shop_world.users import MOOD_SHARES
-from recsys.datasets.shop_world.world import World
+from recsys.datasets.shop_world.world import MOOD_SHARES, World
 
 LOOKS, MOST_LOOKS = 4.0, 40
 AGAIN_SHARE = 0.15  # share of views that return to the item before
@@ -38,7 +37,8 @@ def day(world: World, day: int, n_events: int, rng: np.random.Generator) -> Even
     """Draw exactly `n_events` events of one day; sessions are unordered, the last one may be cut short."""
     looks = np.minimum(rng.geometric(1.0 / LOOKS, size=n_events), MOST_LOOKS)
     looks = looks[: np.searchsorted(np.cumsum(looks), n_events) + 1]  # enough, even if nobody buys
-    user = _visitors(world, day, len(looks), rng)
+    present = np.cumsum(world.users.presence(day))
+    user = np.searchsorted(present, rng.random(len(looks)) * present[-1], side="right")
     taste = _tastes(world, user, rng)
     start = np.clip(rng.normal(15.5, 4.0, size=len(looks)), 0.0, 23.9) * 3600
     session = np.repeat(np.arange(len(looks)), looks)
@@ -58,11 +58,6 @@ def day(world: World, day: int, n_events: int, rng: np.random.Generator) -> Even
     step = np.arange(n_events) - (np.cumsum(steps) - steps)[look]
     seconds = seconds[look] + step * CART_S * rng.uniform(0.5, 1.5, size=n_events) + (step == 2) * CHECKOUT_S
     return Events(user[session[look]], item[look], step, seconds)
-
-
-def _visitors(world: World, day: int, n: int, rng: np.random.Generator) -> Ints:
-    present = np.cumsum(world.users.presence(day))
-    return np.asarray(np.searchsorted(present, rng.random(n) * present[-1], side="right"))
 
 
 def _tastes(world: World, user: Ints, rng: np.random.Generator) -> Ints:
