@@ -32,8 +32,7 @@ import polars as pl
 from recsys.data.raw_tables import DERIVED, RAW, REJECT, FileLines, RawTables
 from recsys.datasets._files import delimited, json_lines, query, workbook
 from recsys.datasets._files.cells import IDS, read_cells, swapped_dates
-from recsys.datasets._files.joins import join
-from recsys.datasets._files.settings import TIMES, Config, InteractionsFile, TableFile, TextFile
+from recsys.datasets._files.settings import TIMES, Config, InteractionsFile, JoinedFile, TableFile, TextFile
 from recsys.datasets._files.sources import FILE, LINE, OWN, REASON, TEXT, Parts, Source, as_utf8, find
 from recsys.datasets._files.times import swapped
 from recsys.errors import DataError, one_line
@@ -42,26 +41,21 @@ from recsys.output import file_hash
 __all__ = ["Config", "fetch", "tables"]
 
 AT = "datasets.files.adapter"
+KEY, AGAIN = "(key)", "(rows)"
 HINTS = {
-    "stray_quote": "set quote: none if quotes are inch marks, or escape",
-    "unclosed_quote": "set quote: none if quotes are inch marks, or escape",
+    **dict.fromkeys(("stray_quote", "unclosed_quote"), "set quote: none if quotes are inch marks, or escape"),
     "wrong_number_of_cells": "set separator or quote",
     "not_in_encoding": "set encoding, such as cp1252",
     "nul_byte": "set encoding, such as utf-16",
-    "timestamp_unreadable": "set timestamp_format",
+    **dict.fromkeys(("timestamp_unreadable", "first_seen emptied: unreadable"), "set timestamp_format"),
     "timestamp_names_a_zone": "leave the zone out of the text and set time_zone, or export with an offset",
     "timestamp_at_clock_change": "export in UTC or with an offset",
     "before_1990": "set timestamp_format, such as epoch_s or epoch_ms",
     "float_shaped": "set float_ids to whole or keep,",
-    "padded": "set odd_ids: normalise",
-    "invisible": "set odd_ids: normalise",
-    "not_normal": "set odd_ids: normalise",
-    "full_width": "set odd_ids: normalise",
+    **dict.fromkeys(("padded", "invisible", "not_normal", "full_width"), "set odd_ids: normalise"),
     "garbled": "export again in an encoding that has every character, such as utf-8, or set encoding;",
     "id_missing": "set null_values if these are ids",
-    "value_unreadable": "set decimal",
-    "price emptied: unreadable": "set decimal",
-    "first_seen emptied: unreadable": "set timestamp_format",
+    **dict.fromkeys(("value_unreadable", "price emptied: unreadable"), "set decimal"),
     "categories emptied: unreadable": "set category_separator",
 }
 
@@ -96,6 +90,7 @@ def tables(config: Config, raw: Path) -> RawTables:
     Raises:
         DataError: "loans.csv: no column 'customer' (for user_id), the columns are 'reader', 'book': correct ..."
         DataError: "loans.csv: timestamp_format '%m/%d/%Y' does not fit, '%d/%m/%Y' does: correct ..."
+        DataError: "orders: no column 'id' to join on, the columns are ...: correct datasets.files.adapter...."
     """
     file, lines = config.interactions, {name: _lines(raw, name) for name in _files(config)}
     needed = ["user_id", "item_id", "timestamp", *(["event"] if file.event is None else [])]
@@ -107,11 +102,11 @@ def tables(config: Config, raw: Path) -> RawTables:
     else:
         items = _table("items", config.items, raw, ["item_id"], lines["items"])
         items_file = config.items.label
-    tables = RawTables(interactions, items, file.label, items_file, files=lines, hints=HINTS)
+    read = RawTables(interactions, items, file.label, items_file, files=lines, hints=HINTS)
     if config.users is None:
-        return tables
+        return read
     users = _table("users", config.users, raw, ["user_id"], lines["users"])
-    return dataclasses.replace(tables, users=users, users_file=config.users.label)
+    return dataclasses.replace(read, users=users, users_file=config.users.label)
 
 
 def _files(config: Config) -> dict[str, TextFile]:
@@ -149,7 +144,7 @@ def _table(name: str, file: TableFile, raw: Path, needed: list[str], lines: Sequ
     """Return the mapped columns under canonical names, the whole row as `raw`, and `reject` for unreadable rows."""
     table = _scan(raw / name)
     for other, joined in file.joins.items() if isinstance(file, InteractionsFile) else ():
-        table = join(table, other, joined, _scan(raw / other))
+        table = _join(table, other, joined, _scan(raw / other))
     found = [column for column in table.collect_schema() if column not in OWN]
     columns = {column: column for column in file.canonical if column in found or column in needed} | file.sources
     for column, source in columns.items():
@@ -166,6 +161,31 @@ def _table(name: str, file: TableFile, raw: Path, needed: list[str], lines: Sequ
     where = [] if _row_tells_line(lines) else [FILE, LINE, TEXT]
     chosen = table.select(**values, **{REJECT: pl.col(REASON), RAW: pl.struct(*where, *found)})
     return read_cells(chosen, file)
+
+
+def _join(table: pl.LazyFrame, name: str, file: JoinedFile, other: pl.LazyFrame) -> pl.LazyFrame:
+    """Append the columns of `other` as `name.column`, from its row with the same key, such as the customer and the time
+    of an order for each of its lines; equal rows count as one.
+
+    A row of `table` is refused, as `no_row_in_<name>` or `several_rows_in_<name>`, unless there is exactly one.
+    """
+    other = other.filter(pl.col(REASON).is_null()).drop(*OWN)
+    key = file.key or file.on
+    for columns, wanted in ((table.collect_schema(), file.on), (other.collect_schema(), key)):
+        if wanted not in columns:
+            there = ", ".join(repr(column) for column in columns if column not in OWN)
+            raise DataError(
+                f"{name}: no column {wanted!r} to join on, the columns are {there:.400}:"
+                f" correct {AT}.interactions.joins.{name} in params.yaml"
+            )
+    own_key, its_key = (pl.col(column).cast(pl.String).str.strip_chars().alias(KEY) for column in (file.on, key))
+    rows = other.unique(maintain_order=True).with_columns(its_key)
+    rows = rows.with_columns(pl.len().over(KEY).alias(AGAIN)).unique(KEY, keep="first", maintain_order=True)
+    rows = rows.rename({column: f"{name}.{column}" for column in other.collect_schema()})
+    found = table.with_columns(own_key).join(rows, on=KEY, how="left", maintain_order="left")
+    none, several = pl.lit(f"no_row_in_{name}"), pl.lit(f"several_rows_in_{name}")
+    fault = pl.when(pl.col(AGAIN).is_null()).then(none).when(pl.col(AGAIN) > 1).then(several)
+    return found.with_columns(pl.coalesce(REASON, fault).alias(REASON)).drop(KEY, AGAIN)
 
 
 def _scan(folder: Path) -> pl.LazyFrame:

@@ -28,7 +28,7 @@ def read(text: Path, source: Source, ids: list[str], parts: Parts) -> FileLines:
         while batch := list(islice(stream, BATCH_ROWS)):
             if number == 1 and batch[0].lstrip().startswith("["):
                 raise DataError(f"{source.name}: a JSON array, expected one object per line: convert it (jq -c '.[]')")
-            objects = [_object(line, ids) for line in batch]
+            objects = [read_object(line, ids) for line in batch]
             columns = list(dict.fromkeys(key for found, _ in objects for key in found or {}))
             parts.write(columns, _rows(batch, objects, columns, number), source)
             n_lines, number = n_lines + len(batch), number + len(batch)
@@ -38,7 +38,8 @@ def read(text: Path, source: Source, ids: list[str], parts: Parts) -> FileLines:
     return FileLines(source.name, n_lines, 0, n_lines - n_refused, n_lines - n_refused, n_refused)
 
 
-def _object(line: str, ids: list[str]) -> tuple[dict[str, Any] | None, str | None]:
+def read_object(line: str, ids: list[str]) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the object in a line, or None and the reason why it is refused. ids: as for `read`."""
     if fault := line_fault(line):
         return None, fault
     if not line.strip():
@@ -62,11 +63,12 @@ def _rows(
     lines: list[str], objects: list[tuple[dict[str, Any] | None, str | None]], columns: list[str], first: int
 ) -> Iterator[Record]:
     for number, (line, (found, reason)) in enumerate(zip(lines, objects, strict=True), start=first):
-        cells = None if found is None else [_text(found.get(column)) for column in columns]
+        cells = None if found is None else [as_text(found.get(column)) for column in columns]
         yield Record(number, 1, line.rstrip("\r\n"), cells, reason)
 
 
-def _text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
+    """Return a value of an object as a cell of text."""
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)

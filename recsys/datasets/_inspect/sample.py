@@ -3,7 +3,6 @@
 import codecs
 import csv
 import io
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from recsys.datasets._files import query, workbook
+from recsys.datasets._files import json_lines, query, workbook
 from recsys.datasets._files.delimited import unique_names
 from recsys.datasets._files.sources import Source, opened
 from recsys.errors import DataError
@@ -89,23 +88,13 @@ def read(source: Source, path: Path) -> Sample:
     if not any(line.strip() for line in lines):
         raise DataError(f"{source.path}: empty file, expected at least one row: replace it")
     if source.kind == "json_lines":
-        rows = [_object(line) for line in lines]
-        odd = [
-            (number, line) for number, (line, row) in enumerate(zip(lines, rows, strict=True), start=1) if row is None
-        ]
-        as_text = [{name: _text(value) for name, value in row.items()} for row in rows if row is not None]
+        rows = [json_lines.read_object(line, [])[0] for line in lines]
+        odd = [(number, line) for number, line in enumerate(lines, start=1) if rows[number - 1] is None]
+        as_text = [{name: json_lines.as_text(value) for name, value in row.items()} for row in rows if row is not None]
         if not as_text:
             raise DataError(f"{source.path}: no line is a JSON object, expected one a line: convert it (jq -c '.[]')")
         return Sample(source, path, pl.DataFrame(as_text, infer_schema_length=None).cast(pl.String), settings, odd)
     return _delimited(source, path, lines, settings)
-
-
-def _object(line: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _decoded(start: bytes) -> tuple[str, str | None]:
@@ -165,9 +154,3 @@ def _fit(lines: list[str], separator: str) -> tuple[float, int]:
 
 def _usual(widths: list[int]) -> int:
     return max(set(widths), key=widths.count)
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return "|".join(map(str, value)) if isinstance(value, list) else json.dumps(value)
