@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import httpx
 
-from recsys.errors import DataError, SourceUnreachableError
+from recsys.errors import DataError, SourceUnreachableError, one_line
 from recsys.output import file_hash
 
 LOCAL_FOLDER = "RECSYS_DATA_DIR"
@@ -27,12 +27,8 @@ ATTEMPTS = 4  # per address; each resumes where the last one stopped
 PAUSE_SECONDS = 1.0
 PROGRESS_SECONDS = 2.0
 TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
-DAMAGED_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    RuntimeError,
-)  # RuntimeError: a damaged bit says that the zip has a password
+# RuntimeError: a damaged bit says that the zip has a password
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -219,4 +215,4 @@ def _transfer(url: str, part: Path, start: int) -> None:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(str(error)) or type(error).__name__

@@ -14,6 +14,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import dataframely as dy
 import polars as pl
 import polars.selectors as cs
 
@@ -77,14 +78,15 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
 def _check_users(raw: pl.LazyFrame, file: Path, out: Path) -> tuple[TableReport, pl.DataFrame]:
     """Write `users.parquet`; return its report, and `row` and `reason` of the rejected rows."""
     table = _collect(validation.numbered(raw, ["user_id"], Users, file), file)
-    columns = list(Users.columns())
-    good, bad = _first_of_each(columns, *judge(table, validation.column_faults(Users)))
-    _write(good.select(columns).lazy(), out / "users.parquet")
+    good, bad = _first_of_each(table, Users)
+    _write(good.select(list(Users.columns())).lazy(), out / "users.parquet")
     return TableReport.of(file, table.height, bad["reason"], _count_notes(table)), bad
 
 
-def _first_of_each(columns: list[str], good: pl.DataFrame, bad: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Keep the first row with each id, the first of the columns; add the others to the rejected rows."""
+def _first_of_each(table: pl.DataFrame, schema: type[dy.Schema]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the good rows, of those with the same id (first column) only the first, and `row` and `reason` of the
+    rejected rows."""
+    columns, (good, bad) = list(schema.columns()), judge(table, validation.column_faults(schema))
     copy, again = ~pl.struct(columns).is_first_distinct(), ~pl.col(columns[0]).is_first_distinct()
     reason = pl.when(copy).then(pl.lit("duplicate")).when(again).then(pl.lit(f"repeated_{columns[0]}"))
     good = good.with_columns(reason=reason)
@@ -99,11 +101,10 @@ def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int, Count
     table = _collect(validation.canonical_items(raw.items, raw.items_file), raw.items_file)
     if table.is_empty() and DERIVED not in raw.items.collect_schema():
         raise DataError(f"{raw.items_file}: no rows: give a file with at least one")
-    columns = list(Items.columns())
-    good, bad = _first_of_each(columns, *judge(table, validation.column_faults(Items)))
+    good, bad = _first_of_each(table, Items)
     derived = table.filter(pl.col(DERIVED))
     bad = bad.join(derived, on=ROW, how="anti")
-    return good.select(*columns, DERIVED), bad, table.height - derived.height, _count_notes(table)
+    return good.select(*Items.columns(), DERIVED), bad, table.height - derived.height, _count_notes(table)
 
 
 def _check_interactions(

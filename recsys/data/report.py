@@ -39,16 +39,8 @@ class TableReport:
         reasons: one for each rejected row; notes: a remark -> the number of rows that were kept in spite of it.
         """
         counts = reasons.alias("reason").value_counts().sort(["count", "reason"], descending=[True, False])
-        n_bad = reasons.len()
-        return cls(
-            str(file),
-            read,
-            read - n_bad,
-            n_bad,
-            n_bad / max(read, 1),
-            dict(counts.iter_rows()),
-            dict(sorted(notes.items())),
-        )
+        n_bad, of_reasons, of_notes = reasons.len(), dict(counts.iter_rows()), dict(sorted(notes.items()))
+        return cls(str(file), read, read - n_bad, n_bad, n_bad / max(read, 1), of_reasons, of_notes)
 
     def share(self, reason: str) -> float:
         return self.reasons.get(reason, 0) / max(self.read, 1)
@@ -119,8 +111,9 @@ def describe(
         first=pl.col("timestamp").min(),
         last=pl.col("timestamp").max(),
         pairs=pl.struct("user_id", "item_id").hash().n_unique(),
+        liked=pl.col("item_id").filter(pl.col("weight") > 0).n_unique(),
     ).collect(engine="streaming")
-    first, last, pairs = facts.row(0)
+    first, last, pairs, liked = facts.row(0)
     per = {name: kept.group_by(name).len().collect(engine="streaming") for name in ("user_id", "item_id", "event")}
     return DataReport(
         dataset=dataset,
@@ -138,7 +131,7 @@ def describe(
         median_events_per_user=_median(per["user_id"]),
         median_events_per_item=_median(per["item_id"]),
         item_gaps=_gaps(kept_items),
-        items_without_likes=kept_items.height - _liked(kept),
+        items_without_likes=kept_items.height - liked,
         files={table: list(lines) for table, lines in files.items()},
         users_table=users_table,
     )
@@ -152,11 +145,6 @@ def _gaps(items: pl.DataFrame) -> dict[str, float]:
         price=pl.col("price").is_null().mean(),
     )  # fmt: skip
     return {name: share or 0.0 for name, share in shares.row(0, named=True).items()}
-
-
-def _liked(kept: pl.LazyFrame) -> int:
-    liked = kept.filter(pl.col("weight") > 0).select(pl.col("item_id").n_unique())
-    return int(liked.collect(engine="streaming").item())
 
 
 def check(
