@@ -63,7 +63,7 @@ def measure(clone: Path) -> tuple[pl.DataFrame, split.Facts]:
 
 def _measured(loaded: Bundle, data: split.Split, settings: params.Params) -> pl.DataFrame:
     asked = sample.draw(data, "test", loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
-    among = [segments.everyone(asked), segments.warm(asked, settings.evaluate.warm_events)]
+    among = segments.build(asked, settings.evaluate)[:2]  # all, warm
     lists = {
         name: answers.recommend_all(Recommender(loaded, name), data, asked, among, AT, settings.seed)
         for name in VARIANTS

@@ -21,6 +21,7 @@ import polars as pl
 import yaml
 
 from benchmarks import provenance
+from benchmarks.models.next_event import by_hours
 from recsys import params
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
@@ -99,7 +100,7 @@ def _next_event(loaded: Bundle, split: Split, settings: Params, names: dict[str,
     if split.end("test") is None:
         return None
     asked = {name: Recommender(loaded, name) for name in names}
-    table = next_event.replay(asked, split, "test", EVENTS, REFRESH_S, settings.seed).table()
+    table = by_hours(next_event.replay(asked, split, "test", EVENTS, REFRESH_S, settings.seed))
     whole = table.filter(pl.col("from_hours").is_null())
     found = {line["variant"]: round(line["ndcg"], 4) for line in whole.iter_rows(named=True)}
     frozen = max(value for name, value in found.items() if not name.endswith(LIVE))

@@ -55,6 +55,7 @@ PEERS = [
 BASELINE = "als"
 DEFAULT = "shipped default"  # the variant of the gate, with its places for new items
 VARIANTS = [BASELINE, "popular", "random"]
+SEGMENTS = ("warm", "few", "repeat", "known_item", "new_item")
 
 
 def main(workspace: Path, scripts: list[str]) -> None:
@@ -161,10 +162,8 @@ def own_lists(workspace: Path, split: splits.Split, asked: sample.Sample, settin
 
 def score(lists: dict[str, Any], asked: sample.Sample, settings: params.Params) -> dict[str, Any]:
     """NDCG@10 and recall@20 of all, NDCG@10 by segment, and the paired differences to our ALS and to the default."""
-    warm, values = settings.evaluate.warm_events, {}
-    parts = [segments.warm(asked, warm), segments.few(asked, warm), segments.repeat(asked, again=True)]
-    parts += [segments.known_item(asked), segments.new_item(asked)]
-    parts = [part for part in parts if part.counted(asked).any()]
+    every, values = segments.build(asked, settings.evaluate), {}
+    parts = [part for part in every if part.name in SEGMENTS and part.counted(asked).any()]
     for name, rows in lists.items():
         found = metrics.hits(rows, asked.targets)
         values[name] = (

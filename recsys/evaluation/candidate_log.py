@@ -76,7 +76,7 @@ def _cases(
     kept_out = ranker_holdout_users(split.users["user_id"][sample.users])
     random, late_of = np.random.default_rng(seed), late_targets(split, sample.fold)
     for at, user in enumerate(sample.users.tolist()):
-        targets = sample.targets.rows[sample.targets.indptr[at] : sample.targets.indptr[at + 1]]
+        targets = sample.targets.of_user(at)
         as_new = config.known_items if sample.liked[at] >= max(config.known_items) else []
         for known in (None, *as_new):
             recorder.seen = None

@@ -71,7 +71,7 @@ def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k
         user = int(asked.users[at])
         slots = answers.recommend_offline(recommender, split, asked.fold, user, k, seed).slots
         rows = np.array([[slot.row for slot in slots]], dtype=np.int32)
-        mine = Ragged.of(np.zeros(wanted.lengths[at], dtype=np.int64), _of(wanted, at), 1)
+        mine = Ragged.of(np.zeros(wanted.lengths[at], dtype=np.int64), wanted.of_user(at), 1)
         found, known = metrics.hits(rows, mine)[0].tolist(), len(recommender.bundle.histories.at(user))
         table += [
             (at, label(slot.source, slot.fallback), slot.score, rank, known, hit)
@@ -189,7 +189,3 @@ def _platt(features: Floats, wanted: BoolArray) -> Floats:
 
 def _log_loss(z: Floats, wanted: BoolArray) -> float:
     return float(np.logaddexp(0, np.where(wanted, -z, z)).sum())
-
-
-def _of(ragged: Ragged, at: int) -> npt.NDArray[np.int32]:
-    return ragged.rows[ragged.indptr[at] : ragged.indptr[at + 1]]

@@ -42,6 +42,10 @@ class Ragged:
         """(n_entries,) int64: the user of each entry, from 0."""
         return np.repeat(np.arange(len(self.indptr) - 1), self.lengths)
 
+    def of_user(self, user: int) -> IntArray:
+        """Return the rows of one user, (m,) int32."""
+        return self.rows[self.indptr[user] : self.indptr[user + 1]]
+
     def keep(self, mask: BoolArray) -> "Ragged":
         """Return the entries where `mask` (n_entries,) is True, for the same users."""
         return Ragged.of(self.owners[mask], self.rows[mask], len(self.indptr) - 1)

@@ -6,7 +6,7 @@ are updated every `refresh_s` seconds. Both use the user's complete history. The
 users' events since the training, and the curve by hours shows how fast a bundle ages.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -17,14 +17,11 @@ import polars as pl
 from recsys.contracts import EMPTY_HISTORY, BoolArray, History, IntArray, Query, epoch_seconds
 from recsys.data.split import WINDOWS, ScoredFold, Split
 from recsys.errors import RecsysError
-from recsys.evaluation import metrics
-from recsys.evaluation.metrics import Ragged
 from recsys.recommend import live_counts
 from recsys.recommend.live_counts import LiveEvents
 from recsys.recommend.recommender import Recommender
 
 LIVE = ", live"  # suffix of a variant with live counts
-HOURS = (0.0, 1.0, 6.0, 24.0, 48.0, 168.0)  # limits of the age of the bundle, in hours
 MAX_EVENTS = 100_000  # that are counted, as in `serving/settings.py`
 
 
@@ -41,25 +38,6 @@ class NextEvents:
     targets: IntArray
     born: BoolArray
     lists: Mapping[str, IntArray]
-
-    def table(self, hours: Sequence[float] = HOURS) -> pl.DataFrame:
-        """Return a row for all events (from_hours null) and one per range of hours since the training.
-
-        Columns: from_hours, variant, events (their number), born (share of new items), ndcg, hit_rate.
-        """
-        parts: dict[float | None, BoolArray] = {None: np.ones(len(self.hours), dtype=np.bool_)}
-        for begin, end in zip(hours, (*hours[1:], np.inf), strict=True):
-            parts[begin] = (self.hours >= begin) & (self.hours < end)
-        lines = []
-        for since, chosen in parts.items():
-            targets, n = self.targets[chosen], np.ones(int(chosen.sum()), dtype=np.int64)
-            if not len(n):
-                continue
-            for name, lists in self.lists.items():
-                hits = metrics.hits(lists[chosen], Ragged(np.arange(len(n) + 1), targets))
-                ndcg, hit_rate = metrics.ndcg(hits, n).mean(), metrics.hit_rate(hits, n).mean()
-                lines.append((since, name, len(n), self.born[chosen].mean(), ndcg, hit_rate))
-        return pl.DataFrame(lines, schema=["from_hours", "variant", "events", "born", "ndcg", "hit_rate"], orient="row")
 
 
 def replay(

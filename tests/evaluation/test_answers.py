@@ -25,6 +25,8 @@ from tests.data import test_split_protocols
 from tests.evaluation import world
 from tests.support import bundles
 
+SETTINGS = bundles.settings().evaluate  # new users are told 0, 1 or 3 items
+
 
 def random_vectors(n_items: int) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(n_items, 4)).astype(np.float32)
@@ -81,7 +83,7 @@ def test_several_processes_make_the_same_lists_as_one(tmp_path: Path) -> None:
     made = world.make(tmp_path, 1, random_vectors, max_users=15)
     (tmp_path / "split").mkdir()
     splits.save(made.split, tmp_path / "split")
-    parts = [segments.everyone(made.sample), segments.new_user(made.sample, 1, 3)]
+    parts = [part for part in segments.build(made.sample, SETTINGS) if part.name in ("all", "new_user_1")]
     work = partial(lists_and_process, sample=made.sample, parts=parts)
     names = ["popular", "als", "mixed"]
     found = answers.of_variants(work, tmp_path / "bundle", tmp_path / "split", names, 2)
@@ -111,7 +113,7 @@ def test_no_query_knows_the_test_window(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_new_user_is_asked_for_with_the_end_of_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = world.make(tmp_path, 1, random_vectors)
-    parts = [segments.new_user(made.sample, known, 3) for known in (0, 1, 3)]
+    parts = [part for part in segments.build(made.sample, SETTINGS) if part.name.startswith(segments.NEW_USER)]
     assert 3 < parts[0].users.sum() < len(made.sample.users)
     asked: list[Query] = []
     recommend = Recommender.recommend
@@ -151,7 +153,7 @@ def test_the_end_of_a_history_counts_different_liked_items() -> None:
 def test_only_arrived_items_answer_where_only_they_are_asked_for(tmp_path: Path) -> None:
     made = world.make(tmp_path, 1, random_vectors)
     sample = replace(made.sample, arrived=np.arange(world.N_ITEMS) < 8)
-    part = segments.cold_item_only(sample)
+    part = segments.build(sample, SETTINGS)[-1]
     counted = part.counted(sample)
     assert 0 < counted.sum() < len(sample.users), "who wants none of these items must not be asked"
     lists = answers.recommend_all(Recommender(made.bundle, "als"), made.split, sample, [part], 5, seed=4)

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from benchmarks.models.next_event import by_hours
 from recsys.contracts import epoch_seconds
 from recsys.evaluation import next_event
 from recsys.recommend.recommender import Recommender
@@ -27,7 +28,7 @@ def test_each_event_of_the_window_is_a_question_unless_its_pair_is_old(made: wor
     assert found.targets.tolist() == asked["item_row"].to_list()
     hours = (epoch_seconds(asked["timestamp"]) - made.split.now("test")) / 3600
     assert np.allclose(found.hours, hours)
-    table = found.table((0.0, 1.0))
+    table = by_hours(found, (0.0, 1.0))
     assert table.filter(pl.col("from_hours").is_null())["events"].to_list() == [asked.height] * 2
     parts = table.filter(pl.col("from_hours").is_not_null())
     assert parts.group_by("variant").agg(pl.col("events").sum())["events"].to_list() == [asked.height] * 2

@@ -10,6 +10,7 @@ import pytest
 from recsys.evaluation import metrics, results, segments
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.sample import Sample
+from tests.support import bundles
 
 
 def value(table: pl.DataFrame, variant: str, segment: str, metric: str, column: str = "value") -> float:
@@ -80,7 +81,8 @@ def test_every_baseline_has_the_whole_table(every: pl.DataFrame, table: pl.DataF
 
 
 def test_a_segment_is_measured_on_the_answers_to_its_question(sample: Sample, lists: dict[str, np.ndarray]) -> None:
-    parts = [segments.everyone(sample), segments.new_user(sample, 1, 1)]
+    every = segments.build(sample, bundles.settings().evaluate.model_copy(update={"new_user_items": [1]}))
+    parts = [part for part in every if part.name in ("all", "new_user_1")]
     asked = {name: {segments.PLAIN: rows, parts[1].question: lists["model"]} for name, rows in lists.items()}
     found = results.measure(asked, sample, parts, [3], ["popular"], Bootstrap(100, 0.9, 1))
     assert value(found, "empty", "all", "recall@3") == 0
@@ -89,7 +91,7 @@ def test_a_segment_is_measured_on_the_answers_to_its_question(sample: Sample, li
 
 
 def test_a_segment_without_users_is_left_out(sample: Sample, lists: dict[str, np.ndarray]) -> None:
-    both = [segments.everyone(sample), segments.warm(sample, 99)]
+    both = segments.build(sample, bundles.settings().evaluate.model_copy(update={"warm_events": 99}))[:2]
     asked = {name: {segments.PLAIN: rows} for name, rows in lists.items()}
     found = results.measure(asked, sample, both, [3], ["popular"], Bootstrap(100, 0.9, 1))
     assert found["segment"].unique().to_list() == ["all"]

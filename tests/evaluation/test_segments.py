@@ -13,6 +13,12 @@ from recsys.evaluation.segments import PLAIN, Segment
 from recsys.params import EvaluateParams
 
 
+def one(sample: Sample, name: str, settings: EvaluateParams, **changes: float) -> Segment:
+    """The segment of this name, with some settings changed."""
+    built = segments.build(sample, settings.model_copy(update=changes))
+    return next(part for part in built if part.name == name)
+
+
 def test_users_fall_into_exactly_one_of_warm_few_and_cold(parts: list[Segment]) -> None:
     by_name = {segment.name: segment for segment in parts}
     users = np.stack([by_name[name].users for name in ("warm", "few", "cold_user")])
@@ -22,28 +28,28 @@ def test_users_fall_into_exactly_one_of_warm_few_and_cold(parts: list[Segment]) 
     assert by_name["all"].targets.all()
 
 
-def test_the_border_of_warm_is_the_setting(sample: Sample) -> None:
-    assert segments.warm(sample, 8).users.sum() == 20
-    assert segments.warm(sample, 9).users.sum() == 0
-    assert segments.few(sample, 9).users.sum() == 40
+def test_the_border_of_warm_is_the_setting(sample: Sample, settings: EvaluateParams) -> None:
+    assert one(sample, "warm", settings, warm_events=8).users.sum() == 20
+    assert one(sample, "warm", settings, warm_events=9).users.sum() == 0
+    assert one(sample, "few", settings, warm_events=9).users.sum() == 40
 
 
-def test_cold_item_keeps_only_targets_that_arrive(sample: Sample) -> None:
-    kept = sample.targets.keep(segments.cold_item(sample).targets)
+def test_cold_item_keeps_only_targets_that_arrive(sample: Sample, settings: EvaluateParams) -> None:
+    kept = sample.targets.keep(one(sample, "cold_item", settings).targets)
     assert len(kept.rows)
     assert (kept.rows >= 30).all()
     assert len(kept.rows) == (sample.targets.rows >= 30).sum()
 
 
-def test_cold_item_only_differs_by_what_may_be_answered(sample: Sample) -> None:
-    among_all, among_new = segments.cold_item(sample), segments.cold_item_only(sample)
+def test_cold_item_only_differs_by_what_may_be_answered(sample: Sample, settings: EvaluateParams) -> None:
+    among_all, among_new = (one(sample, name, settings) for name in ("cold_item", "cold_item_only"))
     assert (among_all.targets == among_new.targets).all()
     assert (among_all.question, among_new.question.arrived_only) == (PLAIN, True)
 
 
-def test_only_known_users_can_be_dormant(sample: Sample) -> None:
-    assert np.flatnonzero(segments.dormant(sample, 30).users).tolist() == list(range(20))
-    assert not segments.dormant(sample, 40).users.any()
+def test_only_known_users_can_be_dormant(sample: Sample, settings: EvaluateParams) -> None:
+    assert np.flatnonzero(one(sample, "dormant", settings, dormant_days=30).users).tolist() == list(range(20))
+    assert not one(sample, "dormant", settings, dormant_days=40).users.any()
 
 
 def test_new_users_are_the_same_users_with_the_same_targets(sample: Sample, parts: list[Segment]) -> None:
@@ -59,8 +65,8 @@ def test_names_are_those_of_the_segments(parts: list[Segment], settings: Evaluat
     assert len({part.name for part in parts}) == len(parts)
 
 
-def test_who_has_nothing_to_find_does_not_count(sample: Sample) -> None:
-    part = segments.cold_item(sample)
+def test_who_has_nothing_to_find_does_not_count(sample: Sample, settings: EvaluateParams) -> None:
+    part = one(sample, "cold_item", settings)
     wanting = {int(owner) for owner in sample.targets.owners[sample.arrived[sample.targets.rows]]}
     assert 0 < len(wanting) < len(sample.users)
     assert set(np.flatnonzero(part.counted(sample)).tolist()) == wanting
@@ -73,8 +79,8 @@ def test_the_ages_part_the_targets_by_when_they_were_chosen(sample: Sample, part
     assert (sample.age[ages[3].targets] >= 0.75).all()
 
 
-def test_repeats_and_first_purchases_part_the_targets(sample: Sample) -> None:
-    again, first = segments.repeat(sample, again=True), segments.repeat(sample, again=False)
+def test_repeats_and_first_purchases_part_the_targets(sample: Sample, settings: EvaluateParams) -> None:
+    again, first = (one(sample, name, settings) for name in ("repeat", "first"))
     assert (again.targets ^ first.targets).all()
     for user, row, repeats in zip(sample.targets.owners, sample.targets.rows, again.targets, strict=True):
         history = sample.histories.rows[sample.histories.indptr[user] : sample.histories.indptr[user + 1]]

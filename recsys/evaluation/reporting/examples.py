@@ -57,7 +57,7 @@ def describe(recommender: Recommender, split: Split, sample: Sample, segment: Se
     """Return history and recommendations of one user of the segment; at: position of the user in the sample."""
     titles = [title or item_id for title, item_id in split.catalogue.select("title", "item_id").iter_rows()]
     user, history = int(sample.users[at]), recommender.bundle.histories.at(int(sample.users[at]))
-    targets = sample.targets.rows[sample.targets.indptr[at] : sample.targets.indptr[at + 1]]
+    targets = sample.targets.of_user(at)
     newest = list(dict.fromkeys(history.rows[::-1].tolist()))[:SHOWN]
     slots = answers.recommend_offline(recommender, split, sample.fold, user, SHOWN, seed).slots
     return Example(
