@@ -16,7 +16,20 @@ from recsys.bundle import id_table
 from recsys.contracts import HALF_LIVES_DAYS, SECONDS_PER_DAY, BoolArray, FloatArray, IntArray, epoch_seconds
 from recsys.output import read_array
 
-SHOWN = ("title", "text", "categories", "price")
+COLUMNS: dict[str, pl.DataType] = {
+    "row": pl.Int32(),
+    "item_id": pl.String(),
+    "title": pl.String(),
+    "text": pl.String(),
+    "categories": pl.List(pl.String()),
+    "price": pl.Float64(),
+    "available": pl.Boolean(),
+    "first_seen": pl.Datetime("us", "UTC"),
+    "attributes": pl.String(),
+    "popularity": pl.Float32(),
+    "recent": pl.Float32(),
+}
+CONTENT = ("title", "text", "categories", "price")  # needed where items are shown
 FEW_LIKES = 3  # an item that no more users liked is new: too few for a collaborative model
 
 
@@ -57,8 +70,8 @@ class Catalogue:
         return pl.concat([values.filter(~listed), lists.explode("value").drop_nulls()])
 
     def fields(self, row: int, names: Iterable[str]) -> dict[str, Any]:
-        """Return the values of an item by name, without those it lacks. names: fields in `SHOWN`, or attributes."""
-        found = {name: self.frame[name][row] for name in names if name in SHOWN}
+        """Return the values of an item by name, without those it lacks. names: fields in `CONTENT`, or attributes."""
+        found = {name: self.frame[name][row] for name in names if name in CONTENT}
         if found.keys() != set(names):
             found = json.loads(self.frame["attributes"][row] or "{}") | found
         if "categories" in found:

@@ -12,26 +12,16 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from recsys.bundle import embeddings, item_tower
+from recsys.bundle import catalogue, embeddings, item_tower
 from recsys.bundle.bundle import Bundle, LoadedModel
-from recsys.bundle.catalogue import Catalogue
+from recsys.bundle.catalogue import CONTENT, Catalogue
 from recsys.bundle.id_table import IdTable
 from recsys.bundle.index import Index, Similar
 from recsys.contracts import FloatArray, IntArray, epoch_seconds
 from recsys.errors import DataError
 from recsys.ranking import top_k
 
-COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
-    "item_id": pl.String,
-    "title": pl.String,
-    "text": pl.String,
-    "categories": pl.List(pl.String),
-    "price": pl.Float64,
-    "available": pl.Boolean,
-    "first_seen": pl.Datetime("us", "UTC"),
-    "attributes": pl.String,
-}
-CONTENT = ["title", "text", "categories", "price"]
+COLUMNS = {name: dtype for name, dtype in catalogue.COLUMNS.items() if name not in ("row", "popularity", "recent")}
 NOTHING = {"title": pl.col("item_id"), "text": pl.lit(""), "categories": pl.lit([]), "available": pl.lit(True)}
 
 
@@ -53,7 +43,7 @@ def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
     known = pl.Series([position is not None for position in positions], dtype=pl.Boolean)
     rows = np.array([position for position in positions if position is not None], dtype=np.int32)
     after = _longer(_changed(before, items.filter(known), rows), items.filter(~known))
-    content_changed = _content(before, rows).hash_rows() != _content(after, rows).hash_rows()
+    content_changed = before.frame[rows].select(CONTENT).hash_rows() != after.frame[rows].select(CONTENT).hash_rows()
     rows = np.append(rows[content_changed.to_numpy()], np.arange(len(before), len(after), dtype=np.int32))
     if not len(rows):
         return replace(bundle, catalogue=after)
@@ -106,36 +96,32 @@ class OverlaidIndex(Index):
         return rows[best], scores[best]
 
 
-def _content(catalogue: Catalogue, rows: IntArray) -> pl.DataFrame:
-    return catalogue.frame[rows].select(CONTENT)
-
-
-def _changed(catalogue: Catalogue, items: pl.DataFrame, rows: IntArray) -> Catalogue:
+def _changed(before: Catalogue, items: pl.DataFrame, rows: IntArray) -> Catalogue:
     if not len(rows):
-        return catalogue
+        return before
     said = items.select(name for name in COLUMNS if name != "item_id").with_columns(row=rows)
-    said = said.cast({name: catalogue.frame.schema[name] for name in said.columns})
-    frame = catalogue.frame.update(said, on="row", maintain_order="left")
+    said = said.cast({name: before.frame.schema[name] for name in said.columns})
+    frame = before.frame.update(said, on="row", maintain_order="left")
     available, first_seen = frame["available"].to_numpy(), epoch_seconds(frame["first_seen"])
-    return replace(catalogue, frame=frame, available=available, first_seen=first_seen)
+    return replace(before, frame=frame, available=available, first_seen=first_seen)
 
 
-def _longer(catalogue: Catalogue, items: pl.DataFrame) -> Catalogue:
+def _longer(before: Catalogue, items: pl.DataFrame) -> Catalogue:
     if not items.height:
-        return catalogue
-    rows = np.arange(items.height, dtype=np.int32) + np.int32(len(catalogue))
+        return before
+    rows = np.arange(items.height, dtype=np.int32) + np.int32(len(before))
     nobody = np.zeros(items.height, dtype=np.float32)
     added = items.with_columns(pl.col(name).fill_null(value) for name, value in NOTHING.items())
-    added = added.with_columns(row=rows, popularity=nobody, recent=nobody).select(catalogue.frame.columns)
+    added = added.with_columns(row=rows, popularity=nobody, recent=nobody).select(before.frame.columns)
     return Catalogue(
-        frame=pl.concat([catalogue.frame, added.cast(catalogue.frame.schema)]),
-        ids=ExtendedIdTable(catalogue.ids, items["item_id"]),
-        popularity=np.append(catalogue.popularity, nobody),
-        recent=np.append(catalogue.recent, nobody),
-        available=np.append(catalogue.available, added["available"].to_numpy()),
-        first_seen=np.append(catalogue.first_seen, epoch_seconds(added["first_seen"])),
-        demand=np.pad(catalogue.demand, ((0, items.height), (0, 0))),
-        gap_days=np.pad(catalogue.gap_days, (0, items.height), constant_values=np.nan),
+        frame=pl.concat([before.frame, added.cast(before.frame.schema)]),
+        ids=ExtendedIdTable(before.ids, items["item_id"]),
+        popularity=np.append(before.popularity, nobody),
+        recent=np.append(before.recent, nobody),
+        available=np.append(before.available, added["available"].to_numpy()),
+        first_seen=np.append(before.first_seen, epoch_seconds(added["first_seen"])),
+        demand=np.pad(before.demand, ((0, items.height), (0, 0))),
+        gap_days=np.pad(before.gap_days, (0, items.height), constant_values=np.nan),
     )
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from recsys.bundle import bundle as bundles
 from recsys.bundle import item_tower
-from recsys.bundle._checks.catalogue import CONTENT
 from recsys.bundle.bundle import Bundle
+from recsys.bundle.catalogue import CONTENT
 from recsys.contracts import EMPTY_HISTORY, Query
 from recsys.errors import BundleError, RecsysError, one_line, reports_errors
 from recsys.recommend.explanations import explain
@@ -57,7 +57,7 @@ def _check(bundle: Bundle) -> None:
             f"bundle {bundle.manifest.bundle_id}: none of {len(catalogue)} items is available; correct the column "
             "`available` in the data of the items and run `dvc repro`"
         )
-    if missing := sorted(CONTENT - set(catalogue.frame.columns)):
+    if missing := sorted({*CONTENT} - set(catalogue.frame.columns)):
         raise BundleError(f"bundle {bundle.manifest.bundle_id}: its items have no {missing[0]}; run `dvc repro`")
     k = max(1, min(LENGTH, n_available // 2))
     users = bundle.histories.users

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
-from recsys.bundle.catalogue import SHOWN
+from recsys.bundle.catalogue import CONTENT
 from recsys.business_rules.filters.masks import Filters
 from recsys.contracts import EMPTY_HISTORY, BoolArray, History, IntArray, LiveCounts, Query
 from recsys.errors import FilterError
@@ -69,7 +69,7 @@ class QueryBuilder:
             history = _joined(history, events)
         if request.user_id is not None and not len(history.rows) and not request.session:
             warnings.append(f"user_id {request.user_id!r}: nothing is known of this user")
-        self._warn("fields", [name for name in request.fields or () if name not in SHOWN], warnings)
+        self._warn("fields", [name for name in request.fields or () if name not in CONTENT], warnings)
         query = Query(
             history=history,
             k=request.k,

@@ -4,22 +4,8 @@ import numpy as np
 import polars as pl
 
 from recsys.bundle._checks.arrays import LARGEST
-from recsys.bundle.catalogue import Catalogue
+from recsys.bundle.catalogue import COLUMNS, CONTENT, Catalogue
 
-COLUMNS: dict[str, pl.DataType] = {
-    "row": pl.Int32(),
-    "item_id": pl.String(),
-    "title": pl.String(),
-    "text": pl.String(),
-    "categories": pl.List(pl.String()),
-    "price": pl.Float64(),
-    "available": pl.Boolean(),
-    "first_seen": pl.Datetime("us", "UTC"),
-    "attributes": pl.String(),
-    "popularity": pl.Float32(),
-    "recent": pl.Float32(),
-}
-CONTENT = {"title", "text", "categories", "price"}  # needed where items are shown
 MAY_BE_NULL = {"text", "price", "first_seen", "attributes"}
 
 

@@ -26,7 +26,7 @@ from recsys.data.split import ScoredFold, Split
 from recsys.errors import DataError, ParamsError
 from recsys.evaluation.tuning import half_life
 from recsys.evaluation.tuning.pattern_search import proposals
-from recsys.evaluation.tuning.validation_task import ValidationTask, draw_task, score
+from recsys.evaluation.tuning.validation_task import draw_task, score
 from recsys.params import Params, extensions, parse
 from recsys.rankers import recency
 
@@ -70,7 +70,7 @@ def search(model: str, split: Path, params: Params, trials: int, anew: bool, mem
     probe = optuna.create_study().ask()
     module.suggest(probe)  # records the ranges of the settings in `probe`
     ranges = {name: one for name, one in probe.distributions.items() if anew or name not in current}
-    job = _Job.of(model, module, splits.load(split), params, _Memory.of(memory, split, params))
+    job = _Job(model, module, splits.load(split), params, _Memory(memory, split, params))
     before = job.value(current) if anew and _complete(module, current) else None
     known, search_path = dict[str, Trial](), proposals(ranges)
     proposal: dict[str, Any] | None = next(search_path)
@@ -94,27 +94,19 @@ def search(model: str, split: Path, params: Params, trials: int, anew: bool, mem
     return Result(best, before, after, tried)
 
 
-@dataclass(frozen=True)
 class _Job:
-    """The data that all trials of one model share. factor: see `score`; known: scores of finished trials."""
+    """The data that all trials of one model share. finished: the scores of finished trials."""
 
-    model: str
-    module: ModuleType
-    training: TrainingData
-    task: ValidationTask
-    factor: FloatArray | None
-    known: "_Memory"
-
-    @classmethod
-    def of(cls, model: str, module: ModuleType, data: Split, params: Params, known: "_Memory") -> "_Job":
-        task = draw_task(data, params, params.evaluate.warm_events)
-        training = of_some_users(data.training("valid", params.seed, params.threads))
-        return cls(model, module, training, task, ranker_factor(model, data, params), known)
+    def __init__(self, model: str, module: ModuleType, data: Split, params: Params, finished: "_Memory") -> None:
+        self.model, self.module, self.finished = model, module, finished
+        self.task = draw_task(data, params, params.evaluate.warm_events)
+        self.training = of_some_users(data.training("valid", params.seed, params.threads))
+        self.factor = ranker_factor(model, data, params)
 
     def value(self, settings: dict[str, Any]) -> float:
         """Return the NDCG@10 of a trial; 0 if the model cannot be fitted with these settings."""
         key = json.dumps([self.model, inspect.getsource(self.module), settings], sort_keys=True)
-        if (known := self.known.get(key)) is not None:
+        if (known := self.finished.get(key)) is not None:
             return known
         config = parse(self.module.Config, settings | getattr(self.module, "IN_TRIALS", {}), f"model {self.model!r}")
         try:
@@ -123,7 +115,7 @@ class _Job:
         except (DataError, ValueError) as error:
             print(f"tune {self.model}: {settings}: {error}", file=sys.stderr)
             value = 0.0
-        self.known.put(key, value)
+        self.finished.put(key, value)
         return value
 
 
@@ -181,17 +173,13 @@ def find_smoothing(split: Path, params: Params) -> float:
 class _Memory:
     """The scores of finished trials, in a file with a line per trial: hash of data, task and settings, and score."""
 
-    def __init__(self, path: Path | None, about: str) -> None:
-        self._path, self._about = path, about
-        lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
-        self._values = dict(json.loads(line) for line in lines if line.endswith("]"))  # the last line may be incomplete
-
-    @classmethod
-    def of(cls, path: Path | None, split: Path, params: Params) -> "_Memory":
+    def __init__(self, path: Path | None, split: Path, params: Params) -> None:
         with (split / "interactions.parquet").open("rb") as file:
             data = hashlib.file_digest(file, "sha256").hexdigest()
         question = (params.seed, params.tune.max_users, params.evaluate.warm_events, params.data.recent_half_life_days)
-        return cls(path, f"{data} {question} {params.variants}")
+        self._path, self._about = path, f"{data} {question} {params.variants}"
+        lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+        self._values = dict(json.loads(line) for line in lines if line.endswith("]"))  # the last line may be incomplete
 
     def get(self, key: str) -> float | None:
         return self._values.get(self._hash(key))

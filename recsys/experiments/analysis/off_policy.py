@@ -26,7 +26,7 @@ MIN_EFFECTIVE = 100.0
 @dataclass(frozen=True)
 class Estimate:
     """The estimated mean reward per position under the new policy, with the interval low to high. effective: the
-    effective sample size, see `effective_size`."""
+    effective sample size, (sum w)^2 / sum w^2 of the importance weights w (Kong 1992)."""
 
     method: str
     value: float
@@ -63,12 +63,6 @@ class Log:
         return self.probability / self.propensity
 
 
-def effective_size(weights: Floats) -> float:
-    """Return the effective sample size of rows with these weights, (sum w)^2 / sum w^2 (Kong 1992)."""
-    squares = float((weights**2).sum())
-    return float(weights.sum()) ** 2 / squares if squares else 0.0
-
-
 def estimate(log: Log, method: str, alpha: float = 0.05, clip: float | None = None) -> Estimate:
     """Estimate the mean reward per position under the new policy. method: "ips", "snips" or "dr".
 
@@ -78,7 +72,8 @@ def estimate(log: Log, method: str, alpha: float = 0.05, clip: float | None = No
         DataError: "the log supports the new policy with 12 effective rows, expected 100; ..."
     """
     weights = log.weights if clip is None else np.minimum(log.weights, clip)
-    effective = effective_size(weights)
+    squares = float((weights**2).sum())
+    effective = float(weights.sum()) ** 2 / squares if squares else 0.0
     if effective < MIN_EFFECTIVE:
         raise DataError(
             f"the log supports the new policy with {effective:.0f} effective rows, expected {MIN_EFFECTIVE:.0f}: "
