@@ -22,7 +22,7 @@ from recsys.bundle import bundle
 from recsys.data import split as splits
 from recsys.evaluation import answers, fold_bundle, results, sample, segments
 from recsys.evaluation.choices import gate, new_items
-from recsys.evaluation.paired import paired
+from recsys.evaluation.intervals import paired
 from recsys.params import Params
 from recsys.ranking import Values
 from recsys.recommend.recommender import Recommender

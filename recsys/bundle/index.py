@@ -101,9 +101,6 @@ class Index:
             raise BundleError(
                 f"{folder / INDEX}: not a readable index ({reason}); run `dvc repro` to build it"
             ) from error
-        if index.ntotal != len(rows):
-            said = f"holds {index.ntotal} items, the model has vectors for {len(rows)}"
-            raise BundleError(f"{folder / INDEX}: {said}; run `dvc repro` to build it")
         return cls(index, rows, report)
 
 

@@ -20,11 +20,6 @@ from recsys.schemas import channel
 URL_VARIABLE = "RECSYS_RELEASES_URL"
 
 
-def is_address(source: str) -> bool:
-    """Return whether the text is an address, such as s3://bucket/bundle, and not a local folder."""
-    return "://" in source
-
-
 def fetch(address: str, folder: Path, public_key: str | None = None) -> str:
     """Copy a bundle from an address into an empty folder, verify it, and return its id.
 
@@ -64,7 +59,7 @@ def upload(folder: Path, address: str) -> None:
 @contextmanager
 def at_hand(source: str, public_key: str | None = None) -> Iterator[Path]:
     """Yield the local folder of a bundle. source: a folder, or an address, of which a temporary copy is made."""
-    if not is_address(source):
+    if "://" not in source:
         yield Path(source)
         return
     with TemporaryDirectory(prefix="recsys-bundle-") as folder:

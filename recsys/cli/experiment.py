@@ -27,14 +27,13 @@ def readout(
 ) -> None:
     """Print for each arm the effects with intervals and a decision (such as ship or stop), and checks of the data."""
     from recsys.experiments.analysis import log, report, run
-    from recsys.experiments.analysis.over_time import over_time
 
     experiment = run.find(config, name, store)
     raw = log.read(store, name, experiment, until.replace(tzinfo=UTC) if until else None)
     found = run.of(name, experiment, raw)
     folder = out or Path("reports/experiments") / name
     planned = found.planned_units or max(sum(found.units.values()), 1)
-    report.write(found, over_time(raw, experiment, planned), folder)
+    report.write(found, run.over_time(raw, experiment, planned), folder)
     print(f"{report.text(found)}\n\n  {folder / 'readout.html'}")
 
 

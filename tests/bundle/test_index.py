@@ -114,11 +114,9 @@ def test_saved_and_loaded_it_answers_the_same_and_the_bytes_are_the_same(tmp_pat
     assert loaded.report == fresh.report
 
 
-def test_a_broken_file_or_the_wrong_rows_are_refused(tmp_path: Path) -> None:
+def test_a_broken_file_is_refused(tmp_path: Path) -> None:
     items, rows = vectors(100), np.arange(100, dtype=np.int32)
     build(items, rows, PARAMS, seed=1).save(tmp_path)
-    with pytest.raises(BundleError, match="holds 100 items, the model has vectors for 99"):
-        Index.load(tmp_path, rows[:99])
     (tmp_path / "index.faiss").write_bytes(b"nonsense")
     with pytest.raises(BundleError, match="not a readable index"):
         Index.load(tmp_path, rows)

@@ -30,7 +30,7 @@ import numpy as np
 from recsys.errors import GateError
 from recsys.evaluation import segments
 from recsys.evaluation.choices.new_items import MOST_LOST, Learned
-from recsys.evaluation.paired import Paired, paired
+from recsys.evaluation.intervals import Paired, paired
 from recsys.output import write_text
 from recsys.params import GateParams, Params
 from recsys.ranking import Values

@@ -16,7 +16,7 @@ from recsys.contracts import NEW, IntArray
 from recsys.data.split import Split
 from recsys.evaluation import answers, metrics, sample
 from recsys.evaluation.choices.new_items import MOST_LOST, NOTHING, NewItems, applied_to
-from recsys.evaluation.paired import paired
+from recsys.evaluation.intervals import paired
 from recsys.evaluation.sample import Sample
 from recsys.params import Params
 from recsys.ranking import Values

@@ -16,9 +16,9 @@ from recsys.contracts import LIVE_COVISIT
 from recsys.data.split import Split
 from recsys.evaluation import metrics, next_event
 from recsys.evaluation.choices.gate import Decision
+from recsys.evaluation.intervals import paired
 from recsys.evaluation.metrics import Ragged
 from recsys.evaluation.next_event import LIVE, NextEvents
-from recsys.evaluation.paired import paired
 from recsys.params import Params
 from recsys.ranking import Values
 from recsys.recommend.recommender import Recommender

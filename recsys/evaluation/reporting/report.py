@@ -1,6 +1,6 @@
 """Writes the offline evaluation as one HTML page that needs no network, and as a compact table for the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def page(
     """
     environment = templates(Path(__file__).parent)
     gated = results.against(figures, settings.gate.baseline)
-    environment.globals.update(shown=_shown, interval=_interval, cell=_Cells(figures, settings.gate.baseline))
+    environment.globals.update(shown=_shown, interval=_interval, cell=_cells(figures, settings.gate.baseline))
     environment.filters["thousands"] = lambda number: f"{number:,}"
     apart = gated.filter(~pl.col("segment").str.contains(f"^{NEW_USER}|^age_"))  # these have a chart of their own
     present = figures["segment"].unique(maintain_order=True).to_list()
@@ -91,16 +91,10 @@ def page(
     )
 
 
-class _Cells:
-    """Returns the row of the figures for a variant, segment, metric and, by default, the given baseline."""
-
-    def __init__(self, figures: pl.DataFrame, baseline: str) -> None:
-        names = ("variant", "segment", "metric", "baseline")
-        self._baseline = baseline
-        self._rows = {tuple(row[name] for name in names): row for row in figures.iter_rows(named=True)}
-
-    def __call__(self, variant: str, segment: str, metric: str, baseline: str | None = None) -> dict[str, Any]:
-        return self._rows[variant, segment, metric, baseline or self._baseline]
+def _cells(figures: pl.DataFrame, gated: str) -> Callable[..., dict[str, Any]]:
+    """Return a function that returns the row of the figures for a variant, segment, metric and, by default, `gated`."""
+    rows = figures.rows_by_key(("variant", "segment", "metric", "baseline"), named=True, include_key=True, unique=True)
+    return lambda variant, segment, metric, baseline=gated: rows[variant, segment, metric, baseline]
 
 
 def _shown(metric: str, value: float | None, sign: str = "") -> str:

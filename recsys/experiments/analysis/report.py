@@ -11,8 +11,8 @@ import matplotlib as mpl
 
 from recsys.experiments.analysis.effects import Effect
 from recsys.experiments.analysis.join import JOINED
-from recsys.experiments.analysis.over_time import Moment
 from recsys.experiments.analysis.readout import Readout
+from recsys.experiments.analysis.run import Moment
 from recsys.output import templates, write_text
 
 

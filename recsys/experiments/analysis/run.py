@@ -1,6 +1,8 @@
 """Makes a readout or a plan from the store and `experiments.yaml`, for the command `recsys experiment`."""
 
+from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,20 @@ from recsys.experiments.analysis.readout import Readout
 from recsys.experiments.online import config
 from recsys.experiments.online.config import Experiment
 from recsys.schemas import channel
+
+MOMENTS = 12  # points of the curve, evenly spaced between the first and the last answer
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The effect at one time. at: UTC seconds; units: number of units in the control and the arm together; difference:
+    arm minus control, with the interval low to high."""
+
+    at: float
+    units: int
+    difference: float
+    low: float
+    high: float
 
 
 def find(path: Path, name: str, url: str | None = None) -> Experiment:
@@ -98,6 +114,27 @@ def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:
         bootstrap=effects.bootstrap(units, experiment) if len(primary) == len(decided) else {},
         decisions=readout.unless_broken(decided, all_checks),
     )
+
+
+def over_time(raw: log.Log, experiment: Experiment, planned_units: float) -> dict[str, list[Moment]]:
+    """Return for each arm its effect at up to `MOMENTS` times; times at which it has no interval are left out.
+    planned_units: the number of units at which the intervals are tightest."""
+    cleaned, _ = raw.cleaned()
+    exposures = population.analysed(cleaned.exposures, experiment)
+    joined = join.attribute(exposures, cleaned.events, Rule.of(experiment))
+    found: dict[str, list[Moment]] = {arm: [] for arm in list(experiment.arms)[1:]}
+    first, last = exposures.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
+    for part in range(1, MOMENTS + 1) if first else ():
+        until = first + (last - first) * part / MOMENTS
+        done = joined if part == MOMENTS else joined.filter(pl.col("timestamp") <= until)
+        units = join.by_unit(exposures.filter(pl.col("timestamp") <= until), done, cleaned.before)
+        counts = dict(units.group_by("arm").len().iter_rows())
+        for effect in effects.effects(units, experiment, planned_units):
+            if effect.metric == experiment.primary and isfinite(effect.anytime_high - effect.anytime_low):
+                n = counts[experiment.control] + counts[effect.arm]
+                moment = Moment(until.timestamp(), n, effect.difference, effect.anytime_low, effect.anytime_high)
+                found[effect.arm].append(moment)
+    return found
 
 
 def preferences(experiment: Experiment, raw: log.Log) -> dict[str, Preference]:

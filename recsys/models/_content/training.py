@@ -70,27 +70,26 @@ def train(job: TrainingInputs, settings: Settings, team: ProcessGroup, name: str
     _regress(model, job, team, settings.device)
     _start_ids(model, job, settings.device)
     optimizer = Adam(model, RATE)
-    state = State(model, optimizer, [_examine(model, job, settings)])
-    if settings.checkpoint:
-        state = resume(state, settings.checkpoint, name, job.fingerprint(settings))
-    while len(state.scores) <= settings.epochs and not _stopped(state.scores, settings.patience, job):
-        number = len(state.scores)
+    scores = [_examine(model, job, settings)]
+    checkpoint = Path(settings.checkpoint) / f"{name}.safetensors" if settings.checkpoint else None
+    if checkpoint and checkpoint.is_file():
+        scores = resume(model, optimizer, checkpoint, job.fingerprint(settings)) or scores
+    while len(scores) <= settings.epochs and not _stopped(scores, settings.patience, job):
+        number = len(scores)
         for users in epoch(job, settings, number):
             batch = draw(job, settings, users, number, team)
             model.zero_grad()
             _loss(model, job, batch, settings.device).backward()  # type: ignore[no-untyped-call]
             team.add_up(model)
             optimizer.step()
-        state.scores.append(_examine(model, job, settings))
+        scores.append(_examine(model, job, settings))
         if team.leads:
-            print(
-                f"content: {name}, epoch {number} of at most {settings.epochs}, {_progress(state.scores, job)}",
-                file=sys.stderr,
-            )
-            if settings.checkpoint:
-                write(state, settings.checkpoint, name, job.fingerprint(settings))
+            about = f"content: {name}, epoch {number} of at most {settings.epochs}, {_progress(scores, job)}"
+            print(about, file=sys.stderr)
+            if checkpoint:
+                write(model, optimizer, scores, checkpoint, job.fingerprint(settings))
     weights = {key: value.detach().cpu().numpy() for key, value in model.tower.state_dict().items()}
-    return Trained(weights, model.ids.detach().cpu().numpy(), vectors(model.tower, job, settings.device), state.scores)
+    return Trained(weights, model.ids.detach().cpu().numpy(), vectors(model.tower, job, settings.device), scores)
 
 
 def _regress(model: Model, job: TrainingInputs, team: ProcessGroup, device: str) -> None:
@@ -153,42 +152,25 @@ def _progress(scores: list[float], job: TrainingInputs) -> str:
     return f"NDCG {scores[-1] / scores[0]:.3f} x the first" if job.asked.shape[0] and scores[0] else "no validation"
 
 
-@dataclass
-class State:
-    """The state of a training between epochs: parameters, optimizer and validation scores. Checkpoints store it."""
-
-    model: nn.Module
-    optimizer: Adam
-    scores: list[float]
-
-
-def write(state: State, folder: str, name: str, fingerprint: str) -> None:
-    """Write the checkpoint <folder>/<name>.safetensors. fingerprint: of the inputs, see `TrainingInputs`."""
-    path = _path(folder, name)
-    tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
-    tensors |= {f"optimizer.{key}": value for key, value in state.optimizer.state.items()}
+def write(model: Model, optimizer: Adam, scores: list[float], path: Path, fingerprint: str) -> None:
+    """Write a checkpoint: parameters, optimizer and scores. fingerprint: of the inputs, see `TrainingInputs`."""
+    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+    tensors |= {f"optimizer.{key}": value for key, value in optimizer.state.items()}
     with replaced_file(path) as aside:
-        save_file(tensors, aside, {"fingerprint": fingerprint, "scores": json.dumps(state.scores)})
+        save_file(tensors, aside, {"fingerprint": fingerprint, "scores": json.dumps(scores)})
 
 
-def resume(state: State, folder: str, name: str, fingerprint: str) -> State:
-    """Return the state of the checkpoint; `state` itself if there is none, or one with another fingerprint."""
-    path = _path(folder, name)
-    if not path.is_file():
-        return state
+def resume(model: Model, optimizer: Adam, path: Path, fingerprint: str) -> list[float] | None:
+    """Load a checkpoint into model and optimizer and return its scores; None if it has another fingerprint."""
     with safe_open(path, framework="pt") as stored:
         if stored.metadata()["fingerprint"] != fingerprint:
-            return state
+            return None
         tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dict)
-        scores = json.loads(stored.metadata()["scores"])
-    state.model.load_state_dict(_under("model.", tensors))
-    state.optimizer.state = _under("optimizer.", tensors)
-    return State(state.model, state.optimizer, scores)
+        scores: list[float] = json.loads(stored.metadata()["scores"])
+    model.load_state_dict(_under("model.", tensors))
+    optimizer.state = _under("optimizer.", tensors)
+    return scores
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def _path(folder: str, name: str) -> Path:
-    return Path(folder) / f"{name}.safetensors"

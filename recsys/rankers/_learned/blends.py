@@ -89,9 +89,10 @@ def fit(log: pl.DataFrame, names: list[str], seed: int) -> dict[str, float]:
     for _ in range(HALVES):
         half = random.permutation(len(users)) < (len(users) + 1) // 2
         found.append(_select(lists.take(np.flatnonzero(half[owners])), names))
-    chosen = Counter(source for weights in found for source in {_source(name) for name in weights})
+    source = {name: features.split(name)[0] for name in names}
+    chosen = Counter(each for weights in found for each in {source[name] for name in weights})
     total = {name: sum(weights.get(name, 0.0) for weights in found) for name in names}
-    kept = {name: weight for name, weight in total.items() if weight and chosen[_source(name)] >= AGREE}
+    kept = {name: weight for name, weight in total.items() if weight and chosen[source[name]] >= AGREE}
     if not kept:  # each half chose another of several equally good sources
         return {max(names, key=lambda name: total[name]): 1.0}
     return {name: round(weight / sum(kept.values()), 4) for name, weight in kept.items()}
@@ -114,7 +115,3 @@ def _select(lists: Lists, names: list[str]) -> dict[str, float]:
         weights = {each: weight * (1 - share) for each, weight in weights.items()}
         weights[name] = weights.get(name, 0.0) + share
     return weights
-
-
-def _source(feature: str) -> str | None:
-    return features.split(feature)[0]

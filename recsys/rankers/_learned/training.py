@@ -13,7 +13,6 @@ If the log has no target among its candidates, lists are ordered by the score of
 Source: Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import lightgbm as lgb
@@ -21,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recsys.contracts import REPEAT, FloatArray
+from recsys.contracts import REPEAT
 from recsys.params import RankerParams, VariantParams
 from recsys.rankers._learned import blends, features
 from recsys.rankers._learned.artifact import Description
@@ -47,9 +46,10 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
     few, more = (found.get(name) or next(iter(found.values()), {choices[0]: 1.0}) for name in ("few", "more"))
     left_out = "too few halves of the users chose it for a blend on the validation window"
     used = [name for name in named if any(features.split(each)[0] == name for each in (*few, *more))]
+    kept, kept_pairs = ([name for name in group if name in used] for group in (models, pairs))
     about = Description(
         models=used,
-        features=list(features.names(_of(models, used), _of(pairs, used), REPEAT in used)),
+        features=list(features.names(kept, kept_pairs, REPEAT in used)),
         few=few,
         more=more,
         few_up_to=limit(_liked(judged), blend_ndcg(judged, few) - blend_ndcg(judged, more), errors=0) if found else 0,
@@ -76,7 +76,7 @@ def _with_trees(log: pl.DataFrame, about: Description, config: RankerParams, see
     if late.is_empty() or not learning["early"].any():
         return "", about
     trees = _boost(learning, "early", signs, config, seed)
-    by_trees = ndcg(np.asarray(trees.predict(_table(late, signs))), late)
+    by_trees = ndcg(np.asarray(trees.predict(late.select(list(signs)).to_numpy())), late)
     liked = _liked(late)
     by_blend = np.where(liked <= about.few_up_to, blend_ndcg(late, about.few), blend_ndcg(late, about.more))
     up_to = limit(liked, by_trees - by_blend)
@@ -86,10 +86,6 @@ def _with_trees(log: pl.DataFrame, about: Description, config: RankerParams, see
     if up_to > 0:
         trees = _boost(learning, "wanted", signs, config, seed)
     return trees.model_to_string(), about
-
-
-def _of(names: Sequence[str], used: list[str]) -> list[str]:
-    return [name for name in names if name in used]
 
 
 def _liked(log: pl.DataFrame) -> npt.NDArray[Any]:
@@ -152,14 +148,9 @@ def _boost(rows: pl.DataFrame, label: str, signs: dict[str, int], config: Ranker
         "verbosity": -1,
     }
     data = lgb.Dataset(
-        _table(rows, signs),
+        rows.select(list(signs)).to_numpy(),
         rows[label].cast(pl.Int8).to_numpy(),
         group=rows.group_by("case", maintain_order=True).len()["len"].to_numpy(),
         feature_name=list(signs),
     )
     return lgb.train(settings, data, config.rounds)
-
-
-def _table(log: pl.DataFrame, signs: dict[str, int]) -> FloatArray:
-    found: FloatArray = log.select(list(signs)).to_numpy()
-    return found

@@ -12,7 +12,7 @@ from recsys import params
 from recsys.errors import GateError
 from recsys.evaluation import results
 from recsys.evaluation.choices import gate
-from recsys.evaluation.paired import paired
+from recsys.evaluation.intervals import paired
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import Segment
 from recsys.params import GateParams, Params

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from recsys.experiments.analysis import run
-from recsys.experiments.analysis.over_time import MOMENTS, over_time
+from recsys.experiments.analysis.run import MOMENTS, over_time
 from tests.support.experiment_logs import answers, clickers, event, experiment, log_of, shown_at
 
 N = 2400

@@ -11,8 +11,8 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from recsys.experiments.analysis import report, run
-from recsys.experiments.analysis.over_time import Moment
 from recsys.experiments.analysis.readout import Readout
+from recsys.experiments.analysis.run import Moment
 from tests.support.experiment_logs import answers, clickers, event, experiment, log_of
 
 
