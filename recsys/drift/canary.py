@@ -89,7 +89,8 @@ def replay(candidate: Bundle, current: Bundle, persons: Iterable[str], events: S
             found.append((hidden in shown[0], hidden in shown[1]))
     ids = [current.catalogue.ids.external_id(int(row)) for answer in lists[1] for row in answer.rows]
     there = [candidate.catalogue.ids.position(item_id) is not None for item_id in ids]
-    sure, sure_before = (_mean([one for answer in side for one in answer.confidences if one == one]) for side in lists)
+    confidences = ([one for answer in side for one in answer.confidences if one == one] for side in lists)
+    sure, sure_before = (float(np.mean(values)) if values else None for values in confidences)
     hits, before = ((sum(pair[at] for pair in found) / max(1, len(found))) for at in (0, 1))
     done = Replay(
         persons=len(shared),
@@ -104,10 +105,6 @@ def replay(candidate: Bundle, current: Bundle, persons: Iterable[str], events: S
         refused=None,
     )
     return replace(done, refused=_refusal(done, found, candidate, current))
-
-
-def _mean(values: list[float]) -> float | None:
-    return float(np.mean(values)) if values else None
 
 
 def _hidden(bundle: Bundle, known: History) -> str | None:

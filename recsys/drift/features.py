@@ -6,7 +6,7 @@ match       share of the user's history with the item's category; only for users
             shows best that a model's vectors were assigned to the wrong items
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,8 @@ class Features:
         )
         known = price[np.isfinite(price)]
         tenths = np.searchsorted(np.quantile(known, TENTHS) if len(known) else TENTHS, price)
-        self._sources = {name: at for at, name in enumerate(_sources(bundle))}
+        labels = {part.label for variant in bundle.manifest.variants.values() for part in variant.sources}
+        self._sources = {name: at for at, name in enumerate(sorted(labels))}
         self._of_item = {
             "category": (self.category, CATEGORIES + 1),
             "popularity": (ranks * 10 // max(len(ranks), 1), 10),
@@ -106,8 +107,3 @@ def score_edges(answers: Sequence[Answer]) -> Floats:
     """Return (9,): the limits between the deciles of the scores of these lists."""
     scores = np.concatenate([np.asarray(answer.scores, dtype=np.float64)[:PLACES] for answer in answers])
     return np.asarray(np.quantile(scores, TENTHS))
-
-
-def _sources(bundle: Bundle) -> list[str]:
-    variants: Mapping[str, object] = bundle.manifest.variants
-    return sorted({part.label for name in variants for part in bundle.manifest.variants[name].sources})

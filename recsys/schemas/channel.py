@@ -71,11 +71,11 @@ def put(url: str, kind: Kind, body: str, why: str = "", after: int | None = None
         if after is not None and after != number:
             raise ParamsError(f"the {kind} in the store changed meanwhile: read them again, then repeat the command")
         clock = CLOCK[SQLITE if url.startswith(SQLITE) else POSTGRES[0]]
-        sha256 = digest(body)
+        sha256, author = digest(body), os.environ.get("USER") or str(os.getuid())
         ((since,),) = run(
             f"""INSERT INTO channel (kind, number, version, sha256, body, since, who, why)
                 VALUES ($1, $2, $3, $4, $5, {clock} + $6, $7, $8) RETURNING since""",
-            *(kind, number + 1, version or sha256[:12], sha256, body, LEAD_S, _author(), why),
+            *(kind, number + 1, version or sha256[:12], sha256, body, LEAD_S, author, why),
         )
     return Change(number + 1, version or sha256[:12], body, since)
 
@@ -83,10 +83,6 @@ def put(url: str, kind: Kind, body: str, why: str = "", after: int | None = None
 def _newest(run: Run, kind: Kind) -> Change | None:
     rows = run("SELECT number, version, body, since FROM channel WHERE kind = $1 ORDER BY number DESC LIMIT 1", kind)
     return Change(*rows[0]) if rows else None
-
-
-def _author() -> str:
-    return os.environ.get("USER") or str(os.getuid())
 
 
 @contextmanager

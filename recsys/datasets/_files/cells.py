@@ -126,7 +126,8 @@ def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
         return read_times(column, dtype, file.timestamp_format, file.time_zone)
     read, kind, text = value, KINDS.get(column), dtype == pl.String
     if isinstance(file, DescribedFile) and column.startswith(ATTRIBUTE):
-        kind = file.attributes[column.removeprefix(ATTRIBUTE)].kind or _own_kind(dtype)
+        by_type: Kind | None = "number" if dtype.is_numeric() else "list" if isinstance(dtype, pl.List) else None
+        kind = file.attributes[column.removeprefix(ATTRIBUTE)].kind or by_type
         read = value if dtype == pl.Boolean else _as_text(value, dtype)
     if kind == "number":
         read = _number(value, file.decimal) if text else value.cast(pl.Float64, strict=False)
@@ -150,10 +151,6 @@ def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
 def _as_text(value: pl.Expr, dtype: Any) -> pl.Expr:
     """Return the expression for a value as text; null for structures and bytes."""
     return pl.lit(None, pl.String) if dtype.is_nested() or dtype == pl.Binary else value.cast(pl.String, strict=False)
-
-
-def _own_kind(dtype: pl.DataType) -> Kind | None:
-    return "number" if dtype.is_numeric() else "list" if isinstance(dtype, pl.List) else None
 
 
 def _attribute_faults(column: str, table: pl.LazyFrame) -> pl.Expr | None:

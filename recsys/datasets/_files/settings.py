@@ -25,13 +25,9 @@ KINDS: dict[str, Kind] = {**dict.fromkeys(NUMBERS, "number"), "available": "yes_
 ATTRIBUTE, ATTRIBUTES = "attributes.", "attributes"
 
 
-def _no_character(value: Any) -> Any:
-    return None if value in ("", "none") else value
-
-
 Character = Annotated[str, Field(min_length=1, max_length=1)]
 ColumnName = Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, int) else name)]
-OptionalCharacter = Annotated[Character | None, BeforeValidator(_no_character)]
+OptionalCharacter = Annotated[Character | None, BeforeValidator(lambda mark: None if mark in ("", "none") else mark)]
 
 
 class TextFile(Section):

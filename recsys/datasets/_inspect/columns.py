@@ -94,12 +94,10 @@ def _time(values: pl.Series, by_name: bool) -> tuple[str | None, bool] | None:
             if other is None or _share_read(few, other) < 1:
                 return form, False
             # the first rows of a log are from few days; the wrong format spreads them over the year
-            return min((form, other), key=lambda one: _span(few, one)), True
+            return min(
+                (form, other), key=lambda one: np.ptp(_read(few, one).drop_nulls().dt.epoch("s").to_numpy())
+            ), True
     return None
-
-
-def _span(values: pl.Series, form: str | None) -> float:
-    return float(np.ptp(_read(values, form).drop_nulls().dt.epoch("s").to_numpy()))
 
 
 def _share_read(values: pl.Series, form: str | None) -> float:

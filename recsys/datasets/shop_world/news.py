@@ -72,7 +72,8 @@ def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     user = rng.choice(config.users, size=len(lengths), p=user_weight / user_weight.sum())
     topics = rng.integers(N_TOPICS, size=config.users)
     topic = np.where(rng.random(len(user)) < OWN_TOPIC_SHARE, topics[user], rng.integers(N_TOPICS, size=len(user)))
-    hour = _hours(config, len(lengths), rng)
+    share = 1.0 + 0.8 * np.sin(2 * np.pi * (np.arange(24 * config.days) - 9) / 24)  # few sessions at night
+    hour = rng.choice(len(share), size=len(lengths), p=share / share.sum())
     item = np.full((len(lengths), MOST_CLICKS), -1)
     for now in np.unique(hour):
         here = np.flatnonzero(hour == now)
@@ -86,12 +87,6 @@ def draw(config: Config, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     born = after_start(config, np.floor(found.born * 3600) * 1e6)
     items = pl.DataFrame({"item_id": ids("n", pl.Series(np.arange(config.items))), "first_seen": born})
     return items, clicks.head(config.events).sort("timestamp", maintain_order=True)
-
-
-def _hours(config: Config, n: int, rng: np.random.Generator) -> Ints:
-    """Return (n,) the hour of each session, few of them at night."""
-    share = 1.0 + 0.8 * np.sin(2 * np.pi * (np.arange(24 * config.days) - 9) / 24)
-    return np.asarray(rng.choice(len(share), size=n, p=share / share.sum()))
 
 
 def _clicks(found: Articles, hour: float, topic: Ints, rng: np.random.Generator) -> Ints:

@@ -39,7 +39,9 @@ def day(world: World, day: int, n_events: int, rng: np.random.Generator) -> Even
     looks = looks[: np.searchsorted(np.cumsum(looks), n_events) + 1]  # enough, even if nobody buys
     present = np.cumsum(world.users.presence(day))
     user = np.searchsorted(present, rng.random(len(looks)) * present[-1], side="right")
-    taste = _tastes(world, user, rng)
+    mood = np.searchsorted(np.cumsum(MOOD_SHARES)[:-1], rng.random(len(user)), side="right")
+    wander = rng.random(len(user)) < WANDER_SHARE
+    taste = np.where(wander, rng.integers(len(world.tastes), size=len(user)), world.users.moods[user, mood])
     start = np.clip(rng.normal(15.5, 4.0, size=len(looks)), 0.0, 23.9) * 3600
     session = np.repeat(np.arange(len(looks)), looks)
     first = np.cumsum(looks) - looks
@@ -58,9 +60,3 @@ def day(world: World, day: int, n_events: int, rng: np.random.Generator) -> Even
     step = np.arange(n_events) - (np.cumsum(steps) - steps)[look]
     seconds = seconds[look] + step * CART_S * rng.uniform(0.5, 1.5, size=n_events) + (step == 2) * CHECKOUT_S
     return Events(user[session[look]], item[look], step, seconds)
-
-
-def _tastes(world: World, user: Ints, rng: np.random.Generator) -> Ints:
-    mood = np.searchsorted(np.cumsum(MOOD_SHARES)[:-1], rng.random(len(user)), side="right")
-    wander = rng.random(len(user)) < WANDER_SHARE
-    return np.where(wander, rng.integers(len(world.tastes), size=len(user)), world.users.moods[user, mood])
