@@ -58,13 +58,12 @@ def answers(url: str, since: float, until: float) -> list[Recorded]:
     """
     with snapshot(url) as select:
         rows = list(select(ANSWERS, since, until))
-    found = []
-    for request_id, person, timestamp, variant, bundle_id, surface, segment, items, context in rows:
-        about = variant, bundle_id, surface or "", segment or ""
-        found.append(
-            Recorded(request_id, person or request_id, timestamp, *about, json.loads(items), json.loads(context))
+    return [
+        Recorded(
+            one, person or one, at, name, release, surface or "", segment or "", json.loads(items), json.loads(about)
         )
-    return found
+        for one, person, at, name, release, surface, segment, items, about in rows
+    ]
 
 
 def events(url: str, since: float, until: float) -> list[StoredEvent]:

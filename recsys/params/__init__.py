@@ -5,7 +5,7 @@ of one data set, and a key in both is an error; likewise for `variants`. The sta
 data set leaves out, see `recsys/params/tuned.py`.
 """
 
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -247,31 +247,28 @@ def _check_names(params: Params, path: Path) -> None:
         ParamsError: "params.yaml: dataset names 'shop', expected one of `datasets`: synthetic, movielens, ..."
     """
     variants, baselines = params.variants, params.evaluate.baselines
-    names: list[tuple[str, str, str, Collection[str]]] = [("dataset", params.dataset, "`datasets`", params.datasets)]
     shared = {name: variant.model_fields_set for name, variant in variants.items()}
+    checks: list[tuple[str, Iterable[str], str, Collection[str]]]  # key, names at it, where they are defined
+    checks = [("dataset", [params.dataset], "`datasets`", params.datasets)]
     for dataset, section in params.datasets.items():
-        at = f"datasets.{dataset}"
+        at, like_from = f"datasets.{dataset}", section.thresholds.like_from
         _check_tuned(f"{path}: {at}", "models", section.models, params.models)
         _check_tuned(f"{path}: {at}", "variants", section.variants, shared)
-        names += [
-            (f"{at}.release_candidates", name, "`variants`", variants) for name in section.release_candidates or ()
+        events = f"{at}.event_weights", section.event_weights
+        checks += [
+            (f"{at}.release_candidates", section.release_candidates or (), "`variants`", variants),
+            (f"{at}.thresholds.like_from", like_from if isinstance(like_from, dict) else (), *events),
+            (f"{at}.split.target_events", section.split.target_events, *events),
         ]
-        by_event = section.thresholds.like_from if isinstance(section.thresholds.like_from, dict) else {}
-        names += [
-            (f"{at}.thresholds.like_from", event, f"{at}.event_weights", section.event_weights) for event in by_event
-        ]
-        names += [
-            (f"{at}.split.target_events", event, f"{at}.event_weights", section.event_weights)
-            for event in section.split.target_events
-        ]
-    names += [
-        (f"rankers.{name}.variant", ranker.variant, "`variants`", variants) for name, ranker in params.rankers.items()
+    checks += [
+        (f"rankers.{name}.variant", [one.variant], "`variants`", variants) for name, one in params.rankers.items()
     ]
-    names += [("evaluate.baselines", name, "`variants`", variants) for name in baselines]
-    names += [("gate.baseline", params.gate.baseline, "evaluate.baselines", baselines)]
-    for key, name, what, known in names:
-        if name not in known:
-            raise ParamsError(f"{path}: {key} names {name!r}, expected one of {what}: {', '.join(known)}")
+    checks += [("evaluate.baselines", baselines, "`variants`", variants)]
+    checks += [("gate.baseline", [params.gate.baseline], "evaluate.baselines", baselines)]
+    for key, names, what, known in checks:
+        for name in names:
+            if name not in known:
+                raise ParamsError(f"{path}: {key} names {name!r}, expected one of {what}: {', '.join(known)}")
 
 
 def _check_tuned(at: str, kind: str, tuned: dict[str, dict[str, Any]], shared: Mapping[str, Container[str]]) -> None:

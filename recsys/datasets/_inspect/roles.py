@@ -29,18 +29,14 @@ NAMES = {
 # "number": 17850.0 is written by programs that read the id as a number
 IDS = ("text", "few values", "whole number", "number")
 LOOKS: dict[str, Callable[[Column], bool]] = {
-    "user_id": lambda column: column.kind in IDS,
-    "item_id": lambda column: column.kind in IDS,
-    "timestamp": lambda column: column.kind == "time",
+    **dict.fromkeys(("user_id", "item_id"), lambda column: column.kind in IDS),
+    **dict.fromkeys(("timestamp", "first_seen"), lambda column: column.kind == "time"),
+    **dict.fromkeys(("value", "quantity", "price"), lambda column: column.is_number),
     "event": lambda column: column.distinct <= 20 and not column.is_number and column.kind != "time",
-    "value": lambda column: column.is_number,
-    "quantity": lambda column: column.is_number,
     "title": lambda column: column.kind in ("text", "few values"),
     "text": lambda column: column.kind in ("text", "list"),
     "categories": lambda column: column.kind in ("list", "few values", "text"),
-    "price": lambda column: column.is_number,
     "available": lambda column: column.kind == "yes or no" or (column.is_number and column.distinct <= 2),
-    "first_seen": lambda column: column.kind == "time",
 }
 OF_EVENTS = ("timestamp", "user_id", "item_id", "event", "quantity", "value")
 OF_ITEMS = ("title", "price", "categories", "text", "available", "first_seen")
