@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 
+@cache
 def file_of(root: Path, module: str) -> Path | None:
     """The file of a module of the tree `root`; None for modules from elsewhere."""
     base = root.joinpath(*module.split("."))
@@ -29,8 +30,13 @@ def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
             yield from _runtime_nodes(node)
 
 
-def modules(path: Path) -> Iterator[str]:
+@cache
+def modules(path: Path) -> tuple[str, ...]:
     """Names of the modules that a file imports; of `from a import b` both a and a.b."""
+    return tuple(_modules(path))
+
+
+def _modules(path: Path) -> Iterator[str]:
     for node in _runtime_nodes(_tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -39,7 +45,8 @@ def modules(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def folders_by_name(root: Path, path: Path) -> set[str]:
+@cache
+def folders_by_name(root: Path, path: Path) -> frozenset[str]:
     """Folders of recsys from which the file imports by a name that is known at run time only."""
     found = set()
     for node in ast.walk(_tree(path)):
@@ -55,7 +62,7 @@ def folders_by_name(root: Path, path: Path) -> set[str]:
                 and (root / "recsys" / value / "__init__.py").is_file()
             ):
                 found.add(value)
-    return found
+    return frozenset(found)
 
 
 @cache
