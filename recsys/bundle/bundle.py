@@ -132,9 +132,8 @@ def write(
     """
     with replaced(out) as aside:
         (aside / "histories").mkdir()
-        counted = catalogue.with_popularity(
-            parts.catalogue, parts.interactions, parts.now, params.data.recent_half_life_days
-        )
+        shown = parts.catalogue.drop("vector", strict=False)  # the content model has its own copy
+        counted = catalogue.with_popularity(shown, parts.interactions, parts.now, params.data.recent_half_life_days)
         catalogue.write(counted, aside)
         catalogue.write_demand(parts.interactions, parts.now, counted.height, aside)
         histories.write(parts.interactions, parts.users, aside / "histories")

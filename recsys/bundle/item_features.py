@@ -135,6 +135,20 @@ def fit(items: pl.DataFrame, static: bool) -> Features:
     return Features(words, categories, word_idf, category_idf, prices.astype(np.float32), static)
 
 
+def brought_vectors(items: pl.DataFrame, fitted_on: BoolArray) -> FloatArray | None:
+    """Return the vectors that the items bring along, minus the mean of those in `fitted_on`, (n,) bool, and scaled to
+    unit length: (n, d) float32, zeros for an item without a vector. None if no item of `fitted_on` has one. Without the
+    mean, which embeddings of texts and images share, any two items would look alike."""
+    there = items["vector"].is_not_null().to_numpy() if "vector" in items.columns else np.zeros(items.height, np.bool_)
+    if not (there & fitted_on).any():
+        return None
+    given = items["vector"].drop_nulls().to_numpy().astype(np.float64)
+    centred = given - given[fitted_on[there]].mean(axis=0)
+    vectors = np.zeros((items.height, given.shape[1]), dtype=np.float32)
+    vectors[there] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return vectors
+
+
 def _words(items: pl.DataFrame) -> pl.DataFrame:
     """Count the words of title and text, in lower case. Columns: row (position in `items`), term, times."""
     read = pl.concat_str(

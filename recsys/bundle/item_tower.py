@@ -1,6 +1,8 @@
 """Computes an item's vector from its content, in numpy: the item tower of the content model.
 
-    v = mean vector of the items with similar content + W2 relu(W1 content + b1) + b2
+    v = mean vector of the items with similar texts + W3 brought + W2 relu(W1 content + b1) + b2
+
+where `brought` is the vector that the item brings along, see `brought_vectors` in `recsys/bundle/item_features.py`.
 
 It reads the files of a fitted content model, so an item that arrives today gets a vector without training.
 """
@@ -35,8 +37,9 @@ class ItemTower:
         self.informativeness = float(params["told_of_new"])
 
     def embed(self, items: pl.DataFrame) -> FloatArray:
-        """Compute the vectors of items, (n, dim) float32. items: title, text, categories, price. An item without any
-        word or category of the vocabularies gets zeros."""
+        """Compute the vectors of items, (n, dim) float32. items: title, text, categories, price, and row, by which the
+        vectors are looked up that the items of the training brought along. An item without any word or category of the
+        vocabularies, and without such a vector, gets zeros."""
         content = self.features.of(items)
         hidden = content.terms.dot(self._weights["hidden_terms"]) + self._weights["hidden_bias"]
         if content.static.shape[1]:
@@ -44,7 +47,14 @@ class ItemTower:
         vectors: FloatArray = np.maximum(hidden, 0) @ self._weights["output_weights"] + self._weights["output_bias"]
         for row in range(items.height):
             vectors[row] += self._neighbours(content.words, row)
-        vectors[~content.described] = 0
+        described = content.described
+        if (brought := self._weights.get("brought")) is not None:
+            own = np.zeros((items.height, brought.shape[1]), dtype=np.float32)
+            known = items["row"].to_numpy() < len(brought)  # an item that arrived since has none
+            own[known] = brought[items["row"].to_numpy()[known]]
+            vectors += own @ self._weights["brought_weights"]
+            described = described | own.any(axis=1)
+        vectors[~described] = 0
         return vectors
 
     def _neighbours(self, words: Sparse, row: int) -> FloatArray:

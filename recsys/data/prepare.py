@@ -1,7 +1,7 @@
 """Turns raw rows into canonical tables; every rejected row goes to quarantine with its reason.
 
     interactions.parquet, items.parquet   `recsys/data/schema.py`, rows in the order of the raw data
-    users.parquet                         likewise, if the data have one
+    users.parquet, vectors.parquet        likewise, if the data have them
     quarantine.parquet                    all other rows, so that kept + quarantined = read, for each table
 
 Rows are read and validated a million at a time, so memory stays far below the size of the data; faults that need all
@@ -23,6 +23,7 @@ from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT, RawTables
 from recsys.data.report import DataReport, TableReport, describe
 from recsys.data.schema import Interactions, Items, Users
 from recsys.data.validation import ROW, judge
+from recsys.data.vectors import check as check_vectors
 from recsys.errors import DataError
 from recsys.params import DatasetParams
 
@@ -59,7 +60,10 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
         _quarantined("interactions", raw.interactions, bad_interactions),
         _quarantined("items", raw.items, bad_items),
     ]
-    users = None
+    users = vectors = None
+    if raw.vectors is not None:
+        vectors, bad_vectors = check_vectors(raw.vectors, raw.vectors_file, items["item_id"], out)
+        bad.append(_quarantined("vectors", raw.vectors, bad_vectors))
     if raw.users is not None:
         users, bad_users = _check_users(raw.users, raw.users_file, out)
         bad.append(_quarantined("users", raw.users, bad_users))
@@ -72,6 +76,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
         items,
         raw.files,
         users,
+        vectors,
     )
 
 

@@ -45,10 +45,11 @@ class RawTables:
     line for each change that the adapter made (such as `price emptied`), which the report counts. Of items: `derived`,
     bool, the item occurs only in interactions; it is kept if one of these is kept.
 
-    users: user_id and attributes, None without; the same optional columns. interactions_file, items_file, users_file:
-    the files of the rows, for messages. latest: the last possible time of an event, UTC; None: the time at which
-    `prepare` runs. files: line counts, by table. hints: see `report.check`. distinct: equal rows are different events,
-    because each has an id in the source.
+    users: user_id and attributes, None without; vectors: item_id and vector, a list of float32, None without; both with
+    the same optional columns. interactions_file, items_file, users_file, vectors_file: the files of the rows, for
+    messages. latest: the last possible time of an event, UTC; None: the time at which `prepare` runs. files: line
+    counts, by table. hints: see `report.check`. distinct: equal rows are different events, because each has an id in
+    the source.
     """
 
     interactions: pl.LazyFrame
@@ -61,6 +62,8 @@ class RawTables:
     distinct: bool = False
     users: pl.LazyFrame | None = None
     users_file: Path = Path()
+    vectors: pl.LazyFrame | None = None
+    vectors_file: Path = Path()
 
 
 class Adapter(Protocol):

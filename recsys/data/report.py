@@ -48,14 +48,14 @@ class TableReport:
 
 @dataclass(frozen=True)
 class DataReport:
-    """The report of `prepare`. interactions, items, users_table: row counts, None without a table of users; the other
-    fields describe the kept interactions.
+    """The report of `prepare`. interactions, items, users_table, vectors_table: row counts, None without such a table;
+    the other fields describe the kept interactions.
 
     first, last: times, UTC, ISO 8601, None without interactions; repeat_rate: share of the interactions whose user had
     an earlier one with the item; seen_items: number of items with an interaction; duplicate_share, orphan_share: of the
     rows read; item_gaps: by column, the share of the items without a title (or only the id as title), without a text,
-    without categories and without a price; items_without_likes: number of items without an interaction of a weight
-    above 0; files: line counts of text files.
+    without categories, without a price and, if there are vectors, without one; items_without_likes: number of items
+    without an interaction of a weight above 0; files: line counts of text files.
     """
 
     dataset: str
@@ -76,17 +76,20 @@ class DataReport:
     items_without_likes: int
     files: dict[str, list[FileLines]]
     users_table: TableReport | None = None
+    vectors_table: TableReport | None = None
 
     @property
     def tables(self) -> dict[str, TableReport]:
         """The row counts by table."""
+        others = {"users": self.users_table, "vectors": self.vectors_table}
         tables = {"interactions": self.interactions, "items": self.items}
-        return tables | ({"users": self.users_table} if self.users_table else {})
+        return tables | {name: table for name, table in others.items() if table is not None}
 
     def to_json(self) -> str:
         content = dataclasses.asdict(self)
-        if self.users_table is None:
-            del content["users_table"]
+        for name in ("users_table", "vectors_table"):
+            if content[name] is None:
+                del content[name]
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     def to_text(self) -> str:
@@ -104,6 +107,7 @@ def describe(
     kept_items: pl.DataFrame,
     files: Mapping[str, Sequence[FileLines]] = MappingProxyType({}),
     users_table: TableReport | None = None,
+    vectors_table: TableReport | None = None,
 ) -> DataReport:
     """Return the report; kept, kept_items: the canonical tables. For `repeat_rate` the different user-item pairs are
     counted by a 64-bit hash."""
@@ -114,6 +118,7 @@ def describe(
         liked=pl.col("item_id").filter(pl.col("weight") > 0).n_unique(),
     ).collect(engine="streaming")
     first, last, pairs, liked = facts.row(0)
+    without_vector = {"vector": 1 - vectors_table.kept / max(kept_items.height, 1)} if vectors_table else {}
     per = {name: kept.group_by(name).len().collect(engine="streaming") for name in ("user_id", "item_id", "event")}
     return DataReport(
         dataset=dataset,
@@ -130,10 +135,11 @@ def describe(
         repeat_rate=1 - pairs / interactions.kept if interactions.kept else 0.0,
         median_events_per_user=_median(per["user_id"]),
         median_events_per_item=_median(per["item_id"]),
-        item_gaps=_gaps(kept_items),
+        item_gaps=_gaps(kept_items) | without_vector,
         items_without_likes=kept_items.height - liked,
         files={table: list(lines) for table, lines in files.items()},
         users_table=users_table,
+        vectors_table=vectors_table,
     )
 
 
@@ -162,7 +168,7 @@ def check(
     key = f"datasets.{report.dataset}.thresholds"
     for name, limit, reason in (
         ("items", "max_rejected_share", None),
-        *([("users", "max_rejected_share", None)] if report.users_table else []),
+        *((name, "max_rejected_share", None) for name in ("users", "vectors") if name in report.tables),
         ("interactions", "max_orphan_share", "orphan_item"),
         ("interactions", "max_duplicate_share", "duplicate"),
         ("interactions", "max_rejected_share", None),

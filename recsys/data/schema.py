@@ -1,4 +1,4 @@
-"""The canonical tables: all columns of `interactions`, `items` and, if the data have one, `users`.
+"""The canonical tables: all columns of `interactions`, `items` and, if the data have them, `users` and `vectors`.
 
 `prepare` keeps valid rows and quarantines the others, each with the first rule that it breaks as the reason, see
 `recsys/data/validation.py`.
@@ -6,7 +6,14 @@
 
 import dataframely as dy
 
-from recsys.schemas.field_limits import EARLIEST, MAX_CATEGORIES, MAX_ID_LENGTH, MAX_TEXT_LENGTH, MAX_TITLE_LENGTH
+from recsys.schemas.field_limits import (
+    EARLIEST,
+    MAX_CATEGORIES,
+    MAX_ID_LENGTH,
+    MAX_TEXT_LENGTH,
+    MAX_TITLE_LENGTH,
+    MAX_VECTOR_LENGTH,
+)
 
 
 class Interactions(dy.Schema):
@@ -38,6 +45,13 @@ class Items(dy.Schema):
     available = dy.Bool()
     first_seen = dy.Datetime(nullable=True, min=EARLIEST, time_unit="us", time_zone="UTC")
     attributes = dy.String(nullable=True)
+
+
+class Vectors(dy.Schema):
+    """One row per item that brings a vector along, such as an embedding of its image, with unique ids."""
+
+    item_id = dy.String(min_length=1, max_length=MAX_ID_LENGTH)
+    vector = dy.List(dy.Float32(), max_length=MAX_VECTOR_LENGTH)
 
 
 class Users(dy.Schema):

@@ -34,6 +34,7 @@ LIMITS = {
     "price": limits.number_faults("price", negative=False),
     "first_seen": limits.time_faults("first_seen"),
     "attributes": limits.attributes_faults("attributes"),
+    "vector": limits.vector_faults("vector"),
 }
 Threshold = float | dict[str, float] | None
 
@@ -49,7 +50,7 @@ _READABLE: dict[type[pl.DataType], tuple[Callable[[pl.DataType], bool], str]] = 
     pl.Float64: _NUMBERS,
     pl.Float32: _NUMBERS,
     pl.Boolean: (lambda raw: raw == pl.Boolean or raw.is_integer(), "Boolean"),
-    pl.List: (lambda raw: raw in (pl.List(pl.String), pl.List(pl.Null)), "List(String)"),
+    pl.List: (lambda raw: raw in (pl.List(pl.String), pl.List(pl.Null), pl.List(pl.Float32)), "List(String)"),
 }
 
 

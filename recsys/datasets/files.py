@@ -8,6 +8,7 @@
         event: loan                     # if the file has no column for it
       items: {path: books.csv, columns: {item_id: id, categories: subjects}, attributes: {image: cover, pages: pages}}
       users: {path: readers.csv, columns: {user_id: id}, attributes: [branch, age_group]}
+      vectors: {path: covers.parquet, columns: {item_id: id, vector: embedding}}   # or a column `vector` of the items
 
 A column that already has its canonical name (`recsys/data/schema.py`) need not be listed. Without `items`, the items
 are those of the interactions. Columns of an interaction that are in another file are looked up there:
@@ -32,7 +33,7 @@ import polars as pl
 from recsys.data.raw_tables import DERIVED, RAW, REJECT, FileLines, RawTables
 from recsys.datasets._files import delimited, json_lines, query, workbook
 from recsys.datasets._files.cells import IDS, read_cells, swapped_dates
-from recsys.datasets._files.settings import TIMES, Config, InteractionsFile, JoinedFile, TableFile, TextFile
+from recsys.datasets._files.settings import TIMES, VECTOR, Config, InteractionsFile, JoinedFile, TableFile, TextFile
 from recsys.datasets._files.sources import FILE, LINE, OWN, REASON, TEXT, Parts, Source, as_utf8, find
 from recsys.datasets._files.times import swapped
 from recsys.errors import DataError, one_line
@@ -103,14 +104,20 @@ def tables(config: Config, raw: Path) -> RawTables:
         items = _table("items", config.items, raw, ["item_id"], lines["items"])
         items_file = config.items.label
     read = RawTables(interactions, items, file.label, items_file, files=lines, hints=HINTS)
-    if config.users is None:
-        return read
-    users = _table("users", config.users, raw, ["user_id"], lines["users"])
-    return dataclasses.replace(read, users=users, users_file=config.users.label)
+    if config.users is not None:
+        users = _table("users", config.users, raw, ["user_id"], lines["users"])
+        read = dataclasses.replace(read, users=users, users_file=config.users.label)
+    if config.vectors is not None:
+        vectors = _table("vectors", config.vectors, raw, ["item_id", VECTOR], lines["vectors"])
+        read = dataclasses.replace(read, vectors=vectors, vectors_file=config.vectors.label)
+    elif VECTOR in items.collect_schema():
+        vectors = items.filter(pl.col(VECTOR).is_not_null(), pl.col(REJECT).is_null()).select("item_id", VECTOR)
+        read = dataclasses.replace(read, items=items.drop(VECTOR), vectors=vectors, vectors_file=items_file)
+    return read
 
 
 def _files(config: Config) -> dict[str, TextFile]:
-    others = {"items": config.items, "users": config.users}
+    others = {"items": config.items, "users": config.users, "vectors": config.vectors}
     described = {name: file for name, file in others.items() if file is not None}
     return {"interactions": config.interactions, **described, **config.interactions.joins}
 

@@ -1,8 +1,9 @@
 """A content model: predicts an item's vector from its content, so that new items have a vector at once.
 
 1. The space: a truncated SVD of the likes (`_content/svd_space.py`). A user's vector is pooled from the history.
-2. The tower: the mean vector of items with similar words, corrected by a small network (`_content/tower.py`), which is
-   fitted by regression to the SVD vectors of items with likes.
+2. The tower: the mean vector of items with similar words, plus what the vector that an item brings along predicts
+   beyond it (`_content/ridge.py`), corrected by a small network (`_content/tower.py`), which is fitted by regression to
+   the SVD vectors of items with likes.
 3. An item with n likes gets a mean of its SVD vector, with the weight n / (n + 5), and the tower's vector. The
    difference to the tower's is its id vector.
 4. Tower and id vectors are trained on whole histories with a softmax loss (`_content/training.py`). The number of
@@ -21,7 +22,7 @@ from scipy.sparse import csr_matrix
 from recsys.bundle import item_features
 from recsys.bundle.item_features import Content, Features
 from recsys.contracts import Embeddings, FloatArray, IntArray, TrainingData
-from recsys.models._content import svd_space, validation
+from recsys.models._content import ridge, svd_space, validation
 from recsys.models._content.neighbours import means
 from recsys.models._content.torchrun import run
 from recsys.models._content.training import Trained
@@ -85,31 +86,49 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
     liked = np.diff(matrix.tocsc().indptr) > 0
     learned = item_features.fit(data.catalogue.filter(liked), config.wordllama)
     content = learned.of(data.catalogue)
+    brought = item_features.brought_vectors(data.catalogue, liked)
+    if brought is not None:
+        content = replace(content, described=content.described | brought.any(axis=1))
     print(f"content: {len(learned.words)} words, {len(learned.categories)} categories", file=sys.stderr)
     settings = Settings(seed=data.seed, **config.model_dump(include={*Settings.__dataclass_fields__}))
     if config.epochs:
         held_out = validation.hold_out(data)
         learning = svd_space.confidence(replace(data, interactions=held_out.learning), config.half_life_days)
         asked, wanted = held_out.histories_and_targets(learning)
-        examined = _job(learning, learned, content, config, data.seed)
+        examined = _job(learning, learned, content, config, data.seed, brought)[0]
         examined = replace(examined, asked=asked, wanted=wanted, hidden=held_out.hidden)
         settings = replace(settings, epochs=run(examined, settings, "exam", config.processes).best_epochs)
-    job = _job(matrix, learned, content, config, data.seed)
-    return _embeddings(job, run(job, settings, "fit", config.processes), learned, content, config.half_life_days)
+    job, by_brought = _job(matrix, learned, content, config, data.seed, brought)
+    trained = run(job, settings, "fit", config.processes)
+    model = _embeddings(job, trained, learned, content, config.half_life_days)
+    if brought is None:
+        return model
+    gained = {"brought": brought, "brought_weights": trained.weights["gain"] * by_brought}
+    return replace(model, arrays={**model.arrays, **gained})
 
 
-def _job(matrix: csr_matrix, learned: Features, content: Content, config: Config, seed: int) -> TrainingInputs:
+def _job(
+    matrix: csr_matrix, learned: Features, content: Content, config: Config, seed: int, brought: FloatArray | None
+) -> tuple[TrainingInputs, FloatArray]:
+    """Return the inputs of the training, and the coefficients of `ridge.fit`, of which there are none if `brought`, as
+    from `brought_vectors`, is None."""
     places = svd_space.fit(matrix, config.factors, config.popularity, seed)
     known, trust = places.users > 0, places.users / (places.users + PRIOR_LIKES)
     typical = np.average(places.informativeness[known], weights=places.users[known])
     nobody = csr_matrix((0, matrix.shape[1]), dtype=np.float32)
-    return TrainingInputs(
+    neighbours = means(content.words, len(learned.words), _most_liked(places.users), places.vectors)
+    pull = np.where(known, np.maximum(places.users, 1) ** 0.25, 0).astype(np.float32)
+    by_brought = np.empty((0, places.vectors.shape[1]), dtype=np.float32)
+    if brought is not None:
+        by_brought, beyond = ridge.fit(brought, places.vectors - neighbours, pull)
+        neighbours = neighbours + beyond
+    inputs = TrainingInputs(
         terms=content.terms,
         n_terms=learned.n_terms,
         static=content.static,
-        neighbours=means(content.words, len(learned.words), _most_liked(places.users), places.vectors),
+        neighbours=neighbours,
         targets=places.vectors,
-        pull=np.where(known, np.maximum(places.users, 1) ** 0.25, 0).astype(np.float32),
+        pull=pull,
         trust=trust.astype(np.float32),
         informativeness=(trust * places.informativeness + (1 - trust) * typical).astype(np.float32),
         events=matrix,
@@ -117,6 +136,7 @@ def _job(matrix: csr_matrix, learned: Features, content: Content, config: Config
         wanted=nobody,
         hidden=np.zeros(matrix.shape[1], dtype=np.bool_),
     )
+    return inputs, by_brought
 
 
 def _most_liked(users: FloatArray) -> IntArray:

@@ -28,6 +28,7 @@ MAX_TITLE_LENGTH = 1_000
 MAX_TEXT_LENGTH = 100_000
 MAX_CATEGORIES = 100
 MAX_ATTRIBUTES, MAX_ATTRIBUTES_LENGTH = 50, 10_000  # characters of JSON, names and all
+MAX_VECTOR_LENGTH = 8_192
 MAX_ATTRIBUTE_LENGTH = 9_900  # a text of this length fits beside its name
 ATTRIBUTE_NAME = r"[A-Za-z0-9_-]{1,64}"
 ATTRIBUTE_NAMES = f"^({ATTRIBUTE_NAME}(,{ATTRIBUTE_NAME}){{0,{MAX_ATTRIBUTES - 1}}})?$"  # several in one text, or none
@@ -242,6 +243,16 @@ def number_faults(column: str, *, negative: bool = True) -> pl.Expr:
         _when(number.is_infinite(), "infinite"),
         _when(pl.lit(not negative) & (number < 0), "negative"),
         _when(number.abs() > MAX_NUMBER, "too_large"),
+    )
+
+
+def vector_faults(column: str) -> pl.Expr:
+    """Return the expression for the fault of each list of numbers: no list, too long, not finite, or only zeros."""
+    numbers, one = pl.col(column), pl.element()
+    return pl.coalesce(
+        _when(numbers.list.len() > MAX_VECTOR_LENGTH, "too_long"),
+        _when(~numbers.list.eval(one.is_finite()).list.all(), "not_finite"),
+        _when(~numbers.list.eval(one != 0).list.any(), "all_zero"),
     )
 
 

@@ -23,10 +23,13 @@ def split(
     for name in ("interactions", "items"):
         if not (tables / f"{name}.parquet").is_file():
             raise DataError(f"{tables / name}.parquet: no such file; run `dvc repro prepare`")
-    described = tables / "users.parquet"
+    items, described, vectors = (tables / f"{name}.parquet" for name in ("items", "users", "vectors"))
+    catalogue = pl.read_parquet(items)
+    if vectors.is_file():
+        catalogue = catalogue.join(pl.read_parquet(vectors), on="item_id", how="left", maintain_order="left")
     made = split_protocols.make(
         pl.scan_parquet(tables / "interactions.parquet"),
-        pl.read_parquet(tables / "items.parquet"),
+        catalogue,
         settings.data.split,
         settings.seed,
         pl.read_parquet(described) if described.is_file() else None,

@@ -90,6 +90,7 @@ def run(
     item_settings: dict[str, Any] | None = None,
     like_from: Any = None,
     users: dict[str, Any] | None = None,
+    vectors: dict[str, Any] | None = None,
     **own: Any,
 ) -> Outcome:
     """Read events.csv and items.csv, or what `path` says, in the working directory; own: settings of interactions."""
@@ -101,8 +102,7 @@ def run(
     content: dict[str, Any] = {"interactions": {"path": "events.csv", **event, **own}}
     if items is not None or item_settings:
         content["items"] = {"path": "items.csv", **(item_settings or {})}
-    if users is not None:
-        content["users"] = users
+    content |= {name: table for name, table in {"users": users, "vectors": vectors}.items() if table is not None}
     config = parse(files.Config, content, "datasets.files.adapter")
     for folder in ("raw", "out"):
         shutil.rmtree(folder, ignore_errors=True)

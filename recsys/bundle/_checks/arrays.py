@@ -70,6 +70,8 @@ ARRAYS: dict[str, ArraySpec] = {
     "models/*/prices": ArraySpec("float32", ("prices",), ascending=True),
     "models/*/hidden_terms": ArraySpec("float32", ("terms", "hidden")),
     "models/*/hidden_static": ArraySpec("float32", ("static", "hidden")),
+    "models/*/brought": ArraySpec("float32", ("items", "dense")),
+    "models/*/brought_weights": ArraySpec("float32", ("dense", "dim")),
     "models/*/hidden_bias": ArraySpec("float32", ("hidden",)),
     "models/*/output_weights": ArraySpec("float32", ("hidden", "dim")),
     "models/*/output_bias": ArraySpec("float32", ("dim",)),

@@ -17,7 +17,7 @@ import polars as pl
 
 from recsys.data.raw_tables import NOTES, RAW, REJECT, noted
 from recsys.data.validation import LIMITS
-from recsys.datasets._files.settings import ATTRIBUTE, KINDS, QUANTITY, TIMES, DescribedFile, Kind, TableFile
+from recsys.datasets._files.settings import ATTRIBUTE, KINDS, QUANTITY, TIMES, VECTOR, DescribedFile, Kind, TableFile
 from recsys.datasets._files.times import read_times
 from recsys.schemas.field_limits import (
     MAX_ATTRIBUTES_LENGTH,
@@ -124,6 +124,8 @@ def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
     value = pl.col(column)
     if column in TIMES:
         return read_times(column, dtype, file.timestamp_format, file.time_zone)
+    if column == VECTOR:
+        return _read_vectors(column, dtype)
     read, kind, text = value, KINDS.get(column), dtype == pl.String
     if isinstance(file, DescribedFile) and column.startswith(ATTRIBUTE):
         by_type: Kind | None = "number" if dtype.is_numeric() else "list" if isinstance(dtype, pl.List) else None
@@ -145,6 +147,19 @@ def _read(column: str, dtype: pl.DataType, file: TableFile) -> pl.Expr:
     elif column in ("title", "text"):
         read = _as_text(value, dtype)
         read = read.str.replace_all(r"[\t\r\n]+", " ") if column == "title" else read
+    return pl.struct(read.alias("value"), fault=pl.when(value.is_not_null() & read.is_null()).then(pl.lit(UNREADABLE)))
+
+
+def _read_vectors(column: str, dtype: Any) -> pl.Expr:
+    """Return the expression for a struct: the numbers of each list, and the fault if a value is not a list of them."""
+    value = numbers = pl.col(column)
+    if dtype == pl.String:
+        numbers = value.str.replace_all(r"""[\[\](){}"',;|\s]+""", " ").str.strip_chars().str.split(" ")
+    elif not isinstance(dtype, pl.List) or dtype.inner.is_nested():
+        numbers = pl.lit(None, pl.List(pl.Float32))
+    read = numbers.list.eval(pl.element().cast(pl.Float32, strict=False))
+    whole = (read.list.len() > 0) & (read.list.drop_nulls().list.len() == read.list.len())
+    read = pl.when(whole).then(read)
     return pl.struct(read.alias("value"), fault=pl.when(value.is_not_null() & read.is_null()).then(pl.lit(UNREADABLE)))
 
 

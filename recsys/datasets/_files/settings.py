@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import polars as pl
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from recsys.data.schema import Interactions, Items, Users
+from recsys.data.schema import Interactions, Items, Users, Vectors
 from recsys.datasets._files.times import check_format
 from recsys.params import Section
 from recsys.schemas.field_limits import ATTRIBUTE_NAME, MAX_ATTRIBUTES
@@ -18,7 +18,7 @@ NULL_VALUES = (
     "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "undefined", "(blank)", "(empty)", "\\n", "\\\\n", "''", '""', "-",
     "--", "\u2013", "\u2014", ".", "?",
 )  # fmt: skip
-QUANTITY = "quantity"
+QUANTITY, VECTOR = "quantity", "vector"
 NUMBERS, TIMES = ("value", "weight", "price", QUANTITY), ("timestamp", "first_seen")
 Kind = Literal["number", "yes_no", "list"]
 KINDS: dict[str, Kind] = {**dict.fromkeys(NUMBERS, "number"), "available": "yes_no", "categories": "list"}
@@ -158,7 +158,7 @@ class InteractionsFile(TableFile):
     @field_validator("joins")
     @classmethod
     def _free_names(cls, joins: dict[str, JoinedFile]) -> dict[str, JoinedFile]:
-        if taken := joins.keys() & {"interactions", "items", "users"}:
+        if taken := joins.keys() & {"interactions", "items", "users", "vectors"}:
             raise ValueError(f"{min(taken)!r} is the name of a table, expected another name, such as orders")
         return joins
 
@@ -202,7 +202,7 @@ class DescribedFile(TableFile):
 class ItemsFile(DescribedFile):
     """The table of items."""
 
-    canonical: ClassVar[list[str]] = [name for name in Items.columns() if name != ATTRIBUTES]
+    canonical: ClassVar[list[str]] = [*(name for name in Items.columns() if name != ATTRIBUTES), VECTOR]
 
 
 class UsersFile(DescribedFile):
@@ -211,9 +211,18 @@ class UsersFile(DescribedFile):
     canonical: ClassVar[list[str]] = [name for name in Users.columns() if name != ATTRIBUTES]
 
 
+class VectorsFile(TableFile):
+    """A table of vectors of items, such as embeddings made elsewhere. A vector is a list of numbers in Parquet or JSON
+    Lines, else text such as `[0.1, 0.2]` or `0.1 0.2`."""
+
+    canonical: ClassVar[list[str]] = list(Vectors.columns())
+
+
 class Config(Section):
-    """The settings of the data set `files`. items: None to take them from the interactions; users: None without."""
+    """The settings of the data set `files`. items: None to take them from the interactions; users: None without;
+    vectors: None without, or if they are a column of the items."""
 
     interactions: InteractionsFile
     items: ItemsFile | None = None
     users: UsersFile | None = None
+    vectors: VectorsFile | None = None

@@ -34,10 +34,11 @@ class TrainingInputs:
     """The inputs of one training over n items and m users; dim is the length of the vectors.
 
     terms: (n, n_terms), weights of words and other features; static: (n, 256) float32, embeddings of the texts, or (n,
-    0), see `item_features.Content`; neighbours: (n, dim) float32, mean vectors of items with similar texts; targets:
-    (n, dim) float32, SVD vectors; pull: (n,) float32, their weights in the regression, 0 for items without likes;
-    trust: (n,) float32 in [0, 1), the weight of the SVD vector against the tower's in an item's vector;
-    informativeness: (n,) float32, see `recsys/encoders/content.py`; events: (m, n), the confidences of users in items.
+    0), see `item_features.Content`; neighbours: (n, dim) float32, mean vectors of items with similar texts, plus
+    the prediction of `ridge.py`; targets: (n, dim) float32, SVD vectors; pull: (n,) float32, their weights in the
+    regression, 0 for items without likes; trust: (n,) float32 in [0, 1), the weight of the SVD vector against the
+    tower's in an item's vector; informativeness: (n,) float32, see `recsys/encoders/content.py`; events: (m, n), the
+    confidences of users in items.
 
     For validation on q users, 0 for none: asked: (q, n), their histories; wanted: (q, n), their next likes; hidden:
     (n,) bool, the items that are treated as new.
