@@ -34,7 +34,7 @@ def job() -> TrainingInputs:
     learned = item_features.fit(data.catalogue, static=False)
     config = Config(factors=8, half_life_days=100)
     asked, wanted = held_out.histories_and_targets(matrix)
-    made = _job(matrix, learned, learned.of(data.catalogue), config, 7)
+    made, _ = _job(matrix, learned, learned.of(data.catalogue), config, 7, None)
     return dataclasses.replace(made, asked=asked, wanted=wanted, hidden=held_out.hidden)
 
 

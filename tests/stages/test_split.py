@@ -2,6 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
+
 from recsys.data import split
 from tests.data.test_split_protocols import N_ITEMS, items, random_events, table
 
@@ -32,3 +34,16 @@ def test_a_missing_table_is_one_line_and_leaves_the_old_output(tmp_path: Path) -
     assert done.stderr.count("\n") == 1
     assert "interactions.parquet: no such file" in done.stderr
     assert (tmp_path / "out" / "old").exists()
+
+
+def test_vectors_of_items_come_along(tmp_path: Path) -> None:
+    table(random_events(3000, n_users=600)).collect().write_parquet(tmp_path / "interactions.parquet")
+    items(N_ITEMS).write_parquet(tmp_path / "items.parquet")
+    first = items(N_ITEMS)["item_id"][0]
+    brought = pl.DataFrame(
+        {"item_id": [first], "vector": [[1.0, 2.0]]}, schema_overrides={"vector": pl.Array(float, 2)}
+    )
+    brought.write_parquet(tmp_path / "vectors.parquet")
+    assert run("--tables", tmp_path, "--out", tmp_path / "out").returncode == 0
+    catalogue = split.load(tmp_path / "out").catalogue
+    assert catalogue.drop_nulls("vector").select("item_id", "vector").rows() == [(first, [1.0, 2.0])]
