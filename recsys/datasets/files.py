@@ -31,7 +31,7 @@ from typing import Any
 import polars as pl
 
 from recsys.data.raw_tables import DERIVED, RAW, REJECT, FileLines, RawTables
-from recsys.datasets._files import delimited, json_lines, query, workbook
+from recsys.datasets._files import delimited, embed, json_lines, query, workbook
 from recsys.datasets._files.cells import IDS, read_cells, swapped_dates
 from recsys.datasets._files.settings import TIMES, VECTOR, Config, InteractionsFile, JoinedFile, TableFile, TextFile
 from recsys.datasets._files.sources import FILE, LINE, OWN, REASON, TEXT, Parts, Source, as_utf8, find
@@ -41,7 +41,7 @@ from recsys.output import file_hash
 
 __all__ = ["Config", "fetch", "tables"]
 
-AT = "datasets.files.adapter"
+AT, EMBEDDED = "datasets.files.adapter", "embedded.parquet"
 KEY, AGAIN = "(key)", "(rows)"
 HINTS = {
     **dict.fromkeys(("stray_quote", "unclosed_quote"), "set quote: none if quotes are inch marks, or escape"),
@@ -82,6 +82,11 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
         if any(source.kind == "sql" for source in sources) and (database := query.database_file(file.database)):
             read.append(database)
         origin[name] = [{"path": str(path.absolute()), "sha256": file_hash(path)} for path in read]
+    if config.items is not None and config.embed is not None:
+        items = _table("items", config.items, out, ["item_id"], _lines(out, "items"))
+        said = items.filter(pl.col(REJECT).is_null(), pl.col("item_id").is_not_null())
+        columns = [name for name in ("item_id", "title", "text") if name in said.collect_schema()]
+        embed.write(said.select(columns).collect(), config.embed, out / EMBEDDED)
     return origin
 
 
@@ -110,6 +115,9 @@ def tables(config: Config, raw: Path) -> RawTables:
     if config.vectors is not None:
         vectors = _table("vectors", config.vectors, raw, ["item_id", VECTOR], lines["vectors"])
         read = dataclasses.replace(read, vectors=vectors, vectors_file=config.vectors.label)
+    elif config.embed is not None:
+        vectors = pl.scan_parquet(raw / EMBEDDED)
+        read = dataclasses.replace(read, vectors=vectors, vectors_file=Path(f"answers of {config.embed.model}"))
     elif VECTOR in items.collect_schema():
         vectors = items.filter(pl.col(VECTOR).is_not_null(), pl.col(REJECT).is_null()).select("item_id", VECTOR)
         read = dataclasses.replace(read, items=items.drop(VECTOR), vectors=vectors, vectors_file=items_file)

@@ -91,6 +91,7 @@ def run(
     like_from: Any = None,
     users: dict[str, Any] | None = None,
     vectors: dict[str, Any] | None = None,
+    embed: dict[str, Any] | None = None,
     **own: Any,
 ) -> Outcome:
     """Read events.csv and items.csv, or what `path` says, in the working directory; own: settings of interactions."""
@@ -102,7 +103,8 @@ def run(
     content: dict[str, Any] = {"interactions": {"path": "events.csv", **event, **own}}
     if items is not None or item_settings:
         content["items"] = {"path": "items.csv", **(item_settings or {})}
-    content |= {name: table for name, table in {"users": users, "vectors": vectors}.items() if table is not None}
+    others = {"users": users, "vectors": vectors, "embed": embed}
+    content |= {name: section for name, section in others.items() if section is not None}
     config = parse(files.Config, content, "datasets.files.adapter")
     for folder in ("raw", "out"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from recsys.data.schema import Interactions, Items, Users, Vectors
+from recsys.datasets._files.embed import Embed
 from recsys.datasets._files.times import check_format
 from recsys.params import Section
 from recsys.schemas.field_limits import ATTRIBUTE_NAME, MAX_ATTRIBUTES
@@ -220,9 +221,17 @@ class VectorsFile(TableFile):
 
 class Config(Section):
     """The settings of the data set `files`. items: None to take them from the interactions; users: None without;
-    vectors: None without, or if they are a column of the items."""
+    vectors: None without, or if they are a column of the items; embed: None, or the server that makes vectors of the
+    texts of items."""
 
     interactions: InteractionsFile
     items: ItemsFile | None = None
     users: UsersFile | None = None
     vectors: VectorsFile | None = None
+    embed: Embed | None = None
+
+    @model_validator(mode="after")
+    def _one_origin_of_vectors(self) -> Self:
+        if self.embed is not None and (self.items is None or self.vectors is not None):
+            raise ValueError("embed: expected a table of items, whose texts it embeds, and no table of vectors")
+        return self
