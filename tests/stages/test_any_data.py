@@ -29,13 +29,15 @@ CHEAP: dict[str, dict[str, Any]] = {  # nothing is searched for: that is tested 
 }
 
 
-def describe_users(folder: Path) -> None:
-    """Add a table of users to a shop; nine of ten have a country."""
+def describe(folder: Path) -> None:
+    """Add a table of users to a shop, of which nine of ten have a country, and one of vectors of the two tastes."""
+    vectors = [f"i{item},{item % 2} {1 - item % 2} 0.5" for item in range(tiny_shops.ITEMS)]
+    (folder / "vectors.csv").write_text("\n".join(["item_id,vector", *vectors]) + "\n")
     rows = [f"u{user},{('DE', 'FR')[user % 2] if user % 10 else ''}" for user in range(tiny_shops.USERS)]
     (folder / "users.csv").write_text("\n".join(["user_id,country", *rows]) + "\n")
     users = {"path": "users.csv", "attributes": ["country"]}
     changes: dict[str, dict[str, Any]] = {
-        "datasets.files.adapter": {"users": users}, "datasets.files": {"segment_users_by": "country"},
+        "datasets.files.adapter": {"users": users, "vectors": {"path": "vectors.csv"}}, "datasets.files": {"segment_users_by": "country"},
     }  # fmt: skip
     small_shop.change(folder / "params.yaml", "files", changes, threads=1)
 
@@ -50,7 +52,7 @@ def errors(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tu
         shutil.copy(root / "params.yaml", top / name)
         for changes in (tiny_shops.SETTINGS, CHEAP):
             small_shop.change(top / name / "params.yaml", "files", changes, threads=1)
-    describe_users(top / "fifty_users")
+    describe(top / "fifty_users")
     found = stages.run([top / name for name in tiny_shops.SHOPS])
     return {folder.name: (folder, error) for folder, error in found.items()}
 
@@ -80,6 +82,18 @@ def test_users_have_metrics_by_an_attribute(errors: dict[str, tuple[Path, str]])
     assert "country=FR" in (folder / "reports" / "offline.html").read_text()
     served = bundle.load(folder / "bundle").histories
     assert [served.attributes(user) for user in ("u1", "u2", "u10")] == [{"country": "FR"}, {"country": "DE"}, {}]
+
+
+def test_vectors_that_items_bring_end_in_the_bundle(errors: dict[str, tuple[Path, str]]) -> None:
+    folder, _ = errors["fifty_users"]
+    served = bundle.load(folder / "bundle")
+    brought = served.models["content"].embeddings.arrays["brought"]
+    assert (
+        brought[:, :2].argmax(axis=1) == [1 - int(served.catalogue.ids.external_id(row)[1:]) % 2 for row in range(20)]
+    ).all()
+    assert len(served.models["content"].embeddings.rows) == tiny_shops.ITEMS
+    other, _ = errors["no_times"]
+    assert "brought" not in bundle.load(other / "bundle").models["content"].embeddings.arrays
 
 
 def manifest_time(manifest: dict[str, Any]) -> float:
