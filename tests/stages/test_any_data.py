@@ -37,8 +37,9 @@ def describe(folder: Path) -> None:
     (folder / "users.csv").write_text("\n".join(["user_id,country", *rows]) + "\n")
     users = {"path": "users.csv", "attributes": ["country"]}
     changes: dict[str, dict[str, Any]] = {
-        "datasets.files.adapter": {"users": users, "vectors": {"path": "vectors.csv"}}, "datasets.files": {"segment_users_by": "country"},
-    }  # fmt: skip
+        "datasets.files.adapter": {"users": users, "vectors": {"path": "vectors.csv"}},
+        "datasets.files": {"segment_users_by": "country"},
+    }
     small_shop.change(folder / "params.yaml", "files", changes, threads=1)
 
 
