@@ -61,7 +61,7 @@ def _summary(found: list[tuple[str, Readout]], truth: float) -> dict[str, Any]:
     return {
         "logs": len(found),
         **_shares([readout for _, readout in found], truth),
-        "untrusted": sum(not readout.valid for _, readout in found) / n,
+        "untrusted": sum(not all(check.passed for check in readout.checks) for _, readout in found) / n,
         "decisions": dict(Counter(readout.decisions["b"][0] for _, readout in found).most_common()),
         "by_kind_of_log": {
             kind: _shares(some, truth)

@@ -74,7 +74,7 @@ def logged() -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def units_of(exposures: pl.DataFrame, attributed: pl.DataFrame) -> pl.DataFrame:
     """One row a unit, all in one arm."""
-    return join.by_unit(exposures.with_columns(arm=pl.lit("a")), attributed)
+    return join.by_unit(exposures.with_columns(arm=pl.lit("a")), attributed, attributed.clear())
 
 
 def with_arms(units: pl.DataFrame, chance: np.random.Generator) -> pl.DataFrame:

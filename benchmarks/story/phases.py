@@ -87,7 +87,7 @@ class Told:
             "units": self.readout.units,
             "effects": effects,
             "decision": self.readout.decisions.get("treatment"),
-            "checks_passed": self.readout.valid,
+            "checks_passed": all(check.passed for check in self.readout.checks),
             "availability": self.availability,
             "errors": self.errors,
         }

@@ -24,6 +24,7 @@ from recsys.recommend.recommender import Recommender
 Floats = npt.NDArray[np.float64]
 
 CHOICES: tuple[tuple[str, ...], ...] = ((), ("rank",), ("rank", "known"), ("score", "rank", "known"))
+SIGNS = {"score": 1, "rank": -1, "known": 0}  # a confidence may only rise with the score and fall with the rank
 PARTS = 5  # parts of the users in cross-validation
 RIDGE = 1e-3
 ENOUGH = 20  # with fewer relevant slots, all slots of a label get the same confidence
@@ -138,12 +139,14 @@ def _curve(slots: pl.DataFrame, seed: int) -> Curve:
     best, least = choices[0], np.inf
     for names in choices if len(choices) > 1 else ():
         features = _features(slots, names, scale)
-        if not _plausible(names, _platt(features, wanted)):
+        numbers = _platt(features, wanted)[1:]
+        if not all(SIGNS[name] * number >= 0 for name, number in zip(names, numbers, strict=True)):
             continue
         loss = 0.0
         for left_out in range(PARTS):
             mine = part == left_out
-            loss += _log_loss(features[mine] @ _platt(features[~mine], wanted[~mine]), wanted[mine])
+            z = features[mine] @ _platt(features[~mine], wanted[~mine])
+            loss += float(np.logaddexp(0, np.where(wanted[mine], -z, z)).sum())
         if loss < least:
             best, least = names, loss
     numbers = _platt(_features(slots, best, scale), wanted)
@@ -158,11 +161,6 @@ def _features(slots: pl.DataFrame, names: tuple[str, ...], scale: float) -> Floa
         "known": np.log1p(slots["known"].to_numpy()),
     }
     return np.column_stack([np.ones(slots.height), *(known[name] for name in names)])
-
-
-def _plausible(names: tuple[str, ...], numbers: Floats) -> bool:
-    signs = {"score": 1, "rank": -1, "known": 0}
-    return all(signs[name] * number >= 0 for name, number in zip(names, numbers[1:], strict=True))
 
 
 def _platt(features: Floats, wanted: BoolArray) -> Floats:
@@ -185,7 +183,3 @@ def _platt(features: Floats, wanted: BoolArray) -> Floats:
     fitted = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-9})
     numbers: Floats = fitted.x
     return numbers
-
-
-def _log_loss(z: Floats, wanted: BoolArray) -> float:
-    return float(np.logaddexp(0, np.where(wanted, -z, z)).sum())

@@ -53,7 +53,11 @@ def measure(
             continue
         rows = {variant: found[asked] for variant, found in lists.items()}
         per_user = {variant: accuracy(rows[variant], targets, at) | beyond[variant][asked] for variant in lists}
-        covered = {variant: coverage(rows[variant][users], len(sample.known_events), at) for variant in lists}
+        n_items = len(sample.known_events)
+        covered = {
+            variant: {f"coverage@{k}": metrics.coverage(rows[variant][users][:, :k], n_items) for k in at}
+            for variant in lists
+        }
         same = {"segment": segment.name, "users": int(users.sum())}
         measured = _intervals(per_user, users, baselines, bootstrap) + _plain(covered, baselines)
         table += [same | row for row in measured]
@@ -109,11 +113,6 @@ def beyond_accuracy(rows: IntArray, sample: Sample, at: list[int]) -> PerUser:
         values[f"popularity_bias@{k}"] = metrics.popularity_bias(rows[:, :k], sample.popularity, sample.histories)
         values[f"new_share@{k}"] = metrics.share(rows[:, :k], sample.new)
     return values
-
-
-def coverage(rows: IntArray, n_items: int, at: list[int]) -> dict[str, float]:
-    """Return the coverage of the catalogue by all lists together, as metric -> value."""
-    return {f"coverage@{k}": metrics.coverage(rows[:, :k], n_items) for k in at}
 
 
 def flat(table: pl.DataFrame, variant: str, at: list[int]) -> dict[str, float]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from recsys.experiments.analysis import log
 from recsys.experiments.analysis.log import Log
+from recsys.experiments.analysis.readout import Readout
 from recsys.experiments.online.config import Experiment
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
@@ -62,6 +63,11 @@ def log_of(exposures: pl.DataFrame, rows: Iterable[dict[str, Any]]) -> Log:
     """A log without a time before it."""
     done = events(rows)
     return Log(exposures, done, done.clear())
+
+
+def trusted(readout: Readout) -> bool:
+    """Whether the log passes every check."""
+    return all(check.passed for check in readout.checks)
 
 
 def clickers(n: int, share: float, seed: int = 3) -> list[int]:

@@ -85,7 +85,7 @@ def attribute(exposures: pl.DataFrame, events: pl.DataFrame, rule: Rule) -> pl.D
 
 
 def by_unit(
-    exposures: pl.DataFrame, attributed: pl.DataFrame, before: pl.DataFrame | None = None, slow_ms: float = float("inf")
+    exposures: pl.DataFrame, attributed: pl.DataFrame, before: pl.DataFrame, slow_ms: float = float("inf")
 ) -> pl.DataFrame:
     """Sum up the answers and events of each unit, one row per unit.
 
@@ -119,8 +119,6 @@ def by_unit(
         .with_columns(converted=(pl.col("purchases") > 0).cast(pl.Float64))
         .sort("unit", "arm")
     )
-    if before is None:
-        return table.with_columns(events_before=pl.lit(0.0))
     known = before.group_by("unit").agg(events_before=pl.len().cast(pl.Float64))
     return table.join(known, on="unit", how="left").with_columns(pl.col("events_before").fill_null(0.0)).sort("unit")
 

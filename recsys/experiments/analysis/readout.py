@@ -38,10 +38,6 @@ class Readout:
     bootstrap: dict[str, Interval]
     decisions: dict[str, tuple[str, str]]
 
-    @property
-    def valid(self) -> bool:
-        return all(check.passed for check in self.checks)
-
 
 def decide(
     experiment: Experiment,

@@ -10,7 +10,7 @@ from recsys.experiments.analysis import join, run
 from recsys.experiments.analysis.effects import Effect
 from recsys.experiments.analysis.log import Log
 from recsys.experiments.analysis.readout import Readout
-from tests.support.experiment_logs import answers, clickers, event, experiment, log_of, shown_at
+from tests.support.experiment_logs import answers, clickers, event, experiment, log_of, shown_at, trusted
 
 N = 8_000
 
@@ -46,7 +46,7 @@ def test_clocks_make_no_difference(
 ) -> None:
     raw = clicks(slow_share, slow_seconds, named=named, received=received, spread=spread)
     found = run.of("x", experiment(), raw)
-    assert found.valid
+    assert trusted(found)
     assert found.decisions["b"][0] == "go on"
     assert effect(found).p_value > 0.3
     how = join.BY_REQUEST if named else join.BY_WINDOW
@@ -56,7 +56,7 @@ def test_clocks_make_no_difference(
 @pytest.mark.parametrize("slow_seconds", [30.0, 600.0, 3 * 3600.0])
 def test_an_answer_that_is_named_needs_no_clock(slow_seconds: float) -> None:
     found = run.of("x", experiment(), clicks(0.6, slow_seconds, named=True, received=False))
-    assert found.valid
+    assert trusted(found)
     assert effect(found).p_value > 0.3
 
 
@@ -64,7 +64,7 @@ def test_an_answer_that_is_named_needs_no_clock(slow_seconds: float) -> None:
 def test_clicks_that_slow_clocks_lose_are_noticed(slow_seconds: float, received: bool) -> None:
     """Without a request_id and beyond the tolerance nobody can tell: the readout says so, and names the share."""
     found = run.of("x", experiment(), clicks(0.6, slow_seconds, named=False, received=received))
-    assert not found.valid
+    assert not trusted(found)
     assert check(found, "lost by slow clocks").found > 0.2
     assert found.decisions["b"][0] == "stop"
     assert "not to be trusted: clicks before their answer" in found.decisions["b"][1]
@@ -74,10 +74,10 @@ def test_clicks_that_slow_clocks_lose_are_noticed(slow_seconds: float, received:
 def test_the_tolerated_skew_is_a_setting_that_the_readout_names() -> None:
     raw = clicks(0.6, 30.0, named=False, received=False)
     found = run.of("x", experiment(clock_skew_seconds=60), raw)
-    assert found.valid
+    assert trusted(found)
     assert "wrong by 60 s" in found.attribution
     strict = run.of("x", experiment(clock_skew_seconds=0), clicks(0.6, 1.5, named=False, received=False))
-    assert not strict.valid
+    assert not trusted(strict)
 
 
 def test_few_lost_clicks_that_would_turn_the_decision_are_no_ground_for_one() -> None:
@@ -119,7 +119,7 @@ def test_clicks_on_answers_outside_of_the_experiment_are_none_of_its_business() 
         event(number, event_id=f"s{number}", unit=f"stranger{number}", request_id=f"s{number}") for number in range(N)
     ]
     found = run.of("x", experiment(), log_of(answers(N), [*mine, *other, *strangers]))
-    assert found.valid
+    assert trusted(found)
     assert found.outcomes == {join.BY_REQUEST: len(mine), join.ELSEWHERE: len(other)}
     assert effect(found).p_value > 0.3
 
@@ -156,7 +156,7 @@ def sold(back: Any, share: float = 0.25, n: int = 4000, *, received: bool = Fals
 )
 def test_a_return_is_no_conversion(back: Any, received: bool) -> None:
     found = sold(back, received=received)
-    assert found.valid
+    assert trusted(found)
     assert found.decisions["b"][0] == "go on"
     assert effect(found, "conversion").p_value > 0.1
     assert effect(found, "conversion").value == pytest.approx(0.25, abs=0.03)

@@ -20,7 +20,7 @@ from recsys.schemas import channel
 from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Event, Exposed, Exposure
-from tests.support.experiment_logs import HALVES
+from tests.support.experiment_logs import HALVES, trusted
 
 NOW = time.time()
 DAY = 86_400.0
@@ -116,7 +116,7 @@ def test_the_readout_goes_by_the_servers_clock_and_leaves_out_testers(tmp_path: 
     fill([*exposures, *testers, other], [*clicks, *testing, *bought, *back, *elsewhere])
     experiment = Experiment.model_validate({"arms": HALVES, "end": "2100-01-01T00:00:00Z"})
     found = run.read("home", experiment, url)
-    assert found.valid
+    assert trusted(found)
     assert found.units == {"a": 200, "b": 200}
     assert found.left_out == {"put into an arm by hand": 10}
     assert found.outcomes == {

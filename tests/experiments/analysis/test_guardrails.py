@@ -11,7 +11,7 @@ from recsys.experiments.analysis import run
 from recsys.experiments.analysis.readout import Readout
 from recsys.experiments.online import config
 from recsys.experiments.online.config import GUARDRAILS, MARGIN, Guardrail
-from tests.support.experiment_logs import HALVES, answers, clickers, event, experiment, log_of
+from tests.support.experiment_logs import HALVES, answers, clickers, event, experiment, log_of, trusted
 
 N = 6000
 
@@ -33,7 +33,7 @@ def tried(
 @pytest.mark.parametrize("b", [12.6, 20.0, 60.0, 95.0])
 def test_a_slower_model_inside_its_budget_is_shipped(b: float) -> None:
     found = tried(b=b)
-    assert found.valid
+    assert trusted(found)
     assert found.decisions["b"][0] == "ship"
     assert not any(state.broken for state in found.guardrails)
 

@@ -44,7 +44,7 @@ def test_attribution() -> None:
     raw = Log(exposures, events, events.clear()).cleaned()[0]
     found = join.attribute(exposures, raw.events, join.Rule(24))
     assert dict(found.select("event_id", "request_id").iter_rows()) == {"1": "r1", "2": "r1", "3": "r2", "6": "r1"}
-    units = join.by_unit(exposures, found)
+    units = join.by_unit(exposures, found, events.clear())
     first = units.row(0, named=True)
     assert (first["unit"], first["requests"], first["slots"], first["clicks"]) == ("u", 2, 3, 2)
     assert (first["purchases"], first["revenue"], first["converted"], first["fallbacks"]) == (1, 9.5, 1, 1)

@@ -11,7 +11,7 @@ import pytest
 from recsys.experiments.analysis import population, report, run
 from recsys.experiments.analysis.log import Log
 from recsys.experiments.analysis.readout import Readout
-from tests.support.experiment_logs import HALVES, answers, clickers, event, experiment, log_of, shown_at
+from tests.support.experiment_logs import HALVES, answers, clickers, event, experiment, log_of, shown_at, trusted
 
 THREE = {"c": {"variant": "learned", "weight": 1 / 3}} | {
     name: {**arm, "weight": 1 / 3} for name, arm in HALVES.items()
@@ -29,7 +29,7 @@ def readout(raw: Log, **more: Any) -> Readout:
 
 def refused(raw: Log, word: str, says: str, **more: Any) -> Readout:
     found = readout(raw, **more)
-    assert not found.valid
+    assert not trusted(found)
     for what, why in found.decisions.values():
         assert what == word
         assert says in why
@@ -59,7 +59,7 @@ def test_a_latency_that_is_none(value: float) -> None:
 
 def test_an_absent_amount_or_latency_is_none() -> None:
     rows = [*some(), event(5, "purchase", None, 70.0, event_id="without")]
-    assert readout(log_of(answers(4000).with_columns(latency_ms=pl.lit(None, pl.Float64)), rows)).valid
+    assert trusted(readout(log_of(answers(4000).with_columns(latency_ms=pl.lit(None, pl.Float64)), rows)))
 
 
 @pytest.mark.parametrize("metric", ["ctr", "conversion", "revenue"])
@@ -104,7 +104,7 @@ def test_answers_without_items() -> None:
 def test_weights_as_people_write_them() -> None:
     arms = {name: {"variant": "als", "weight": 0.3333333} for name in "abc"}
     raw = log_of(answers(6000, arm_of=lambda number: "abc"[number % 3]), some(6000))
-    assert readout(raw, arms=arms).valid
+    assert trusted(readout(raw, arms=arms))
 
 
 def test_units_that_nobody_drew_are_in_no_statistic() -> None:
@@ -123,7 +123,7 @@ def test_units_that_nobody_drew_are_in_no_statistic() -> None:
     assert found.left_out == {population.BY_HAND: 40, population.UNKNOWN_ARM: 20, population.SEVERAL_ARMS: 1}
     assert "40 put into an arm by hand, 20 in an arm that the experiment does not have" in report.text(found)
     expected = readout(log_of(clean.exposures.filter(pl.col("unit") != "u2"), some()))
-    assert found.valid
+    assert trusted(found)
     assert found.effects == expected.effects
     assert found.units == expected.units
 
@@ -145,7 +145,7 @@ def test_what_is_delivered_again_counts_once() -> None:
     again = rows + [{**row, "event_id": row["event_id"] + "-again"} for row in rows]
     twice = log_of(pl.concat([answers(4000), answers(4000)]), rows + again)
     found, expected = readout(twice), readout(log_of(answers(4000), rows))
-    assert found.valid
+    assert trusted(found)
     assert found.effects == expected.effects
     assert found.cleaned == {
         "answers logged twice": 4000,
@@ -173,13 +173,13 @@ def test_refunds_of_more_than_was_paid_are_found() -> None:
         event(number, "return", 10.0, 90.0 + k, event_id=f"{k}-{number}") for number in buyers[:200] for k in (1, 2)
     ]
     refused(log_of(answers(4000), some() + twice), "stop", "more was returned than paid 0.16", primary="revenue")
-    assert readout(log_of(answers(4000), some() + twice)).valid
+    assert trusted(readout(log_of(answers(4000), some() + twice)))
     postage = [event(number, "return", 14.9, 90.0) for number in buyers[:10]]
-    assert readout(log_of(answers(4000), some() + postage), primary="revenue").valid
+    assert trusted(readout(log_of(answers(4000), some() + postage), primary="revenue"))
 
 
 def test_an_arm_whose_variant_was_changed_is_two_experiments() -> None:
     changed = pl.when((pl.col("arm") == "b") & (pl.col("timestamp") > shown_at(2000))).then(pl.lit("learned"))
     before = answers(4000, variant="popular")
     refused(log_of(before.with_columns(variant=changed.otherwise("variant")), some()), "stop", "variants of one arm")
-    assert readout(log_of(before, some())).valid
+    assert trusted(readout(log_of(before, some())))
