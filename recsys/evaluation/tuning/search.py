@@ -71,7 +71,10 @@ def search(model: str, split: Path, params: Params, trials: int, anew: bool, mem
     module.suggest(probe)  # records the ranges of the settings in `probe`
     ranges = {name: one for name, one in probe.distributions.items() if anew or name not in current}
     job = _Job(model, module, splits.load(split), params, _Memory(memory, split, params))
-    before = job.value(current) if anew and _complete(module, current) else None
+    before = None
+    if anew:
+        with contextlib.suppress(ParamsError):  # the present settings may be incomplete
+            before = job.value(current)
     known, search_path = dict[str, Trial](), proposals(ranges)
     proposal: dict[str, Any] | None = next(search_path)
     while proposal is not None and len(known) < trials:
@@ -126,14 +129,6 @@ def of_some_users(training: TrainingData) -> TrainingData:
         return training
     drawn = np.random.default_rng(training.seed).random(training.n_users) < MOST_EVENTS / events.height
     return replace(training, interactions=events.filter(pl.Series(drawn[events["user_row"].to_numpy()])))
-
-
-def _complete(module: ModuleType, settings: dict[str, Any]) -> bool:
-    try:
-        parse(module.Config, settings, "")
-    except ParamsError:
-        return False
-    return True
 
 
 def ranker_factor(model: str, data: Split, params: Params, fold: ScoredFold = "valid") -> FloatArray | None:
