@@ -78,8 +78,8 @@ def delete_old(url: str, days: Mapping[str, float]) -> dict[str, int]:
         where = f"{old} AND {key} IN (SELECT {key} FROM {table} WHERE {old} LIMIT {ROWS_AT_ONCE})"
         deleted[table] = 0
         while True:
-            with migrations.transaction(url) as database:
-                n = len(database.execute(f"DELETE FROM {table} WHERE {where} RETURNING 1").fetchall())
+            with migrations.transaction(url) as run:
+                n = len(run(f"DELETE FROM {table} WHERE {where} RETURNING 1"))
             deleted[table] += n
             if not n:
                 break

@@ -7,7 +7,7 @@ explains the columns. Alembic is not used: it needs SQLAlchemy, and this is a li
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from serving.stores.protocol import StoreError, no_store
 
 FILES = sorted((Path(__file__).parent / "tables").glob("*.sql"))
 MIGRATIONS = [file.read_text(encoding="utf-8").rstrip().removesuffix(";").split(";\n") for file in FILES]
+
+Run = Callable[..., list[tuple[Any, ...]]]
 
 WANTED = len(MIGRATIONS)
 WAIT_S = 30.0  # for the write lock, which another migration or the API holds
@@ -30,15 +32,14 @@ def migrate(url: str) -> list[int]:
     Raises:
         StoreError: the URL is invalid, or the database cannot be opened or written.
     """
-    with transaction(url) as database:
-        database.execute(VERSION_TABLE)
-        found = database.execute(FOUND).fetchone()[0]
+    with transaction(url) as run:
+        run(VERSION_TABLE)
+        found = run(FOUND)[0][0]
         for version, statements in enumerate(MIGRATIONS[found:], found + 1):
             for statement in statements:
                 clustered = " WITHOUT ROWID" if url.startswith(SQLITE) else ""
-                statement = statement.replace("{salt}", secrets.token_hex(16)).replace("{clustered}", clustered)
-                database.execute(statement)
-            database.execute(f"INSERT INTO migrations VALUES ({version}, {time.time()})")
+                run(statement.replace("{salt}", secrets.token_hex(16)).replace("{clustered}", clustered))
+            run("INSERT INTO migrations VALUES ($1, $2)", version, time.time())
     return list(range(found + 1, WANTED + 1))
 
 
@@ -58,20 +59,21 @@ def check(found: int, store: str) -> None:
 
 
 @contextmanager
-def transaction(url: str) -> Iterator[Any]:
-    """Open a transaction during which no other process can write; yield its connection."""
+def transaction(url: str) -> Iterator[Run]:
+    """Open a transaction during which no other process can write. Yield a function that runs a statement with these
+    values of $1, $2, ... and returns its rows."""
     if url.startswith(SQLITE):
-        from serving.stores import sqlite
+        from serving.stores import sqlite, writer  # each driver only where it is used
 
         path = url.removeprefix(SQLITE)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with sqlite.errors(path), closing(sqlite.connect(path, create=True, wait_s=WAIT_S)) as file, file:
-            yield file
+            yield lambda statement, *values: file.execute(writer.numbers(statement), values).fetchall()
     elif url.startswith(POSTGRES):
         from serving.stores import postgres
 
         with postgres.errors(url), postgres.connect(url) as server:
             server.execute(postgres.ALONE)
-            yield server
+            yield lambda statement, *values: postgres.rows(server.execute(statement, values))
     else:
         raise no_store(url)

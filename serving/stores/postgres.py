@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, AsyncRawCursor, conninfo
+from psycopg import AsyncConnection, AsyncRawCursor, RawCursor, conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from recsys.errors import one_line
@@ -57,7 +57,12 @@ def name_of(url: str) -> str:
 
 def connect(url: str) -> "psycopg.Connection[Any]":
     """Open a connection outside of the pool, for `migrations.transaction`."""
-    return psycopg.connect(url, **OPTIONS)
+    return psycopg.connect(url, cursor_factory=RawCursor, **OPTIONS)
+
+
+def rows(cursor: "psycopg.Cursor[Any]") -> Rows:
+    """Return the rows of a statement; none if it is not a query."""
+    return cursor.fetchall() if cursor.description else []
 
 
 class PostgresDatabase:

@@ -5,7 +5,6 @@ import subprocess
 import time
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 from prometheus_client import Counter
 
@@ -13,7 +12,6 @@ from recsys.bundle import releases
 from recsys.drift.canary import Verdict
 from recsys.drift.policies import Policies
 from recsys.errors import BundleError
-from recsys.schemas.store_schema import SQLITE
 from serving.stores import migrations
 from serving.watch.cycle import Finding
 
@@ -85,20 +83,11 @@ def lead(url: str, holder: str, now: float, seconds: float) -> bool:
     Raises:
         StoreError: the store cannot be written.
     """
-    return bool(_run(url, LEAD, ("watch", holder, now + seconds, now)))
+    with migrations.transaction(url) as run:
+        return bool(run(LEAD, "watch", holder, now + seconds, now))
 
 
 def add(url: str, finding_id: str, now: float, kind: str, what: str, bundle_id: str, policy: str) -> bool:
     """Store a finding; return False if one with this id is stored already. Raises as `lead` does."""
-    return bool(_run(url, ADD, (finding_id, now, kind, what, bundle_id, policy)))
-
-
-def _run(url: str, statement: str, row: tuple[Any, ...]) -> list[Any]:
-    with migrations.transaction(url) as database:
-        if url.startswith(SQLITE):
-            from serving.stores.writer import numbers  # each driver only where it is used
-
-            return list(database.execute(numbers(statement), row))
-        from psycopg import RawCursor
-
-        return list(RawCursor(database).execute(statement, row).fetchall())
+    with migrations.transaction(url) as run:
+        return bool(run(ADD, finding_id, now, kind, what, bundle_id, policy))
