@@ -7,7 +7,7 @@ answers /metrics adds up all files. `python -m serving` sets it before the first
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -31,38 +31,23 @@ EVENT_VALUE = Counter("recsys_events_value", "Sum of the values above zero of ac
 UNKNOWN_ITEMS = Counter("recsys_events_unknown_items", "Unknown items of accepted events, each once per request")
 FLAG_FAILURES = Counter("recsys_flag_failures", "Requests whose arm was not found or not served", ["experiment"])
 # "mostrecent" is the value of the worker that set it last; a sum would include workers that have ended
-BUNDLE = Gauge("recsys_bundle_info", "1 for the bundle that is served", ["bundle_id"], multiprocess_mode="mostrecent")
-LIVE_READ = Gauge(
-    "recsys_live_read_timestamp_seconds",
-    "Time when events were last read for the live counts",
-    multiprocess_mode="mostrecent",
+_newest = partial(Gauge, multiprocess_mode="mostrecent")
+BUNDLE = _newest("recsys_bundle_info", "1 for the bundle that is served", ["bundle_id"])
+LIVE_READ = _newest("recsys_live_read_timestamp_seconds", "Time when events were last read for the live counts")
+NEWEST_EVENT = _newest("recsys_newest_event_timestamp_seconds", "When the newest event was received")
+TRAINED_UNTIL = _newest("recsys_trained_until_timestamp_seconds", "End of the data of the served bundle")
+PROMOTED = _newest("recsys_promoted_timestamp_seconds", "When a release was promoted or rolled back last")
+CATALOGUE = _newest("recsys_catalogue_items", "Items of the served bundle")
+PRICE = _newest("recsys_cpu_hour_price", "Price of an hour of CPU, RECSYS_CPU_HOUR_PRICE")
+REFUSED = _newest("recsys_release_refused", "1 while the current release is not served")
+FILE_REFUSED = _newest(
+    "recsys_file_refused", "1 while the file of rules or experiments is not fully in force", ["file"]
 )
-NEWEST_EVENT = Gauge(
-    "recsys_newest_event_timestamp_seconds", "When the newest event was received", multiprocess_mode="mostrecent"
+LAST_KNOWN = _newest("recsys_last_known", "1 while a part is served from this host's copy", ["part"])
+CONFIG = _newest(
+    "recsys_config_info", "1 for the version of release, rules and experiments in force here", ["kind", "version"]
 )
-TRAINED_UNTIL = Gauge(
-    "recsys_trained_until_timestamp_seconds", "End of the data of the served bundle", multiprocess_mode="mostrecent"
-)
-PROMOTED = Gauge(
-    "recsys_promoted_timestamp_seconds",
-    "When a release was promoted or rolled back last",
-    multiprocess_mode="mostrecent",
-)
-CATALOGUE = Gauge("recsys_catalogue_items", "Items of the served bundle", multiprocess_mode="mostrecent")
-PRICE = Gauge("recsys_cpu_hour_price", "Price of an hour of CPU, RECSYS_CPU_HOUR_PRICE", multiprocess_mode="mostrecent")
-REFUSED = Gauge("recsys_release_refused", "1 while the current release is not served", multiprocess_mode="mostrecent")
-FILE_REFUSED = Gauge(
-    "recsys_file_refused", "1 while the file of rules or experiments is not fully in force", ["file"],
-    multiprocess_mode="mostrecent",
-)  # fmt: skip
-LAST_KNOWN = Gauge(
-    "recsys_last_known", "1 while a part is served from this host's copy", ["part"], multiprocess_mode="mostrecent"
-)
-CONFIG = Gauge(
-    "recsys_config_info", "1 for the version of release, rules and experiments in force here", ["kind", "version"],
-    multiprocess_mode="mostrecent",
-)  # fmt: skip
-DELAY = Gauge("recsys_loop_delay_seconds", "Minimum wait in the event loop", multiprocess_mode="mostrecent")
+DELAY = _newest("recsys_loop_delay_seconds", "Minimum wait in the event loop")
 TENTHS = tuple(tenth / 10 for tenth in range(11))
 SHADOW = Counter("recsys_shadow_requests", "Requests by what the shadow deployment did with them", ["outcome"])
 SHADOW_SECONDS = Histogram("recsys_shadow_seconds", "Time that the shadow took for a list", buckets=SECONDS)

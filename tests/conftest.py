@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from benchmarks.stores import servers
 from benchmarks.stores.servers import Postgres, program
 from tests.support import redis_server, small_shop
+from tests.support.browser import browser as browser  # a fixture
 
 # Before a test imports numpy, torch or faiss: each brings its own OpenMP, and two tests run at a time.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

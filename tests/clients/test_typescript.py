@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.support import bundles
+from tests.support.browser import needs_chromium
 from tests.support.servers import serving
 
 CLIENT = Path(__file__).resolve().parents[2] / "clients" / "typescript"
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; install it (Debian: apt install chromium)")
+pytestmark = needs_chromium
 
 PAGE = """<!doctype html><title>shop</title><link rel="icon" href="data:,">
 <div id="list"></div><div style="height: 3000px"></div><div id="below"></div>
@@ -104,14 +104,6 @@ def shop(api: str) -> Iterator[Shop]:
         shop.url = f"http://127.0.0.1:{server.server_port}"
         yield shop
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

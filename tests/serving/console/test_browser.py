@@ -4,7 +4,6 @@
 """
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from io import BytesIO
@@ -15,14 +14,14 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from recsys.bundle import releases
 from tests.support import bundles
+from tests.support.browser import needs_chromium
 from tests.support.servers import serving
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; install it (Debian: apt install chromium)")
+pytestmark = needs_chromium
 
 Theme = Literal["light", "dark"]
 AXE = Path(__file__).with_name("vendor") / "axe.min.js"
@@ -70,14 +69,6 @@ def _use(address: str) -> None:
         clicked = {"user_id": asked["user_id"], "item_id": answer["items"][number % 5]["item_id"], "event": "view"}
         httpx.post(f"{address}/v1/events", json=clicked | {"request_id": answer["request_id"]})
         PAGES["why"] = f"/console/why?request_id={answer['request_id']}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=["light", "dark"])
