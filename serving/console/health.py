@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -148,9 +147,10 @@ def _workers(span: Counts, now: Counts) -> list[tuple[str, float, float]]:
 
 
 async def found_by_the_watcher(console: Console) -> list[tuple[float, str, str, str, str]]:
-    """Return the newest findings as `queries.findings` does; none if the store is out of reach."""
+    """Return (UTC seconds, kind, description, bundle id, action taken) of the watcher's newest findings; none if the
+    store is out of reach."""
     with suppress(StoreError, ApiError):
-        return await console.service.store().manage(partial(queries.findings, FINDINGS))
+        return await console.service.store().select(queries.FINDINGS, FINDINGS)
     return []
 
 

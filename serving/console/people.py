@@ -62,7 +62,7 @@ async def _shown(console: Console, user_id: str, key: str | None) -> list[dict[s
     if store is None:
         return []
     try:
-        rows = await store.manage(lambda writes: queries.shown_to(writes, user_id, SHOWN, key))
+        rows = await queries.shown_to(store, user_id, SHOWN, key)
         _, events = await store.history(user_id, None, console.settings.history_events)
     except StoreError:
         return []
@@ -143,7 +143,7 @@ async def _of_the_log(console: Console, item_id: str) -> dict[str, Any] | None:
     if store is None:
         return None
     try:
-        exposure = await store.manage(lambda _: queries.exposure_of(item_id, ANSWERS))
+        exposure = await queries.exposure_of(store, item_id, ANSWERS)
         newest = await store.newest(0.0, (float("inf"), ""), EVENTS)
     except StoreError:
         return None

@@ -87,7 +87,7 @@ async def change(request: Request, action: Literal["promote", "rollback", "ramp"
         after = _state(console)
         old, new = (each.model_dump(mode="json", include={"stack", "canary"}) for each in (before, after))
         what = after.log[-1].bundle_id
-        await console.service.store().manage(lambda _: queries.note(key, ACTIONS[action], what, old, new))
+        await queries.note(console.service.store(), key, ACTIONS[action], what, old, new)
     except (StoreError, ApiError):
         return await release_page(request, "Done, but without an entry in the audit log: the store cannot be reached.")
     except (RecsysError, OSError) as error:

@@ -3,10 +3,10 @@
 They read files that `recsys experiment readout` and `dvc repro` wrote, in the working directory of the API.
 """
 
+import json
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -35,8 +35,9 @@ async def experiments_page(request: Request) -> HTMLResponse:
     with suppress(StoreError, ApiError):
         store = console.service.store()
         for name in running:
-            rows = await store.manage(partial(queries.units_of, name, ANSWERS))
-            units.update((name, arm) for arm in dict(rows).values())
+            rows = await store.select(queries.UNITS, name, ANSWERS)
+            arms = {unit: str(json.loads(context)["arm"]) for unit, context in rows}
+            units.update((name, arm) for arm in arms.values())
     return show(
         request,
         "experiments.html.j2",

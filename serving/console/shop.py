@@ -9,11 +9,11 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from recsys.bundle import releases
 from recsys.errors import RecsysError
@@ -29,6 +29,8 @@ from serving.engine.engine import Engine
 from serving.routes import id_of, key_of
 
 router = APIRouter()
+
+Model = TypeVar("Model", bound=BaseModel)
 
 BUTTONS = ("view", "cart", "purchase", "dislike")
 PLACES = 8
@@ -75,10 +77,7 @@ async def take_event(request: Request) -> HTMLResponse:
         said = "Sent with the session, not stored."
     else:
         whose = {"user_id" if who == "user" else "anonymous_id": asked.get("person", "")}
-        try:
-            posted = PostedEvent.model_validate({"item_id": item_id, "event": event, **whose})
-        except ValidationError as error:
-            raise ApiError(422, errors.problem(error.errors(include_url=False)[0], 0)[1]) from error
+        posted = _valid(PostedEvent, {"item_id": item_id, "event": event, **whose})
         taken = await console.service.take_events([posted], key_of(request))
         said = "Stored as an event." if taken.accepted else f"Refused: {taken.rejected[0].reason}"
     did = items.entry(console.service.engine(), item_id, event, None)
@@ -153,8 +152,12 @@ def _query(asked: Mapping[str, str], variant: str | None) -> RecommendRequest:
     options = {"explain": True, "diversity": asked["diversity"] or None}
     content: dict[str, Any] = {"k": PLACES, "variant": variant, "options": options, "filter": asked["filter"] or None}
     content |= {"surface": asked["surface"] or None, "session": _session(asked), **whose.get(asked["who"], {})}
+    return _valid(RecommendRequest, content)
+
+
+def _valid(model: type[Model], content: Mapping[str, Any]) -> Model:
     try:
-        return RecommendRequest.model_validate(content, strict=False)
+        return model.model_validate(content, strict=False)
     except ValidationError as error:
         raise ApiError(422, errors.problem(error.errors(include_url=False)[0], 0)[1]) from error
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from importlib.metadata import version
 
-from msgspec import structs
+import msgspec
 
 from recsys.bundle.bundle import Bundle
 from recsys.recommend.circuit_breaker import CircuitBreakers
@@ -70,14 +70,14 @@ class StoreWatcher:
             return
         try:
             kept = json.loads(self._last_known.path(FORGOTTEN).read_text(encoding="utf-8"))
-            stock = json.loads(self._last_known.path(ITEMS).read_text(encoding="utf-8"))
-            items = {item["item_id"]: Item(**{**item, "categories": _tuple(item["categories"])}) for item in stock}
+            stock = msgspec.json.decode(self._last_known.path(ITEMS).read_bytes(), type=list[Item])
             self._salt, self.forgotten = str(kept["salt"]), frozenset(map(str, kept["forgotten"]))
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, msgspec.DecodeError) as error:
             log.error(
                 "forgotten users are unknown, so no history of the bundle is used until the store answers: %s", error
             )
         else:
+            items = {item.item_id: item for item in stock}
             self.now = replace(self.now, version=UNKNOWN, revision=self.now.revision + 1, items=items)
             self._last_known.use("store", True)
 
@@ -160,12 +160,9 @@ class StoreWatcher:
                 engine.mark(changed, version)
 
 
-def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
-    return None if names is None else tuple(names)
-
-
 def _tells_more(item: Item, before: Item | None, serving: Engine | None) -> bool:
     """Return whether more than the item's stock has changed, which needs a new engine. before: None if unknown."""
     if before is None and (serving is None or not serving.knows(item.item_id)):
         return True
-    return structs.replace(item, available=None) != structs.replace(before or Item(item.item_id), available=None)
+    was = before or Item(item.item_id)
+    return msgspec.structs.replace(item, available=None) != msgspec.structs.replace(was, available=None)

@@ -79,7 +79,7 @@ class Replays:
         Raises:
             StoreError: the store cannot be read.
         """
-        row = await self._store.manage(lambda _: queries.exposure(request_id))
+        row = await queries.exposure(self._store, request_id)
         if row is None:
             gone = "the store has no answer with this request_id: it was deleted by age, its user was forgotten, or"
             return Replay(request_id, unavailable=f"{gone} the id is wrong")
@@ -127,10 +127,10 @@ class Replays:
         if made["without_store"]:
             return UserState(forgotten=made["forgotten"], failed=True)
         person: str = row["person"]
-        events = await self._store.manage(lambda _: queries.events(person, made["at"] + CLOCKS_S))
+        events = await queries.events(self._store, person, made["at"] + CLOCKS_S)
         merged: set[str] = set()
         if person.startswith("u:"):
-            merged = await self._store.manage(lambda _: queries.merged_since(person[2:], made["at"]))
+            merged = await queries.merged_since(self._store, person[2:], made["at"])
         for then in (
             events,
             [event for event in events if event.user_id is not None or event.anonymous_id not in merged],
@@ -154,14 +154,14 @@ class Replays:
         if engine is None:
             rules = await self._snapshot("rules", made["rules"])
             born = await self._snapshot("born", made["born"])
-            items = await self._store.manage(lambda _: queries.items(made["items"]))
+            items = await queries.items(self._store, made["items"])
             names = frozenset(reads.names(born) or ())
             overlay = StoreOverlay(made["items"], 0, items, names)
             engine = await asyncio.to_thread(self._build, bundle_id, overlay, rules)
         self._engines[key] = engine
         if len(self._engines) > ENGINES:
             self._engines.popitem(last=False)
-        stock = await self._store.manage(lambda _: queries.items(made["stock"]))
+        stock = await queries.items(self._store, made["stock"])
         engine.mark(stock.values(), made["stock"], anew=True)
         if engine.live is None or engine.live.version != made["live"]:
             live = await self._snapshot("live", made["live"])
@@ -171,7 +171,7 @@ class Replays:
     async def _snapshot(self, kind: str, version: str | None) -> str | None:
         if version is None:
             return None
-        body = await self._store.manage(lambda _: queries.snapshot(kind, version))
+        body = await queries.snapshot(self._store, kind, version)
         if body is None:
             raise UnavailableError(f"{NAMES[kind]} of version {version} were deleted by age, or never stored")
         return body

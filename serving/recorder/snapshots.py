@@ -8,12 +8,10 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from functools import partial
 
-from serving.recorder import queries
+from serving.recorder.queries import PUT_SNAPSHOT
 from serving.stores.protocol import Exposure, StoreError
 from serving.stores.store import Store
-from serving.stores.writes import Write
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +52,7 @@ class Snapshots:
             if pack is None:  # the answer came from the cache, and another worker computed it
                 continue
             try:
-                row = kind, version, now, await asyncio.to_thread(pack)
-                await store.manage(partial(_put, row))
+                await store.execute(PUT_SNAPSHOT, kind, version, now, await asyncio.to_thread(pack))
             except StoreError:
                 raise
             except Exception:
@@ -65,7 +62,3 @@ class Snapshots:
                 self._offered[kind].pop(version, None)
         if len(self._written) > 10 * OFFERED:
             self._written = {one: at for one, at in self._written.items() if now - at <= USED_SECONDS}
-
-
-def _put(row: tuple[str, str, float, str], _: object) -> Write[None]:
-    return queries.put_snapshot(*row)

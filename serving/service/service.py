@@ -203,7 +203,7 @@ class Service:
         return identities.Exported(user_id=user_id, store=rows, bundle=history, attributes=attributes)
 
     async def audit(self, limit: int) -> list[identities.AuditLine]:
-        rows = await self.store().manage(lambda _: admin.log(limit))
+        rows = await admin.log(self.store(), limit)
         return [identities.AuditLine.model_validate(row) for row in rows]
 
     async def forget(self, user_id: str, key: str | None) -> identities.Forgotten:

@@ -12,6 +12,7 @@ from recsys.contracts import SECONDS_PER_DAY
 from recsys.schemas.store_schema import EVENT_COLUMNS
 from serving.stores import migrations, statements
 from serving.stores.statements import AUDIT, NOTE
+from serving.stores.store import Store
 from serving.stores.writes import Write, Writes, audit
 
 Row = dict[str, Any]
@@ -59,10 +60,10 @@ def export(writes: Writes, user_id: str, key: str | None) -> Write[dict[str, lis
     return found
 
 
-def log(limit: int) -> Write[list[Row]]:
+async def log(store: Store, limit: int) -> list[Row]:
     """Return at most `limit` entries of the audit log, newest first."""
-    rows = yield f"SELECT {', '.join(AUDIT)} FROM audit ORDER BY at DESC, audit_id LIMIT CAST($1 AS BIGINT)", [(limit,)]
-    return [_row(AUDIT, row) for row in rows[0]]
+    newest = f"SELECT {', '.join(AUDIT)} FROM audit ORDER BY at DESC, audit_id LIMIT CAST($1 AS BIGINT)"
+    return [_row(AUDIT, row) for row in await store.select(newest, limit)]
 
 
 def delete_old(url: str, days: Mapping[str, float]) -> dict[str, int]:

@@ -1,11 +1,11 @@
 """The store of the API, on SQLite or PostgreSQL. Every method raises StoreError when the database fails.
 
 A write that raises it stored nothing; one that raises its subclass UnknownOutcomeError may have stored all its rows.
-Writes raise ValueError for a text that no database can hold (a NUL, half of a surrogate pair) and for an event with
-neither user_id nor anonymous_id.
+The API has checked the rows, see `serving/api/`; a write with a row that the database refuses fails alone, with the
+database's error.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from recsys.schemas.channel import CLOCK, digest
@@ -68,7 +68,6 @@ class Store:
         a forgotten user from before the forgetting is dropped as a DUPLICATE. If the connection to a remote database
         breaks during the commit, the write is repeated, and events that were stored at the first try are DUPLICATE too.
         """
-        _check_rows(rows)
         return await self._write(Job[list[Outcome]](self._writes.add_events, len(rows), events=rows))
 
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
@@ -82,12 +81,10 @@ class Store:
 
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
         """Store exposures durably, except those that are stored already, or of users who were forgotten since."""
-        _check_rows(batch)
         await self._write(Job[None](lambda: self._writes.add_exposures(batch), len(batch)))
 
     async def upsert_items(self, items: Sequence[Item], by: str | None = None) -> None:
         """Add items, or change their fields that are not None; durable. by: name of the API key, for the audit log."""
-        _check_rows(items)
         await self._write(Job[None](lambda: self._writes.upsert_items(items, by), len(items), alone=True))
 
     async def items_since(self, version: int) -> tuple[int, list[Item]]:
@@ -102,13 +99,11 @@ class Store:
     async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
         """Merge a visitor into a user: from now on their events are one history. Return the number of moved events. If
         the visitor belonged to no user or another one, the table `merges` records it. sent_by: name of the API key."""
-        _check_texts(anonymous_id, user_id)
         return await self._write(Job[int](lambda: self._writes.merge(anonymous_id, user_id, sent_by), alone=True))
 
     async def unmerge(self, anonymous_id: str, by: str | None = None) -> int | None:
         """Undo a visitor's last merge: the visitor's events go back to their earlier owner. Return the number of moved
         events; None if there is no merge. by: name of the API key, for the audit log."""
-        _check_texts(anonymous_id)
         return await self._write(Job[int | None](lambda: self._writes.unmerge(anonymous_id, by), alone=True))
 
     async def forget(self, user_id: str, by: str | None = None) -> dict[str, int]:
@@ -116,12 +111,23 @@ class Store:
         table. With a visitor's id, the rows that were sent with this id alone are deleted, even if they belong to a
         user after a merge. Rows with the id of another user, from the same device, stay. Only salted hashes are kept,
         of the user_id and of the ids of merged visitors. by: name of the API key, for the audit log."""
-        _check_texts(user_id)
         # without the circuit breaker: an administrator waits for it, so it is tried even if other writes fail
         job = Job[dict[str, int]](lambda: self._writes.forget(user_id, by), alone=True, seconds=FORGET_S)
         deleted = await self.database.write(job)
         await self.database.erase()
         return deleted
+
+    async def select(self, statement: str, *values: Any) -> Rows:
+        """Run a query of the caller, with the values of $1, $2, ..., and return its rows."""
+        return await self._read(statement, *values)
+
+    async def execute(self, statement: str, *values: Any) -> None:
+        """Run one statement that writes, with the values of $1, $2, ...; durable."""
+
+        def write() -> Write[None]:
+            yield statement, [values]
+
+        await self._write(Job[None](write))
 
     async def manage(self, action: Callable[[Writes], Write[T]]) -> T:
         """Run a function that yields SQL, such as `export` of `serving/stores/admin.py`, and return its result."""
@@ -168,39 +174,3 @@ class Store:
 
     async def _write(self, job: Job[T]) -> T:
         return await self.database.write(job)
-
-
-def _check_rows(batch: Iterable[Event | Rejected | Exposure | Item]) -> None:
-    """Check that the database can hold the rows, before they share a transaction with the writes of other callers.
-
-    The texts of refused events are not checked: they are stored escaped.
-
-    Raises:
-        ValueError: "event 'e1': neither user_id nor anonymous_id; send one of them", or as `_check_texts`
-    """
-    found: list[str] = []
-    for row in batch:
-        if isinstance(row, Event) and row.user_id is None and row.anonymous_id is None:
-            raise ValueError(f"event {row.event_id!r:.80}: neither user_id nor anonymous_id; send one of them")
-        if not isinstance(row, Rejected):
-            cells = [getattr(row, name) for name in row.__struct_fields__]
-            found += [cell for cell in cells if isinstance(cell, str)]
-    _check_texts(*found)
-
-
-def _check_texts(*values: str) -> None:
-    """Check texts. PostgreSQL cannot store a NUL; neither database can store half of a surrogate pair.
-
-    Raises:
-        ValueError: "'a\\x00': a text with a NUL or half of a surrogate pair cannot be stored; remove it"
-    """
-    if not _storable("".join(values)):
-        value = next(value for value in values if not _storable(value))
-        raise ValueError(f"{value!r:.80}: a text with a NUL or half of a surrogate pair cannot be stored; remove it")
-
-
-def _storable(value: str) -> bool:
-    try:
-        return b"\0" not in value.encode()
-    except UnicodeEncodeError:
-        return False

@@ -3,9 +3,10 @@ of time against earlier ones, outcomes since the promotion, and the canary. `act
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from prometheus_client import Gauge
@@ -49,8 +50,7 @@ class Watcher:
 
     def __init__(self, store: str, folder: Path) -> None:
         self._store, self._folder = store, folder
-        self._bundle: Bundle | None = None
-        self._reference: reference.Reference | None = None
+        self._current: tuple[Bundle, reference.Reference | None] | None = None
         self._window = -1
         self._tested: set[str] = set()
 
@@ -67,17 +67,23 @@ class Watcher:
         state = releases.read(self._folder)
         if not state.stack:
             return []
-        self._open(self._folder / state.stack[-1])
         bundle_id, length = state.stack[-1], policies.hours * 3600
+        bundle, own = self._opened(bundle_id)
         since = max((entry.at.timestamp() for entry in state.log if entry.bundle_id == bundle_id), default=0.0)
         answers = recorded.answers(self._store, now - length - DELAY_S, now)
         events = recorded.events(self._store, now - length - DELAY_S, now)
         outcomes.show([one for one in answers if one.timestamp < now - DELAY_S], events)
         mine = [one for one in answers if one.bundle_id == bundle_id and one.timestamp >= since]
-        found = self._promoted(state.stack) + self._model(mine, state, policies) + self._weeks(bundle_id, policies, now)
+        found = self._promoted(bundle, state.stack)
+        if own is not None:
+            found += self._model(mine, bundle, own, state, policies)
+        found += self._weeks(bundle, policies, now)
         if state.canary is None:
             before = [one for one in answers if one.bundle_id != bundle_id and one.timestamp < since]
-            found += self._clicks(mine, before, events, bundle_id, policies)
+            judged = canary.judge(mine, before, _clicked(events), policies.canary.least, policies.level)
+            if judged.action == "abort":
+                why, once = f"since the promotion: {judged.why}", f"outcomes/{bundle_id}/promotion"
+                found.append(Finding("outcomes", why, bundle_id, once))
         LOOKED.set(now)
         return found
 
@@ -96,28 +102,28 @@ class Watcher:
         early = judged.action == "go on" and now - since < steps.hours * 3600
         return canary.Verdict("wait", judged.why) if early else judged
 
-    def _open(self, folder: Path) -> None:
-        if self._bundle is None or self._bundle.manifest.bundle_id != folder.name:
-            self._bundle, self._reference = bundles.load(folder), reference.load(folder)
+    def _opened(self, bundle_id: str) -> tuple[Bundle, reference.Reference | None]:
+        if self._current is None or self._current[0].manifest.bundle_id != bundle_id:
+            folder = self._folder / bundle_id
+            self._current = bundles.load(folder), reference.load(folder)
+        return self._current
 
-    def _model(self, mine: Sequence[Recorded], state: State, policies: Policies) -> list[Finding]:
+    def _model(
+        self, mine: Sequence[Recorded], bundle: Bundle, own: reference.Reference, state: State, policies: Policies
+    ) -> list[Finding]:
         """Compare the answers with those of the release before, or with the reference, at 200, 400, 800, ...; the tests
         share the level.
         """
-        own, bundle, bundle_id = self._reference, self._bundle, state.stack[-1]
-        shown = _comparable(mine, bundle, own.variant) if own and bundle else []
+        shown = _comparable(mine, bundle, own.variant)
         number = int(np.log2(len(shown) / FIRST_LOOK)) if len(shown) >= FIRST_LOOK else -1
-        if own is None or bundle is None or number < 0 or f"{bundle_id}/{number}" in self._tested:
+        look = f"{bundle.manifest.bundle_id}/{number}"
+        if number < 0 or look in self._tested:
             return []
-        self._tested.add(f"{bundle_id}/{number}")
+        self._tested.add(look)
         level = policies.level / ((number + 1) * (number + 2))
         once = [recorded.as_answer(bundle, one) for one in _one_each(shown)]
         drifted = reference.drift(bundle, own, once, level, self._earlier(state, bundle, own.variant, shown))
-        found: list[Finding] = []
-        for kind in ("model", "scores", "items"):
-            some = [one for one in drifted if KINDS.get(one.feature, "items") == kind]
-            found += _findings(kind, some, bundle_id, f"{bundle_id}/{number}", policies)
-        return found
+        return _findings(drifted, KINDS, bundle, look, policies)
 
     def _earlier(
         self, state: State, bundle: Bundle, variant: str, shown: Sequence[Recorded]
@@ -139,21 +145,21 @@ class Watcher:
         near.sort(key=lambda one: one.timestamp, reverse=True)
         return reference.Earlier(before, own, _one_each(near)) if 2 * len(near) >= len(shown) else None
 
-    def _promoted(self, stack: Sequence[str]) -> list[Finding]:
+    def _promoted(self, bundle: Bundle, stack: Sequence[str]) -> list[Finding]:
         """Compare a new release with the one before on recorded requests, as `releases promote --canary` does."""
-        if len(stack) < 2 or self._bundle is None or stack[-1] in self._tested:
+        if len(stack) < 2 or stack[-1] in self._tested:
             return []
         before = bundles.load(self._folder / stack[-2])
-        found = promotion.replayed(self._bundle, before, self._store)
+        found = promotion.replayed(bundle, before, self._store)
         self._tested.add(stack[-1])
         what = f"{found.refused} ({found})"
         return [Finding("model", what, stack[-1], f"model/{stack[-1]}/promoted")] if found.refused else []
 
-    def _weeks(self, bundle_id: str, policies: Policies, now: float) -> list[Finding]:
+    def _weeks(self, bundle: Bundle, policies: Policies, now: float) -> list[Finding]:
         """Compare the last whole window with the same hours of earlier weeks; if these are empty, of earlier days."""
         length = policies.hours * 3600
         number = int((now - DELAY_S) // length)
-        if number == self._window or self._bundle is None:
+        if number == self._window:
             return []
         self._window = number
         day, week = (max(1, round(days * SECONDS_PER_DAY / length)) for days in (1, 7))
@@ -165,38 +171,16 @@ class Watcher:
         else:
             return []
         persons: dict[str, int] = {}
-        parts = [_counts(self._bundle, answers, events, persons) for answers, events in windows]
+        parts = [_counts(bundle, answers, events, persons) for answers, events in windows]
         counts = {name: np.vstack([part[0][name] for part in parts]) for name in parts[0][0]}
         time_of = np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts])
         person = np.concatenate([part[1] for part in parts])
         drifted = permutation.compare(counts, person, time_of, policies.level)
-        found: list[Finding] = []
-        kinds: dict[Kind, tuple[str, ...]] = {
-            "requests": ("surface", "segment"),
-            "events": ("event", "item", "amount", "delay"),
-            "outcomes": ("outcome", "arm"),
-        }  # fmt: skip
-        for kind, features in kinds.items():
-            some = [one for one in drifted if one.feature in features]
-            found += _findings(kind, some, bundle_id, f"window {number}", policies)
-        return found
+        return _findings(drifted, WINDOW_KINDS, bundle, f"window {number}", policies)
 
     def _read(self, since: float, length: float) -> tuple[list[Recorded], list[StoredEvent]]:
         answers = recorded.answers(self._store, since, since + length)
         return answers, recorded.events(self._store, since, since + length + DELAY_S)
-
-    def _clicks(
-        self,
-        mine: Sequence[Recorded],
-        before: Sequence[Recorded],
-        events: Sequence[StoredEvent],
-        bundle_id: str,
-        policies: Policies,
-    ) -> list[Finding]:
-        judged = canary.judge(mine, before, _clicked(events), policies.canary.least, policies.level)
-        if judged.action != "abort":
-            return []
-        return [Finding("outcomes", f"since the promotion: {judged.why}", bundle_id, f"outcomes/{bundle_id}/promotion")]
 
 
 def _comparable(answers: Sequence[Recorded], bundle: Bundle, variant: str) -> list[Recorded]:
@@ -217,22 +201,30 @@ def _clicked(events: Sequence[StoredEvent]) -> dict[str, bool]:
 
 
 def _findings(
-    kind: Kind, drifted: Sequence[permutation.FeatureShift], bundle_id: str, once: str, policies: Policies
+    drifted: Sequence[permutation.FeatureShift], kinds: Mapping[str, str], bundle: Bundle, once: str, policies: Policies
 ) -> list[Finding]:
-    for one in drifted:
-        P.labels(kind, one.feature).set(one.p)
-        MOVED.labels(kind, one.feature).set(one.moved)
-    far = [one for one in drifted if one.alarm and one.moved >= policies.of(kind).moved]
-    if not far:
-        return []
-    what = ", ".join(f"{one.feature} moved by {one.moved:.1%} (p = {one.p:.2g})" for one in far)
-    return [Finding(kind, what, bundle_id, f"{kind}/{once}")]
+    """Set the metrics of the drift tests; return a finding for each kind with a feature that drifted far enough. kinds:
+    kind by feature, else "items"."""
+    found: list[Finding] = []
+    for kind in get_args(Kind):
+        some = [one for one in drifted if kinds.get(one.feature, "items") == kind]
+        for one in some:
+            P.labels(kind, one.feature).set(one.p)
+            MOVED.labels(kind, one.feature).set(one.moved)
+        if far := [one for one in some if one.alarm and one.moved >= policies.of(kind).moved]:
+            what = ", ".join(f"{one.feature} moved by {one.moved:.1%} (p = {one.p:.2g})" for one in far)
+            found.append(Finding(kind, what, bundle.manifest.bundle_id, f"{kind}/{once}"))
+    return found
 
 
 SURFACES, AMOUNTS = 20, np.array([0.01, 1, 3, 10, 30, 100, 300, 1000])
 DELAYS = np.array([60, 600, 3_600, 6 * 3_600, 86_400])  # seconds between an event by its client's clock and its arrival
 ARMS = 32
 SEGMENTS = ("cold_user", "few", "warm")
+WINDOW_KINDS = {
+    "surface": "requests", "segment": "requests", "outcome": "outcomes", "arm": "outcomes",
+    "event": "events", "item": "events", "amount": "events", "delay": "events",
+}  # fmt: skip
 EVENTS = ("view", "click", "cart", "purchase", "return", "rating", "dislike")
 
 

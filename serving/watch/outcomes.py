@@ -1,6 +1,7 @@
 """Metrics of the outcomes of answers by variant, bundle and surface: the events that have an answer's request_id."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from prometheus_client import Gauge
 
@@ -55,17 +56,13 @@ def show(answers: Sequence[Recorded], events: Sequence[StoredEvent]) -> None:
         amounts = [(one.event, one.value or 0.0) for each in linked for one in each]
         signs: Mapping[str, float] = {PURCHASE: 1.0, RETURN: -1.0}
         REVENUE.labels(*labels).set(sum(signs.get(event, 0.0) * value for event, value in amounts))
-        places = [
-            (item.get("confidence"), _hit(chosen.get((answer.person, item["item_id"])), answer.timestamp))
+        hits = [
+            [_hit(chosen.get((answer.person, item["item_id"])), answer.timestamp) for item in answer.items]
             for answer in shown
-            for item in answer.items
         ]
-        sizes = [len(answer.items) for answer in shown]
-        hits = iter([hit for _, hit in places])
-        HITS.labels(*labels).set(
-            sum(max([next(hits) for _ in range(size)], default=False) for size in sizes) / len(shown)
-        )
-        if said := sorted((sure, hit) for sure, hit in places if sure is not None):
+        HITS.labels(*labels).set(sum(map(any, hits)) / len(shown))
+        items = zip(chain(*(answer.items for answer in shown)), chain(*hits), strict=True)
+        if said := sorted((item["confidence"], hit) for item, hit in items if item.get("confidence") is not None):
             CALIBRATION.labels(*labels).set(_calibration_error(said))
 
 

@@ -12,8 +12,8 @@ from serving.stores.store import Store
 class Written(Counter[str]):
     """A store that counts what is written, by text."""
 
-    async def manage(self, action: Any) -> None:
-        *_, text = action.args[0]
+    async def execute(self, statement: str, *values: Any) -> None:
+        *_, text = values
         self[text] += 1
 
 

@@ -37,35 +37,35 @@ async def test_items_are_as_they_were_at_any_version(store: Store, url: str) -> 
 
 
 async def items(store: Store, version: int) -> dict[str, Item]:
-    return await store.manage(lambda _: queries.items(version))
+    return await queries.items(store, version)
 
 
 async def test_a_snapshot_is_kept_while_it_is_used(store: Store, url: str) -> None:
-    put = partial(queries.put_snapshot, "rules", "v1")
-    await store.manage(lambda _: put(NOON, "block: {}"))
-    assert await store.manage(lambda _: queries.snapshot("rules", "v1")) == "block: {}"
-    assert await store.manage(lambda _: queries.snapshot("live", "v1")) is None
-    await store.manage(lambda _: put(time.time(), "block: {}"))
+    put = partial(store.execute, queries.PUT_SNAPSHOT, "rules", "v1")
+    await put(NOON, "block: {}")
+    assert await queries.snapshot(store, "rules", "v1") == "block: {}"
+    assert await queries.snapshot(store, "live", "v1") is None
+    await put(time.time(), "block: {}")
     assert delete_old(url, {"snapshots": 1}) == {"snapshots": 0}
-    await store.manage(lambda _: put(NOON, "block: {}"))
+    await put(NOON, "block: {}")
     assert delete_old(url, {"snapshots": 1}) == {"snapshots": 1}
 
 
 async def test_an_exposure_and_the_events_of_then(store: Store) -> None:
     await store.add_events([event("1"), event("2", received=NOON + 5), event("3", None, anonymous_id=COOKIE)])
     await store.add_exposures([exposure("r1", replay={"at": NOON}), exposure("r2", None, anonymous_id=COOKIE)])
-    shown = await store.manage(lambda _: queries.exposure("r1"))
+    shown = await queries.exposure(store, "r1")
     assert shown is not None
     assert (shown["person"], shown["replay"], shown["items"][0]["item_id"]) == (f"u:{ANNA}", {"at": NOON}, "kettle")
-    then = await store.manage(lambda _: queries.events(f"u:{ANNA}", NOON + 1))
+    then = await queries.events(store, f"u:{ANNA}", NOON + 1)
     assert [each.event_id for each in then] == ["1"]
     await store.merge(COOKIE, BEN)
-    assert await store.manage(lambda _: queries.merged_since(BEN, NOON)) == {COOKIE}
-    old = await store.manage(lambda _: queries.exposure("r2"))
+    assert await queries.merged_since(store, BEN, NOON) == {COOKIE}
+    old = await queries.exposure(store, "r2")
     assert old is not None
     assert (old["person"], old["replay"]) == (f"u:{BEN}", None)
     await store.forget(ANNA)
-    assert await store.manage(lambda _: queries.exposure("r1")) is None
+    assert await queries.exposure(store, "r1") is None
 
 
 async def test_a_change_of_the_channel_is_read_whole_or_refused(store: Store, url: str, select: Select) -> None:
