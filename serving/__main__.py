@@ -2,8 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from uvicorn.supervisors import Multiprocess
 from recsys.errors import ParamsError, quoted, reports_errors
 from serving import process
 from serving.engine.business_rules import BusinessRulesFile
-from serving.http_limits import HttpLimits, LimitedHttp
+from serving.http_limits import LimitedHttp
 from serving.last_known import LastKnown
 from serving.settings import Settings, is_loopback
 
@@ -39,25 +38,29 @@ def main(
             " allowed: set RECSYS_API_KEYS, or listen on 127.0.0.1"
         )
     BusinessRulesFile(settings.followed("rules"), settings.must_have_rules, LastKnown(settings))
-    limits = HttpLimits(settings.receive_seconds, settings.max_body_bytes, settings.max_connections)
     config = uvicorn.Config(
         APP,
         factory=True,
         host=host,
         port=port,
         workers=workers,
-        http=partial(LimitedHttp, limits=limits),  # type: ignore[arg-type]  # called as the class would be
+        http=partial(LimitedHttp, settings=settings),  # type: ignore[arg-type]  # called as the class would be
         ws="none",
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_worker_healthcheck=ALIVE_SECONDS,
         log_config=_logging(settings.log_format),
         access_log=False,  # the JSON log says more; both would cost a tenth of a cheap answer
     )
-    if workers == 1:
-        _serve_alone(config)
+    if workers > 1:
+        with TemporaryDirectory(prefix="recsys-metrics-") as shared:  # for `metrics.py` and `middleware/limits.py`
+            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", shared)
+            Supervisor(config, settings.leave_seconds).run()
         return
-    with _shared_folder():
-        Supervisor(config, settings.leave_seconds).run()
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise SystemExit(STARTUP_FAILURE)
 
 
 class Supervisor(Multiprocess):
@@ -73,22 +76,6 @@ class Supervisor(Multiprocess):
         process.ignore_new_connections()
         for listening in self.sockets:
             listening.close()  # the workers keep it open until they end
-
-
-def _serve_alone(config: uvicorn.Config) -> None:
-    server = uvicorn.Server(config)
-    with suppress(KeyboardInterrupt):
-        server.run()
-    if not server.started:
-        raise SystemExit(STARTUP_FAILURE)
-
-
-@contextmanager
-def _shared_folder() -> Iterator[None]:
-    """Provide a folder that the workers share, for the files of `metrics.py` and `middleware/limits.py`."""
-    with TemporaryDirectory(prefix="recsys-metrics-") as folder:
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
-        yield
 
 
 def _logging(log_format: str) -> dict[str, Any]:

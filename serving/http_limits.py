@@ -6,13 +6,14 @@ checked twice a second.
 """
 
 import asyncio
-from dataclasses import dataclass
 from heapq import nsmallest
 from resource import RLIMIT_NOFILE, getrlimit
 from typing import Any
 
 from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.settings import Settings
 
 MAX_HEAD_BYTES = 65_536
 LOOK_SECONDS = 0.5
@@ -26,25 +27,16 @@ TOO_LARGE = b"the head of the request is larger than 65,536 bytes"
 CLOSED = Counter("recsys_connections_closed", "Connections closed on a client that broke a limit", ["limit"])
 
 
-@dataclass(frozen=True)
-class HttpLimits:
-    """Limits. receive_s: seconds each for a head, a body and reading an answer; connections: most per worker."""
-
-    receive_s: float
-    body_bytes: int
-    connections: int
-
-
 class HeadTooLargeError(Exception):
     """Ends the parsing of a request, as its head is too large."""
 
 
 class LimitedHttp(HttpToolsProtocol):
-    """The protocol of one connection. deadline: event-loop time by which the client must act; NEVER: no limit."""
+    """The protocol of one connection, with the limits of `settings`. deadline: event-loop time by which the client must act; NEVER: no limit."""
 
-    def __init__(self, *arguments: Any, limits: HttpLimits, **more: Any) -> None:
+    def __init__(self, *arguments: Any, settings: Settings, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self._limits = limits
+        self._settings = settings
         self.deadline = NEVER
         self.idle = False
         self._in_body = self._refused = False
@@ -53,7 +45,7 @@ class LimitedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect(self._limits.receive_s)
+        self._expect(self._settings.receive_seconds)
         self._make_room()
         self._look_again = self.loop.call_later(LOOK_SECONDS, self._look)
 
@@ -69,7 +61,7 @@ class LimitedHttp(HttpToolsProtocol):
             return
         super().data_received(data)
         if (
-            self._received > MAX_HEAD_BYTES + (self._limits.body_bytes if self._in_body else 0)
+            self._received > MAX_HEAD_BYTES + (self._settings.max_body_bytes if self._in_body else 0)
             and self.deadline < NEVER
         ):
             if self._in_body:
@@ -92,7 +84,7 @@ class LimitedHttp(HttpToolsProtocol):
         super().on_message_begin()
         self._received = self._head = 0
         self._in_body = False
-        self._expect(self._limits.receive_s)
+        self._expect(self._settings.receive_seconds)
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -104,7 +96,7 @@ class LimitedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_body, self._received = True, 0
-        self._expect(self._limits.receive_s)
+        self._expect(self._settings.receive_seconds)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -122,11 +114,11 @@ class LimitedHttp(HttpToolsProtocol):
             self._wait()
         super().on_response_complete()
         if self.flow.write_paused:
-            self._expect(self._limits.receive_s)
+            self._expect(self._settings.receive_seconds)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._expect(self._limits.receive_s)
+        self._expect(self._settings.receive_seconds)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -166,7 +158,7 @@ class LimitedHttp(HttpToolsProtocol):
     def _make_room(self) -> None:
         """Above the limit, close connections with the earliest deadlines, those within a request before idle ones."""
         files = getrlimit(RLIMIT_NOFILE)[0] - RESERVED_FILES
-        room = min(self._limits.connections, max(files, 8))
+        room = min(self._settings.max_connections, max(files, 8))
         if len(self.connections) > room:
             others = [each for each in self.connections if isinstance(each, LimitedHttp) and each.deadline < NEVER]
             longest = nsmallest(

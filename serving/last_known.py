@@ -104,13 +104,10 @@ class LastKnown:
             self.use(part, True)
             log.error("%s; using the last valid copy of this host", error)
             return kept, str(error)
-        self.keep_file(part, path)
-        return found, None
-
-    def keep_file(self, part: str, path: Path) -> None:
         self.use(part, False)
         if path.is_file():
             self.keep(part, path.read_text(encoding="utf-8"))
+        return found, None
 
     def _copied(self, source: Path | str, target: Path) -> Bundle:
         with suppress(BundleError):

@@ -8,7 +8,6 @@ import colorsys
 import json
 import secrets
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +19,6 @@ from zlib import crc32
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from itsdangerous import BadSignature, URLSafeSerializer
-from jinja2 import Environment
 
 from recsys.output import templates
 from serving.api.errors import ApiError
@@ -164,17 +162,8 @@ def _colour(hue: float, lightness: float) -> str:
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
 
 
-def _environment() -> Environment:
-    made = templates(HERE / "templates")
-    named: Mapping[str, Any] = {
-        "when": when,
-        "age": age,
-        "number": lambda value: f"{value:,}",
-        "sentence": lambda text: text[:1].upper() + text[1:],
-    }
-    made.filters.update(named)
-    made.globals["tile"] = tile
-    return made
-
-
-TEMPLATES = _environment()
+TEMPLATES = templates(HERE / "templates")
+TEMPLATES.globals["tile"] = tile
+TEMPLATES.filters.update(
+    {"when": when, "age": age, "number": "{:,}".format, "sentence": lambda text: text[:1].upper() + text[1:]}
+)

@@ -57,14 +57,11 @@ class OtherBundles:
             if engine is not None and engine.overlay.revision == self._freshness.now.revision:
                 continue
             try:
-                self.engines[bundle_id] = await asyncio.to_thread(self._open, bundle_id, engine)
+                source = self._live.source(bundle_id)
+                bundle = engine.base if engine else await asyncio.to_thread(self._last_known.bundle, source)
+                self.engines[bundle_id] = await asyncio.to_thread(self._freshness.engine, bundle)
                 self._refused.pop(bundle_id, None)
             except RecsysError as error:
                 if self._refused.get(bundle_id) != str(error):
                     log.error("cannot load the bundle of an arm or canary, which is not served: %s", error)
                 self._refused[bundle_id] = str(error)
-
-    def _open(self, bundle_id: str, engine: Engine | None) -> Engine:
-        if engine is not None:
-            return self._freshness.engine(engine.base)
-        return self._freshness.engine(self._last_known.bundle(self._live.source(bundle_id)))

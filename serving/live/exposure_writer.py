@@ -17,7 +17,7 @@ from serving.stores.store import Store
 
 log = logging.getLogger(__name__)
 
-ROOM = 20_000
+ROOM = 20_000  # maximum length of the queue
 BATCH = 500
 PAUSE_SECONDS = 0.2
 RETRY_SECONDS = 1.0
@@ -25,33 +25,22 @@ EXPOSURES = Counter("recsys_exposures", "Exposures: written, or dropped because 
 
 
 class Exposures:
-    """The queue of one process, written by a task in the running event loop. room: maximum length of the queue."""
+    """The queue of one process, written by a task in the running event loop."""
 
-    def __init__(self, store: Store, snapshots: Snapshots | None = None, room: int = ROOM) -> None:
-        self._store, self._room = store, room
-        self._snapshots = snapshots or Snapshots()
+    def __init__(self, store: Store, snapshots: Snapshots) -> None:
+        self._store, self._snapshots = store, snapshots
         self._queue: deque[Exposure] = deque()
         self._filled = asyncio.Event()
         self._failing = False
-        self.written = 0
-        self.dropped = 0
         self._task = asyncio.create_task(self._run())
-
-    @property
-    def waiting(self) -> int:
-        return len(self._queue)
 
     def put(self, exposure: Exposure) -> None:
         """Queue an exposure, or drop it if the queue is full; never waits, never raises."""
-        if len(self._queue) >= self._room:
-            self._drop(1)
+        if len(self._queue) >= ROOM:
+            EXPOSURES.labels("dropped").inc()
             return
         self._queue.append(exposure)
         self._filled.set()
-
-    def _drop(self, n: int) -> None:
-        self.dropped += n
-        EXPOSURES.labels("dropped").inc(n)
 
     async def flush(self) -> None:
         """Write the queued exposures. Raises: StoreError: the store cannot be written; the rest stays queued."""
@@ -68,10 +57,9 @@ class Exposures:
                     size = 1
                     continue
                 log.exception("an exposure cannot be stored and is dropped")
-                self._drop(1)
+                EXPOSURES.labels("dropped").inc()
                 size = BATCH
             else:
-                self.written += len(batch)
                 EXPOSURES.labels("written").inc(len(batch))
             for _ in batch:
                 self._queue.popleft()
@@ -85,7 +73,7 @@ class Exposures:
             await asyncio.wait_for(self.flush(), timeout)
         except (StoreError, TimeoutError) as error:
             log.error("%d exposures dropped at shutdown: %s", len(self._queue), error or "the store took too long")
-            self._drop(len(self._queue))
+            EXPOSURES.labels("dropped").inc(len(self._queue))
             self._queue.clear()
 
     async def _run(self) -> None:

@@ -99,10 +99,7 @@ class PostgresDatabase:
         return cls(url, pool, salt[0][0])
 
     async def read(self, statement: str, *values: Any) -> Rows:
-        async def fetch(connection: "AsyncConnection[Any]") -> Rows:
-            return await _fetch(connection, statement, *values)
-
-        return await self._with_connection(fetch)
+        return await self._with_connection(lambda connection: _fetch(connection, statement, *values))
 
     async def write(self, job: Job[T]) -> T:
         return await self._writer.write(job)

@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from serving.live.exposure_writer import Exposures
+from serving.live import exposure_writer
+from serving.live.exposure_writer import EXPOSURES, Exposures
+from serving.recorder.snapshots import Snapshots
 from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Exposure, StoreError
@@ -46,15 +48,34 @@ async def until(reached: Any) -> None:
             await asyncio.sleep(0.01)
 
 
-def queue(store: Wavering, **settings: Any) -> Exposures:
-    return Exposures(cast(Store, store), **settings)
+class Queue(Exposures):
+    """Counts what is in its queue, and what was written and dropped since it was made."""
+
+    def __init__(self, store: Wavering | Store) -> None:
+        super().__init__(cast(Store, store), Snapshots())
+        self._before = self._counts()
+
+    def _counts(self) -> list[int]:
+        return [int(EXPOSURES.labels(outcome)._value.get()) for outcome in ("written", "dropped")]
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
+    def written(self) -> int:
+        return self._counts()[0] - self._before[0]
+
+    @property
+    def dropped(self) -> int:
+        return self._counts()[1] - self._before[1]
 
 
 async def test_what_is_put_is_in_the_store_soon_after(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/events.sqlite"
     migrate(url)
     store = await open_store(url)
-    exposures = Exposures(store)
+    exposures = Queue(store)
     for number in range(1200):
         exposures.put(exposure(f"r{number}", "anna"))
     await until(lambda: exposures.written == 1200)
@@ -64,10 +85,13 @@ async def test_what_is_put_is_in_the_store_soon_after(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_store_that_hangs_blocks_nobody_and_costs_only_what_has_no_room() -> None:
+async def test_a_store_that_hangs_blocks_nobody_and_costs_only_what_has_no_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exposure_writer, "ROOM", 3)
     store = Wavering()
     store.open.clear()
-    exposures = queue(store, room=3)
+    exposures = Queue(store)
     for number in range(5):
         exposures.put(exposure(str(number)))
     assert (exposures.waiting, exposures.dropped, store.kept) == (3, 2, [])
@@ -81,7 +105,7 @@ async def test_after_an_outage_what_waited_is_written(monkeypatch: pytest.Monkey
     monkeypatch.setattr("serving.live.exposure_writer.RETRY_SECONDS", 0.01)
     store = Wavering()
     store.trouble = StoreError("away")
-    exposures = queue(store)
+    exposures = Queue(store)
     exposures.put(exposure("1"))
     await asyncio.sleep(0.2)
     assert (exposures.waiting, exposures.written) == (1, 0)
@@ -95,7 +119,7 @@ async def test_after_an_outage_what_waited_is_written(monkeypatch: pytest.Monkey
 
 async def test_at_the_end_everything_is_written() -> None:
     store = Wavering()
-    exposures = queue(store)
+    exposures = Queue(store)
     for number in range(1234):
         exposures.put(exposure(str(number)))
     await exposures.close()
@@ -109,7 +133,7 @@ async def test_at_the_end_what_cannot_be_written_is_counted(hangs: bool) -> None
     store.trouble = StoreError("away")
     if hangs:
         store.open.clear()
-    exposures = queue(store)
+    exposures = Queue(store)
     exposures.put(exposure("1"))
     await exposures.close(timeout=0.05)
     assert (exposures.written, exposures.dropped, exposures.waiting) == (0, 1, 0)
@@ -117,7 +141,7 @@ async def test_at_the_end_what_cannot_be_written_is_counted(hangs: bool) -> None
 
 async def test_one_that_cannot_be_stored_is_dropped_alone() -> None:
     store = Wavering()
-    exposures = queue(store)
+    exposures = Queue(store)
     for name in ("1", "2", "odd", "3", "odd", "4"):
         exposures.put(exposure(name))
     await until(lambda: not exposures.waiting)
