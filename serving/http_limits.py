@@ -32,7 +32,8 @@ class HeadTooLargeError(Exception):
 
 
 class LimitedHttp(HttpToolsProtocol):
-    """The protocol of one connection, with the limits of `settings`. deadline: event-loop time by which the client must act; NEVER: no limit."""
+    """The protocol of one connection, with the limits of `settings`. deadline: event-loop time by which the client must
+    act; NEVER: no limit."""
 
     def __init__(self, *arguments: Any, settings: Settings, **more: Any) -> None:
         super().__init__(*arguments, **more)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import suppress
+from itertools import islice
 
 from prometheus_client import Counter
 
@@ -46,7 +47,7 @@ class Exposures:
         """Write the queued exposures. Raises: StoreError: the store cannot be written; the rest stays queued."""
         size = BATCH
         while self._queue:
-            batch = [self._queue[at] for at in range(min(size, len(self._queue)))]
+            batch = list(islice(self._queue, size))
             try:
                 await self._snapshots.write(self._store, batch)
                 await self._store.add_exposures(batch)

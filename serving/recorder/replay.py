@@ -66,10 +66,11 @@ class UnavailableError(RecsysError):
 
 
 class Replays:
-    """Replays answers of one store. loaded: bundle_id -> bundle; others are loaded from the releases."""
+    """Replays answers of one store, from the bundles among the releases."""
 
-    def __init__(self, store: Store, settings: Settings, loaded: Mapping[str, Bundle] | None = None) -> None:
-        self._store, self._settings, self._loaded = store, settings, dict(loaded or {})
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store, self._settings = store, settings
+        self._loaded: dict[str, Bundle] = {}
         self._one_at_a_time = asyncio.Lock()  # replays share engines, and set their stock and live counts
         self._engines: OrderedDict[tuple[Any, ...], Engine] = OrderedDict()
 

@@ -41,7 +41,10 @@ def main(
     if port:
         start_http_server(port, host)
     while True:
-        policies = _again(path, policies)
+        try:
+            policies = files.load(path)
+        except ParamsError as error:
+            log.error("the file of policies is invalid, the earlier policies stay: %s", error)
         check_once(watcher, policies, holder, store, folder, every)
         time.sleep(every)
 
@@ -65,14 +68,6 @@ def check_once(watcher: Watcher, policies: Policies, holder: str, store: str, fo
     except Exception:  # such as an unexpected value in a row: the next check may succeed
         FAILED.set(1)
         log.exception("this check failed")
-
-
-def _again(path: Path, before: Policies) -> Policies:
-    try:
-        return files.load(path)
-    except ParamsError as error:
-        log.error("the file of policies is invalid, the earlier policies stay: %s", error)
-        return before
 
 
 if __name__ == "__main__":

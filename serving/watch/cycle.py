@@ -244,11 +244,14 @@ def _counts(
     category = Features(bundle, np.arange(9.0)).category
     rows = [bundle.catalogue.ids.position(one.item_id) for one in events]
     kinds = [outcomes.kind_of(named.get(one.request_id, [])) for one in answers]
+    # by arm, to find one that loses events; 0: no experiment
+    named_arms = [one.context.get("arm") for one in answers]
+    arms = [0 if arm is None else 1 + _bin(str(arm), ARMS - 1) for arm in named_arms]
     bins = {
-        "surface": (asked, [hash_of(one.surface) for one in answers], SURFACES),
+        "surface": (asked, [_bin(one.surface, SURFACES) for one in answers], SURFACES),
         "segment": (asked, [_place(SEGMENTS, one.segment) for one in answers], len(SEGMENTS) + 1),
         "outcome": (asked, kinds, 4),
-        "arm": (asked, [_in_arm(one) * 2 + bool(kind) for one, kind in zip(answers, kinds, strict=True)], 2 * ARMS),
+        "arm": (asked, [arm * 2 + bool(kind) for arm, kind in zip(arms, kinds, strict=True)], 2 * ARMS),
         "event": (acted, [_place(EVENTS, one.event) for one in events], len(EVENTS) + 1),
         "item": (acted, [len(category) if row is None else int(category[row]) for row in rows], 64),
         "delay": (acted, np.searchsorted(DELAYS, [one.received - one.timestamp for one in events]), len(DELAYS) + 1),
@@ -261,15 +264,9 @@ def _counts(
     return counts, np.array([persons.setdefault(person, len(persons)) for person in here], dtype=np.int64)
 
 
-def hash_of(surface: str) -> int:
-    """Return the bin (0 to 19) of a surface, by a hash that is the same in every process."""
-    return sum(surface.encode()) % SURFACES
-
-
-def _in_arm(answer: Recorded) -> int:
-    """Return the bin (0 to 31) of the answer's arm, by a hash, to find an arm that loses events; 0: no experiment."""
-    arm = answer.context.get("arm")
-    return 0 if arm is None else 1 + sum(str(arm).encode()) % (ARMS - 1)
+def _bin(name: str, n: int) -> int:
+    """Return the bin of a name, 0 to n - 1, by a hash that is the same in every process."""
+    return sum(name.encode()) % n
 
 
 def _place(names: Sequence[str], name: str) -> int:
