@@ -23,8 +23,8 @@ from serving.middleware.load_shedding import Load
 from serving.recorder.snapshots import RULES
 from serving.settings import Settings
 from serving.stores import open_store
-from serving.stores.guarded import GuardedStore
 from serving.stores.protocol import StoreError
+from serving.stores.store import LIMITS, Store
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Background:
         self.shadow: Shadow | None = None
         if settings.shadow_bundle is not None:
             self.shadow = Shadow(settings.shadow_bundle, self.last_known, self._shadow_engine, self.load)
-        self.store: GuardedStore | None = None
+        self.store: Store | None = None
         self.exposures: Exposures | None = None
         self.reason = "the store is being opened"
         self.leaving = False  # True while the process shuts down: it still answers, but /readyz fails
@@ -137,7 +137,8 @@ class Background:
 
     async def _open(self) -> None:
         try:
-            store = GuardedStore(await open_store(self._settings.store_url), self._settings.store_ms / 1e3)
+            url, answer_s = self._settings.store_url, self._settings.store_ms / 1e3
+            store = await open_store(url, answer_s, CircuitBreakers(LIMITS))
             try:
                 await self.freshness.refresh(store, self.live)
                 if self.channel is not None:

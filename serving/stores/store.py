@@ -3,15 +3,22 @@
 A write that raises it stored nothing; one that raises its subclass UnknownOutcomeError may have stored all its rows.
 The API has checked the rows, see `serving/api/`; a write with a row that the database refuses fails alone, with the
 database's error.
+
+A read that exceeds its timeout is abandoned. A write has its own limits, see `serving/stores/job.py`. While a circuit
+breaker is open, every call fails at once: answers are computed without the store, events are refused with 503, and
+nothing waits in a queue. Background tasks poll the store, so they mostly notice first that it works again.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers, Limits
 from recsys.schemas.channel import CLOCK, digest
 from recsys.schemas.store_schema import POSTGRES, SQLITE, fingerprint
 from serving.stores import reads, statements
-from serving.stores.job import Job
+from serving.stores.job import Job, abandon_after
 from serving.stores.protocol import (
     FORGET_S,
     MAX_SEEN,
@@ -24,9 +31,13 @@ from serving.stores.protocol import (
     StoreError,
 )
 from serving.stores.reads import Rows
+from serving.stores.statements import HISTORY, SEEN
 from serving.stores.writes import Write, Writes
 
 T = TypeVar("T")
+
+LIMITS = Limits(window=20, failures=5, cooldown_s=1.0)  # of the API's breakers
+LONG_SECONDS = 5.0  # timeout of reads that no answer waits for
 
 
 class Database(Protocol):
@@ -53,10 +64,15 @@ class Database(Protocol):
 
 
 class Store:
-    """The durable store. Do not use it after `close`."""
+    """The durable store. Do not use it after `close`. answer_s: seconds that an answer waits for a user's history;
+    breakers: of reading and writing; by default they never open."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(
+        self, database: Database, answer_s: float = LONG_SECONDS, breakers: CircuitBreakers | None = None
+    ) -> None:
+        self.database, self._answer_s = database, answer_s
+        breakers = breakers or CircuitBreakers()
+        self.reading, self.writing = breakers.of("reading the store"), breakers.of("writing to the store")
         self.salt = database.salt
         self._writes = Writes(self.salt)
 
@@ -73,11 +89,11 @@ class Store:
     async def history(self, user_id: str | None, anonymous_id: str | None, limit: int) -> tuple[int, list[Event]]:
         """Return a version that changes with the events (0: none), and the newest `limit` events, oldest first. The
         events of a user include those of merged visitors. If user_id is set, anonymous_id is ignored."""
-        return reads.history(await self._read(statements.HISTORY, user_id, anonymous_id, limit))
+        return reads.history(await self.select(HISTORY, user_id, anonymous_id, limit))
 
     async def seen(self, user_id: str | None, anonymous_id: str | None) -> dict[str, bool]:
         """Return item_id -> whether the person disliked it, for at most `MAX_SEEN` items of the person's events."""
-        return reads.seen(await self._read(statements.SEEN, user_id, anonymous_id, MAX_SEEN))
+        return reads.seen(await self.select(SEEN, user_id, anonymous_id, MAX_SEEN))
 
     async def add_exposures(self, batch: Sequence[Exposure]) -> None:
         """Store exposures durably, except those that are stored already, or of users who were forgotten since."""
@@ -89,12 +105,12 @@ class Store:
 
     async def items_since(self, version: int) -> tuple[int, list[Item]]:
         """Return the present version of the store's items, and those that changed after `version` (0: all items)."""
-        return reads.items(await self._read(statements.ITEMS, version), version)
+        return reads.items(await self.select(statements.ITEMS, version), version)
 
     async def newest(self, since: float, before: tuple[float, str], limit: int) -> list[PersonEvent]:
         """Return one page of the events received after `since` (UTC seconds), newest first, at most `limit`. before:
         (received, event_id) of the last event of the previous page; the first page starts with (inf, "")."""
-        return reads.newest(await self._read(statements.NEWEST, since, *before, limit))
+        return reads.newest(await self.select(statements.NEWEST, since, *before, limit))
 
     async def merge(self, anonymous_id: str, user_id: str, sent_by: str | None = None) -> int:
         """Merge a visitor into a user: from now on their events are one history. Return the number of moved events. If
@@ -117,10 +133,6 @@ class Store:
         await self.database.erase()
         return deleted
 
-    async def select(self, statement: str, *values: Any) -> Rows:
-        """Run a query of the caller, with the values of $1, $2, ..., and return its rows."""
-        return await self._read(statement, *values)
-
     async def execute(self, statement: str, *values: Any) -> None:
         """Run one statement that writes, with the values of $1, $2, ...; durable."""
 
@@ -135,14 +147,14 @@ class Store:
 
     async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
         """Return the present version of the forgotten users, and salted hashes of those forgotten after `since`."""
-        return reads.forgotten(await self._read(statements.FORGOTTEN, since), since)
+        return reads.forgotten(await self.select(statements.FORGOTTEN, since), since)
 
     async def channel(self) -> Rows:
         """Return rows (now, kind, number, since), one for each change of the releases, rules or experiments that is in
         force or scheduled; without any, one row (now, None, None, None). now, since: UTC seconds by the store's clock,
         since: when it takes effect; number: of the change, from 1 within its kind."""
         clock = CLOCK[POSTGRES[0] if self.database.remote else SQLITE]
-        return await self._read(statements.CHANNEL.replace("{clock}", clock.replace("clock_timestamp", "now")))
+        return await self.select(statements.CHANNEL.replace("{clock}", clock.replace("clock_timestamp", "now")))
 
     async def change(self, kind: str, number: int) -> str:
         """Return the text of a version of the releases, rules or experiments (kind). number: of the version, from 1.
@@ -150,7 +162,7 @@ class Store:
         Raises:
             StoreError: "the rules in the store, version 3: their text is missing or damaged; send them again: ..."
         """
-        rows = await self._read(statements.CHANGE, kind, number)
+        rows = await self.select(statements.CHANGE, kind, number)
         if not rows or digest(rows[0][1]) != rows[0][0]:
             command = f"recsys {kind} {'promote' if kind == 'releases' else 'put'}"
             fault = f"their text is missing or damaged; send them again: `{command}`"
@@ -163,14 +175,43 @@ class Store:
 
     async def ping(self) -> None:
         """Read a row, to check that the store works. Raises: StoreError: it does not."""
-        await self._read(statements.SALT)
+        await self.select(statements.SALT)
 
     async def close(self) -> None:
         """Finish the writes that have begun, then close."""
         await self.database.close()
 
-    async def _read(self, statement: str, *values: Any) -> Rows:
-        return await self.database.read(statement, *values)
+    async def select(self, statement: str, *values: Any) -> Rows:
+        """Run a query with the values of $1, $2, ..., and return its rows. Raises: StoreError: it failed, took too
+        long, or the breaker is open."""
+        with _counted(self.reading):
+            if statement == HISTORY and not self.database.remote:  # it runs in the event loop: no timeout can end it
+                return await self.database.read(statement, *values)
+            seconds = self._answer_s if statement in (HISTORY, SEEN) else LONG_SECONDS
+            try:
+                if self.database.remote:
+                    return await abandon_after(seconds, self.database.read(statement, *values))
+                async with asyncio.timeout(seconds):  # cheaper than a task; a cancelled read of a file ends at once
+                    return await self.database.read(statement, *values)
+            except TimeoutError:
+                raise StoreError(f"reading the store took longer than {seconds * 1e3:g} ms; try again") from None
 
     async def _write(self, job: Job[T]) -> T:
-        return await self.database.write(job)
+        """Write. Raises: StoreError: nothing was stored. UnknownOutcomeError: the rows may be stored."""
+        with _counted(self.writing):
+            return await self.database.write(job)
+
+
+@contextmanager
+def _counted(breaker: CircuitBreaker) -> Iterator[None]:
+    """Report to the breaker whether the call inside failed. Raises: StoreError: the breaker is open."""
+    if not (breaker.all_good or breaker.allows()):
+        cooldown = f"{LIMITS.cooldown_s:g} s"
+        raise StoreError(f"{breaker.part} kept failing and is not called for {cooldown}; try again then")
+    try:
+        yield
+    except StoreError:
+        breaker.failed()
+        raise
+    if not breaker.all_good:
+        breaker.succeeded(0.0)

@@ -106,7 +106,7 @@ def test_while_the_store_is_away_the_counts_at_hand_stay_and_say_their_age(
 
     view(live, "garden-15", *users(5))
     until(lambda: order(live)[0] == "garden-15")
-    monkeypatch.setattr("serving.stores.guarded.GuardedStore.newest", away)
+    monkeypatch.setattr("serving.stores.store.Store.newest", away)
     until(lambda: answer(live)["meta"]["live_age_s"] > 0.5)
     assert order(live)[0] == "garden-15"
     assert caplog.text.count("the live counts get no new ones: it is away") == 1

@@ -11,13 +11,14 @@ import psycopg
 import pytest
 
 from benchmarks.stores.servers import Postgres
+from recsys.recommend.circuit_breaker import CircuitBreakers
 from recsys.schemas.store_schema import SQLITE
 from serving.stores import postgres as postgres_store
 from serving.stores import sqlite
-from serving.stores.guarded import GuardedStore
 from serving.stores.job import Job
 from serving.stores.migrations import migrate
 from serving.stores.protocol import StoreError, UnknownOutcomeError
+from serving.stores.store import LIMITS, Store
 from tests.serving.stores.conftest import Opened, Select
 from tests.serving.stores.examples import ANNA, NEW, event
 
@@ -126,7 +127,7 @@ async def test_a_frozen_server_is_not_waited_for(postgres: Postgres, opened: Ope
     """SIGSTOP: connections stay open, and nothing answers, not even to a cancellation."""
     url = postgres.emptied()
     migrate(url)
-    guarded = GuardedStore(await opened(url), 0.05)
+    guarded = Store((await opened(url)).database, 0.05, CircuitBreakers(LIMITS))
     assert await guarded.add_events([event("before")]) == [NEW]
     with postgres.frozen():
         for read in (guarded.history(ANNA, None, 9), guarded.seen(ANNA, None), guarded.history(ANNA, None, 9)):

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from recsys.recommend.circuit_breaker import CircuitBreakers, Limits
-from recsys.schemas.store_schema import fingerprint
 from serving.stores import open_store
-from serving.stores.guarded import GuardedStore
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Event, Outcome, StoreError
 from serving.stores.store import Database, Store
@@ -56,12 +54,11 @@ def url(tmp_path: Path) -> str:
     return url
 
 
-def with_store(url: str, story: Callable[[Flaky, GuardedStore, list[float]], Any]) -> None:
+def with_store(url: str, story: Callable[[Flaky, Store, list[float]], Any]) -> None:
     async def tell() -> None:
         flaky, now = Flaky((await open_store(url)).database), [0.0]
-        guarded = GuardedStore(
-            Store(flaky), 0.05, CircuitBreakers(Limits(window=4, failures=2, cooldown_s=1.0), lambda: now[0])
-        )
+        breakers = CircuitBreakers(Limits(window=4, failures=2, cooldown_s=1.0), lambda: now[0])
+        guarded = Store(flaky, 0.05, breakers)
         try:
             await story(flaky, guarded, now)
         finally:
@@ -74,7 +71,7 @@ def with_store(url: str, story: Callable[[Flaky, GuardedStore, list[float]], Any
 def test_reading_is_left_alone_while_it_fails_and_asked_again_after(
     url: str, trouble: Callable[[], Any], says: str
 ) -> None:
-    async def story(flaky: Flaky, guarded: GuardedStore, now: list[float]) -> None:
+    async def story(flaky: Flaky, guarded: Store, now: list[float]) -> None:
         await guarded.add_events([EVENT])
         assert (await guarded.history("anna", None, 10))[1] == [EVENT]
         flaky.trouble, before = trouble, flaky.calls
@@ -95,7 +92,7 @@ def test_reading_is_left_alone_while_it_fails_and_asked_again_after(
 def test_writing_that_fails_does_not_stop_reading(url: str) -> None:
     """As with a full disk. Nothing is acknowledged, and nothing waits."""
 
-    async def story(flaky: Flaky, guarded: GuardedStore, now: list[float]) -> None:
+    async def story(flaky: Flaky, guarded: Store, now: list[float]) -> None:
         flaky.trouble = fails
         for says in ("no space left", "no space left", "writing to the store kept failing"):
             with pytest.raises(StoreError, match=says):
@@ -111,7 +108,7 @@ def test_writing_that_fails_does_not_stop_reading(url: str) -> None:
 
 
 def test_what_the_caller_did_wrong_is_not_held_against_the_store(url: str) -> None:
-    async def story(flaky: Flaky, guarded: GuardedStore, now: list[float]) -> None:
+    async def story(flaky: Flaky, guarded: Store, now: list[float]) -> None:
         async def refuses() -> None:
             raise ValueError("a text that no store can hold")
 
@@ -125,27 +122,12 @@ def test_what_the_caller_did_wrong_is_not_held_against_the_store(url: str) -> No
     with_store(url, story)
 
 
-def test_it_can_do_all_that_a_store_can(url: str) -> None:
-    async def story(flaky: Flaky, guarded: GuardedStore, now: list[float]) -> None:
-        store: Store = guarded
-        assert store.fingerprint("anna") == fingerprint(flaky.salt, "anna")
-        await store.ping()
-        await store.upsert_items([])
-        assert await store.items_since(0) == (0, [])
-        assert await store.newest(0.0, (1.0, ""), 9) == []
-        assert (await store.forgotten())[1] == frozenset()
-        assert await store.merge("cookie", "anna") == 0
-        assert sum((await store.forget("anna")).values()) >= 0
-
-    with_store(url, story)
-
-
 def test_of_a_file_a_history_is_read_without_a_clock_and_the_rest_with_one(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.stores.guarded.LONG_SECONDS", 0.05)
+    monkeypatch.setattr("serving.stores.store.LONG_SECONDS", 0.05)
 
-    async def story(flaky: Flaky, guarded: GuardedStore, now: list[float]) -> None:
+    async def story(flaky: Flaky, guarded: Store, now: list[float]) -> None:
         async def takes_its_time() -> None:
             await asyncio.sleep(0.2)
 
