@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, settings
 
 from benchmarks.stores import servers
 from benchmarks.stores.servers import Postgres, program
-from tests.support import redis_server, small_shop
-from tests.support.browser import browser as browser  # a fixture
+from tests.support import programs, small_shop
+from tests.support.programs import browser as browser  # a fixture
 
 # Before a test imports numpy, torch or faiss: each brings its own OpenMP, and two tests run at a time.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -78,7 +78,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Redis of our own."""
-    with redis_server.running(tmp_path_factory.mktemp("redis")) as (url, _):
+    with programs.running_redis(tmp_path_factory.mktemp("redis")) as (url, _):
         yield url
 
 

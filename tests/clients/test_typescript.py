@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.support import bundles
-from tests.support.browser import needs_chromium
+from tests.support.programs import needs_chromium
 from tests.support.servers import serving
 
 CLIENT = Path(__file__).resolve().parents[2] / "clients" / "typescript"

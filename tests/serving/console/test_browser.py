@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page
 
 from recsys.bundle import releases
 from tests.support import bundles
-from tests.support.browser import needs_chromium
+from tests.support.programs import needs_chromium
 from tests.support.servers import serving
 
 pytestmark = needs_chromium

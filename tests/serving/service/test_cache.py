@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from serving.service import cache
 from serving.service.cache import ANSWERS, Cache, CacheKey, Memory, Shared, open_cache
-from tests.support import redis_server
+from tests.support import programs
 
 
 class Listed(BaseModel):
@@ -225,7 +225,7 @@ def test_answers_go_on_without_redis_and_it_is_used_again(
             await asyncio.sleep(0.5)
             assert (await opened.answer(ASKED, compute)).items == ["ünï-1"]
 
-    with redis_server.running(tmp_path) as (url, process):
+    with programs.running_redis(tmp_path) as (url, process):
         using(url, work)
 
 

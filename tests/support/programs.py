@@ -1,4 +1,4 @@
-"""A real Redis of its own on a socket in a folder, without anything on disk."""
+"""Programs that tests start: a Redis on a socket in a folder, without anything on disk, and Chromium."""
 
 import shutil
 import subprocess
@@ -9,10 +9,23 @@ from pathlib import Path
 
 import pytest
 import redis
+from playwright.sync_api import Browser, sync_playwright
+
+CHROMIUM = shutil.which("chromium")
+REASON = "no Chromium here; install it (Debian: apt install chromium)"
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=REASON)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def running_redis(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """Its address, once it answers, and its process; without the program `redis-server` the test is skipped."""
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server here; install it (Debian: apt install redis-server)")
