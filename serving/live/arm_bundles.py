@@ -25,7 +25,7 @@ class OtherBundles:
         experiments_file: ExperimentsFile,
         freshness: StoreWatcher,
         live: ReleaseWatcher,
-        reads_file: bool = True,
+        reads_file: bool,
     ) -> None:
         self._live, self._reads_file = live, reads_file
         self._last_known = last_known

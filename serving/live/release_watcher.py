@@ -31,11 +31,9 @@ RETRY_SECONDS_AT_MOST = 60.0  # while another bundle is served: each try hashes 
 class ReleaseWatcher:
     """Watches the releases. engine: the served one, or None; reason: why the current release is not served, or ""."""
 
-    def __init__(
-        self, settings: Settings, build: Callable[[Bundle], Engine], last_known: LastKnown | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, build: Callable[[Bundle], Engine], last_known: LastKnown) -> None:
         self._settings = settings
-        self._last_known = last_known or LastKnown(settings)
+        self._last_known = last_known
         self._build = build
         self._path = settings.releases / releases.STATE
         self._given: releases.State | None = None  # the last state from the channel

@@ -21,15 +21,14 @@ FINDINGS = Counter("recsys_watch_findings", "Findings by kind and performed acti
 POPULAR = "popular"
 
 
-def act(found: Finding, policies: Policies, store: str, folder: Path, now: float | None = None) -> str:
+def act(found: Finding, policies: Policies, store: str, folder: Path) -> str:
     """Store a finding, and perform its action if it is new. Return the performed action, or "known" if it is not new.
 
     Raises:
         StoreError: the finding cannot be stored; nothing was done.
     """
     action = policies.of(found.kind).action
-    at = time.time() if now is None else now
-    if not add(store, found.once, at, found.kind, found.what, found.bundle_id, action):
+    if not add(store, found.once, time.time(), found.kind, found.what, found.bundle_id, action):
         return "known"
     did = _do(action, found, policies, folder)
     FINDINGS.labels(found.kind, did).inc()

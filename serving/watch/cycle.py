@@ -87,10 +87,10 @@ class Watcher:
         LOOKED.set(now)
         return found
 
-    def canary(self, policies: Policies, now: float | None = None) -> canary.Verdict | None:
+    def canary(self, policies: Policies) -> canary.Verdict | None:
         """Judge the canary: compare its answers with the current release's, both since its share was last raised. None
-        if there is no canary. now: UTC seconds, by default the present."""
-        now, state = time.time() if now is None else now, releases.read(self._folder)
+        if there is no canary."""
+        now, state = time.time(), releases.read(self._folder)
         if state.canary is None:
             return None
         since = state.canary.since.timestamp()

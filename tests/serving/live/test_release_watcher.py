@@ -20,6 +20,7 @@ from recsys.bundle import bundle, releases, signing
 from recsys.bundle.bundle import MANIFEST, SIGNATURE, Bundle
 from recsys.output import described_files
 from serving.engine.engine import Engine
+from serving.last_known import LastKnown
 from serving.live import release_watcher
 from serving.live.release_watcher import ReleaseWatcher
 from serving.settings import Settings
@@ -132,7 +133,7 @@ def engine_of(bundle: Bundle) -> Engine:
 
 @asynccontextmanager
 async def following(settings: Settings) -> AsyncIterator[ReleaseWatcher]:
-    served = ReleaseWatcher(settings, engine_of)
+    served = ReleaseWatcher(settings, engine_of, LastKnown(settings))
     task = asyncio.create_task(served.follow())
     yield served
     task.cancel()
@@ -256,6 +257,7 @@ def test_tries_become_rarer_while_another_bundle_serves(
     monkeypatch.setattr(ReleaseWatcher, "_changed", wait)
     monkeypatch.setattr(release_watcher, "RETRY_SECONDS", 2.0)
     releases.promote(bundle_folder, tmp_path)
+    settings = Settings(releases=tmp_path)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(ReleaseWatcher(Settings(releases=tmp_path), engine_of).follow())
+        asyncio.run(ReleaseWatcher(settings, engine_of, LastKnown(settings)).follow())
     assert waits == [float("inf"), 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60]
