@@ -45,23 +45,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Obtained:
-    """An intact file. place: its source; size: bytes; passed_over: sources that failed before, with the reasons."""
+    """An intact file. provenance: its source, size in bytes and SHA-256, and `passed_over`, the sources that failed
+    before it, with the reasons."""
 
     path: Path
     place: Place
-    size: int
-    sha256: str
-    passed_over: list[str]
-
-    def provenance(self) -> dict[str, Any]:
-        return {
-            "source": self.place.kind,
-            "location": self.place.location,
-            "bytes": self.size,
-            "sha256": self.sha256,
-            "sha256_known_beforehand": self.place.sha256 is not None,
-            "passed_over": self.passed_over,
-        }
+    provenance: dict[str, Any]
 
 
 class _PassOverError(Exception):
@@ -100,7 +89,9 @@ def obtain(places: Sequence[Place], downloads: Path) -> Obtained:
         else:
             size = path.stat().st_size
             print(f"fetch: {place.kind} {place.location}: {size:,} bytes, intact", file=sys.stderr)
-            return Obtained(path, place, size, sha256, passed_over)
+            provenance: dict[str, Any] = {"source": place.kind, "location": place.location, "bytes": size}
+            provenance |= {"sha256": sha256, "sha256_known_beforehand": place.sha256 is not None}
+            return Obtained(path, place, provenance | {"passed_over": passed_over})
     filename = next((place.filename for place in places if _remote(place)), places[0].filename)
     raise SourceUnreachableError(
         f"no source of {filename!r} could be used: {'; '.join(passed_over)}; run again when the network is back, or put"

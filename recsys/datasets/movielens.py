@@ -79,7 +79,7 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
     ]
     found = obtain(places, out.parent / "downloads")
     unpack(found.path, out, variant.files, READMES)
-    return found.provenance()
+    return found.provenance
 
 
 def tables(config: Config, raw: Path) -> RawTables:

@@ -68,7 +68,7 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
     found = obtain(places, out.parent / "downloads")
     lines = pl.read_parquet(found.path) if found.place.filename == PARQUET else _read_zip(found.path)
     _normalised(lines, found.path).write_parquet(out / RAW_FILE)
-    return found.provenance()
+    return found.provenance
 
 
 def tables(config: Config, raw: Path) -> RawTables:

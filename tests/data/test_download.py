@@ -22,8 +22,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def fetched(*places: Place, into: Path) -> Obtained:
     found = obtain(places, into)
-    assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.sha256
-    assert found.path.stat().st_size == found.size
+    assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.provenance["sha256"]
+    assert found.path.stat().st_size == found.provenance["bytes"]
     return found
 
 
@@ -53,15 +53,15 @@ def test_places_are_tried_in_order_and_noted(site: Site, tmp_path: Path) -> None
     found = fetched(absent, site.place("/gone.zip"), site.place("/corrupt.zip"), *mirrors, into=tmp_path)
     assert [path for path, _ in site.asked] == ["/gone.zip", "/corrupt.zip", "/mirror.zip"]
     assert (found.place.kind, found.place.location) == ("mirror", site.url("/mirror.zip"))
-    assert [reason.split(" ")[0] for reason in found.passed_over] == ["local", "publisher", "publisher"]
-    assert found.passed_over[0].endswith("data.zip: No such file or directory")
+    assert [reason.split(" ")[0] for reason in found.provenance["passed_over"]] == ["local", "publisher", "publisher"]
+    assert found.provenance["passed_over"][0].endswith("data.zip: No such file or directory")
 
 
 def test_provenance_is_plain_json(tmp_path: Path) -> None:
     (tmp_path / "data.zip").write_bytes(BODY)
     path = str(tmp_path / "data.zip")
     found = obtain([Place("local folder", path, "data.zip", SHA256)], tmp_path)
-    assert json.loads(json.dumps(found.provenance())) == {
+    assert json.loads(json.dumps(found.provenance)) == {
         "source": "local folder",
         "location": path,
         "bytes": 1_024_000,
@@ -88,9 +88,9 @@ def test_a_finished_download_is_not_asked_for_again(site: Site, tmp_path: Path) 
     fetched(site.place("/data.zip"), into=tmp_path)
     again = fetched(site.place("/data.zip"), into=tmp_path)
     assert len(site.asked) == 1
-    assert again.provenance()["source"] == "earlier download"
+    assert again.provenance["source"] == "earlier download"
     (tmp_path / "data.zip").write_bytes(b"altered")
-    assert fetched(site.place("/data.zip"), into=tmp_path).provenance()["source"] == "publisher"
+    assert fetched(site.place("/data.zip"), into=tmp_path).provenance["source"] == "publisher"
     assert len(site.asked) == 2
 
 
@@ -99,8 +99,8 @@ def test_unknown_sha256_a_zip_is_checked_by_its_own_checksums(site: Site, tmp_pa
     flipped = whole.replace(whole[60:70], bytes(10), 1)
     site.answers |= {"/whole.zip": send(whole), "/flipped.zip": send(flipped), "/half.zip": send(whole[:100])}
     found = fetched(site.place("/whole.zip", None), into=tmp_path)
-    assert found.sha256 == hashlib.sha256(whole).hexdigest()
-    assert found.provenance()["sha256_known_beforehand"] is False
+    assert found.provenance["sha256"] == hashlib.sha256(whole).hexdigest()
+    assert found.provenance["sha256_known_beforehand"] is False
     for broken in ("/flipped.zip", "/half.zip"):
         found.path.unlink(missing_ok=True)
         with pytest.raises(SourceUnreachableError, match="not an intact zip archive"):

@@ -23,15 +23,15 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def fetched(*places: Place, into: Path) -> Obtained:
     found = obtain(places, into)
-    assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.sha256
-    assert found.path.stat().st_size == found.size
+    assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.provenance["sha256"]
+    assert found.path.stat().st_size == found.provenance["bytes"]
     return found
 
 
 def test_whole_file(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site.answers["/data.zip"] = send()
     found = fetched(site.place("/data.zip"), into=tmp_path / "new")
-    assert found.sha256 == SHA256
+    assert found.provenance["sha256"] == SHA256
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["data.zip"]
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -150,7 +150,7 @@ def test_redirects_are_followed(site: Site, tmp_path: Path) -> None:
         request.end_headers()
 
     site.answers |= {"/old.zip": moved, "/data.zip": send()}
-    assert fetched(site.place("/old.zip"), into=tmp_path).sha256 == SHA256
+    assert fetched(site.place("/old.zip"), into=tmp_path).provenance["sha256"] == SHA256
 
 
 def test_proxy_of_the_environment_is_used(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
