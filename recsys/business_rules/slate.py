@@ -16,7 +16,7 @@ import numpy.typing as npt
 from recsys.bundle.bundle import Bundle
 from recsys.bundle.catalogue import Catalogue
 from recsys.business_rules import diversity
-from recsys.business_rules.categories import Groups
+from recsys.business_rules.diversity import Groups
 from recsys.business_rules.filters.grammar import ATTRIBUTE, attributes, categories, parse
 from recsys.business_rules.filters.masks import Filters
 from recsys.business_rules.schema import Block, Boost, Bury, Pin, Rules

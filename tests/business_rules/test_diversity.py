@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.business_rules.categories import Groups
-from recsys.business_rules.diversity import likeness, mmr
+from recsys.business_rules.diversity import Groups, likeness, mmr
 from recsys.contracts import FloatArray
 
 MEMBERS = {"a": [0, 1, 4], "b": [1, 2, 4], "c": [5]}
