@@ -141,12 +141,7 @@ def _parts(rows: Rows) -> Iterator[pl.DataFrame]:
 def _frame(rows: Iterable[tuple[Any, ...]], columns: dict[str, Any]) -> pl.DataFrame:
     """Return the rows as a frame; a value of another type than its column, which SQLite allows, becomes null."""
     cells = list(zip(*rows, strict=True)) or [()] * len(columns)
-    return pl.DataFrame(
-        [
-            pl.Series(name, values, dtype, strict=False)
-            for (name, dtype), values in zip(columns.items(), cells, strict=True)
-        ]
-    )
+    return pl.DataFrame(cells, columns, orient="col", strict=False)
 
 
 def _with_names(item: tuple[Any, ...]) -> tuple[Any, ...]:

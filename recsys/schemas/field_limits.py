@@ -71,24 +71,18 @@ _INVISIBLE = (
 )
 _WIDE_SPACES = r"\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\t-\r"
 _FULL_WIDTH = {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
-_find_full_width = re.compile("[\uff01-\uff5e]").search
 _find_control = re.compile(f"[{_CONTROL}\ud800-\udfff]").search
 _find_control_but_lines = re.compile(f"[{_CONTROL_BUT_LINES}\ud800-\udfff]").search
-_find_invisible = re.compile(f"[{_INVISIBLE}]").search
+_BAD_IN_IDS = {"padded": "^ | $", "invisible": f"[{_INVISIBLE}]", "full_width": "[\uff01-\uff5e]"}
+_find_bad_in_ids = {fault: re.compile(pattern).search for fault, pattern in _BAD_IN_IDS.items()}
 
 
 def id_fault(value: str) -> str | None:
     """Return the fault of an id; the docstring of this module says what is valid."""
     if value.isascii() and value.isprintable() and 0 < len(value) <= MAX_ID_LENGTH and value.strip() == value:
         return None
-    if fault := name_fault(value):
+    if fault := name_fault(value) or next((name for name, find in _find_bad_in_ids.items() if find(value)), None):
         return fault
-    if value.strip(" ") != value:
-        return "padded"
-    if _find_invisible(value):
-        return "invisible"
-    if _find_full_width(value):
-        return "full_width"
     return None if is_normalized("NFC", value) else "not_normal"
 
 
@@ -187,9 +181,7 @@ def id_faults(column: str) -> pl.Expr:
     text = pl.col(column)
     return pl.coalesce(
         name_faults(column),
-        _when(text.str.strip_chars(" ") != text, "padded"),
-        _when(text.str.contains(f"[{_INVISIBLE}]"), "invisible"),
-        _when(text.str.contains(r"[\uff01-\uff5e]"), "full_width"),
+        *(_when(text.str.contains(pattern), fault) for fault, pattern in _BAD_IN_IDS.items()),
         _when(text.str.normalize("NFC") != text, "not_normal"),
     )
 
