@@ -162,9 +162,9 @@ NAMED = (
     ),
     Mutant(
         "join window not that of the experiment",
-        f"{ANALYSIS}/run.py",
-        "Rule(experiment.attribution_hours, experiment.clock_skew_seconds)",
-        "Rule(24, experiment.clock_skew_seconds)",
+        f"{ANALYSIS}/join.py",
+        "cls(experiment.attribution_hours, experiment.clock_skew_seconds)",
+        "cls(24, experiment.clock_skew_seconds)",
         (KNOWN,),
     ),
     Mutant(
