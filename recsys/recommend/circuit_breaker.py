@@ -93,7 +93,4 @@ class CircuitBreakers:
 
     def of(self, part: str) -> CircuitBreaker:
         """Return the breaker of a part. Callers look it up once, when they are built."""
-        breaker = self._of.get(part)
-        if breaker is None:
-            breaker = self._of[part] = CircuitBreaker(part, self._limits, self._clock)
-        return breaker
+        return self._of.setdefault(part, CircuitBreaker(part, self._limits, self._clock))

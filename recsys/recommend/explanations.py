@@ -181,7 +181,10 @@ def _with_second_calls(recommender: Recommender, slate: Slate, rules: SlateRules
     for row in sorted(total, key=lambda row: (-total[row], row))[:MAX_WITHOUT]:
         if perf_counter() >= slate.query.deadline:
             break
-        query = replace(slate.query, history=_left_out(slate.query.history, row), vectors={})
+        history = slate.query.history
+        kept = history.rows != row
+        history = History(history.rows[kept], history.weights[kept], history.times[kept])
+        query = replace(slate.query, history=history, vectors={})
         second = recommender.recommend(query, rules)
         for at, score in enumerate(_scores_of(slate.slots, recommender, second)):
             if score is not None:
@@ -211,8 +214,3 @@ def _scores_of(slots: Sequence[Slot], recommender: Recommender, slate: Slate) ->
     if len(rows):
         ranked = dict(zip(rows.tolist(), recommender.ranker.rank(slate.query, rows, scores).tolist(), strict=True))
     return [(by_label.get(NEW, {}) if slot.source == NEW else ranked).get(slot.row) for slot in slots]
-
-
-def _left_out(history: History, row: int) -> History:
-    kept = history.rows != row
-    return History(history.rows[kept], history.weights[kept], history.times[kept])

@@ -1,7 +1,6 @@
 """Calls the shop's business rules: an error in them costs their effect, not the answer; blocked items stay out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import TypeVar
@@ -19,23 +18,17 @@ ASK_AGAIN_SECONDS = 1.0
 T = TypeVar("T")
 
 
-@dataclass
-class LastKnownBlocklist:
-    """Which items the rules that block items let through when they last answered. allowed: (n_items,) bool, all False
-    before the first answer; asked: when the rules were last called, seconds of `perf_counter`."""
-
-    allowed: BoolArray
-    asked: float = float("-inf")
-
-
 class SlateRulesGuard:
-    """What a recommender keeps between requests for `GuardedSlateRules`: circuit breakers and the last blocklist."""
+    """What a recommender keeps between requests for `GuardedSlateRules`: circuit breakers, and which items the rules
+    that block items let through when they last answered. allowed: (n_items,) bool, all False before the first answer;
+    asked: when the rules were last called, seconds of `perf_counter`."""
 
     def __init__(self, n_items: int, breakers: CircuitBreakers) -> None:
         self.block, self.boost, self.pin, self.cap = (
             breakers.of(f"business rules {kind}") for kind in ("block", "boost", "pin", "cap")
         )
-        self.blocklist = LastKnownBlocklist(np.zeros(n_items, dtype=np.bool_))
+        self.allowed: BoolArray = np.zeros(n_items, dtype=np.bool_)
+        self.asked = float("-inf")
 
 
 class GuardedSlateRules:
@@ -48,12 +41,12 @@ class GuardedSlateRules:
 
     def keep(self, query: Query, rows: IntArray) -> BoolArray:
         """Return which rows, (m,), are not blocked: (m,) bool; while the rules fail, by their last answer."""
-        last = self._guard.blocklist
-        if perf_counter() - last.asked > ASK_AGAIN_SECONDS:
-            every = np.arange(len(last.allowed), dtype=np.int32)
-            last.allowed = self._call(self._guard.block, partial(self._rules.keep, query, every), last.allowed)
-            last.asked = perf_counter()
-        return self._call(self._guard.block, partial(self._rules.keep, query, rows), last.allowed[rows])
+        guard = self._guard
+        if perf_counter() - guard.asked > ASK_AGAIN_SECONDS:
+            every = np.arange(len(guard.allowed), dtype=np.int32)
+            guard.allowed = self._call(guard.block, partial(self._rules.keep, query, every), guard.allowed)
+            guard.asked = perf_counter()
+        return self._call(guard.block, partial(self._rules.keep, query, rows), guard.allowed[rows])
 
     def adjust(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
         return self._call(self._guard.boost, partial(self._rules.adjust, query, rows, scores), scores)

@@ -41,12 +41,9 @@ def check(bundle: Bundle) -> None:
     except BundleError:
         raise
     except Exception as error:
-        reason = (
-            one_line(str(error))
-            if isinstance(error, RecsysError)
-            else f"{type(error).__name__}: {one_line(str(error))}"
-        )
-        raise BundleError(f"bundle {bundle.manifest.bundle_id}: cannot answer ({reason}); run `dvc repro`") from error
+        kind = "" if isinstance(error, RecsysError) else f"{type(error).__name__}: "
+        reason = f"cannot answer ({kind}{one_line(str(error))}); run `dvc repro`"
+        raise BundleError(f"bundle {bundle.manifest.bundle_id}: {reason}") from error
 
 
 def _check(bundle: Bundle) -> None:
