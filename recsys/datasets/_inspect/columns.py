@@ -17,12 +17,14 @@ FORMATS = [day + clock for day in DAYS for clock in CLOCKS]
 YEARS_1990_TO_2100 = 631_152_000, 4_102_444_800  # range of plausible times, seconds since 1970
 TIME_NAMES = r"time|date|datum|zeit|when|ts$|_at$|_on$"
 CURRENCY = r"^([+-]?)\s*\p{Sc}\s*|\s*\p{Sc}$"  # around a number
+_REAL = r"[+-]?(?:\d*\.\d+(?:[eE][+-]?\d+)?|\d(?:\.\d*)?[eE][+-]?\d+|[01]\.?)"
 SHAPES = {
     "whole number": r"^[+-]?\d+$",
     "number": r"^[+-]?\d*\.?\d+(?:[eE][+-]?\d+)?$",
     "number with a decimal comma": r"^[+-]?(?:\d+|\d{1,3}(?:[. ]\d{3})+)(?:,\d+)?$",
     "yes or no": r"(?i)^(?:true|false|yes|no|y|n|t|f|ja|nein)$",
     "address": r"^https?://",
+    "vector": rf"""^[\[(\{{]?[\s"]*{_REAL}(?:["\s,;|]+{_REAL}){{7,}}[\s"]*[\])\}}]?$""",
     "list": r"^[\[{(].*[\]})]$|^[^|;]+(?:[|;][^|;]+)+$",
 }
 
@@ -30,9 +32,10 @@ SHAPES = {
 @dataclass(frozen=True)
 class Column:
     """A column and its guessed kind: "time", "few values", "text", or a key of `SHAPES`, such as "number", "yes or no",
-    "address" (a URL) and "list". form: format of the times, None for ISO 8601; doubtful: whether day and month could be
-    exchanged; empty: share of missing cells; distinct: number of different values; plain: if the column was looked up
-    in another file, its name there (`name` is then file.column), else ""."""
+    "address" (a URL), "vector" (eight numbers or more, not whole ones) and "list". form: format of the times, None for
+    ISO 8601; doubtful: whether day and month could be exchanged; empty: share of missing cells; distinct: number of
+    different values; plain: if the column was looked up in another file, its name there (`name` is then file.column),
+    else ""."""
 
     name: str
     kind: str

@@ -72,7 +72,7 @@ def described(table: Table) -> str:
     )
 
 
-def settings(events: Table, items: Table | None, users: Table | None) -> str:
+def settings(events: Table, items: Table | None, users: Table | None, vectors: Table | None) -> str:
     """Return the section for `datasets:` in params.yaml as YAML, with a comment wherever a guess may be wrong.
 
     The adapter's settings are validated, as `dvc repro` does, before they are returned.
@@ -89,6 +89,8 @@ def settings(events: Table, items: Table | None, users: Table | None) -> str:
     adapter = {"interactions": interactions} | {
         name: _file(table) | _attributes(table) for name, table in others.items() if table is not None
     }
+    if vectors is not None:
+        adapter["vectors"] = _file(vectors)
     parse(Config, adapter, "the settings found")
     weights = {name: WEIGHTS.get(name.lower(), 1.0) for name in names}
     targets = [name for name in names if weights[name] == max(weights.values())]

@@ -25,6 +25,7 @@ NAMES = {
     "price": r"price|preis|cost",
     "available": r"available|in_?stock|active|verf.gbar|lieferbar",
     "first_seen": r"created|added|publish|release|first|since|launch|date|time",
+    "vector": "",  # under any name
 }
 # "number": 17850.0 is written by programs that read the id as a number
 IDS = ("text", "few values", "whole number", "number")
@@ -36,10 +37,11 @@ LOOKS: dict[str, Callable[[Column], bool]] = {
     "title": lambda column: column.kind in ("text", "few values"),
     "text": lambda column: column.kind in ("text", "list"),
     "categories": lambda column: column.kind in ("list", "few values", "text"),
+    "vector": lambda column: column.kind == "vector",
     "available": lambda column: column.kind == "yes or no" or (column.is_number and column.distinct <= 2),
 }
 OF_EVENTS = ("timestamp", "user_id", "item_id", "event", "quantity", "value")
-OF_ITEMS = ("title", "price", "categories", "text", "available", "first_seen")
+OF_ITEMS = ("title", "price", "categories", "text", "available", "first_seen", "vector")
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class Table:
 Pair = tuple[Column, Column, Table]  # see `_joined`
 
 
-def assign(tables: list[Table]) -> tuple[Table, Table | None, Table | None]:
-    """Return the table of the events, and those of the items and of the users if other files have them, else None. If
+def assign(tables: list[Table]) -> tuple[Table, Table | None, Table | None, Table | None]:
+    """Return the tables of the events, the items, the users and the vectors of items, None if no file has them. If
     no file has users, items and times, and one has users or times that the file of the events lacks, as orders do for
     order lines, that file is joined to it."""
     whole = [each for each in tables if not _by_name(each, OF_EVENTS, by_place=False).missing]
@@ -77,12 +79,25 @@ def assign(tables: list[Table]) -> tuple[Table, Table | None, Table | None]:
     of_items = [pair for pair in others if pair[0] is not user_id]
     users = replace(of_users[0][2], roles={"user_id": of_users[0][1]}) if of_users else None
     if not of_items:
-        return events, None, users
-    item_id, key, items = max(of_items, key=lambda pair: pair[0].distinct)
+        return events, None, users, None
+    item_id, key, items = max(of_items, key=lambda pair: (not _only_vectors(pair[2]), pair[0].distinct))
+    beside = [(theirs, table) for mine, theirs, table in of_items if mine is item_id and table is not items]
+    vectors = next(
+        (
+            replace(table, roles={"item_id": theirs, **_by_name(table, ("vector",)).roles})
+            for theirs, table in beside
+            if _only_vectors(table)
+        ),
+        None,
+    )
     roles = _by_name(_but(events, item_id), tuple(name for name in OF_EVENTS if name != "item_id")).roles
     events = replace(events, roles={**roles, "item_id": item_id})
     items = replace(items, roles={"item_id": key, **_by_name(_but(items, key), OF_ITEMS).roles})
-    return events, items, users
+    return events, items, users, vectors
+
+
+def _only_vectors(table: Table) -> bool:
+    return len(table.columns) == 2 and any(column.kind == "vector" for column in table.columns)
 
 
 def _but(table: Table, used: Column) -> Table:

@@ -74,6 +74,7 @@ def read(source: Source, path: Path) -> Sample:
     """
     if source.kind == "parquet":
         found = pl.scan_parquet(source.path).head(SAMPLE_ROWS).collect()
+        found = found.with_columns(pl.col(n).arr.to_list() for n, kind in found.schema.items() if kind == pl.Array)
         flat = [
             pl.col(name).list.eval(pl.element().cast(pl.String)).list.join("|") if dtype == pl.List else pl.col(name)
             for name, dtype in found.schema.items()
