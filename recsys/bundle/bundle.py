@@ -28,6 +28,7 @@ from pydantic import AwareDatetime, Field
 from recsys.bundle import calibration, catalogue, embeddings, histories
 from recsys.bundle._checks import arrays
 from recsys.bundle._checks import catalogue as catalogue_check
+from recsys.bundle._checks import index as index_check
 from recsys.bundle.calibration import Calibration
 from recsys.bundle.catalogue import Catalogue
 from recsys.bundle.histories import Histories
@@ -258,7 +259,7 @@ def _open(folder: Path, manifest: Manifest) -> Bundle:
 def _open_model(folder: Path, about: Mapping[str, Any]) -> LoadedModel:
     model = embeddings.load(folder)
     index = Index.load(folder, model.rows)
-    if fault := index.fault(model.vectors[model.rows]):
+    if fault := index_check.fault(index.faiss_index, index.report, model.vectors[model.rows]):
         raise BundleError(f"{folder / INDEX}: {fault}; {arrays.REBUILD}")
     found = {"dim": model.vectors.shape[1], "encoder": model.encoder, "index": index.report.model_dump()}
     for key, value in found.items():

@@ -13,7 +13,6 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from recsys.bundle._checks import index as index_check
 from recsys.bundle.ivf_lists import padded, partition
 from recsys.contracts import NO_CANDIDATES, Candidates, Embeddings, FloatArray, IntArray
 from recsys.errors import BundleError, GateError
@@ -41,7 +40,7 @@ class Index:
     """A faiss index that returns catalogue rows. rows: (n_known,) int32, the row of each vector of the faiss index."""
 
     def __init__(self, index: faiss.Index, rows: IntArray, report: Report) -> None:
-        self._index = index
+        self.faiss_index = index
         self._rows = rows
         self.report = report
         self._items: FloatArray | None = None
@@ -58,15 +57,10 @@ class Index:
             inner = self._items @ vector
             best = top_k(inner, n)
             return self._rows.take(best), inner.take(best)
-        scores, positions = self._index.search(_query(vector[None, :], self._index), n, params=self._depth(n))
+        scores, positions = self.faiss_index.search(_query(vector[None, :], self.faiss_index), n, params=self._depth(n))
         if positions[0, -1] < 0:  # -1: the lists that were searched hold fewer than n items
             n = int(np.count_nonzero(positions[0] >= 0))
         return self._rows.take(positions[0, :n]), scores[0, :n]
-
-    def fault(self, known: FloatArray) -> str | None:
-        """Return the fault of this index as text, None if it is valid. known: (n_known, dim) float32, the
-        vectors that it should hold."""
-        return index_check.fault(self._index, self.report, known)
 
     def _depth(self, n: int) -> faiss.SearchParametersIVF | None:
         """Return how many lists to search for n items; None for an exact index. Where n exceeds the number of items
@@ -81,7 +75,7 @@ class Index:
     def save(self, folder: Path) -> None:
         """Write the index and its report into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        faiss.write_index(self._index, str(folder / INDEX))
+        faiss.write_index(self.faiss_index, str(folder / INDEX))
         (folder / REPORT).write_text(self.report.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     @classmethod

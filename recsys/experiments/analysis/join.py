@@ -3,7 +3,7 @@
     exposures   one row per answer: request_id, unit, arm, segment, timestamp, items (list of item_id), fallback,
                 latency_ms
     events      event_id, unit, event, item_id, value, timestamp (the client's clock), request_id (null if the client
-                sent none); optional: received (the server's clock), elsewhere (true if the request_id is that of an
+                sent none), received (the server's clock, or null), elsewhere (true if the request_id is that of an
                 answer outside of the experiment)
 
 An event whose request_id is that of an answer with its item belongs to this answer, whatever the client's clock says.
@@ -124,10 +124,8 @@ def by_unit(
 
 
 def _with_moments(events: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Drop events whose event_id occurs twice; add their assumed time, `moment`, and latest possible time, `latest`."""
-    absent = {"received": pl.lit(None, pl.Datetime("us", "UTC")), "elsewhere": pl.lit(False)}
-    events = events.with_columns(**{name: value for name, value in absent.items() if name not in events.columns})
-    return events.unique("event_id", keep="first", maintain_order=True).with_columns(
+    """Add the assumed time of each event, `moment`, and its latest possible time, `latest`."""
+    return events.with_columns(
         pl.col("elsewhere").fill_null(False),
         moment=pl.min_horizontal("received", pl.col("timestamp") + timedelta(seconds=rule.skew_seconds)),
         latest=pl.coalesce("received", pl.col("timestamp") + DOUBT),

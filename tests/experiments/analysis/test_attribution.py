@@ -100,7 +100,7 @@ def test_events_that_come_late_are_dated_by_the_better_clock() -> None:
     in_time = event(1, after=60.0, **two_days)
     late = event(2, after=26 * 3600.0, received=shown_at(2) + timedelta(hours=26))
     slow = event(3, after=-20.0, received=shown_at(3) + timedelta(seconds=2))
-    found = join.classify(answers(4), log_of(answers(4), [in_time, late, slow]).events, join.Rule(24))
+    found = join.classify(answers(4), log_of(answers(4), [in_time, late, slow]).cleaned()[0].events, join.Rule(24))
     assert dict(found.select("unit", "how").iter_rows()) == {
         "u1": join.BY_REQUEST,
         "u2": join.TOO_LATE,

@@ -12,7 +12,7 @@ from recsys.experiments.analysis import join, log
 from serving.stores import open_store
 from serving.stores.protocol import Event, Exposed, Exposure
 from tests.support.apps import new_store
-from tests.support.experiment_logs import answers, event, events, experiment, log_of, shown_at
+from tests.support.experiment_logs import answers, event, experiment, log_of, shown_at
 
 HOUR, DAY = 3600.0, 86_400.0
 RULE = join.Rule(1, skew_seconds=10)
@@ -89,21 +89,21 @@ def test_unusable_amounts_of_events_and_answers_are_counted_together() -> None:
 
 
 def test_an_event_without_the_column_elsewhere_is_not_elsewhere() -> None:
-    unnamed = events([event(0, named=False)]).drop("received", "elsewhere", strict=False)
+    unnamed = log_of(answers(1), [event(0, named=False)]).cleaned()[0].events
     assert join.classify(answers(1), unnamed, RULE)["how"].to_list() == [join.BY_WINDOW]
 
 
 def test_a_named_answer_counts_until_the_very_end_of_the_window() -> None:
     last = shown_at(0) + RULE.window
     kinds = {"click": last, "cart": last + timedelta(microseconds=1)}
-    rows = events([event(0, kind, timestamp=at, received=at) for kind, at in kinds.items()])
-    how = join.classify(answers(1), rows, RULE).select("event", "how").rows()
+    sent = [event(0, kind, timestamp=at, received=at) for kind, at in kinds.items()]
+    how = join.classify(answers(1), log_of(answers(1), sent).cleaned()[0].events, RULE).select("event", "how").rows()
     assert how == [("click", join.BY_REQUEST), ("cart", join.TOO_LATE)]
 
 
 def test_an_answer_of_exactly_the_budget_is_not_slow_and_who_did_nothing_before_has_done_nothing() -> None:
     shown = answers(3, latency_ms=100.0)
-    none = join.classify(shown, events([]), RULE)
+    none = join.classify(shown, log_of(shown, []).cleaned()[0].events, RULE)
     before = pl.DataFrame({"unit": ["u1", "u1"]})
     units = join.by_unit(shown, none, before, slow_ms=100.0)
     assert units.select("unit", "slow", "events_before").rows() == [("u0", 0, 0), ("u1", 0, 2), ("u2", 0, 0)]
