@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys.bundle.calibration import label
 from recsys.data.split import Split
 from recsys.evaluation import answers
 from recsys.evaluation.sample import Sample
@@ -37,7 +38,27 @@ class Example:
 
 def some(recommender: Recommender, split: Split, sample: Sample, segments: list[Segment], seed: int) -> list[Example]:
     """Return the history and the recommendations of the users that `pick` draws."""
-    return [describe(recommender, split, sample, segment, at, seed) for segment, at in pick(sample, segments, seed)]
+    titles = [title or item_id for title, item_id in split.catalogue.select("title", "item_id").iter_rows()]
+    examples = []
+    for segment, at in pick(sample, segments, seed):
+        user, targets = int(sample.users[at]), sample.targets.of_user(at)
+        history = recommender.bundle.histories.at(user)
+        newest = list(dict.fromkeys(history.rows[::-1].tolist()))[:SHOWN]
+        slots = answers.recommend_offline(recommender, split, sample.fold, user, SHOWN, seed).slots
+        examples.append(
+            Example(
+                user_id=split.users["user_id"][user],
+                segment=segment.name,
+                meaning=segment.meaning,
+                n_events=len(history),
+                n_targets=len(targets),
+                history=[titles[row] for row in newest],
+                recommended=[
+                    Line(titles[slot.row], label(slot.source, slot.fallback), slot.row in targets) for slot in slots
+                ],
+            )
+        )
+    return examples
 
 
 def pick(sample: Sample, segments: list[Segment], seed: int) -> list[tuple[Segment, int]]:
@@ -51,24 +72,3 @@ def pick(sample: Sample, segments: list[Segment], seed: int) -> list[tuple[Segme
     fullest = max(parts, key=lambda segment: int(segment.users.sum()))
     others = np.setdiff1d(np.flatnonzero(fullest.users), [at for _, at in drawn])
     return drawn + [(fullest, int(at)) for at in rng.permutation(others)[: 3 - len(drawn)]]
-
-
-def describe(recommender: Recommender, split: Split, sample: Sample, segment: Segment, at: int, seed: int) -> Example:
-    """Return history and recommendations of one user of the segment; at: position of the user in the sample."""
-    titles = [title or item_id for title, item_id in split.catalogue.select("title", "item_id").iter_rows()]
-    user, history = int(sample.users[at]), recommender.bundle.histories.at(int(sample.users[at]))
-    targets = sample.targets.of_user(at)
-    newest = list(dict.fromkeys(history.rows[::-1].tolist()))[:SHOWN]
-    slots = answers.recommend_offline(recommender, split, sample.fold, user, SHOWN, seed).slots
-    return Example(
-        user_id=split.users["user_id"][user],
-        segment=segment.name,
-        meaning=segment.meaning,
-        n_events=len(history),
-        n_targets=len(targets),
-        history=[titles[row] for row in newest],
-        recommended=[
-            Line(titles[slot.row], slot.source + (" (fallback)" if slot.fallback else ""), slot.row in targets)
-            for slot in slots
-        ],
-    )

@@ -89,10 +89,7 @@ LEARNED = {
 def render(made: world.World, settings: Params, every: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> str:
     parts = segments.build(made.sample, settings.evaluate)
     recommender = Recommender(made.bundle, "als")
-    shown = [
-        examples.describe(recommender, made.split, made.sample, segment, at, 1)
-        for segment, at in examples.pick(made.sample, parts, 1)
-    ]
+    shown = examples.some(recommender, made.split, made.sample, parts, 1)
     line = examples.Line(EVIL, "als", found=True)
     shown.append(examples.Example("ünï/<b>", "warm", "evil", 99, 1, [EVIL], [line]))
     reliable = {"als": {"ece": 0.0123, "ece_by_chance": 0.0045, "brier": 0.0678}}
@@ -208,8 +205,8 @@ def test_the_examples_are_the_recommenders_answers(made: world.World, settings: 
     picked = examples.pick(made.sample, parts, 1)
     assert len({at for _, at in picked}) == 3
     assert all(segment.users[at] for segment, at in picked)
-    for segment, at in picked:
-        example = examples.describe(recommender, made.split, made.sample, segment, at, 1)
+    shown = examples.some(recommender, made.split, made.sample, parts, 1)
+    for (_, at), example in zip(picked, shown, strict=True):
         user = int(made.sample.users[at])
         slots = answers.recommend_offline(recommender, made.split, "test", user, 10, 1).slots
         wanted = set(made.split.targets("test").filter(user_row=user)["item_row"])
