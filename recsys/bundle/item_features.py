@@ -142,8 +142,8 @@ def brought_vectors(items: pl.DataFrame, fitted_on: BoolArray) -> FloatArray | N
     there = items["vector"].is_not_null().to_numpy() if "vector" in items.columns else np.zeros(items.height, np.bool_)
     if not (there & fitted_on).any():
         return None
-    given = items["vector"].drop_nulls().to_numpy().astype(np.float64)
-    centred = given - given[fitted_on[there]].mean(axis=0)
+    given: FloatArray = items["vector"].drop_nulls().to_numpy()
+    centred = given - given[fitted_on[there]].mean(axis=0, dtype=np.float64).astype(np.float32)
     vectors = np.zeros((items.height, given.shape[1]), dtype=np.float32)
     vectors[there] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return vectors

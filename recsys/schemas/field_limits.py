@@ -239,11 +239,13 @@ def number_faults(column: str, *, negative: bool = True) -> pl.Expr:
 
 
 def vector_faults(column: str) -> pl.Expr:
-    """Return the expression for the fault of each list of numbers: no list, too long, not finite, or only zeros."""
+    """Return the expression for the fault of each list of numbers: it is too long, or a number is not finite or too
+    large, or all are 0."""
     numbers, one = pl.col(column), pl.element()
     return pl.coalesce(
         _when(numbers.list.len() > MAX_VECTOR_LENGTH, "too_long"),
         _when(~numbers.list.eval(one.is_finite()).list.all(), "not_finite"),
+        _when(numbers.list.eval(one.abs() > MAX_NUMBER).list.any(), "too_large"),
         _when(~numbers.list.eval(one != 0).list.any(), "all_zero"),
     )
 

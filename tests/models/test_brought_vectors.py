@@ -9,6 +9,7 @@ import pytest
 from recsys.bundle import bundle, embeddings, index, item_tower, item_upsert
 from recsys.contracts import Embeddings, Query, TrainingData
 from recsys.models import content
+from recsys.models._content import ridge
 from recsys.params import Params
 from recsys.recommend.recommender import Recommender
 from tests.support import bundles
@@ -118,3 +119,31 @@ def test_the_scale_and_the_common_part_of_vectors_do_not_matter(fitted: Embeddin
     moved = data().catalogue.with_columns(pl.col("vector") * 1000 + 7)
     again = content.fit(dataclasses.replace(data(), catalogue=moved), CONFIG)
     assert again.arrays["brought"] == pytest.approx(fitted.arrays["brought"], abs=1e-3)
+
+
+def test_vectors_that_are_all_the_same_say_nothing() -> None:
+    same = data().catalogue.with_columns(vector=pl.lit([1.0] * LENGTH, pl.Array(pl.Float32, LENGTH)))
+    found = content.fit(dataclasses.replace(data(), catalogue=same), CONFIG)
+    assert np.isfinite(found.vectors).all()
+    assert not set(NEW.values()) & set(found.rows.tolist())
+
+
+def test_the_penalty_is_chosen_on_left_out_items() -> None:
+    random = np.random.default_rng(4)
+    brought, true = random.standard_normal((60, 30)), random.standard_normal((30, 2))
+    weights = np.where(np.arange(60) < 50, random.random(60) + 0.5, 0).astype(np.float32)
+    targets = brought @ true + random.standard_normal((60, 2))
+    found, predicted = ridge.fit(brought.astype(np.float32), targets.astype(np.float32), weights)
+    errors = []
+    for penalty in ridge.PENALTIES * np.linalg.eigvalsh(brought[:50].T * weights[:50] @ brought[:50]).mean():
+        left_out = np.zeros((50, 2))
+        for at in range(50):
+            kept = weights * (np.arange(60) != at)
+            gram = brought.T * kept @ brought + penalty * np.eye(30)
+            left_out[at] = brought[at] @ np.linalg.solve(gram, brought.T * kept @ targets)
+        errors.append((weights[:50, None] * (targets[:50] - left_out) ** 2).sum())
+        if errors[-1] == min(errors):
+            best = left_out
+    assert 0 < int(np.argmin(errors)) < len(errors) - 1
+    assert predicted[:50] == pytest.approx(best, abs=1e-3)
+    assert predicted[50:] == pytest.approx(brought[50:] @ found, abs=1e-4)

@@ -20,6 +20,8 @@ def fit(brought: FloatArray, targets: FloatArray, weights: FloatArray) -> tuple[
     brought: (n, d), zeros for an item without a vector; targets: (n, dim); weights: (n,), 0 for items not to fit on.
     """
     fitted = np.flatnonzero((weights > 0) & brought.any(axis=1))
+    if not len(fitted):
+        return np.zeros((brought.shape[1], targets.shape[1]), np.float32), np.zeros_like(targets)
     root = np.sqrt(weights[fitted].astype(np.float64))[:, None]
     x, y = root * brought[fitted], root * targets[fitted]
     with threadpool_limits(1, "blas"):  # the same bytes with any number of threads

@@ -29,6 +29,7 @@ LINES = [
     '{"id": "f", "emb": [0, 0, 0]}',
     '{"id": "f", "emb": null}',
     '{"id": " f", "emb": [1, 1, 1]}',
+    '{"id": "f", "emb": [1, 2e12, 3]}',
 ]
 REASONS = [
     (2, "vector_of_another_length"),
@@ -40,6 +41,7 @@ REASONS = [
     (8, "vector_all_zero"),
     (9, "vector_missing"),
     (10, "item_id_padded"),
+    (11, "vector_too_large"),
 ]
 
 
@@ -66,7 +68,7 @@ def test_each_row_is_a_vector_or_is_refused_with_its_reason() -> None:
     assert "vectors.jsonl" in text
     assert "vector_of_another_length" in text
     with pytest.raises(
-        DataError, match=r"^vectors.jsonl: 9 of 11 vectors rejected .*most often vector_not_finite \(2\)"
+        DataError, match=r"^vectors.jsonl: 10 of 12 vectors rejected .*most often vector_not_finite \(2\)"
     ):
         check(outcome.report, own_files.settings(max_rejected_share=0.8).thresholds, Path("out"))
 
