@@ -14,7 +14,7 @@ ROOMS = [
     "serving/stores",
     "serving/service",
 ]
-# Importing it starts the threads of polars (a dataframely schema is a class that computes): a fork would lack them.
+# Importing it starts the threads of polars: a fork would lack them.
 LEFT_OUT = ["test_pooler.py"]
 
 

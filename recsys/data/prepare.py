@@ -14,14 +14,13 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
-import dataframely as dy
 import polars as pl
 import polars.selectors as cs
 
 from recsys.data import validation
 from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT, RawTables
 from recsys.data.report import DataReport, TableReport, describe
-from recsys.data.schema import Interactions, Items, Users
+from recsys.data.schema import INTERACTIONS, ITEMS, USERS, Schema
 from recsys.data.validation import ROW, judge
 from recsys.data.vectors import check as check_vectors
 from recsys.errors import DataError
@@ -29,7 +28,7 @@ from recsys.params import DatasetParams
 
 CHUNK_ROWS = 1_000_000
 ROW_GROUP_ROWS = 500_000
-COLUMNS = list(Interactions.columns())
+COLUMNS = list(INTERACTIONS)
 BAD_ROWS = {ROW: pl.Int64, "reason": pl.String}
 
 
@@ -82,16 +81,16 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
 
 def _check_users(raw: pl.LazyFrame, file: Path, out: Path) -> tuple[TableReport, pl.DataFrame]:
     """Write `users.parquet`; return its report, and `row` and `reason` of the rejected rows."""
-    table = _collect(validation.numbered(raw, ["user_id"], Users, file), file)
-    good, bad = _first_of_each(table, Users)
-    _write(good.select(list(Users.columns())).lazy(), out / "users.parquet")
+    table = _collect(validation.numbered(raw, ["user_id"], USERS, file), file)
+    good, bad = _first_of_each(table, USERS)
+    _write(good.select(list(USERS)).lazy(), out / "users.parquet")
     return TableReport.of(file, table.height, bad["reason"], _count_notes(table)), bad
 
 
-def _first_of_each(table: pl.DataFrame, schema: type[dy.Schema]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _first_of_each(table: pl.DataFrame, schema: Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the good rows, of those with the same id (first column) only the first, and `row` and `reason` of the
     rejected rows."""
-    columns, (good, bad) = list(schema.columns()), judge(table, validation.column_faults(schema))
+    columns, (good, bad) = list(schema), judge(table, validation.column_faults(schema))
     copy, again = ~pl.struct(columns).is_first_distinct(), ~pl.col(columns[0]).is_first_distinct()
     reason = pl.when(copy).then(pl.lit("duplicate")).when(again).then(pl.lit(f"repeated_{columns[0]}"))
     good = good.with_columns(reason=reason)
@@ -106,10 +105,10 @@ def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int, Count
     table = _collect(validation.canonical_items(raw.items, raw.items_file), raw.items_file)
     if table.is_empty() and DERIVED not in raw.items.collect_schema():
         raise DataError(f"{raw.items_file}: no rows: give a file with at least one")
-    good, bad = _first_of_each(table, Items)
+    good, bad = _first_of_each(table, ITEMS)
     derived = table.filter(pl.col(DERIVED))
     bad = bad.join(derived, on=ROW, how="anti")
-    return good.select(*Items.columns(), DERIVED), bad, table.height - derived.height, _count_notes(table)
+    return good.select(*ITEMS, DERIVED), bad, table.height - derived.height, _count_notes(table)
 
 
 def _check_interactions(

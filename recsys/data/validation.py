@@ -11,31 +11,16 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
-import dataframely as dy
 import polars as pl
 
 from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT, noted
-from recsys.data.schema import Interactions, Items
+from recsys.data.schema import INTERACTIONS, ITEMS, Schema
 from recsys.errors import DataError
 from recsys.schemas import field_limits as limits
 
 ROW, UNREADABLE = "row", "unreadable"
 # Events whose value is a score or null, never a paid amount that could be returned.
 UNPAID_EVENTS = ("view", "click", "cart", "like", "dislike", "rating")
-LIMITS = {
-    "user_id": limits.id_faults("user_id"),
-    "item_id": limits.id_faults("item_id"),
-    "timestamp": limits.time_faults("timestamp"),
-    "value": limits.number_faults("value"),
-    "weight": limits.number_faults("weight", negative=False),
-    "title": limits.text_faults("title", limits.MAX_TITLE_LENGTH),
-    "text": limits.text_faults("text", limits.MAX_TEXT_LENGTH, lines=True),
-    "categories": limits.categories_faults("categories"),
-    "price": limits.number_faults("price", negative=False),
-    "first_seen": limits.time_faults("first_seen"),
-    "attributes": limits.attributes_faults("attributes"),
-    "vector": limits.vector_faults("vector"),
-}
 Threshold = float | dict[str, float] | None
 
 
@@ -59,7 +44,7 @@ def interaction_faults(event_names: Iterable[str], item_ids: pl.Series, latest: 
     events; item_ids: the ids of the kept items; latest: the latest valid time."""
     event, names = pl.col("event"), [*event_names, limits.RETURN]
     return pl.coalesce(
-        column_faults(Interactions),
+        column_faults(INTERACTIONS),
         pl.when(~event.is_in(names)).then(pl.lit("unknown_event")),
         pl.when(~pl.col("item_id").is_in(item_ids.implode())).then(pl.lit("orphan_item")),
         pl.when(pl.col("timestamp") > latest).then(pl.lit("future_timestamp")),
@@ -79,7 +64,7 @@ def canonical_interactions(
         DataError: "events.csv: no column 'user_id', the columns are 'customer', 'sku': add it, ..."
         DataError: "events.csv: column 'timestamp' is String, expected Datetime, ..."
     """
-    table = numbered(table, ["user_id", "item_id", "timestamp", "event"], Interactions, file)
+    table = numbered(table, ["user_id", "item_id", "timestamp", "event"], INTERACTIONS, file)
     event, value = pl.col("event"), pl.col("value")
     paid = event.is_in([limits.PURCHASE, limits.RETURN]) if like_from is not None else ~event.is_in(UNPAID_EVENTS)
     returned = (paid & (value < 0)).fill_null(False)
@@ -105,7 +90,7 @@ def canonical_items(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:
     Raises:
         DataError: like `canonical_interactions`
     """
-    table = numbered(table, ["item_id"], Items, file)
+    table = numbered(table, ["item_id"], ITEMS, file)
     return table.with_columns(
         pl.col("title").fill_null(pl.col("item_id")),
         pl.col("text").fill_null(""),
@@ -121,18 +106,18 @@ def judge(batch: pl.DataFrame, faults: pl.Expr) -> tuple[pl.DataFrame, pl.DataFr
     return good, judged.filter(pl.col("reason").is_not_null()).select(ROW, "reason")
 
 
-def column_faults(schema: type[dy.Schema]) -> pl.Expr:
+def column_faults(schema: Schema) -> pl.Expr:
     """Return the expression for the reason to reject a row by one of its columns, or null."""
     faults: list[pl.Expr] = [pl.col(UNREADABLE)]
-    for name, column in schema.columns().items():
+    for name, column in schema.items():
         if not column.nullable:
             faults.append(pl.when(pl.col(name).is_null()).then(pl.lit(f"{name}_missing")))
-        if name in LIMITS:
-            faults.append(pl.lit(f"{name}_") + LIMITS[name])
+        if column.fault is not None:
+            faults.append(pl.lit(f"{name}_") + column.fault)
     return pl.coalesce(faults)
 
 
-def numbered(table: pl.LazyFrame, required: list[str], schema: type[dy.Schema], file: Path) -> pl.LazyFrame:
+def numbered(table: pl.LazyFrame, required: list[str], schema: Schema, file: Path) -> pl.LazyFrame:
     """Return the columns of the schema in its dtypes, with `row`, `reject`, `notes` and a mark for cells not cast."""
     found = table.collect_schema()
     for column in required:
@@ -140,7 +125,7 @@ def numbered(table: pl.LazyFrame, required: list[str], schema: type[dy.Schema], 
             there = ", ".join(repr(name) for name in found if name not in (REJECT, RAW, NOTES)) or "none at all"
             raise DataError(f"{file}: no column {column!r}, the columns are {there}: add it, or map another one to it")
     columns, unreadable = [], []
-    for name, wanted in schema.columns().items():
+    for name, wanted in schema.items():
         dtype = found.get(name, pl.Null())
         if dtype == pl.Null:
             columns.append(pl.lit(None, dtype=wanted.dtype).alias(name))

@@ -6,7 +6,7 @@ import polars as pl
 
 from recsys.data import validation
 from recsys.data.report import TableReport
-from recsys.data.schema import Vectors
+from recsys.data.schema import VECTORS
 from recsys.data.validation import ROW, judge
 
 
@@ -16,8 +16,8 @@ def check(raw: pl.LazyFrame, file: Path, item_ids: pl.Series, out: Path) -> tupl
 
     The length of a vector must be the most frequent one, of several the shortest.
     """
-    table = validation.numbered(raw, ["item_id", "vector"], Vectors, file).collect(engine="streaming")
-    good, bad = judge(table, validation.column_faults(Vectors))
+    table = validation.numbered(raw, ["item_id", "vector"], VECTORS, file).collect(engine="streaming")
+    good, bad = judge(table, validation.column_faults(VECTORS))
     lengths = good["vector"].list.len().alias("length").value_counts()
     length = next(iter(lengths.sort(["count", "length"], descending=[True, False])["length"].to_list()), 1)
     faults = pl.coalesce(

@@ -18,8 +18,8 @@ from typing import Any
 
 import polars as pl
 
+from recsys.data import schema
 from recsys.data.raw_tables import DERIVED, NOTES, RawTables, noted
-from recsys.data.validation import LIMITS
 from recsys.errors import DataError
 from recsys.params import Section
 from recsys.schemas.field_limits import GUEST
@@ -114,9 +114,9 @@ def tables(config: Config, raw: Path) -> RawTables:
 
 def _without_bad_cells(items: pl.LazyFrame) -> pl.LazyFrame:
     for column in ITEM_COLUMNS:
-        if column != "item_id" and column in LIMITS:
-            cell = pl.when(LIMITS[column].is_null()).then(pl.col(column))
-            items = noted(items, {column: cell}, f"{column} emptied: ", LIMITS[column])
+        fault = schema.ITEMS[column].fault
+        if column != "item_id" and fault is not None:
+            items = noted(items, {column: pl.when(fault.is_null()).then(pl.col(column))}, f"{column} emptied: ", fault)
     return items
 
 

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from recsys.data import prepare as module
+from recsys.data import schema
 from recsys.data.prepare import prepare
 from recsys.data.raw_tables import RawTables
-from recsys.data.schema import Interactions, Items
 from recsys.data.validation import ROW
 from recsys.errors import DataError
 from recsys.params import DatasetParams
@@ -128,9 +128,12 @@ def test_the_three_tables_are_canonical_and_nothing_else_is_left_behind(tmp_path
     assert pl.read_parquet_schema(tmp_path / "quarantine.parquet") == {
         "table": pl.String, "reason": pl.String, "row": pl.Int64, "raw": pl.String,
     }  # fmt: skip
-    for schema in (Interactions, Items):
-        frame = pl.read_parquet(tmp_path / f"{schema.__name__.lower()}.parquet")
-        assert schema.validate(frame).columns == list(schema.columns())
+    for name, table in (("interactions", schema.INTERACTIONS), ("items", schema.ITEMS)):
+        frame = pl.read_parquet(tmp_path / f"{name}.parquet")
+        assert frame.schema == {column: of.dtype for column, of in table.items()}
+        for column, of in table.items():
+            assert of.nullable or not frame[column].null_count()
+            assert of.fault is None or not frame.select(of.fault.alias("fault"))["fault"].count()
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
@@ -250,7 +253,7 @@ def test_items_that_only_interactions_name_are_kept_if_one_of_these_is(tmp_path:
     report = prepare(tables(rows, items), "shop", settings(), tmp_path)
     kept, bad = outcome(tmp_path, "items")
     assert kept["item_id"].to_list() == ["a", "b", "d"]
-    assert kept.columns == list(Items.columns())
+    assert kept.columns == list(schema.ITEMS)
     assert bad == {}
     assert (report.items.read, report.items.kept, report.interactions.rejected) == (3, 3, 3)
 

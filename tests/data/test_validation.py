@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from recsys.data.schema import Items
+from recsys.data.schema import ITEMS
 from recsys.data.validation import canonical_interactions, canonical_items, column_faults, interaction_faults, judge
 from recsys.errors import DataError
 from recsys.schemas.field_limits import MAX_CATEGORIES, MAX_ID_LENGTH, MAX_TITLE_LENGTH
@@ -26,7 +26,7 @@ def judged(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def judged_items(rows: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    return judge(canonical_items(rows, FILE).collect(), column_faults(Items))
+    return judge(canonical_items(rows, FILE).collect(), column_faults(ITEMS))
 
 
 @pytest.mark.parametrize(

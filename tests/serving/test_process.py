@@ -48,7 +48,7 @@ def fresh(bundle_folder: Path, root: Path) -> dict[str, Any]:
 def test_the_api_loads_no_training_library(fresh: dict[str, Any]) -> None:
     top = {name.partition(".")[0] for name in fresh["modules"]}
     assert {"faiss", "fastapi", "polars"} <= top
-    training = {"torch", "implicit", "scipy", "dvc", "dataframely", "lightgbm", "optuna", "matplotlib", "pandas"}
+    training = {"torch", "implicit", "scipy", "dvc", "lightgbm", "optuna", "matplotlib", "pandas"}
     assert not top & training
     assert not {
         name for name in fresh["modules"] if name.startswith(("recsys.models.", "recsys.stages", "recsys.eval"))

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from recsys.data.raw_tables import NOTES, RAW, REJECT, noted
-from recsys.data.validation import LIMITS
+from recsys.data.schema import ITEMS, VECTORS
 from recsys.datasets._files.settings import ATTRIBUTE, KINDS, QUANTITY, TIMES, VECTOR, DescribedFile, Kind, TableFile
 from recsys.datasets._files.times import read_times
 from recsys.schemas.field_limits import (
@@ -59,7 +59,8 @@ def read_cells(table: pl.LazyFrame, file: TableFile) -> pl.LazyFrame:
             value = _read(column, dtype, file).struct.rename_fields([column, _WHY])
             table = table.with_columns(value.struct.unnest())
         if isinstance(file, DescribedFile) and column not in IDS:
-            limit = _attribute_faults(column, table) if column.startswith(ATTRIBUTE) else LIMITS.get(column)
+            own = column.startswith(ATTRIBUTE)
+            limit = _attribute_faults(column, table) if own else (ITEMS | VECTORS)[column].fault
             fault = pl.col(_WHY) if limit is None else pl.coalesce(_WHY, limit)
             table = noted(table, {column: pl.when(fault.is_null()).then(pl.col(column))}, f"{column} emptied: ", fault)
         else:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import polars as pl
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from recsys.data.schema import Interactions, Items, Users, Vectors
+from recsys.data.schema import INTERACTIONS, ITEMS, USERS, VECTORS
 from recsys.datasets._files.embed import Embed
 from recsys.datasets._files.times import check_format
 from recsys.params import Section
@@ -152,7 +152,7 @@ class InteractionsFile(TableFile):
     return. joins: files whose columns are looked up, such as the orders of order lines; `columns` names them
     `name.column`."""
 
-    canonical: ClassVar[list[str]] = [*Interactions.columns(), QUANTITY]
+    canonical: ClassVar[list[str]] = [*INTERACTIONS, QUANTITY]
     event: str | None = None
     joins: dict[Annotated[str, Field(pattern=r"^\w+$")], JoinedFile] = Field(default_factory=dict)
 
@@ -203,20 +203,20 @@ class DescribedFile(TableFile):
 class ItemsFile(DescribedFile):
     """The table of items."""
 
-    canonical: ClassVar[list[str]] = [*(name for name in Items.columns() if name != ATTRIBUTES), VECTOR]
+    canonical: ClassVar[list[str]] = [*(name for name in ITEMS if name != ATTRIBUTES), VECTOR]
 
 
 class UsersFile(DescribedFile):
     """The table of users: their ids and attributes."""
 
-    canonical: ClassVar[list[str]] = [name for name in Users.columns() if name != ATTRIBUTES]
+    canonical: ClassVar[list[str]] = [name for name in USERS if name != ATTRIBUTES]
 
 
 class VectorsFile(TableFile):
     """A table of vectors of items, such as embeddings made elsewhere. A vector is a list of numbers in Parquet or JSON
     Lines, else text such as `[0.1, 0.2]` or `0.1 0.2`."""
 
-    canonical: ClassVar[list[str]] = list(Vectors.columns())
+    canonical: ClassVar[list[str]] = list(VECTORS)
 
 
 class Config(Section):
