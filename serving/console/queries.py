@@ -1,11 +1,10 @@
-"""Queries of the pages, and entries of the audit log."""
+"""Queries of the pages."""
 
 import json
 from typing import Any
 
-from serving.stores import statements
+from serving.stores import admin, statements
 from serving.stores.store import Store
-from serving.stores.writes import audit
 
 SHOWN = ("request_id", "timestamp", "experiment", "variant", "bundle_id", "surface", "segment", "items", "context")
 _SELECT = f"SELECT {', '.join(SHOWN)} FROM exposures"
@@ -19,7 +18,7 @@ async def shown_to(store: Store, person: str, limit: int, key: str | None) -> li
     """Return at most `limit` answers to a user or visitor, newest first; write this access into the audit log. key: the
     name of the API key, None without one."""
     rows = await store.select(OF_PERSON, person, limit)
-    await note(store, key, "look", store.fingerprint(person), None, {"exposures": len(rows)})
+    await admin.note(store, key, "look", store.fingerprint(person), None, {"exposures": len(rows)})
     found = [dict(zip(SHOWN, row, strict=True)) for row in rows]
     return [row | {name: json.loads(row[name]) for name in ("items", "context")} for row in found]
 
@@ -36,8 +35,3 @@ async def exposure_of(store: Store, item_id: str, limit: int) -> dict[str, Any]:
                 places.append(int(item["position"]))
                 persons.add(person)
     return {"answers": len(rows), "places": places, "persons": len(persons), "everybody": len(everybody)}
-
-
-async def note(store: Store, key: str | None, action: str, what: str, before: Any, after: Any) -> None:
-    """Write an entry of the audit log; see `serving.stores.writes.audit`."""
-    await store.execute(statements.NOTE, *audit(key, action, what, before, after))

@@ -18,10 +18,11 @@ from recsys.errors import BundleError, RecsysError
 from recsys.recommend.self_check import check_apart
 from serving.api.errors import ApiError
 from serving.api.schemas import RecommendRequest
-from serving.console import prometheus, queries, shop
+from serving.console import prometheus, shop
 from serving.console.page import Console, console_of, form_of, read_json, show
 from serving.live.list_overlap import overlap, rank_biased_overlap
 from serving.routes import id_of, key_of
+from serving.stores import admin
 from serving.stores.protocol import StoreError
 
 router = APIRouter(prefix="/console/releases")
@@ -87,7 +88,7 @@ async def change(request: Request, action: Literal["promote", "rollback", "ramp"
         after = _state(console)
         old, new = (each.model_dump(mode="json", include={"stack", "canary"}) for each in (before, after))
         what = after.log[-1].bundle_id
-        await queries.note(console.service.store(), key, ACTIONS[action], what, old, new)
+        await admin.note(console.service.store(), key, ACTIONS[action], what, old, new)
     except (StoreError, ApiError):
         return await release_page(request, "Done, but without an entry in the audit log: the store cannot be reached.")
     except (RecsysError, OSError) as error:

@@ -190,7 +190,7 @@ class Service:
     async def export(self, user_id: str, key: str | None) -> identities.Exported:
         """Return the store's rows about a user or a visitor (then `user_id` is an anonymous_id), and the history in the
         bundle unless that was forgotten."""
-        rows = await self.store().manage(lambda writes: admin.export(writes, user_id, key))
+        rows = await admin.export(self.store(), user_id, key)
         bundle = self.engine().bundle
         forgotten = self._background.freshness.is_forgotten(user_id)
         known = EMPTY_HISTORY if forgotten else bundle.histories.of(user_id)

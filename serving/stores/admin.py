@@ -13,7 +13,7 @@ from recsys.schemas.store_schema import EVENT_COLUMNS
 from serving.stores import migrations, statements
 from serving.stores.statements import AUDIT, NOTE
 from serving.stores.store import Store
-from serving.stores.writes import Write, Writes, audit
+from serving.stores.writes import audit
 
 Row = dict[str, Any]
 
@@ -45,19 +45,24 @@ AGES = {
 ROWS_AT_ONCE = 5_000  # in one transaction: the API cannot write while it runs
 
 
-def export(writes: Writes, user_id: str, key: str | None) -> Write[dict[str, list[Row]]]:
+async def export(store: Store, user_id: str, key: str | None) -> dict[str, list[Row]]:
     """Return table -> rows about a user or visitor, also of visitors merged into the user. key: name of the API key."""
     found: dict[str, list[Row]] = {}
     for table, (columns, where) in PERSONAL.items():
-        rows = yield f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", [(user_id,)]
-        found[table] = [_row(columns, row) for row in rows[0]]
-    guests = yield statements.GUESTS, [(user_id,)]
-    ids = [(json.dumps(known), known, user_id) for known in [user_id, *(guest for (guest,) in guests[0])]]
-    letters = yield f"SELECT {', '.join(LETTERS)} FROM dead_letters WHERE {statements.THEIR_LETTERS}", ids
-    found["dead_letters"] = [_row(LETTERS, row) for rows in letters for row in rows]
+        rows = await store.select(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", user_id)
+        found[table] = [_row(columns, row) for row in rows]
+    ids = [user_id, *[guest for (guest,) in await store.select(statements.GUESTS, user_id)]]
+    letters = f"SELECT {', '.join(LETTERS)} FROM dead_letters WHERE {statements.THEIR_LETTERS}"
+    of_ids = [await store.select(letters, json.dumps(known), known, user_id) for known in ids]
+    found["dead_letters"] = [_row(LETTERS, row) for rows in of_ids for row in rows]
     counts = {name: len(rows) for name, rows in found.items()}
-    yield NOTE, [audit(key, "export", writes.fingerprint(user_id), None, counts)]
+    await note(store, key, "export", store.fingerprint(user_id), None, counts)
     return found
+
+
+async def note(store: Store, key: str | None, action: str, what: str, before: Any, after: Any) -> None:
+    """Write an entry of the audit log; see `serving.stores.writes.audit`."""
+    await store.execute(NOTE, *audit(key, action, what, before, after))
 
 
 async def log(store: Store, limit: int) -> list[Row]:

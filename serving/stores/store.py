@@ -10,7 +10,7 @@ nothing waits in a queue. Background tasks poll the store, so they mostly notice
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -140,10 +140,6 @@ class Store:
             yield statement, [values]
 
         await self._write(Job[None](write))
-
-    async def manage(self, action: Callable[[Writes], Write[T]]) -> T:
-        """Run a function that yields SQL, such as `export` of `serving/stores/admin.py`, and return its result."""
-        return await self._write(Job[T](lambda: action(self._writes)))
 
     async def forgotten(self, since: int = 0) -> tuple[int, frozenset[str]]:
         """Return the present version of the forgotten users, and salted hashes of those forgotten after `since`."""

@@ -91,7 +91,7 @@ async def test_an_export_holds_all_of_a_person_and_of_the_merged_guest(store: St
     )
     await store.add_exposures([exposure("r1"), exposure("r2", BEN), exposure("r3", **GUEST, replay={"at": NOON})])
     await store.merge(COOKIE, ANNA)
-    found = await store.manage(lambda writes: admin.export(writes, ANNA, "erp"))
+    found = await admin.export(store, ANNA, "erp")
     assert [row["event_id"] for row in found["events"]] == ["1", "3"]
     shown = {row["request_id"]: row for row in found["exposures"]}
     assert {name: row["replay"] for name, row in shown.items()} == {"r1": None, "r3": {"at": NOON}}
@@ -110,7 +110,7 @@ async def test_the_log_has_the_newest_first_and_names_nobody(store: Store) -> No
     await store.upsert_items([Item("kettle", price=4.0)], "erp")
     await store.merge(COOKIE, ANNA)
     await store.unmerge(COOKIE, "web")
-    await store.manage(lambda writes: admin.export(writes, ANNA, None))
+    await admin.export(store, ANNA, None)
     await store.forget(ANNA, "app")
     lines = await admin.log(store, 9)
     said = [(line["key"], line["action"]) for line in lines]

@@ -118,7 +118,7 @@ async def test_what_changes_rows_that_others_read_first_is_written_alone() -> No
     store = Store(recorder)
     await store.add_events([event("1"), event("2")])
     await store.add_exposures([exposure("r")] * 3)
-    await store.manage(lambda _: nothing())
+    await store.execute("SELECT 1")
     await store.upsert_items([Item("a"), Item("b")])
     await store.merge(COOKIE, ANNA)
     await store.unmerge(COOKIE)
