@@ -57,12 +57,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": settings.traces, "auto_configure": settings.traces, "metrics": False, "logs": False},
     )
     app.state.service = service
-    app.add_middleware(
-        FrontController,
-        settings=settings,
-        load=background.load,
-        direct=recommend.router.routes,
-        leaving=lambda: background.leaving,
+    behind = app.build_middleware_stack
+    app.build_middleware_stack = lambda: FrontController(  # type: ignore[method-assign]
+        behind(), settings, background.load, recommend.router.routes, lambda: background.leaving
     )
     auth.document(app)
     errors.handle(app)

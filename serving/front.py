@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from time import perf_counter
+from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
@@ -50,7 +51,12 @@ class FrontController:
         leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         self._app, self._load, self._leaving = app, load, leaving
-        self._direct = {route.path: route for route in direct if isinstance(route, APIRoute) and route.body_field}
+        self._traces = settings.traces
+        self._direct: dict[str, tuple[APIRoute, Callable[[bytes], Any]]] = {
+            route.path: (route, route.body_field.field_info.annotation.__pydantic_validator__.validate_json)  # type: ignore[union-attr]
+            for route in direct
+            if isinstance(route, APIRoute) and route.body_field
+        }
         self._keys = ApiKeys(settings)
         self._rates = RateLimit(settings.rate_limit) if settings.rate_limit else None
         self._bodies = BodyLimit(settings.max_body_bytes)
@@ -101,17 +107,36 @@ class FrontController:
                 await asyncio.sleep(0)  # so that all requests that have arrived are counted before one is answered
                 work.check()
             check_readable(scope)
+            plain = scope["method"] == "POST" and headers.get(b"content-type") == JSON
+            direct = self._direct.get(scope["path"]) if plain else None
+            if direct is not None and await self._answered(*direct, body, scope, reply):
+                return
             check_unambiguous(scope, body)
-            if scope["method"] == "POST" and headers.get(b"content-type") == JSON:
-                direct = self._direct.get(scope["path"])
-                if direct is not None and await _answered(direct, body, scope, reply):
-                    return
             if scope["method"] == "HEAD":
                 scope["method"] = "GET"  # the same route; `Reply` leaves out the body
             await self._app(scope, _again(body, receive), reply)
         finally:
             work.counts(0)
             self._bodies.release(key, body)
+
+    async def _answered(
+        self, route: APIRoute, read: Callable[[bytes], Any], body: bytes, scope: Scope, reply: "Reply"
+    ) -> bool:
+        """Answer a request by calling the endpoint of its route; return False, with no answer, if its body is invalid.
+        read: reads the body and validates it."""
+        try:
+            asked = read(body)
+        except ValidationError:
+            return False
+        if body.count(b":") != len(asked.model_fields_set):  # otherwise each key has one colon: none is there twice
+            check_unambiguous(scope, body)
+        scope["route"] = route
+        if self._traces:
+            span = trace.get_current_span()  # FastAPI names it where it finds the route itself
+            span.update_name(f"POST {route.path}")
+            span.set_attribute("http.route", route.path)
+        await reply.json(to_json(await route.endpoint(asked, Request(scope))))
+        return True
 
 
 def new_id() -> str:
@@ -142,22 +167,12 @@ class Reply:
             message = {**message, "body": b""}
         await self._send(message)
 
-
-async def _answered(route: APIRoute, body: bytes, scope: Scope, reply: Reply) -> bool:
-    """Answer a request by calling the endpoint of its route; return False, with no answer, if its body is invalid."""
-    try:
-        asked = route.body_field.field_info.annotation.__pydantic_validator__.validate_json(body)  # type: ignore[union-attr]
-    except ValidationError:
-        return False
-    scope["route"] = route
-    span = trace.get_current_span()  # FastAPI names it where it finds the route itself
-    span.update_name(f"POST {route.path}")
-    span.set_attribute("http.route", route.path)
-    content = to_json(await route.endpoint(asked, Request(scope)))
-    headers = [(b"content-length", str(len(content)).encode()), (b"content-type", JSON)]
-    await reply({"type": "http.response.start", "status": 200, "headers": headers})
-    await reply({"type": "http.response.body", "body": content})
-    return True
+    async def json(self, content: bytes) -> None:
+        """Send a whole response with the status 200."""
+        self.status = 200
+        headers = [(b"content-length", b"%d" % len(content)), (b"content-type", JSON), *self._headers]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": content})
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

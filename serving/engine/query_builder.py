@@ -1,42 +1,46 @@
 """Turns a request of the API into a query of the recommender: item ids become rows, times become UTC seconds."""
 
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
 from recsys.bundle.catalogue import CONTENT
 from recsys.business_rules.filters.masks import Filters
-from recsys.contracts import EMPTY_HISTORY, BoolArray, History, IntArray, LiveCounts, Query
+from recsys.contracts import EMPTY_HISTORY, NO_ROWS, BoolArray, History, IntArray, LiveCounts, Query
 from recsys.errors import FilterError
 from serving.api.errors import ApiError
-from serving.api.schemas import RecommendRequest, SessionEvent
+from serving.api.schemas import RecommendRequest, SessionEvent, WhoAsks
 from serving.engine.overlay import UserState
 from serving.stores.protocol import Event
 
 NEUTRAL_WEIGHT = 1.0
 DISLIKE = "dislike"
 MICROSECOND = 1e-6
+REMEMBERED = 4096  # histories in the cache, each with its vectors
 # weights of event types that the data set does not have; after a dislike or return an item is seen, but not liked
 DEFAULT_WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "dislike": 0.0, "return": 0.0}
 
 Position = Callable[[str], int | None]
 HistoryEvent = tuple[int, float, float]  # row, weight, time
+Person = tuple[str | None, str | None]  # user_id and anonymous_id
 
 
 @dataclass(frozen=True)
 class QueryBuilder:
     """Builds the queries of one bundle. position: item_id -> row, None if unknown; weights: event type -> weight.
-    available: (n_items,) bool, whether an item is in stock; it changes while the bundle is served."""
+    available: (n_items,) bool, whether an item is in stock; it changes while the bundle is served. kept: the last
+    history of each person, and the state of the store that it has: it is used again until there are new events."""
 
     bundle: Bundle
     position: Position
     weights: Mapping[str, float]
     filters: Filters
     available: BoolArray
+    kept: OrderedDict[Person, tuple[tuple[int, bool], History]] = field(default_factory=OrderedDict)
 
     def query(
         self,
@@ -59,14 +63,9 @@ class QueryBuilder:
         """
         warnings: list[str] = []
         at = time.time() if at is None else at
-        history = EMPTY_HISTORY
-        if request.user_id is not None and not user.forgotten:
-            history = self.bundle.histories.of(request.user_id)
-        events = self._stored(user.events, history)
-        if request.session:
-            events += self._sent(request.session, warnings, at)
-        if events:
-            history = _joined(history, events)
+        history = self._history(request, user)
+        if request.session and (sent := self._sent(request.session, warnings, at)):
+            history = _joined(history, sent)
         if request.user_id is not None and not len(history.rows) and not request.session:
             warnings.append(f"user_id {request.user_id!r}: nothing is known of this user")
         self._warn("fields", [name for name in request.fields or () if name not in CONTENT], warnings)
@@ -89,7 +88,22 @@ class QueryBuilder:
 
     def rows(self, item_ids: Iterable[str]) -> IntArray:
         """Return the rows of these items, (m,) int32; ids that are not in the catalogue are left out."""
-        return np.array([row for row in map(self.position, item_ids) if row is not None], dtype=np.int32)
+        rows = [row for row in map(self.position, item_ids) if row is not None]
+        return np.array(rows, dtype=np.int32) if rows else NO_ROWS
+
+    def _history(self, request: WhoAsks, user: UserState) -> History:
+        """Return the events of the bundle and of the store, oldest first."""
+        person, state = (request.user_id, request.anonymous_id), (user.version, user.forgotten)
+        kept = self.kept.pop(person, None)
+        if kept is None or kept[0] != state:
+            known = None if user.forgotten else request.user_id
+            history = EMPTY_HISTORY if known is None else self.bundle.histories.of(known)
+            events = self._stored(user.events, history)
+            kept = state, _joined(history, events) if events else history
+        self.kept[person] = kept
+        if len(self.kept) > REMEMBERED:
+            self.kept.popitem(last=False)
+        return kept[1]
 
     def _only(self, request: RecommendRequest, warnings: list[str]) -> BoolArray | None:
         """Return (n_items,) bool, True for items that pass the request's filter and candidates; None allows all."""

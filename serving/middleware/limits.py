@@ -71,7 +71,8 @@ class BodyLimit:
                     size = 0  # the caller releases it
                     return b"".join(parts)
         finally:
-            self._held.add(key, -size)
+            if size:
+                self._held.add(key, -size)
 
     def release(self, key: str, body: bytes) -> None:
         """Subtract a body that `receive` returned from the worker's total."""

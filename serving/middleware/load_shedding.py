@@ -80,8 +80,9 @@ class Work:
 
     def counts(self, cost: float) -> None:
         """Set the cost of this request in the worker's load; 0 when it ends. The rate limit is `pays`."""
-        self._load.requests.add(self.key, cost - self.cost)
-        self.cost = cost
+        if cost != self.cost:
+            self._load.requests.add(self.key, cost - self.cost)
+            self.cost = cost
 
     def check(self) -> None:
         """Refuse the request if so many are waiting that even a fallback would come too late.

@@ -4,13 +4,14 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.business_rules.filters.masks import Filters
-from recsys.contracts import Query
+from recsys.contracts import History, Query
 from serving.api.schemas import RecommendRequest, SessionEvent
 from serving.engine import query_builder
 from serving.engine.engine import Engine
@@ -132,6 +133,29 @@ def test_what_the_store_heard_since_is_added_and_what_the_bundle_holds_is_not_do
 def test_what_the_bundle_holds_of_a_forgotten_user_is_not_used(shop: Bundle) -> None:
     query, _ = ask(shop, RecommendRequest(user_id="anna"), UserState([stored("kitchen-9", NOW)], 1, forgotten=True))
     assert query.history.rows.tolist() == [9]
+
+
+def test_a_history_is_used_again_until_the_store_has_new_events_or_the_user_is_forgotten(
+    shop: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_builder, "REMEMBERED", 2)
+    queries, anna = builder(shop), RecommendRequest(user_id="anna")
+    events = [stored("kitchen-8", NOW)]
+
+    def history(request: RecommendRequest, *state: Any) -> History:
+        return queries.query(request, UserState(*state), float("inf"))[0].history
+
+    first = history(anna, events, 1)
+    assert history(anna, events, 1) is first
+    session = RecommendRequest.model_validate({"user_id": "anna", "session": [{"item_id": "kitchen-9"}]})
+    assert history(session, events, 1).rows.tolist() == [*first.rows.tolist(), 9], "and does not become part of it"
+    assert history(anna, events, 1) is first
+    assert history(anna, [*events, stored("kitchen-7", NOW)], 2).rows.tolist() == [*first.rows.tolist(), 7]
+    assert len(history(anna, (), 0, {}, True)) == 0
+    assert len(history(RecommendRequest(anonymous_id="anna"), events, 1)) == 1, "a visitor is not the user of that name"
+    for name in "xyz":
+        history(RecommendRequest(user_id=name))
+    assert [person[0] for person in queries.kept] == ["y", "z"]
 
 
 @pytest.mark.parametrize(("warm_events", "both"), [(5, "few"), (3, "warm")])
