@@ -192,16 +192,13 @@ def _own(console: Console, now: Counts) -> dict[str, float]:
     """
     engine = console.background.live.engine
     own = {"files": float(len(os.listdir("/proc/self/fd"))), "waiting": 1e3 * max(0.0, now["delay"])}
-    for name, moment in (
-        ("event", now["newest_event_timestamp_seconds"]),
-        ("promoted", now["promoted_timestamp_seconds"]),
-    ):
-        own |= {name: now["at"] - moment} if moment else {}
-    if engine is not None:
-        own["training"] = now["at"] - engine.bundle.manifest.trained_until.timestamp()
-    if engine is not None and engine.live is not None:
-        own["live"] = now["at"] - engine.live.read_at
-    return own
+    moments = {
+        "event": now["newest_event_timestamp_seconds"],
+        "promoted": now["promoted_timestamp_seconds"],
+        "training": engine.bundle.manifest.trained_until.timestamp() if engine else 0.0,
+        "live": engine.live.read_at if engine and engine.live else 0.0,
+    }
+    return own | {name: now["at"] - moment for name, moment in moments.items() if moment}
 
 
 def _series(spans: list[Counts]) -> dict[str, list[float | None]]:

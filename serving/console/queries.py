@@ -6,9 +6,8 @@ from typing import Any
 from serving.stores import admin, statements
 from serving.stores.store import Store
 
-SHOWN = ("request_id", "timestamp", "experiment", "variant", "bundle_id", "surface", "segment", "items", "context")
-_SELECT = f"SELECT {', '.join(SHOWN)} FROM exposures"
-OF_PERSON = f"{_SELECT} WHERE {statements.THEIRS} ORDER BY timestamp DESC LIMIT CAST($2 AS BIGINT)"
+OF_PERSON = f"""SELECT {", ".join(admin.SHOWN)} FROM exposures WHERE {statements.THEIRS}
+    ORDER BY timestamp DESC LIMIT CAST($2 AS BIGINT)"""
 NEWEST = "SELECT person, items FROM exposures ORDER BY timestamp DESC LIMIT CAST($1 AS BIGINT)"
 UNITS = "SELECT unit, context FROM exposures WHERE experiment = $1 ORDER BY timestamp DESC LIMIT CAST($2 AS BIGINT)"
 FINDINGS = "SELECT at, kind, what, bundle_id, policy FROM findings ORDER BY at DESC LIMIT CAST($1 AS BIGINT)"
@@ -19,8 +18,7 @@ async def shown_to(store: Store, person: str, limit: int, key: str | None) -> li
     name of the API key, None without one."""
     rows = await store.select(OF_PERSON, person, limit)
     await admin.note(store, key, "look", store.fingerprint(person), None, {"exposures": len(rows)})
-    found = [dict(zip(SHOWN, row, strict=True)) for row in rows]
-    return [row | {name: json.loads(row[name]) for name in ("items", "context")} for row in found]
+    return [admin.as_row(admin.SHOWN, row) for row in rows]
 
 
 async def exposure_of(store: Store, item_id: str, limit: int) -> dict[str, Any]:

@@ -50,11 +50,11 @@ async def export(store: Store, user_id: str, key: str | None) -> dict[str, list[
     found: dict[str, list[Row]] = {}
     for table, (columns, where) in PERSONAL.items():
         rows = await store.select(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", user_id)
-        found[table] = [_row(columns, row) for row in rows]
+        found[table] = [as_row(columns, row) for row in rows]
     ids = [user_id, *[guest for (guest,) in await store.select(statements.GUESTS, user_id)]]
     letters = f"SELECT {', '.join(LETTERS)} FROM dead_letters WHERE {statements.THEIR_LETTERS}"
     of_ids = [await store.select(letters, json.dumps(known), known, user_id) for known in ids]
-    found["dead_letters"] = [_row(LETTERS, row) for rows in of_ids for row in rows]
+    found["dead_letters"] = [as_row(LETTERS, row) for rows in of_ids for row in rows]
     counts = {name: len(rows) for name, rows in found.items()}
     await note(store, key, "export", store.fingerprint(user_id), None, counts)
     return found
@@ -68,7 +68,7 @@ async def note(store: Store, key: str | None, action: str, what: str, before: An
 async def log(store: Store, limit: int) -> list[Row]:
     """Return at most `limit` entries of the audit log, newest first."""
     newest = f"SELECT {', '.join(AUDIT)} FROM audit ORDER BY at DESC, audit_id LIMIT CAST($1 AS BIGINT)"
-    return [_row(AUDIT, row) for row in await store.select(newest, limit)]
+    return [as_row(AUDIT, row) for row in await store.select(newest, limit)]
 
 
 def delete_old(url: str, days: Mapping[str, float]) -> dict[str, int]:
@@ -92,7 +92,8 @@ def delete_old(url: str, days: Mapping[str, float]) -> dict[str, int]:
     return deleted
 
 
-def _row(columns: tuple[str, ...], cells: tuple[Any, ...]) -> Row:
+def as_row(columns: tuple[str, ...], cells: tuple[Any, ...]) -> Row:
+    """Return column -> value of a row, of columns with JSON the decoded value."""
     return {
         name: json.loads(cell) if name in JSON and cell is not None else cell
         for name, cell in zip(columns, cells, strict=True)
