@@ -74,8 +74,9 @@ def plan(
     else:
         found = planning.from_rates(experiment, rate, spread, units_per_day)
     print(
-        f"{name}: to detect a change of {found.detectable:.1%} in {found.metric} with power {found.power:.0%} "
-        f"at level {found.alpha:g}: {found.units:,} units, about {found.days:g} days at the rate of {found.source}\n"
+        f"{name}: to detect a change of {experiment.minimum_effect:.1%} in {experiment.primary} with power "
+        f"{experiment.power:.0%} at level {experiment.alpha:g}: {found.units:,} units, "
+        f"about {found.days:g} days at the rate of {found.source}\n"
         f"add to the experiment in {config}, so that the readout shows its end: planned_units: {found.units}"
     )
 

@@ -22,16 +22,11 @@ NO_VARIANCE = "the log has fewer than two units, or all have the same value (suc
 
 @dataclass(frozen=True)
 class Plan:
-    """The size of an experiment. units: number of units, all arms together; days: the time until so many took part.
-    detectable: the relative effect on the metric that the test finds with the probability `power`, at the significance
-    level `alpha`; source: where the variance comes from, as text."""
+    """The size of an experiment with which its test finds `minimum_effect`. units: number of units, all arms together;
+    days: the time until so many took part; source: where the variance comes from, as text."""
 
-    metric: str
     units: int
     days: float
-    detectable: float
-    power: float
-    alpha: float
     source: str
 
 
@@ -85,15 +80,8 @@ def _plan(experiment: Experiment, pair: float, units_per_day: float, source: str
     if not isfinite(pair):
         raise DataError(f"metric {experiment.primary!r}: its mean is about 0: no number of units is enough; {EXPECT}")
     weight = _smallest(experiment) + experiment.arms[experiment.control].weight
-    return Plan(
-        metric=experiment.primary,
-        units=ceil(pair / weight),
-        days=round(pair / (weight * experiment.coverage) / max(units_per_day, 1e-9), 1),
-        detectable=experiment.minimum_effect,
-        power=experiment.power,
-        alpha=experiment.alpha,
-        source=source,
-    )
+    days = pair / (weight * experiment.coverage) / max(units_per_day, 1e-9)
+    return Plan(ceil(pair / weight), round(days, 1), source)
 
 
 def _smallest(experiment: Experiment) -> float:
