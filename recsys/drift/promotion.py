@@ -33,23 +33,30 @@ def share_of(text: str) -> float:
 
 
 def promote(source: Path, folder: Path, public_key: str | None, share: float, store: str, notes: str) -> str:
-    """Promote the bundle in `source` to the releases in `folder`; return the result as text for the terminal.
+    """Promote the bundle in `source` to the releases in `folder`; return the result as text for the terminal, with a
+    comparison with the release that was current.
 
     share: share of the units that it serves; below 1 it becomes a canary, unless the replay refuses it. store: url.
 
     Raises:
         BundleError: "bundle 1f...: not promoted, because in a replay of recorded requests it recommends ..."
     """
-    said = ""
-    if share < 1 and releases.read(folder).stack:
+    before, replay = releases.read(folder).stack[-1:], None
+    if share < 1 and before:
         candidate, current = releases.load(source, public_key), releases.load(releases.current(folder))
         replay = replayed(candidate, current, store)
-        said = f"\n{replay}"
         if replay.refused:
             name = candidate.manifest.bundle_id
             said = f"bundle {name}: not promoted, because in a replay of recorded requests {replay.refused} ({replay})"
             raise BundleError(f"{said}; correct its data or training, or promote it without --canary")
     bundle_id = releases.promote(source, folder, public_key, check_apart, share, notes)
+    said = ""
+    if before and before != [bundle_id]:
+        try:
+            candidate, current = (bundle.load(folder / one) for one in (bundle_id, before[0]))
+            said = "\n".join(["", *beside(candidate, current), f"{replay or replayed(candidate, current, store)}"])
+        except RecsysError as error:  # a damaged release may be replaced
+            said = f"\nnot compared with {before[0]}: {error}"
     state = releases.read(folder)
     if state.canary is not None and state.canary.bundle_id == bundle_id:
         return f"canary: {bundle_id} serves {share:.0%} of the units; `recsys watch` goes on from here{said}"
@@ -69,6 +76,28 @@ def replayed(candidate: Bundle, current: Bundle, store: str) -> canary.Replay:
     users = current.histories.users
     persons += [f"u:{users.external_id(at)}" for at in range(0, len(users), -(-len(users) // canary.PERSONS) or 1)]
     return canary.replay(candidate, current, persons, events)
+
+
+def beside(candidate: Bundle, current: Bundle) -> list[str]:
+    """Return lines that compare a bundle with the current release: items, users, size, and the NDCG by segment of each
+    released variant, in the test window of its own training."""
+    new, old = (one.manifest for one in (candidate, current))
+    ids = [one.catalogue.frame["item_id"] for one in (candidate, current)]
+    both = int(ids[0].is_in(ids[1].implode()).sum())
+    sizes = [sum(file.bytes for file in one.files) / 1e6 for one in (new, old)]
+    scores = [one.metrics.get("variants", {}).get(one.default_variant, {}) for one in (new, old)]
+    segments = [
+        f"{name} {value:.4f} ({scores[1][name]:.4f})"
+        for name, value in scores[0].items()
+        if name in scores[1] and "ndcg@" in name
+    ]
+    window = "the same window" if new.data_hash and new.data_hash == old.data_hash else "each in its own window"
+    return [
+        f"items: {both:,} in both, {len(ids[0]) - both:,} new, {len(ids[1]) - both:,} gone",
+        f"users: {new.counts['users']:,} ({old.counts['users']:,} in the release before), size: {sizes[0]:.1f} MB"
+        f" ({sizes[1]:.1f})",
+        *([f"offline, {window}: {', '.join(segments)}"] if segments else []),
+    ]
 
 
 SKIPPED = {"bundle_id", "files", "format"}
@@ -106,6 +135,7 @@ def lines(folder: Path, first: str, second: str) -> list[str]:
     for one in (first, second):
         record = folder / f"{one}.json"
         found.append(f"{one}: {' '.join(record.read_text().split()) if record.is_file() else 'no record'}")
+    found += beside(new, old)
     users = new.histories.users
     step = -(-len(users) // USERS) or 1
     persons = [f"u:{users.external_id(at)}" for at in range(0, len(users), step)]

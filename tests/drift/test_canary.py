@@ -56,6 +56,32 @@ def test_a_scrambled_bundle_is_refused_and_a_sound_one_becomes_a_canary(released
     assert "lists share 100%" in lines[-1]
 
 
+def test_every_promotion_is_compared_with_the_release_before(released: Path, tmp_path: Path) -> None:
+    folder, store = tmp_path / "releases", f"sqlite:///{tmp_path}/none.sqlite"
+
+    def promote(source: Path) -> list[str]:
+        return promotion.promote(source, folder, None, 1.0, store, "").splitlines()
+
+    first = promote(released)
+    assert len(first) == 1  # there is none before
+    assert promote(released) == first
+    variants = {"als": {"ndcg@10": 0.25, "few.ndcg@10": 0.125, "recall@10": 1.0}}
+    kept = json.loads((released / bundle.MANIFEST).read_text())["metrics"]["variants"]["als"]
+    line, items, users, offline, replay = promote(other(released, tmp_path / "other", metrics={"variants": variants}))
+    assert line.startswith("current release: ")
+    n_items = len(pl.read_parquet(released / "catalogue.parquet"))
+    assert items == f"items: {n_items:,} in both, 0 new, 0 gone"
+    assert " MB (" in users
+    expected = f"few.ndcg@10 0.1250 ({kept['few.ndcg@10']:.4f}), ndcg@10 0.2500 ({kept['ndcg@10']:.4f})"
+    assert offline == f"offline, the same window: {expected}"
+    assert "lists share 100%" in replay
+    for current in folder.glob("*/catalogue.parquet"):
+        current.write_bytes(b"damaged")
+    line, said = promote(other(released, tmp_path / "third", metrics={"variants": {}}))
+    assert line.startswith("current release: ")
+    assert said.startswith(f"not compared with {releases.read(folder).stack[-2]}: ")
+
+
 def test_a_bundle_of_last_year_is_refused(released: Path, tmp_path: Path) -> None:
     old = other(released, tmp_path / "old", trained_until="2020-01-01T00:00:00+00:00")
     found = canary.replay(bundle.load(old), bundle.load(released), [], [])
