@@ -47,19 +47,15 @@ class Target(Protocol):
 
     def begin(self) -> int:
         """Create the version if it is absent; return how many users it already holds."""
-        ...
 
     def write(self, rows: pl.DataFrame, done: int) -> None:
         """Add the lists of a batch in one transaction. done: the number of users that the version then holds."""
-        ...
 
     def finish(self) -> None:
         """Let readers see this version in place of the old one, in one step."""
-        ...
 
     def close(self) -> None:
         """Close the connections."""
-        ...
 
 
 @dataclass(frozen=True)

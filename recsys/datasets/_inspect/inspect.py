@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +104,7 @@ def settings(events: Table, items: Table | None, users: Table | None, vectors: T
         "split": split | {"target_events": targets},
     }
     body = yaml.safe_dump({"files": section}, sort_keys=False, allow_unicode=True, width=110)
-    return "".join(f"# {line}\n" for line in _doubts(events, items, len(names)) + _of_split(split)) + body
+    return "".join(f"# {line}\n" for line in _doubts(events, items, len(names), split)) + body
 
 
 def put(params: Path, text: str) -> None:
@@ -152,7 +151,7 @@ def _empty(events: Table) -> float:
     return max((column.empty for name, column in events.roles.items() if name in NEEDED), default=0.0)
 
 
-def _doubts(events: Table, items: Table | None, n_events: int) -> list[str]:
+def _doubts(events: Table, items: Table | None, n_events: int, split: dict[str, Any]) -> list[str]:
     tables = [events] if items is None else [events, items]
     doubts = ["Guesses from the first rows: read every line, then put it under `datasets:` in params.yaml."]
     file = events.sample.source.name
@@ -181,11 +180,6 @@ def _doubts(events: Table, items: Table | None, n_events: int) -> list[str]:
         doubts.append(
             "value was taken for the amount of the row; map columns.quantity if it is the price of one piece."
         )
-    return doubts
-
-
-def _of_split(split: Mapping[str, Any]) -> list[str]:
-    doubts = []
     if split["protocol"] == "per_user_holdout":
         doubts.append("Most users come once: so the last events of each are held out, in place of the newest of all.")
     if split.get("allow_repeat"):
