@@ -39,6 +39,7 @@ ENVIRONMENTS: dict[str, list[str]] = {
     "neighbours": [],
     "rectools_peers": ["rectools==0.19.0"],
     "lenskit_peers": ["torch==2.13.0", "lenskit==2025.8.1"],
+    "esasrec": [],
     "sasrec_peers": ["torch==2.13.0", "rectools[torch]==0.19.0"],
 }
 PEERS = [
@@ -49,6 +50,7 @@ PEERS = [
     "rectools_als",
     "rectools_item_knn",
     "rectools_sasrec",
+    "esasrec",
     "lenskit_als",
     "lenskit_item_knn",
 ]

@@ -16,6 +16,7 @@ def test_a_peer(script: str, results: Results, pipeline: Path, tmp_path: Path, m
     if script in NEEDS and find_spec(NEEDS[script]) is None:
         pytest.skip(f"{NEEDS[script]} is not here: `python -m benchmarks.peers` gives it an environment of its own")
     monkeypatch.setattr(peers, "BUILD", tmp_path)
+    monkeypatch.setenv("ESASREC_STEPS", "5,10")
     monkeypatch.setattr(peers, "ENVIRONMENTS", {name: [] for name in peers.ENVIRONMENTS})
     peers.main(pipeline, [script])
     found = results("peers_synthetic")
