@@ -70,6 +70,19 @@ class History:
             kept = self._vectors[id(encoder)] = ref(encoder), now, encoder.encode(self, now)
         return kept[2]
 
+    @cached_property
+    def _nearest(self) -> "dict[int, tuple[ref[Source], FloatArray, int, Candidates]]":
+        return {}
+
+    def nearest(
+        self, source: "Source", vector: FloatArray, n: int, search: "Callable[[FloatArray, int], Candidates]"
+    ) -> "Candidates":
+        """Return `search(vector, n)`; the result of the last vector (this object) and n is cached for each source."""
+        kept = self._nearest.get(id(source))
+        if kept is None or kept[0]() is not source or kept[1] is not vector or kept[2] != n:
+            kept = self._nearest[id(source)] = ref(source), vector, n, search(vector, n)
+        return kept[3]
+
 
 EMPTY_HISTORY = History(NO_ROWS, np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float64))
 

@@ -57,7 +57,7 @@ class Calibration(Section):
         curves = self.curves.get(variant, {})
         confidences: list[float | None] = []
         for rank, slot in enumerate(slots, start=first_rank):
-            curve = curves.get(label(slot.source, slot.fallback))
+            curve = curves.get(label(slot.source, True) if slot.fallback else slot.source)
             confidences.append(None if curve is None else curve.at(slot.score, rank, n_known))
         return confidences
 

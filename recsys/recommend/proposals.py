@@ -24,7 +24,8 @@ def _checked(source: Source, query: Query, n: int, n_items: int) -> Candidates:
     if rows.dtype != np.int32 or rows.shape != scores.shape:
         found_shapes = f"{rows.dtype} rows of shape {rows.shape} and scores of shape {scores.shape}"
         raise ValueError(f"the source returned {found_shapes}, expected int32 rows and one score for each")
-    if len(rows) and rows.view(np.uint32).max() >= n_items:  # as uint32 a negative row is a large one
-        wrong = rows[rows.view(np.uint32).argmax()]
-        raise ValueError(f"the source returned the row {wrong}, expected 0 to {n_items - 1}, a row of the catalogue")
+    as_unsigned = rows.view(np.uint32)  # where a negative row is a large one
+    if len(rows) and as_unsigned[largest := as_unsigned.argmax()] >= n_items:
+        expected = f"0 to {n_items - 1}, a row of the catalogue"
+        raise ValueError(f"the source returned the row {rows[largest]}, expected {expected}")
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recsys.contracts import NO_ROWS, SECONDS_PER_DAY, Candidates, Query, Slot
+from recsys.contracts import SECONDS_PER_DAY, Candidates, Query, Slot
 from recsys.ranking import among
 from recsys.recommend.guarded_slate import GuardedSlateRules
 from recsys.recommend.trace import RequestTrace
@@ -33,5 +33,7 @@ def has_live(query: Query, half_life_days: float) -> bool:
 def personalised(candidates: Mapping[str, Candidates], slots: list[Slot]) -> frozenset[int]:
     """Return the rows of the slots whose item depends on this user, see `Candidates.personal`."""
     parts = [each.rows[each.personal] for each in candidates.values() if each.personal is not None]
+    if not parts:
+        return frozenset()
     rows = np.array([slot.row for slot in slots], dtype=np.int32)
-    return frozenset(rows[among(rows, np.concatenate([NO_ROWS, *parts]))].tolist())
+    return frozenset(rows[among(rows, np.concatenate(parts))].tolist())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import NO_CANDIDATES, BoolArray, Candidates, FloatArray, IntArray, Query
+from recsys.contracts import NO_CANDIDATES, BoolArray, Candidates, FloatArray, Query
 from recsys.errors import ParamsError
 from recsys.params import Section
 from recsys.ranking import top_k
@@ -37,16 +37,18 @@ class Nearest:
         if vector is None:
             return NO_CANDIDATES
         if query.only is not None and np.count_nonzero(query.only) <= EXACT_UP_TO:
-            rows, scores = self._among(query.only, vector, n)
-        else:
-            rows, scores = self._index.search(vector, n)
+            return self._among(query.only, vector, n)
+        return query.history.nearest(self, vector, n, self._search)
+
+    def _search(self, vector: FloatArray, n: int) -> Candidates:
+        rows, scores = self._index.search(vector, n)
         return Candidates(rows, scores, personal=np.ones(len(rows), dtype=np.bool_))
 
-    def _among(self, only: BoolArray, vector: FloatArray, n: int) -> tuple[IntArray, FloatArray]:
+    def _among(self, only: BoolArray, vector: FloatArray, n: int) -> Candidates:
         rows = self._rows[only[self._rows]]
         scores = self._vectors.take(rows, axis=0) @ vector  # three times as fast as indexing
         best = top_k(scores, n)
-        return rows[best], scores[best]
+        return Candidates(rows[best], scores[best], personal=np.ones(len(best), dtype=np.bool_))
 
 
 def build(bundle: Bundle, config: Config) -> Nearest:

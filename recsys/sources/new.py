@@ -42,7 +42,7 @@ class New:
         vector = query.vectors[self._model] if known else query.history.vector(self._encoder, query.now)
         if vector is None:
             return NO_CANDIDATES
-        return self._best(self._vectors @ vector, n)
+        return query.history.nearest(self, vector, n, lambda vector, n: self._best(self._vectors @ vector, n))
 
     def _newest(self, now: float, n: int) -> Candidates:
         days = np.maximum(now - np.nan_to_num(self._first_seen, nan=now), 0) / 86_400

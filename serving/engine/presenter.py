@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
+from msgspec import UNSET
+
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
 from recsys.recommend.explanations import Why
@@ -54,11 +56,11 @@ class Presenter:
                     propensity=None if propensities is None else propensities[place],
                     team=None if teams is None else teams[place],
                     reasons=[],
+                    # given here too, because the default of a dataclass is one more call
+                    fields=self._fields(slot.row, tuple(fields)) if fields else UNSET,  # type: ignore[arg-type]
+                    factors={},
                 )
             )
-        if fields:
-            for item, slot in zip(items, slate.slots, strict=True):
-                item.fields = self._fields(slot.row, tuple(fields))
         return items
 
     def explain(self, items: list[Item], whys: list[Why]) -> None:

@@ -4,6 +4,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -42,6 +43,11 @@ class QueryBuilder:
     available: BoolArray
     kept: OrderedDict[Person, tuple[tuple[int, bool], History]] = field(default_factory=OrderedDict)
 
+    @cached_property
+    def _until(self) -> float:
+        """The end of the bundle's data, UTC seconds."""
+        return self.bundle.manifest.trained_until.timestamp()
+
     def query(
         self,
         request: RecommendRequest,
@@ -56,7 +62,8 @@ class QueryBuilder:
         The history has the events of the bundle, of the store (user) and of the request, sorted by time. shown_ids:
         items of earlier pages, which are excluded; deadline: seconds on `perf_counter`; live: the counts of recent
         likes, if any; at: UTC seconds of the request, by default now: it decides which items are on sale already, and
-        dates events of the request without a time. The history decays until `clock`, not until `at`.
+        dates events of the request without a time. The history decays until the end of the bundle's data, or the user's
+        last event if it is later.
 
         Raises:
             ApiError: 422, the filter is invalid.
@@ -72,7 +79,8 @@ class QueryBuilder:
         query = Query(
             history=history,
             k=request.k,
-            now=clock(self.bundle, history),
+            # by the wall clock a history would lose weight as the bundle ages: offline evaluation measures no such loss
+            now=max(self._until, float(history.times[-1])) if len(history.rows) else self._until,
             user_id=request.user_id or request.anonymous_id,
             exclude=self.rows([*request.exclude_ids, *shown_ids, *_disliked(request, user)]),
             seen=self.rows(user.seen),
@@ -134,9 +142,8 @@ class QueryBuilder:
     def _stored(self, events: Iterable[Event], history: History) -> list[HistoryEvent]:
         """Return the store's events of the user without those that are in `history`, the user's one in the bundle."""
         new = []
-        until = self.bundle.manifest.trained_until.timestamp()
         known: Counter[tuple[int, int]] = Counter()
-        if len(history.rows) and any(event.timestamp <= until + MICROSECOND for event in events):
+        if len(history.rows) and any(event.timestamp <= self._until + MICROSECOND for event in events):
             known.update(
                 zip(history.rows.tolist(), np.rint(history.times * 1e6).astype(np.int64).tolist(), strict=True)
             )
@@ -172,14 +179,6 @@ class QueryBuilder:
 def weights(bundle: Bundle) -> dict[str, float]:
     """Return the weight of each event type: the data set's, or the default for a type that it lacks."""
     return {**DEFAULT_WEIGHTS, **bundle.manifest.event_weights}
-
-
-def clock(bundle: Bundle, history: History) -> float:
-    """Return the time of a query in UTC seconds: the end of the bundle's data, or the user's last event if it is later.
-    By the wall clock a user's history would lose weight as the bundle ages, which the offline evaluation does not
-    measure."""
-    until = bundle.manifest.trained_until.timestamp()
-    return max(until, float(history.times[-1])) if len(history.rows) else until
 
 
 def _disliked(request: RecommendRequest, user: UserState) -> set[str]:

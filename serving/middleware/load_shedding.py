@@ -25,18 +25,15 @@ NEVER_REFUSED = ("/healthz", "/readyz", "/metrics")
 
 
 class Load:
-    """The load of one worker. Its answers are cheap above `shed_requests` requests at once, or a delay of `shed_s`."""
+    """The load of one worker. Its answers are cheap above `shed_requests` requests at once, or a delay of `shed_s`.
+    delay_s: seconds that a request waits in the event loop at least."""
 
     def __init__(self, shed_requests: int, shed_s: float) -> None:
         self._shed_requests = shed_requests
         self._shed_s = shed_s
         self._late = deque([0.0] * LOOKS, maxlen=LOOKS)
+        self.delay_s = 0.0
         self.requests = Shares()
-
-    @property
-    def delay_s(self) -> float:
-        """Seconds that a request waits in the event loop at least."""
-        return min(self._late)
 
     @property
     def busy(self) -> bool:
@@ -55,6 +52,7 @@ class Load:
 
     def looked(self, late_s: float) -> None:
         self._late.append(late_s)
+        self.delay_s = min(self._late)
 
     async def watch(self) -> None:
         """Measure the delay several times a second. Never returns."""

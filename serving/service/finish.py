@@ -27,7 +27,7 @@ def finished(
     assignment: arm of the experiment that chose the variant, if any; shed: whether optional steps were skipped to shed
     load; next_cursor: cursor of the next page, if there is one."""
     meta = draft.meta
-    meta.timings_ms = {step: round(ms, 3) for step, ms in timings.items()}
+    meta.timings_ms = {step: int(ms * 1e3 + 0.5) / 1e3 for step, ms in timings.items()}  # a third of round's time
     if assignment is not None:
         meta.experiment = Experiment(
             name=assignment.experiment, variant=assignment.arm, propensity=assignment.probability, unit=assignment.unit

@@ -258,15 +258,15 @@ class Service:
 
     def _pick(self, request: RecommendRequest, engine: Engine, user: UserState) -> tuple[Engine, Picked | None]:
         """Return the request's engine, and its arm or None. An arm that cannot be served is counted, and ignored."""
+        if request.variant is not None or not self._background.assigner.busy:
+            return engine, None
         ids: dict[Unit, str | None] = {
             "user": request.user_id,
             "anonymous": request.anonymous_id,
             "session": request.session_id,
         }
         units = {kind: value for kind, value in ids.items() if value is not None}
-        if request.variant is not None or not units or not self._background.assigner.busy:
-            return engine, None
-        picked = self._background.assigner.assign(units, engine.targeting(request, user))
+        picked = self._background.assigner.assign(units, engine.targeting(request, user)) if units else None
         if picked is None:
             return engine, None
         other = self._background.other_bundles.engines.get(picked.arm.bundle) if picked.arm.bundle else engine

@@ -7,12 +7,12 @@ import pytest
 
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
-from recsys.bundle.index import Index
 from recsys.contracts import BoolArray, FloatArray, IntArray, Query, Slot
 from recsys.recommend import fallback, guarded_slate
 from recsys.recommend.recommender import Recommender
 from recsys.rules.available import Available
 from recsys.rules.seen import Seen
+from recsys.sources.nearest import Nearest
 from recsys.sources.popular import Popular
 from recsys.sources.random import Random
 from tests.support import bundles
@@ -39,7 +39,7 @@ def test_one_rung_after_another_and_every_answer_is_full(shop: Bundle, monkeypat
     recommender = Recommender(shop, "mixed")
     asked = query(shop, "anna", exclude=np.array([4], dtype=np.int32))
     found = [recommender.recommend(asked)]
-    monkeypatch.setattr(Index, "search", broken)
+    monkeypatch.setattr(Nearest, "propose", broken)
     found.append(recommender.recommend(asked))
     monkeypatch.setattr(Random, "propose", broken)
     found.append(Recommender(shop, "als").recommend(asked))
@@ -60,14 +60,14 @@ def test_one_rung_after_another_and_every_answer_is_full(shop: Bundle, monkeypat
 
 
 def test_the_popular_rung_prefers_the_chosen_categories(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Index, "search", broken)
+    monkeypatch.setattr(Nearest, "propose", broken)
     answer = Recommender(shop, "als").recommend(query(shop, "ben", categories=("kitchen",)))
     assert sources_of(answer) == {"popular"}
     assert rows_of(answer) <= set(bundles.KITCHEN)
 
 
 def test_the_trace_says_how_long_the_list_is_after_the_fallback(shop: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Index, "search", broken)
+    monkeypatch.setattr(Nearest, "propose", broken)
     last = Recommender(shop, "als").recommend(query(shop, "anna")).trace[-1]
     assert (last.name, last.kept, last.removed) == ("fallback", 5, 0)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from recsys.bundle.index import Index
+from recsys.sources.nearest import Nearest
 from recsys.sources.popular import Popular
 from serving.live.background import Background
 from serving.middleware.load_shedding import Load
@@ -53,7 +53,7 @@ def test_nothing_is_broken(shop: TestClient) -> None:
 
 
 def test_a_source_that_raises(shop: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Index, "search", broken)
+    monkeypatch.setattr(Nearest, "propose", broken)
     for _ in range(10):
         meta = ask(shop)["meta"]
         assert (meta["degraded"], meta["failed"], meta["fallback_reason"]) == (True, ["source als"], "part_failed")
@@ -64,14 +64,14 @@ def test_a_source_that_raises(shop: TestClient, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_source_that_is_slow(shop: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is waited for a few times, then left alone, and back when it is well."""
-    search = Index.search
+    propose = Nearest.propose
 
     def slow(*args: Any) -> Any:
         time.sleep(0.06)  # more than half of the deadline
-        return search(*args)
+        return propose(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Index, "search", slow)
+        patch.setattr(Nearest, "propose", slow)
         for _ in range(5):
             assert {item["source"] for item in ask(shop)["items"]} == {"als"}
         assert ask(shop)["meta"]["failed"] == ["source als"]
