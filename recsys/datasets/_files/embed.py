@@ -52,11 +52,13 @@ def write(items: pl.DataFrame, embed: Embed, path: Path) -> None:
     said = items.select("item_id", text=text).filter(pl.col("text") != "")
     model = embed.cache / hashlib.sha256(embed.model.encode()).hexdigest()[:16]
     model.mkdir(parents=True, exist_ok=True)
-    keys = pl.Series("key", [_hash(one) for one in said["text"]], pl.String)
+    keys = pl.Series("key", [hashlib.sha256(one.encode()).hexdigest() for one in said["text"]], pl.String)
     texts = dict(zip(keys, said["text"], strict=True))
     kept = set(_kept(model)["key"])
     missing = [key for key in texts if key not in kept]
-    with httpx.Client(timeout=TIMEOUT, headers=_headers()) as client:
+    secret = os.environ.get(KEY_VARIABLE)
+    headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+    with httpx.Client(timeout=TIMEOUT, headers=headers) as client:
         for start in range(0, len(missing), KEPT_AT_ONCE):
             group = missing[start : start + KEPT_AT_ONCE]
             vectors: list[Vector] = []
@@ -67,15 +69,6 @@ def write(items: pl.DataFrame, embed: Embed, path: Path) -> None:
             print(f"fetch: {start + len(group):,} of {len(missing):,} texts embedded", file=sys.stderr)
     known = _kept(model).unique("key", keep="first", maintain_order=True)
     said.with_columns(keys).join(known, on="key", maintain_order="left").select("item_id", "vector").write_parquet(path)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _headers() -> dict[str, str]:
-    key = os.environ.get(KEY_VARIABLE)
-    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _kept(folder: Path) -> pl.DataFrame:

@@ -81,15 +81,10 @@ def assign(tables: list[Table]) -> tuple[Table, Table | None, Table | None, Tabl
     if not of_items:
         return events, None, users, None
     item_id, key, items = max(of_items, key=lambda pair: (not _only_vectors(pair[2]), pair[0].distinct))
-    beside = [(theirs, table) for mine, theirs, table in of_items if mine is item_id and table is not items]
-    vectors = next(
-        (
-            replace(table, roles={"item_id": theirs, **_by_name(table, ("vector",)).roles})
-            for theirs, table in beside
-            if _only_vectors(table)
-        ),
-        None,
-    )
+    vectors = None
+    for mine, theirs, table in of_items:
+        if mine is item_id and table is not items and _only_vectors(table):
+            vectors = replace(table, roles={"item_id": theirs, **_by_name(table, ("vector",)).roles})
     roles = _by_name(_but(events, item_id), tuple(name for name in OF_EVENTS if name != "item_id")).roles
     events = replace(events, roles={**roles, "item_id": item_id})
     items = replace(items, roles={"item_id": key, **_by_name(_but(items, key), OF_ITEMS).roles})
