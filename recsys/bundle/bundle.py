@@ -234,8 +234,10 @@ def load(folder: Path) -> Bundle:
     """
     try:
         return _open(folder, verify(folder))
+    except BundleError:
+        raise
     except RecsysError as error:
-        raise error if isinstance(error, BundleError) else BundleError(str(error)) from error
+        raise BundleError(str(error)) from error
     except BaseException as error:  # a file of the wrong shape fails anywhere; polars panics beyond Exception
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise

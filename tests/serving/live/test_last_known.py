@@ -1,10 +1,12 @@
 """Whatever is damaged or away: what this host served last goes on, and privacy and blocks fail closed."""
 
+import gc
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 from fastapi.testclient import TestClient
@@ -175,6 +177,18 @@ def test_a_folder_of_somebody_else_is_not_used(
         until_ready(client)
         assert str(settings.releases) in Path("/proc/self/maps").read_text()
     assert "other users own it or may write into it" in caplog.text
+
+
+def test_a_bundle_that_nobody_uses_is_freed_without_the_garbage_collector(tmp_path: Path) -> None:
+    last_known = LastKnown(Settings(last_known=tmp_path / "host"))
+    gc.disable()  # an error that refers to itself would keep the frames that it passed, and the bundle in them
+    try:
+        bundle = last_known.bundle(bundles.write(tmp_path / "b"))
+        there = ref(bundle)
+        del bundle
+        assert there() is None
+    finally:
+        gc.enable()
 
 
 def test_copies_that_are_not_used_any_more_go(tmp_path: Path) -> None:
