@@ -13,8 +13,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     for function in (
         training.results, training.scale, training.pipeline, training.peers, training.new_items,
         training.content_cost, training.overhead, training.allow_repeat, training.calibration,
-        serving.cache, serving.rules, serving.stores, serving.load, serving.serving, serving.faults,
-        serving.experiments, serving.story, serving.structure,
+        serving.cache, serving.rules, serving.stores, serving.load, serving.beside_naive,
+        serving.serving, serving.faults, serving.experiments, serving.story, serving.structure,
         quality.coverage, quality.dirty_logs, quality.mutation,
     )
 }  # fmt: skip

@@ -1,5 +1,7 @@
 """What the documents show of the API, the stores and the experiments."""
 
+from statistics import median
+
 from benchmarks.figures.markdown import percent, read, table
 
 Rows = list[list[object]]
@@ -45,6 +47,17 @@ def load() -> str:
     ]  # fmt: skip
     header = ["16 connections, closed loop", "requests a second", "of hello", "p50, ms", "p99, ms"]
     return table(header, rows, "serving_load")
+
+
+def beside_naive() -> str:
+    """Answers a second and CPU beside the service that a team would write itself."""
+    rows: Rows = [
+        [name, f"{median(one['per_second']):,.0f}", f"{one['of_naive']:.2f}", f"{median(one['cpu_us']):,.0f}",
+         f"{median(one['p99_ms']):.1f}"]
+        for name, one in read("serving_beside_naive")["ways"].items()
+    ]  # fmt: skip
+    header = ["8 connections, one core", "answers a second", "of naive", "CPU an answer, us", "p99, ms"]
+    return table(header, rows, "serving_beside_naive")
 
 
 def serving() -> str:

@@ -5,6 +5,8 @@
 
 The server that is asked has one core, the client (wrk, eight connections) the other. Known users, one in twenty a
 stranger; the API's store holds two events of each known user. CPU is that of the whole process, writers included.
+The API keeps what it computed from a user's history until the history changes, and these users come back every second
+or two. `als, not kept` and `default, not kept` ask for more persons in turn than are kept, so nothing is used again.
 """
 
 import argparse
@@ -27,6 +29,8 @@ from recsys.bundle.bundle import load
 MEASURES = ("serving", "recsys/recommend", "recsys/rankers", "recsys/encoders", "recsys/sources")
 ROUNDS, SECONDS, CONNECTIONS, KNOWN, STRANGERS = 5, 8, 8, 1_900, 100
 VARIANTS = ("popular", "als", "default")
+NOT_KEPT = {"als, not kept": "als", "default, not kept": "default"}
+VISITS = 3  # of each user by as many browsers: 6,000 persons, of whom the API keeps the last 4,096
 
 
 def main(bundle: Path | None, rounds: int = ROUNDS, seconds: int = SECONDS) -> None:
@@ -48,6 +52,9 @@ def main(bundle: Path | None, rounds: int = ROUNDS, seconds: int = SECONDS) -> N
         asked = requests(users)
         ways: dict[str, tuple[Server, Path]] = {"naive": (naive, script(there, "default", asked))}
         ways |= {variant: (api, script(there, variant, asked)) for variant in VARIANTS}
+        visits = [{**body, "anonymous_id": f"browser-{number}"} for number in range(VISITS) for body in asked]
+        (there / "visits").mkdir()
+        ways |= {name: (api, script(there / "visits", variant, visits)) for name, variant in NOT_KEPT.items()}
         found = take_turns(ways, rounds, seconds)
     naive_rate = statistics.median(found["naive"]["per_second"])
     for one in found.values():

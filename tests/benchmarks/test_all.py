@@ -6,7 +6,10 @@ from pathlib import Path
 from benchmarks.provenance import TOP
 
 BY_ANOTHER = {  # programs that another program runs
-    *(f"benchmarks.peers.{name}" for name in ("ease", "lenskit_peers", "neighbours", "rectools_peers", "sasrec_peers")),
+    *(
+        f"benchmarks.peers.{name}"
+        for name in ("ease", "esasrec", "lenskit_peers", "neighbours", "rectools_peers", "sasrec_peers")
+    ),
     "benchmarks.fuzz.one",
     "benchmarks.mutation.run_room",
     "benchmarks.rehearsal.month",

@@ -58,7 +58,7 @@ def test_load(results: Results, served: Path) -> None:
 def test_beside_the_naive_service(results: Results, served: Path) -> None:
     beside_naive.main(None, rounds=1, seconds=1)
     ways = results("serving_beside_naive")["ways"]
-    assert ways.keys() == {"naive", *beside_naive.VARIANTS}
+    assert ways.keys() == {"naive", *beside_naive.VARIANTS, *beside_naive.NOT_KEPT}
     assert ways["naive"]["of_naive"] == 1
     assert all(one["cpu_us"][0] > 0 for one in ways.values())
 
