@@ -38,8 +38,13 @@ def main(bundle: Path | None, rounds: int = ROUNDS, seconds: int = SECONDS) -> N
     origin, folder = provenance.describe(), bundle or shop.bundle_folder()
     with tempfile.TemporaryDirectory() as name, ExitStack() as open_servers:
         there = Path(name)
-        environment = prepared(there) | {"RECSYS_BUNDLE": str(folder.absolute()), "RECSYS_SHED_REQUESTS": "1000"}
-        api = open_servers.enter_context(running("serving", there, 1, **environment))
+        more = {"RECSYS_BUNDLE": str(folder.absolute()), "RECSYS_SHED_REQUESTS": "1000"}
+        apis = []
+        for name in ("kept", "visits"):  # a server of their own, or they would push out what is kept for the others
+            (there / name).mkdir()
+            environment = prepared(there / name) | more
+            apis.append(open_servers.enter_context(running("serving", there / name, 1, **environment)))
+        api, other = apis
         naive = open_servers.enter_context(
             running("benchmarks.peers.naive_service:create_app", there, 1, NAIVE_BUNDLE=str(folder.absolute()))
         )
@@ -48,13 +53,13 @@ def main(bundle: Path | None, rounds: int = ROUNDS, seconds: int = SECONDS) -> N
             [table.external_id(at) for at in range(len(table))]
             for table in (loaded.histories.users, loaded.catalogue.ids)
         )
-        _remember(api, users, items)
+        for server in apis:
+            _remember(server, users, items)
         asked = requests(users)
         ways: dict[str, tuple[Server, Path]] = {"naive": (naive, script(there, "default", asked))}
         ways |= {variant: (api, script(there, variant, asked)) for variant in VARIANTS}
         visits = [{**body, "anonymous_id": f"browser-{number}"} for number in range(VISITS) for body in asked]
-        (there / "visits").mkdir()
-        ways |= {name: (api, script(there / "visits", variant, visits)) for name, variant in NOT_KEPT.items()}
+        ways |= {name: (other, script(there / "visits", variant, visits)) for name, variant in NOT_KEPT.items()}
         found = take_turns(ways, rounds, seconds)
     naive_rate = statistics.median(found["naive"]["per_second"])
     for one in found.values():
