@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": settings.traces, "auto_configure": settings.traces, "metrics": False, "logs": False},
     )
     app.state.service = service
+    # in front of Starlette's own layers, because most answers need none of them; it answers its errors itself
     behind = app.build_middleware_stack
     app.build_middleware_stack = lambda: FrontController(  # type: ignore[method-assign]
         behind(), settings, background.load, recommend.router.routes, lambda: background.leaving
