@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from serving.app import create_app
 from serving.settings import Settings
 from tests.support import bundles
-from tests.support.apps import Start, new_store, until_ready
+from tests.support.apps import Start, new_store, until, until_ready
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,9 @@ def start(store_url: str) -> Start:
 def client(bundle_folder: Path, start: Start) -> Iterator[TestClient]:
     """Ready to answer from the hand-made bundle. For tests that write nothing into the store."""
     with start(Settings(bundle=bundle_folder)) as ready:
-        yield until_ready(ready)
+        service = until_ready(ready).app.state.service  # type: ignore[attr-defined]
+        until(lambda: service.engine().live is not None)  # or popular items change between the answers of one test
+        yield ready
 
 
 @pytest.fixture
