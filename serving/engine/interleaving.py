@@ -19,12 +19,13 @@ def interleaved(
     first, last = ([str(slot.row) for slot in each.slots] for each in (answer, other))
     drafted = team_draft(first, last, query.k, zlib.crc32(request_id.encode()))
     failed = tuple(dict.fromkeys((*answer.failed, *other.failed)))
+    own = {"a": answer.personalised, "b": other.personalised}
     dealt = replace(
         answer,
         slots=tuple(slots[int(row)] for row, _ in drafted),
         fallback_reason=answer.fallback_reason or other.fallback_reason,
         failed=failed,
         drafted_from=(answer, other),
-        personalised=answer.personalised | other.personalised,
+        personalised=frozenset(int(row) for row, team in drafted if int(row) in own[team]),
     )
     return dealt, [team for _, team in drafted]

@@ -1,29 +1,26 @@
-"""Finds the files of a setting, decompresses them, converts their text to UTF-8, and writes numbered Parquet files."""
+"""Finds the files of a setting, converts their text to UTF-8, and writes numbered Parquet files."""
 
-import bz2
 import codecs
 import glob
-import gzip
-import lzma
 import os
+import re
 import shutil
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import IO, Any, Literal
+from typing import IO, Literal
 from urllib.parse import unquote
 
 import polars as pl
-from backports import zstd
 
 from recsys.data.download import LOCAL_FOLDER
 from recsys.data.raw_tables import FileLines
+from recsys.datasets._files.packed import BLOCK, PACKED, member, opened
 from recsys.datasets._files.records import Record
-from recsys.errors import DataError, SourceUnreachableError, one_line
+from recsys.errors import DataError, SourceUnreachableError
 
 Kind = Literal["delimited", "json_lines", "parquet", "excel", "sql"]
 KINDS: dict[str, Kind] = {
@@ -33,17 +30,9 @@ KINDS: dict[str, Kind] = {
     ".xlsx": "excel", ".xlsm": "excel", ".xlsb": "excel", ".xls": "excel", ".ods": "excel",
     ".sql": "sql",
 }  # fmt: skip
-PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
-OPENERS: dict[bytes, Callable[..., Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ\0": lzma.open,
-    b"\x28\xb5\x2f\xfd": zstd.open,
-}
-ZIP = b"PK\x03\x04"
-DAMAGED = (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, zstd.ZstdError)
-BLOCK = 1 << 20
 BAD_BYTES = "recsys-bad-bytes"
+WESTERN = ("iso8859-1", "iso8859-15", "cp1252")
+IN_UTF8 = re.compile(rb"[\xc2\xc3][\x80-\xbf]|\xe2[\x80\x82][\x80-\xbf]")  # letters, quotes, the euro sign
 codecs.register_error(BAD_BYTES, lambda error: ("\udcff", getattr(error, "end")))  # noqa: B009 - not in the base type
 
 
@@ -92,7 +81,7 @@ def _source(path: Path, name: str, folders: PurePath) -> Source:
     while inner.suffix in PACKED:
         inner = inner.with_suffix("")
     if not inner.suffix and zipfile.is_zipfile(path):
-        inner = PurePath(_member(path).filename.lower())
+        inner = PurePath(member(path).filename.lower())
     if inner.suffix not in KINDS:
         raise DataError(
             f"{path}: expected a name that ends with {', '.join(KINDS)}, then optionally {', '.join(PACKED)}"
@@ -100,35 +89,6 @@ def _source(path: Path, name: str, folders: PurePath) -> Source:
     pairs = dict(part.split("=", 1) for part in folders.parts if "=" in part)
     named = {key: unquote(value) for key, value in pairs.items() if value != "__HIVE_DEFAULT_PARTITION__"}
     return Source(path, name, KINDS[inner.suffix], named)
-
-
-def _member(path: Path) -> zipfile.ZipInfo:
-    with zipfile.ZipFile(path) as packed:
-        inside = [info for info in packed.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX")]
-    if len(inside) != 1:
-        raise DataError(f"{path}: {len(inside)} files inside, expected one: unpack it and name the files")
-    return inside[0]
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading bytes, decompressed if its content (not its name) is compressed.
-
-    Raises:
-        DataError: "loans.csv.gz: cannot be unpacked (...): replace the file"
-    """
-    with path.open("rb") as file:
-        start = file.read(8)
-    try:
-        if start.startswith(ZIP):
-            with zipfile.ZipFile(path) as packed, packed.open(_member(path)) as stream:
-                yield stream
-            return
-        opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), open)
-        with opener(path, "rb") as stream:
-            yield stream
-    except DAMAGED as error:
-        raise DataError(f"{path}: cannot be unpacked ({one_line(str(error), 200)}): replace the file") from error
 
 
 @contextmanager
@@ -167,9 +127,12 @@ def _transcode(path: Path, stream: IO[bytes], block: bytes, encoding: str, old_m
     """Write the text of `block` and of the rest of the stream to `aside`; refuse UTF-8 if `encoding` is another one."""
     decode = codecs.getincrementaldecoder(encoding)(BAD_BYTES).decode
     utf8, is_utf8, more_than_ascii = codecs.getincrementaldecoder("utf-8")(), encoding != "utf-8", False
+    western = codecs.lookup(encoding).name in WESTERN
+    if western:
+        block += stream.readline()
     with aside.open("wb") as copy:
         while True:
-            text = decode(block, not block)
+            text = _decode_lines(block, decode) if western else decode(block, not block)
             copy.write((text.replace("\r", "\n") if old_mac else text).encode("utf-8", "surrogatepass"))
             if is_utf8:
                 more_than_ascii |= not block.isascii()
@@ -180,9 +143,29 @@ def _transcode(path: Path, stream: IO[bytes], block: bytes, encoding: str, old_m
             if not block:
                 break
             block = stream.read(BLOCK)
+            if western:
+                block += stream.readline()
     if is_utf8 and more_than_ascii:
         aside.unlink()
         raise DataError(f"{path}: is UTF-8, which {encoding} would garble: drop the setting encoding")
+
+
+def _decode_lines(lines: bytes, decode: Callable[[bytes], str]) -> str:
+    """Decode whole lines of a Western encoding; those in UTF-8, which it would garble, become lines of bad bytes."""
+    if not IN_UTF8.search(lines):
+        return decode(lines)
+    return "".join(
+        line.decode("ascii", BAD_BYTES) if IN_UTF8.search(line) and _is_utf8(line) else decode(line)
+        for line in lines.splitlines(keepends=True)
+    )
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 FILE, LINE, REASON, TEXT = "(file)", "(line)", "(reason)", "(text)"

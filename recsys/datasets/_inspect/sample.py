@@ -14,7 +14,8 @@ import polars as pl
 
 from recsys.datasets._files import json_lines, query, workbook
 from recsys.datasets._files.delimited import unique_names
-from recsys.datasets._files.sources import Source, opened
+from recsys.datasets._files.packed import opened
+from recsys.datasets._files.sources import Source
 from recsys.errors import DataError
 
 SAMPLE_BYTES, SAMPLE_ROWS = 1 << 20, 20_000

@@ -84,6 +84,21 @@ def test_bytes_of_another_encoding_cost_their_line_until_the_encoding_is_set(enc
     assert run(content, encoding=encoding).interactions["item_id"].to_list() == ["café", "i1"]
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "iso8859-15"])
+def test_lines_in_utf8_among_western_ones_cost_their_line(encoding: str) -> None:
+    western = (
+        "u3,caf\u00e9,2024-05-04\nu4,\u00ab\u00dcBER\u00bb,2024-05-05\nu5,\u00ab\u00dcBER\u00ae\u00bb,2024-05-05\n"
+    )
+    content = (EVENTS + western).encode(encoding) + "u6,na\u00efve \u00a3 \u20ac,2024-05-06\n".encode()
+    found = run(content, encoding=encoding)
+    assert found.bad_lines() == [(5, "not_in_encoding")]
+    assert found.interactions["item_id"].to_list() == [
+        "caf\u00e9",
+        "\u00ab\u00dcBER\u00bb",
+        "\u00ab\u00dcBER\u00ae\u00bb",
+    ]
+
+
 def test_bytes_that_are_none_of_the_encoding_that_is_set_cost_their_line() -> None:
     assert run(
         EVENTS.encode("cp1252") + b"u1,\x81,2024-05-01\nu2,\x80,2024-05-01\n", encoding="cp1252"
