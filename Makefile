@@ -92,7 +92,7 @@ image-test: setup ## build the image without Docker, on Debian as root; start it
 
 lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install $$(grep '^torch==' requirements.lock) --editable '.[train,serve,traces,dev,docs]'
+	build/lock/bin/pip install $$(grep '^torch==' requirements.lock) --editable '.[train,serve,s3,traces,dev,docs]'
 	{ head -1 requirements.lock; build/lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > build/requirements.lock
 	mv build/requirements.lock requirements.lock
 	build/lock/bin/python -m deploy.lock

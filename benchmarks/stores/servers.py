@@ -1,4 +1,4 @@
-"""A real PostgreSQL server of one's own, for benchmarks and tests: empty, on a free port, gone afterwards."""
+"""Real servers of one's own, PostgreSQL and S3, for benchmarks and tests: empty, on a free port, gone afterwards."""
 
 import os
 import pwd
@@ -6,7 +6,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -104,6 +106,35 @@ def postgres() -> Iterator[Postgres]:
             server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def s3(host: str = "127.0.0.1") -> Iterator[dict[str, str]]:
+    """A server of the S3 protocol (moto) that keeps everything in memory; what its clients need in the environment."""
+    with socket.socket() as free:
+        free.bind((host, 0))
+        port = int(free.getsockname()[1])
+    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", host, "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            deadline = time.monotonic() + 120
+            while not _listens(host, port):
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("moto does not start: " + " ".join(command))
+                time.sleep(0.1)
+            keys = {
+                "AWS_ACCESS_KEY_ID": "testing",
+                "AWS_SECRET_ACCESS_KEY": "testing",
+                "AWS_DEFAULT_REGION": "us-east-1",
+            }
+            yield {"AWS_ENDPOINT_URL": f"http://{host}:{port}", **keys}
+        finally:
+            server.kill()
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex((host, port)) == 0
 
 
 def _unprivileged(folder: Path) -> dict[str, Any]:

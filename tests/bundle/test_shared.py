@@ -1,11 +1,6 @@
 """Bundles elsewhere: what is fetched is complete and verified, or refused, and an API serves it from its own copy."""
 
-import importlib.util
 import json
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
+from benchmarks.stores import servers
 from recsys.bundle import releases, shared, signing
 from recsys.bundle.bundle import MANIFEST, SIGNATURE, read_manifest
 from recsys.cli import app
@@ -25,8 +21,6 @@ from serving.settings import Settings
 from tests.support import bundles
 from tests.support.apps import new_store, until, until_ready
 
-S3 = all(importlib.util.find_spec(name) for name in ("s3fs", "moto", "flask"))
-
 
 @pytest.fixture(scope="module")
 def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -34,20 +28,9 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def s3_server() -> Iterator[int]:
-    """A server of the S3 protocol on loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        deadline = time.monotonic() + 120
-        while not _listens(port):
-            assert server.poll() is None, "moto does not start"
-            assert time.monotonic() < deadline, "moto does not start"
-            time.sleep(0.1)
-        yield port
-        server.kill()
+def s3_server() -> Iterator[dict[str, str]]:
+    with servers.s3() as environment:
+        yield environment
 
 
 @pytest.fixture(params=["memory", "s3"])
@@ -55,12 +38,8 @@ def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp
     """An address for bundles, of this test alone."""
     if request.param == "memory":
         return f"memory://{tmp_path.name}"
-    if not S3:
-        pytest.skip("no s3fs or moto here: pip install 's3fs' 'moto[s3,server]'")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{request.getfixturevalue('s3_server')}")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in request.getfixturevalue("s3_server").items():
+        monkeypatch.setenv(name, value)
     bucket = tmp_path.name.replace("_", "-").strip("-")[:50]
     fsspec.filesystem("s3", skip_instance_cache=True).mkdir(bucket)
     return f"s3://{bucket}/releases"
@@ -127,11 +106,6 @@ def test_hosts_serve_what_was_promoted_to_an_address(
             releases.rollback(first)
         until(lambda: client.get("/readyz").json()["bundle_id"] == old)
         assert client.post("/v1/recommend", json={"user_id": "anna", "k": 5}).json()["items"]
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _empty(folder: Path) -> Path:

@@ -19,7 +19,7 @@ def pins() -> dict[str, str]:
     return {name: line.split("==")[1] for name, line in lock.pins().items()}
 
 
-@pytest.mark.parametrize("extra", ["", "train", "serve", "dev", "docs"])
+@pytest.mark.parametrize("extra", ["", "train", "serve", "s3", "dev", "docs"])
 def test_every_range_has_a_pin_inside_it(extra: str) -> None:
     ranges = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     for needed in map(Requirement, ranges):
@@ -30,7 +30,7 @@ def test_every_range_has_a_pin_inside_it(extra: str) -> None:
         )
 
 
-@pytest.mark.parametrize("extra", ["train", "serve", "dev", "docs"])
+@pytest.mark.parametrize("extra", ["train", "serve", "s3", "dev", "docs"])
 def test_the_lock_is_closed(extra: str) -> None:
     """All but setuptools, which a venv of Python 3.11 has from the start, so that `pip freeze` leaves it out."""
     missing = lock.closure(extra) - pins().keys() - {"setuptools"}

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import yaml
+
+from benchmarks.stores import servers
 
 Run = Callable[..., str]
 
@@ -107,14 +110,27 @@ def test_every_stage_runs_without_dvc_and_writes_the_same_bytes(pipeline: Path, 
     assert bundle_id(folder) == bundle_id(pipeline)
 
 
-def test_a_fresh_clone_pulls_and_has_nothing_to_do(copy: Path, tmp_path: Path, run: Run) -> None:
-    run(f"dvc remote add --default store {tmp_path / 'store'} && git commit -q -a -m remote && dvc push --quiet", copy)
-    run("git clone -q copy clone", tmp_path)
-    clone = tmp_path / "clone"
-    run("dvc pull --quiet", clone)
-    assert stages_run(run("dvc repro", clone)) == []
-    assert run("git status --porcelain", clone) == ""
-    assert bundle_id(clone) == bundle_id(copy)
+def test_through_an_object_storage(copy: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh clone pulls and has nothing to do; others get the bundle by its path, and by the tag of its version."""
+    with servers.s3() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("dvc-test")
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        remote = "dvc remote add --default store s3://dvc-test/recsys && dvc remote modify store endpointurl"
+        run(f"{remote} {environment['AWS_ENDPOINT_URL']} && git commit -q -a -m remote && dvc push --quiet", copy)
+        run("git clone -q copy clone", tmp_path)
+        clone = tmp_path / "clone"
+        run("dvc pull --quiet", clone)
+        assert stages_run(run("dvc repro", clone)) == []
+        assert run("git status --porcelain", clone) == ""
+        assert bundle_id(clone) == bundle_id(copy)
+        run("mv .dvc/cache ../cache", copy)  # or the bundle would come from there
+        run("dvc get --quiet copy bundle --out got/bundle", tmp_path)
+        assert bundle_id(tmp_path / "got") == bundle_id(copy)
+        run("git tag -a bundle@v1.0.0 -m 'the first one'", copy)
+        run("dvc artifacts get copy bundle --rev v1.0.0 --out version/bundle", tmp_path)
+        assert bundle_id(tmp_path / "version") == bundle_id(copy)
 
 
 def test_metrics_plots_and_experiments(copy: Path, run: Run) -> None:
@@ -139,12 +155,6 @@ def test_without_a_better_candidate_the_baseline_is_released(copy: Path, run: Ru
     printed = run("dvc repro evaluate release", copy)
     assert "'popular' is released: none of 1 candidates is admitted" in printed
     assert json.loads((copy / "bundle" / "manifest.json").read_text())["default_variant"] == "popular"
-
-
-def test_the_bundle_is_an_artifact(root: Path) -> None:
-    artifact = yaml.safe_load((root / "dvc.yaml").read_text())["artifacts"]["bundle"]
-    assert artifact["path"] == "bundle"
-    assert artifact["type"] == "model"
 
 
 def test_a_new_model_is_a_file_and_two_sections(copy: Path, run: Run) -> None:
