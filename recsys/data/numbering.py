@@ -3,6 +3,8 @@
 import numpy as np
 import polars as pl
 
+from recsys.errors import DataError
+
 
 def numbered(events: pl.LazyFrame, *columns: str) -> tuple[pl.DataFrame, list[pl.Series]]:
     """Replace each string in these columns by its position, int32, in the sorted distinct strings of the column; also
@@ -21,3 +23,8 @@ def numbered(events: pl.LazyFrame, *columns: str) -> tuple[pl.DataFrame, list[pl
         frame = frame.with_columns(pl.Series(column, rank[frame[column].to_physical().to_numpy()]))
         vocabularies.append(values.gather(order))
     return frame, vocabularies
+
+
+def not_in_items(item_id: str) -> DataError:
+    """Return the error for an event with an item that the table of items does not have."""
+    return DataError(f"interactions: item_id {item_id!r} is not in items: run `dvc repro prepare`")

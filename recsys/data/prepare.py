@@ -18,6 +18,7 @@ import polars as pl
 import polars.selectors as cs
 
 from recsys.data import validation
+from recsys.data.engines import Engine, local
 from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT, RawTables
 from recsys.data.report import DataReport, TableReport, describe
 from recsys.data.schema import INTERACTIONS, ITEMS, USERS, Schema
@@ -29,11 +30,14 @@ from recsys.params import DatasetParams
 CHUNK_ROWS = 1_000_000
 ROW_GROUP_ROWS = 500_000
 COLUMNS = list(INTERACTIONS)
+HASH, DAY = "hash", "day"  # columns of the parts: of all canonical columns, and of the time in UTC
+_HASH = pl.struct(COLUMNS).hash().alias(HASH)
+_DAY = pl.col("timestamp").dt.date().alias(DAY)
 BAD_ROWS = {ROW: pl.Int64, "reason": pl.String}
 
 
-def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> DataReport:
-    """Write the tables into the folder `out` and return the report on them.
+def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path, engine: Engine = local) -> DataReport:
+    """Write the tables into the folder `out` and return the report on them; the engine counts what needs all rows.
 
     The same rows and settings give the same bytes. If `raw.latest` is None, events after the present time are rejected.
 
@@ -41,17 +45,22 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path) -> D
         DataError: "events.csv: no column 'user_id', the columns are ..."; "events.csv: no rows: give ..."
     """
     items, bad_items, n_items, item_notes = _check_items(raw)
-    parts = out / "parts"
-    parts.mkdir()
+    parts, work = out / "parts", out / "work"
+    for aside in (parts, work):
+        aside.mkdir()
     bad_interactions, n_interactions, notes = _check_interactions(raw, params, items["item_id"], parts)
     kept = pl.scan_parquet(sorted(parts.iterdir()))
-    copies = pl.DataFrame(schema=BAD_ROWS) if raw.distinct else _duplicates(kept)
-    kept = _without(kept, copies)
-    bots = _bots(kept, params.thresholds.max_events_per_user_day)
-    kept = _without(kept, bots)
+    copies = bots = pl.DataFrame(schema=BAD_ROWS)
+    if not raw.distinct:
+        copies = _duplicates(kept, engine.frequent(parts, [HASH], 1, work))
+        kept = _without(kept, copies)
+    if (limit := params.thresholds.max_events_per_user_day) is not None:
+        bots = _bots(kept, engine.frequent(parts, ["user_id", DAY], limit, work), limit)
+        kept = _without(kept, bots)
     bad_interactions = pl.concat([bad_interactions, copies, bots])
     _write(kept.select(COLUMNS), out / "interactions.parquet")
-    shutil.rmtree(parts)
+    for aside in (parts, work):
+        shutil.rmtree(aside)
     kept = pl.scan_parquet(out / "interactions.parquet")
     items, n_derived = _without_phantoms(items, kept)
     _write(items.lazy(), out / "items.parquet")
@@ -122,7 +131,8 @@ def _check_interactions(
     try:
         for number, batch in enumerate(table.collect_batches(chunk_size=CHUNK_ROWS)):
             good, rejected = judge(batch, faults)
-            good.drop(DERIVED).write_parquet(parts / f"{number:06}.parquet", compression="lz4")
+            good = good.drop(DERIVED).with_columns(_HASH, _DAY)
+            good.write_parquet(parts / f"{number:06}.parquet", compression="lz4")
             bad.append(_bad_rows(rejected))
             notes += _count_notes(batch)
             n_read += batch.height
@@ -149,27 +159,19 @@ def _without_phantoms(items: pl.DataFrame, kept: pl.LazyFrame) -> tuple[pl.DataF
     return items.drop(DERIVED), items.filter(derived).height
 
 
-def _duplicates(kept: pl.LazyFrame) -> pl.DataFrame:
-    """Return the rows that equal an earlier one in all columns: compared by hash first, then by value."""
-    hashes = kept.select(ROW, hash=pl.struct(COLUMNS).hash()).collect(engine="streaming")
-    suspects = hashes.lazy().filter(pl.col("hash").is_duplicated()).select(ROW)
-    rows = kept.join(suspects, on=ROW, how="semi").sort(ROW).collect(engine="streaming")
+def _duplicates(kept: pl.LazyFrame, repeated: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that equal an earlier one in all columns; repeated: the hashes that several rows have."""
+    rows = kept.join(repeated.lazy(), on=HASH, how="semi").sort(ROW).collect(engine="streaming")
     copies = rows.filter(~pl.struct(COLUMNS).is_first_distinct())
     return _bad_rows(copies.with_columns(reason=pl.lit("duplicate")))
 
 
-def _bots(kept: pl.LazyFrame, max_events_per_user_day: int | None) -> pl.DataFrame:
-    """Return all rows of users with more than `max_events_per_user_day` events on some day (UTC)."""
-    if max_events_per_user_day is None:
-        return pl.DataFrame(schema=BAD_ROWS)
-    busy = (
-        kept.group_by("user_id", pl.col("timestamp").dt.date().alias("day"))
-        .len()
-        .filter(pl.col("len") > max_events_per_user_day)
-        .select("user_id")
-    )
-    rows = kept.join(busy, on="user_id", how="semi").select(ROW).sort(ROW).collect(engine="streaming")
-    return _bad_rows(rows.with_columns(reason=pl.lit("bot_like_user")))
+def _bots(kept: pl.LazyFrame, busy: pl.DataFrame, limit: int) -> pl.DataFrame:
+    """Return all rows of users with more than `limit` events on some day (UTC); busy: user_id and day of those with
+    more if copies count."""
+    rows = kept.join(busy.lazy().select("user_id").unique(), on="user_id", how="semi").sort(ROW)
+    rows = rows.filter((pl.len().over("user_id", DAY) > limit).any().over("user_id"))
+    return _bad_rows(rows.select(ROW, reason=pl.lit("bot_like_user")).collect())
 
 
 def _without(kept: pl.LazyFrame, bad: pl.DataFrame) -> pl.LazyFrame:

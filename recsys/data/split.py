@@ -28,6 +28,8 @@ from recsys.params import Section
 
 Fold = Literal["valid", "test", "all"]
 ScoredFold = Literal["valid", "test"]
+SCORED: tuple[ScoredFold, ...] = ("valid", "test")
+ROW_GROUP_ROWS = 500_000
 WINDOWS = {"train": 0, "valid": 1, "test": 2}
 FITTED_BELOW = {"valid": 1, "test": 2, "all": 3}
 PAIR = ["user_row", "item_row"]
@@ -84,12 +86,7 @@ class Split:
     def targets(self, fold: ScoredFold) -> pl.DataFrame:
         """Return the targets in the window of `fold`: distinct user_row, item_row, sorted. A target is an item with a
         target event of a weight above 0; items of the user's history only with `allow_repeat`."""
-        wanted = self.interactions.lazy().filter(
-            pl.col("fold") == WINDOWS[fold], pl.col("event").is_in(self.facts.target_events), pl.col("weight") > 0
-        )
-        if not self.facts.allow_repeat:
-            wanted = wanted.join(self.fit_rows(fold).lazy(), on=PAIR, how="anti")
-        return wanted.select(PAIR).unique().sort(PAIR).collect()
+        return targets_in(self.interactions, fold, self.facts.target_events, self.facts.allow_repeat)
 
     def training(self, fold: Fold, seed: int, threads: int) -> TrainingData:
         n_users, n_items = self.users.height, self.catalogue.height
@@ -131,12 +128,29 @@ class Split:
         return _absent(self.fit_rows(fold)["item_row"], self.catalogue.height)
 
 
+def targets_in(rows: pl.DataFrame, fold: ScoredFold, target_events: list[str], allow_repeat: bool) -> pl.DataFrame:
+    """Return what `Split.targets` says, of rows that are all rows of their users."""
+    wanted = rows.lazy().filter(
+        pl.col("fold") == WINDOWS[fold], pl.col("event").is_in(target_events), pl.col("weight") > 0
+    )
+    if not allow_repeat:
+        fitted = rows.lazy().filter(pl.col("fold") < FITTED_BELOW[fold])
+        wanted = wanted.join(fitted, on=PAIR, how="anti")
+    return wanted.select(PAIR).unique().sort(PAIR).collect()
+
+
 def save(split: Split, folder: Path) -> None:
     """Write the split into an existing folder, as four files."""
-    split.interactions.write_parquet(folder / "interactions.parquet", compression="lz4")
-    split.catalogue.write_parquet(folder / "catalogue.parquet", compression="zstd")
-    split.users.write_parquet(folder / "users.parquet", compression="zstd")
-    content = split.facts.model_dump(mode="json")
+    write(split.interactions.lazy(), split.catalogue, split.users, split.facts, folder)
+
+
+def write(interactions: pl.LazyFrame, catalogue: pl.DataFrame, users: pl.DataFrame, facts: Facts, folder: Path) -> None:
+    """Write what `save` writes; the interactions pass through as a stream."""
+    path = folder / "interactions.parquet"
+    interactions.sink_parquet(path, compression="lz4", row_group_size=ROW_GROUP_ROWS)
+    catalogue.write_parquet(folder / "catalogue.parquet", compression="zstd")
+    users.write_parquet(folder / "users.parquet", compression="zstd")
+    content = facts.model_dump(mode="json")
     (folder / "split.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

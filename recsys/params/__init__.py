@@ -18,6 +18,7 @@ from recsys.params.section import parse as parse
 from recsys.params.tuned import TUNED_FILE, TuneParams, with_tuned
 
 PARAMS_FILE = Path("params.yaml")
+EngineName = Literal["local", "duckdb"]  # see `recsys/data/engines`
 
 
 class SplitParams(Section):
@@ -192,6 +193,7 @@ class Params(Section):
     dataset: str
     seed: int = Field(ge=0, lt=2**31)
     threads: int = Field(ge=1)
+    engine: EngineName = "local"
     datasets: dict[str, DatasetParams]
     models: dict[str, dict[str, Any]]
     index: IndexParams

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from recsys import params as settings
+from recsys.data import engines
 from recsys.data.prepare import prepare
 from recsys.data.report import check
 from recsys.datasets import load_adapter
@@ -33,7 +34,7 @@ def main(
     config = settings.parse(adapter.Config, chosen.data.adapter, f"{params}: datasets.{chosen.dataset}.adapter")
     with replaced(tables) as aside:
         read = adapter.tables(config, raw)
-        found = prepare(read, chosen.dataset, chosen.data, aside)
+        found = prepare(read, chosen.dataset, chosen.data, aside, engines.load(chosen.engine))
         check(found, chosen.data.thresholds, aside, read.hints)
     write_text(report, found.to_json())
     write_text(text, found.to_text())

@@ -7,8 +7,7 @@ import polars as pl
 import typer
 
 from recsys import output, params
-from recsys.data import split as splits
-from recsys.data import split_protocols
+from recsys.data import engines, split_protocols
 from recsys.errors import DataError, reports_errors
 
 
@@ -27,16 +26,16 @@ def split(
     catalogue = pl.read_parquet(items)
     if vectors.is_file():
         catalogue = catalogue.join(pl.read_parquet(vectors), on="item_id", how="left", maintain_order="left")
-    made = split_protocols.make(
-        pl.scan_parquet(tables / "interactions.parquet"),
-        catalogue,
-        settings.data.split,
-        settings.seed,
-        pl.read_parquet(described) if described.is_file() else None,
-    )
     with output.replaced(out) as folder:
-        splits.save(made, folder)
-    facts = made.facts
+        facts = split_protocols.write(
+            tables / "interactions.parquet",
+            catalogue,
+            settings.data.split,
+            settings.seed,
+            folder,
+            pl.read_parquet(described) if described.is_file() else None,
+            engines.load(settings.engine),
+        )
     print(f"{out}: {facts.n_users} users, {facts.n_items} items, events {facts.events}")
     for fold, window in facts.windows.items():
         print(f"{fold}: {window.model_dump()}")

@@ -1,5 +1,7 @@
+import tempfile
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from recsys.data import split as splits
 from recsys.data import split_protocols
+from recsys.data.engines import Engine, local
 from recsys.errors import DataError
 from recsys.params import SplitParams
 
@@ -62,6 +65,23 @@ def params(**changes: Any) -> SplitParams:
     return SplitParams(**{**base, **changes})
 
 
+def make(
+    interactions: pl.LazyFrame,
+    items: pl.DataFrame,
+    params: SplitParams,
+    seed: int,
+    described: pl.DataFrame | None = None,
+    engine: Engine = local,
+) -> splits.Split:
+    """What `write` writes, read again."""
+    with tempfile.TemporaryDirectory() as folder:
+        table, out = Path(folder, "interactions.parquet"), Path(folder, "split")
+        interactions.sink_parquet(table)
+        out.mkdir()
+        split_protocols.write(table, items, params, seed, out, described, engine)
+        return splits.load(out)
+
+
 N_ITEMS = 12
 EVENTS = st.lists(
     st.tuples(st.integers(0, 9), st.integers(0, N_ITEMS - 1), st.integers(0, 300)), min_size=60, max_size=120
@@ -75,7 +95,7 @@ def random_events(n: int = 600, n_users: int = 20, seed: int = 0, n_items: int =
 
 def made(events: list[tuple[int, int, int]], **changes: Any) -> splits.Split:
     try:
-        return split_protocols.make(table(events), items(N_ITEMS), params(**changes), seed=3)
+        return make(table(events), items(N_ITEMS), params(**changes), seed=3)
     except DataError:  # too few events for three windows: not what these properties are about
         assume(False)
 
@@ -133,8 +153,8 @@ def test_every_interaction_is_kept_once_under_its_ids(events: list[tuple[int, in
 
 
 def test_the_row_order_is_drawn_from_the_seed_and_says_nothing_about_the_id() -> None:
-    one, same = (split_protocols.make(table(random_events()), items(N_ITEMS), params(), seed=3) for _ in range(2))
-    other = split_protocols.make(table(random_events()), items(N_ITEMS), params(), seed=4)
+    one, same = (make(table(random_events()), items(N_ITEMS), params(), seed=3) for _ in range(2))
+    other = make(table(random_events()), items(N_ITEMS), params(), seed=4)
     assert one.catalogue.equals(same.catalogue)
     assert one.interactions.equals(same.interactions)
     assert one.catalogue["item_id"].to_list() != other.catalogue["item_id"].to_list()
@@ -143,25 +163,23 @@ def test_the_row_order_is_drawn_from_the_seed_and_says_nothing_about_the_id() ->
 
 def test_the_order_of_the_raw_rows_does_not_matter() -> None:
     events = list(dict.fromkeys(random_events()))
-    one = split_protocols.make(table(events), items(N_ITEMS), params(), seed=3)
-    turned = split_protocols.make(table(events[::-1]), items(N_ITEMS), params(), seed=3)
+    one = make(table(events), items(N_ITEMS), params(), seed=3)
+    turned = make(table(events[::-1]), items(N_ITEMS), params(), seed=3)
     assert one.interactions.equals(turned.interactions)
 
 
 def test_windows_have_the_shares_asked_for() -> None:
     events = [(n % 20, n % N_ITEMS, n) for n in range(1000)]
     for protocol in ("global_time", "per_user_holdout"):
-        split = split_protocols.make(
-            table(events), items(N_ITEMS), params(protocol=protocol, allow_repeat=True), seed=3
-        )
+        split = make(table(events), items(N_ITEMS), params(protocol=protocol, allow_repeat=True), seed=3)
         assert split.facts.events == {"train": 700, "valid": 100, "test": 200}
 
 
 def test_repeats_are_targets_only_where_allowed() -> None:
     events = [(n % 5, n // 5 % 3, n) for n in range(300)]
     with pytest.raises(DataError, match="no target in valid"):
-        split_protocols.make(table(events), items(N_ITEMS), params(), seed=3)
-    split = split_protocols.make(table(events), items(N_ITEMS), params(allow_repeat=True), seed=3)
+        make(table(events), items(N_ITEMS), params(), seed=3)
+    split = make(table(events), items(N_ITEMS), params(allow_repeat=True), seed=3)
     assert split.targets("test").height == 15
 
 
@@ -169,7 +187,7 @@ def test_only_target_events_are_targets() -> None:
     events = table(random_events()).with_columns(
         event=pl.when(pl.col("item_id") == "i0").then(pl.lit("purchase")).otherwise(pl.lit("view"))
     )
-    split = split_protocols.make(events, items(N_ITEMS), params(allow_repeat=True), seed=3)
+    split = make(events, items(N_ITEMS), params(allow_repeat=True), seed=3)
     asked = split.catalogue["item_id"].gather(split.targets("test")["item_row"])
     assert set(asked) == {"i0"}
 
@@ -186,7 +204,7 @@ def test_held_out_items_are_cold_and_unrelated_to_the_row_order() -> None:
 
 def test_items_are_held_out_of_the_validation_window_too_and_those_of_the_test_do_not_exist_in_it() -> None:
     events = random_events(40_000, n_users=40, n_items=400)
-    split = split_protocols.make(
+    split = make(
         table(events), items(400), params(protocol="per_user_holdout", cold_item_share=0.1, allow_repeat=True), seed=3
     )
     of_test, of_valid = set(split.cold_items("test").tolist()), set(split.cold_items("valid").tolist())
@@ -210,7 +228,7 @@ def test_items_are_held_out_of_the_validation_window_too_and_those_of_the_test_d
 def test_what_is_test_does_not_depend_on_the_items_held_out_of_the_validation_window() -> None:
     events = table(random_events(4_000))
     one, other = (
-        split_protocols.make(
+        make(
             events,
             items(N_ITEMS),
             params(protocol="per_user_holdout", cold_item_share=0.2, valid_share=share, allow_repeat=True),
@@ -227,7 +245,7 @@ def test_what_is_test_does_not_depend_on_the_items_held_out_of_the_validation_wi
 
 def test_cold_users_and_items_are_those_without_an_event_in_the_fit_set() -> None:
     events = [(n % 5, n % 4, n) for n in range(100)] + [(7, 9, 200 + n) for n in range(2)] + [(1, 9, 205)]
-    split = split_protocols.make(table(events), items(N_ITEMS), params(allow_repeat=True), seed=3)
+    split = make(table(events), items(N_ITEMS), params(allow_repeat=True), seed=3)
     cold_user = split.users["user_id"].gather(split.cold_users("test")).to_list()
     assert cold_user == ["u7"]
     cold_items = set(split.catalogue["item_id"].gather(split.cold_items("test")))
@@ -239,7 +257,7 @@ def test_cold_users_and_items_are_those_without_an_event_in_the_fit_set() -> Non
 def test_an_item_is_first_seen_at_its_first_event_or_when_the_shop_says() -> None:
     given_later = items(N_ITEMS).with_columns(first_seen=pl.lit(START + timedelta(minutes=50)).dt.cast_time_unit("us"))
     events = [(n % 5, n % 4, n) for n in range(1000)]
-    split = split_protocols.make(table(events), given_later, params(allow_repeat=True), seed=3)
+    split = make(table(events), given_later, params(allow_repeat=True), seed=3)
     first_seen = dict(split.catalogue.select("item_id", "first_seen").iter_rows())
     assert first_seen["i2"] == START + timedelta(minutes=2)
     assert first_seen["i9"] == START + timedelta(minutes=50)
@@ -257,7 +275,7 @@ def test_an_item_is_first_seen_at_its_first_event_or_when_the_shop_says() -> Non
 )
 def test_what_cannot_be_split_is_one_clear_line(events: list[tuple[int, int, int]], n_items: int, said: str) -> None:
     with pytest.raises(DataError, match=said) as error:
-        split_protocols.make(table(events), items(n_items), params(), seed=3)
+        make(table(events), items(n_items), params(), seed=3)
     assert "\n" not in str(error.value)
 
 
@@ -278,7 +296,7 @@ def test_who_asks_when_follows_from_the_protocol() -> None:
 
 def test_two_users_and_two_items_are_enough() -> None:
     events = table([(n % 2, n % 2, n) for n in range(40)])
-    split = split_protocols.make(events, items(2), params(allow_repeat=True), seed=3)
+    split = make(events, items(2), params(allow_repeat=True), seed=3)
     assert (split.facts.n_users, split.facts.n_items) == (2, 2)
 
 
@@ -286,7 +304,7 @@ def test_two_users_and_two_items_are_enough() -> None:
 def test_a_moment_is_cut_at_random_where_a_window_would_be_empty(later: list[tuple[int, int, int]]) -> None:
     """As in an export without times, or with dates alone."""
     events = [(n % 5, n % 12, 0) for n in range(60)] + later
-    split, again = (split_protocols.make(table(events), items(N_ITEMS), params(), seed=3) for _ in range(2))
+    split, again = (make(table(events), items(N_ITEMS), params(), seed=3) for _ in range(2))
     assert split.interactions.equals(again.interactions)
     train, valid, test = np.bincount(split.interactions["fold"].to_numpy())
     assert (train, valid, test) == ((43, 6, 12) if later else (42, 6, 12))
@@ -296,4 +314,4 @@ def test_a_moment_is_cut_at_random_where_a_window_would_be_empty(later: list[tup
 
 def test_held_out_items_belong_to_the_per_user_protocol() -> None:
     with pytest.raises(DataError, match="cold_item_share"):
-        split_protocols.make(table(random_events()), items(N_ITEMS), params(cold_item_share=0.1), seed=3)
+        make(table(random_events()), items(N_ITEMS), params(cold_item_share=0.1), seed=3)

@@ -13,7 +13,6 @@ from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, History, Query
 from recsys.data import split as splits
-from recsys.data import split_protocols
 from recsys.data.split import ScoredFold, Split
 from recsys.errors import RecsysError
 from recsys.evaluation import answers, fold_bundle, metrics, segments
@@ -45,7 +44,7 @@ def plain(made: world.World, variant: str, k: int, seed: int) -> np.ndarray:
 def test_items_held_out_of_the_test_are_in_no_list_of_the_validation_window(tmp_path: Path, variant: str) -> None:
     events = test_split_protocols.random_events(2_000, n_items=40)
     cut = test_split_protocols.params(protocol="per_user_holdout", cold_item_share=0.2, allow_repeat=True)
-    split = split_protocols.make(test_split_protocols.table(events), test_split_protocols.items(40), cut, seed=3)
+    split = test_split_protocols.make(test_split_protocols.table(events), test_split_protocols.items(40), cut, seed=3)
     bundles.model(ones(40), tmp_path / "models" / "als")
     settings = bundles.settings(allow_repeat=True)
     folds: dict[ScoredFold, int] = {"valid": 32, "test": 40}

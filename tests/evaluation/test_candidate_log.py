@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from recsys.data import split_protocols
 from recsys.data.split import Split
 from recsys.evaluation.candidate_log import late_targets
-from tests.data.test_split_protocols import items, params, table
+from tests.data.test_split_protocols import items, make, params, table
 
 
 def made(events: list[tuple[int, int, int]]) -> Split:
-    return split_protocols.make(table(events), items(20), params(protocol="per_user_holdout"), seed=3)
+    return make(table(events), items(20), params(protocol="per_user_holdout"), seed=3)
 
 
 def test_the_later_half_of_each_users_targets_is_late() -> None:

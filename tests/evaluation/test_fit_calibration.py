@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from recsys.bundle.calibration import Calibration
-from recsys.data import split_protocols
 from recsys.data.split import Split
 from recsys.evaluation import answers, fit_calibration, reliability, sample
 from recsys.evaluation.metrics import Ragged
@@ -117,7 +116,7 @@ def test_where_users_have_clocks_it_is_cut_to_as_many_events() -> None:
     chosen = test_split_protocols.params(
         protocol="per_user_holdout", valid_share=0.1, test_share=0.2, cold_item_share=0.1, target_events=["purchase"]
     )
-    split = split_protocols.make(test_split_protocols.table(events), test_split_protocols.items(40), chosen, 1)
+    split = test_split_protocols.make(test_split_protocols.table(events), test_split_protocols.items(40), chosen, 1)
     drawn = sample.draw(split, "test", np.zeros(40, dtype=np.float32), 100, 1)
     cut = fit_calibration.as_long_as_valid(split, drawn, chosen)
     known = set(split.fit_rows("test")["item_row"])

@@ -9,7 +9,6 @@ import numpy as np
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import FloatArray
-from recsys.data import split_protocols
 from recsys.data.split import Split
 from recsys.evaluation import sample
 from recsys.evaluation.sample import Sample
@@ -39,7 +38,7 @@ def make(folder: Path, seed: int, vectors: Callable[[int], FloatArray], max_user
     users = (rng.random(1500) * (40 + minutes / 250)).astype(int)
     events = list(zip(users.tolist(), liked.tolist(), minutes.tolist(), strict=True))
     items = test_split_protocols.items(N_ITEMS)
-    split = split_protocols.make(test_split_protocols.table(events), items, test_split_protocols.params(), seed)
+    split = test_split_protocols.make(test_split_protocols.table(events), items, test_split_protocols.params(), seed)
     bundles.model(vectors(N_ITEMS), folder / "model")
     models = {"als": (folder / "model", folder / "model")}
     parts = bundle.Parts(split.fit_rows("test"), split.catalogue, split.users, split.now("test"), models)

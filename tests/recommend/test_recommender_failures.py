@@ -14,13 +14,13 @@ import pytest
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle, LoadedModel
 from recsys.contracts import EMPTY_HISTORY, NO_ROWS, Candidates, History, Query
-from recsys.data import split_protocols
 from recsys.rankers.recency import Recency
 from recsys.recommend.recommender import Recommender, Slate
 from recsys.rules.available import Available
 from recsys.rules.seen import Seen
 from recsys.sources.popular import Popular
 from recsys.sources.random import Random
+from tests.data.test_split_protocols import make
 from tests.support import bundles
 
 NOW = bundles.NOW.timestamp()
@@ -174,7 +174,7 @@ def test_a_constant_score_source_scores_like_random(tmp_path: Path) -> None:
     bundles.model(np.ones((n_items, 3), dtype=np.float32), tmp_path / "model")
     found = []
     for seed in range(seeds):
-        split = split_protocols.make(events.lazy(), items, settings.data.split, seed)
+        split = make(events.lazy(), items, settings.data.split, seed)
         folders = {"als": (tmp_path / "model", tmp_path / "model")}
         parts = bundle.Parts(split.fit_rows("all"), split.catalogue, split.users, NOW, folders)
         bundle.write(parts, settings, {}, tmp_path / "bundle")

@@ -11,9 +11,8 @@ import pytest
 from recsys.bundle import embeddings
 from recsys.bundle.index import Index
 from recsys.data import split as splits
-from recsys.data import split_protocols
 from recsys.stages import index
-from tests.data.test_split_protocols import items, params, table
+from tests.data.test_split_protocols import items, make, params, table
 
 N_ITEMS = 60
 
@@ -25,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     events = table(list(zip(users.tolist(), bought.tolist(), draw.integers(50_000, size=3000).tolist(), strict=True)))
     folder = tmp_path_factory.mktemp("stages")
     (folder / "split").mkdir()
-    splits.save(split_protocols.make(events, items(N_ITEMS), params(), seed=1), folder / "split")
+    splits.save(make(events, items(N_ITEMS), params(), seed=1), folder / "split")
     return folder
 
 

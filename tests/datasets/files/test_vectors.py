@@ -8,8 +8,8 @@ import pytest
 
 from recsys.bundle.item_features import brought_vectors
 from recsys.data.report import check
-from recsys.data.split_protocols import make
 from recsys.errors import DataError, ParamsError
+from tests.data.test_split_protocols import make
 from tests.support import own_files
 
 EVENTS = own_files.EVENTS + "".join(

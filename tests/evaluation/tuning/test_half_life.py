@@ -7,10 +7,9 @@ import pytest
 import yaml
 
 from recsys import params as settings
-from recsys.data import split_protocols
 from recsys.data.split import Split
 from recsys.evaluation.tuning import half_life, validation_task
-from tests.data.test_split_protocols import items, params, table
+from tests.data.test_split_protocols import items, make, params, table
 
 DAY = 1440  # minutes, in which the table counts
 N_ITEMS, N_EVENTS = 60, 6_000
@@ -23,7 +22,7 @@ def drawn(lives_days: float, days: int) -> Split:
     slot = (minute / DAY / lives_days).astype(int)
     bought = (slot * 3 + (draw.random(N_EVENTS) ** 2 * 3).astype(int)) % N_ITEMS
     rows = list(zip(draw.integers(300, size=N_EVENTS).tolist(), bought.tolist(), minute.tolist(), strict=True))
-    return split_protocols.make(table(rows), items(N_ITEMS), params(allow_repeat=True), seed=1)
+    return make(table(rows), items(N_ITEMS), params(allow_repeat=True), seed=1)
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def test_what_never_ages_gets_the_longest(shop: settings.Params) -> None:
     draw = np.random.default_rng(0)
     minute, bought = np.sort(draw.integers(50 * DAY, size=N_EVENTS)), (draw.random(N_EVENTS) ** 2 * N_ITEMS).astype(int)
     rows = list(zip(draw.integers(300, size=N_EVENTS).tolist(), bought.tolist(), minute.tolist(), strict=True))
-    split = split_protocols.make(table(rows), items(N_ITEMS), params(allow_repeat=True), seed=1)
+    split = make(table(rows), items(N_ITEMS), params(allow_repeat=True), seed=1)
     assert half_life.find(split, shop) >= 1000
 
 
@@ -75,10 +74,10 @@ def test_the_half_life_of_repeats_is_short_where_users_move_on(shop: settings.Pa
             for day in (np.arange(0, 200, 2) + draw.random(100)).tolist():
                 own = (user + int((day + 13) // lasts) * 7) % N_ITEMS
                 rows.append((user, own if draw.random() < 0.5 else int(draw.integers(N_ITEMS)), int(day * DAY)))
-        split = split_protocols.make(table(rows), items(N_ITEMS), params(allow_repeat=True), seed=1)
+        split = make(table(rows), items(N_ITEMS), params(allow_repeat=True), seed=1)
         found[lasts] = half_life.of_repeats(split, shop)
         assert half_life.of_repeats(split, shop) == found[lasts]
     assert found[30] < found[1_000]
 
-    first_only = split_protocols.make(table(rows), items(N_ITEMS), params(allow_repeat=False), seed=1)
+    first_only = make(table(rows), items(N_ITEMS), params(allow_repeat=False), seed=1)
     assert half_life.of_repeats(first_only, shop) == shop.data.recent_half_life_days

@@ -11,13 +11,12 @@ from recsys import params as settings
 from recsys.bundle.embeddings import encoder_of
 from recsys.contracts import Embeddings, TrainingData
 from recsys.data import split as splits
-from recsys.data import split_protocols
 from recsys.errors import ParamsError
 from recsys.evaluation.tuning import half_life, portfolio, validation_task
 from recsys.evaluation.tuning import search as search_module
 from recsys.evaluation.tuning.search import search
 from recsys.models import als
-from tests.data.test_split_protocols import items, params, table
+from tests.data.test_split_protocols import items, make, params, table
 
 N_ITEMS = 40
 N_USERS = 60
@@ -31,7 +30,7 @@ def split_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bought = 2 * (draw.random(2500) ** 1.5 * N_ITEMS / 2).astype(int) + users % 2
     events = table(list(zip(users.tolist(), bought.tolist(), draw.integers(50_000, size=2500).tolist(), strict=True)))
     folder = tmp_path_factory.mktemp("split")
-    made = split_protocols.make(events, items(N_ITEMS), params(allow_repeat=False), seed=1)
+    made = make(events, items(N_ITEMS), params(allow_repeat=False), seed=1)
     splits.save(made, folder)
     return folder
 

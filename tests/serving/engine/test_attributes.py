@@ -12,13 +12,13 @@ from pydantic import TypeAdapter
 
 from recsys.bundle import bundle
 from recsys.bundle._checks import catalogue as checks
-from recsys.data.split_protocols import make
 from recsys.errors import ParamsError
 from recsys.schemas.field_limits import MAX_ATTRIBUTE_LENGTH, MAX_ATTRIBUTES
 from serving.api.schemas import Answer, RecommendRequest
 from serving.encoding import to_json
 from serving.engine.engine import Engine
 from serving.settings import Settings
+from tests.data.test_split_protocols import make
 from tests.support import bundles, own_files
 from tests.support.apps import Start, until, until_ready
 
