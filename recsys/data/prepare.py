@@ -59,6 +59,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path, engi
         kept = _without(kept, bots)
     bad_interactions = pl.concat([bad_interactions, copies, bots])
     _write(kept.select(COLUMNS), out / "interactions.parquet")
+    pairs = engine.n_distinct(out / "interactions.parquet", ["user_id", "item_id"], work)
     for aside in (parts, work):
         shutil.rmtree(aside)
     kept = pl.scan_parquet(out / "interactions.parquet")
@@ -81,6 +82,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path, engi
         TableReport.of(raw.interactions_file, n_interactions, bad_interactions["reason"], notes),
         TableReport.of(raw.items_file, n_items + n_derived, bad_items["reason"], item_notes),
         kept,
+        pairs,
         items,
         raw.files,
         users,

@@ -104,20 +104,19 @@ def describe(
     interactions: TableReport,
     items: TableReport,
     kept: pl.LazyFrame,
+    pairs: int,
     kept_items: pl.DataFrame,
     files: Mapping[str, Sequence[FileLines]] = MappingProxyType({}),
     users_table: TableReport | None = None,
     vectors_table: TableReport | None = None,
 ) -> DataReport:
-    """Return the report; kept, kept_items: the canonical tables. For `repeat_rate` the different user-item pairs are
-    counted by a 64-bit hash."""
+    """Return the report; kept, kept_items: the canonical tables; pairs: the number of different user-item pairs."""
     facts = kept.select(
         first=pl.col("timestamp").min(),
         last=pl.col("timestamp").max(),
-        pairs=pl.struct("user_id", "item_id").hash().n_unique(),
         liked=pl.col("item_id").filter(pl.col("weight") > 0).n_unique(),
     ).collect(engine="streaming")
-    first, last, pairs, liked = facts.row(0)
+    first, last, liked = facts.row(0)
     without_vector = {"vector": 1 - vectors_table.kept / max(kept_items.height, 1)} if vectors_table else {}
     per = {name: kept.group_by(name).len().collect(engine="streaming") for name in ("user_id", "item_id", "event")}
     return DataReport(

@@ -74,12 +74,17 @@ def canonical_interactions(
     }
     table = noted(table, read, "event read as return", pl.when(returned).then(pl.lit("")))
     weights = {limits.RETURN: 0.0} | event_weights
-    by_event = event.replace_strict(weights, default=0.0, return_dtype=pl.Float32)
+    by_event = _by_event(weights, pl.Float32()).fill_null(0.0)
     least: pl.Expr = pl.lit(like_from if like_from is not None else 0.0)
     if isinstance(like_from, dict):
-        least = event.replace_strict(like_from, default=None, return_dtype=pl.Float64)
+        least = _by_event(like_from, pl.Float64())
     weight = pl.when(event == limits.RETURN).then(by_event).when(value < least).then(0.0)
     return table.with_columns(weight=weight.otherwise(pl.col("weight").fill_null(by_event)))
+
+
+def _by_event(values: dict[str, float], dtype: pl.DataType) -> pl.Expr:
+    """Return the value of each row's event, or null. With `replace_strict` polars would first read all rows."""
+    return pl.coalesce(pl.when(pl.col("event") == name).then(pl.lit(value, dtype)) for name, value in values.items())
 
 
 def canonical_items(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:

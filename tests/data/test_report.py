@@ -67,7 +67,7 @@ def report(tables: Path) -> DataReport:
         "interactions": [FileLines("events.csv", 14, 1, 9, 11, 2)],
         "items": [FileLines("i.pq", None, None, 3, *2 * [None])],
     }
-    return describe("shop", interactions, items, pl.scan_parquet(tables / "interactions.parquet"), ITEMS, lines)
+    return describe("shop", interactions, items, pl.scan_parquet(tables / "interactions.parquet"), 3, ITEMS, lines)
 
 
 def test_counts_shares_and_span(report: DataReport) -> None:
@@ -109,7 +109,8 @@ def test_json_has_all_of_it_and_the_text_what_a_person_needs(report: DataReport)
 
 def test_a_table_of_which_nothing_is_left_can_be_described(tmp_path: Path, tables: Path) -> None:
     nothing = TableReport.of(Path("events.csv"), 2, pl.Series(["value_nan"] * 2))
-    report = describe("shop", nothing, nothing, pl.scan_parquet(tables / "interactions.parquet").head(0), ITEMS.clear())
+    none = pl.scan_parquet(tables / "interactions.parquet").head(0)
+    report = describe("shop", nothing, nothing, none, 0, ITEMS.clear())
     assert (report.users, report.first, report.repeat_rate, report.days) == (0, None, 0.0, 0.0)
     assert "time span     none" in report.to_text()
 

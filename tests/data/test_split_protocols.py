@@ -1,7 +1,5 @@
-import tempfile
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from recsys.data import split as splits
-from recsys.data import split_protocols
-from recsys.data.engines import Engine, local
 from recsys.errors import DataError
 from recsys.params import SplitParams
+from tests.data.made_split import make
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -63,23 +60,6 @@ def items(n: int) -> pl.DataFrame:
 def params(**changes: Any) -> SplitParams:
     base = {"protocol": "global_time", "valid_share": 0.1, "test_share": 0.2, "target_events": ["purchase"]}
     return SplitParams(**{**base, **changes})
-
-
-def make(
-    interactions: pl.LazyFrame,
-    items: pl.DataFrame,
-    params: SplitParams,
-    seed: int,
-    described: pl.DataFrame | None = None,
-    engine: Engine = local,
-) -> splits.Split:
-    """What `write` writes, read again."""
-    with tempfile.TemporaryDirectory() as folder:
-        table, out = Path(folder, "interactions.parquet"), Path(folder, "split")
-        interactions.sink_parquet(table)
-        out.mkdir()
-        split_protocols.write(table, items, params, seed, out, described, engine)
-        return splits.load(out)
 
 
 N_ITEMS = 12

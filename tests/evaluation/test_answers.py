@@ -20,7 +20,7 @@ from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import PLAIN, QueryMode
 from recsys.recommend.recommender import Recommender
 from recsys.sources.nearest import Nearest
-from tests.data import test_split_protocols
+from tests.data import made_split, test_split_protocols
 from tests.evaluation import world
 from tests.support import bundles
 
@@ -44,7 +44,7 @@ def plain(made: world.World, variant: str, k: int, seed: int) -> np.ndarray:
 def test_items_held_out_of_the_test_are_in_no_list_of_the_validation_window(tmp_path: Path, variant: str) -> None:
     events = test_split_protocols.random_events(2_000, n_items=40)
     cut = test_split_protocols.params(protocol="per_user_holdout", cold_item_share=0.2, allow_repeat=True)
-    split = test_split_protocols.make(test_split_protocols.table(events), test_split_protocols.items(40), cut, seed=3)
+    split = made_split.make(test_split_protocols.table(events), test_split_protocols.items(40), cut, seed=3)
     bundles.model(ones(40), tmp_path / "models" / "als")
     settings = bundles.settings(allow_repeat=True)
     folds: dict[ScoredFold, int] = {"valid": 32, "test": 40}

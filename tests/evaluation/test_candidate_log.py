@@ -4,7 +4,8 @@ import numpy as np
 
 from recsys.data.split import Split
 from recsys.evaluation.candidate_log import late_targets
-from tests.data.test_split_protocols import items, make, params, table
+from tests.data.made_split import make
+from tests.data.test_split_protocols import items, params, table
 
 
 def made(events: list[tuple[int, int, int]]) -> Split:

@@ -12,7 +12,7 @@ from recsys.evaluation import answers, fit_calibration, reliability, sample
 from recsys.evaluation.metrics import Ragged
 from recsys.evaluation.sample import ranker_holdout_users
 from recsys.recommend.recommender import Recommender
-from tests.data import test_split_protocols
+from tests.data import made_split, test_split_protocols
 from tests.evaluation import world
 from tests.evaluation.world import World
 from tests.support import bundles
@@ -116,7 +116,7 @@ def test_where_users_have_clocks_it_is_cut_to_as_many_events() -> None:
     chosen = test_split_protocols.params(
         protocol="per_user_holdout", valid_share=0.1, test_share=0.2, cold_item_share=0.1, target_events=["purchase"]
     )
-    split = test_split_protocols.make(test_split_protocols.table(events), test_split_protocols.items(40), chosen, 1)
+    split = made_split.make(test_split_protocols.table(events), test_split_protocols.items(40), chosen, 1)
     drawn = sample.draw(split, "test", np.zeros(40, dtype=np.float32), 100, 1)
     cut = fit_calibration.as_long_as_valid(split, drawn, chosen)
     known = set(split.fit_rows("test")["item_row"])

@@ -12,7 +12,7 @@ from recsys.contracts import FloatArray
 from recsys.data.split import Split
 from recsys.evaluation import sample
 from recsys.evaluation.sample import Sample
-from tests.data import test_split_protocols
+from tests.data import made_split, test_split_protocols
 from tests.support import bundles
 
 N_ITEMS, N_USERS = 40, 80
@@ -38,7 +38,7 @@ def make(folder: Path, seed: int, vectors: Callable[[int], FloatArray], max_user
     users = (rng.random(1500) * (40 + minutes / 250)).astype(int)
     events = list(zip(users.tolist(), liked.tolist(), minutes.tolist(), strict=True))
     items = test_split_protocols.items(N_ITEMS)
-    split = test_split_protocols.make(test_split_protocols.table(events), items, test_split_protocols.params(), seed)
+    split = made_split.make(test_split_protocols.table(events), items, test_split_protocols.params(), seed)
     bundles.model(vectors(N_ITEMS), folder / "model")
     models = {"als": (folder / "model", folder / "model")}
     parts = bundle.Parts(split.fit_rows("test"), split.catalogue, split.users, split.now("test"), models)

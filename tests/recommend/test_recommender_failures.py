@@ -20,7 +20,7 @@ from recsys.rules.available import Available
 from recsys.rules.seen import Seen
 from recsys.sources.popular import Popular
 from recsys.sources.random import Random
-from tests.data.test_split_protocols import make
+from tests.data.made_split import make
 from tests.support import bundles
 
 NOW = bundles.NOW.timestamp()

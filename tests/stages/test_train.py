@@ -12,7 +12,8 @@ from recsys.bundle import embeddings
 from recsys.bundle.index import Index
 from recsys.data import split as splits
 from recsys.stages import index
-from tests.data.test_split_protocols import items, make, params, table
+from tests.data.made_split import make
+from tests.data.test_split_protocols import items, params, table
 
 N_ITEMS = 60
 

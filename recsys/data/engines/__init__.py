@@ -1,4 +1,4 @@
-"""The engines of the stages `prepare` and `split`: they do the two steps that need all interactions at once.
+"""The engines of the stages `prepare` and `split`: they do the steps that need all interactions at once.
 
 Every other step needs one row or one user at a time, so it is the same code for all engines, which write the same
 bytes. `engine` in `params.yaml` names the file of this folder.
@@ -19,6 +19,10 @@ class Engine(Protocol):
     def frequent(self, parts: Path, key: list[str], above: int, work: Path) -> pl.DataFrame:
         """Return the keys, distinct values of the columns `key`, that more than `above` rows have, in any order.
         parts: folder of Parquet files with the same columns."""
+        ...
+
+    def n_distinct(self, table: Path, key: list[str], work: Path) -> int:
+        """Return how many keys, distinct values of the columns `key`, a Parquet file has."""
         ...
 
     def ordered(self, interactions: Path, item_ids: pl.Series, work: Path) -> tuple[pl.LazyFrame, pl.Series]:

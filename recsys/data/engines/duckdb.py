@@ -24,6 +24,13 @@ def frequent(parts: Path, key: list[str], above: int, work: Path) -> pl.DataFram
     return pl.read_parquet(found)
 
 
+def n_distinct(table: Path, key: list[str], work: Path) -> int:
+    """Implement `Engine.n_distinct`."""
+    found = f"SELECT DISTINCT {', '.join(key)} FROM read_parquet('{_quoted(table)}')"
+    with _connected(work) as database:
+        return int(database.execute(f"SELECT count(*) FROM ({found})").fetchall()[0][0])
+
+
 def ordered(interactions: Path, item_ids: pl.Series, work: Path) -> tuple[pl.LazyFrame, pl.Series]:
     """Implement `Engine.ordered`."""
     items, users, rows = (work / f"{name}.parquet" for name in ("items", "users", "rows"))
@@ -40,9 +47,9 @@ def ordered(interactions: Path, item_ids: pl.Series, work: Path) -> tuple[pl.Laz
                     FROM (SELECT DISTINCT user_id FROM events);
                 COPY (SELECT user_id FROM users ORDER BY user_row) TO '{_quoted(users)}' (FORMAT parquet)"""
         )
-        unknown = database.execute("SELECT min(item_id) FROM events ANTI JOIN items USING (item_id)").fetchone()
-        if unknown is not None and unknown[0] is not None:
-            raise not_in_items(unknown[0])
+        unknown = "SELECT min(item_id) FROM events ANTI JOIN items USING (item_id) HAVING count(*) > 0"
+        for (item_id,) in database.execute(unknown).fetchall():
+            raise not_in_items(item_id)
         database.execute(
             f"""COPY (
                     SELECT user_row, item_row, timestamp, event, value::FLOAT AS value, weight::FLOAT AS weight

@@ -14,6 +14,12 @@ def frequent(parts: Path, key: list[str], above: int, work: Path) -> pl.DataFram
     return counts.filter(pl.col("len") > above).select(key).collect(engine="streaming")
 
 
+def n_distinct(table: Path, key: list[str], work: Path) -> int:
+    """Implement `Engine.n_distinct`: keys are counted by a hash of 64 bits."""
+    hashes = pl.scan_parquet(table).select(pl.struct(key).hash().n_unique())
+    return int(hashes.collect(engine="streaming").item())
+
+
 def ordered(interactions: Path, item_ids: pl.Series, work: Path) -> tuple[pl.LazyFrame, pl.Series]:
     """Implement `Engine.ordered`."""
     columns = ["user_id", "item_id", "timestamp", "event", pl.col("value", "weight").cast(pl.Float32)]

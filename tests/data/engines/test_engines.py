@@ -90,9 +90,10 @@ def test_the_tables_have_the_same_bytes(tmp_path: Path, engine: Engine) -> None:
     report = found["local"][0]
     assert report.interactions.reasons["bot_like_user"] >= 8
     assert report.interactions.reasons["duplicate"] >= 7
-    kept = pl.read_parquet(tmp_path / "other/interactions.parquet")["user_id"]
-    assert {"copied", "often"} <= set(kept)
-    assert "busy" not in set(kept)
+    kept = pl.read_parquet(tmp_path / "other/interactions.parquet")
+    assert {"copied", "often"} <= set(kept["user_id"])
+    assert "busy" not in set(kept["user_id"])
+    assert report.repeat_rate == 1 - kept.unique(["user_id", "item_id"]).height / kept.height > 0
 
 
 def test_a_package_that_is_missing_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from recsys.data.report import check
 from recsys.errors import DataError, ParamsError
-from tests.data.test_split_protocols import make
+from tests.data.made_split import make
 from tests.support import own_files
 
 EVENTS = own_files.EVENTS + "".join(

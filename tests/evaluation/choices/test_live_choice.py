@@ -12,7 +12,7 @@ from recsys.evaluation.choices import gate, live_choice
 from recsys.evaluation.choices.gate import Decision
 from recsys.params import Params, VariantParams
 from recsys.recommend.recommender import Recommender
-from tests.data import test_split_protocols
+from tests.data import made_split, test_split_protocols
 from tests.support import bundles
 
 N_ITEMS, MINUTES = 40, 10_000
@@ -34,7 +34,7 @@ def chosen(folder: Path, ageing: bool, gated: Decision) -> Decision:
     rows = np.where(rng.random(1500) < 0.8, minutes * N_ITEMS // MINUTES, lasting) if ageing else lasting
     events = list(zip(rng.integers(0, 80, 1500).tolist(), rows.tolist(), minutes.tolist(), strict=True))
     items, params = test_split_protocols.items(N_ITEMS), settings()
-    split = test_split_protocols.make(test_split_protocols.table(events), items, test_split_protocols.params(), 1)
+    split = made_split.make(test_split_protocols.table(events), items, test_split_protocols.params(), 1)
     bundles.model(np.eye(N_ITEMS, 8, dtype=np.float32) + np.float32(0.1), folder / "model")
     models = {"als": (folder / "model", folder / "model")}
     parts = bundle.Parts(split.fit_rows("valid"), split.catalogue, split.users, split.now("valid"), models)

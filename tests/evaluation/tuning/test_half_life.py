@@ -9,7 +9,8 @@ import yaml
 from recsys import params as settings
 from recsys.data.split import Split
 from recsys.evaluation.tuning import half_life, validation_task
-from tests.data.test_split_protocols import items, make, params, table
+from tests.data.made_split import make
+from tests.data.test_split_protocols import items, params, table
 
 DAY = 1440  # minutes, in which the table counts
 N_ITEMS, N_EVENTS = 60, 6_000

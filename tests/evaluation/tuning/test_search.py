@@ -16,7 +16,8 @@ from recsys.evaluation.tuning import half_life, portfolio, validation_task
 from recsys.evaluation.tuning import search as search_module
 from recsys.evaluation.tuning.search import search
 from recsys.models import als
-from tests.data.test_split_protocols import items, make, params, table
+from tests.data.made_split import make
+from tests.data.test_split_protocols import items, params, table
 
 N_ITEMS = 40
 N_USERS = 60

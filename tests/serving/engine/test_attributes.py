@@ -18,7 +18,7 @@ from serving.api.schemas import Answer, RecommendRequest
 from serving.encoding import to_json
 from serving.engine.engine import Engine
 from serving.settings import Settings
-from tests.data.test_split_protocols import make
+from tests.data.made_split import make
 from tests.support import bundles, own_files
 from tests.support.apps import Start, until, until_ready
 
