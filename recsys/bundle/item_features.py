@@ -135,17 +135,26 @@ def fit(items: pl.DataFrame, static: bool) -> Features:
     return Features(words, categories, word_idf, category_idf, prices.astype(np.float32), static)
 
 
-def brought_vectors(items: pl.DataFrame, fitted_on: BoolArray) -> FloatArray | None:
-    """Return the vectors that the items bring along, minus the mean of those in `fitted_on`, (n,) bool, and scaled to
-    unit length: (n, d) float32, zeros for an item without a vector. None if no item of `fitted_on` has one. Without the
-    mean, which embeddings of texts and images share, any two items would look alike."""
-    there = items["vector"].is_not_null().to_numpy() if "vector" in items.columns else np.zeros(items.height, np.bool_)
-    if not (there & fitted_on).any():
+def brought_mean(items: pl.DataFrame) -> FloatArray | None:
+    """Return the mean of the vectors that the items bring along, (d,) float32, or None if none has one."""
+    if "vector" not in items.columns or not items["vector"].count():
         return None
-    given: FloatArray = items["vector"].drop_nulls().to_numpy()
-    centred = given - given[fitted_on[there]].mean(axis=0, dtype=np.float64).astype(np.float32)
-    vectors = np.zeros((items.height, given.shape[1]), dtype=np.float32)
-    vectors[there] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    mean: FloatArray = items["vector"].drop_nulls().to_numpy().mean(axis=0, dtype=np.float64).astype(np.float32)
+    return mean
+
+
+def brought_vectors(items: pl.DataFrame, mean: FloatArray) -> FloatArray:
+    """Return the vectors that the items bring along, minus `mean`, (d,), and scaled to unit length: (n, d) float32,
+    zeros for an item without a vector, or with one of another length. items: `vector`, an array, or bytes as the API's
+    store has them. Without the mean, which embeddings of texts and images share, any two items would look alike."""
+    vectors = np.zeros((items.height, len(mean)), dtype=np.float32)
+    if "vector" in items.columns:
+        given = items["vector"]
+        if given.dtype == pl.Binary:  # a vector of another length becomes null
+            given = given.bin.reinterpret(dtype=pl.Array(pl.Float32, len(mean)), endianness="little")
+        centred = given.drop_nulls().to_numpy() - mean
+        lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+        vectors[given.is_not_null().to_numpy()] = centred / np.maximum(lengths, np.finfo(np.float32).tiny)
     return vectors
 
 

@@ -2,7 +2,8 @@
 
     v = mean vector of the items with similar texts + W3 brought + W2 relu(W1 content + b1) + b2
 
-where `brought` is the vector that the item brings along, see `brought_vectors` in `recsys/bundle/item_features.py`.
+where `brought` is the vector that the item brings along, see `brought_vectors` in `recsys/bundle/item_features.py`: the
+one that the training knew, or one that was sent since.
 
 It reads the files of a fitted content model, so an item that arrives today gets a vector without training.
 """
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from recsys.bundle.item_features import Features, Sparse
+from recsys.bundle.item_features import Features, Sparse, brought_vectors
 from recsys.contracts import Embeddings, FloatArray
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ class ItemTower:
         self.informativeness = float(params["told_of_new"])
 
     def embed(self, items: pl.DataFrame) -> FloatArray:
-        """Compute the vectors of items, (n, dim) float32. items: title, text, categories, price, and row, by which the
-        vectors are looked up that the items of the training brought along. An item without any word or category of the
+        """Compute the vectors of items, (n, dim) float32. items: title, text, categories, price, row, by which the
+        vectors are looked up that the items of the training brought along, and optionally `vector`, null or bytes,
+        which goes before those; of another length it is ignored. An item without any word or category of the
         vocabularies, and without such a vector, gets zeros."""
         content = self.features.of(items)
         hidden = content.terms.dot(self._weights["hidden_terms"]) + self._weights["hidden_bias"]
@@ -52,6 +54,9 @@ class ItemTower:
             own = np.zeros((items.height, brought.shape[1]), dtype=np.float32)
             known = items["row"].to_numpy() < len(brought)  # an item that arrived since has none
             own[known] = brought[items["row"].to_numpy()[known]]
+            if (mean := self._weights.get("brought_mean")) is not None:  # a bundle of before has none
+                sent = brought_vectors(items, mean)
+                own = np.where(sent.any(axis=1, keepdims=True), sent, own)
             vectors += own @ self._weights["brought_weights"]
             described = described | own.any(axis=1)
         vectors[~described] = 0
@@ -70,6 +75,11 @@ class ItemTower:
 def content_model(models: Mapping[str, "LoadedModel"]) -> str | None:
     """Return the name of the first content model, None if there is none. models: name -> model."""
     return next((name for name, model in models.items() if knows_content(model.embeddings)), None)
+
+
+def length_of(model: "LoadedModel") -> int:
+    """Return the length of the vectors that items brought along to the training of this model, 0 if it uses none."""
+    return len(model.embeddings.arrays.get("brought_mean", ()))
 
 
 def knows_content(embeddings: Embeddings) -> bool:

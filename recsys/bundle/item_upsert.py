@@ -2,8 +2,8 @@
 
     changed = item_upsert.upsert(bundle, items)     # a new bundle in memory; `bundle` and its files do not change
 
-Only content models give a new item a vector (`recsys/bundle/item_tower.py`); in other models it has none until the next
-training.
+Only content models give a new item a vector (`recsys/bundle/item_tower.py`), from its text and from the vector that it
+brings along; in other models it has none until the next training.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,14 @@ from recsys.bundle.bundle import Bundle, LoadedModel
 from recsys.bundle.catalogue import CONTENT, Catalogue
 from recsys.bundle.id_table import IdTable
 from recsys.bundle.index import Index, Similar
+from recsys.bundle.item_features import brought_vectors
 from recsys.contracts import FloatArray, IntArray, epoch_seconds
 from recsys.errors import DataError
 from recsys.ranking import top_k
 
+VECTOR = {"vector": pl.Binary()}  # as of `packed_vector` in `recsys/schemas/field_limits.py`
 COLUMNS = {name: dtype for name, dtype in catalogue.COLUMNS.items() if name not in ("row", "popularity", "recent")}
+COLUMNS |= VECTOR
 NOTHING = {"title": pl.col("item_id"), "text": pl.lit(""), "categories": pl.lit([]), "available": pl.lit(True)}
 
 
@@ -29,8 +32,9 @@ def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
     """Return a bundle with these items: existing ones are changed, new ones are appended in the order of `items`.
 
     items: some of the columns of `COLUMNS`. For an existing item null and absent columns keep the present value. A new
-    item is available, and its title is its id, unless given. If the content of an existing item changed, the difference
-    between its new and its old vector by the item tower is added to its vector.
+    item is available, and its title is its id, unless given. A `vector` of another length than those that items brought
+    to the training has no effect. If the content of an existing item changed, the difference between its new and its
+    old vector by the item tower is added to its vector.
 
     Raises:
         DataError: "items: item_id 'lamp' occurs twice: send every item once"
@@ -38,12 +42,17 @@ def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
     if twice := items.filter(pl.col("item_id").is_duplicated())["item_id"].to_list():
         raise DataError(f"items: item_id {twice[0]!r} occurs twice: send every item once")
     items = pl.concat([pl.DataFrame(schema=COLUMNS), items], how="diagonal_relaxed")
-    before = bundle.catalogue
+    before, content = bundle.catalogue, list(CONTENT)
     positions = [before.ids.position(item_id) for item_id in items["item_id"]]
+    if "vector" not in before.frame.columns:
+        items = _with_new_vectors_only(bundle, items, positions)
+        if items["vector"].count():
+            before = replace(before, frame=before.frame.with_columns(vector=pl.lit(None, VECTOR["vector"])))
+    content += [name for name in VECTOR if name in before.frame.columns]
     known = pl.Series([position is not None for position in positions], dtype=pl.Boolean)
     rows = np.array([position for position in positions if position is not None], dtype=np.int32)
     after = _longer(_changed(before, items.filter(known), rows), items.filter(~known))
-    content_changed = before.frame[rows].select(CONTENT).hash_rows() != after.frame[rows].select(CONTENT).hash_rows()
+    content_changed = before.frame[rows].select(content).hash_rows() != after.frame[rows].select(content).hash_rows()
     rows = np.append(rows[content_changed.to_numpy()], np.arange(len(before), len(after), dtype=np.int32))
     if not len(rows):
         return replace(bundle, catalogue=after)
@@ -96,10 +105,24 @@ class OverlaidIndex(Index):
         return rows[best], scores[best]
 
 
+def _with_new_vectors_only(bundle: Bundle, items: pl.DataFrame, positions: list[int | None]) -> pl.DataFrame:
+    """Empty the vectors that the training knew, as most do that a store sends, and those that no model can use.
+    positions: of the items in the catalogue."""
+    arrays = next((each.embeddings.arrays for each in bundle.models.values() if item_tower.length_of(each)), None)
+    if arrays is None:
+        return items.with_columns(vector=pl.lit(None, VECTOR["vector"]))
+    sent = brought_vectors(items, arrays["brought_mean"])
+    trained = len(arrays["brought"])
+    rows = np.array([-1 if at is None or at >= trained else at for at in positions], dtype=np.int32)
+    same = (rows >= 0) & np.isclose(sent, arrays["brought"][rows], atol=1e-6).all(axis=1)
+    return items.with_columns(vector=pl.when(pl.Series(sent.any(axis=1) & ~same)).then("vector"))
+
+
 def _changed(before: Catalogue, items: pl.DataFrame, rows: IntArray) -> Catalogue:
     if not len(rows):
         return before
-    said = items.select(name for name in COLUMNS if name != "item_id").with_columns(row=rows)
+    said = items.select(name for name in before.frame.columns if name in COLUMNS and name != "item_id")
+    said = said.with_columns(row=rows)
     said = said.cast({name: before.frame.schema[name] for name in said.columns})
     frame = before.frame.update(said, on="row", maintain_order="left")
     available, first_seen = frame["available"].to_numpy(), epoch_seconds(frame["first_seen"])

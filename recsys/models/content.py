@@ -86,8 +86,9 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
     liked = np.diff(matrix.tocsc().indptr) > 0
     learned = item_features.fit(data.catalogue.filter(liked), config.wordllama)
     content = learned.of(data.catalogue)
-    brought = item_features.brought_vectors(data.catalogue, liked)
-    if brought is not None:
+    mean, brought = item_features.brought_mean(data.catalogue.filter(liked)), None
+    if mean is not None:
+        brought = item_features.brought_vectors(data.catalogue, mean)
         content = replace(content, described=content.described | brought.any(axis=1))
     print(f"content: {len(learned.words)} words, {len(learned.categories)} categories", file=sys.stderr)
     settings = Settings(seed=data.seed, **config.model_dump(include={*Settings.__dataclass_fields__}))
@@ -101,9 +102,9 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
     job, by_brought = _job(matrix, learned, content, config, data.seed, brought)
     trained = run(job, settings, "fit", config.processes)
     model = _embeddings(job, trained, learned, content, config.half_life_days)
-    if brought is None:
+    if mean is None or brought is None:
         return model
-    gained = {"brought": brought, "brought_weights": trained.weights["gain"] * by_brought}
+    gained = {"brought": brought, "brought_mean": mean, "brought_weights": trained.weights["gain"] * by_brought}
     return replace(model, arrays={**model.arrays, **gained})
 
 

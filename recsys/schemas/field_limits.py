@@ -13,11 +13,12 @@ attributes of an item are a flat object: a name of letters, digits, _ and - -> a
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from unicodedata import is_normalized
 
+import numpy as np
 import polars as pl
 
 MAX_ID_LENGTH = 256
@@ -58,6 +59,7 @@ MESSAGES = {
     "not_flat": "expected an object of texts, numbers, true or false, and lists of texts",
     "too_many": f"expected at most {MAX_ATTRIBUTES} attributes",
     "bad_name": "the name of an attribute has 1 to 64 letters (a to z), digits, _ and -",
+    "all_zero": "all numbers are 0; leave the vector out",
     "contain_bad_name": f"each text of a list is one line of 1 to {MAX_ID_LENGTH} characters",
 }
 
@@ -107,6 +109,24 @@ def number_fault(value: float, *, negative: bool = True) -> str | None:
     if value < 0 and not negative:
         return "negative"
     return "too_large" if abs(value) > MAX_NUMBER else None
+
+
+def vector_fault(numbers: Sequence[float]) -> str | None:
+    """Return the fault of a vector whose numbers are valid: as float32, at least one must not be 0."""
+    return None if np.asarray(numbers, dtype=np.float32).any() else "all_zero"
+
+
+def packed_vector(numbers: Sequence[float]) -> bytes:
+    """Return a vector as the store keeps it: the bytes of its numbers as float32, little-endian."""
+    return np.asarray(numbers, dtype="<f4").tobytes()
+
+
+def is_packed_vector(cell: Any) -> bool:
+    """Return whether a cell is of `packed_vector`, and within the limits."""
+    if not isinstance(cell, bytes) or not 0 < len(cell) <= 4 * MAX_VECTOR_LENGTH or len(cell) % 4:
+        return False
+    numbers = np.frombuffer(cell, dtype="<f4")
+    return bool(np.isfinite(numbers).all() and numbers.any())
 
 
 def time_fault(moment: datetime) -> str | None:

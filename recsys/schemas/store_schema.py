@@ -14,7 +14,8 @@ GUEST_PERSON = "a:"  # prefix of `person` for a guest who was never merged into 
 EVENT_COLUMNS = (
     "event_id", "user_id", "anonymous_id", "item_id", "event", "value", "timestamp", "request_id", "received",
 )  # fmt: skip
-ITEM_COLUMNS = ("item_id", "title", "text", "categories", "price", "available", "first_seen", "attributes")
+ITEM_COLUMNS = ("item_id", "title", "text", "categories", "price", "available", "first_seen", "attributes",
+    "vector")  # fmt: skip
 EXPOSURE_COLUMNS = ("request_id", "unit", "timestamp", "surface", "segment", "items", "context")
 REPLAY_COLUMNS = ("request_id", "timestamp", "user_id", "anonymous_id", "person", "variant", "bundle_id", "surface",
     "items", "context", "replay")  # fmt: skip

@@ -54,6 +54,9 @@ Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_LENGTH), _text(M
 Title = Annotated[str, Field(max_length=limits.MAX_TITLE_LENGTH), _text(limits.MAX_TITLE_LENGTH), _ONE_LINE]
 Text = Annotated[str, Field(max_length=limits.MAX_TEXT_LENGTH), _text(limits.MAX_TEXT_LENGTH, lines=True), _LINES]
 Number = Annotated[float, Field(ge=-limits.MAX_NUMBER, le=limits.MAX_NUMBER, allow_inf_nan=False)]
+Vector = Annotated[
+    list[Number], Field(min_length=1, max_length=limits.MAX_VECTOR_LENGTH), _without(limits.vector_fault)
+]
 
 
 # API, store and training share the check of attributes; the schema has the part of it that JSON Schema can express

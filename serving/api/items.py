@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from recsys.schemas.field_limits import MAX_CATEGORIES, MAX_NUMBER, packed_attributes
-from serving.api.fields import Attributes, Identifier, Name, RequestModel, Text, Timestamp, Title
+from recsys.schemas.field_limits import MAX_CATEGORIES, MAX_NUMBER, packed_attributes, packed_vector
+from serving.api.errors import ApiError
+from serving.api.fields import Attributes, Identifier, Name, RequestModel, Text, Timestamp, Title, Vector
 from serving.stores.protocol import Item
 from serving.stores.store import Store
 
@@ -33,6 +34,10 @@ class PostedItem(RequestModel):
     attributes: Annotated[
         Attributes | None, Field(description="attributes for answers and filters, which replace the earlier ones")
     ] = None
+    vector: Annotated[
+        Vector | None,
+        Field(description="an embedding of your own; as long as those of the items that the bundle was trained on"),
+    ] = None
 
 
 class ItemsAnswer(BaseModel):
@@ -49,12 +54,19 @@ Many = Annotated[list[PostedItem], Field(min_length=1, max_length=MAX_ITEMS)]
 OneOrMany = Annotated[Annotated[PostedItem, Tag("one")] | Annotated[Many, Tag("many")], Discriminator(_one_or_many)]
 
 
-async def upsert(store: Store, posted: list[PostedItem], key: str | None) -> ItemsAnswer:
-    """Store the items. Within a second every worker serves them, see `serving/live/store_watcher.py`.
+async def upsert(store: Store, posted: list[PostedItem], key: str | None, length: int) -> ItemsAnswer:
+    """Store the items. Within a second every worker serves them, see `serving/live/store_watcher.py`. length: of the
+    vectors that the bundle uses; 0 if it uses none, then those of the items are stored for the next training.
 
     Raises:
+        ApiError: 422 "vector: 3 numbers, expected 384, as the items of the bundle bring", nothing was stored.
         StoreError: nothing of this request was stored. UnknownOutcomeError: all of it was stored, or nothing.
     """
+    for place, item in enumerate(posted):
+        if length and item.vector is not None and len(item.vector) != length:
+            field = f"{place}.vector" if len(posted) > 1 else "vector"
+            found = f"{len(item.vector)} numbers, expected {length}, as the items of the bundle bring"
+            raise ApiError(422, f"{field}: {found}", field)
     await store.upsert_items([_kept(item) for item in posted], key)
     return ItemsAnswer(upserted=len(posted))
 
@@ -69,4 +81,5 @@ def _kept(item: PostedItem) -> Item:
         available=item.available,
         first_seen=item.first_seen.timestamp() if item.first_seen else None,
         attributes=None if item.attributes is None else packed_attributes(item.attributes) or "{}",
+        vector=None if item.vector is None else packed_vector(item.vector),
     )

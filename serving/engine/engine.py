@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recsys.bundle import item_tower
 from recsys.bundle.bundle import Bundle
 from recsys.business_rules.filters.masks import Filters
 from recsys.contracts import LiveCounts, Query
@@ -51,6 +52,7 @@ class Engine:
         self.live: LiveCounts | None = None
         self._inputs = {"items": overlay.version, "born": overlay.born_version}
         self._stock_version = overlay.version
+        self.vector_length = max(map(item_tower.length_of, bundle.models.values()), default=0)
         self.event_weights = query_builder.weights(bundle)
         self._api_version = api_version
         breakers = breakers or CircuitBreakers()

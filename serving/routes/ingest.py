@@ -36,7 +36,8 @@ async def put_items(
     """Add or change one item or up to 1,000. Absent fields stay as they are. Within a second, all workers use them."""
     listed = posted if isinstance(posted, list) else [posted]
     work_of(request).pays(costs.of_rows(len(listed)))
-    return await items.upsert(service_of(request).store(), listed, key_of(request))
+    service = service_of(request)
+    return await items.upsert(service.store(), listed, key_of(request), service.vector_length())
 
 
 @router.post("/identity/merge", responses=documented(422, 500, 503, 504), summary="A guest logs in")

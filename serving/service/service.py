@@ -173,6 +173,11 @@ class Service:
         metrics.UNKNOWN_ITEMS.inc(len(answer.unknown_items))
         return answer
 
+    def vector_length(self) -> int:
+        """Return the length of the vectors that items of the current release bring, 0 without such items or release."""
+        engine = self._background.live.engine
+        return engine.vector_length if engine else 0
+
     async def merge(self, request: identities.MergeRequest, key: str | None) -> identities.Merged:
         return identities.Merged(events=await self.store().merge(request.anonymous_id, request.user_id, key))
 

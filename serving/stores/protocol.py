@@ -119,7 +119,7 @@ class Exposure(Struct, frozen=True):
 
 class Item(Struct, frozen=True):
     """An item as the shop sent it. An upsert leaves fields that are None unchanged. attributes: JSON by
-    `packed_attributes`; an upsert replaces all of it."""
+    `packed_attributes`; an upsert replaces all of it. vector: bytes by `packed_vector`."""
 
     item_id: str
     title: str | None = None
@@ -129,3 +129,4 @@ class Item(Struct, frozen=True):
     available: bool | None = None
     first_seen: float | None = None
     attributes: str | None = None
+    vector: bytes | None = None

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 from msgspec.structs import astuple
 from prometheus_client import Counter
 
-from recsys.schemas.field_limits import EARLIEST, LATEST, number_fault, read_attributes
+from recsys.schemas.field_limits import EARLIEST, LATEST, is_packed_vector, number_fault, read_attributes
 from serving.stores.protocol import Event, Item, PersonEvent
 
 Rows = list[tuple[Any, ...]]
@@ -46,7 +46,7 @@ def items(rows: Rows, since: int) -> tuple[int, list[Item]]:
     """Convert rows of items, sorted by version. Return the last version (`since` without rows), and the items."""
     found = []
     for _, item_id, *cells in rows:
-        title, text, categories, price, available, first_seen, attributes = cells
+        title, text, categories, price, available, first_seen, attributes, vector = cells
         item = Item(
             item_id,
             title if isinstance(title, str) else None,
@@ -57,6 +57,7 @@ def items(rows: Rows, since: int) -> tuple[int, list[Item]]:
             # later than the latest allowed time means that the item is not sold yet
             min(first_seen, LAST) if _is_number(first_seen) and first_seen >= FIRST else None,
             attributes if read_attributes(attributes) is not None else None,
+            vector if is_packed_vector(vector) else None,
         )
         lost = any((one is None) != (cell is None) for one, cell in zip(astuple(item)[1:], cells, strict=True))
         if lost or first_seen != item.first_seen:

@@ -32,14 +32,14 @@ ADD_EXPOSURES = f"""INSERT INTO exposures
 ADD_LETTERS = f"""INSERT INTO dead_letters (letter_id, user_id, anonymous_id, received, place, reason, body)
     SELECT column1, column2, column3, column4, column5, column6, column7
     {_REMEMBERED.format(who="column8", when="column4")}"""
-PUT_ITEM = """INSERT INTO items (item_id, title, text, categories, price, available, first_seen, attributes,
-    version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, (SELECT coalesce(max(version), 0) + 1 FROM items))
+PUT_ITEM = """INSERT INTO items (item_id, title, text, categories, price, available, first_seen, attributes, vector,
+    version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, (SELECT coalesce(max(version), 0) + 1 FROM items))
     ON CONFLICT (item_id) DO UPDATE SET version = excluded.version,
     title = coalesce(excluded.title, items.title), text = coalesce(excluded.text, items.text),
     categories = coalesce(excluded.categories, items.categories), price = coalesce(excluded.price, items.price),
     available = coalesce(excluded.available, items.available),
     first_seen = coalesce(excluded.first_seen, items.first_seen),
-    attributes = coalesce(excluded.attributes, items.attributes)"""
+    attributes = coalesce(excluded.attributes, items.attributes), vector = coalesce(excluded.vector, items.vector)"""
 KEEP_ITEM = f"""INSERT INTO item_versions (version, {", ".join(ITEM_COLUMNS)}, replaced)
     SELECT version, {", ".join(ITEM_COLUMNS)}, $2 FROM items WHERE item_id = $1
     ON CONFLICT (version) DO NOTHING"""

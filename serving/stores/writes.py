@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Generator, Sequence
 from functools import lru_cache
+from hashlib import sha256
 from itertools import chain
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -125,7 +126,7 @@ class Writes:
                 (
                     item.item_id, item.title, item.text,
                     None if item.categories is None else json.dumps(item.categories),
-                    item.price, item.available, item.first_seen, item.attributes,
+                    item.price, item.available, item.first_seen, item.attributes, item.vector,
                 )
                 for item in items
             ],
@@ -188,8 +189,9 @@ class Writes:
 
 def audit(key: str | None, action: str, what: str | None, before: Any, after: Any) -> tuple[Any, ...]:
     """Return a row for `NOTE`, which adds it to the audit log. key: name of the API key or None; what: id of what was
-    changed, of a person the hash."""
-    return uuid4().hex, time.time(), key, action, what, json.dumps(before), json.dumps(after)
+    changed, of a person the hash. Of bytes the log has the hash."""
+    texts = [json.dumps(state, default=lambda cell: sha256(cell).hexdigest()) for state in (before, after)]
+    return uuid4().hex, time.time(), key, action, what, *texts
 
 
 def _rebuild(*people: str) -> Write[None]:

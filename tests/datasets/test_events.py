@@ -15,6 +15,7 @@ from recsys.data.prepare import prepare
 from recsys.data.raw_tables import RawTables
 from recsys.datasets import events
 from recsys.errors import DataError, SourceUnreachableError
+from recsys.schemas.field_limits import packed_vector
 from serving.stores import open_store
 from serving.stores.migrations import migrate
 from serving.stores.protocol import Event, Item
@@ -88,10 +89,35 @@ def test_items_are_what_was_put_and_what_occurs(url: str, tmp_path: Path) -> Non
         "item_id": "kettle", "title": "Blue kettle", "text": "steel", "categories": ["kitchen", "tea"], "price": 19.5,
         "available": False, "first_seen": NOON, "attributes": None, "notes": "", "derived": None,
     }  # fmt: skip
+    assert tables.vectors is None
     assert items.row(1)[1:] == (*[None] * 8, True)  # only the event names it
     assert set(items.row(2)[1:]) == {None, ""}
     report = prepare(tables, "events", settings(WEIGHTS), tmp_path)
     assert (report.interactions.kept, report.items.kept, report.interactions.rejected) == (2, 3, 0)
+
+
+def test_vectors_of_items_reach_the_training(url: str, tmp_path: Path) -> None:
+    sent = {"kettle": [1.0, -0.5], "cup": [3.0, 4.0], "odd": [1.0], "teapot": None}
+    items = [Item(name, vector=None if v is None else packed_vector(v)) for name, v in sent.items()]
+    use(
+        url,
+        lambda store: store.upsert_items(items),
+        lambda store: store.upsert_items([Item("kettle", title="Kettle")]),
+        lambda store: store.add_events([event(0, "anna")]),
+    )
+    cell = "x'0000c07f'" if url.startswith("sqlite") else "'\\x0000c07f'"  # a NaN, from another program
+    execute(url, f"UPDATE items SET vector = {cell} WHERE item_id = 'teapot'")
+    report = prepare(read(url, tmp_path / "raw"), "events", settings(WEIGHTS), tmp_path)
+    kept = pl.read_parquet(tmp_path / "vectors.parquet")
+    assert dict(kept.rows()) == {"cup": [3, 4], "kettle": [1, -0.5]}
+    assert report.items.notes == {"vector emptied: unreadable": 1}
+    folder = earlier(tmp_path, ["carl"])
+    vectors = {"item_id": ["kettle", "cup", "old"], "vector": [[9.0, 9.0]] * 3}
+    schema = {"vector": pl.Array(pl.Float32, 2)}
+    pl.DataFrame(vectors, schema_overrides=schema).write_parquet(folder / "vectors.parquet")
+    found = read(url, tmp_path / "more", earlier=folder).vectors
+    assert found is not None
+    assert dict(found.collect().rows()) == {"cup": [3, 4], "kettle": [1, -0.5], "odd": [1], "old": [9, 9]}
 
 
 def test_events_that_look_alike_are_all_kept(url: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A shop in which every taste has its words, so that it is known who will like an item that nobody has met."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from recsys.bundle import bundle, embeddings, index
-from recsys.contracts import History, Query, TrainingData
+from recsys.contracts import Embeddings, History, Query, TrainingData
 from recsys.models import content
 from recsys.params import Params
 from tests.support import bundles
@@ -137,3 +138,46 @@ def fan_of(taste: int) -> Query:
     rows = np.arange(taste * ITEMS_A_TASTE, taste * ITEMS_A_TASTE + 3, dtype=np.int32)
     history = History(rows, np.ones(3, dtype=np.float32), np.full(3, NOW.timestamp()))
     return Query(history=history, k=20, now=NOW.timestamp())
+
+
+# the same shop, where nothing but the vectors that items bring along tells of a taste
+CONFIG = content.Config(factors=8, half_life_days=100, hidden=16, epochs=0)
+LENGTH = 24
+
+
+def silent(vectors: bool = True) -> pl.DataFrame:
+    """The catalogue without words, categories and prices; each item but the last three brings a vector."""
+    random = np.random.default_rng(3)
+    taste = np.array([*np.repeat(range(len(TASTES)), ITEMS_A_TASTE), *range(len(TASTES)), 0, 0, 0])
+    centres = random.standard_normal((len(TASTES), LENGTH))
+    drawn = centres[taste] + 0.4 * random.standard_normal((N_ITEMS, LENGTH)) + 5  # all have a large part in common
+    column = pl.Series("vector", drawn.astype(np.float32)).to_frame().with_row_index()
+    given = column.select(vector=pl.when(~pl.col("index").is_in([SILENT, STRANGE, EMPTY])).then("vector"))
+    said = catalogue().with_columns(
+        title=pl.lit(""), text=pl.lit(""), price=pl.lit(None, pl.Float64), categories=pl.lit([], pl.List(pl.String))
+    )
+    return pl.concat([said, given], how="horizontal") if vectors else said
+
+
+def silent_training(vectors: bool = True) -> TrainingData:
+    return dataclasses.replace(training(), catalogue=silent(vectors))
+
+
+def write_silent(fitted: Embeddings, folder: Path) -> Path:
+    """The folder of a bundle of this model."""
+    settings = Params.model_validate(
+        {
+            **bundles.settings().model_dump(by_alias=True),
+            "variants": {"content": {**CONTENT, "new_item_share": 0.05}},
+            "models": {"content": {}},
+        }
+    )
+    embeddings.save(fitted, folder / "content")
+    index.build(fitted.vectors, fitted.rows, settings.index, seed=1).save(folder / "content")
+    users = pl.DataFrame(
+        {"user_row": np.arange(N_USERS, dtype=np.int32), "user_id": [f"u{at}" for at in range(N_USERS)]}
+    )
+    models = {"content": (folder / "content", folder / "content")}
+    parts = bundle.Parts(interactions(), silent(), users, training().now, models)
+    bundle.write(parts, settings, {}, folder / "bundle", default_variant="content")
+    return folder / "bundle"

@@ -71,6 +71,7 @@ ARRAYS: dict[str, ArraySpec] = {
     "models/*/hidden_terms": ArraySpec("float32", ("terms", "hidden")),
     "models/*/hidden_static": ArraySpec("float32", ("static", "hidden")),
     "models/*/brought": ArraySpec("float32", ("items", "dense")),
+    "models/*/brought_mean": ArraySpec("float32", ("dense",)),
     "models/*/brought_weights": ArraySpec("float32", ("dense", "dim")),
     "models/*/hidden_bias": ArraySpec("float32", ("hidden",)),
     "models/*/output_weights": ArraySpec("float32", ("hidden", "dim")),

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from recsys.schemas.field_limits import packed_vector
 from serving.stores import reads
 from serving.stores.protocol import Event, Item, PersonEvent
 from tests.serving.stores.examples import ANNA, COOKIE, NOON
 
-GOOD = ("kettle", "Kettle", "steel", '["tea"]', 19.5, 1, NOON, '{"brand":"Acme"}')
+GOOD = ("kettle", "Kettle", "steel", '["tea"]', 19.5, 1, NOON, '{"brand":"Acme"}', packed_vector([1.0, -2.0]))
 
 
 def unusable(table: str) -> float:
@@ -33,12 +34,12 @@ def test_events_without_a_usable_time_are_dropped_and_counted() -> None:
 
 def test_an_item_is_usable_as_it_was_written() -> None:
     before = unusable("items")
-    empty = ("pan", None, None, None, None, None, None, None)
-    first = ("lamp", None, None, "[]", 0.0, 0, reads.FIRST, "{}")
+    empty = ("pan", None, None, None, None, None, None, None, None)
+    first = ("lamp", None, None, "[]", 0.0, 0, reads.FIRST, "{}", None)
     version, found = reads.items([(1, *GOOD), (2, *empty), (4, *first)], 0)
     assert version == 4
     assert found == [
-        Item("kettle", "Kettle", "steel", ("tea",), 19.5, True, NOON, '{"brand":"Acme"}'),
+        Item("kettle", "Kettle", "steel", ("tea",), 19.5, True, NOON, '{"brand":"Acme"}', GOOD[-1]),
         Item("pan"),
         Item("lamp", categories=(), price=0.0, available=False, first_seen=reads.FIRST, attributes="{}"),
     ]
@@ -59,13 +60,15 @@ def test_an_item_is_usable_as_it_was_written() -> None:
         (6, reads.LAST + 1, {"first_seen": reads.LAST}),
         (7, "[]", {"attributes": None}),
         (7, '{"a b":1}', {"attributes": None}),
+        (8, b"abc", {"vector": None}),
+        (8, "1, 2", {"vector": None}),
     ],
 )
 def test_an_unusable_cell_of_an_item_is_emptied_and_counted_once(cell: int, value: Any, left: dict[str, Any]) -> None:
     before = unusable("items")
     _, (found,) = reads.items([(1, *GOOD[:cell], value, *GOOD[cell + 1 :])], 0)
-    fields = ("title", "text", "categories", "price", "available", "first_seen", "attributes")
-    good = dict(zip(fields, ("Kettle", "steel", ("tea",), 19.5, True, NOON, GOOD[-1]), strict=True))
+    fields = ("title", "text", "categories", "price", "available", "first_seen", "attributes", "vector")
+    good = dict(zip(fields, ("Kettle", "steel", ("tea",), 19.5, True, NOON, *GOOD[-2:]), strict=True))
     assert found == Item("kettle", **{**good, **left})
     assert unusable("items") == before + 1
 
