@@ -18,7 +18,7 @@ from serving.console.page import Console
 from serving.front import FrontController
 from serving.live.background import Background
 from serving.middleware import auth
-from serving.routes import ingest, ops, recommend
+from serving.routes import gorse, ingest, ops, recommend
 from serving.service.service import Service
 from serving.settings import Settings
 
@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     auth.document(app)
     errors.handle(app)
-    for routes in (recommend, ingest, ops):
+    for routes in (recommend, ingest, ops, *([gorse] if settings.gorse else [])):
         app.include_router(routes.router)
     console.add(app, Console(settings, background, service))
     plain = app.openapi

@@ -89,6 +89,7 @@ class Settings(BaseSettings):
         pattern=ATTRIBUTE_NAMES,
         description="names of the fields that items of answers have if a request names none, such as price,image",
     )
+    gorse: bool = Field(False, description="answer gorse's client too, under /api")
     rate_limit: float = Field(
         500, ge=0, description="requests a second of one key in all workers, weighted by cost; 0: no limit"
     )

@@ -26,6 +26,8 @@ SCOPES = {
     "/v1/rank": Scope.RECOMMEND,
     "/v1/events": Scope.EVENTS,
     "/v1/identity/merge": Scope.EVENTS,
+    "/api/recommend": Scope.RECOMMEND,
+    "/api/feedback": Scope.EVENTS,
 }
 
 
@@ -101,6 +103,8 @@ def _presented(scope: Connection) -> str:
         if name == b"authorization" and value[:7].lower() == b"bearer ":
             presented: str = value[7:].decode("latin-1")
             return presented
+        if name == b"x-api-key" and scope["path"].startswith("/api/"):
+            return str(value, "latin-1")
         if name == b"authorization" and value[:6].lower() == b"basic " and _in_console(scope["path"]):
             with suppress(ValueError):  # a browser sends the key as the password of any user
                 return base64.b64decode(value[6:], validate=True).decode("latin-1").partition(":")[2]

@@ -1,0 +1,167 @@
+"""Routes under /api for gorse's Python client, with RECSYS_GORSE; docs/clients.md says what it cannot keep.
+
+They translate names and call what the routes under /v1 call: limits and errors are those of the same fields there.
+"""
+
+import json
+from datetime import datetime
+from hashlib import sha256
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+
+from serving.api import events, items
+from serving.api.errors import ApiError
+from serving.api.fields import Identifier, K, Name, RequestModel, StoredId, UserId
+from serving.api.schemas import RecommendRequest
+from serving.routes import id_of, key_of, only_its_parameters, service_of, work_of
+from serving.service import costs
+
+router = APIRouter(prefix="/api", include_in_schema=False)
+
+NAMES = {
+    "item_id": "ItemId", "title": "Comment", "categories": "Categories", "available": "IsHidden",
+    "first_seen": "Timestamp", "attributes": "Labels",
+    "user_id": "UserId", "event": "FeedbackType", "value": "Value", "timestamp": "Timestamp",
+}  # fmt: skip
+TRANSLATED = ConfigDict(alias_generator=lambda name: NAMES.get(name, name))
+
+
+def _without_empty(body: Any) -> Any:
+    return {name: value for name, value in body.items() if value not in (None, "")} if isinstance(body, dict) else body
+
+
+def _in_utc(value: Any) -> Any:
+    """Return a date, or a time without a zone, as gorse reads it: in UTC."""
+    try:
+        found = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return value
+    return value if found.tzinfo else found.isoformat() + "Z"
+
+
+class GorseItem(items.PostedItem):
+    """An item. Absent, null and empty fields stay as they are."""
+
+    model_config = TRANSLATED
+    item_id: Identifier = "-"  # of a change, whose path has the id
+    _empty = model_validator(mode="before")(_without_empty)
+    _time = field_validator("first_seen", mode="before")(_in_utc)
+
+    @field_validator("attributes", mode="before")
+    @classmethod
+    def _labels(cls, value: Any) -> Any:
+        return {"labels": value} if isinstance(value, list) else value
+
+    @field_validator("available", mode="before")
+    @classmethod
+    def _shown(cls, value: Any) -> Any:
+        return not value if isinstance(value, bool) else value
+
+
+class NewItem(GorseItem):
+    """An item with its id."""
+
+    item_id: Identifier
+
+
+class Feedback(events.PostedEvent):
+    """An event. The same one with the same timestamp is stored once."""
+
+    model_config = TRANSLATED
+    user_id: UserId
+    _empty = model_validator(mode="before")(_without_empty)
+    _time = field_validator("timestamp", mode="before")(_in_utc)
+
+    def named(self) -> events.PostedEvent:
+        """Return the event with an id made of its content, and without the value 0, which the client always sends."""
+        changed: dict[str, Any] = {"value": self.value or None}
+        if self.event_id is None and self.timestamp is not None:
+            content = json.dumps([self.event, self.user_id, self.item_id, self.timestamp.timestamp()])
+            changed["event_id"] = f"gorse-{sha256(content.encode()).hexdigest()[:32]}"
+        return self.model_copy(update=changed)
+
+
+def _nothing(value: Any) -> None:
+    if value:
+        raise ValueError("not kept: the tables of training describe users; send it without")
+
+
+class User(RequestModel):
+    """A user, who needs no row: a user is known by the first event. Attributes are refused, as they would be lost."""
+
+    model_config = ConfigDict(alias_generator=str.capitalize)
+    user_id: UserId = Field(alias="UserId")
+    labels: Annotated[Any, AfterValidator(_nothing)] = None
+    subscribe: Annotated[Any, AfterValidator(_nothing)] = None
+    comment: Annotated[Any, AfterValidator(_nothing)] = None
+
+
+@router.post("/user")
+@router.post("/users")
+async def insert_users(users: User | list[User]) -> dict[str, int]:
+    """Check the users; nothing is stored."""
+    return {"RowAffected": 0}
+
+
+@router.delete("/user/{user_id:text}")
+async def delete_user(user_id: Annotated[StoredId, Path()], request: Request) -> dict[str, int]:
+    """Forget a user."""
+    forgotten = await service_of(request).forget(user_id, key_of(request))
+    return {"RowAffected": sum(forgotten.deleted.values())}
+
+
+@router.post("/item")
+async def insert_item(item: NewItem, request: Request) -> dict[str, int]:
+    """Add or change an item."""
+    return await _store(item, request)
+
+
+@router.patch("/item/{item_id:text}")
+async def update_item(item_id: Annotated[Identifier, Path()], change: GorseItem, request: Request) -> dict[str, int]:
+    """Change fields of an item."""
+    return await _store(change.model_copy(update={"item_id": item_id}), request)
+
+
+@router.delete("/item/{item_id:text}")
+async def delete_item(item_id: Annotated[Identifier, Path()], request: Request) -> dict[str, int]:
+    """Take an item out of all lists: it is stored as out of stock."""
+    return await _store(items.PostedItem(item_id=item_id, available=False), request)
+
+
+async def _store(item: items.PostedItem, request: Request) -> dict[str, int]:
+    stored = await items.upsert(service_of(request).store(), [item], key_of(request))
+    return {"RowAffected": stored.upserted}
+
+
+@router.post("/feedback")
+async def insert_feedback(
+    posted: Annotated[list[Feedback], Body(min_length=1, max_length=events.MAX_EVENTS)], request: Request
+) -> dict[str, int]:
+    """Store events. If one is invalid, none is stored."""
+    service, weights = service_of(request), service_of(request).engine().event_weights
+    work_of(request).pays(costs.of_rows(len(posted)))
+    for place, each in enumerate(posted):
+        if each.event not in weights:
+            field = f"{place}.FeedbackType"
+            raise ApiError(422, f"{field}: {each.event!r:.80} is not one of: {', '.join(weights)}", field)
+    answer = await service.take_events([each.named() for each in posted], key_of(request))
+    return {"RowAffected": answer.accepted}
+
+
+@router.get("/recommend/{user_id:text}/{category:text}", dependencies=[Depends(only_its_parameters)])
+async def recommend(
+    user_id: Annotated[UserId, Path()],
+    category: Annotated[Annotated[str, Field(max_length=0)] | Name, Path()],
+    request: Request,
+    n: Annotated[K, Query()] = 10,
+    offset: Annotated[int, Query(ge=0, le=0)] = 0,  # a second page that nobody was shown would be logged
+    x_api_version: Annotated[str, Header()] = "1",
+) -> list[Any]:
+    """Return items for a user, best first: with scores in version 2 of gorse's API, otherwise their ids."""
+    chosen = f"category = {json.dumps(category, ensure_ascii=False)}" if category else None
+    asked = RecommendRequest(user_id=user_id, k=n, filter=chosen)
+    answer = await service_of(request).recommend(asked, id_of(request), work_of(request))
+    scored = [{"Id": item.item_id, "Score": item.score} for item in answer.items]
+    return scored if x_api_version == "2" else [each["Id"] for each in scored]
