@@ -134,7 +134,7 @@ def tune(
 @reports_errors
 def export(
     to: Annotated[
-        str, typer.Argument(envvar="RECSYS_EXPORT_TO", help="lists.parquet, lists.csv, postgresql://..., redis://...")
+        str, typer.Argument(envvar="RECSYS_EXPORT_TO", help=".parquet, .csv, .jsonl, postgresql://..., redis://...")
     ],
     k: Annotated[int, typer.Option(min=1, help="number of items per user")] = 20,
     variant: Annotated[str | None, typer.Option(help="variant of the bundle; default: the released one")] = None,

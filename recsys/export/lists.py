@@ -143,8 +143,20 @@ def lists(bundle: Bundle, variant: str | None, k: int, rules: Path, store: str) 
     return Lists(Recommender(bundle, variant), k, shape, rules_version, forgotten)
 
 
+def as_personalize(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of `SCHEMA` as one line per user, in the form of the output of Amazon Personalize's batch inference:
+    {"input": {"userId": ...}, "output": {"recommendedItems": [...], "scores": [...]}, "error": null}.
+
+    Source: Amazon Personalize developer guide, "Batch inference job output examples".
+    """
+    users = rows.group_by("user_id", maintain_order=True).agg(recommendedItems="item_id", scores="score")
+    output, error = pl.struct("recommendedItems", "scores"), pl.lit(None, pl.String)
+    return users.select(input=pl.struct(userId="user_id"), output=output, error=error)
+
+
 class Files:
-    """The target for one file, .parquet or .csv. Batches are stored in a folder beside it until all are complete."""
+    """The target for one file: .parquet, .csv, or .jsonl for `as_personalize`. Batches are stored in a folder beside it
+    until all are complete."""
 
     database: str = ""
     errors: tuple[type[Exception], ...] = ()
@@ -169,7 +181,12 @@ class Files:
         parts = sorted(self._parts.glob("*.parquet"))
         rows = pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame(schema=SCHEMA)
         with replaced_file(self._path) as aside:
-            rows.sink_csv(aside) if self._path.suffix == ".csv" else rows.sink_parquet(aside)
+            if self._path.suffix == ".jsonl":
+                with aside.open("wb") as file:
+                    for part in parts:  # no user is in two of them
+                        as_personalize(pl.read_parquet(part, glob=False)).write_ndjson(file)
+            else:
+                rows.sink_csv(aside) if self._path.suffix == ".csv" else rows.sink_parquet(aside)
         shutil.rmtree(self._parts)
 
     def close(self) -> None:
@@ -180,7 +197,7 @@ def open_target(to: str, name: str, version: str) -> Target:
     """Open the target of an export. to: a file name, or a URL of PostgreSQL or Redis; name: of the view or keys there.
 
     Raises:
-        ParamsError: "'lists.json': an export goes to a file .parquet or .csv, or to postgresql://..., redis://..."
+        ParamsError: "'lists.json': an export goes to a file .parquet, .csv or .jsonl, or to postgresql://..., redis://..."
     """
     if not re.fullmatch(r"[A-Za-z_][\w-]{0,29}", name, re.ASCII):
         raise ParamsError(f"--name {name!r}: expected up to 30 letters, digits, _ or -, the first one a letter or _")
@@ -193,9 +210,9 @@ def open_target(to: str, name: str, version: str) -> Target:
         from recsys.export.redis import Keys
 
         return Keys(to, name, version)
-    if to.endswith((".parquet", ".csv")):
+    if to.endswith((".parquet", ".csv", ".jsonl")):
         return Files(Path(to), version)
-    raise ParamsError(f"{to!r}: an export goes to a file .parquet or .csv, or to postgresql://..., redis://...")
+    raise ParamsError(f"{to!r}: an export goes to a file .parquet, .csv or .jsonl, or to postgresql://..., redis://...")
 
 
 @contextmanager

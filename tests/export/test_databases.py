@@ -133,7 +133,7 @@ def test_other_versions_expire_in_redis_and_the_current_one_does_not(two: list[R
 @pytest.mark.parametrize(
     ("to", "name", "message"),
     [
-        ("lists.json", "lists", "'lists.json': an export goes to a file .parquet or .csv, or to postgresql://"),
+        ("lists.json", "lists", "'lists.json': an export goes to a file .parquet, .csv or .jsonl, or to postgresql://"),
         ("lists.csv", "a'b", '--name "a\'b": expected up to 30 letters, digits, _ or -'),
         ("lists.csv", "a" * 31, "expected up to 30 letters"),
     ],

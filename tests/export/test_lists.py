@@ -1,6 +1,7 @@
 """What is exported: under the rules of the API, without who is forgotten, never in part; and the command is killed."""
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -51,6 +52,23 @@ def test_with_the_channel_its_rules_count_and_those_of_the_file_do_not(
     channel.put(store, "rules", rules.read_text())
     rules.unlink()
     assert export.lists(two[0].bundle, None, K, rules, store).version == from_file.version
+
+
+def test_a_line_for_each_user_as_personalize_writes(two: list[Recommender], tmp_path: Path) -> None:
+    out = tmp_path / "lists.jsonl"
+    Lists(two[0], K).write(target(two[0], str(out), "lists"), batch_users=3)
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert out.read_text().startswith('{"input":{"userId":"anna"},"output":{"recommendedItems":["')
+    assert all(line.keys() == {"input", "output", "error"} and line["error"] is None for line in lines)
+    found = [
+        (line["input"]["userId"], rank, item)
+        for line in lines
+        for rank, item in enumerate(line["output"]["recommendedItems"], 1)
+    ]
+    assert sorted(found) == [row[:3] for row in expected(two[0])]
+    now = two[0].bundle.manifest.trained_until.timestamp()
+    slots = two[0].recommend(Query(two[0].bundle.histories.of("anna"), K, now, user_id="anna")).slots
+    assert lines[0]["output"]["scores"] == pytest.approx([slot.score for slot in slots], rel=1e-6)
 
 
 def test_a_forgotten_user_gets_no_list_and_has_none_any_more(two: list[Recommender], tmp_path: Path) -> None:
