@@ -100,7 +100,8 @@ class Query:
     past window needs. `vectors` maps a model's name to the user's vector in that model's space, or None if the model
     cannot encode this history; `pair_scores` maps the name of a model of item pairs to its scores of all items,
     (n_items,) float32. The recommender fills in both. `seen` are the items of events that are too old for `history`.
-    `live` is the demand that includes likes since the training; None: the demand is that of the training.
+    `live` is the demand that includes likes since the training; None: the demand is that of the training. `attributes`
+    are those of the user, name -> value, for rankers.
     """
 
     history: History
@@ -118,6 +119,7 @@ class Query:
     available: BoolArray | None = None
     shown_at: float | None = None
     live: "LiveCounts | None" = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

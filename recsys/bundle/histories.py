@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from recsys.bundle import id_table
+from recsys.bundle.user_groups import UserGroups
 from recsys.contracts import EMPTY_HISTORY, History, epoch_seconds
 from recsys.errors import BundleError
 from recsys.output import read_array
@@ -46,6 +47,7 @@ class Histories:
         self._times = read_array(folder / "times.npy")
         self._attributes = _read_attributes(folder / ATTRIBUTES, len(self.users))
         self._remembered = lru_cache(REMEMBERED)(self._read)
+        self.groups = lru_cache(None)(self._groups)
 
     def of(self, user_id: str) -> History:
         """Return a user's history; it is empty for a user that the bundle does not contain."""
@@ -54,13 +56,34 @@ class Histories:
 
     def attributes(self, user_id: str) -> dict[str, Any]:
         """Return a user's attributes; none for a user without some, or that the bundle does not contain."""
-        position = self.users.position(user_id)
+        position = None if self._attributes is None else self.users.position(user_id)
         text = None if position is None or self._attributes is None else self._attributes[position]
         return json.loads(text) if text else {}
+
+    @property
+    def attribute_names(self) -> list[str]:
+        """The attributes that divide the users into groups, sorted: texts, numbers or yes and no, two values or more,
+        and at least two users a value on average, so that no name or e-mail address is among them."""
+        if self._attributes is None:
+            return []
+        names = self._attributes.drop_nulls().str.extract_all(r'"[\w-]+":').explode().unique().drop_nulls()
+        values = {name: self._values(name).drop_nulls() for name in names.str.strip_chars('":').sort()}
+        return [name for name, found in values.items() if 2 <= found.n_unique() <= len(found) / 2]
 
     def at(self, position: int) -> History:
         """Return the history of the user at this position of the id table; recent results are cached."""
         return self._remembered(position)
+
+    def _values(self, attribute: str) -> pl.Series:
+        """Return the value of each user as text, null for a list or none."""
+        texts = pl.Series([None] * len(self.users), dtype=pl.String) if self._attributes is None else self._attributes
+        values = texts.str.json_path_match(f"$['{attribute}']")
+        return values.set(values.str.starts_with("[").fill_null(False), None)
+
+    def _groups(self, attribute: str) -> UserGroups:
+        liked = self._weights > 0
+        owners = np.repeat(np.arange(len(self.users), dtype=np.int32), np.diff(self._offsets))
+        return UserGroups(self._values(attribute), owners[liked], self._rows[liked])
 
     def _read(self, position: int) -> History:
         part = slice(int(self._offsets[position]), int(self._offsets[position + 1]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -48,6 +49,7 @@ def recommend_offline(
     if known_items is not None and not recommender.bundle.manifest.allow_repeat:
         exclude = np.union1d(exclude, history.rows)
     query = Query(history=told, k=k, now=now, user_id=user_id, exclude=exclude, seed=seed, shown_at=split.end(fold))
+    query = replace(query, attributes=recommender.bundle.histories.attributes(user_id))
     found = recommender.recommend(query)
     if found.degraded:
         raise RecsysError(

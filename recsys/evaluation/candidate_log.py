@@ -19,7 +19,7 @@ from recsys.data.split import PAIR, WINDOWS, ScoredFold, Split
 from recsys.evaluation import answers
 from recsys.evaluation.sample import Sample, ranker_holdout_users
 from recsys.params import RankerParams
-from recsys.rankers._learned.features import RankingFeatures
+from recsys.rankers._learned.features import RankingFeatures, attributes
 from recsys.recommend.recommender import Recommender
 
 OF_A_CASE = {
@@ -78,6 +78,8 @@ def _cases(
     for at, user in enumerate(sample.users.tolist()):
         targets = sample.targets.of_user(at)
         as_new = config.known_items if sample.liked[at] >= max(config.known_items) else []
+        if as_new and attributes(recorder.features.names):  # then also users without a history may be told apart
+            as_new = [0, *as_new]
         for known in (None, *as_new):
             recorder.seen = None
             answers.recommend_offline(recommender, split, sample.fold, user, k, seed, known)

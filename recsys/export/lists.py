@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -109,6 +109,7 @@ class Lists:
             if user_id in gone:
                 continue
             query = Query(history=bundle.histories.at(user), k=self.k, now=now, user_id=user_id, shown_at=now)
+            query = replace(query, attributes=bundle.histories.attributes(user_id))
             answer = self.recommender.recommend(query, self.shape)
             if answer.degraded:
                 raise RecsysError(

@@ -2,7 +2,7 @@
 
 There is one blend for users with few likes and one for the others; trees are used up to a number of likes.
 `recsys/rankers/_learned/training.py` fits the blends, trains the trees (LightGBM's lambdarank) and compares the two.
-For users without a history the order is recent demand.
+For users without a history the order is recent demand, or that of users with the same attribute if it was better.
 """
 
 from functools import cached_property
@@ -16,7 +16,7 @@ from recsys.contracts import REPEAT, FloatArray, IntArray, Query, RankedWhy, Ter
 from recsys.errors import BundleError
 from recsys.params import Section
 from recsys.rankers._learned.artifact import DESCRIPTION, MODEL, read
-from recsys.rankers._learned.features import DEMAND, RankingFeatures, by_formula, names, split
+from recsys.rankers._learned.features import DEMAND, RankingFeatures, attributes, by_formula, names, split
 from recsys.rankers._learned.tree_ensemble import Trees
 
 WAYS: dict[str, Literal["nearest", "likeness"]] = {"nearest": "nearest", "likeness": "likeness"}
@@ -53,12 +53,12 @@ class Learned:
         about = read(folder)
         if missing := set(about.models) - {*bundle.models, *bundle.item_items, REPEAT}:
             raise BundleError(f"{folder / DESCRIPTION}: model {min(missing)!r} is not in the bundle; run `dvc repro`")
-        known = names(about.models, about.models, repeat=True)
-        if odd := {*about.features, *about.few, *about.more} - set(known):
+        used = {*about.features, *about.few, *about.more, *about.strangers}
+        if odd := used - set(names(about.models, about.models, repeat=True, attributes=attributes(used))):
             raise BundleError(
                 f"{folder / DESCRIPTION}: unknown feature {min(odd)!r}, perhaps of another version; run `dvc repro`"
             )
-        self._strangers = Blend(bundle, {DEMAND: 1.0})
+        self._strangers = Blend(bundle, about.strangers or {DEMAND: 1.0})
         self._few, self._more, self._few_up_to = Blend(bundle, about.few), Blend(bundle, about.more), about.few_up_to
         self._trees_up_to, self._folder = about.trees_up_to, folder
         self._features = RankingFeatures(bundle, about.features)

@@ -40,7 +40,8 @@ def main(
         asked = sample.draw(data, fold, loaded.catalogue.popularity, config.max_users, settings.seed)
         variant = settings.variants[config.variant]
         vectors = [model for model in variant.models if model not in variant.pairs]
-        features = RankingFeatures(loaded, list(names(vectors, variant.pairs, repeat=True)))
+        of_users = loaded.histories.attribute_names
+        features = RankingFeatures(loaded, list(names(vectors, variant.pairs, repeat=True, attributes=of_users)))
         recorder = candidate_log.Recorder(features)
         recommender = Recommender(loaded, config.variant, ranker=recorder)
         log = candidate_log.collect(

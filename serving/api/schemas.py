@@ -81,7 +81,7 @@ class WhoAsks(RequestModel):
         dict[Label, Name],
         Field(
             max_length=50,
-            description="attributes for the targeting of experiments, such as country",
+            description="of the user, such as country: for the ranker and experiments; over those in the data",
             json_schema_extra={"propertyNames": {"minLength": 1, "maxLength": MAX_LABEL_LENGTH, "pattern": ONE_LINE}},
         ),
     ] = Field(default_factory=dict)

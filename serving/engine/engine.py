@@ -1,6 +1,5 @@
 """Answers requests from one bundle: it has a recommender for each variant, and turns their rows into items."""
 
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
@@ -171,12 +170,9 @@ class Engine:
         return self._segment(query)
 
     def targeting(self, request: WhoAsks, user: UserState) -> dict[str, str]:
-        """Return what experiments are targeted by: segment, surface, the attributes of the request, and those of the
-        user in the bundle that the request does not name."""
-        known = {} if user.forgotten else self.bundle.histories.attributes(request.user_id or "")
-        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.items()}
+        """Return what experiments are targeted by: segment, surface, and attributes."""
         surface = {} if request.surface is None else {"surface": request.surface}
-        return {**texts, **request.attributes, "segment": self.segment(request, user), **surface}
+        return {**self._queries.attributes(request, user), "segment": self.segment(request, user), **surface}
 
     def knows(self, item_id: str) -> bool:
         return self._position(item_id) is not None

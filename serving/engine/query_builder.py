@@ -1,5 +1,6 @@
 """Turns a request of the API into a query of the recommender: item ids become rows, times become UTC seconds."""
 
+import json
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -91,6 +92,7 @@ class QueryBuilder:
             available=self.available,
             shown_at=at,
             live=live,
+            attributes=self.attributes(request, user),
         )
         return query, warnings
 
@@ -98,6 +100,12 @@ class QueryBuilder:
         """Return the rows of these items, (m,) int32; ids that are not in the catalogue are left out."""
         rows = [row for row in map(self.position, item_ids) if row is not None]
         return np.array(rows, dtype=np.int32) if rows else NO_ROWS
+
+    def attributes(self, request: WhoAsks, user: UserState) -> dict[str, str]:
+        """Return the attributes of the request, and those of the user in the bundle that the request does not name."""
+        known = {} if user.forgotten else self.bundle.histories.attributes(request.user_id or "")
+        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.items()}
+        return {**texts, **request.attributes}
 
     def _history(self, request: WhoAsks, user: UserState) -> History:
         """Return the events of the bundle and of the store, oldest first."""

@@ -12,7 +12,7 @@ from serving.live.background import Background
 from serving.service.cache import Cache, CacheKey, open_cache
 from serving.settings import Settings
 
-NOT_IN_THE_ANSWER = {"session_id", "attributes"}  # only experiments read them, and the key contains the arm
+NOT_IN_THE_ANSWER = {"session_id"}  # only experiments read it, and the key contains the arm
 
 
 class AnswerCache:

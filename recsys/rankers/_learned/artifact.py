@@ -17,7 +17,8 @@ class Description(Section):
     models: labels of the sources that are used; features: names of the trees' features in order; few, more: feature ->
     weight, the blends for users with at most `few_up_to` liked items and for the others; trees_up_to: trees are used in
     place of the blend for users with at most this many liked items, -1: never; left_out: source -> why it is not used;
-    figures: name -> NDCG, for the report; formula: in older files without blends, the only feature that is used."""
+    strangers: the blend for users without liked items, empty: recent demand; figures: name -> NDCG, for the report;
+    formula: in older files without blends, the only feature that is used."""
 
     models: list[str]
     features: list[str]
@@ -26,6 +27,7 @@ class Description(Section):
     more: dict[str, float] = Field(default_factory=dict)
     few_up_to: int = 0
     left_out: dict[str, str] = Field(default_factory=dict)
+    strangers: dict[str, float] = Field(default_factory=dict)
     figures: dict[str, float]
     formula: str | None = None
 
@@ -46,7 +48,7 @@ def write(trees: str, about: Description, out: Path) -> None:
     """Write trees, in LightGBM's text format, and description into a folder."""
     with replaced(out) as folder:
         (folder / MODEL).write_text(trees, encoding="utf-8")
-        content = json.dumps(about.model_dump(), indent=1) + "\n"
+        content = json.dumps(about.model_dump(exclude=None if about.strangers else {"strangers"}), indent=1) + "\n"
         (folder / DESCRIPTION).write_text(content, encoding="utf-8")
 
 

@@ -89,7 +89,7 @@ def fit(log: pl.DataFrame, names: list[str], seed: int) -> dict[str, float]:
     for _ in range(HALVES):
         half = random.permutation(len(users)) < (len(users) + 1) // 2
         found.append(_select(lists.take(np.flatnonzero(half[owners])), names))
-    source = {name: features.split(name)[0] for name in names}
+    source = {name: features.attribute(name) or features.split(name)[0] for name in names}
     chosen = Counter(each for weights in found for each in {source[name] for name in weights})
     total = {name: sum(weights.get(name, 0.0) for weights in found) for name in names}
     kept = {name: weight for name, weight in total.items() if weight and chosen[source[name]] >= AGREE}

@@ -12,13 +12,17 @@
     recent_demand          the item's recent demand / the average item's
     demand_<h>h            the item's demand with a half-life of h hours / that of the item with the largest
     age_days               days since the item was first seen
+    user_<a>_lift          how much more often users with the same value of an attribute like the item than all do,
+                           see `recsys/bundle/user_groups.py`; 1 if unknown
+    user_<a>_demand        lift * recent_demand
     liked, idle_days       number of items that the user liked, days since the user's last event
 
 NaN means unknown. Recent demand is the item's likes with decay, by the half-life of the settings. Popularity, the
 number of users who ever liked the item, is no feature: with it the trees memorise the items of one window.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,21 +43,26 @@ DEMANDS = {f"demand_{24 * days:.0f}h": days for days in HALF_LIVES_DAYS if days 
 OF_ITEM_AND_USER = {"recent_share": 1, "recent_demand": 1, "liked": 0, "idle_days": 0}
 OF_TIME = {**dict.fromkeys(DEMANDS, 1), "age_days": 0}
 DEMAND = "recent_demand"
+OF_A_GROUP = {"lift": 1, "demand": 1}
 NEWEST = 20  # newest likes that the cosines are computed with
 
 
-def names(models: Sequence[str], pairs: Sequence[str] = (), repeat: bool = False) -> dict[str, int]:
+def names(
+    models: Sequence[str], pairs: Sequence[str] = (), repeat: bool = False, attributes: Iterable[str] = ()
+) -> dict[str, int]:
     """Return all features in order, each with its monotonic constraint: as the feature grows, the score may only rise
     (1), only fall (-1), or both (0).
 
-    models: names of the models with vectors; pairs: names of those of item pairs; repeat: whether to include repeat_*.
+    models: names of the models with vectors; pairs: names of those of item pairs; repeat: whether to include repeat_*;
+    attributes: those of users.
 
     >>> list(names(["als"]))[:2]
     ['als_score', 'als_rank']
     """
     of_models = {f"{model}_{name}": sign for model in models for name, sign in OF_A_MODEL.items()}
     of_pairs = {f"{model}_{name}": sign for model in pairs for name, sign in OF_PAIRS.items()}
-    return of_models | of_pairs | (OF_REPEAT if repeat else {}) | OF_ITEM_AND_USER | OF_TIME
+    of_users = {f"user_{attribute}_{name}": sign for attribute in attributes for name, sign in OF_A_GROUP.items()}
+    return of_models | of_pairs | (OF_REPEAT if repeat else {}) | OF_ITEM_AND_USER | OF_TIME | of_users
 
 
 def split(feature: str) -> tuple[str | None, str]:
@@ -68,6 +77,21 @@ def split(feature: str) -> tuple[str | None, str]:
         if feature.endswith(f"_{name}") and feature not in OF_ITEM_AND_USER:
             return feature.removesuffix(f"_{name}"), name
     return None, feature
+
+
+def attribute(feature: str) -> str | None:
+    """Return the attribute of users that a feature is about, None if it is about none.
+
+    >>> attribute("user_age_group_demand"), attribute("recent_demand")
+    ('age_group', None)
+    """
+    found = re.fullmatch(rf"user_(.+)_({'|'.join(OF_A_GROUP)})", feature)
+    return found[1] if found else None
+
+
+def attributes(features: Iterable[str]) -> list[str]:
+    """Return the attributes of users that features are about, sorted."""
+    return sorted({found for feature in features if (found := attribute(feature))})
 
 
 class RankingFeatures:
@@ -86,6 +110,7 @@ class RankingFeatures:
         demand = catalogue.demand / np.maximum(catalogue.demand.max(axis=0, initial=0), 1e-9)
         self._smoothed, self._recent = catalogue.popularity + np.float32(bundle.manifest.smoothing), catalogue.recent
         self._mean = max(float(catalogue.recent.mean()), 1e-9)
+        self._groups = {each: bundle.histories.groups(each) for each in attributes(wanted)}
         self._demands = {name: column for name, column in zip(DEMANDS, demand.T.copy(), strict=False) if name in wanted}
 
     def of(self, query: Query, rows: IntArray) -> FloatArray:
@@ -97,6 +122,9 @@ class RankingFeatures:
             recent, mean = query.live.demand[rows], max(query.live.total / len(query.live.demand), 1e-9)
         share, history, catalogue = recent / self._smoothed[rows], query.history, self._bundle.catalogue
         found |= {"recent_share": share, DEMAND: recent / mean}
+        for name, groups in self._groups.items():
+            lift = groups.lift(query.attributes.get(name), rows, self._bundle.manifest.smoothing)
+            found |= {f"user_{name}_lift": lift, f"user_{name}_demand": lift * found[DEMAND]}
         for model in self.models:
             if model in self._vectors:
                 columns = self._of_vectors(query, model, rows)

@@ -1,7 +1,8 @@
 """Trains the ranker of `recsys/rankers/learned.py` on a log of candidates (`recsys/evaluation/candidate_log.py`).
 
 1. It fits two blends of features (`recsys/rankers/_learned/blends.py`): one for users with few likes, including users
-   treated as new, and one for the others. Sources without a weight in either are left out.
+   treated as new, and one for the others. Sources without a weight in either are left out. Features of attributes of
+   users are used where they are significantly better for users that they were not fitted on.
 2. It trains trees on the features of the remaining sources: LightGBM's lambdarank for all users with a history. Trees
    memorise the items in demand, which helps within one window and not in the next. So they are trained on the first
    half of the window and compared with the blends on its second half, on held-out users.
@@ -35,26 +36,30 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
     LightGBM's text format ("" if the log has no target to learn from), and the content of `ranker.json`."""
     pairs = variant.pairs
     models = [name for name in variant.models if name not in pairs]
-    log = log.with_columns(few=pl.col("liked") <= max(config.known_items)).filter(pl.col("liked") > 0)
+    log = log.with_columns(few=pl.col("liked") <= max(config.known_items))
+    strangers, log = _judged(log.filter(pl.col("liked") == 0)), log.filter(pl.col("liked") > 0)
+    of_users = [name for name in log.columns if features.attribute(name)]
     repeat = bool(log["repeat_days"].is_not_nan().any())
     named = [*models, *pairs, *([REPEAT] if repeat else [])]
     choices = [f"{model}_{name}" for model in [*models, *pairs] for name in ("score", "times_recent")]
     choices += [name for name, sign in features.OF_REPEAT.items() if repeat and sign] + list(features.DEMANDS)
-    judged = log.filter(pl.col("told") | pl.col("held_out"), pl.col("wanted").any().over("case"))
+    judged = _judged(log)
     parts = {"few": judged.filter("few"), "more": judged.filter(~pl.col("few"), "told")}
-    found = {name: blends.fit(part, choices, seed) for name, part in parts.items() if part.height}
+    found = {name: _blend(part, choices, of_users, seed) for name, part in parts.items() if part.height}
+    stranger = _blend(strangers, [features.DEMAND], of_users, seed) if of_users and strangers.height else {}
     few, more = (found.get(name) or next(iter(found.values()), {choices[0]: 1.0}) for name in ("few", "more"))
     left_out = "too few halves of the users chose it for a blend on the validation window"
     used = [name for name in named if any(features.split(each)[0] == name for each in (*few, *more))]
     kept, kept_pairs = ([name for name in group if name in used] for group in (models, pairs))
     about = Description(
         models=used,
-        features=list(features.names(kept, kept_pairs, REPEAT in used)),
+        features=list(features.names(kept, kept_pairs, REPEAT in used, features.attributes((*few, *more)))),
         few=few,
         more=more,
         few_up_to=limit(_liked(judged), blend_ndcg(judged, few) - blend_ndcg(judged, more), errors=0) if found else 0,
         trees_up_to=-1,
         left_out={name: left_out for name in named if name not in used},
+        strangers=stranger if features.attributes(stranger) else {},
         figures={
             f"blend, {name}": round(float(blend_ndcg(part, blend).mean()), 4)
             for (name, part), blend in zip(parts.items(), (few, more), strict=True)
@@ -67,7 +72,7 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
 def _with_trees(log: pl.DataFrame, about: Description, config: RankerParams, seed: int) -> tuple[str, Description]:
     """Train trees and compare them with the blends, on the second half of the window and held-out users. Returns the
     trees in LightGBM's text format, and `about` with the result of the comparison."""
-    sign = features.names(about.models, about.models, repeat=True)
+    sign = features.names(about.models, about.models, repeat=True, attributes=features.attributes(about.features))
     signs = {name: sign[name] for name in about.features}
     log = log.with_columns(early=pl.col("wanted") & ~pl.col("late"))
     late = log.filter("held_out").with_columns(wanted="late", n_wanted="n_late")
@@ -86,6 +91,32 @@ def _with_trees(log: pl.DataFrame, about: Description, config: RankerParams, see
     if up_to > 0:
         trees = _boost(learning, "wanted", signs, config, seed)
     return trees.model_to_string(), about
+
+
+def _judged(log: pl.DataFrame) -> pl.DataFrame:
+    return log.filter(pl.col("told") | pl.col("held_out"), pl.col("wanted").any().over("case"))
+
+
+def _blend(log: pl.DataFrame, choices: list[str], of_users: list[str], seed: int) -> dict[str, float]:
+    """Fit a blend of the features `choices`, and of those of each attribute of users with which a blend that is fitted
+    on half of the users is significantly better for the other half, both ways."""
+    halves, kept = [log.filter(pl.col("user") % 2 == half) for half in (0, 1)], list(choices)
+    if of_users and all(half.height for half in halves):
+        plain = [blends.fit(half, choices, seed) for half in halves]
+        for attribute in features.attributes(of_users):
+            own = [name for name in of_users if features.attribute(name) == attribute]
+            more = [blends.fit(half, [*choices, *own], seed) for half in halves]
+            gains = [_gains(halves[1 - at], more[at], plain[at]) for at in (0, 1)]
+            if limit(np.zeros(sum(map(len, gains))), np.concatenate(gains)) >= 0:
+                kept += own
+    return blends.fit(log, kept, seed)
+
+
+def _gains(log: pl.DataFrame, more: dict[str, float], less: dict[str, float]) -> Values:
+    """Return how much better one blend is than another for each user, whose cases are alike: (n_users,) float64."""
+    cases = log.group_by("case", maintain_order=True).agg(pl.col("user").first())
+    cases = cases.with_columns(gain=pl.Series(blend_ndcg(log, more) - blend_ndcg(log, less)))
+    return cases.group_by("user", maintain_order=True).agg(pl.col("gain").mean())["gain"].to_numpy()
 
 
 def _liked(log: pl.DataFrame) -> npt.NDArray[Any]:
