@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request
-from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from serving.api import events, items
 from serving.api.errors import ApiError
@@ -19,35 +19,46 @@ from serving.routes import id_of, key_of, only_its_parameters, service_of, work_
 from serving.service import costs
 
 router = APIRouter(prefix="/api", include_in_schema=False)
+Rows = dict[str, int]
 
 NAMES = {
     "item_id": "ItemId", "title": "Comment", "categories": "Categories", "available": "IsHidden",
     "first_seen": "Timestamp", "attributes": "Labels",
     "user_id": "UserId", "event": "FeedbackType", "value": "Value", "timestamp": "Timestamp",
 }  # fmt: skip
-TRANSLATED = ConfigDict(alias_generator=lambda name: NAMES.get(name, name))
 
 
-def _without_empty(body: Any) -> Any:
-    return {name: value for name, value in body.items() if value not in (None, "")} if isinstance(body, dict) else body
+class Translated(RequestModel):
+    """A request with gorse's names, in which absent, null and empty fields are the same."""
+
+    model_config = ConfigDict(alias_generator=lambda name: NAMES.get(name, name))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, body: Any) -> Any:
+        empty: tuple[Any, ...] = (None, "", [], {})
+        return {name: value for name, value in body.items() if value not in empty} if isinstance(body, dict) else body
+
+    @field_validator("timestamp", "first_seen", mode="before", check_fields=False)
+    @classmethod
+    def _in_utc(cls, value: Any) -> Any:
+        try:
+            found = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            return value
+        return value if found.tzinfo else found.isoformat() + "Z"  # as gorse reads it
 
 
-def _in_utc(value: Any) -> Any:
-    """Return a date, or a time without a zone, as gorse reads it: in UTC."""
-    try:
-        found = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return value
-    return value if found.tzinfo else found.isoformat() + "Z"
+class User(Translated):
+    """A user, who needs no row here: a user is known by the first event."""
+
+    user_id: UserId
 
 
-class GorseItem(items.PostedItem):
-    """An item. Absent, null and empty fields stay as they are."""
+class Item(Translated, items.PostedItem):
+    """An item. Absent fields stay as they are."""
 
-    model_config = TRANSLATED
     item_id: Identifier = "-"  # of a change, whose path has the id
-    _empty = model_validator(mode="before")(_without_empty)
-    _time = field_validator("first_seen", mode="before")(_in_utc)
 
     @field_validator("attributes", mode="before")
     @classmethod
@@ -60,19 +71,16 @@ class GorseItem(items.PostedItem):
         return not value if isinstance(value, bool) else value
 
 
-class NewItem(GorseItem):
+class NewItem(Item):
     """An item with its id."""
 
     item_id: Identifier
 
 
-class Feedback(events.PostedEvent):
+class Feedback(Translated, events.PostedEvent):
     """An event. The same one with the same timestamp is stored once."""
 
-    model_config = TRANSLATED
     user_id: UserId
-    _empty = model_validator(mode="before")(_without_empty)
-    _time = field_validator("timestamp", mode="before")(_in_utc)
 
     def named(self) -> events.PostedEvent:
         """Return the event with an id made of its content, and without the value 0, which the client always sends."""
@@ -83,54 +91,44 @@ class Feedback(events.PostedEvent):
         return self.model_copy(update=changed)
 
 
-def _nothing(value: Any) -> None:
-    if value:
-        raise ValueError("not kept: the tables of training describe users; send it without")
-
-
-class User(RequestModel):
-    """A user, who needs no row: a user is known by the first event. Attributes are refused, as they would be lost."""
-
-    model_config = ConfigDict(alias_generator=str.capitalize)
-    user_id: UserId = Field(alias="UserId")
-    labels: Annotated[Any, AfterValidator(_nothing)] = None
-    subscribe: Annotated[Any, AfterValidator(_nothing)] = None
-    comment: Annotated[Any, AfterValidator(_nothing)] = None
-
-
 @router.post("/user")
+async def insert_user(user: User) -> Rows:
+    """Check the user. Nothing is stored, so all fields but the id are refused."""
+    return {"RowAffected": 0}
+
+
 @router.post("/users")
-async def insert_users(users: User | list[User]) -> dict[str, int]:
-    """Check the users; nothing is stored."""
+async def insert_users(users: list[User]) -> Rows:
+    """Check the users."""
     return {"RowAffected": 0}
 
 
 @router.delete("/user/{user_id:text}")
-async def delete_user(user_id: Annotated[StoredId, Path()], request: Request) -> dict[str, int]:
+async def delete_user(user_id: Annotated[StoredId, Path()], request: Request) -> Rows:
     """Forget a user."""
     forgotten = await service_of(request).forget(user_id, key_of(request))
     return {"RowAffected": sum(forgotten.deleted.values())}
 
 
 @router.post("/item")
-async def insert_item(item: NewItem, request: Request) -> dict[str, int]:
+async def insert_item(item: NewItem, request: Request) -> Rows:
     """Add or change an item."""
     return await _store(item, request)
 
 
 @router.patch("/item/{item_id:text}")
-async def update_item(item_id: Annotated[Identifier, Path()], change: GorseItem, request: Request) -> dict[str, int]:
+async def update_item(item_id: Annotated[Identifier, Path()], change: Item, request: Request) -> Rows:
     """Change fields of an item."""
     return await _store(change.model_copy(update={"item_id": item_id}), request)
 
 
 @router.delete("/item/{item_id:text}")
-async def delete_item(item_id: Annotated[Identifier, Path()], request: Request) -> dict[str, int]:
+async def delete_item(item_id: Annotated[Identifier, Path()], request: Request) -> Rows:
     """Take an item out of all lists: it is stored as out of stock."""
     return await _store(items.PostedItem(item_id=item_id, available=False), request)
 
 
-async def _store(item: items.PostedItem, request: Request) -> dict[str, int]:
+async def _store(item: items.PostedItem, request: Request) -> Rows:
     stored = await items.upsert(service_of(request).store(), [item], key_of(request))
     return {"RowAffected": stored.upserted}
 
@@ -138,7 +136,7 @@ async def _store(item: items.PostedItem, request: Request) -> dict[str, int]:
 @router.post("/feedback")
 async def insert_feedback(
     posted: Annotated[list[Feedback], Body(min_length=1, max_length=events.MAX_EVENTS)], request: Request
-) -> dict[str, int]:
+) -> Rows:
     """Store events. If one is invalid, none is stored."""
     service, weights = service_of(request), service_of(request).engine().event_weights
     work_of(request).pays(costs.of_rows(len(posted)))

@@ -1,11 +1,13 @@
 """From a request to a query: who is known, what was sent, and which moment counts."""
 
 import time
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from recsys.bundle import bundle
@@ -50,6 +52,17 @@ def test_the_clock_stands_at_the_end_of_the_data_until_the_user_moves_it(shop: B
     assert ask(shop, RecommendRequest(user_id="anna", session=[old]))[0].now == end
     fresh = SessionEvent(item_id="kitchen-9")
     assert ask(shop, RecommendRequest(user_id="anna", session=[fresh]))[0].now == NOW.timestamp()
+
+
+def test_attributes_are_those_of_the_request_and_of_a_user_who_is_not_forgotten(shop: Bundle) -> None:
+    described = copy(shop.histories)
+    texts: list[str | None] = [None] * len(described.users)
+    texts[described.users.position("anna") or 0] = '{"age":31,"plan":"free"}'
+    described._attributes = pl.Series(texts)
+    told, asked = replace(shop, histories=described), RecommendRequest(user_id="anna", attributes={"plan": "paid"})
+    assert ask(told, asked)[0].attributes == {"age": "31", "plan": "paid"}
+    assert ask(told, asked, UserState(forgotten=True))[0].attributes == {"plan": "paid"}
+    assert ask(told, RecommendRequest(anonymous_id="anna"))[0].attributes == {}
 
 
 def test_a_known_user_has_the_history_of_the_bundle(shop: Bundle) -> None:

@@ -35,6 +35,7 @@ class Asked:
     picked: Picked | None = None
     store_version: int = 1
     deadline: float = INF
+    request: RecommendRequest = ANNA
 
 
 def picked(experiment: str = "e", variant: str = "als") -> Picked:
@@ -58,7 +59,9 @@ def kept(tmp_path: Path, loaded: Bundle, *asked: Asked) -> list[bool]:
         found = []
         for each in asked:
             background.freshness.now = StoreOverlay(version=each.store_version)
-            _, was_kept = await cache.recommend(each.engine, ANNA, "id", each.user, (), each.deadline, each.picked)
+            _, was_kept = await cache.recommend(
+                each.engine, each.request, "id", each.user, (), each.deadline, each.picked
+            )
             found.append(was_kept)
             await asyncio.sleep(0)  # it is put away after it was given
         await cache.close()
@@ -82,6 +85,7 @@ CHANGES: dict[str, Callable[[Asked], Asked]] = {
     "forgotten": lambda asked: replace(asked, user=UserState(version=3, forgotten=True)),
     "experiment": lambda asked: replace(asked, picked=picked("another")),
     "arm": lambda asked: replace(asked, picked=picked(variant="popular")),
+    "attributes": lambda asked: replace(asked, request=RecommendRequest(user_id="anna", k=4, attributes={"a": "b"})),
     "no experiment": lambda asked: replace(asked, picked=None),
 }
 
