@@ -4,8 +4,8 @@
     users.parquet, vectors.parquet        likewise, if the data have them
     quarantine.parquet                    all other rows, so that kept + quarantined = read, for each table
 
-Rows are read and validated a million at a time, so memory stays far below the size of the data; faults that need all
-rows (duplicates, bots) are detected afterwards on hashes and counts.
+Rows are read and validated by batches, so memory stays far below the size of the data; faults that need all rows
+(duplicates, bots) are detected afterwards on hashes and counts, by an engine.
 """
 
 import shutil
@@ -27,7 +27,7 @@ from recsys.data.vectors import check as check_vectors
 from recsys.errors import DataError
 from recsys.params import DatasetParams
 
-CHUNK_ROWS = 1_000_000
+CHUNK_ROWS = 250_000
 ROW_GROUP_ROWS = 500_000
 COLUMNS = list(INTERACTIONS)
 HASH, DAY = "hash", "day"  # columns of the parts: of all canonical columns, and of the time in UTC
@@ -138,7 +138,7 @@ def _check_interactions(
             bad.append(_bad_rows(rejected))
             notes += _count_notes(batch)
             n_read += batch.height
-            if batch.height == CHUNK_ROWS:
+            if n_read % 1_000_000 == 0:
                 print(f"prepare: {n_read:,} interactions read", file=sys.stderr)
     except pl.exceptions.PolarsError as error:
         raise _unreadable(raw.interactions_file, error) from error

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import pipeline as waiting
 from benchmarks import results as tables
 from benchmarks import rules, scale
-from benchmarks.data import read_csr, synthetic
+from benchmarks.data import engines, read_csr, synthetic
 from benchmarks.figures.training import SHOWN
 from benchmarks.models import allow_repeat, calibration, content_cost
 from tests.benchmarks.conftest import Results
@@ -47,6 +47,17 @@ def test_scale_of_the_first_stages(results: Results, tmp_path: Path, monkeypatch
     stages = results("scale")["sizes"]["5000"]["stages"]
     assert list(stages) == ["fetch", "prepare"]
     assert stages["fetch"]["peak_gib"] > 0
+
+
+def test_engines_have_a_peak_and_the_same_bytes(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "BUILD", tmp_path)
+    engines.main(20_000, 600, 200)
+    found = results("engines")
+    assert list(found["peak_gib"]) == ["local", "duckdb"]
+    assert all(peak > 0 for stages in found["peak_gib"].values() for peak in stages.values())
+    assert set(found["same_sha256"]) == {"prepare", "global_time", "per_user_holdout"}
 
 
 def test_the_results_table(pipeline: Path) -> None:
