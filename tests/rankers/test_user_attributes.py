@@ -12,13 +12,13 @@ from recsys import params
 from recsys.bundle import bundle
 from recsys.contracts import EMPTY_HISTORY, Query
 from recsys.data import split as splits
-from recsys.data import split_protocols
 from recsys.evaluation import answers, fold_bundle
 from recsys.rankers._learned import artifact
 from recsys.rankers._learned.features import attributes
 from recsys.ranking import ndcg
 from recsys.recommend.recommender import Recommender
 from recsys.stages import candidates, rank
+from tests.data.made_split import make
 from tests.support import small_shop, tiny_shops
 
 TEAMS, N_USERS, N_ITEMS, LIKES = ["red", "green", "blue"], 600, 90, 10
@@ -59,7 +59,7 @@ def made(depends: bool) -> splits.Split:
     told = [f'{{"lucky":"{lucky[at]}","name":"n{at}","team":"{TEAMS[team[at]]}"}}' for at in range(N_USERS)]
     users = pl.DataFrame({"user_id": [f"u{user}" for user in range(N_USERS)], "attributes": told})
     protocol = params.SplitParams.model_validate(tiny_shops.SETTINGS["datasets.files"]["split"])
-    return split_protocols.make(events.unique(maintain_order=True).lazy(), items, protocol, 1, users)
+    return make(events.unique(maintain_order=True).lazy(), items, protocol, 1, users)
 
 
 def learned(folder: Path, root: Path, data: splits.Split) -> tuple[artifact.Description, bundle.Bundle]:
