@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,17 @@ START_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its port and the process that was started."""
+    """A running server: its port, the process that was started, and the address that it listens at."""
 
     port: int
     process: "subprocess.Popen[bytes]"
     log: Path
+    host: str = "127.0.0.1"
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"{self.host}:{self.port}"
 
     def workers(self) -> list[int]:
         """Process ids that answer requests: the children, or the process itself when it has none."""
@@ -79,23 +85,35 @@ def exposures_counted(port: int) -> tuple[int, int]:
 
 
 @contextmanager
-def running(app: str, folder: Path, workers: int = 1, **environment: str) -> Iterator[Server]:
-    """`app` is what uvicorn calls a factory, or a module for `python -m`, such as "serving"; `folder` takes the log."""
+def running(
+    app: str,
+    folder: Path,
+    workers: int = 1,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    inside: Sequence[str] = (),
+    /,
+    **environment: str,
+) -> Iterator[Server]:
+    """`app` is what uvicorn calls a factory, or a module for `python -m`, such as "serving"; `folder` takes the log.
+
+    port: 0 is a free one; inside: the words before the command, such as those that enter a namespace.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+        port = port or int(free.getsockname()[1])
     program = (
         [sys.executable, "-m", app]
         if ":" not in app
         else [sys.executable, "-m", "uvicorn", "--factory", app, "--no-access-log", "--log-level", "warning"]
     )
-    command = [*program, "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
+    command = [*inside, *program, "--host", host, "--port", str(port), "--workers", str(workers)]
     log = folder / f"{app.replace(':', '-')}.log"
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with log.open("ab") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **single, **environment})
         try:
-            server = Server(port, process, log)
+            server = Server(port, process, log, host)
             _wait(server)
             yield server
         finally:
@@ -110,7 +128,7 @@ def _wait(server: Server) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/readyz", timeout=1).read()
+            urllib.request.urlopen(f"http://{server.address}/readyz", timeout=1).read()
             return
         except (OSError, urllib.error.URLError):
             if server.process.poll() is not None:

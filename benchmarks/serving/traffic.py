@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,14 @@ GIVE_UP_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Reply:
-    """due: seconds since the start; ms: from then to the last byte; status 0 is no answer at all."""
+    """due: seconds since the start; ms: from then to the last byte; status 0 is no answer at all; sent: the request."""
 
     due: float
     path: str
     status: int
     ms: float
     body: dict[str, Any]
+    sent: dict[str, Any] = field(default_factory=dict)
 
 
 class Traffic:
@@ -69,7 +70,7 @@ class Traffic:
                 status, answer = await self._ask(path, body)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
-        self.replies.append(Reply(due, path, status, (time.perf_counter() - start - due) * 1e3, answer))
+        self.replies.append(Reply(due, path, status, (time.perf_counter() - start - due) * 1e3, answer, body))
 
     async def _ask(self, path: str, body: dict[str, Any], again: bool = True) -> tuple[int, dict[str, Any]]:
         reused = bool(self._idle) and again

@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,18 @@ from benchmarks import provenance
 from benchmarks.serving import shop
 from benchmarks.serving.server import Server, running
 from benchmarks.serving.swap import renamed
+from benchmarks.stores import namespaces
 from benchmarks.stores.servers import Postgres, postgres
+from recsys.bundle import shared
 from recsys.bundle.bundle import read_manifest
 from recsys.schemas import channel
 from serving.stores.migrations import migrate
 
 MEASURES = ("serving/live/channel.py", "recsys/schemas/channel.py", "recsys/bundle/shared.py")
 SECONDS, CLIENTS, USERS = 20.0, 4, 500
+KEY = "of the benchmark alone: 1f9d2c"  # an API that others than this machine can reach wants one
+KEYS = f"benchmark:recommend+events+admin:{channel.digest(KEY)}"
+HEAD = {"authorization": f"Bearer {KEY}"}
 EXPERIMENTS = """experiments:
   home:
     coverage: {coverage}
@@ -55,8 +61,8 @@ def main() -> None:
 class Clients:
     """Threads that ask both hosts in turn, and go to the other one if a host does not answer."""
 
-    def __init__(self, ports: list[int]) -> None:
-        self.ports, self.answers, self.failed = ports, 0, 0
+    def __init__(self, addresses: list[str]) -> None:
+        self._addresses, self.answers, self.failed = addresses, 0, 0
         self.acknowledged: list[str] = []
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(CLIENTS)]
@@ -82,9 +88,9 @@ class Clients:
                 self.acknowledged.append(event["event_id"])
 
     def _send(self, turn: int, path: str, body: Any) -> Any:
-        for port in (self.ports[turn % 2], self.ports[(turn + 1) % 2]):
+        for address in (self._addresses[turn % 2], self._addresses[(turn + 1) % 2]):
             try:
-                return post(port, path, body)
+                return post(address, path, body)
             except (OSError, urllib.error.HTTPError):
                 continue
         return None
@@ -99,20 +105,20 @@ def measure(folder: Path, store: Postgres, first: Path, second: Path, seconds: f
         shop_of_two.recsys("releases", "promote", str(first), host=host)  # the bundle lies on both hosts
     with ExitStack() as stack:
         servers = [stack.enter_context(shop_of_two.started(host)) for host in range(2)]
-        ports = [server.port for server in servers]
-        clients = Clients(ports)
+        addresses = [server.address for server in servers]
+        clients = Clients(addresses)
         stack.callback(clients.end)
-        found = shop_of_two.changed(ports, first, second)
+        found = shop_of_two.changed(addresses, first, second)
         time.sleep(seconds / 2)
         servers[0].process.send_signal(signal.SIGKILL)
         time.sleep(seconds / 2)
         acknowledged = set(clients.acknowledged)
         store.stop()
         began = time.monotonic()
-        while "channel" not in ready(ports[1])["last_known"]:
+        while "channel" not in ready(addresses[1])["last_known"]:
             time.sleep(0.1)
         said = time.monotonic() - began
-        post(ports[1], "recommend", {"user_id": "user-1", "k": 5})
+        post(addresses[1], "recommend", {"user_id": "user-1", "k": 5})
         clients.end()
         store.start()
     return {
@@ -120,9 +126,9 @@ def measure(folder: Path, store: Postgres, first: Path, second: Path, seconds: f
         "answers": clients.answers,
         "failed": clients.failed,
         "acknowledged_events": len(acknowledged),
-        "acknowledged_events_lost": len(acknowledged - _stored(url)),
-        "units_in_two_arms": _in_two_arms(url),
-        "exposures_in_arms": _count(url, "SELECT count(*) FROM exposures WHERE experiment IS NOT NULL"),
+        "acknowledged_events_lost": len(acknowledged - stored(url)),
+        "units_in_two_arms": in_two_arms(url),
+        "exposures_in_arms": exposures_in_arms(url),
         "says_without_store_after_seconds": round(said, 1),
     }
 
@@ -130,43 +136,50 @@ def measure(folder: Path, store: Postgres, first: Path, second: Path, seconds: f
 class Hosts:
     """Two hosts of one store: commands that run on one of them, and changes that all follow."""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        self._folder, self._url = folder, url
-        self._shared = {"RECSYS_CHANNEL": "store", "RECSYS_STORE_URL": url}
+    def __init__(self, folder: Path, url: str, networks: Sequence[namespaces.Host] = (), **environment: str) -> None:
+        """networks: the namespace of each host, none if all are on loopback; environment: of servers and commands."""
+        self._folder, self._url, self._networks = folder, url, networks
+        self._shared = {"RECSYS_CHANNEL": "store", "RECSYS_STORE_URL": url, **environment}
 
     def started(self, host: int) -> AbstractContextManager[Server]:
         place = self._folder / f"host-{host}"
-        own = {"RECSYS_RELEASES": str(place / "releases"), "RECSYS_LAST_KNOWN": str(place / "kept")}
-        return running("serving", place, 1, **own, **self._shared)
+        place.mkdir(exist_ok=True)
+        own = {"RECSYS_RELEASES": str(place / "releases"), "RECSYS_LAST_KNOWN": str(place / "kept"), **self._shared}
+        if not self._networks:
+            return running("serving", place, 1, **own)
+        network = self._networks[host]
+        return running("serving", place, 1, network.address, 8000, network.inside, **own)
 
     def recsys(self, *arguments: str, host: int) -> None:
         """Run a command on a host."""
         environment = {"RECSYS_RELEASES": str(self._folder / f"host-{host}" / "releases"), **self._shared}
+        inside = self._networks[host].inside if self._networks else ()
         done = subprocess.run(
-            [sys.executable, "-m", "recsys.cli", *arguments],
+            [*inside, sys.executable, "-m", "recsys.cli", *arguments],
             env={**os.environ, **environment}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{' '.join(arguments)}: {done.stderr}")
 
-    def changed(self, ports: list[int], first: Path, second: Path) -> dict[str, Any]:
+    def changed(self, addresses: list[str], first: Path, second: Path) -> dict[str, Any]:
         """Change experiments, rules and release; return the seconds from the end of each command until both follow."""
         variant, took = read_manifest(first).default_variant, {}
-        item = post(ports[0], "recommend", {"user_id": "user-1", "k": 1})["items"][0]["item_id"]
+        item = post(addresses[0], "recommend", {"user_id": "user-1", "k": 1})["items"][0]["item_id"]
         self._put("experiments", EXPERIMENTS.format(coverage=0.2, variant=variant), 0)
-        took["experiments"] = self._until_equal("experiments", ports)
+        took["experiments"] = self._until_equal("experiments", addresses)
         self._put("rules", f"block: {{items: [{json.dumps(item)}]}}\n", 1)
-        took["rules"] = self._until_equal("rules", ports)
-        answers = [post(port, "recommend", {"user_id": "user-1", "k": 5}) for port in ports]
+        took["rules"] = self._until_equal("rules", addresses)
+        answers = [post(address, "recommend", {"user_id": "user-1", "k": 5}) for address in addresses]
         self._put("experiments", EXPERIMENTS.format(coverage=0.9, variant=variant), 1)
-        took["more coverage"] = self._until_equal("experiments", ports)
+        took["more coverage"] = self._until_equal("experiments", addresses)
         self._put("rules", "{}\n", 0)  # the second release has other names
-        took["no rules"] = self._until_equal("rules", ports)
-        shutil.copytree(second, self._folder / "host-0" / "releases" / read_manifest(second).bundle_id)
+        took["no rules"] = self._until_equal("rules", addresses)
+        if shared.URL_VARIABLE not in self._shared:
+            shutil.copytree(second, self._folder / "host-0" / "releases" / read_manifest(second).bundle_id)
         self.recsys("releases", "promote", str(second), host=1)
-        took["promote"] = self._until_equal("releases", ports)
+        took["promote"] = self._until_equal("releases", addresses)
         self.recsys("releases", "rollback", host=1)
-        took["roll back"] = self._until_equal("releases", ports)
+        took["roll back"] = self._until_equal("releases", addresses)
         shown = sum(item in [shown["item_id"] for shown in answer["items"]] for answer in answers)
         return {"seconds_until_equal": took, "blocked_items_shown": shown}
 
@@ -175,57 +188,62 @@ class Hosts:
         file.write_text(text)
         self.recsys(kind, "put", str(file), host=host)
 
-    def _until_equal(self, kind: channel.Kind, ports: list[int]) -> float:
+    def _until_equal(self, kind: channel.Kind, addresses: list[str]) -> float:
         began, newest = time.monotonic(), channel.newest(self._url, kind)
         assert newest is not None
-        wanted = "release" if kind == "releases" else kind, newest.version
-        while not all(wanted in versions(port) for port in ports):
+        while not all(follows(address, kind, newest.version) for address in addresses):
             if time.monotonic() - began > 60:
                 raise RuntimeError(f"{kind}: the hosts do not follow within 60 s")
             time.sleep(0.05)
         return round(time.monotonic() - began, 2)
 
 
-def versions(port: int) -> set[tuple[str, str]]:
-    """Return kind and version of what a host serves, from its metrics."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
-        lines = page.read().decode().splitlines()
-    found = (line.split('"') for line in lines if line.startswith("recsys_config_info{") and line.endswith(" 1.0"))
-    return {(parts[1], parts[3]) for parts in found}
+def follows(address: str, kind: channel.Kind, version: str) -> bool:
+    """Return whether a host serves this version: a release by /readyz, the others by its metrics, a second late."""
+    if kind == "releases":
+        return bool(ready(address)["bundle_id"] == version)
+    with urllib.request.urlopen(urllib.request.Request(f"http://{address}/metrics", headers=HEAD), timeout=10) as page:
+        return f'recsys_config_info{{kind="{kind}",version="{version}"}} 1.0\n' in page.read().decode()
 
 
-def ready(port: int) -> Any:
+def ready(address: str) -> Any:
     """Return what /readyz says."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}/readyz", timeout=10) as answer:
         return json.load(answer)
 
 
-def post(port: int, path: str, body: Any) -> Any:
+def post(address: str, path: str, body: Any) -> Any:
     """Return the answer to a request; an error status is an HTTPError."""
-    data, head = json.dumps(body).encode(), {"content-type": "application/json"}
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/{path}", data, head)
+    head = {**HEAD, "content-type": "application/json"}
+    request = urllib.request.Request(f"http://{address}/v1/{path}", json.dumps(body).encode(), head)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 
 
-def _stored(url: str) -> set[str]:
+def stored(url: str) -> set[str]:
+    """Return the ids of all events in the store, without the name of the sender's key that stands before them there."""
     with closing(psycopg.connect(url)) as server:
-        return {row[0] for row in server.execute("SELECT event_id FROM events")}
+        return {row[0].rpartition("/")[2] for row in server.execute("SELECT event_id FROM events")}
 
 
-def _count(url: str, statement: str) -> int:
-    with closing(psycopg.connect(url)) as server:
-        (found,) = server.execute(statement.encode()).fetchone() or (0,)
-        return int(found)
+def exposures_in_arms(url: str) -> int:
+    """Return how many exposures belong to an experiment."""
+    return _count(url, "SELECT count(*) FROM exposures WHERE experiment IS NOT NULL")
 
 
-def _in_two_arms(url: str) -> int:
+def in_two_arms(url: str) -> int:
     """Return how many units were exposed to two arms of one experiment."""
     return _count(
         url,
         """SELECT count(*) FROM (SELECT unit FROM exposures WHERE experiment IS NOT NULL GROUP BY experiment, unit
         HAVING count(DISTINCT CAST(context AS json) ->> 'arm') > 1) AS twice""",
     )
+
+
+def _count(url: str, statement: str) -> int:
+    with closing(psycopg.connect(url)) as server:
+        (found,) = server.execute(statement.encode()).fetchone() or (0,)
+        return int(found)
 
 
 if __name__ == "__main__":

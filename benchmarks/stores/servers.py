@@ -27,20 +27,22 @@ def program(name: str) -> str | None:
 
 
 class Postgres:
-    """A server in `folder`; `url(database)` is what psycopg takes."""
+    """A server in `folder`; `url(database)` is what psycopg takes. host: the address of this machine it listens at."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+            free.bind((host, 0))
             self._port = free.getsockname()[1]
-        self._folder = folder
+        self._folder, self._host = folder, host
         self._owner = _unprivileged(folder)
         self._run("initdb", "-U", "recsys", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        with (folder / "data/pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet trust\n")
         self.start()
 
     def url(self, database: str = "postgres") -> str:
         """For `open_store` and psycopg."""
-        return f"postgresql://recsys@127.0.0.1:{self._port}/{database}"
+        return f"postgresql://recsys@{self._host}:{self._port}/{database}"
 
     def new_database(self) -> str:
         """The url of an empty database."""
@@ -59,7 +61,7 @@ class Postgres:
     def start(self) -> None:
         """Returns when it answers."""
         # syncfs: after a stop without a checkpoint the next start would sync every file on its own
-        settings = "-c listen_addresses=127.0.0.1 -c recovery_init_sync_method=syncfs"
+        settings = f"-c listen_addresses={self._host} -c recovery_init_sync_method=syncfs"
         options = f"-p {self._port} -k {self._folder} {settings}"
         self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
 
@@ -95,11 +97,11 @@ class Postgres:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
+def postgres(host: str = "127.0.0.1") -> Iterator[Postgres]:
     """Started, and stopped and deleted at the end."""
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     try:
-        server = Postgres(folder)
+        server = Postgres(folder, host)
         try:
             yield server
         finally:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 
 from recsys.bundle import releases
 from recsys.bundle.bundle import Bundle
@@ -37,6 +38,8 @@ class ReleaseWatcher:
         self._build = build
         self._path = settings.releases / releases.STATE
         self._given: releases.State | None = None  # the last state from the channel
+        self._woken = asyncio.Event()  # by a state from there
+        self._preparing = Lock()  # so that a bundle which is still being loaded when it is due is not loaded twice
         if settings.channel == "store" and self._last_known.path(PART).is_file():
             self.give(self._last_known.path(PART).read_text(encoding="utf-8"))
         self.engine: Engine | None = None
@@ -54,6 +57,7 @@ class ReleaseWatcher:
             BundleError: the text is invalid.
         """
         self._given = releases.of_text(text, "the releases in the store")
+        self._woken.set()
         self._last_known.keep(PART, text)
 
     def prepare(self, text: str) -> None:
@@ -61,7 +65,8 @@ class ReleaseWatcher:
         try:
             state = releases.of_text(text, "the releases in the store")
             bundle_id = releases.current(self._settings.releases, state).name
-            self._prepared = self._last_known.bundle(releases.source(self._settings.releases, state, bundle_id))
+            with self._preparing:
+                self._prepared = self._last_known.bundle(releases.source(self._settings.releases, state, bundle_id))
         except RecsysError as error:
             log.warning("the next release cannot be prepared: %s", error)
 
@@ -125,9 +130,10 @@ class ReleaseWatcher:
         log.info("serving bundle %s (%s, trained until %s)", served.bundle_id, served.dataset, served.trained_until)
 
     def _opened(self, source: Path | str, variant: str | None) -> Bundle:
-        bundle, name = self._prepared, str(source).rpartition("/")[2]
-        if bundle is None or bundle.manifest.bundle_id != name:
-            bundle = self._last_known.bundle(source)
+        with self._preparing:
+            bundle, name = self._prepared, str(source).rpartition("/")[2]
+            if bundle is None or bundle.manifest.bundle_id != name:
+                bundle = self._last_known.bundle(source)
         if variant not in bundle.manifest.variants:
             return bundle
         return replace(bundle, manifest=bundle.manifest.model_copy(update={"default_variant": variant}))
@@ -158,7 +164,9 @@ class ReleaseWatcher:
         """Wait up to `wait` seconds; return whether the state of the releases differs from `seen`."""
         while wait > 0:
             pause = min(wait, POLL_SECONDS)
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), pause)
+            self._woken.clear()
             wait -= pause
             if self._seen() != seen:
                 return True

@@ -1,7 +1,9 @@
 """Every host follows the channel of the store: what was put counts at one moment, and what a host lacks it says."""
 
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,16 @@ from typer.testing import CliRunner
 
 from benchmarks.stores.servers import Postgres
 from recsys.bundle import releases
+from recsys.bundle.bundle import Bundle, read_manifest
 from recsys.bundle.shared import shared
 from recsys.cli import app
 from recsys.errors import ParamsError
 from recsys.schemas import channel
 from recsys.schemas.store_schema import URL_VARIABLE
 from serving import metrics
+from serving.last_known import LastKnown
 from serving.live.channel import Channel
+from serving.live.release_watcher import ReleaseWatcher
 from serving.settings import Settings
 from serving.stores.migrations import migrate
 from serving.stores.protocol import StoreError
@@ -240,3 +245,26 @@ def test_the_commands(bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.M
     code, said = recsys("rules", "put", str(rules))
     assert (code, said.count("\n")) == (1, 1)
     assert said.startswith("error: away.sqlite: no such file")
+
+
+def test_a_release_that_is_due_while_it_is_being_loaded_is_loaded_once(settings: Settings, bundle_folder: Path) -> None:
+    loading, go_on = threading.Event(), threading.Event()
+    loaded = []
+
+    class Slow(LastKnown):
+        def bundle(self, source: Path | str) -> Bundle:
+            loaded.append(source)
+            loading.set()
+            go_on.wait(60)
+            return super().bundle(source)
+
+    watcher = ReleaseWatcher(settings, lambda bundle: pytest.fail("nothing is served here"), Slow(settings))
+    text = (settings.releases / releases.STATE).read_text()
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(watcher.prepare, text)
+        assert loading.wait(60)
+        source = settings.releases / read_manifest(bundle_folder).bundle_id
+        due = threads.submit(watcher._opened, source, None)
+        go_on.set()
+        assert due.result(60).manifest.bundle_id == source.name
+    assert loaded == [source]
