@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.stores import namespaces, network, scaling
 from tests.benchmarks.conftest import Results
+from tests.support import bundles
 
 
 def skip_without(programs: tuple[str, ...]) -> None:
@@ -15,10 +16,11 @@ def skip_without(programs: tuple[str, ...]) -> None:
 
 
 def test_two_hosts_while_everything_changes_and_breaks(
-    results: Results, pipeline: Path, command: Callable[..., str]
+    results: Results, tmp_path: Path, command: Callable[..., str]
 ) -> None:
     skip_without(network.PROGRAMS)
-    command("benchmarks.stores.network", "--bundle", pipeline / "bundle", "--seconds", 4, "--fault-seconds", 5)
+    bundle = bundles.write(tmp_path / "bundle")
+    command("benchmarks.stores.network", "--bundle", bundle, "--seconds", 4, "--fault-seconds", 5)
     found = results("stores_network")
     assert found["acknowledged_events"] > found["acknowledged_events_lost"] == 0, found
     assert found["exposures_in_arms"] > found["units_in_two_arms"] == 0, found
@@ -27,9 +29,10 @@ def test_two_hosts_while_everything_changes_and_breaks(
     assert found["store cut off from host 0"]["says_so_after_seconds"] > 0, found
 
 
-def test_scaling(results: Results, pipeline: Path, command: Callable[..., str]) -> None:
+def test_scaling(results: Results, tmp_path: Path, command: Callable[..., str]) -> None:
     skip_without(scaling.PROGRAMS)
-    command("benchmarks.stores.scaling", "--bundle", pipeline / "bundle", "--rounds", 1, "--seconds", 1)
+    bundle = bundles.write(tmp_path / "bundle")
+    command("benchmarks.stores.scaling", "--bundle", bundle, "--rounds", 1, "--seconds", 1)
     runs = results("stores_scaling")["runs"]
     assert {(run["hosts"], run["workers"], run["balancer"]) for run in runs} == {
         (*size, balancer) for size in scaling.SIZES for balancer in scaling.BALANCERS
