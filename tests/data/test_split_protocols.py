@@ -80,7 +80,7 @@ def made(events: list[tuple[int, int, int]], **changes: Any) -> splits.Split:
         assume(False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(EVENTS)
 def test_a_global_cut_never_trains_on_the_window_or_after_it(events: list[tuple[int, int, int]]) -> None:
     split = made(events)
@@ -94,7 +94,7 @@ def test_a_global_cut_never_trains_on_the_window_or_after_it(events: list[tuple[
         assert window["timestamp"].min() == start
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(EVENTS, st.sampled_from([0.0, 0.2]))
 def test_a_per_user_cut_never_trains_on_what_comes_after_the_users_own_window(
     events: list[tuple[int, int, int]], cold_item_share: float
@@ -107,7 +107,7 @@ def test_a_per_user_cut_never_trains_on_what_comes_after_the_users_own_window(
         assert all(user_rows["last"][:-1] <= user_rows["timestamp"][1:])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(EVENTS, st.sampled_from(["global_time", "per_user_holdout"]))
 def test_no_target_is_in_the_history(events: list[tuple[int, int, int]], protocol: str) -> None:
     split = made(events, protocol=protocol)
