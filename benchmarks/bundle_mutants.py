@@ -1,4 +1,4 @@
-"""Does a broken bundle fail at the door, or at a request? benchmarks/results/bundle_mutants.json
+"""Tests that a broken bundle is refused when it is loaded: benchmarks/results/bundle_mutants.json
 
     python -m benchmarks.bundle_mutants                      2,000 mutants of the folder bundle
     python -m benchmarks.bundle_mutants 100 7 other/bundle   another number, seed and folder

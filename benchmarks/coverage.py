@@ -1,4 +1,5 @@
-"""Which lines and branches the tests run: writes benchmarks/results/coverage.json and the table of docs/quality.md.
+"""Measures which lines and branches the tests run; writes benchmarks/results/coverage.json and the table of
+docs/quality.md.
 
     python -m benchmarks.coverage
 

@@ -2,9 +2,9 @@
 
     make image-test
 
-builds the image, starts it, asks it and stops it (`.ci/image`), and then runs this program with what it measured. The
-exit code is not 0 if the image is too large, or if its start takes too much time of the CPU: on a machine that does
-other work too, the time until it is ready says nothing about the image.
+builds the image, starts it, sends it requests and stops it (`.ci/image`), and then runs this program with the measured
+values. The exit code is not 0 if the image is too large, or if its start takes too much time of the CPU: on a busy
+machine the wall time until it is ready does not measure the image.
 """
 
 import argparse

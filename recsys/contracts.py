@@ -31,8 +31,8 @@ PIN = "pin"  # the source that is named in a slot whose position a business rule
 @dataclass(frozen=True)
 class History:
     """The events of one user, oldest first; an item may occur several times. rows: (n_events,) int32 catalogue rows;
-    weights: (n_events,) float32 event weights. An event with a weight above 0 is a like, one with the weight 0 says
-    that the user saw the item. times: (n_events,) float64 UTC seconds."""
+    weights: (n_events,) float32 event weights. An event with a weight above 0 is a like; with the weight 0 the user
+    only saw the item. times: (n_events,) float64 UTC seconds."""
 
     rows: IntArray
     weights: FloatArray
@@ -55,7 +55,8 @@ class History:
 
     @cached_property
     def liked_items(self) -> tuple[IntArray, npt.NDArray[np.intp]]:
-        """The distinct rows of `likes`, (m,) int32 ascending, and for each like its position in them, (n_likes,)."""
+        """The distinct rows of `likes`, (m,) int32 ascending, and for each like its item's position in these,
+        (n_likes,)."""
         rows = np.unique(self.likes)
         return rows, np.searchsorted(rows, self.likes)
 
@@ -64,7 +65,7 @@ class History:
         return {}
 
     def vector(self, encoder: "Encoder", now: float) -> FloatArray | None:
-        """Return `encoder.encode(self, now)`; the result of the last `now` is cached for each encoder."""
+        """Return `encoder.encode(self, now)`; for each encoder the result for the last `now` is cached."""
         kept = self._vectors.get(id(encoder))
         if kept is None or kept[0]() is not encoder or kept[1] != now:
             kept = self._vectors[id(encoder)] = ref(encoder), now, encoder.encode(self, now)
@@ -77,7 +78,7 @@ class History:
     def nearest(
         self, source: "Source", vector: FloatArray, n: int, search: "Callable[[FloatArray, int], Candidates]"
     ) -> "Candidates":
-        """Return `search(vector, n)`; the result of the last vector (this object) and n is cached for each source."""
+        """Return `search(vector, n)`; for each source the last result is cached, for this vector object and n."""
         kept = self._nearest.get(id(source))
         if kept is None or kept[0]() is not source or kept[1] is not vector or kept[2] != n:
             kept = self._nearest[id(source)] = ref(source), vector, n, search(vector, n)
@@ -93,15 +94,15 @@ class Query:
 
     user_id None is an anonymous visitor; k is the number of items to return; `now` is the time of the query (UTC
     seconds); the same query with the same `seed` gets the same answer. `exclude` are rows that may not be shown;
-    `only`, (n_items,) bool, is True where the caller allows the row, None allows all. `categories` are the names of
-    those that a new user chose. After `deadline`, seconds of `time.perf_counter()`, optional parts are skipped.
+    `only`, (n_items,) bool, is True where the caller allows the row, None allows all. `categories` are the names of the
+    categories that a new user chose. After `deadline`, seconds of `time.perf_counter()`, optional parts are skipped.
     `available`, (n_items,) bool, is True for items in stock; None: the stock in the catalogue. An item whose
-    `first_seen` is after `shown_at`, UTC seconds by the wall clock, is not shown; with None it is, as evaluation on a
-    past window needs. `vectors` maps a model's name to the user's vector in that model's space, or None if the model
-    cannot encode this history; `pair_scores` maps the name of a model of item pairs to its scores of all items,
-    (n_items,) float32. The recommender fills in both. `seen` are the items of events that are too old for `history`.
-    `live` is the demand that includes likes since the training; None: the demand is that of the training. `attributes`
-    are those of the user, name -> value, for rankers.
+    `first_seen` is after `shown_at`, UTC seconds by the wall clock, is not shown; None, as in the evaluation of a past
+    window: all items may be shown. `vectors` maps a model's name to the user's vector in that model's space, or None if
+    the model cannot encode this history; `pair_scores` maps the name of a model of item pairs to its scores of all
+    items, (n_items,) float32. The recommender fills in both. `seen` are the items of events that are too old for
+    `history`. `live` is the demand with the likes since the training; None: the demand at the training is used.
+    `attributes` are those of the user, name -> value, for rankers.
     """
 
     history: History
@@ -142,8 +143,8 @@ class LiveCounts:
 
     read_at: when the events were read, UTC seconds. demand: (n_items,) float32, used in place of `Catalogue.recent`;
     total: the sum of `demand`. popular: the items with demand, best first. follows: scores of item pairs, the
-    probability that an item is liked next after another one. version: a hash of the sums that all values were computed
-    from; pack: returns these sums as bytes, for `live_counts.unpack`.
+    probability that an item is liked next after another one. version: a hash of the sums of likes from which all values
+    were computed; pack: returns these sums as bytes, for `live_counts.unpack`.
     """
 
     read_at: float
@@ -157,8 +158,8 @@ class LiveCounts:
 
 class Slot(NamedTuple):
     """One position of the answer: the item's row, its score, and the source that proposed it. fallback: whether the
-    fallback filled the position. boost: the factor of the business rules that multiplied the score when the list was
-    ordered, 1 without one; `score` is the value before."""
+    fallback filled the position. boost: the factor by which the business rules multiplied `score` to order the list, 1
+    without one; `score` itself is unchanged."""
 
     row: int
     score: float
@@ -206,8 +207,8 @@ class Parts:
 
 @runtime_checkable
 class Explains(Protocol):
-    """An encoder that can explain the scores of n items. vectors: (n, dim) float32 of these items. Returns None if the
-    history cannot be encoded."""
+    """An encoder that can explain the scores of n items. vectors: theirs, (n, dim) float32. None: nothing can be
+    encoded."""
 
     def explain(self, history: History, now: float, vectors: FloatArray) -> Parts | None: ...
 
@@ -217,7 +218,7 @@ class Term(NamedTuple):
 
     model: the model that computed the feature from the history, None for a feature of the item or the user alone. way:
     how the amount is divided among the items of the history: "score", by their shares in the model's score; "nearest",
-    all to the item with the largest cosine to the recommended one; "likeness", by this cosine.
+    all to the item with the largest cosine to the recommended one; "likeness", in proportion to this cosine.
     """
 
     feature: str
@@ -226,7 +227,7 @@ class Term(NamedTuple):
     way: Literal["score", "nearest", "likeness"] = "score"
 
 
-class RankedWhy(NamedTuple):
+class RankerReasons(NamedTuple):
     """The explanation of a score. terms: they add up to the score; factors: name -> factor, if the score is also the
     product of these, else empty."""
 
@@ -237,11 +238,11 @@ class RankedWhy(NamedTuple):
 @runtime_checkable
 class ExplainsRanking(Protocol):
     """A ranker that can explain scores. labels: the names of the sources, one for each row of `scores`; at: the
-    positions in `rows` of the items to explain. Returns one `RankedWhy` for each of them."""
+    positions in `rows` of the items to explain. Returns one `RankerReasons` for each of them."""
 
     def explain(
         self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
-    ) -> list[RankedWhy]: ...
+    ) -> list[RankerReasons]: ...
 
 
 @dataclass(frozen=True)

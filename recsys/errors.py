@@ -38,8 +38,7 @@ class FilterError(RecsysError):
 
 
 def quoted(value: object, limit: int = 60) -> str:
-    """Format an untrusted value for a message: text in quotes, escaped and cut at `limit` characters; of a list or
-    mapping only the size."""
+    """Format an untrusted value for a message: text quoted, escaped, cut at `limit`; of a list or mapping the size."""
     if isinstance(value, dict | list | tuple):
         return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
     text = value if isinstance(value, str) else str(value)

@@ -37,8 +37,7 @@ def replaced(folder: Path) -> Iterator[Path]:
 @contextmanager
 def replaced_file(path: Path, durable: bool = False) -> Iterator[Path]:
     """Yield a path beside `path` to write to; when the block ends, that file replaces `path`. A reader sees the old or
-    the new content; on an error the old one stays. durable: sync the file to disk first, so that this holds after a
-    power cut too."""
+    the new content; on an error the old one stays. durable: sync the file to disk first, against power cuts."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.partial")
     try:

@@ -1,8 +1,8 @@
 """Metrics of the contents of answers. `add` queues an answer and costs its request nothing; `flush` counts the queue.
 
 They are times by step, scores, confidences, items by kind, and the number of different items shown in a day. Every
-process writes its sums into a folder, and a scrape adds up all of them. Own code: prometheus_client writes each value
-by itself, which takes 2 us with several workers, and never drops the series of a bundle that is served no more.
+process writes its sums into a folder, and a scrape adds up all of them. prometheus_client is not used for them: with
+several workers it takes 2 us a value, and it never drops the series of a bundle that is not served any more.
 """
 
 import json

@@ -121,9 +121,9 @@ def _key(line: str, number: int) -> Key:
 
 def main(
     name: Annotated[str, typer.Option(help="whose key it is; letters, digits, dot, dash", show_default=False)],
-    scope: Annotated[list[Scope], typer.Option(help="may be given several times", show_default=False)],
+    scope: Annotated[list[Scope], typer.Option(help="can be repeated", show_default=False)],
 ) -> None:
-    """Generate a key. Give the key to the client, and add the line to RECSYS_API_KEYS."""
+    """Generate a key. Send the key to the client, and add the line to RECSYS_API_KEYS."""
     key, line = new(name, scope)
     if LINE.fullmatch(line) is None:
         raise typer.BadParameter(f"{name!r}: expected only letters, digits, dots and dashes")

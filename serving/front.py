@@ -103,7 +103,7 @@ class FrontController:
         state["work"] = work = Work(self._load, key, state.get("pay"))
         try:
             if scope["path"] not in NEVER_REFUSED:
-                work.counts(1)
+                work.set_load(1)
                 await asyncio.sleep(0)  # so that all requests that have arrived are counted before one is answered
                 work.check()
             check_readable(scope)
@@ -116,7 +116,7 @@ class FrontController:
                 scope["method"] = "GET"  # the same route; `Reply` leaves out the body
             await self._app(scope, _again(body, receive), reply)
         finally:
-            work.counts(0)
+            work.set_load(0)
             self._bodies.release(key, body)
 
     async def _answered(

@@ -25,7 +25,7 @@ from openfeature.provider import FeatureProvider
 
 from serving.engine.arms import DOMAIN
 
-# How long a busy event loop keeps the interpreter from another thread. The store's writer thread gives it up at each
+# How long a busy event loop keeps the interpreter from another thread. The store's writer thread releases it at each
 # statement: beside such a loop it made 150 to 230 commits a second with Python's 5 ms, 950 to 1,650 with 0.5 ms.
 SWITCH_SECONDS = 0.0005
 # New objects between two garbage collections. Python's 700 costs a fifth of a cheap answer, because waiting exposures

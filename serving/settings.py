@@ -38,22 +38,22 @@ class Settings(BaseSettings):
     store_ms: float = Field(50, gt=0, description="milliseconds that an answer waits for a user's stored events")
     deadline_ms: float = Field(100, gt=0, description="milliseconds after which optional parts of answers are skipped")
     shed_requests: int = Field(
-        100, ge=1, description="at more requests at once in one worker answers become cheap; at ten times that, 503"
+        100, ge=1, description="requests at once in a worker above which answers skip the models; times ten: 503"
     )
     max_connections: int = Field(
-        800, ge=1, description="open connections of one worker; above, those are closed whose clients let it wait"
+        800, ge=1, description="maximum of open connections of a worker; more close those with the earliest deadline"
     )
     receive_seconds: float = Field(
         10, gt=0, description="for a client to send the head of a request, for its body, and to read the answer"
     )
     leave_seconds: float = Field(
-        0, ge=0, description="from SIGTERM, when /readyz fails, to the last request: until balancers have noticed"
+        0, ge=0, description="seconds from SIGTERM, when /readyz begins to fail, to the end, for load balancers"
     )
     history_events: int = Field(200, ge=1, description="how many of a user's latest events are read from the store")
     live_seconds: float = Field(30, gt=0, description="seconds between two updates of the live counts")
     live_events: int = Field(100_000, ge=0, description="how many of the newest events are counted; 0: no live counts")
     live_person_events: int = Field(1000, ge=1, description="a person with more events on a day (UTC) is not counted")
-    live_new_items: int = Field(1000, ge=0, description="the most items to show that only events name")
+    live_new_items: int = Field(1000, ge=0, description="maximum number of shown items that only events name")
     rules: Path = Field(
         Path("rules.yaml"), description="the shop's rules, followed while the API runs; see docs/rules.md"
     )

@@ -36,7 +36,7 @@ def main(
         print(f"the replay has the same {len(found.recorded)} items in the same places as the answer had")
     else:
         raise RecsysError(
-            "the list above, computed again, differs from the recorded one, so its reasons may not hold for it; "
+            "the list above differs from the recorded one, so its reasons may not apply to the answer; "
             f"the answer was: {', '.join(found.recorded)}"
         )
 

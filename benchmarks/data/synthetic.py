@@ -1,4 +1,4 @@
-"""How long the made-up shop takes to draw, and how much memory: benchmarks/results/synthetic_drawing.json
+"""Measures time and memory of drawing the synthetic shop: benchmarks/results/synthetic_drawing.json
 
     python -m benchmarks.data.synthetic            200 thousand, 2 million and 20 million events
     python -m benchmarks.data.synthetic 50000      other sizes

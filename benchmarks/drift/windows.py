@@ -1,4 +1,4 @@
-"""How often does drift alarm on nothing, and does it find what moved? Windows of answers whose truth is known.
+"""Measures false alarms and power of the drift tests, on simulated windows of answers with known shifts.
 
 python -m benchmarks.drift.windows [--windows 4000] [--shifted 1000]
 
@@ -103,7 +103,7 @@ def by_answers(before: list[Window], now: Window, seed: int) -> bool:
 
 
 def by_psi(before: list[Window], now: Window, seed: int) -> bool:
-    """The folklore: PSI above 0.2 in any feature."""
+    """The usual rule: PSI above 0.2 in any feature."""
     del seed
     for at, bins in enumerate(BINS):
         old = np.concatenate([categories[at] for _, categories in before])

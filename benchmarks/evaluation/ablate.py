@@ -1,10 +1,10 @@
-"""Do we need each model, deep learning among them? And what if the release were 70 % as good? On your own data.
+"""Measures on your own data what is lost without each model, and with a release that is only 70 % as good.
 
     python -m benchmarks.evaluation.ablate [WORKSPACE]    where `dvc repro` has run; prints a table
 
-Without a model its vectors are out of the bundle, also for placing new items, and what is served is the best variant
-that does not ask it. Both are asked the same questions in the test window; differences are taken user by user, between
-bounds of 95 %. A release that is 70 % as good keeps each item with a probability of .7 and else shows a random one.
+Without a model, its vectors are removed from the bundle, also for choosing new items, and the best variant that does
+not use it answers. Both answer the same queries in the test window; differences are per user, with 95 % bounds. A
+release that is 70 % as good keeps each item with a probability of 0.7 and else shows a random one.
 """
 
 import dataclasses

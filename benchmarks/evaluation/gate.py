@@ -1,4 +1,4 @@
-"""Does the gate promote by luck, and does it see what is better? Simulated evaluations whose truth is known.
+"""Measures how often the gate promotes an equal and a better variant, in simulated evaluations with known effects.
 
 python -m benchmarks.evaluation.gate [--sets 1000] [--users 1000 2000 5000]
 

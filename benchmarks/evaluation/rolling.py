@@ -1,12 +1,11 @@
-"""How fast does a model age, and how often is it worth training again? Rolling origins, on your own data.
+"""Measures on your own data how fast a model ages, and how often to train again, by rolling origins.
 
     python -m benchmarks.evaluation.rolling [WORKSPACE]    where `dvc repro` has run, with a split by time
 
 The test window is cut into four parts. At the start of each part the models are trained again on all that is known by
-then. In every part users ask with the history that they have by then, and each of the models trained so far answers:
-the same users, the same targets, models of another age. The variant is the released one; its ranker is that of the
-first origin. The longest age at which a model has lost less than 2 % is how often training is worth while; lower bounds
-are of 95 %, over users.
+then. In every part each of the models trained so far answers the same users, with their histories until then and the
+same targets: only the age of the model differs. The variant is the released one; its ranker is that of the first
+origin. The result is the longest age at which a model has lost less than 2 %; lower bounds are at 95 %, over users.
 """
 
 import dataclasses

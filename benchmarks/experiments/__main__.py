@@ -1,4 +1,4 @@
-"""Do experiments tell the truth? Everything that the readout promises, against shops whose truth is known.
+"""Tests the statistics of the readout on simulated shops with known true effects.
 
 python -m benchmarks.experiments [PART ...]    writes benchmarks/results/experiments_<part>.json
 

@@ -1,4 +1,4 @@
-"""Lost answers, policies judged from logs, and what an assignment costs."""
+"""Tests the checks for lost answers and the off-policy estimates, and times an assignment."""
 
 import json
 import time

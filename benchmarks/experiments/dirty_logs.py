@@ -1,4 +1,5 @@
-"""Logs of an experiment whose truth is known, with the dirt of real ones; made in memory, as the store gives them.
+"""Simulated logs of an experiment with a known true effect and the faults of real logs, in memory, as read from the
+store.
 
 Every unit sees a few answers of five items and clicks by a rate of its own. Arm b clicks more by the uplift, and sooner
 after the answer. Client clocks are wrong by up to `clock_seconds`, purchases are returned, events are delivered again

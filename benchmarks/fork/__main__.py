@@ -1,8 +1,8 @@
 """`python -m benchmarks.fork`: types the commands of docs/fork.md in an empty folder, for a shop and for a news log.
 
 Each command is run word for word as the page shows it, from the clone to the first recommendation, and timed. Writes
-benchmarks/results/stopwatch.json. `--small` takes little data, and the packages of this environment in place of
-`make setup`.
+benchmarks/results/stopwatch.json. `--small` uses little data, and the packages of this environment in place of `make
+setup`.
 """
 
 import json

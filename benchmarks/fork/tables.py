@@ -1,4 +1,4 @@
-"""Draws the files of two made-up teams, with the faults that exports have: a shop's three tables, and a news log."""
+"""Draws the files of two fictional teams, with the faults of real exports: a shop's three tables, and a news log."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -15,8 +15,8 @@ def shop(folder: Path, orders: int, seed: int = 7) -> str:
     """Write orders.csv, order_lines.csv and products.csv; return a customer with several orders.
 
     Spreadsheet German: semicolons, cp1252 in the products, prices such as "1.204,50 €", days before months.
-    Some orders stand there twice, lines name orders or products that nobody knows, dates and prices are no dates
-    and prices, a title has a separator in it, products stand there twice.
+    Some orders and products occur twice, lines name unknown orders or products, some dates and prices cannot be parsed,
+    a title contains a separator.
     """
     draw = np.random.default_rng(seed)
     products, customers = max(60, orders // 20), max(100, orders // 5)

@@ -67,7 +67,7 @@ def measure(workspace: Path) -> dict[str, Any]:
     """The decision, every variant with its difference from the trained release, and the next event."""
     split, rankers = splits.load(workspace / "data/split"), workspace / "rankers/test"
     settings = artifact.narrowed(params.load(workspace / "params.yaml"), rankers)
-    settings = settings.model_copy(update={"gate": settings.gate.model_copy(update={"earn_in": [], "floors": []})})
+    settings = settings.model_copy(update={"gate": settings.gate.model_copy(update={"improve_in": [], "floors": []})})
     with _bundle(workspace, settings, split, "valid") as before, _bundle(workspace, settings, split, "test") as loaded:
         asked = sample.draw(split, "test", loaded.catalogue.popularity, USERS, settings.seed)
         parts, names = [segments.everyone(asked)], list(settings.variants)

@@ -1,10 +1,10 @@
-"""What one person, or 300 made-up ones, can do to the list of a stranger by clicks alone, in a busy and a quiet shop.
+"""Measures how one person, or 300 invented ones, can change a new visitor's list by clicks, in a busy and a quiet shop.
 
     python -m benchmarks.models.bots BUNDLE    writes benchmarks/results/bots_<data set>.json
 
-Honest people like items as often as the training says. The busy shop has as many of them as the training counts at its
-half-life, which is how old the training is; the quiet one has three, after 20 half-lives. The attack is on an item of
-middling popularity and on one that nobody has described. A place is that among what `popular` proposes, 1 the first.
+The other users like items as often as in the training data. The busy shop has as many of them as the training counts at
+its half-life, which is how old the training is; the quiet one has three, after 20 half-lives. The attack is on an item
+of middling popularity and on one that nobody has described. A place is that among what `popular` proposes, 1 the first.
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""What calibration is worth and costs, and what reasons cost, where `dvc repro` has run.
+"""Measures the gain and the cost of calibration, and the cost of reasons, where `dvc repro` has run.
 
     python -m benchmarks.models.calibration WORKSPACE...    writes benchmarks/results/calibration_<data set>.json
 
 "before" takes the raw scores of a variant for probabilities, scaled from 0 to 1 over all its slots of the test window;
-"constant" says of every slot what share of the validation window's slots was wanted.
+"constant" is, for every slot, the share of relevant slots in the validation window.
 """
 
 import json

@@ -1,12 +1,12 @@
-"""Settings that the stage `tune` finds against settings that people typed, on the test window; and what finding costs.
+"""Compares settings that the stage `tune` finds with settings set by hand, on the test window, and measures the cost.
 
     python -m benchmarks.models.found_settings WORKSPACE       where `dvc repro split` has run; writes
                                                                benchmarks/results/found_settings_<data set>.json
     python -m benchmarks.models.found_settings WORKSPACE 3     with 3 trials a model instead of `tune.trials`
 
-Typed are the settings of the data set in params.yaml or, where it has none, those of the made-up shop, as somebody
-would who starts with a copy. Every model is fitted on all that came before the test window and scored for the users
-asked there who have a history, under the ranker of its variant; popularity, for everybody.
+Set by hand are the settings of the data set in params.yaml or, where it has none, those of the synthetic shop, as in a
+copied section. Every model is fitted on all that came before the test window and scored for the users asked there who
+have a history, under the ranker of its variant; popularity, for everybody.
 """
 
 import sys

@@ -40,7 +40,7 @@ class Monitoring:
             return json.load(response)["data"]["result"]
 
     def alerts(self, name: str, status: str = "firing") -> list[float]:
-        """When the webhook was told of this alert."""
+        """The times at which the webhook received this alert."""
         return [at for at, alert in self.received if (alert["labels"]["alertname"], alert["status"]) == (name, status)]
 
 

@@ -1,11 +1,11 @@
-"""How many small mistakes in the code do its tests notice?
+"""Measures how many small mistakes in the code its tests notice (mutation testing).
 
     python -m benchmarks.mutation                      # a seeded sample of 1,000 mutants
     python -m benchmarks.mutation --sample 40 recsys/business_rules/filters
 
 Each mutant runs against the tests of its own room only. A timeout counts as noticed. Writes
-benchmarks/results/mutation.json with every survivor. A run that was stopped goes on where it was: outcomes are kept in
-build/mutation, as long as neither the module nor the tests behind them have changed.
+benchmarks/results/mutation.json with every survivor. An interrupted run is resumed: outcomes are stored in
+build/mutation, and used while neither the module nor its tests have changed.
 """
 
 import argparse

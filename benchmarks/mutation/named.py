@@ -1,4 +1,4 @@
-"""Mistakes that once went unnoticed, each by its name: a text of a file, what stands in its place, who must notice.
+"""Mutants that tests once did not notice, by name: a text of a file, its replacement, and the tests that must fail.
 
     python -m benchmarks.mutation.named                     # all of them, in a copy of the repository
     python -m benchmarks.mutation.named "bots kept"         # some

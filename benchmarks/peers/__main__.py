@@ -1,4 +1,4 @@
-"""What is released beside EASE, UP-CF, VSKNN, RecTools and LensKit on the same split, scored by the same code.
+"""Compares the release with EASE, UP-CF, VSKNN, RecTools and LensKit on the same split, scored by the same code.
 
     python -m benchmarks.peers WORKSPACE               where `dvc repro` has run
     python -m benchmarks.peers WORKSPACE sasrec_peers  only this one again; the others' lists are those of the last run
@@ -96,7 +96,7 @@ def compare(
 
 
 def draw(split: splits.Split, fold: splits.ScoredFold, settings: params.Params) -> sample.Sample:
-    """The users of a window who have a history: peers have nothing to say about the others."""
+    """The users of a window who have a history: peers cannot recommend to the others."""
     known = split.fit_rows(fold).filter(pl.col("weight") > 0)["user_row"].unique()
     popularity = half_life.demand(split, settings.data.recent_half_life_days, fold)[1]
     everyone = sample.draw(split, fold, popularity, split.users.height, settings.seed)

@@ -1,4 +1,4 @@
-"""EASE in numpy, the referee. Source: Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, eq. 8."""
+"""EASE in numpy, a baseline. Source: Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, eq. 8."""
 
 from typing import Any
 

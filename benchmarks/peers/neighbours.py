@@ -1,9 +1,9 @@
-"""Three referees in numpy and scipy that live on time and on repeats: what sells now, users alike, sessions alike.
+"""Three baselines in numpy and scipy that use time and repeats: recent popularity, similar users, similar sessions.
 
-recent_popular: what most users did lately. up_cf: a user's own items by how often and how lately, blended with those of
-alike users. vsknn: users who lately did what this one did last. Every half-life from an hour to for ever is tried.
-Source: Faggioli, Polato, Aiolli, "Recency aware collaborative filtering for next basket recommendation", UMAP 2020;
-Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", UMUAI 2018.
+recent_popular: items that most users liked recently. up_cf: a user's own items by frequency and recency, blended with
+those of similar users. vsknn: items of users whose recent items are like this user's last ones. Half-lives from an hour
+to infinity are tried. Source: Faggioli, Polato, Aiolli, "Recency aware collaborative filtering for next basket
+recommendation", UMAP 2020; Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", UMUAI 2018.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""What happens when: a queue of actions by time, the heart of the simulation."""
+"""The queue of the simulation: actions in the order of their times."""
 
 import heapq
 from collections.abc import Callable

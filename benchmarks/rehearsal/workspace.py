@@ -1,4 +1,4 @@
-"""The shop's workspace: a small made-up shop, the pipeline's settings for it, and two bundles to begin with."""
+"""The shop's workspace: a small synthetic shop, the pipeline's settings for it, and the two first bundles."""
 
 import json
 import shutil

@@ -36,8 +36,8 @@ VISITS = 3  # of each user by as many browsers: 6,000 persons, of whom the API k
 def main(bundle: Path | None, rounds: int = ROUNDS, seconds: int = SECONDS) -> None:
     """Measure and write; the bundle is that of the shop of 10,000 items if none is named."""
     origin, folder = provenance.describe(), bundle or shop.bundle_folder()
-    with tempfile.TemporaryDirectory() as name, ExitStack() as open_servers:
-        there = Path(name)
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as open_servers:
+        there = Path(temporary)
         more = {"RECSYS_BUNDLE": str(folder.absolute()), "RECSYS_SHED_REQUESTS": "1000"}
         apis = []
         for name in ("kept", "visits"):  # a server of their own, or they would push out what is kept for the others

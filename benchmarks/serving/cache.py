@@ -1,4 +1,4 @@
-"""What a kept answer costs beside a computed one: benchmarks/results/cache.json
+"""Compares the CPU of a cached answer with that of a computed one: benchmarks/results/cache.json
 
     python -m benchmarks.serving.cache
 

@@ -3,7 +3,7 @@
     python -m benchmarks.serving.cost [--bundle FOLDER]
     writes benchmarks/results/serving_cost.json
 
-The job: read what the store heard of the user, query, recommend under the business rules, put down the exposure.
+The job: read the user's events from the store, build the query, recommend under the business rules, queue the exposure.
 The raw app does it with `json` and nothing else: no validation, documentation, keys, limits, metrics, cursors, timings.
 Both take turns; CPU is that of the thread with the event loop. The writer of exposures works for both.
 """

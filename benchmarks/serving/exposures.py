@@ -1,4 +1,4 @@
-"""Kill -9 of the whole API at a random moment, again and again: is every exposure that it called written in the store?
+"""Kills the whole API at random moments, and checks that every exposure which it counted as written is in the store.
 
     python -m benchmarks.serving.exposures [--kills 20]    writes benchmarks/results/serving_exposures.json
 

@@ -1,4 +1,4 @@
-"""How much the API carries: throughput beside a bare FastAPI, the expected rate ten times over, and where it ends.
+"""Measures the API under load: throughput beside a bare FastAPI, ten times the expected rate, and the highest rate.
 
     python -m benchmarks.serving.load [--seconds 300] [--expected 20]
     writes benchmarks/results/serving_load.json and .png

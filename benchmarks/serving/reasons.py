@@ -18,7 +18,7 @@ from benchmarks import provenance
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import NEW, History, Query
-from recsys.recommend.explanations import Why, explain
+from recsys.recommend.explanations import Reasons, explain
 from recsys.recommend.recommender import Recommender, Slate
 
 MEASURES = ("recsys/recommend", "recsys/rankers", "recsys/encoders")
@@ -56,7 +56,7 @@ def of_variant(loaded: Bundle, name: str, answers: int) -> dict[str, Any]:
     return figures | {"second_scores_compared": compared, "worst_without": float(f"{worst_without:.2g}")}
 
 
-def second_call(recommender: Recommender, slate: Slate, whys: list[Why], row: int) -> list[float]:
+def second_call(recommender: Recommender, slate: Slate, whys: list[Reasons], row: int) -> list[float]:
     """The differences between `without` and the scores of the items that a call without `row` shows as well."""
     history = slate.query.history
     kept = history.rows != row

@@ -1,4 +1,4 @@
-"""Are recorded answers made again as they were, whatever happened between the answer and the replay?
+"""Counts recorded answers whose replay is identical, after many changes between the answer and the replay.
 
     python -m benchmarks.serving.replays [--requests 1000] [--releases FOLDER]
     writes benchmarks/results/serving_replays.json

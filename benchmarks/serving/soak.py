@@ -2,7 +2,7 @@
 
     python -m benchmarks.serving.soak [--minutes 60] [--rate R]    writes benchmarks/results/serving_soak.json
 
-The rate is half of the answers a second that two workers give as fast as they can (wrk, 16 connections), beside
+The rate is half of the answers a second that two workers send as fast as they can (wrk, 16 connections), beside
 everything else that runs on the machine. Growth is between the end of the first tenth, when caches are full, and the
 end. So that the newest events, which every worker keeps, are full by then as well, only those of a twentieth are kept.
 
@@ -48,7 +48,7 @@ def main(seconds: float = 3600, rate: float | None = None) -> None:
 
 
 def saturation(folder: Path, environment: dict[str, str]) -> float:
-    """Lists a second that two workers give, as fast as they can: the median of some rounds."""
+    """Lists a second that two workers send as fast as they can: the median of some rounds."""
     script = load.script(folder, "default", [body for _, body in islice(shop.requests(1, event_share=0), 2000)])
     with running("serving", folder, 2, **environment) as server:
         rounds = [load.wrk(server.port, ["-s", str(script)], load.CONNECTIONS, load.ROUND_SECONDS) for _ in range(3)]

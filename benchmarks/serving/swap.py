@@ -1,4 +1,4 @@
-"""Promote and roll back under 200 requests a second: does anybody notice?
+"""Promotes and rolls back under 200 requests a second, and counts failed and mixed answers.
 
     python -m benchmarks.serving.swap    writes benchmarks/results/serving_swap.json
 

@@ -3,7 +3,7 @@
     python -m benchmarks.stores.hosts    writes benchmarks/results/stores_hosts.json
 
 Clients ask both hosts for the same users while release, rules and experiments change through the channel; then one host
-is killed and the store is stopped. Counted: lists that neither host gave, the seconds until both hosts follow a
+is killed and the store is stopped. Counted: lists that neither host returned, the seconds until both hosts follow a
 change, units in two arms of one experiment, acknowledged events that the store does not have.
 """
 

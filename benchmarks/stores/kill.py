@@ -7,8 +7,8 @@ A writer process sends events, 16 at a time, and reports on its output each even
 was acknowledged, or refused with "nothing was taken". After the kill the store must hold every acknowledged event and
 no refused one. Then every event is sent again, as by a client that got no answer, and each must be there and be counted
 exactly once. In every fourth round writes are refused before: PostgreSQL itself is stopped, without a checkpoint, and
-another connection keeps SQLite locked. What this cannot show is a power failure: the kernel keeps what
-it took when a process dies. Against that stand synchronous=FULL and synchronous_commit=on.
+another connection keeps SQLite locked. This does not test a power failure, as the kernel keeps the writes of a process
+that dies. For that the stores set synchronous=FULL and synchronous_commit=on.
 """
 
 import asyncio
@@ -102,7 +102,7 @@ def kill_one(
 
 
 async def send_again(url: str, event_ids: set[str]) -> None:
-    """What a client does that got no answer; here also for what was answered."""
+    """Send all events again, as a client does that got no answer."""
     store = await open_store(url)
     await store.add_events([event(event_id) for event_id in sorted(event_ids)])
     await store.close()

@@ -1,4 +1,4 @@
-"""Real servers of one's own, PostgreSQL and S3, for benchmarks and tests: empty, on a free port, gone afterwards."""
+"""Starts real servers, PostgreSQL and S3, for benchmarks and tests: empty, on a free port, deleted afterwards."""
 
 import os
 import pwd
@@ -59,19 +59,19 @@ class Postgres:
         return self.url()
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Start the server; return when it answers."""
         # syncfs: after a stop without a checkpoint the next start would sync every file on its own
         settings = f"-c listen_addresses={self._host} -c recovery_init_sync_method=syncfs"
         options = f"-p {self._port} -k {self._folder} {settings}"
         self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:
-        """At once, as a machine that fails: the next start recovers from the log."""
+        """Stop the server at once, as if the machine failed: the next start recovers from the log."""
         self._run("pg_ctl", "-w", "-m", "immediate", "stop")
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Every process of it stands still: connections stay open, and nothing answers."""
+        """Freeze all processes of the server: connections stay open, and nothing answers."""
         main = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
         listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(main)], capture_output=True, text=True, check=True)
         processes = [main, *map(int, listed.stdout.split())]
@@ -98,7 +98,7 @@ class Postgres:
 
 @contextmanager
 def postgres(host: str = "127.0.0.1") -> Iterator[Postgres]:
-    """Started, and stopped and deleted at the end."""
+    """Yield a started server; stop and delete it at the end."""
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     try:
         server = Postgres(folder, host)

@@ -104,7 +104,7 @@ def measure(new_store: Callable[[], str], seconds: float) -> dict[str, Any]:
 
 
 def sync_ms(folder: Path) -> float:
-    """What the disk takes for one durable write of 32 KiB: the floor under every commit."""
+    """The time of one durable write of 32 KiB: no commit can be faster."""
     waits = []
     with (folder / "probe").open("wb", buffering=0) as file:
         for _ in range(200):

@@ -1,8 +1,8 @@
-"""Three phases of a recommender, told by experiments whose truth is known: `make story`, or
+"""Runs three phases of a recommender as experiments with known true effects: `make story`, or
 
     python -m benchmarks.story [--small]    writes docs/results/story.json and docs/results/story.png
 
-What is simulated, and what it can tell, stands in docs/story.md.
+docs/story.md explains what is simulated, and what the results show.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """The questions of the reality check, on the simulated shop: would a worse model do, and is deep learning needed?
 
 Every variant is asked for the same visits through the real API; the expected clicks are the simulator's own
-probabilities, so no luck of single clicks is in the figures. Nothing is told back: all variants see the same shop.
+probabilities, so chance in single clicks has no effect. Nothing is reported back: all variants see the same shop.
 """
 
 import subprocess

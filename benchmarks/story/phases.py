@@ -1,7 +1,7 @@
 """Three A/B tests, one after the other, on the same simulated shop, through the real API and the real readout.
 
-1. random against collaborative filtering; where it has nothing to say, a place stays empty
-2. + content, recency and popularity, ordered by trees for users of whom little is known; empty places stay empty
+1. random against collaborative filtering; a position that it cannot fill stays empty
+2. + content, recency and popularity, ordered by trees for users with few likes; unfilled positions stay empty
 3. + fallback and a share for new items, while a part fails now and then
 """
 
@@ -72,7 +72,7 @@ PHASES = (
 
 @dataclass(frozen=True)
 class Told:
-    """What one phase came to."""
+    """The result of one phase."""
 
     phase: str
     readout: Readout

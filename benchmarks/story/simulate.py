@@ -45,7 +45,7 @@ class Days:
 
 
 class Simulation:
-    """The shop on consecutive days. Items that arrive are told to the API on their morning."""
+    """The shop on consecutive days. Items that arrive are sent to the API on the morning of that day."""
 
     def __init__(self, api: Api, clock: Clock, shoppers: Shoppers, items: pl.DataFrame) -> None:
         self._api, self._clock, self._shoppers = api, clock, shoppers

@@ -26,7 +26,7 @@ COUNT = Path(__file__).with_name("count_calls.py")
 def main(bundle: Path, before: str | None) -> None:
     """Count, print what differs, write."""
     if not (bundle / "manifest.json").is_file():
-        sys.exit(f"error: {bundle} holds no bundle: run `make demo`, or give --bundle FOLDER")
+        sys.exit(f"error: {bundle} holds no bundle: run `make demo`, or set --bundle FOLDER")
     origin = provenance.describe()
     figures: dict[str, Any] = {"now": count(provenance.TOP, bundle)}
     if before:

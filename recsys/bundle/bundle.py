@@ -68,7 +68,7 @@ class Manifest(Section):
     default_variant: str
     event_weights: dict[str, float]
     allow_repeat: bool
-    data_hash: str | None = None  # of the split that the bundle was made of; absent in older bundles
+    data_hash: str | None = None  # hash of the split that the bundle was trained on; absent in older bundles
     warm_events: int = 5  # events from which a user is in the segment `warm`; the default is for older bundles
     recent_half_life_days: float = Field(gt=0)
     # settings of the ranker `recency` and of the source `repeat`; the defaults are for older bundles
@@ -90,8 +90,7 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle, never changed after loading. By name: models (with vectors), item_items (models of item pairs)
-    and rankers."""
+    """A loaded bundle, never changed. By name: models (with vectors), item_items (models of item pairs) and rankers."""
 
     manifest: Manifest
     catalogue: Catalogue

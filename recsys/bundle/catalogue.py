@@ -30,7 +30,7 @@ COLUMNS: dict[str, pl.DataType] = {
     "recent": pl.Float32(),
 }
 CONTENT = ("title", "text", "categories", "price")  # needed where items are shown
-FEW_LIKES = 3  # an item that no more users liked is new: too few for a collaborative model
+FEW_LIKES = 3  # an item that at most so many users liked is new: too few for a collaborative model
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Catalogue:
         return self.popularity <= FEW_LIKES
 
     def attribute(self, name: str) -> pl.DataFrame:
-        """Return a table with the columns `row`, of an item that has this attribute, and `value`, as text. A list gives
-        one line for each of its texts; a number or a boolean is as in JSON: 1.5, true."""
+        """Return the values of an attribute as a table: `row` of the item, `value` as text. A list has one line for
+        each of its texts; numbers and booleans are written as in JSON: 1.5, true."""
         values = self.frame.select("row", value=pl.col("attributes").str.json_path_match(f"$['{name}']")).drop_nulls()
         listed = pl.col("value").str.starts_with("[")
         lists = values.filter(listed).with_columns(pl.col("value").map_elements(_texts, pl.List(pl.String)))
@@ -155,7 +155,7 @@ def write_demand(interactions: pl.DataFrame, now: float, n_items: int, folder: P
 
 
 def _texts(value: str) -> list[str]:
-    """Return the texts of a list in JSON; another text that begins with a bracket as it is."""
+    """Return the texts of a JSON list; a text that only begins like a list is returned unchanged."""
     try:
         return list(json.loads(value))
     except ValueError:
@@ -163,7 +163,7 @@ def _texts(value: str) -> list[str]:
 
 
 def load(folder: Path) -> Catalogue:
-    """Read the files of `write` and `write_demand`. Older bundles have no attributes, and a demand of 0."""
+    """Read the files that `write` and `write_demand` wrote. Older bundles have no attributes, and a demand of 0."""
     frame = pl.read_parquet(folder / "catalogue.parquet")
     if "attributes" not in frame.columns:
         frame = frame.with_columns(attributes=pl.lit(None, pl.String))

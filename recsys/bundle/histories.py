@@ -2,7 +2,7 @@
 
 users/        the user ids, see `id_table.py`       offsets.npy (n_users + 1,) int64: where a user's events begin
 rows.npy      (n_events,) int32                     weights.npy (n_events,) float32
-times.npy     (n_events,) float64 UTC seconds       attributes.arrow: of the users as JSON, if the data have some
+times.npy     (n_events,) float64 UTC seconds       attributes.arrow: the users' attributes as JSON, if any
 """
 
 import json
@@ -20,7 +20,7 @@ from recsys.errors import BundleError
 from recsys.output import read_array
 
 ATTRIBUTES = "attributes.arrow"
-REMEMBERED = 4096  # histories in the cache, with their vectors: about 10 MB
+CACHED = 4096  # histories in the cache, with their vectors: about 10 MB
 
 
 def write(interactions: pl.DataFrame, users: pl.DataFrame, folder: Path) -> None:
@@ -46,7 +46,7 @@ class Histories:
         self._weights = read_array(folder / "weights.npy")
         self._times = read_array(folder / "times.npy")
         self._attributes = _read_attributes(folder / ATTRIBUTES, len(self.users))
-        self._remembered = lru_cache(REMEMBERED)(self._read)
+        self._cached = lru_cache(CACHED)(self._read)
         self.groups = lru_cache(None)(self._groups)
 
     def of(self, user_id: str) -> History:
@@ -72,7 +72,7 @@ class Histories:
 
     def at(self, position: int) -> History:
         """Return the history of the user at this position of the id table; recent results are cached."""
-        return self._remembered(position)
+        return self._cached(position)
 
     def _values(self, attribute: str) -> pl.Series:
         """Return the value of each user as text, null for a list or none."""

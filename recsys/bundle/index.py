@@ -1,8 +1,8 @@
 """Finds the items nearest to a vector by inner product with faiss, and the items similar to an item by cosine.
 
-Up to about 20,000 items exact search is the fastest. Larger catalogues, with vectors in fp16, are cut into lists, see
-`recsys/bundle/ivf_lists.py`; a query searches `nprobe` of the lists. nprobe is raised until recall against exact search
-reaches the setting `index.min_recall`; if it never does, the build fails.
+Up to about 20,000 items exact search is the fastest. The vectors of larger catalogues, in fp16, are partitioned into
+lists, see `recsys/bundle/ivf_lists.py`; a query searches `nprobe` of the lists. nprobe is raised until recall against
+exact search reaches the setting `index.min_recall`; if it never does, the build fails.
 
     index.faiss   the index         index.json   the `Report`
 """
@@ -53,7 +53,7 @@ class Index:
         n = min(n, len(self._rows))
         if not n:
             return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
-        if self._items is not None:  # one product: half the time of faiss's heaps
+        if self._items is not None:  # one matrix product: half the time of faiss's search
             inner = self._items @ vector
             best = top_k(inner, n)
             return self._rows.take(best), inner.take(best)
@@ -80,7 +80,7 @@ class Index:
 
     @classmethod
     def load(cls, folder: Path, rows: IntArray) -> "Index":
-        """Memory-map the files of `save`. rows: the `rows` of the embeddings that the index was built from.
+        """Memory-map an index that `save` wrote. rows: the `rows` of the embeddings that the index was built from.
 
         Raises:
             BundleError: "models/als/index.faiss: not a readable index (...); run `dvc repro` to build it"

@@ -135,18 +135,18 @@ def fit(items: pl.DataFrame, static: bool) -> Features:
     return Features(words, categories, word_idf, category_idf, prices.astype(np.float32), static)
 
 
-def brought_mean(items: pl.DataFrame) -> FloatArray | None:
-    """Return the mean of the vectors that the items bring along, (d,) float32, or None if none has one."""
+def supplied_mean(items: pl.DataFrame) -> FloatArray | None:
+    """Return the mean of the vectors that the data supply for items, (d,) float32; None without any."""
     if "vector" not in items.columns or not items["vector"].count():
         return None
     mean: FloatArray = items["vector"].drop_nulls().to_numpy().mean(axis=0, dtype=np.float64).astype(np.float32)
     return mean
 
 
-def brought_vectors(items: pl.DataFrame, mean: FloatArray) -> FloatArray:
-    """Return the vectors that the items bring along, minus `mean`, (d,), and scaled to unit length: (n, d) float32,
-    zeros for an item without a vector, or with one of another length. items: `vector`, an array, or bytes as the API's
-    store has them. Without the mean, which embeddings of texts and images share, any two items would look alike."""
+def supplied_vectors(items: pl.DataFrame, mean: FloatArray) -> FloatArray:
+    """Return the vectors that the data supply for items, such as image embeddings: (n, d) float32 of unit length after
+    `mean`, (d,), was subtracted; zeros without one, or with one of another length. items: `vector`, an array, or bytes
+    as in the API's store. With the mean, which all embeddings share, any two items would be similar."""
     vectors = np.zeros((items.height, len(mean)), dtype=np.float32)
     if "vector" in items.columns:
         given = items["vector"]
@@ -178,7 +178,7 @@ def _counted(items: pl.DataFrame, terms: pl.Expr) -> pl.DataFrame:
 
 def _vocabulary(counted: pl.DataFrame, n_items: int, min_items: int) -> tuple[list[str], FloatArray]:
     """Return the terms that at least `min_items` items have, at most the `MAX_WORDS` commonest, sorted, and their idf.
-    idf = ln((1 + number of items) / (1 + items with the term)) + 1. counted: as from `_words`."""
+    idf = ln((1 + number of items) / (1 + items with the term)) + 1. counted: the result of `_words`."""
     terms = (
         counted.group_by("term")
         .agg(items=pl.len())
@@ -232,7 +232,7 @@ def _static(items: pl.DataFrame) -> FloatArray:
         pl.concat_str([pl.col(name).fill_null("").str.head(MAX_TEXT) for name in ("title", "text")], separator=" ")
     ).to_series()
     embedded: FloatArray = np.asarray(_wordllama().embed(texts.to_list(), norm=True), dtype=np.float32)
-    embedded[~texts.str.contains(r"\w").to_numpy()] = 0  # wordllama gives an empty text a vector that means nothing
+    embedded[~texts.str.contains(r"\w").to_numpy()] = 0  # not what wordllama returns without words
     return embedded
 
 

@@ -2,8 +2,8 @@
 
     v = mean vector of the items with similar texts + W3 brought + W2 relu(W1 content + b1) + b2
 
-where `brought` is the vector that the item brings along, see `brought_vectors` in `recsys/bundle/item_features.py`: the
-one that the training knew, or one that was sent since.
+where `brought` is the vector that the data supply for the item, see `supplied_vectors` in `item_features.py`: the one
+of the training, or one that was sent since.
 
 It reads the files of a fitted content model, so an item that arrives today gets a vector without training.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from recsys.bundle.item_features import Features, Sparse, brought_vectors
+from recsys.bundle.item_features import Features, Sparse, supplied_vectors
 from recsys.contracts import Embeddings, FloatArray
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class ItemTower:
 
     def embed(self, items: pl.DataFrame) -> FloatArray:
         """Compute the vectors of items, (n, dim) float32. items: title, text, categories, price, row, by which the
-        vectors are looked up that the items of the training brought along, and optionally `vector`, null or bytes,
-        which goes before those; of another length it is ignored. An item without any word or category of the
-        vocabularies, and without such a vector, gets zeros."""
+        vectors supplied for the training are looked up, and optionally `vector`, null or bytes, which replaces those;
+        of another length it is ignored. An item without any word or category of the vocabularies, and without such a
+        vector, gets zeros."""
         content = self.features.of(items)
         hidden = content.terms.dot(self._weights["hidden_terms"]) + self._weights["hidden_bias"]
         if content.static.shape[1]:
@@ -52,10 +52,10 @@ class ItemTower:
         described = content.described
         if (brought := self._weights.get("brought")) is not None:
             own = np.zeros((items.height, brought.shape[1]), dtype=np.float32)
-            known = items["row"].to_numpy() < len(brought)  # an item that arrived since has none
+            known = items["row"].to_numpy() < len(brought)  # an item that arrived after the training has none
             own[known] = brought[items["row"].to_numpy()[known]]
             if (mean := self._weights.get("brought_mean")) is not None:  # a bundle of before has none
-                sent = brought_vectors(items, mean)
+                sent = supplied_vectors(items, mean)
                 own = np.where(sent.any(axis=1, keepdims=True), sent, own)
             vectors += own @ self._weights["brought_weights"]
             described = described | own.any(axis=1)

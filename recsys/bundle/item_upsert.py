@@ -2,8 +2,8 @@
 
     changed = item_upsert.upsert(bundle, items)     # a new bundle in memory; `bundle` and its files do not change
 
-Only content models give a new item a vector (`recsys/bundle/item_tower.py`), from its text and from the vector that it
-brings along; in other models it has none until the next training.
+Only content models compute a vector for a new item (`item_tower.py`), from its text and from the vector that is sent
+with it; in other models it has none until the next training.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from recsys.bundle.bundle import Bundle, LoadedModel
 from recsys.bundle.catalogue import CONTENT, Catalogue
 from recsys.bundle.id_table import IdTable
 from recsys.bundle.index import Index, Similar
-from recsys.bundle.item_features import brought_vectors
+from recsys.bundle.item_features import supplied_vectors
 from recsys.contracts import FloatArray, IntArray, epoch_seconds
 from recsys.errors import DataError
 from recsys.ranking import top_k
@@ -31,10 +31,10 @@ NOTHING = {"title": pl.col("item_id"), "text": pl.lit(""), "categories": pl.lit(
 def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
     """Return a bundle with these items: existing ones are changed, new ones are appended in the order of `items`.
 
-    items: some of the columns of `COLUMNS`. For an existing item null and absent columns keep the present value. A new
-    item is available, and its title is its id, unless given. A `vector` of another length than those that items brought
-    to the training has no effect. If the content of an existing item changed, the difference between its new and its
-    old vector by the item tower is added to its vector.
+    items: some of the columns of `COLUMNS`. For an existing item null and absent columns keep the present value. By
+    default, a new item is available and its title is its id. A `vector` of another length than those of the training
+    has no effect. If the content of an existing item changed, the difference between its new and its old vector by the
+    item tower is added to its vector.
 
     Raises:
         DataError: "items: item_id 'lamp' occurs twice: send every item once"
@@ -86,7 +86,7 @@ class OverlaidIndex(Index):
     search compares them one by one, and ignores what the index holds for the same rows."""
 
     def __init__(self, index: Index, vectors: FloatArray, rows: IntArray) -> None:
-        if isinstance(index, OverlaidIndex):  # merged, newest first, so that a thousand changes are one layer
+        if isinstance(index, OverlaidIndex):  # merge both, newest first, so that searches stay fast
             vectors, rows = np.concatenate([vectors, index._vectors]), np.concatenate([rows, index._rows])
             rows, first = np.unique(rows, return_index=True)
             index, vectors = index._base, vectors[first]
@@ -111,7 +111,7 @@ def _with_new_vectors_only(bundle: Bundle, items: pl.DataFrame, positions: list[
     arrays = next((each.embeddings.arrays for each in bundle.models.values() if item_tower.length_of(each)), None)
     if arrays is None:
         return items.with_columns(vector=pl.lit(None, VECTOR["vector"]))
-    sent = brought_vectors(items, arrays["brought_mean"])
+    sent = supplied_vectors(items, arrays["brought_mean"])
     trained = len(arrays["brought"])
     rows = np.array([-1 if at is None or at >= trained else at for at in positions], dtype=np.int32)
     same = (rows >= 0) & np.isclose(sent, arrays["brought"][rows], atol=1e-6).all(axis=1)

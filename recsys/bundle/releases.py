@@ -32,7 +32,7 @@ from recsys.params import Section, parse
 STATE = "state.json"
 RESTORE = "restore a copy, or delete it and promote again"
 RETRAINED = "retrained.json"  # when the last `recsys retrain` ended, and its exit code
-BundleId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # also the name of a folder: no path may hide in it
+BundleId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]  # also the name of a folder, so it must not contain a path
 
 
 def is_id(name: str) -> bool:
@@ -199,8 +199,8 @@ def rollback(folder: Path, public_key: str | None = None, why: str = "") -> str:
 
 
 def ramp(folder: Path, why: str = "", public_key: str | None = None) -> float | None:
-    """Let the canary serve ten times its share of the units; one that serves all of them becomes current. Returns the
-    new share, None if there is no canary."""
+    """Multiply the canary's share of the units by ten; from 1 on it becomes the current release. Return the new share,
+    None if there is no canary."""
     with locked(folder):
         state = read(folder)
         if state.canary is None:
@@ -233,8 +233,8 @@ def serve_variant(folder: Path, variant: str | None, why: str = "") -> None:
 
 
 def prune(folder: Path, keep: int) -> list[str]:
-    """Delete all releases except the canary and the newest `keep` of the stack, and what killed promotions left over.
-    Return the ids of the deleted releases.
+    """Delete all releases except the canary and the newest `keep` of the stack, and unfinished copies of killed
+    promotions. Return the ids of the deleted releases.
 
     Raises:
         BundleError: `state.json` cannot be read; nothing is deleted.

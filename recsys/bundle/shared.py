@@ -57,7 +57,7 @@ def upload(folder: Path, address: str) -> None:
 
 
 @contextmanager
-def at_hand(source: str, public_key: str | None = None) -> Iterator[Path]:
+def local_copy(source: str, public_key: str | None = None) -> Iterator[Path]:
     """Yield the local folder of a bundle. source: a folder, or an address, of which a temporary copy is made."""
     if "://" not in source:
         yield Path(source)
@@ -72,7 +72,7 @@ def shared(folder: Path, store: str, why: str = "", public_key: str | None = Non
     """Update the releases in `folder` from the channel, run the block, and send the state after it to all hosts.
 
     Without RECSYS_CHANNEL=store only the block is run. If RECSYS_RELEASES_URL is set, the bundles that are served are
-    copied there. After an error no other host has the change, and the next call undoes it in the folder.
+    copied there. After an error no other host has the change, and the next call undoes the change in the folder.
     store: the URL of the event store; why: the reason for the change, for the log of the channel.
 
     Raises:

@@ -84,7 +84,7 @@ def check(manifest: Path, signature: Path, public_key: str) -> None:
         key.verify(signed, manifest.read_bytes())
     except InvalidSignature:
         raise BundleError(
-            f"{signature}: does not fit {manifest.name} and the key in RECSYS_PUBLIC_KEY; {UNTRUSTED}"
+            f"{signature}: does not match {manifest.name} and the key in RECSYS_PUBLIC_KEY; {UNTRUSTED}"
         ) from None
 
 

@@ -1,5 +1,5 @@
 """Diversifies a list by maximal marginal relevance: prefers items that are relevant and unlike those before them. Items
-without vectors are alike by their categories, which `Groups` numbers, also for limits per category.
+without vectors are compared by their categories. `Groups` numbers the categories, also for limits per category.
 """
 
 from collections.abc import Mapping
@@ -56,8 +56,7 @@ def mmr(likeness: FloatArray, k: int, diversity: float) -> npt.NDArray[np.intp]:
     relevance - diversity * (its largest likeness with an item taken before). The relevance of position i is k / (k +
     i), as scores of different sources cannot be compared. diversity 0 keeps the order, 1 uses the likeness alone.
 
-    Source: Carbonell and Goldstein 1998, "The use of MMR, diversity-based reranking", definition of MMR; its lambda
-    is 1 - diversity.
+    Source: Carbonell and Goldstein 1998, "The use of MMR, diversity-based reranking"; its lambda is 1 - diversity.
 
     >>> like = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=np.float32)
     >>> mmr(like, 2, 0.0).tolist(), mmr(like, 2, 0.5).tolist()
@@ -68,7 +67,7 @@ def mmr(likeness: FloatArray, k: int, diversity: float) -> npt.NDArray[np.intp]:
     value = ((1 - diversity) * k / (k + np.arange(m))).astype(np.float32)
     nearest = np.full(m, -np.inf, dtype=np.float32)
     chosen = np.empty(k, dtype=np.intp)
-    best = 0  # the first item is always the best one: nothing was taken that it could be like
+    best = 0  # the best item is always first: no item before it to compare it with
     for step in range(k):
         if step:
             best = int((value - diversity * nearest).argmax())

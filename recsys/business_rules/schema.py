@@ -1,6 +1,6 @@
-"""The schema of the shop's file of business rules. Every key is optional; `{}` is a file without rules, an empty file
-an error. A filter is a text such as 'price < 20', see `recsys/business_rules/filters/grammar.py`. A surface is a name
-of the place that shows a list, such as home or cart, which requests send.
+"""The schema of the shop's file of business rules. Every key is optional; `{}` is a file without rules; an empty file
+is an error. A filter is a text such as 'price < 20', see `recsys/business_rules/filters/grammar.py`. A surface is a
+name of the place that shows a list, such as home or cart, which requests send.
 
 block:      {items: [id], categories: [name], filters: [filter]}           items that are never shown
 cap:        {every_category: 3, categories: {name: 2}, surfaces: [name]}   most items of a category in one answer
@@ -30,9 +30,9 @@ class Block(Section):
 
 
 class Cap(Section):
-    """The largest number of items of one category in an answer. every_category: for each of those that `categories`,
-    category -> number, does not name. surfaces: where it applies, everywhere if empty; on the page of a single category
-    a cap would shorten the answer."""
+    """The largest number of items of one category in an answer. categories: category -> number; every_category: the
+    number for all other categories. surfaces: where the cap applies, everywhere if empty; on the page of a single
+    category it would shorten the answer."""
 
     every_category: int | None = Field(None, ge=1)
     categories: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
@@ -54,7 +54,8 @@ class Bury(Section):
 
 
 class Pin(Section):
-    """Shows an item at `position` (from 1) in the time [since, until). surfaces: where it does, everywhere if empty."""
+    """Shows an item at `position` (from 1) in the time [since, until). surfaces: where it is shown; empty:
+    everywhere."""
 
     item: str
     position: int = Field(ge=1, le=1000)
@@ -70,7 +71,7 @@ class Pin(Section):
 
 
 class Rules(Section):
-    """All business rules of the file."""
+    """The content of a file of business rules; the docstring of this module explains the keys."""
 
     block: Block = Block()
     cap: Cap = Cap()

@@ -1,5 +1,5 @@
 """Compiles the business rules for one bundle (catalogue and models that are served together), into a `SlateRules` (see
-`recsys/recommend/slate_rules.py`). missing: what the rules name and the catalogue lacks.
+`recsys/recommend/slate_rules.py`). missing: items and categories that the rules name but the catalogue lacks.
 
     rules, missing = slate.compiled(schema.read(text, path), bundle)
     Recommender(bundle).recommend(query, rules.at(time.time(), surface="home", diversity=0.3))
@@ -22,8 +22,8 @@ from recsys.business_rules.filters.masks import Filters
 from recsys.business_rules.schema import Block, Boost, Bury, Pin, Rules
 from recsys.contracts import NEW, NO_ROWS, PIN, BoolArray, FloatArray, IntArray, Query, Slot
 
-POOL = 5  # caps and diversity choose from this many ordered slots per slot of the answer,
-POOL_MORE = 200  # but from at most this many more than the answer has: MMR compares each with each
+POOL = 5  # caps and diversity choose among this many ordered slots per slot of the answer,
+POOL_MORE = 200  # but at most this many more than the answer has: MMR compares all pairs
 CHUNK = 1024  # rows: most answers are filled from the first chunk
 UNCAPPED = np.iinfo(np.int32).max
 
@@ -138,8 +138,8 @@ class CompiledSlateRules:
 
 
 def compiled(rules: Rules, bundle: Bundle) -> tuple[CompiledSlateRules, list[str]]:
-    """Compile the rules; also return their items and categories that are not in the catalogue, as texts such as
-    "block.items: 'lamp'"."""
+    """Compile the rules; also return their items and categories that the catalogue lacks, such as "block.items:
+    'lamp'"."""
     catalogue, filters = bundle.catalogue, Filters(bundle.catalogue)
     groups = Groups(catalogue.of_category, len(catalogue))
     placed = [(catalogue.ids.position(pin.item), pin) for pin in sorted(rules.pin, key=lambda pin: pin.position)]

@@ -34,7 +34,7 @@ def put_experiments(file: Path, store: Store = DEFAULT_URL, why: Why = "") -> No
     A change that would move users of a running experiment to another arm is refused: they would count in both arms.
     """
     if not file.is_file():
-        raise ParamsError(f"{file}: no such file; to end all experiments give a file with the line `experiments: {{}}`")
+        raise ParamsError(f"{file}: no such file; to end all experiments use a file with the line `experiments: {{}}`")
     after, _ = config.load(file)
     before = channel.newest(store, "experiments") if channel.enabled() else None
     if before is not None:
@@ -42,7 +42,7 @@ def put_experiments(file: Path, store: Store = DEFAULT_URL, why: Why = "") -> No
         if moved:
             raise ParamsError(
                 f"{file}: experiments.{moved[0]}: its arms, weights, unit or seed differ from those that run now, which"
-                " would move users to another arm: give the new experiment another name, or end the present one first"
+                " would move users to another arm: choose another name for the new experiment, or end the present one"
             )
     _put("experiments", file, file.read_text(encoding="utf-8"), store, why, before.number if before else 0)
 

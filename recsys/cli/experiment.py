@@ -40,7 +40,7 @@ def readout(
 @app.command()
 @reports_errors
 def interleaving(name: Name, config: Config = Path("experiments.yaml"), store: Store = DEFAULT_URL) -> None:
-    """Print which of two interleaved variants the clicks prefer, for every arm with `interleave`."""
+    """Print which of two interleaved variants gets more clicks, for every arm with `interleave`."""
     from recsys.experiments.analysis import log, run
 
     experiment = run.find(config, name, store)
@@ -91,7 +91,7 @@ def off_policy(
         Path | None, typer.Option(help="Parquet file of another policy: request_id, item_id, probability of that item")
     ] = None,
 ) -> None:
-    """Estimate what clicks per slot other items would get, from the slots that an exploring arm fills at random.
+    """Estimate how many clicks per slot other items would get, from the slots that an exploring arm fills at random.
 
     Other items: always the arm's own ones, always random ones, or those of --policy."""
     import polars as pl

@@ -49,7 +49,7 @@ def use(dataset: str, params: ParamsFile = settings.PARAMS_FILE) -> None:
 @reports_errors
 def inspect(
     paths: Annotated[list[Path], typer.Argument(help="your files: of events, and of items if you have one")],
-    database: Annotated[str | None, typer.Option(help="database of .sql files, such as sqlite:///shop.sqlite")] = None,
+    database: Annotated[str | None, typer.Option(help="database for .sql files, such as sqlite:///shop.sqlite")] = None,
     out: Annotated[Path | None, typer.Option(help="write the settings to this file instead of printing them")] = None,
     write: Annotated[bool, typer.Option("--write", help="put them into params.yaml, select this data set")] = False,
     params: ParamsFile = settings.PARAMS_FILE,
@@ -114,7 +114,7 @@ def retrain_command(
 @app.command()
 @reports_errors
 def tune(
-    models: Annotated[list[str] | None, typer.Argument(help="names; default: all, and popularity's half-life")] = None,
+    models: Annotated[list[str] | None, typer.Argument(help="models; default: all, and popularity's half-life")] = None,
     split: Annotated[Path, typer.Option(help="folder that `dvc repro split` wrote")] = Path("data/split"),
     trials: Annotated[int, typer.Option(min=1, help="number of trials per model")] = 60,
     out: Annotated[Path | None, typer.Option(help="write every trial to this JSON file")] = None,
@@ -123,7 +123,7 @@ def tune(
 ) -> None:
     """Search all settings of models by NDCG on the validation window, and print the best.
 
-    Settings that params.yaml gives are searched, too.
+    Settings that params.yaml sets are searched too.
     """
     from recsys.evaluation.tuning.portfolio import search_anew
 

@@ -7,7 +7,7 @@ import typer
 
 from recsys.bundle import releases, signing
 from recsys.bundle.bundle import MANIFEST, SIGNATURE, read_manifest
-from recsys.bundle.shared import at_hand, shared
+from recsys.bundle.shared import local_copy, shared
 from recsys.drift import promotion
 from recsys.errors import reports_errors
 from recsys.schemas.store_schema import DEFAULT_URL, URL_VARIABLE
@@ -63,7 +63,7 @@ def promote(
     `recsys watch` multiplies the share by ten, step by step, or ends the canary.
     """
     key = public_key or None
-    with shared(folder, store, notes, key), at_hand(bundle, key) as source:
+    with shared(folder, store, notes, key), local_copy(bundle, key) as source:
         print(promotion.promote(source, folder, key, promotion.share_of(canary), store, notes))
 
 

@@ -28,7 +28,7 @@ STEPS: Sequence[Sequence[str]] = (
     ("dvc", "repro", "--force", "--single-item", "fetch"),
     ("dvc", "repro"),
 )
-CHECKS = (*STEPS[:2], ("dvc", "repro", "prepare"))  # a source that is broken is noticed on every run
+CHECKS = (*STEPS[:2], ("dvc", "repro", "prepare"))  # run each time, so that a broken data source is noticed
 
 
 def retrain(folder: Path, public_key: str | None, share: float, store: str, fetch: bool, log_file: Path) -> int:

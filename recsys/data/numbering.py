@@ -8,8 +8,7 @@ from recsys.errors import DataError
 
 def numbered(events: pl.LazyFrame, *columns: str) -> tuple[pl.DataFrame, list[pl.Series]]:
     """Replace each string in these columns by its position, int32, in the sorted distinct strings of the column; also
-    return these sorted strings, one series per column. `events` is read once as a stream, so that the strings are never
-    all in memory."""
+    return these sorted strings, one series per column. `events` is read once as a stream, never all strings at once."""
     coded = (pl.col(column).cast(pl.Categorical(pl.Categories.random())) for column in columns)
     frame = events.with_columns(*coded).collect(engine="streaming")
     vocabularies = []

@@ -42,7 +42,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path, engi
     The same rows and settings give the same bytes. If `raw.latest` is None, events after the present time are rejected.
 
     Raises:
-        DataError: "events.csv: no column 'user_id', the columns are ..."; "events.csv: no rows: give ..."
+        DataError: "events.csv: no column 'user_id', the columns are ..."; "events.csv: no rows, expected ..."
     """
     items, bad_items, n_items, item_notes = _check_items(raw)
     parts, work = out / "parts", out / "work"
@@ -63,7 +63,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path, engi
     for aside in (parts, work):
         shutil.rmtree(aside)
     kept = pl.scan_parquet(out / "interactions.parquet")
-    items, n_derived = _without_phantoms(items, kept)
+    items, n_derived = _without_rejected(items, kept)
     _write(items.lazy(), out / "items.parquet")
     bad = [
         _quarantined("interactions", raw.interactions, bad_interactions),
@@ -99,8 +99,7 @@ def _check_users(raw: pl.LazyFrame, file: Path, out: Path) -> tuple[TableReport,
 
 
 def _first_of_each(table: pl.DataFrame, schema: Schema) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the good rows, of those with the same id (first column) only the first, and `row` and `reason` of the
-    rejected rows."""
+    """Return the good rows, the first one of each id (first column), and `row` and `reason` of the rejected rows."""
     columns, (good, bad) = list(schema), judge(table, validation.column_faults(schema))
     copy, again = ~pl.struct(columns).is_first_distinct(), ~pl.col(columns[0]).is_first_distinct()
     reason = pl.when(copy).then(pl.lit("duplicate")).when(again).then(pl.lit(f"repeated_{columns[0]}"))
@@ -115,7 +114,7 @@ def _check_items(raw: RawTables) -> tuple[pl.DataFrame, pl.DataFrame, int, Count
     """
     table = _collect(validation.canonical_items(raw.items, raw.items_file), raw.items_file)
     if table.is_empty() and DERIVED not in raw.items.collect_schema():
-        raise DataError(f"{raw.items_file}: no rows: give a file with at least one")
+        raise DataError(f"{raw.items_file}: no rows, expected at least one: replace the file")
     good, bad = _first_of_each(table, ITEMS)
     derived = table.filter(pl.col(DERIVED))
     bad = bad.join(derived, on=ROW, how="anti")
@@ -143,7 +142,7 @@ def _check_interactions(
     except pl.exceptions.PolarsError as error:
         raise _unreadable(raw.interactions_file, error) from error
     if not n_read:
-        raise DataError(f"{raw.interactions_file}: no rows: give a file with at least one")
+        raise DataError(f"{raw.interactions_file}: no rows, expected at least one: replace the file")
     return pl.concat(bad), n_read, notes
 
 
@@ -153,8 +152,8 @@ def _count_notes(table: pl.DataFrame) -> Counter[str]:
     return Counter(dict(single.value_counts().iter_rows()))
 
 
-def _without_phantoms(items: pl.DataFrame, kept: pl.LazyFrame) -> tuple[pl.DataFrame, int]:
-    """Return the items without those that occur only in rejected interactions, and how many occur only in others."""
+def _without_rejected(items: pl.DataFrame, kept: pl.LazyFrame) -> tuple[pl.DataFrame, int]:
+    """Remove the items that occur only in rejected interactions; also return how many occur only in kept ones."""
     named = kept.select("item_id").unique().collect(engine="streaming")["item_id"].implode()
     derived = pl.col(DERIVED).fill_null(False)
     items = items.filter(~derived | pl.col("item_id").is_in(named))
@@ -207,4 +206,4 @@ def _collect(table: pl.LazyFrame, file: Path) -> pl.DataFrame:
 
 
 def _unreadable(file: Path, error: Exception) -> DataError:
-    return DataError(f"{file}: cannot be read ({' '.join(str(error).split()):.200}): mend or replace the file")
+    return DataError(f"{file}: cannot be read ({' '.join(str(error).split()):.200}): repair or replace the file")

@@ -17,7 +17,7 @@ DERIVED = "derived"
 
 @dataclass(frozen=True)
 class FileLines:
-    """The line counts of a file. lines = header + row_lines (lines with rows, which may span several) + refused.
+    """The line counts of a file. lines = header + row_lines (lines of rows; a row may have several) + refused.
 
     For a file without lines, such as Parquet, only `rows` is not None.
     """
@@ -83,6 +83,6 @@ class Adapter(Protocol):
 
 
 def noted(table: pl.LazyFrame, values: dict[str, pl.Expr], note: str, about: pl.Expr) -> pl.LazyFrame:
-    """Set the columns to `values` in all rows; where `about` is not null, append the line `note` + `about` to NOTES."""
+    """Set the columns to `values`; where `about` is not null, append the line `note` + `about` to the column NOTES."""
     notes = pl.concat_str(NOTES, pl.lit(note) + about, separator="\n", ignore_nulls=True)
     return table.with_columns(**values, **{NOTES: notes})

@@ -20,7 +20,7 @@ SHOWN_CELL, SHOWN_ROW = 40, 240
 
 @dataclass(frozen=True)
 class TableReport:
-    """Row counts of one table. reasons: reason -> rejected rows, most frequent first; notes: changed cells likewise."""
+    """Row counts of one table, most frequent first. reasons: reason -> rejected rows; notes: note -> changed cells."""
 
     file: str
     read: int
@@ -194,7 +194,7 @@ def check(
         if found < (wanted := getattr(thresholds, limit)):
             raise DataError(
                 f"{report.interactions.file}: {what} left: {found:,}{_first(tables, column)},"
-                f" {key}.{limit} requires {wanted:,}: give more data or lower the limit"
+                f" {key}.{limit} requires {wanted:,}: add data or lower the limit"
             )
 
 

@@ -1,7 +1,7 @@
 """The split data: interactions in train, valid and test windows, with row numbers in place of ids.
 
     catalogue.parquet     row int32, item_id, title, text, categories, price, available, first_seen, attributes, and
-                          vector, if items bring vectors along; in row order, which is a seeded shuffle: ties broken
+                          vector, if the data supply some; in row order, which is a seeded shuffle: ties broken
                           by row are broken at random
     users.parquet         user_row int32, user_id, and attributes if the data describe users
     interactions.parquet  user_row, item_row int32, timestamp, event, value, weight float32, fold uint8 (the window of
@@ -155,7 +155,7 @@ def write(interactions: pl.LazyFrame, catalogue: pl.DataFrame, users: pl.DataFra
 
 
 def load(folder: Path) -> Split:
-    """Read what `save` wrote.
+    """Read a split that `save` wrote.
 
     Raises:
         DataError: "data/split: not a readable split (...); run `dvc repro split`"

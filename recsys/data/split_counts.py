@@ -88,7 +88,7 @@ class SplitCounts:
             raise DataError(
                 f"split: no target in {fold}: none of its {n_events} interactions is a target event "
                 f"({', '.join(self._params.target_events)}) on an item new to its user: check split.target_events and "
-                "split.allow_repeat, or give more data"
+                "split.allow_repeat, or add data"
             )
         known = self._items[0].filter(pl.col("first_fold") < FITTED_BELOW[fold])["item_row"].to_numpy()
         items = self._targets[fold]

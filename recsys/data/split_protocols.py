@@ -42,13 +42,13 @@ def write(
     rows by user; they are then cut, counted and written by batches of whole users.
 
     Raises:
-        DataError: "interactions: 1 user(s), expected at least 2: give more data"
+        DataError: "interactions: 1 user(s), expected at least 2: add data"
         DataError: "interactions: item_id 'x' is not in items: run `dvc repro prepare`"
         DataError: "split: none of the 12 interactions (...) is in the window 'valid', expected at least 1: ..."
         DataError: "split: no target in test: ..."
     """
     if items.height < 2:
-        raise DataError(f"items: {items.height} item(s), expected at least 2: give more data")
+        raise DataError(f"items: {items.height} item(s), expected at least 2: add data")
     # ties are broken in this order, so it must not depend on the items
     items = items.sort("item_id")[np.random.default_rng(seed).permutation(items.height)]
     work, parts = folder / "work", folder / "parts"
@@ -56,7 +56,7 @@ def write(
         aside.mkdir()
     rows, user_ids = engine.ordered(interactions, items["item_id"], work)
     if user_ids.len() < 2:
-        raise DataError(f"interactions: {user_ids.len()} user(s), expected at least 2: give more data")
+        raise DataError(f"interactions: {user_ids.len()} user(s), expected at least 2: add data")
     users = pl.DataFrame({"user_row": np.arange(user_ids.len(), dtype=np.int32), "user_id": user_ids})
     if described is not None:
         users = users.join(described, on="user_id", how="left", maintain_order="left")

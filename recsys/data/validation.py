@@ -1,5 +1,4 @@
-"""Validates raw rows: canonical dtypes first, then the limits of `recsys/schemas/field_limits.py`, then rules that
-need other data.
+"""Validates raw rows: dtypes, then the limits of `recsys/schemas/field_limits.py`, then rules that need other data.
 
 A rejected row has one reason, the first of: the adapter's reason; the first column that cannot be cast
 (`value_unreadable`); the first invalid column in the order of the schema (`user_id_missing`, `value_nan`, ...);
@@ -105,7 +104,8 @@ def canonical_items(table: pl.LazyFrame, file: Path) -> pl.LazyFrame:
 
 
 def judge(batch: pl.DataFrame, faults: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the good rows, and `row` and `reason` of the rejected ones; faults: expression of the reason or null."""
+    """Return the good rows, and `row` and `reason` of the rejected ones. faults: expression for this reason, else
+    null."""
     judged = batch.with_columns(reason=pl.coalesce(REJECT, faults))
     good = judged.filter(pl.col("reason").is_null()).drop("reason", REJECT, UNREADABLE, NOTES)
     return good, judged.filter(pl.col("reason").is_not_null()).select(ROW, "reason")
@@ -123,7 +123,8 @@ def column_faults(schema: Schema) -> pl.Expr:
 
 
 def numbered(table: pl.LazyFrame, required: list[str], schema: Schema, file: Path) -> pl.LazyFrame:
-    """Return the columns of the schema in its dtypes, with `row`, `reject`, `notes` and a mark for cells not cast."""
+    """Return the columns of the schema in its dtypes, with `row`, `reject`, `notes` and a mark for each invalid
+    cell."""
     found = table.collect_schema()
     for column in required:
         if column not in found:

@@ -1,4 +1,4 @@
-"""Checks the vectors that items bring along, such as embeddings of their images, and writes `vectors.parquet`."""
+"""Checks the vectors that the data supply for items, such as image embeddings, and writes `vectors.parquet`."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def check(raw: pl.LazyFrame, file: Path, item_ids: pl.Series, out: Path) -> tupl
     """Write the good rows, item_id and vector, an array of float32; return the report, and `row` and `reason` of the
     rejected rows. raw: item_id, vector (list of float32); item_ids: the kept items.
 
-    The length of a vector must be the most frequent one, of several the shortest.
+    All vectors must have the most frequent length; of several lengths that are equally frequent, the shortest.
     """
     table = validation.numbered(raw, ["item_id", "vector"], VECTORS, file).collect(engine="streaming")
     good, bad = judge(table, validation.column_faults(VECTORS))

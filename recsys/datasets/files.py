@@ -42,7 +42,7 @@ from recsys.output import file_hash
 __all__ = ["Config", "fetch", "tables"]
 
 AT, EMBEDDED = "datasets.files.adapter", "embedded.parquet"
-KEY, AGAIN = "(key)", "(rows)"
+JOIN_KEY, N_ROWS = "(key)", "(rows)"
 HINTS = {
     **dict.fromkeys(("stray_quote", "unclosed_quote"), "set quote: none if quotes are inch marks, or escape"),
     "wrong_number_of_cells": "set separator or quote",
@@ -66,8 +66,8 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
 
     Raises:
         SourceUnreachableError: "loans.csv: no such file, looked at /srv/loans.csv and ...: correct the path ..."
-        DataError: "loans.csv: empty file, expected interactions: give a file with at least one row"; "loans.csv:
-            starts as UTF-16 does, and the setting is utf-8: set encoding: utf-16"
+        DataError: "loans.csv: empty file, expected interactions: replace it by one with at least one row"; "loans.csv:
+            begins like UTF-16, and the setting is utf-8: set encoding: utf-16"
     """
     origin: dict[str, Any] = {"source": "own files"}
     for name, file in _files(config).items():
@@ -75,7 +75,7 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
         parts = Parts(out / name)
         lines = [_read(source, file, parts, out / "text.partial") for source in sources if source.path.stat().st_size]
         if not lines:
-            raise DataError(f"{file.label}: empty file, expected {name}: give a file with at least one row")
+            raise DataError(f"{file.label}: empty file, expected {name}: replace it by one with at least one row")
         content = json.dumps([dataclasses.asdict(one) for one in lines], indent=1, ensure_ascii=False)
         (out / f"{name}.json").write_text(content + "\n", encoding="utf-8")
         read = [source.path for source in sources]
@@ -136,7 +136,7 @@ def _read(source: Source, file: TextFile, parts: Parts, aside: Path) -> FileLine
             return FileLines(source.name, None, None, parts.sink(pl.scan_parquet(source.path), source), None, None)
         except pl.exceptions.PolarsError as error:
             reason = one_line(str(error), 200)
-            raise DataError(f"{source.path}: not readable as parquet ({reason}): mend or replace it") from error
+            raise DataError(f"{source.path}: not readable as parquet ({reason}): repair or replace it") from error
     names = {name: name for name in file.canonical} | file.sources
     if source.kind == "excel":
         return workbook.read(source, file, set(names.values()), parts)
@@ -173,14 +173,14 @@ def _table(name: str, file: TableFile, raw: Path, needed: list[str], lines: Sequ
     values = {column: pl.col(source) for column, source in columns.items()}
     if isinstance(file, InteractionsFile) and file.event is not None:
         values["event"] = pl.lit(file.event)
-    where = [] if _row_tells_line(lines) else [FILE, LINE, TEXT]
+    where = [] if _rows_are_lines(lines) else [FILE, LINE, TEXT]
     chosen = table.select(**values, **{REJECT: pl.col(REASON), RAW: pl.struct(*where, *found)})
     return read_cells(chosen, file)
 
 
 def _join(table: pl.LazyFrame, name: str, file: JoinedFile, other: pl.LazyFrame) -> pl.LazyFrame:
-    """Append the columns of `other` as `name.column`, from its row with the same key, such as the customer and the time
-    of an order for each of its lines; equal rows count as one.
+    """Append the columns of `other`, named `name.column`, from its row with the same key: for each order line, for
+    example, the customer and the time of its order. Equal rows of `other` count as one.
 
     A row of `table` is refused, as `no_row_in_<name>` or `several_rows_in_<name>`, unless there is exactly one.
     """
@@ -193,14 +193,14 @@ def _join(table: pl.LazyFrame, name: str, file: JoinedFile, other: pl.LazyFrame)
                 f"{name}: no column {wanted!r} to join on, the columns are {there:.400}:"
                 f" correct {AT}.interactions.joins.{name} in params.yaml"
             )
-    own_key, its_key = (pl.col(column).cast(pl.String).str.strip_chars().alias(KEY) for column in (file.on, key))
+    own_key, its_key = (pl.col(column).cast(pl.String).str.strip_chars().alias(JOIN_KEY) for column in (file.on, key))
     rows = other.unique(maintain_order=True).with_columns(its_key)
-    rows = rows.with_columns(pl.len().over(KEY).alias(AGAIN)).unique(KEY, keep="first", maintain_order=True)
+    rows = rows.with_columns(pl.len().over(JOIN_KEY).alias(N_ROWS)).unique(JOIN_KEY, keep="first", maintain_order=True)
     rows = rows.rename({column: f"{name}.{column}" for column in other.collect_schema()})
-    found = table.with_columns(own_key).join(rows, on=KEY, how="left", maintain_order="left")
+    found = table.with_columns(own_key).join(rows, on=JOIN_KEY, how="left", maintain_order="left")
     none, several = pl.lit(f"no_row_in_{name}"), pl.lit(f"several_rows_in_{name}")
-    fault = pl.when(pl.col(AGAIN).is_null()).then(none).when(pl.col(AGAIN) > 1).then(several)
-    return found.with_columns(pl.coalesce(REASON, fault).alias(REASON)).drop(KEY, AGAIN)
+    fault = pl.when(pl.col(N_ROWS).is_null()).then(none).when(pl.col(N_ROWS) > 1).then(several)
+    return found.with_columns(pl.coalesce(REASON, fault).alias(REASON)).drop(JOIN_KEY, N_ROWS)
 
 
 def _scan(folder: Path) -> pl.LazyFrame:
@@ -209,8 +209,8 @@ def _scan(folder: Path) -> pl.LazyFrame:
     return table.with_columns(pl.lit(None, OWN[own]).alias(own) for own in OWN if own not in table.collect_schema())
 
 
-def _row_tells_line(lines: Sequence[FileLines]) -> bool:
-    """Return whether row n is n lines below the header: then quarantine need not show file and line of a row."""
+def _rows_are_lines(lines: Sequence[FileLines]) -> bool:
+    """Return whether every row is one line of one file: then quarantine need not show file and line of a row."""
     return len(lines) == 1 and not lines[0].refused and lines[0].row_lines in (None, lines[0].rows)
 
 

@@ -5,7 +5,7 @@ https://grouplens.org/datasets/movielens. The terms of use are in each archive's
 be redistributed.
 
 Every rating is one interaction, a `like` if it is at least `like_from`. The text of a film is the year, taken from its
-title, and its tags. Caution: tags of any date are used, so tags given after the start of the test window describe the
+title, and its tags. Caution: tags of any date are used, so tags added after the start of the test window describe the
 film in training too.
 """
 

@@ -1,9 +1,9 @@
 """Judges a bundle before it serves everybody: by a replay of recorded requests, then by the clicks on its answers.
 
-The replay takes the persons of the newest recorded requests, hides the item that each of them liked last, and asks both
-the candidate and the current release for a list. The candidate is refused if it recommends the hidden items
-significantly less often. While it is a canary, its shares of answers with a click and with a fallback are compared with
-those of the current release by an always-valid test, which may be repeated at any time.
+The replay takes the persons (users and visitors) of the newest recorded requests, hides the item that each liked last,
+and asks both the candidate and the current release for a list. The candidate is refused if it recommends the hidden
+items significantly less often. While it is a canary, its shares of answers with a click and with a fallback are
+compared with those of the current release by an always-valid test, which may be repeated at any time.
 
 Source: sign test, Dixon and Mood 1946; always-valid test: `recsys/experiments/analysis/sequential.py`.
 """
@@ -200,7 +200,8 @@ class Shares(NamedTuple):
 
 
 def _shares(canary: Sequence[Recorded], current: Sequence[Recorded], counts: Callable[[Recorded], bool]) -> Shares:
-    """Return the shares of answers that count. The error is that of equal shares; answers of one person depend."""
+    """Return the shares of the answers for which `counts` is true. The standard error is that under equal shares, by
+    person, as answers of one person are not independent."""
     sides = []
     for answers in (canary, current):
         persons = {person: at for at, person in enumerate(dict.fromkeys(answer.person for answer in answers))}

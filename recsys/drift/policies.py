@@ -7,8 +7,8 @@ policies:                                    kind of finding -> action, and move
 canary: {least: 500, hours: 1, alpha: 0.05}  answers and hours before the next step; level of its test
 retrain: [recsys, retrain]                   the command for `retrain`
 
-Kinds: model (default: roll back), events (retrain), scores, items, requests, outcomes (tell); watch.yaml says what each
-means. Actions: tell (only report it), retrain, popular (serve the variant `popular`), roll back.
+Kinds: model (default: roll back), events (retrain), scores, items, requests, outcomes (tell); watch.yaml explains each.
+Actions: tell (only report it), retrain, popular (serve the variant `popular`), roll back.
 """
 
 from pathlib import Path

@@ -57,7 +57,7 @@ def of_slate(bundle: Bundle, person: str, slate: Slate) -> Answer:
 
 
 def write(bundle: Bundle, folder: Path) -> None:
-    """Write the reference of a bundle into `folder`; nothing for a bundle without users."""
+    """Write the reference of a bundle, for later drift tests, into `folder`; nothing for a bundle without users."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (made := [answer for answer in answers(bundle) if len(answer.rows)]):
         return

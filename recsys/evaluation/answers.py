@@ -77,15 +77,15 @@ def recommend_all(
     """Return query mode -> (n_users, k) int32 item rows, best first, padded with -1, for the modes of the segments. A
     user who is in no segment with this query mode has a row of only -1."""
     found = {}
-    for question in dict.fromkeys(segment.question for segment in segments):
-        asked = [segment.counted(sample) for segment in segments if segment.question == question]
-        exclude = np.flatnonzero(~sample.arrived).astype(np.int32) if question.arrived_only else NO_ROWS
+    for mode in dict.fromkeys(segment.mode for segment in segments):
+        asked = [segment.counted(sample) for segment in segments if segment.mode == mode]
+        exclude = np.flatnonzero(~sample.arrived).astype(np.int32) if mode.arrived_only else NO_ROWS
         rows = np.full((len(sample.users), k), -1, dtype=np.int32)
         for at in np.flatnonzero(np.any(asked, axis=0)).tolist():
-            user, known = int(sample.users[at]), question.known_items
+            user, known = int(sample.users[at]), mode.known_items
             slots = recommend_offline(recommender, split, sample.fold, user, k, seed, known, exclude).slots
             rows[at, : len(slots)] = [slot.row for slot in slots]
-        found[question] = rows
+        found[mode] = rows
     return found
 
 

@@ -44,8 +44,8 @@ class Recorder:
 
 @dataclass(frozen=True)
 class Case:
-    """One query. of_a_case: user, n_wanted, n_late, told and held_out, see the module; wanted, late: (m,) bool, one per
-    candidate; features: (m, n_features) float32."""
+    """One query with its candidates. of_a_case: the columns user, n_wanted, n_late, told and held_out of this module;
+    wanted, late: (m,) bool, one per candidate; features: (m, n_features) float32."""
 
     of_a_case: tuple[int, int, int, bool, bool]
     wanted: BoolArray
@@ -72,7 +72,7 @@ def collect(
 def _cases(
     recommender: Recommender, recorder: Recorder, split: Split, sample: Sample, config: RankerParams, k: int, seed: int
 ) -> Iterator[Case]:
-    """Yield a case per user with the whole history; for users with enough likes also with its end, as if new."""
+    """Yield a case per user with the whole history; for users with many likes also cases with its newest part."""
     kept_out = ranker_holdout_users(split.users["user_id"][sample.users])
     random, late_of = np.random.default_rng(seed), late_targets(split, sample.fold)
     for at, user in enumerate(sample.users.tolist()):

@@ -84,8 +84,8 @@ def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k
 def as_long_as_valid(split: Split, asked: Sample, params: SplitParams) -> Ragged:
     """Return the targets in the first part of the test window, as long as the validation window. In a longer window
     more items become relevant, so a confidence is valid for one length only. With `per_user_holdout` the first part has
-    valid_share / test_share of each user's events in the test window: of those with items that are in the fit set, and
-    of those with other items."""
+    the share valid_share / test_share of each user's events in the test window, separately for items in the fit set and
+    others."""
     window = split.interactions.filter(pl.col("fold") == WINDOWS["test"])
     if split.facts.protocol == "global_time":
         begin = split.facts.now["test"]

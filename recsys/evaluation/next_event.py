@@ -27,7 +27,7 @@ MAX_EVENTS = 100_000  # that are counted, as in `serving/settings.py`
 
 @dataclass(frozen=True)
 class NextEvents:
-    """The sampled events and the lists before them. users: (n,) int32 user rows; targets: (n,) int32 item rows.
+    """The sampled events, and the lists made before each. users: (n,) int32 user rows; targets: (n,) int32 item rows.
 
     hours: (n,) float64 since the training; born: (n,) bool, whether the item has no event in the fit set; lists:
     variant -> (n, k) int32 item rows, padded with -1.

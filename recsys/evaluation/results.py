@@ -34,7 +34,7 @@ SCHEMA = pl.Schema(
 )
 
 PerUser = dict[str, Values]  # metric -> (n_users,) float64
-Lists = Mapping[str, Mapping[QueryMode, IntArray]]  # variant -> question -> (n_users, k) int32 item rows
+Lists = Mapping[str, Mapping[QueryMode, IntArray]]  # variant -> mode -> (n_users, k) int32 item rows
 
 
 def measure(
@@ -43,12 +43,12 @@ def measure(
     """Return the table that this module describes, with metrics of the first k of each list, for k in `at`; segments
     without users are left out. lists: variant -> query mode -> (n_users, max(at)) item rows."""
     beyond = {
-        variant: {question: beyond_accuracy(rows, sample, at) for question, rows in found.items()}
+        variant: {mode: beyond_accuracy(rows, sample, at) for mode, rows in found.items()}
         for variant, found in lists.items()
     }
     table: list[dict[str, Any]] = []
     for segment in segments:
-        targets, users, asked = sample.targets.keep(segment.targets), segment.counted(sample), segment.question
+        targets, users, asked = sample.targets.keep(segment.targets), segment.counted(sample), segment.mode
         if not users.any():
             continue
         rows = {variant: found[asked] for variant, found in lists.items()}
@@ -83,7 +83,7 @@ def per_segment(lists: Lists, sample: Sample, segments: list[Segment], metric: s
         raise GateError(f"gate.metric is {metric!r}, expected a metric of a single list: {', '.join(known)}")
     found = {}
     for segment in segments:
-        targets, users, asked = sample.targets.keep(segment.targets), segment.counted(sample), segment.question
+        targets, users, asked = sample.targets.keep(segment.targets), segment.counted(sample), segment.mode
         if users.any():
             rows = {variant: answered[asked] for variant, answered in lists.items()}
             found[segment.name] = {

@@ -1,7 +1,6 @@
 """Segments of an evaluation: which users and targets are included, and how the recommender is queried for them.
 
-Metrics by segment show what an average hides. To add a segment put it into `_by_history` or `_by_target`, and its name
-into `names`.
+Metrics by segment show what an average hides. To add a segment, extend `_by_history` or `_by_target`, and `names`.
 """
 
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from recsys.evaluation.sample import Sample
 from recsys.params import EvaluateParams
 
 NEW_USER = "new_user_"
-VALUES = 8  # of an attribute
-AGES = 4  # parts of the window, each for another age of the model
+VALUES = 8  # most frequent values of an attribute that get a segment
+AGES = 4  # parts of the window, with a segment each, by age of the model
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,13 @@ PLAIN = QueryMode()
 @dataclass(frozen=True)
 class Segment:
     """A part of the evaluation. users: (n_users,) bool, included users; targets: (n_targets,) bool, included targets.
-    meaning: description for the report; question: how much of a user's history the query
-    holds, and which items it may return."""
+    meaning: description for the report; mode: how the recommender is queried."""
 
     name: str
     meaning: str
     users: BoolArray
     targets: BoolArray
-    question: QueryMode = PLAIN
+    mode: QueryMode = PLAIN
 
     def counted(self, sample: Sample) -> BoolArray:
         """Return (n_users,) bool: users of the segment with at least one included target; only these are measured."""
@@ -57,8 +55,8 @@ def everyone(sample: Sample) -> Segment:
 
 
 def by_attribute(sample: Sample, users: pl.DataFrame, attribute: str) -> list[Segment]:
-    """Return the users with each of the most frequent values of one attribute, with another one, and without it.
-    users: the table of a split. A value is cut to 40 characters.
+    """Return a segment of users for each of the most frequent values of one attribute, one for all other values, and
+    one for the users without the attribute. users: the table of a split. A value is cut to 40 characters.
 
     Raises:
         DataError: "segment_users_by: no user has the attribute 'contry': correct it in params.yaml, or add it to users"
@@ -97,9 +95,9 @@ def names(settings: EvaluateParams) -> list[str]:
 
 
 def _by_history(sample: Sample, settings: EvaluateParams) -> list[Segment]:
-    """Return the segments of users by their events. Those of new users are of users with enough liked items, whose
-    query has only the newest ones, because the few events of a really new user are recent. Their users and targets do
-    not depend on the number of known items, so that results for different numbers can be compared."""
+    """Return the segments of users by their events. New users are simulated: the query has only the newest liked items
+    of a user with enough of them, as the few events of a new user are recent. All these segments have the same users
+    and targets, so that results for different numbers of known items can be compared."""
     n_events, warm, days = sample.histories.lengths, settings.warm_events, settings.dormant_days
     least = max(settings.new_user_items)
     parts = [
@@ -109,7 +107,10 @@ def _by_history(sample: Sample, settings: EvaluateParams) -> list[Segment]:
         _of_users(sample, "dormant", f"no event for {days:g} days", sample.idle_days > days),
     ]
     for known in settings.new_user_items:
-        name, meaning = f"{NEW_USER}{known}", f"{least} liked items or more, but only the last {known} are told"
+        name, meaning = (
+            f"{NEW_USER}{known}",
+            f"{least} liked items or more, of which the query has only the last {known}",
+        )
         parts.append(_of_users(sample, name, meaning, sample.liked >= least, QueryMode(known_items=known)))
     return parts
 
@@ -143,9 +144,9 @@ def _by_target(sample: Sample) -> list[Segment]:
     ]
 
 
-def _of_users(sample: Sample, name: str, meaning: str, users: BoolArray, question: QueryMode = PLAIN) -> Segment:
-    return Segment(name, meaning, users, np.ones(len(sample.targets.rows), dtype=np.bool_), question)
+def _of_users(sample: Sample, name: str, meaning: str, users: BoolArray, mode: QueryMode = PLAIN) -> Segment:
+    return Segment(name, meaning, users, np.ones(len(sample.targets.rows), dtype=np.bool_), mode)
 
 
-def _of_targets(sample: Sample, name: str, meaning: str, targets: BoolArray, question: QueryMode = PLAIN) -> Segment:
-    return Segment(name, meaning, np.ones(len(sample.users), dtype=np.bool_), targets, question)
+def _of_targets(sample: Sample, name: str, meaning: str, targets: BoolArray, mode: QueryMode = PLAIN) -> Segment:
+    return Segment(name, meaning, np.ones(len(sample.users), dtype=np.bool_), targets, mode)

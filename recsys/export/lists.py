@@ -39,8 +39,8 @@ SCHEMA = {
 
 
 class Target(Protocol):
-    """Stores the lists of one version in a file, PostgreSQL or Redis. database: its name in messages; errors: the types
-    of error that it raises."""
+    """Stores the lists of one version in a file, PostgreSQL or Redis. database: name in messages; errors: types it
+    raises."""
 
     database: str
     errors: tuple[type[Exception], ...]

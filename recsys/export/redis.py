@@ -5,8 +5,7 @@
     <name>:<version>:users            how many users the version holds; deleted when another version is current
     <name>:versions                   the set of versions that were not set to expire
 
-A reader gets the current version, then the key of the user. The keys of a version expire an hour after another version
-became current.
+A reader gets the current version, then the key of the user. The keys of a version expire an hour after it is replaced.
 """
 
 import json

@@ -47,7 +47,7 @@ def suggest(trial: "Trial") -> dict[str, Any]:
 def fit(data: TrainingData, config: Config) -> Embeddings:
     """Fit vectors of all liked items; the same data and seed give the same bytes with any number of threads."""
     matrix = confidence(data, config.half_life_days)
-    with threadpool_limits(1, "blas"):  # threads of BLAS inside those of implicit cost more than they give
+    with threadpool_limits(1, "blas"):  # threads of BLAS inside those of implicit cost more than they save
         model = AlternatingLeastSquares(
             factors=config.factors,
             iterations=config.iterations,

@@ -1,14 +1,13 @@
 """A content model: predicts an item's vector from its content, so that new items have a vector at once.
 
 1. The space: a truncated SVD of the likes (`_content/svd_space.py`). A user's vector is pooled from the history.
-2. The tower: the mean vector of items with similar words, plus what the vector that an item brings along predicts
-   beyond it (`_content/ridge.py`), corrected by a small network (`_content/tower.py`), which is fitted by regression to
-   the SVD vectors of items with likes.
-3. An item with n likes gets a mean of its SVD vector, with the weight n / (n + 5), and the tower's vector. The
-   difference to the tower's is its id vector.
-4. Tower and id vectors are trained on whole histories with a softmax loss (`_content/training.py`). The number of
-   epochs, possibly 0, is chosen on the last tenth of every user's likes, with a tenth of the items treated as new; then
-   the model is trained again on all data.
+2. The tower: the mean vector of items with similar words, plus what the vector that the data supply for an item
+   predicts beyond it (`_content/ridge.py`), corrected by a small network (`_content/tower.py`), which is fitted by
+   regression to the SVD vectors of items with likes. 3. An item with n likes gets a mean of its SVD vector, with the
+   weight n / (n + 5), and the tower's vector. The difference to the tower's is its id vector. 4. Tower and id vectors
+   are trained on whole histories with a softmax loss (`_content/training.py`). The number of epochs, possibly 0, is
+   chosen on the last tenth of every user's likes, with a tenth of the items treated as new; then the model is trained
+   again on all data.
 """
 
 import sys
@@ -86,9 +85,9 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
     liked = np.diff(matrix.tocsc().indptr) > 0
     learned = item_features.fit(data.catalogue.filter(liked), config.wordllama)
     content = learned.of(data.catalogue)
-    mean, brought = item_features.brought_mean(data.catalogue.filter(liked)), None
+    mean, brought = item_features.supplied_mean(data.catalogue.filter(liked)), None
     if mean is not None:
-        brought = item_features.brought_vectors(data.catalogue, mean)
+        brought = item_features.supplied_vectors(data.catalogue, mean)
         content = replace(content, described=content.described | brought.any(axis=1))
     print(f"content: {len(learned.words)} words, {len(learned.categories)} categories", file=sys.stderr)
     settings = Settings(seed=data.seed, **config.model_dump(include={*Settings.__dataclass_fields__}))
@@ -111,8 +110,8 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
 def _job(
     matrix: csr_matrix, learned: Features, content: Content, config: Config, seed: int, brought: FloatArray | None
 ) -> tuple[TrainingInputs, FloatArray]:
-    """Return the inputs of the training, and the coefficients of `ridge.fit`, of which there are none if `brought`, as
-    from `brought_vectors`, is None."""
+    """Return the inputs of the training, and the coefficients of `ridge.fit`. brought: the result of
+    `supplied_vectors`; if it is None, there are no coefficients."""
     places = svd_space.fit(matrix, config.factors, config.popularity, seed)
     known, trust = places.users > 0, places.users / (places.users + PRIOR_LIKES)
     typical = np.average(places.informativeness[known], weights=places.users[known])

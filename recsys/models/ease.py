@@ -54,8 +54,8 @@ def fit(data: TrainingData, config: Config) -> ItemItem:
 
 
 def likes(data: TrainingData, half_life_days: float, most: int) -> tuple[csr_matrix, IntArray]:
-    """Return X, (n_users, m) float32, and the catalogue rows of its columns, (m,) int32 ascending. most: largest number
-    of items; they are the most liked ones."""
+    """Return the matrix X of this module, (n_users, m) float32, of at most `most` items, the most liked ones; also the
+    catalogue rows of its columns, (m,) int32 ascending."""
     liked = data.interactions.filter(pl.col("weight") > 0)
     liked = liked.unique(["user_row", "item_row"], keep="last", maintain_order=True)
     popularity = np.bincount(liked["item_row"].to_numpy(), minlength=data.n_items)

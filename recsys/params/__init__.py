@@ -55,8 +55,8 @@ class Thresholds(Section):
 class DatasetParams(Section):
     """The settings of one data set. recent_half_life_days: half-life of the recent popularity; smoothing: number of
     likes that the ranker `recency` adds to the popularity of each item; repeat_half_life_days: half-life of a like in
-    the source `repeat`, which proposes liked items again. The stage `tune` searches those that are None.
-    segment_users_by: an attribute of the users; the offline report has a segment for each of its frequent values."""
+    the source `repeat`, which proposes liked items again. The stage `tune` searches each of these settings that is
+    None. segment_users_by: an attribute of users; the report has a segment for each of its frequent values."""
 
     adapter: dict[str, Any]
     event_weights: dict[str, float] = Field(min_length=1)
@@ -138,9 +138,9 @@ class VariantParams(Section):
 
 
 class RankerParams(Section):
-    """Training of a ranker on the candidates of `variant`. known_items: each training user is also used with a history
-    cut to these numbers of liked items, as if new; negatives: number of candidates kept per query beside the hits;
-    rounds: maximum number of trees; num_leaves, learning_rate, min_data_in_leaf: as in LightGBM."""
+    """Training of a ranker on the candidates of `variant`. known_items: for each of these numbers, each training user
+    is also used as a new user, with only so many liked items; negatives: number of candidates kept per query beside the
+    hits; rounds: maximum number of trees; num_leaves, learning_rate, min_data_in_leaf: as in LightGBM."""
 
     variant: str
     max_users: int = Field(ge=1)
@@ -170,17 +170,16 @@ class EvaluateParams(Section):
 class GateParams(Section):
     """The settings of the release gate: a candidate must beat `baseline` in `segment`; see evaluation/choices/gate.py.
 
-    earn_in: further segments; another candidate than the simplest one is considered only if it is better than that one
-    in `segment` or in one of these;
-    tolerance: loss in `segment`, as a share, up to which a candidate counts as equal to the best; floors: segments in
-    which no candidate may be worse than `baseline`; margin: loss tolerated in a floor, as a share of the baseline's
-    value; alpha: level of each test.
+    improve_in: further segments; a candidate other than the simplest one is considered only if it is better than the
+    simplest one in `segment` or in one of these; tolerance: loss in `segment`, as a share, up to which a candidate
+    counts as equal to the best; floors: segments in which no candidate may be worse than `baseline`; margin: loss
+    tolerated in a floor, as a share of the baseline's value; alpha: level of each test.
     """
 
     metric: str
     segment: str
     baseline: str
-    earn_in: list[str] = Field(default_factory=list)
+    improve_in: list[str] = Field(default_factory=list)
     tolerance: float = Field(0.02, ge=0, lt=1)
     floors: list[str] = Field(default_factory=list)
     margin: float = Field(0.1, ge=0, lt=1)
@@ -230,7 +229,7 @@ def load(path: Path = PARAMS_FILE, tuned: bool = True) -> Params:
         ParamsError: "params.yaml: line 9: gate.alpha: Input should be less than 0.5, found '0.7'"
     """
     if not path.exists():
-        raise ParamsError(f"{path}: no such file; run from the top of the repository or give --params")
+        raise ParamsError(f"{path}: no such file; run from the top of the repository or set --params")
     file = yaml_files.read(path)
     params = parse(Params, file.content, str(path), file)
     _check_names(params, path)

@@ -37,7 +37,7 @@ class YamlFile:
     lines: dict[Place, int] = field(default_factory=dict)
 
     def at(self, place: Place) -> str:
-        """Return file and line of the value at a path, or of the innermost one around it: "rules.yaml: line 3"."""
+        """Return file and line of the value at a path, or of the innermost value around it: "rules.yaml: line 3"."""
         while place not in self.lines:
             place = place[:-1]
         return f"{self.where}: line {self.lines[place]}"

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import REPEAT, FloatArray, IntArray, Query, RankedWhy, Term
+from recsys.contracts import REPEAT, FloatArray, IntArray, Query, RankerReasons, Term
 from recsys.errors import BundleError
 from recsys.params import Section
 from recsys.rankers._learned.artifact import DESCRIPTION, MODEL, read
@@ -78,13 +78,13 @@ class Learned:
 
     def explain(
         self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
-    ) -> list[RankedWhy]:
+    ) -> list[RankerReasons]:
         """Explain scores, by the SHAP values of the trees or by the terms of the blend; see `ExplainsRanking`."""
         n = len(query.history.liked_items[0])
         if 0 < n <= self._trees_up_to:
             base = Term("base", self._trees.shap.base)
             return [
-                RankedWhy([base, *map(self._term, self._features.names, contributions)], {})
+                RankerReasons([base, *map(self._term, self._features.names, contributions)], {})
                 for contributions in self._trees.shap.contributions(self._features.of(query, rows)[at]).tolist()
             ]
         blend = self._blend(n)
@@ -93,7 +93,7 @@ class Learned:
         for place in at.tolist():
             amounts = zip(blend.features.names, parts[place].tolist(), strict=False)  # the last one is the demand
             terms = [self._term(name, amount) for name, amount in amounts if amount]
-            reasons.append(RankedWhy(terms or [Term(DEMAND, float(final[place]))], {}))
+            reasons.append(RankerReasons(terms or [Term(DEMAND, float(final[place]))], {}))
         return reasons
 
     def _blend(self, n: int) -> Blend:

@@ -2,14 +2,14 @@
 
     best score * recent demand / (popularity + smoothing)
 
-On shops, where demand is seasonal, this simple product is hard to beat; on films it hurts. So it is not the default:
-choose it on the validation window of your data.
+On data of shops, where demand is seasonal, few rankers are better than this simple product; on ratings of films it
+lowers NDCG. So it is not the default: choose it on the validation window of your data.
 """
 
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import FloatArray, IntArray, Query, RankedWhy, Term
+from recsys.contracts import FloatArray, IntArray, Query, RankerReasons, Term
 from recsys.params import Section
 
 
@@ -38,7 +38,7 @@ class Recency:
 
     def explain(
         self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
-    ) -> list[RankedWhy]:
+    ) -> list[RankerReasons]:
         """Explain a score as one term, of the source with the best score, and two factors; see `ExplainsRanking`."""
         reasons = []
         for place, recent in zip(at.tolist(), self._factor(query, rows[at]).tolist(), strict=True):
@@ -46,7 +46,7 @@ class Recency:
             label = labels[int(column.argmax())]
             score = max(float(column.max()), 0.0)
             factors = {label: score, "recent_share": recent}
-            reasons.append(RankedWhy([Term(f"{label}_score", score * recent, label)], factors))
+            reasons.append(RankerReasons([Term(f"{label}_score", score * recent, label)], factors))
         return reasons
 
 

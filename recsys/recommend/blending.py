@@ -1,6 +1,6 @@
 """Combines the candidates of several sources into one list: interleaves them by share, or orders them by a ranker.
 
-After either, `reserve_new_items` gives a share of the slots to new items.
+After either, `reserve_new_items` reserves a share of the slots for new items.
 """
 
 import zlib
@@ -110,7 +110,8 @@ def united(proposals: Mapping[str, Candidates]) -> tuple[IntArray, FloatArray]:
 
 
 def reserve_new_items(slots: list[Slot], new: Candidates, label: str, share: float, query: Query) -> list[Slot]:
-    """Give a share of the first `query.k` slots to the best new items, at the end of every ten, where they cost least.
+    """Fill a share of the first `query.k` slots with the best new items: the last of every ten slots, where it costs
+    least.
 
     label: the source of the new slots. The share of ten slots is rarely a whole number, so the remainder is carried
     over to the next ten. The first ten begin with a remainder in [0, 1) from a hash of user, length of history and

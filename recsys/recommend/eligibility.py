@@ -26,7 +26,7 @@ class Eligibility:
         anybody = Query(EMPTY_HISTORY, k=1, now=bundle.manifest.trained_until.timestamp())
         rows = np.arange(len(bundle.catalogue), dtype=np.int32)
         everything, nothing = np.ones(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)
-        self._rules: list[tuple[Rule, CircuitBreaker, BoolArray]] = []  # the last: used while the rule fails
+        self._rules: list[tuple[Rule, CircuitBreaker, BoolArray]] = []  # mask: used while the rule fails
         ask_anyway = CircuitBreakers()  # a rule that fails in the current bundle may succeed in this one
         for part, rule in ((f"rule {name}", rule) for name, rule in rules.items()):
             ask = partial(_ask, rule, anybody, rows, everything)

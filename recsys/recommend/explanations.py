@@ -26,7 +26,7 @@ from recsys.contracts import (
     IntArray,
     Parts,
     Query,
-    RankedWhy,
+    RankerReasons,
     Slot,
     Term,
 )
@@ -56,14 +56,14 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Why:
+class Reasons:
     """The reasons of one slot, largest contribution first. factors: name -> factor, if the score is their product."""
 
     reasons: tuple[Reason, ...]
     factors: Mapping[str, float]
 
 
-def explain(recommenders: Mapping[str, Recommender], slate: Slate, rules: SlateRules | None = None) -> list[Why]:
+def explain(recommenders: Mapping[str, Recommender], slate: Slate, rules: SlateRules | None = None) -> list[Reasons]:
     """Return the reasons of each slot of a slate. recommenders: by variant; rules: those that were applied to it."""
     if slate.drafted_from:
         known = {
@@ -71,18 +71,19 @@ def explain(recommenders: Mapping[str, Recommender], slate: Slate, rules: SlateR
             for part in slate.drafted_from
             for slot, why in zip(part.slots, explain(recommenders, part, rules), strict=True)
         }
-        return [known.get(slot, Why((Reason(EXPLORATION, slot.score),), {})) for slot in slate.slots]
+        return [known.get(slot, Reasons((Reason(EXPLORATION, slot.score),), {})) for slot in slate.slots]
     recommender = recommenders[slate.variant]
     whys = _contributions(recommender, slate)
     return _with_second_calls(recommender, slate, rules, whys)
 
 
-def _contributions(recommender: Recommender, slate: Slate) -> list[Why]:
-    whys = [Why((Reason(slot.source, slot.score),), {}) for slot in slate.slots]
+def _contributions(recommender: Recommender, slate: Slate) -> list[Reasons]:
+    whys = [Reasons((Reason(slot.source, slot.score),), {}) for slot in slate.slots]
     own = [at for at, slot in enumerate(slate.slots) if slot.source in slate.candidates and not slot.fallback]
     ranker = None if RANKER in slate.failed else recommender.ranker
     ranked = [at for at in own if ranker is not None and slate.slots[at].source != NEW]
-    explained = {at: RankedWhy([_own_score(recommender.bundle, slate.slots[at])], {}) for at in own if at not in ranked}
+    alone = {at: _own_score(recommender.bundle, slate.slots[at]) for at in own if at not in ranked}
+    explained = {at: RankerReasons([term], {}) for at, term in alone.items()}
     if ranked and isinstance(ranker, ExplainsRanking):
         proposals = {label: each for label, each in slate.candidates.items() if label != NEW}
         rows, scores = united(proposals)
@@ -101,7 +102,7 @@ def _contributions(recommender: Recommender, slate: Slate) -> list[Why]:
                 amounts[key] = amounts.get(key, 0.0) + amount
         found = [Reason(kind, amount, row, feature) for (kind, row, feature), amount in amounts.items() if amount]
         found = found or [Reason(slot.source, slot.score)]
-        whys[at] = Why(tuple(sorted(found, key=lambda reason: -abs(reason.contribution))), factors)
+        whys[at] = Reasons(tuple(sorted(found, key=lambda reason: -abs(reason.contribution))), factors)
     return whys
 
 
@@ -145,7 +146,7 @@ class _Divider:
     def _divided(term: Term, rows: IntArray, weights: Doubles) -> list[tuple[int | None, float]]:
         if not len(rows) or not weights.any():
             return [(None, term.amount)]
-        # shares that nearly cancel out would be blown up by the division
+        # a division by a sum near 0 would make the shares very large
         total, size = float(weights.sum()), float(np.abs(weights).sum())
         weights = weights / total if abs(total) > size / 10 else np.abs(weights) / size
         return list(zip(rows.tolist(), (term.amount * weights).tolist(), strict=True))
@@ -171,7 +172,9 @@ def _cosines(vectors: FloatArray, likes: IntArray, row: int) -> tuple[IntArray, 
     return likes, (vectors[likes] @ vectors[row]).astype(np.float64) / lengths
 
 
-def _with_second_calls(recommender: Recommender, slate: Slate, rules: SlateRules | None, whys: list[Why]) -> list[Why]:
+def _with_second_calls(
+    recommender: Recommender, slate: Slate, rules: SlateRules | None, whys: list[Reasons]
+) -> list[Reasons]:
     total: dict[int, float] = {}
     for why in whys:
         for reason in why.reasons:

@@ -1,7 +1,7 @@
 """Fills an answer that the variant's own sources cannot fill: with items that are popular now, then with a fixed list.
 
 Items of the categories that the user chose come first. Both lists are sorted when the bundle is loaded and filtered
-from the top, so they cost next to nothing and call no slow part.
+from the top, so they take little time and call no slow part.
 """
 
 from functools import partial

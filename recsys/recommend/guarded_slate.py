@@ -1,4 +1,4 @@
-"""Calls the shop's business rules: an error in them costs their effect, not the answer; blocked items stay out."""
+"""Calls the shop's business rules. If they fail, the answer is made without them, but blocked items stay out."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 class SlateRulesGuard:
-    """What a recommender keeps between requests for `GuardedSlateRules`: circuit breakers, and which items the rules
-    that block items let through when they last answered. allowed: (n_items,) bool, all False before the first answer;
-    asked: when the rules were last called, seconds of `perf_counter`."""
+    """The state of a recommender for `GuardedSlateRules` between requests: circuit breakers, and which items the rules
+    did not block when they last answered. allowed: (n_items,) bool, all False before the first answer; asked: when the
+    rules were last called, seconds of `perf_counter`."""
 
     def __init__(self, n_items: int, breakers: CircuitBreakers) -> None:
         self.block, self.boost, self.pin, self.cap = (

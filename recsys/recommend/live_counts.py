@@ -36,7 +36,7 @@ SCHEMA = {
     "received": pl.Float64,
 }  # fmt: skip
 LIKES = {"person": pl.String, "item_id": pl.String, "time": pl.Float64, "share": pl.Float64}
-FEWEST_PERSONS = 3.0  # this many must like an unknown item before it passes the most popular one of the training
+FEWEST_PERSONS = 3.0  # persons who must like an unknown item before it ranks above the most popular one of the training
 TOGETHER_S = 0.001  # the events of a request are a microsecond apart, and a request holds at most 1,000
 SESSION_S, WINDOW = 1800.0, 5  # seconds, likes: likes further apart are no co-visit
 FOLLOWS = {"half_life_days": SESSION_S / SECONDS_PER_DAY, "last": WINDOW, "place_decay": 0.5}
@@ -83,7 +83,7 @@ _DAY = (pl.col("time") // SECONDS_PER_DAY).alias("day")
 
 def demand(likes: pl.DataFrame, half_life_days: float, now: float) -> pl.DataFrame:
     """Return a table, largest demand first: item_id, demand (sum of the item's decayed likes), persons (number of
-    persons who like it). likes: as from `LiveEvents.likes`; now: UTC seconds."""
+    persons who like it). likes: the result of `LiveEvents.likes`; now: UTC seconds."""
     age_days = (now - pl.col("time")).clip(lower_bound=0) / SECONDS_PER_DAY
     counted = pl.lit(0.5).pow(age_days / half_life_days) * pl.col("share")
     grouped = likes.with_columns(counted=counted).group_by("item_id", maintain_order=True)
@@ -94,8 +94,8 @@ def demand(likes: pl.DataFrame, half_life_days: float, now: float) -> pl.DataFra
 def count(
     likes: pl.DataFrame, bundle: Bundle, now: float, position: Callable[[str], int | None], read_at: float | None = None
 ) -> LiveCounts:
-    """Count the recent likes of each item of the bundle, decayed to `now`. likes: as from `LiveEvents.likes`; position:
-    item_id -> row, None if unknown; now, read_at: UTC seconds, the latter when the events were read (default: now)."""
+    """Count the recent likes of each item of the bundle, decayed to `now`. likes: the result of `LiveEvents.likes`;
+    position: item_id -> row, None if unknown; now; read_at: when the events were read, by default now; UTC seconds."""
     half_life_days = bundle.manifest.recent_half_life_days
     counted = demand(likes, half_life_days, now)
     rows = {item_id: position(item_id) for item_id in counted["item_id"]}
@@ -113,7 +113,7 @@ def count(
 
 
 def unpack(packed: bytes, bundle: Bundle) -> LiveCounts:
-    """Return the counts from the bytes of `LiveCounts.pack`, made for the same bundle; they hold no ids of persons."""
+    """Return the counts from bytes that `LiveCounts.pack` returned for the same bundle; they have no ids of persons."""
     with np.load(BytesIO(packed), allow_pickle=False) as sums:
         return _from_sums(dict(sums), bundle)
 

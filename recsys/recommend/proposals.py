@@ -10,8 +10,8 @@ from recsys.recommend.request import Request
 
 
 def propose(request: Request, source: Source, breaker: CircuitBreaker, n: int, n_items: int) -> Candidates:
-    """Return at most n candidates of one source, none if it fails, and add the step to the trace. n_items: the size of
-    the catalogue."""
+    """Return at most n candidates of one source, none if it fails; add the step to the trace. n_items: catalogue
+    size."""
     call = partial(_checked, source, request.query, n, n_items)
     found = request.trace.call_or_default(breaker, call, NO_CANDIDATES)
     request.trace.step(breaker.part, len(found.rows))

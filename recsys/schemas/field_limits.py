@@ -130,7 +130,7 @@ def is_packed_vector(cell: Any) -> bool:
 
 
 def time_fault(moment: datetime) -> str | None:
-    """Return the fault of a time with a time zone, None if EARLIEST <= time < LATEST."""
+    """Return the fault of a time; None if EARLIEST <= time < LATEST. moment: must have a time zone."""
     if moment < EARLIEST:
         return "before_1990"
     return "after_2100" if moment >= LATEST else None
@@ -188,7 +188,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_attributes(text: Any) -> dict[str, Any] | None:
-    """Return the attributes in a text of `packed_attributes`; None if the text is invalid or exceeds a limit."""
+    """Return the attributes from JSON text of `packed_attributes`; None if the text is invalid or exceeds a limit."""
     try:
         found = json.loads(text)
     except (ValueError, TypeError, RecursionError):

@@ -4,7 +4,7 @@
 
 The weights sum to 1, follows(i, j) is the probability that j is liked next after i (`LiveCounts.follows`), unseen(i) is
 1 minus the sum of follows(i, j) over j, and demand(j) is `LiveCounts.demand`. So the score is a probability; with few
-sessions, the demand decides. Without live counts or recent likes of the user nothing is proposed.
+sessions it depends mostly on the demand. Without live counts or recent likes of the user nothing is proposed.
 
 Source: Jelinek and Mercer, "Interpolated estimation of Markov source parameters", 1980.
 """

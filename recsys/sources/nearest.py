@@ -8,7 +8,7 @@ from recsys.errors import ParamsError
 from recsys.params import Section
 from recsys.ranking import top_k
 
-EXACT_UP_TO = 20_000  # allowed items: up to here scoring them all takes no longer than searches in the index
+EXACT_UP_TO = 20_000  # allowed items; up to this number, scoring all is no slower than the index
 
 
 class Config(Section):

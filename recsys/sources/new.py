@@ -1,6 +1,6 @@
 """Proposes new items, those with few likes, ranked by the content model.
 
-Ranked among all items they would never be shown, so a variant reserves a share of the slots for them: `new_item_share`.
+In a ranking of all items they would never be shown, so a variant reserves a share of the slots: `new_item_share`.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Proposes the items that most users liked recently, by the counts of the newest events if the query has them.
+"""Proposes the items that most users liked recently, by the live counts of the query, if it has them.
 
 Items of the categories that the user chose (`Query.categories`) come first.
 """

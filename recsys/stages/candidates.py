@@ -49,7 +49,7 @@ def main(
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     log.write_parquet(out, compression="zstd")
-    print(f"{out}: {log.height} candidates in {log['case'].n_unique()} cases, {log['wanted'].sum()} of them wanted")
+    print(f"{out}: {log.height} candidates in {log['case'].n_unique()} cases, {log['wanted'].sum()} of them targets")
 
 
 if __name__ == "__main__":

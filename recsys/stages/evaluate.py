@@ -1,4 +1,4 @@
-"""Measures every variant on the test window, with the same recommender that serves.
+"""Measures every variant on the test window, with the recommender that the API uses.
 
 `python -m recsys.stages.evaluate --split data/split --models models --indexes indexes
 --rankers rankers/test --metrics metrics --report reports/offline.html`

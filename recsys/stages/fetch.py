@@ -2,11 +2,10 @@
 
     python -m recsys.stages.fetch --raw data/raw --own own
 
-The folder `own` then holds links to the files that were read on this machine: DVC sees when one of them changes.
+The folder `own` then has links to the files that were read on this machine, so that DVC detects their changes.
 
 If it fails, earlier raw data stay as they were. `<raw>.provenance.json` beside the folder records the source, the time
-and the sha256 of every raw file. It is not an output of the pipeline, so the same data from another source cause no
-rerun.
+and the sha256 of every raw file. It is no output of the pipeline, so another source of the same data causes no rerun.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Finds good values for the settings that params.yaml does not give, and writes them to a file.
+"""Finds good values for the settings that params.yaml does not set, and writes them to a file.
 
 python -m recsys.stages.tune --split data/split --out tuned.json
 """

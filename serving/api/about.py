@@ -51,6 +51,6 @@ class About(BaseModel):
     models: Annotated[dict[str, dict[str, Any]], Field(description="dim, metric, encoder and index of each model")]
     allow_repeat: Annotated[bool, Field(description="true when an item of the history may be recommended again")]
     event_weights: Annotated[
-        dict[str, float], Field(description="how much an event counts as a like; 0: the item is only seen")
+        dict[str, float], Field(description="weight of an event as a like; 0: the item was only seen")
     ]
     metrics: Annotated[dict[str, Any], Field(description="results of the offline evaluation of this bundle")]

@@ -57,5 +57,5 @@ class AuditLine(BaseModel):
     key: Annotated[str | None, Field(description="name of the API key; null where no keys are configured")]
     action: Annotated[str, Field(description="put item, unmerge, forget, export, look, or a change of releases")]
     what: Annotated[str | None, Field(description="the item_id, bundle_id, or salted hash of a user or visitor")]
-    before: Annotated[Any, Field(description="the state before, such as the item's fields, or what was deleted")]
+    before: Annotated[Any, Field(description="the state before, such as the item's fields,or what was deleted")]
     after: Any

@@ -45,7 +45,7 @@ class SessionEvent(RequestModel):
 class Options(RequestModel):
     """Options of one request."""
 
-    explain: Annotated[bool, Field(description="whether to give reasons for every item of the answer")] = False
+    explain: Annotated[bool, Field(description="whether every item of the answer has its reasons")] = False
     diversity: Annotated[
         float | None,
         Field(ge=0, le=1, description="0: by score only, 1: as different as possible; absent: the shop's setting"),
@@ -90,7 +90,7 @@ class WhoAsks(RequestModel):
     fields: Fields = None
 
     def widened(self, **more: Any) -> "RecommendRequest":
-        """Return this as a RecommendRequest with fields `more`, not validated: `k` may be larger than MAX_K."""
+        """Return a RecommendRequest with these fields and `more`, not validated, as `k` may be larger than MAX_K."""
         return _PLAIN.model_copy(update={**dict(self), **more})
 
 

@@ -147,8 +147,8 @@ def _workers(span: Counts, now: Counts) -> list[tuple[str, float, float]]:
 
 
 async def found_by_the_watcher(console: Console) -> list[tuple[float, str, str, str, str]]:
-    """Return (UTC seconds, kind, description, bundle id, action taken) of the watcher's newest findings; none if the
-    store is out of reach."""
+    """Return (UTC seconds, kind, description, bundle id, action) of the watcher's newest findings, none without the
+    store."""
     with suppress(StoreError, ApiError):
         return await console.service.store().select(queries.FINDINGS, FINDINGS)
     return []

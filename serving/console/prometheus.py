@@ -1,4 +1,4 @@
-"""Reads from Prometheus what one server does not know by itself: the alerts that fire, and what each host serves."""
+"""Reads from Prometheus the alerts that fire, and the versions that each host serves."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ async def alerts(url: str) -> list[tuple[str, str]] | None:
 async def hosts(url: str) -> dict[str, dict[str, str]] | None:
     """Return host -> kind (release, rules, experiments) -> version in force; None if Prometheus does not answer.
 
-    While workers of a host differ, both versions stand there, separated by a comma.
+    While workers of a host differ, the value has both versions, separated by a comma.
     """
     found = await _query(url, SERVED)
     if found is None:

@@ -1,4 +1,4 @@
-"""Queries of the pages."""
+"""SQL queries for the pages of the Console."""
 
 import json
 from typing import Any

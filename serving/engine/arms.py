@@ -98,7 +98,7 @@ class ExposureHook(Hook):
 
 class ExperimentsFile:
     """The experiments in force, from `experiments.yaml` or the store. An invalid file changes nothing. reason: why the
-    last file or text is not in force, or None. certain(): whether all hosts surely run the same ones now."""
+    last file or text is not in force, or None. certain(): whether all hosts certainly run the same ones."""
 
     def __init__(self, path: Path, last_known: LastKnown | None = None) -> None:
         """Read the file or its last valid copy. Raises: ParamsError: it is invalid, and `last_known` has no copy."""
@@ -128,7 +128,7 @@ class ExperimentsFile:
         except ParamsError as error:
             self._refuse(error)
 
-    def give(self, text: str) -> bool:
+    def apply_text(self, text: str) -> bool:
         """Apply experiments that were read from the store; return False, and set `reason`, if they are invalid."""
         try:
             self._apply(config.read(text.encode(), "the experiments in the store"), text)

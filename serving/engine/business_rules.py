@@ -84,7 +84,7 @@ class BusinessRulesFile:
         self._tried = now
         return self._apply(lambda: _read(self._path), bundle, str(self._path))
 
-    def give(self, text: str, bundle: Bundle | None) -> bool:
+    def apply_text(self, text: str, bundle: Bundle | None) -> bool:
         """Apply rules that were read from the store; return False, and set `reason`, if invalid. bundle: the served
         one, whose catalogue must contain the items and categories; None before the first one."""
         content = text.encode()

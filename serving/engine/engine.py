@@ -29,7 +29,7 @@ from serving.engine.presenter import Presenter
 from serving.engine.query_builder import QueryBuilder
 from serving.stores.protocol import Item as StoredItem
 
-REMEMBERED = 50_000  # ids in a cache: a look-up takes about 5 us, from the cache 0.1 us
+CACHED = 50_000  # ids in a cache: a look-up takes about 5 us, from the cache 0.1 us
 
 
 class Engine:
@@ -60,7 +60,7 @@ class Engine:
         }
         self._indexes = {name: _described(model["index"]) for name, model in bundle.manifest.models.items()}
         self._available = served.catalogue.available.copy()
-        self._position = lru_cache(REMEMBERED)(served.catalogue.ids.position)
+        self._position = lru_cache(CACHED)(served.catalogue.ids.position)
         self._presenter = Presenter(served)
         self._queries = QueryBuilder(
             served, self._position, self.event_weights, Filters(served.catalogue), self._available
@@ -170,7 +170,7 @@ class Engine:
         return self._segment(query)
 
     def targeting(self, request: WhoAsks, user: UserState) -> dict[str, str]:
-        """Return what experiments are targeted by: segment, surface, and attributes."""
+        """Return name -> value, by which experiments select requests: segment, surface, and attributes."""
         surface = {} if request.surface is None else {"surface": request.surface}
         return {**self._queries.attributes(request, user), "segment": self.segment(request, user), **surface}
 
@@ -183,8 +183,8 @@ class Engine:
         return [self.bundle.catalogue.ids.external_id(int(row)) for row in rows]
 
     def count_live(self, likes: pl.DataFrame, now: float, read_at: float) -> LiveCounts:
-        """Count the recent likes of each item, decayed to `now`; keep the result in `live`, and return it. likes: as
-        from `LiveEvents.likes`; now, read_at: UTC seconds, the latter when the events were read from the store."""
+        """Count the recent likes of each item, decayed to `now`; keep the result in `live`, and return it. likes: the
+        result of `LiveEvents.likes`; now, read_at: UTC seconds, the latter when the events were read from the store."""
         self.live = live = live_counts.count(likes, self.bundle, now, self._position, read_at)
         return live
 

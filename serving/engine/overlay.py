@@ -1,4 +1,4 @@
-"""What the store adds to a bundle: changed and new items, and the state of a user."""
+"""Data of the store that an answer needs besides the bundle: changed and new items, and the state of a user."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -7,11 +7,11 @@ from msgspec import UNSET
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
-from recsys.recommend.explanations import Why
+from recsys.recommend.explanations import Reasons
 from recsys.recommend.recommender import Slate
 from serving.api.schemas import Item, Reason
 
-REMEMBERED = 50_000  # items in a cache: reading one from the catalogue takes about 10 us, from the cache 0.1 us
+CACHED = 50_000  # items in a cache: reading one from the catalogue takes about 10 us, from the cache 0.1 us
 PARTS = 20  # maximum number of reasons per item; one more, "others", has the sum of the rest
 
 
@@ -20,8 +20,8 @@ class Presenter:
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._item = lru_cache(REMEMBERED)(self._read)
-        self._fields = lru_cache(REMEMBERED // 10)(bundle.catalogue.fields)
+        self._item = lru_cache(CACHED)(self._read)
+        self._fields = lru_cache(CACHED // 10)(bundle.catalogue.fields)
 
     def items(
         self,
@@ -56,19 +56,19 @@ class Presenter:
                     propensity=None if propensities is None else propensities[place],
                     team=None if teams is None else teams[place],
                     reasons=[],
-                    # given here too, because the default of a dataclass is one more call
+                    # set here too, because the default of a dataclass is one more call
                     fields=self._fields(slot.row, tuple(fields)) if fields else UNSET,  # type: ignore[arg-type]
                     factors={},
                 )
             )
         return items
 
-    def explain(self, items: list[Item], whys: list[Why]) -> None:
+    def explain(self, items: list[Item], whys: list[Reasons]) -> None:
         """Set the reasons of the items. whys: one for each item; empty if the explanation failed."""
         for item, why in zip(items, whys, strict=False):
             item.reasons, item.factors = self._reasons(why), dict(why.factors)
 
-    def _reasons(self, why: Why) -> list[Reason]:
+    def _reasons(self, why: Reasons) -> list[Reason]:
         reasons = []
         for each in why.reasons[:PARTS]:
             item_id, title = self._item(each.row)[:2] if each.row is not None else (None, None)

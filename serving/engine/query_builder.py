@@ -22,7 +22,7 @@ from serving.stores.protocol import Event
 NEUTRAL_WEIGHT = 1.0
 DISLIKE = "dislike"
 MICROSECOND = 1e-6
-REMEMBERED = 4096  # histories in the cache, each with its vectors
+CACHED = 4096  # histories in the cache, each with its vectors
 # weights of event types that the data set does not have; after a dislike or return an item is seen, but not liked
 DEFAULT_WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "dislike": 0.0, "return": 0.0}
 
@@ -35,7 +35,8 @@ Person = tuple[str | None, str | None]  # user_id and anonymous_id
 class QueryBuilder:
     """Builds the queries of one bundle. position: item_id -> row, None if unknown; weights: event type -> weight.
     available: (n_items,) bool, whether an item is in stock; it changes while the bundle is served. kept: the last
-    history of each person, and the state of the store that it has: it is used again until there are new events."""
+    history of each user or visitor, and the state of the store that it was built from: it is used until there are new
+    events."""
 
     bundle: Bundle
     position: Position
@@ -117,7 +118,7 @@ class QueryBuilder:
             events = self._stored(user.events, history)
             kept = state, _joined(history, events) if events else history
         self.kept[person] = kept
-        if len(self.kept) > REMEMBERED:
+        if len(self.kept) > CACHED:
             self.kept.popitem(last=False)
         return kept[1]
 

@@ -2,8 +2,8 @@
 
 A change is written some seconds before the time `since` at which it takes effect. Every worker reads it at its next
 poll, and applies it at `since` by the clock of the store. A worker that has not read the channel for `LEASE_S` seconds,
-or cannot apply a change, may differ from others: it reports so, and runs no experiment, as otherwise a user could get
-two arms of the same one.
+or cannot apply a change, may differ from others: it reports this, and runs no experiment, as otherwise a user could get
+two arms of the same experiment.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Channel:
         last_known.use(PART, True)  # until the first read
 
     def certain(self) -> bool:
-        """Return whether this worker surely runs the experiments that are in force on every host now."""
+        """Return whether it is certain that this worker runs the same experiments as every other host now."""
         now = time.monotonic()
         late = any(change.since <= now + self._clock for change in self._waiting["experiments"].values())
         return now - self._read_at < LEASE_S and not late
@@ -96,31 +96,31 @@ class Channel:
         now = time.monotonic() + self._clock
         for kind in KINDS:
             due = [change for change in self._waiting[kind].values() if change.since <= now]
-            if due and await self._give(kind, newest := max(due)):
+            if due and await self._apply_one(kind, newest := max(due)):
                 self._applied[kind] = newest.number
                 self._waiting[kind] = {n: change for n, change in self._waiting[kind].items() if n > newest.number}
 
-    async def _give(self, kind: str, change: _Change) -> bool:
+    async def _apply_one(self, kind: str, change: _Change) -> bool:
         """Apply a change; return whether that worked. A change that failed is tried again when the bundle changes."""
         bundle = self._live.engine.bundle if self._live.engine else None
         attempt = change.number, bundle.manifest.bundle_id if bundle else ""
         if self._refused.get(kind) == attempt:
             return False
         if kind == "experiments":
-            given = self._experiments.give(change.text)
+            applied = self._experiments.apply_text(change.text)
         elif kind == "rules":
-            given = await asyncio.to_thread(self._rules.give, change.text, bundle)
+            applied = await asyncio.to_thread(self._rules.apply_text, change.text, bundle)
         elif self._waiting["rules"] and self._rules.version is None:
             return False  # a release without its rules would show blocked items
         else:
-            given = self._follow_release(change)
-        if not given:
+            applied = self._follow_release(change)
+        if not applied:
             self._refused[kind] = attempt
-        return given
+        return applied
 
     def _follow_release(self, change: _Change) -> bool:
         try:
-            self._live.give(change.text)
+            self._live.set_state(change.text)
         except RecsysError as error:
             log.error("the new release in the store is invalid, the release stays as it was: %s", error)
             return False

@@ -53,7 +53,7 @@ class Exposures:
                 await self._store.add_exposures(batch)
             except StoreError:
                 raise
-            except Exception:  # one of them is invalid: find it by writing each alone
+            except Exception:  # one of them is invalid: write each alone
                 if len(batch) > 1:
                     size = 1
                     continue

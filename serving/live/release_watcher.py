@@ -37,11 +37,11 @@ class ReleaseWatcher:
         self._last_known = last_known
         self._build = build
         self._path = settings.releases / releases.STATE
-        self._given: releases.State | None = None  # the last state from the channel
+        self._from_store: releases.State | None = None  # the last state from the channel
         self._woken = asyncio.Event()  # by a state from there
         self._preparing = Lock()  # so that a bundle which is still being loaded when it is due is not loaded twice
         if settings.channel == "store" and self._last_known.path(PART).is_file():
-            self.give(self._last_known.path(PART).read_text(encoding="utf-8"))
+            self.set_state(self._last_known.path(PART).read_text(encoding="utf-8"))
         self.engine: Engine | None = None
         self.canary: releases.Canary | None = None
         self._variant: str | None = None  # the default variant that the releases set in place of the bundle's
@@ -49,14 +49,13 @@ class ReleaseWatcher:
         self.reason = "the bundle is being loaded"
         self.looked = asyncio.Event()  # set after the first try to load a bundle
 
-    def give(self, text: str) -> None:
-        """Set the state of the releases to the one read from the store, used in place of the file `state.json`. text:
-        the state as JSON.
+    def set_state(self, text: str) -> None:
+        """Set the state of the releases to the one from the store, in place of `state.json`. text: the state as JSON.
 
         Raises:
             BundleError: the text is invalid.
         """
-        self._given = releases.of_text(text, "the releases in the store")
+        self._from_store = releases.of_text(text, "the releases in the store")
         self._woken.set()
         self._last_known.keep(PART, text)
 
@@ -73,7 +72,7 @@ class ReleaseWatcher:
     def state(self) -> releases.State:
         """Return the state of the releases. Raises: BundleError: it cannot be read."""
         if self._settings.channel == "store":
-            return self._given or releases.State()
+            return self._from_store or releases.State()
         return releases.read(self._settings.releases)
 
     def source(self, bundle_id: str) -> Path | str:
@@ -155,7 +154,7 @@ class ReleaseWatcher:
                 return
 
     def _seen(self) -> object:
-        return stamp(self._path) if self._settings.channel == "files" else self._given
+        return stamp(self._path) if self._settings.channel == "files" else self._from_store
 
     def _id(self) -> str:
         return self.engine.bundle.manifest.bundle_id if self.engine else ""

@@ -1,4 +1,4 @@
-"""Shadow deployment: a second bundle answers requests too, after the users have got theirs, and nobody sees its lists.
+"""Shadow deployment: a second bundle answers the same requests after the first; nobody sees its lists.
 
 The metrics show the time it takes and how far its lists overlap with the served ones. It skips requests while the
 worker is busy or its queue is full.

@@ -33,9 +33,9 @@ FORGOTTEN, ITEMS = "forgotten.json", "items.json"
 
 
 class StoreWatcher:
-    """Polls the store. now: the changes of items; forgotten: salted hashes of users whose history in the bundle may not
-    be used; others: bundle_id -> engine of `OtherBundles`. Until the store was read for the first time, `now` and
-    `forgotten` can come from a copy on this host."""
+    """Polls the store. now: the present changes of items; forgotten: salted hashes of users whose history in the bundle
+    may not be used; others: bundle_id -> engine of `OtherBundles`. Until the store was read for the first time, `now`
+    and `forgotten` can come from a copy on this host."""
 
     def __init__(
         self, rules: BusinessRulesFile, breakers: CircuitBreakers, feed: LiveFeed, last_known: LastKnown
@@ -60,7 +60,8 @@ class StoreWatcher:
         return bool(self.forgotten) and fingerprint(self._salt, user_id) in self.forgotten
 
     def forget(self, *fingerprints: str, instead: bool = False) -> None:
-        """Stop using the bundle's histories of users (salted hashes). instead: replace the list, do not extend it."""
+        """Stop using the bundle's histories of these users. fingerprints: salted hashes of their ids, which are added
+        to `forgotten` or, with `instead`, replace it."""
         self.forgotten = frozenset(fingerprints) | (frozenset() if instead else self.forgotten)
         self._last_known.keep(FORGOTTEN, json.dumps({"salt": self._salt, "forgotten": sorted(self.forgotten)}))
 
@@ -153,15 +154,15 @@ class StoreWatcher:
     def _take(self, version: int, changed: list[Item], serving: Engine | None) -> None:
         before = self.now
         items = {**before.items, **{item.item_id: item for item in changed}}
-        more = any(_tells_more(item, before.items.get(item.item_id), serving) for item in changed)
+        more = any(_needs_new_engine(item, before.items.get(item.item_id), serving) for item in changed)
         self.now = StoreOverlay(version, before.revision + more, items, before.born)
         for engine in (serving, self._newest, *self.others.values()):
             if engine is not None:
                 engine.mark(changed, version)
 
 
-def _tells_more(item: Item, before: Item | None, serving: Engine | None) -> bool:
-    """Return whether more than the item's stock has changed, which needs a new engine. before: None if unknown."""
+def _needs_new_engine(item: Item, before: Item | None, serving: Engine | None) -> bool:
+    """Return whether more than the item's stock changed, which needs a new engine. before: None if unknown."""
     if before is None and (serving is None or not serving.knows(item.item_id)):
         return True
     was = before or Item(item.item_id)

@@ -27,7 +27,7 @@ from serving.api.errors import ApiError
 from serving.middleware.shares import Shares
 
 BURST_SECONDS = 2.0
-SLOTS = 2**20  # numbers in the shared file: a key's is found by the hash of its name; unused pages take no memory
+SLOTS = 2**20  # numbers in the shared file, at the hash of a key's name; unused pages take no memory
 BODIES = 16  # a worker holds at most as many bytes of bodies as this number of bodies of the largest size has
 Doubles = npt.NDArray[np.float64]
 READABLE = {(b"content-type", b"application/json")}  # the headers of nearly every request
@@ -35,8 +35,8 @@ UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")  # ASCII is a part of UTF-8
 
 
 class BodyLimit:
-    """Receives bodies of at most `max_bytes`. If all bodies in memory exceed `BODIES` times that, requests get 503
-    whose API key holds at least the average number of these bytes."""
+    """Receives bodies of at most `max_bytes`. If all bodies in memory exceed `BODIES` times that, a request gets 503 if
+    its API key holds at least the average number of these bytes."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -101,7 +101,7 @@ def check_readable(scope: Scope) -> None:
 
 
 def check_unambiguous(scope: Scope, body: bytes) -> None:
-    """Check that the path is UTF-8 and that no JSON object has a key twice, of which every parser takes another one.
+    """Check that the path is UTF-8 and that no JSON object has a key twice, as parsers differ in which one they use.
 
     Raises:
         ApiError: 422 "the body: the key 'user_id' is twice in one object; send it once"
@@ -123,8 +123,8 @@ class RateLimit:
 
     A plain request is one for a list of 10 items; a more expensive one (`serving/service/costs.py`) is allowed, and
     delays the key's next requests. Requests without a key, such as probes, are not limited. Per key one number is
-    stored: the time, on `clock`, from which on its past requests are within the rate.
-    Source: the generic cell rate algorithm, ITU-T I.371.
+    stored: the time on `clock` at which a key that sends no more requests has used nothing of its rate. Source: the
+    generic cell rate algorithm, ITU-T I.371.
     """
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:

@@ -5,7 +5,7 @@ The load is the cost of the requests in the process, from the arrival of their b
 The delay is the smallest of the last measurements: a standing queue raises all of them, one slow call a single one.
 Source: Nichols and Jacobson 2012, "Controlling Queue Delay", on the minimum as the sign of a standing queue.
 
-Load is shed for API keys with at least the average cost of all keys, so that one key cannot push out the others.
+Load is shed for API keys with at least the average cost of all keys, so that one key cannot block the others.
 """
 
 import asyncio
@@ -76,8 +76,8 @@ class Work:
     def sheds(self) -> bool:
         return self._load.sheds(self.key, self.cost)
 
-    def counts(self, cost: float) -> None:
-        """Set the cost of this request in the worker's load; 0 when it ends. The rate limit is `pays`."""
+    def set_load(self, cost: float) -> None:
+        """Set the cost of this request in the worker's load; 0 when it ends. The rate limit is `charge`."""
         if cost != self.cost:
             self._load.requests.add(self.key, cost - self.cost)
             self.cost = cost
@@ -91,7 +91,7 @@ class Work:
         if self._load.refuses(self.key):
             raise ApiError(503, "the worker is overloaded; try again")
 
-    def pays(self, cost: float) -> None:
+    def charge(self, cost: float) -> None:
         """Charge the API key for a request of this cost, of which `RateLimit.charge` has counted 1 already.
 
         Raises:

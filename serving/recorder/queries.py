@@ -1,4 +1,4 @@
-"""The SQL of the flight recorder. An item at a version is its newest row up to that version."""
+"""The SQL of the flight recorder. An item at a version is its newest row of that version or an older one."""
 
 import json
 from collections.abc import Mapping

@@ -101,14 +101,16 @@ class Replays:
     async def _again(self, row: Mapping[str, Any], request_id: str, guest: str | None) -> list[Item]:
         made = row["replay"]
         if made is None:
-            raise UnavailableError("it was recorded by an older version, which did not store the inputs of a replay")
+            raise UnavailableError(
+                "the answer was recorded by an older version, which did not store the inputs of a replay"
+            )
         failed = set(made["failed"]) - ({"store"} if made["without_store"] else set())
         if failed:
             raise UnavailableError(
-                f"it was computed while {', '.join(sorted(failed))} failed, which cannot be repeated"
+                f"the answer was computed while {', '.join(sorted(failed))} failed, which cannot be repeated"
             )
         if row["context"]["fallback_reason"] == "deadline":
-            raise UnavailableError("its deadline passed during the computation, which cannot be repeated")
+            raise UnavailableError("the answer's deadline passed during the computation, which cannot be repeated")
         try:
             asked = RecommendRequest.model_validate({**made["request"], "k": 1})
         except ValueError as error:

@@ -139,7 +139,7 @@ async def insert_feedback(
 ) -> Rows:
     """Store events. If one is invalid, none is stored."""
     service, weights = service_of(request), service_of(request).engine().event_weights
-    work_of(request).pays(costs.of_rows(len(posted)))
+    work_of(request).charge(costs.of_rows(len(posted)))
     for place, each in enumerate(posted):
         if each.event not in weights:
             field = f"{place}.FeedbackType"

@@ -25,7 +25,7 @@ async def post_events(
     with the reason. An event on an item that the API does not know is stored; `unknown_items` has the item's id.
     """
     listed = events.listed(posted)
-    work_of(request).pays(costs.of_rows(len(listed)))
+    work_of(request).charge(costs.of_rows(len(listed)))
     return await service_of(request).take_events(listed, key_of(request))
 
 
@@ -35,7 +35,7 @@ async def put_items(
 ) -> items.ItemsAnswer:
     """Add or change one item or up to 1,000. Absent fields stay as they are. Within a second, all workers use them."""
     listed = posted if isinstance(posted, list) else [posted]
-    work_of(request).pays(costs.of_rows(len(listed)))
+    work_of(request).charge(costs.of_rows(len(listed)))
     service = service_of(request)
     return await items.upsert(service.store(), listed, key_of(request), service.vector_length())
 

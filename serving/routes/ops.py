@@ -22,8 +22,8 @@ async def health() -> Health:
 async def ready(request: Request) -> Ready:
     """Return whether the process can answer: send traffic to it while this succeeds. A 503 says what is missing.
 
-    If the store fails after the start, this still succeeds, and `store` says so: the process answers from the bundle,
-    and other processes could not do better.
+    If the store fails after the start, this still succeeds, and `store` is "out of reach": the process answers from the
+    bundle, as every other process would.
     """
     return await service_of(request).ready()
 

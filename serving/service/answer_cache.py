@@ -22,7 +22,7 @@ class AnswerCache:
         self._background = background
         self._cache: Cache[Draft] | None = None
         if settings.cache_url:
-            self._cache = open_cache(settings.cache_url, settings.cache_seconds, Draft, _may_be_given_again)
+            self._cache = open_cache(settings.cache_url, settings.cache_seconds, Draft, _may_be_cached)
 
     async def recommend(
         self,
@@ -71,6 +71,6 @@ class AnswerCache:
         )
 
 
-def _may_be_given_again(draft: Draft) -> bool:
+def _may_be_cached(draft: Draft) -> bool:
     """Return whether a draft may be cached, that is, no part failed and the deadline did not cut it short."""
     return not draft.meta.degraded and draft.meta.fallback_reason != "deadline"

@@ -196,7 +196,8 @@ class Shared:
 
 
 def open_cache(url: str, seconds: float, answer: type[M], worth_keeping: Callable[[M], bool]) -> Cache[M]:
-    """Return a cache for `memory` or a URL such as redis://host:6379/0. seconds: lifetime of an entry."""
+    """Return a cache for `memory` or a URL such as redis://host:6379/0. seconds: lifetime of an entry; answer: their
+    type."""
     return Cache(Memory(seconds) if url == "memory" else Shared(url, seconds), answer, worth_keeping)
 
 

@@ -8,7 +8,7 @@ from serving.api.schemas import RecommendRequest
 ITEM = 0.02  # each item of the answer after the tenth
 REASONS = 10.0  # reasons: the list is computed again without items of the history
 ITEM_REASONS = 0.4  # reasons of each item
-GIVEN = 0.005  # each item of the session, candidates or exclude_ids; each event or item to store
+ROW = 0.005  # each item of the session, candidates or exclude_ids; each event or item to store
 
 
 def of(request: RecommendRequest) -> float:
@@ -18,10 +18,10 @@ def of(request: RecommendRequest) -> float:
     (1.0, 52.8)
     """
     given = len(request.session) + len(request.exclude_ids) + len(request.candidates or ())
-    cost = 1 + ITEM * max(request.k - 10, 0) + GIVEN * given
+    cost = 1 + ITEM * max(request.k - 10, 0) + ROW * given
     return cost + REASONS + ITEM_REASONS * request.k if request.options.explain else cost
 
 
 def of_rows(n: int) -> float:
     """Return the cost of a request that stores n events or items, in plain requests of the rate limit."""
-    return 1 + GIVEN * (n - 1)
+    return 1 + ROW * (n - 1)

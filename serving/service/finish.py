@@ -23,9 +23,9 @@ def finished(
     shed: bool = False,
     next_cursor: str | None = None,
 ) -> Answer:
-    """Return the answer to one request; it completes and uses the `meta` of the draft. timings: milliseconds by step;
-    assignment: arm of the experiment that chose the variant, if any; shed: whether optional steps were skipped to shed
-    load; next_cursor: cursor of the next page, if there is one."""
+    """Return the answer to one request. The `meta` of the draft is changed and becomes part of the answer. timings:
+    milliseconds by step; assignment: arm of the experiment that chose the variant, if any; shed: whether optional steps
+    were skipped to shed load; next_cursor: cursor of the next page, if there is one."""
     meta = draft.meta
     meta.timings_ms = {step: int(ms * 1e3 + 0.5) / 1e3 for step, ms in timings.items()}  # a third of round's time
     if assignment is not None:

@@ -63,7 +63,7 @@ class Service:
 
     async def recommend(self, request: RecommendRequest, request_id: str, work: Work) -> Answer:
         """Return items for a user or visitor, with the next page's cursor; charge the API key of `work` the cost."""
-        work.pays(costs.of(request))
+        work.charge(costs.of(request))
         return await self._recommend(request, request_id, work)
 
     async def _recommend(self, request: RecommendRequest, request_id: str, work: Work, *, paged: bool = True) -> Answer:
@@ -71,7 +71,7 @@ class Service:
         started, request = perf_counter(), self._with_fields(request)
         engine = self.engine(request.user_id or request.anonymous_id)
         shown_ids = [] if request.cursor is None else cursors.decode(request.cursor, self._settings.secret)
-        work.counts(costs.of(request))
+        work.set_load(costs.of(request))
         sheds = work.sheds
         user = await self._user_state(request.user_id, request.anonymous_id, sheds)
         user_read = perf_counter()
@@ -119,16 +119,16 @@ class Service:
 
     async def rank(self, request: RankRequest, request_id: str, work: Work) -> Answer:
         widened = request.widened(k=len(set(request.candidates)))
-        work.pays(costs.of(widened))
+        work.charge(costs.of(widened))
         return await self._recommend(widened, request_id, work, paged=False)
 
     async def batch(self, requests: Sequence[RecommendRequest], request_id: str, work: Work) -> BatchAnswer:
-        """Return one answer for each request. Each is computed after the one before, so the worker's load counts one.
+        """Return one answer for each request. They are computed one after another, so the worker's load counts one.
 
         Raises:
             ApiError: 422 "requests.3: variant: ..."
         """
-        work.pays(sum(map(costs.of, requests)))
+        work.charge(sum(map(costs.of, requests)))
         answers = []
         for place, request in enumerate(requests):
             try:

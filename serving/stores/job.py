@@ -11,12 +11,14 @@ from serving.stores.writes import Write
 T = TypeVar("T")
 Events = Sequence[Event | Rejected] | None
 
+MAX_ROWS = 2000  # in one commit: it bounds how long a caller with one event waits
+
 
 class Job(Generic[T]):
     """One write. write: generator function that yields its SQL, see `writes.py`; rows: number of rows that it writes.
     alone: whether no other process may write during this transaction. events: the events to store; then `write` is
     `Writes.add_events`, called once per transaction, with the events of all such jobs. None: `write` takes no argument.
-    seconds: a job that has not begun by then is cancelled; one that has begun gets the same time again to finish."""
+    seconds: a job that has not begun within this time is cancelled; one that has begun gets it again to finish."""
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class Job(Generic[T]):
             timer.cancel()
 
     def _cancel(self) -> None:
-        """At the time limit: cancel a job that has not begun; give one that has begun `seconds` more to end."""
+        """At the time limit: cancel a job that has not begun; one that has begun may take `seconds` more to end."""
         if self._claim.acquire(blocking=False):
             message = f"the store did not begin to write within {self.seconds:g} s; nothing was stored, try again"
             self.end(None, StoreError(message))

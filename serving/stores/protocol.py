@@ -13,7 +13,7 @@ from msgspec import Struct
 from recsys.errors import RecsysError
 from recsys.schemas.store_schema import URL_VARIABLE, named
 
-WRITE_S = 5.0  # a write that has not begun by then is cancelled; one that has begun gets as long again to finish
+WRITE_S = 5.0  # a write that has not begun within this time is cancelled; one that has begun gets it again
 FORGET_S = 60.0  # longer, because an administrator waits for the result
 MAX_SEEN = 20_000
 
@@ -42,8 +42,8 @@ def no_store(url: str) -> StoreError:
 
 class Event(Struct, frozen=True):
     """An action of a user or visitor. An event_id is stored once for each API key. timestamp: when it happened;
-    received: when the server received it, both in whole microseconds; key: name of the API key that sent it, None if
-    the server has no keys."""
+    received: when the server received it, both in whole microseconds; key: name of the API key that sent it, None
+    without keys."""
 
     event_id: str
     user_id: str | None
@@ -85,7 +85,7 @@ class Rejected(Struct, frozen=True):
 class Exposed(Struct, frozen=True):
     """One item of an exposure. position: from 1; propensity: probability that this item is at this position.
     confidence: calibrated probability that the user chooses it; boost: factor by which the business rules changed the
-    score for ranking. propensity is None if no choice was random, confidence without a calibration."""
+    score for ranking. propensity is None if no choice was random; confidence is None without a calibration."""
 
     item_id: str
     position: int

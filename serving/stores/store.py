@@ -1,8 +1,8 @@
 """The store of the API, on SQLite or PostgreSQL. Every method raises StoreError when the database fails.
 
 A write that raises it stored nothing; one that raises its subclass UnknownOutcomeError may have stored all its rows.
-The API has checked the rows, see `serving/api/`; a write with a row that the database refuses fails alone, with the
-database's error.
+The API has checked the rows, see `serving/api/`; a write with a row that the database refuses fails alone, with its
+error.
 
 A read that exceeds its timeout is abandoned. A write has its own limits, see `serving/stores/job.py`. While a circuit
 breaker is open, every call fails at once: answers are computed without the store, events are refused with 503, and

@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from serving.stores.job import Job, abandon_after
+from serving.stores.job import MAX_ROWS, Job, abandon_after
 from serving.stores.protocol import WRITE_S, StoreError, UnknownOutcomeError
-from serving.stores.writer import MAX_ROWS
 
 T = TypeVar("T")
 

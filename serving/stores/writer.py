@@ -13,14 +13,11 @@ from typing import Any, TypeVar
 
 import apsw
 
-from serving.stores.job import Job, all_of
+from serving.stores.job import MAX_ROWS, Job, all_of
 from serving.stores.protocol import WRITE_S, StoreError, UnknownOutcomeError
 from serving.stores.writes import Write
 
 T = TypeVar("T")
-
-MAX_ROWS = 2000  # in one commit: it bounds how long a caller with one event waits
-
 
 _Answer = tuple[Job[Any], Any, Exception | None]
 

@@ -1,6 +1,8 @@
 """Watch the API's answers: `python -m serving.watch`, or `recsys watch`. Of several processes only one is active."""
 
 import logging
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +39,7 @@ def main(
 ) -> None:
     """Check the recorded answers and events at regular intervals, and act on findings as the policies say."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as process 1 of a container it would be ignored
     policies, holder, watcher = files.load(path), uuid4().hex, Watcher(store, folder)
     if port:
         start_http_server(port, host)

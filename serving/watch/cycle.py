@@ -30,7 +30,7 @@ MOVED = Gauge(
     "recsys_watch_drift_moved", "Share of values that differ between the compared samples", ["kind", "feature"]
 )
 RETRAINED = Gauge("recsys_retrained_timestamp_seconds", "When the last retraining ended")
-RETRAIN_CODE = Gauge("recsys_retrain_code", "Exit code of the last retraining: 0 released, 4 nothing new, else trouble")
+RETRAIN_CODE = Gauge("recsys_retrain_code", "Exit code of the last retraining: 0 released, 4 nothing new, else failed")
 LOOKED = Gauge("recsys_watch_looked_timestamp_seconds", "When the last check ended")
 
 
@@ -88,8 +88,8 @@ class Watcher:
         return found
 
     def canary(self, policies: Policies) -> canary.Verdict | None:
-        """Judge the canary: compare its answers with the current release's, both since its share was last raised. None
-        if there is no canary."""
+        """Judge the canary by its answers and the current release's since its share was last raised; None without a
+        canary."""
         now, state = time.time(), releases.read(self._folder)
         if state.canary is None:
             return None
@@ -192,7 +192,7 @@ def _comparable(answers: Sequence[Recorded], bundle: Bundle, variant: str) -> li
 
 
 def _one_each(answers: Sequence[Recorded]) -> list[Recorded]:
-    """Return the oldest of each person's answers, which are given newest first."""
+    """Return the oldest answer of each person. answers: newest first."""
     return list({one.person: one for one in answers}.values())
 
 

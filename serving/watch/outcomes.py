@@ -15,7 +15,7 @@ MOST = 100  # combinations of labels; all others are counted as "other"
 RATES = Gauge("recsys_watch_outcome_rate", "Share of the window's answers with such an event", [*LABELS, "outcome"])
 ANSWERS = Gauge("recsys_watch_answers", "Answers of the window", LABELS)
 REVENUE = Gauge("recsys_watch_revenue", "Net amount of what was bought from the window's answers", LABELS)
-HITS = Gauge("recsys_watch_hit_rate", "Share of answers with an item that the person then chose in any way", LABELS)
+HITS = Gauge("recsys_watch_hit_rate", "Share of answers with an item that the user or visitor then chose", LABELS)
 CALIBRATION = Gauge("recsys_watch_calibration_error", "Mean |confidence - share of hits| over deciles", LABELS)
 
 
@@ -35,7 +35,7 @@ def kind_of(named: Sequence[StoredEvent]) -> int:
 
 
 def show(answers: Sequence[Recorded], events: Sequence[StoredEvent]) -> None:
-    """Set the metrics of one window of time. answers: given in the window; events: on them, later ones included."""
+    """Set the metrics of one window of time. answers: those of the window; events: on these, at any later time."""
     for gauge in (RATES, ANSWERS, REVENUE, HITS, CALIBRATION):
         gauge.clear()
     named = by_request(events)

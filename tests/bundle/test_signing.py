@@ -62,7 +62,7 @@ def test_another_key_is_refused_whatever_the_signature_says_of_itself(
     content = json.loads(path.read_text())
     content["public_key"] = public
     path.write_text(json.dumps(content))
-    with pytest.raises(BundleError, match=r"does not fit manifest\.json and the key in RECSYS_PUBLIC_KEY"):
+    with pytest.raises(BundleError, match=r"does not match manifest\.json and the key in RECSYS_PUBLIC_KEY"):
         releases.load(folder, public)
 
 
@@ -76,7 +76,7 @@ def test_a_bundle_altered_after_signing_is_refused(folder: Path, keys: tuple[Pat
     content["bundle_id"] = bundle._digest(content)
     path.write_text(json.dumps(content))
     bundle.verify(folder)
-    with pytest.raises(BundleError, match="does not fit"):
+    with pytest.raises(BundleError, match="does not match"):
         releases.load(folder, public)
 
 
@@ -92,7 +92,7 @@ def test_a_signed_bundle_with_another_file_is_refused(folder: Path, keys: tuple[
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"signature": 5}', '{"signature": "?"}', '{"signature": ""}'])
 def test_a_signature_that_is_none(folder: Path, keys: tuple[Path, str], text: str) -> None:
     (folder / bundle.SIGNATURE).write_text(text)
-    with pytest.raises(BundleError, match=r"signature\.json: (not a readable signature|does not fit)"):
+    with pytest.raises(BundleError, match=r"signature\.json: (not a readable signature|does not match)"):
         releases.load(folder, keys[1])
 
 

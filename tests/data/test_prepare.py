@@ -227,7 +227,7 @@ def test_a_table_without_rows_is_one_line(tmp_path: Path, empty: str) -> None:
     raw = tables([event()])
     parts = {"interactions": raw.interactions, "items": raw.items}
     parts[empty] = parts[empty].head(0)
-    with pytest.raises(DataError, match=rf"^{empty}\.x: no rows: give"):
+    with pytest.raises(DataError, match=rf"^{empty}\.x: no rows, expected"):
         prepare(
             RawTables(parts["interactions"], parts["items"], Path("interactions.x"), Path("items.x")),
             "shop",
@@ -242,7 +242,7 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4:200] = b"\0" * 196
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"events.parquet: cannot be read \(.*\): mend or replace") as error:
+    with pytest.raises(DataError, match=r"events.parquet: cannot be read \(.*\): repair or replace") as error:
         prepare(RawTables(pl.scan_parquet(path), ITEMS.lazy(), path, FILE), "shop", settings(), tmp_path)
     assert "\n" not in str(error.value)
 

@@ -72,7 +72,7 @@ def table(every: pl.DataFrame) -> pl.DataFrame:
 @pytest.fixture(scope="package")
 def every(sample: Sample, lists: dict[str, np.ndarray], parts: list[Segment]) -> pl.DataFrame:
     """The table of results of those lists at 3 and 6; every question got the same lists."""
-    asked = {name: {part.question: rows for part in parts} for name, rows in lists.items()}
+    asked = {name: {part.mode: rows for part in parts} for name, rows in lists.items()}
     return results.measure(asked, sample, parts, [3, 6], ["popular", "empty"], Bootstrap(300, 0.95, 1))
 
 

@@ -156,7 +156,7 @@ def test_only_arrived_items_answer_where_only_they_are_asked_for(tmp_path: Path)
     counted = part.counted(sample)
     assert 0 < counted.sum() < len(sample.users), "who wants none of these items must not be asked"
     lists = answers.recommend_all(Recommender(made.bundle, "als"), made.split, sample, [part], 5, seed=4)
-    for user, row in zip(sample.users.tolist(), lists[part.question], strict=True):
+    for user, row in zip(sample.users.tolist(), lists[part.mode], strict=True):
         allowed = set(range(8)) - set(made.bundle.histories.at(user).rows.tolist())
         shown = row[row >= 0].tolist()
         assert set(shown) <= allowed

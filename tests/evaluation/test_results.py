@@ -83,7 +83,7 @@ def test_every_baseline_has_the_whole_table(every: pl.DataFrame, table: pl.DataF
 def test_a_segment_is_measured_on_the_answers_to_its_question(sample: Sample, lists: dict[str, np.ndarray]) -> None:
     every = segments.build(sample, bundles.settings().evaluate.model_copy(update={"new_user_items": [1]}))
     parts = [part for part in every if part.name in ("all", "new_user_1")]
-    asked = {name: {segments.PLAIN: rows, parts[1].question: lists["model"]} for name, rows in lists.items()}
+    asked = {name: {segments.PLAIN: rows, parts[1].mode: lists["model"]} for name, rows in lists.items()}
     found = results.measure(asked, sample, parts, [3], ["popular"], Bootstrap(100, 0.9, 1))
     assert value(found, "empty", "all", "recall@3") == 0
     assert value(found, "empty", "new_user_1", "recall@3") == value(found, "model", "new_user_1", "recall@3") > 0

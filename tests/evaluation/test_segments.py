@@ -44,7 +44,7 @@ def test_cold_item_keeps_only_targets_that_arrive(sample: Sample, settings: Eval
 def test_cold_item_only_differs_by_what_may_be_answered(sample: Sample, settings: EvaluateParams) -> None:
     among_all, among_new = (one(sample, name, settings) for name in ("cold_item", "cold_item_only"))
     assert (among_all.targets == among_new.targets).all()
-    assert (among_all.question, among_new.question.arrived_only) == (PLAIN, True)
+    assert (among_all.mode, among_new.mode.arrived_only) == (PLAIN, True)
 
 
 def test_only_known_users_can_be_dormant(sample: Sample, settings: EvaluateParams) -> None:
@@ -54,7 +54,7 @@ def test_only_known_users_can_be_dormant(sample: Sample, settings: EvaluateParam
 
 def test_new_users_are_the_same_users_with_the_same_targets(sample: Sample, parts: list[Segment]) -> None:
     new = [part for part in parts if part.name.startswith(segments.NEW_USER)]
-    assert [part.question.known_items for part in new] == [0, 1, 3]
+    assert [part.mode.known_items for part in new] == [0, 1, 3]
     for part in new:
         assert part.targets.all()
         assert (part.users == (sample.liked >= 3)).all()

@@ -1,4 +1,4 @@
-"""Vectors that items bring along carry the only signal: new items are placed, recommended and similar by them."""
+"""Vectors that the data supply for items are the only signal: new items are placed, recommended and similar by them."""
 
 import dataclasses
 

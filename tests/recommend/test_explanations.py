@@ -15,7 +15,7 @@ from recsys.contracts import Encoder, Explains, History, Query, Slot
 from recsys.encoders.als_fold_in import AlsFoldIn
 from recsys.encoders.content import Pooled
 from recsys.rankers.learned import Learned
-from recsys.recommend.explanations import Reason, Why, explain
+from recsys.recommend.explanations import Reason, Reasons, explain
 from recsys.recommend.recommender import Recommender, Slate
 from tests.support import bundles
 
@@ -65,7 +65,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return bundle.load(bundles.write(tmp_path_factory.mktemp("explain") / "bundle"))
 
 
-def ask(shop: Bundle, variant: str, user_id: str, k: int = 8) -> tuple[Recommender, Slate, list[Why]]:
+def ask(shop: Bundle, variant: str, user_id: str, k: int = 8) -> tuple[Recommender, Slate, list[Reasons]]:
     recommender = Recommender(shop, variant)
     slate = recommender.recommend(Query(shop.histories.of(user_id), k, NOW, user_id))
     return recommender, slate, explain({variant: recommender}, slate)

@@ -8,7 +8,7 @@ import pytest
 
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import FloatArray, IntArray, Query, RankedWhy, Term
+from recsys.contracts import FloatArray, IntArray, Query, RankerReasons, Term
 from recsys.recommend import explanations
 from recsys.recommend.recommender import Recommender, Slate
 from tests.support import bundles
@@ -28,8 +28,8 @@ class Explained:
 
     def explain(
         self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray
-    ) -> list[RankedWhy]:
-        return [RankedWhy(self._terms(row), {}) for row in rows[at].tolist()]
+    ) -> list[RankerReasons]:
+        return [RankerReasons(self._terms(row), {}) for row in rows[at].tolist()]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return bundle.load(bundles.write(tmp_path_factory.mktemp("divided") / "bundle"))
 
 
-def explained(shop: Bundle, terms: Terms, user: str = "both", k: int = 3) -> tuple[Slate, list[explanations.Why]]:
+def explained(shop: Bundle, terms: Terms, user: str = "both", k: int = 3) -> tuple[Slate, list[explanations.Reasons]]:
     recommender = Recommender(shop, "als", ranker=Explained(terms))
     slate = recommender.recommend(Query(shop.histories.of(user), k, NOW, user))
     return slate, explanations.explain({"als": recommender}, slate)
@@ -48,7 +48,7 @@ def cosine(shop: Bundle, one: int, other: int) -> float:
     return float(vectors[one] @ vectors[other] / np.linalg.norm(vectors[one]))
 
 
-def amounts(why: explanations.Why) -> dict[int | None, float]:
+def amounts(why: explanations.Reasons) -> dict[int | None, float]:
     return {reason.row: reason.contribution for reason in why.reasons}
 
 

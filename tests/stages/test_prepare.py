@@ -108,7 +108,7 @@ def wrong_dtype() -> None:
 
 BAD: dict[str, tuple[Callable[[], object], list[str]]] = {
     "empty file": (lambda: Path("events.csv").write_bytes(b""), ["events.csv: empty file"]),
-    "header only": (lambda: events(), ["events.csv: no rows: give a file with at least one"]),
+    "header only": (lambda: events(), ["events.csv: no rows, expected at least one: replace the file"]),
     "no such file": (lambda: Path("events.csv").rename("moved.csv"), ["events.csv: no such file, looked at /"]),
     "missing column": (
         lambda: events(*ROWS, header=HEADER.replace("customer", "client")),

@@ -1,4 +1,4 @@
-"""Clients that would hold a server: slow, huge and very many."""
+"""Clients that could block a server: slow ones, huge requests, very many connections."""
 
 import socket
 import threading

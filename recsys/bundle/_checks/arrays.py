@@ -17,7 +17,7 @@ from recsys.contracts import HALF_LIVES_DAYS
 from recsys.errors import BundleError
 from recsys.output import read_array
 
-LARGEST = 1e15  # of a float: its square times a thousand dimensions still fits into a float32
+LARGEST = 1e15  # largest float: its square times a thousand dimensions still fits into a float32
 REBUILD = "build the bundle again with `dvc repro`"
 
 
@@ -26,8 +26,7 @@ class ArraySpec:
     """The declaration of one array. shape: one name per dimension; equal names in a folder are equal sizes, and
     "users+1" is the size "users" plus 1; None: any shape. least: the smallest value allowed; nan: whether NaN is
     allowed; below: the name of a size, if the values must be in [0, size); ascending: no value is less than the one
-    before it; unique: no value occurs twice; into: the name of a size, if the values are offsets that ascend from 0 to
-    this size."""
+    before it; unique: no value occurs twice; into: the name of a size, if the values are offsets from 0 to it."""
 
     dtype: str
     shape: tuple[str, ...] | None
@@ -80,7 +79,7 @@ ARRAYS: dict[str, ArraySpec] = {
     "models/*/reference_columns": ArraySpec("float32", ("reference words",), below="words"),
     "models/*/reference_values": ArraySpec("float32", ("reference words",)),
     "models/*/reference_vectors": ArraySpec("float32", ("references", "dim")),
-    "models/*/*": ArraySpec("float32", None),  # of an encoder of your own
+    "models/*/*": ArraySpec("float32", None),  # arrays of a custom encoder
 }
 
 

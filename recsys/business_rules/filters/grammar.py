@@ -44,9 +44,9 @@ NAMES = {  # terminal -> its name in messages, in the order in which messages li
     "RPAR": ")", "COMMA": ",", "EQUAL": "=, !=", "ORDER": "<, <=, >, >=", "NUMBER": "a number",
     "TEXT": 'a text in quotes, as in category = "garden"', "$END": "the end",
 }  # fmt: skip
-ATTRIBUTE = "attributes."  # in front of the name of one
+ATTRIBUTE = "attributes."  # prefix of the name of an attribute
 MAX_LENGTH = 2_000  # characters
-MAX_DEPTH = 20  # of parentheses and `not` within each other
+MAX_DEPTH = 20  # levels of nested parentheses and `not`
 NESTING = ("LPAR", "NOT")
 NEXT = re.compile(r"""(["'])(\\.|(?!\1)[^\\])*\1|[\w.]+|\S""", re.DOTALL)  # the part of a filter that a message quotes
 
@@ -103,7 +103,7 @@ def parse(text: str) -> Tree:
     try:
         for token in parser.iter_parse():
             if token.type in NESTING and _depth(parser) == MAX_DEPTH:
-                raise _refused(text, token.start_pos, f"at most {MAX_DEPTH} parentheses and `not` within each other")
+                raise _refused(text, token.start_pos, f"at most {MAX_DEPTH} nested parentheses and `not`")
         tree: Tree = parser.feed_eof()  # type: ignore[no-untyped-call]
     except UnexpectedCharacters as error:
         raise _refused(text, error.pos_in_stream, _choices(parser)) from None

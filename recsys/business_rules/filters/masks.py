@@ -92,7 +92,7 @@ class Filters:
         return _in_order(test, self._price)
 
     def _has(self, test: Comparison) -> BoolArray:
-        """Compare an attribute: with texts as texts, with numbers what reads as one; `!=` holds where `=` does not."""
+        """Compare an attribute: as text with texts, as number with numbers; `!=` is true where `=` is false."""
         values, first = self._attribute(test.field.removeprefix(ATTRIBUTE)), test.values[0]
         equal = replace(test, operator="=" if test.operator == "!=" else test.operator)
         if isinstance(first, float):

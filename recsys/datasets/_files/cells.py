@@ -65,7 +65,7 @@ def read_cells(table: pl.LazyFrame, file: TableFile) -> pl.LazyFrame:
             table = noted(table, {column: pl.when(fault.is_null()).then(pl.col(column))}, f"{column} emptied: ", fault)
         else:
             table = table.with_columns(pl.coalesce(REJECT, pl.lit(f"{column}_") + pl.col(_WHY)))
-    return _with_quantity(_with_attributes(table.drop(_WHY), columns), columns)
+    return _multiply_by_quantity(_merge_attributes(table.drop(_WHY), columns), columns)
 
 
 def swapped_dates(table: pl.LazyFrame, column: str, form: str, other: str) -> bool:
@@ -77,8 +77,8 @@ def swapped_dates(table: pl.LazyFrame, column: str, form: str, other: str) -> bo
 
 
 def _plain(column: str, dtype: pl.DataType) -> pl.Expr:
-    """Return the expression for a column in a type that the others here read: text for texts in another type, for an
-    empty column and for ids in decimal numbers, a list for an array."""
+    """Return the expression that converts a column to a type that this module parses: other types of text, empty
+    columns and ids in decimal numbers to text, an array to a list."""
     texts = dtype in (pl.Categorical, pl.Enum, pl.Null) or (column in IDS and dtype == pl.Decimal)
     to = pl.String if texts else pl.List(dtype.inner) if isinstance(dtype, pl.Array) else dtype
     return pl.col(column).cast(to)
@@ -179,8 +179,8 @@ def _attribute_faults(column: str, table: pl.LazyFrame) -> pl.Expr | None:
     return text_faults(column, MAX_ATTRIBUTES_LENGTH, lines=True) if dtype == pl.String else None
 
 
-def _with_attributes(table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.LazyFrame:
-    """Merge the columns of attributes into one of JSON; an item whose attributes exceed the limit gets none."""
+def _merge_attributes(table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.LazyFrame:
+    """Merge the columns of attributes into one JSON column; an item whose attributes exceed the limit has none."""
     names = [column for column in columns if column.startswith(ATTRIBUTE)]
     if not names:
         return table
@@ -202,7 +202,7 @@ def _number(text: pl.Expr, decimal: str | None) -> pl.Expr:
     return pl.when(bare.str.contains(_NUMBER)).then(bare).cast(pl.Float64, strict=False)
 
 
-def _with_quantity(table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.LazyFrame:
+def _multiply_by_quantity(table: pl.LazyFrame, columns: dict[str, pl.DataType]) -> pl.LazyFrame:
     """Multiply `value`, the unit price, by the quantity; a quantity below zero makes the row a return."""
     if QUANTITY not in columns:
         return table
@@ -258,7 +258,8 @@ def bracketed_values(text: str) -> list[str] | None:
     """
     for read in (json.loads, ast.literal_eval):
         try:
-            # Python joins neighbours, so `['a' 'b']` is left to the pattern: only lists of objects are read by it
+            # Python would read ['a' 'b'] as one text, so it parses only lists of objects; the pattern below parses the
+            # others
             if read is json.loads or text.startswith("[{"):
                 return _json_values(read(text))
         except (ValueError, SyntaxError, RecursionError, MemoryError):

@@ -1,10 +1,10 @@
-"""Embeds the texts of items by a server with OpenAI's API, `POST {url}/embeddings`; off unless the setting is there.
+"""Embeds the texts of items by a server with OpenAI's API, `POST {url}/embeddings`, if the setting `embed` is set.
 
     embed: {url: "http://localhost:8080/v1", model: bge-small-en}
 
-The title and the text of each item leave this machine for that server. The key for it, if it wants one, is in
-RECSYS_EMBEDDINGS_KEY. What it answered is kept in the folder `cache` by model and hash of the text, so that no text is
-sent twice, also after an interrupted run.
+The title and the text of each item leave this machine for that server. RECSYS_EMBEDDINGS_KEY holds its key, if it needs
+one. Received vectors are stored in the folder `cache` by model and hash of the text, so that no text is sent twice,
+even after an interrupted run.
 """
 
 import hashlib
@@ -31,8 +31,9 @@ Vector = list[float]
 
 
 class Embed(Section):
-    """url: address of the API, up to `/v1`; model: its name there; batch: texts in a request; characters: of a text
-    that are sent; cache: folder of the answers, to be deleted if the model changes but not its name."""
+    """url: address of the API, up to `/v1`; model: its name there; batch: texts in a request; characters: maximum
+    number of characters sent of a text; cache: folder of the vectors; delete it if the model changes but not its
+    name."""
 
     url: str = Field(pattern="^https?://")
     model: str
@@ -76,7 +77,7 @@ def _kept(folder: Path) -> pl.DataFrame:
 
 
 def _ask(client: httpx.Client, embed: Embed, texts: list[str]) -> list[Vector]:
-    """Return one vector for each text; ask again after a fault that may pass."""
+    """Return one vector for each text; send the request again after a temporary fault."""
     url, problem = f"{embed.url.rstrip('/')}/embeddings", ""
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1) if attempt else 0)
@@ -95,8 +96,8 @@ def _ask(client: httpx.Client, embed: Embed, texts: list[str]) -> list[Vector]:
         if answer.status_code not in TRY_AGAIN:
             break
     raise SourceUnreachableError(
-        f"{url}: {problem}: correct `embed` in params.yaml or {KEY_VARIABLE}, or run again; {embed.cache} has what"
-        " was answered"
+        f"{url}: {problem}: correct `embed` in params.yaml or {KEY_VARIABLE}, or run again; {embed.cache} has the"
+        " vectors received so far"
     )
 
 

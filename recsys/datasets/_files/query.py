@@ -1,4 +1,4 @@
-"""Reads the rows of an SQL query, a file of its own, into numbered Parquet files, each cell as text, by SQLAlchemy."""
+"""Reads the rows of an SQL query, the text of a .sql file, into numbered Parquet files, each cell as text."""
 
 import json
 import os
@@ -21,8 +21,8 @@ OPTIONS = {"stream_results": True, "yield_per": BATCH_ROWS, "no_parameters": Tru
 
 
 def read(source: Source, database: str | None, mapped: set[str], parts: Parts) -> FileLines:
-    """Write the rows of the query to `parts`, return their counts. mapped: names of columns that are used. Raises the
-    errors of `rows`."""
+    """Write the rows of the query to `parts`, return their counts. mapped: names of used columns. Raises as `rows`
+    does."""
     with rows(source.path, database) as (columns, found):
         names = unique_names(source.name, list(columns), mapped)
         records = (Record(number, 1, "", cells) for number, cells in enumerate(found, start=1))
@@ -43,13 +43,13 @@ def rows(path: Path, database: str | None) -> Iterator[tuple[list[str], Iterator
     if not url:
         example = "sqlite:///shop.sqlite"
         raise DataError(f"{path}: a query needs a database: set database, such as {example}, or {URL_VARIABLE}")
-    if (file := database_file(url)) is not None and not file.is_file():  # it would be created
+    if (file := database_file(url)) is not None and not file.is_file():  # SQLite would create it
         raise SourceUnreachableError(f"{file}: no such file; correct database, or {URL_VARIABLE}")
     try:
         with create_engine(url, poolclass=NullPool).connect() as connection:
             found = connection.exec_driver_sql(path.read_text(encoding="utf-8"), execution_options=OPTIONS)
             if not found.returns_rows:
-                raise DataError(f"{path}: the statement has no rows, expected a SELECT")
+                raise DataError(f"{path}: the statement returns no rows, expected a SELECT")
             yield list(found.keys()), ([_text(value) for value in row] for row in found)
     except (SQLAlchemyError, ImportError, UnicodeDecodeError) as error:
         why = error.orig if isinstance(error, DBAPIError) else error

@@ -38,9 +38,9 @@ class TextFile(Section):
         .json (one object per line) or .parquet, each text also compressed (.gz, .bz2, .xz, .zst, .zip); a workbook
         (.xlsx, .xlsm, .xlsb, .xls, .ods); .sql, an SQL query. A folder named `key=value` adds the column `key`.
     encoding: such as cp1252. separator: character between cells. quote: character around a cell, doubled inside of it;
-        none: no quoting, for text with inch marks. escape: character before one without special meaning; with it, `\\N`
-        is a missing value, `\\n` a line break. header: whether the first line has the column names; without it the
-        columns are named 1, 2, ... skip_lines: number of lines before it.
+        none: no quoting, for text with inch marks. escape: character that takes the special
+        meaning from the next; with it, `\\N` is a missing value, `\\n` a line break. header: whether the first line
+        has the column names; without it the columns are named 1, 2, ... skip_lines: number of lines before it.
     sheet: of a workbook, None for the first one. database: the url of the database of a query, such as
         sqlite:///shop.sqlite or postgresql://...; None: environment variable RECSYS_DATABASE_URL (for passwords).
     """
@@ -149,8 +149,7 @@ class JoinedFile(TextFile):
 class InteractionsFile(TableFile):
     """The table of interactions. event: the event of all rows, for a file without such a column. If a column is mapped
     to `quantity`, `value` is the price of one piece and is multiplied by it; a row with a quantity below zero is a
-    return. joins: files whose columns are looked up, such as the orders of order lines; `columns` names them
-    `name.column`."""
+    return. joins: files whose columns are looked up, such as the orders of order lines, as `name.column`."""
 
     canonical: ClassVar[list[str]] = [*INTERACTIONS, QUANTITY]
     event: str | None = None
@@ -166,7 +165,7 @@ class InteractionsFile(TableFile):
     @model_validator(mode="after")
     def _one_event(self) -> "InteractionsFile":
         if self.event is not None and "event" in self.columns:
-            raise ValueError("both `event` and `columns.event` are given, expected one of them")
+            raise ValueError("both `event` and `columns.event` are set, expected one of them")
         return self
 
 
@@ -233,5 +232,5 @@ class Config(Section):
     @model_validator(mode="after")
     def _one_origin_of_vectors(self) -> Self:
         if self.embed is not None and (self.items is None or self.vectors is not None):
-            raise ValueError("embed: expected a table of items, whose texts it embeds, and no table of vectors")
+            raise ValueError("embed: needs a table of items with texts, and cannot be combined with a table of vectors")
         return self

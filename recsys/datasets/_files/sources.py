@@ -98,13 +98,13 @@ def as_utf8(path: Path, encoding: str, aside: Path) -> Iterator[Path]:
     Bytes invalid in `encoding` become bytes invalid in UTF-8, so that only their lines are refused later.
 
     Raises:
-        DataError: "loans.csv: starts as UTF-16 does, and the setting is utf-8: set encoding: utf-16"
+        DataError: "loans.csv: begins like UTF-16, and the setting is utf-8: set encoding: utf-16"
     """
     with opened(path) as stream:
         start = stream.read(BLOCK)
         if encoding == "utf-8" and start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             name = "utf-32" if start[:4] == codecs.BOM_UTF32_LE else "utf-16"
-            raise DataError(f"{path}: starts as {name.upper()} does, and the setting is utf-8: set encoding: {name}")
+            raise DataError(f"{path}: begins like {name.upper()}, and the setting is utf-8: set encoding: {name}")
         if encoding == "utf-8" and start.count(0) > len(start) / 5:
             raise DataError(f"{path}: full of zero bytes, as UTF-16 is: set encoding, such as utf-16-le")
         old_mac = b"\n" not in start and b"\r" in start

@@ -23,8 +23,8 @@ ALL_CELLS: dict[str, Any] = {
 
 
 def sheets(source: Source, **which: Any) -> Any:
-    """Return the cells of a sheet as text, from its first row to its last one with a cell: by default of the first one.
-    which: `sheet_name`, or `sheet_id=0` for all sheets, by name.
+    """Return the cells of a sheet as text, from its first row to the last one with a cell. which: `sheet_name`, or
+    `sheet_id=0` for all sheets by name; by default the first sheet.
 
     Raises:
         DataError: "shop.xlsx: cannot be read as a workbook (...): correct the setting sheet, or replace the file"

@@ -9,9 +9,9 @@ from recsys.contracts import SECONDS_PER_DAY
 from recsys.datasets._files.times import read_times
 from recsys.datasets._inspect.roles import Table
 
-LIKERS = 0.45  # at least this share of the ratings are likes
+LIKE_SHARE = 0.45  # at least this share of the ratings are likes
 ONE_VISIT, MOST = 0.01, 0.6  # of the time that the sample covers; of the users
-AGAIN, DAYS_APART = 0.1, 0.5  # of the later events of users who came on several days
+REPEATED, DAYS_APART = 0.1, 0.5  # of the later events of users who came on several days
 
 
 def like_from(ratings: pl.Series) -> float:
@@ -26,15 +26,15 @@ def like_from(ratings: pl.Series) -> float:
     values = ratings.cast(pl.Float64, strict=False).drop_nulls().sort(descending=True)
     different = values.unique().sort(descending=True)
     highest = different[1] if len(different) > 2 else different[0]
-    return min(float(values[int(LIKERS * len(values))]), float(highest))
+    return min(float(values[int(LIKE_SHARE * len(values))]), float(highest))
 
 
 def split(events: Table, bought: bool) -> dict[str, Any]:
     """Return the settings `split` without `target_events`. bought: whether the events are purchases.
 
-    They are a split at one moment for all users or, if most users came only once, a split of each user's own events:
-    few of these users would have a history before one moment. A sample of a file that is in the order of time covers
-    too short a time to show whether users come again, so it always gives the former.
+    The protocol is `global_time` or, if most users came only once, `per_user_holdout`: few of such users would have a
+    history before the window. If the file is in the order of time, its sample covers too short a time to show whether
+    users come again, so the protocol is `global_time`.
     """
     found: dict[str, Any] = {"protocol": "global_time", "valid_share": 0.1, "test_share": 0.2}
     table = _times(events)
@@ -48,7 +48,7 @@ def split(events: Table, bought: bool) -> dict[str, Any]:
     if once and np.ptp(seconds) > SECONDS_PER_DAY and (np.diff(seconds) < 0).any():
         found |= {"protocol": "per_user_holdout", "cold_item_share": 0.1}
     apart = DAYS_APART * SECONDS_PER_DAY
-    again = table.filter(age - age.min().over("user") >= apart).height * AGAIN
+    again = table.filter(age - age.min().over("user") >= apart).height * REPEATED
     if bought and 0 < again <= table.filter(age - age.min().over("user", "item") >= apart).height:
         found["allow_repeat"] = True
     return found

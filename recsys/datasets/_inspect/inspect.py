@@ -1,4 +1,4 @@
-"""Proposes settings of the data set `files` for given files."""
+"""Proposes settings of the data set `files` by which the pipeline can read a user's own files."""
 
 import json
 import re
@@ -24,11 +24,11 @@ def inspect(paths: list[Path], database: str | None = None) -> tuple[list[str], 
     database: url of the database of the queries among the files, see `recsys/datasets/_files/query.py`.
 
     Raises:
-        DataError: "no path was given: give the file of the events, and that of the items if there is one"
+        DataError: "no path: add the file of the events, and that of the items if there is one"
         SourceUnreachableError: "loans.csv: no such file, looked at /srv/loans.csv and ...: correct the path ..."
     """
     if not paths:
-        raise DataError("no path was given: give the file of the events, and that of the items if there is one")
+        raise DataError("no path: add the file of the events, and that of the items if there is one")
     # of a folder, its first file
     samples = [sample for path in paths for sample in read_all(find([path])[0], path, database)]
     tables = [Table(sample, tuple(describe(column) for column in sample.table.iter_columns())) for sample in samples]
@@ -74,7 +74,7 @@ def described(table: Table) -> str:
 def settings(events: Table, items: Table | None, users: Table | None, vectors: Table | None) -> str:
     """Return the section for `datasets:` in params.yaml as YAML, with a comment wherever a guess may be wrong.
 
-    The adapter's settings are validated, as `dvc repro` does, before they are returned.
+    The adapter's settings are validated, as in `dvc repro`, before they are returned.
     """
     interactions = _file(events)
     names = [] if "event" not in events.roles else events.roles["event"].values.unique(maintain_order=True).to_list()
@@ -173,7 +173,7 @@ def _doubts(events: Table, items: Table | None, n_events: int, split: dict[str, 
     if _empty(events) > FEW:
         doubts.append(f"{_empty(events):.0%} of the rows name no user, item or time: they are refused.")
     if n_events == 1:
-        doubts.append("Each row is one event of one kind; give it the name that your shop uses.")
+        doubts.append("Each row is one event of one kind; set `event` to the name that your shop uses.")
     if _is_rating(events):
         doubts.append("value looks like a rating: thresholds.like_from is the lowest one that is a like.")
     elif "quantity" not in events.roles and "value" in events.roles:

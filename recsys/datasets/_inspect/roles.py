@@ -61,12 +61,12 @@ Pair = tuple[Column, Column, Table]  # see `_joined`
 
 
 def assign(tables: list[Table]) -> tuple[Table, Table | None, Table | None, Table | None]:
-    """Return the tables of the events, the items, the users and the vectors of items, None if no file has them. If
-    no file has users, items and times, and one has users or times that the file of the events lacks, as orders do for
-    order lines, that file is joined to it."""
+    """Return the tables of the events, the items, the users and the vectors of items, None if no file has them. If no
+    file has all of users, items and times, a file that has the missing columns is joined to that of the events, such as
+    the orders to the order lines."""
     whole = [each for each in tables if not _by_name(each, OF_EVENTS, by_place=False).missing]
     pairs = [(each, other) for each in tables for other in tables if not whole]
-    joined = [found for each, other in pairs if (found := _with_columns_of(other, each)) is not None]
+    joined = [found for each, other in pairs if (found := _joined_with(other, each)) is not None]
     if joined:
         events = _by_name(min(joined, key=lambda each: len(_unnamed(each))), OF_EVENTS)
     else:
@@ -85,9 +85,9 @@ def assign(tables: list[Table]) -> tuple[Table, Table | None, Table | None, Tabl
     for mine, theirs, table in of_items:
         if mine is item_id and table is not items and _only_vectors(table):
             vectors = replace(table, roles={"item_id": theirs, **_by_name(table, ("vector",)).roles})
-    roles = _by_name(_but(events, item_id), tuple(name for name in OF_EVENTS if name != "item_id")).roles
+    roles = _by_name(_drop(events, item_id), tuple(name for name in OF_EVENTS if name != "item_id")).roles
     events = replace(events, roles={**roles, "item_id": item_id})
-    items = replace(items, roles={"item_id": key, **_by_name(_but(items, key), OF_ITEMS).roles})
+    items = replace(items, roles={"item_id": key, **_by_name(_drop(items, key), OF_ITEMS).roles})
     return events, items, users, vectors
 
 
@@ -95,7 +95,7 @@ def _only_vectors(table: Table) -> bool:
     return len(table.columns) == 2 and any(column.kind == "vector" for column in table.columns)
 
 
-def _but(table: Table, used: Column) -> Table:
+def _drop(table: Table, used: Column) -> Table:
     """Return the table without a column."""
     return replace(table, columns=tuple(column for column in table.columns if column is not used))
 
@@ -120,8 +120,8 @@ def _by_name(table: Table, names: tuple[str, ...], by_place: bool = True) -> Tab
     return replace(table, roles=roles)
 
 
-def _with_columns_of(other: Table, own: Table) -> Table | None:
-    """Return a file with the columns of another one that names the user or the time, which it does not; else None."""
+def _joined_with(other: Table, own: Table) -> Table | None:
+    """Return `own` joined with `other`, if that adds a column of the user or the time that `own` lacks; else None."""
     needed = _unnamed(own)
     found = _joined(own, other) if needed else None
     if found is None or found[0].distinct == len(found[0].values):
@@ -134,14 +134,14 @@ def _with_columns_of(other: Table, own: Table) -> Table | None:
     rows = rows.rename({column: f"{name}.{column}" for column in rows.columns})
     on = pl.col(mine.name).str.strip_chars()
     table = own.sample.table.join(rows, left_on=on, right_on=f"{name}.{key.name}", how="left", maintain_order="left")
-    theirs = [replace(column, name=f"{name}.{column.name}", plain=column.name) for column in _but(other, key).columns]
+    theirs = [replace(column, name=f"{name}.{column.name}", plain=column.name) for column in _drop(other, key).columns]
     sample = replace(own.sample, table=table, settings=own.sample.settings | {"joins": {name: join}})
-    both = Table(sample, (*_but(own, mine).columns, *theirs))
+    both = Table(sample, (*_drop(own, mine).columns, *theirs))
     return both if len(_unnamed(both)) < len(needed) else None
 
 
 def _unnamed(table: Table) -> set[str]:
-    """Return which of user and time no column of a file is named like."""
+    """Return which of `user_id` and `timestamp` no column has a similar name to."""
     return {"user_id", "timestamp"} - set(_by_name(table, ("user_id", "timestamp"), by_place=False).roles)
 
 

@@ -49,8 +49,8 @@ def label(file: Mapping[str, Any]) -> str:
 
 
 def read_all(source: Source, path: Path, database: str | None) -> list[Sample]:
-    """Read the samples of one file, which is representative of all files of `path`: one, or of a workbook one of each
-    sheet with at least two rows. database: url of the database of a query. Raises the errors of what reads the file."""
+    """Read the samples of one file of `path`, as its files have the same columns: one sample, of a workbook one for
+    each sheet with at least two rows. database: url of the database of a query."""
     if source.kind == "sql":
         with query.rows(source.path, database) as (columns, found):
             names = dict.fromkeys(unique_names(source.name, list(columns), set()), pl.String)

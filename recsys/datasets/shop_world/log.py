@@ -1,7 +1,6 @@
 """Draws the raw tables of the shop, with the faults of real logs, in parts so that memory stays small at any size.
 
-No fault is marked, because validation has to find them. Bad interactions are added to good ones, bad prices replace
-good ones.
+No fault is marked, as validation has to find it. Bad interactions are added to good ones, bad prices replace good ones.
 """
 
 from collections.abc import Iterator
@@ -28,8 +27,7 @@ def items(shop: World, seed: int) -> pl.DataFrame:
 
 def interactions(shop: World, seed: int) -> Iterator[pl.DataFrame]:
     """Yield the raw log, sorted by time, in parts of whole days with about PART_EVENTS rows; `config.events` in all.
-    Columns: user_id, item_id, timestamp (us, UTC), event (view, cart or purchase), value (price x quantity, or
-    null)."""
+    Columns: user_id, item_id, timestamp (us, UTC), event (view, cart, purchase), value (price x quantity or null)."""
     n_dirty = round(shop.config.dirt_share * shop.config.events)
     per_day = _spread(shop.config.events - n_dirty, sessions.traffic(shop))
     part_of_day = np.cumsum(per_day) // PART_EVENTS

@@ -2,15 +2,15 @@
 
 The candidates are compared user by user on the test window, which no setting was chosen on: by one-sided paired
 t-tests, with Holm's correction over the comparisons of a step, so that chance alone passes a step with probability
-`alpha` at most. A comparison in which no user's value differs does not count. `segment`, `earn_in` and `floors` are
+`alpha` at most. A comparison in which no user's value differs does not count. `segment`, `improve_in` and `floors` are
 settings that name user segments.
 
 1. A candidate is admitted if it is better than `baseline` in `segment`, and not inferior in any of `floors`. Without an
    admitted candidate the baseline is released.
 2. The simplest admitted candidate, the first in the settings, is compared with the others. It remains, and so do those
-   that are better in `segment` or in one of the segments `earn_in`, where a more elaborate one may show its worth.
-3. Of these, the ones that are not inferior to the best in `segment` (by `tolerance`) count as equal there: the one with
-   the best mean over `segment` and `earn_in` is released.
+that are significantly better than it in `segment` or in one of the segments `improve_in`. 3. Of these, the ones that
+are not inferior to the best in `segment` (by `tolerance`) count as equal there: the one with the best mean over
+`segment` and `improve_in` is released.
 
 A floor is a segment in which a candidate must not lose, however good its average is. With enough users, its loss must
 be significantly below `margin` of the baseline's value; with fewer, it must not be significantly worse. Enough means
@@ -86,7 +86,7 @@ def decide(values: PerSegment, params: Params, new: Learned | None = None) -> De
         GateError: "gate: no segment is called 'vip'; there are: all, warm, ..."
     """
     gate, known = params.gate, segments.names(params.evaluate)
-    for segment in [gate.segment, *gate.earn_in, *gate.floors]:
+    for segment in [gate.segment, *gate.improve_in, *gate.floors]:
         if segment not in known:
             raise GateError(f"gate: no segment is called {segment!r}; there are: {', '.join(known)}")
     names = [name for name in params.candidates if name != gate.baseline]
@@ -116,7 +116,7 @@ def decide(values: PerSegment, params: Params, new: Learned | None = None) -> De
 
 def _best(values: PerSegment, admitted: list[str], gate: GateParams) -> tuple[str, str]:
     simplest, *later = admitted
-    places = [place for place in dict.fromkeys([gate.segment, *gate.earn_in]) if place in values]
+    places = [place for place in dict.fromkeys([gate.segment, *gate.improve_in]) if place in values]
     won = _compare(values, later, simplest, places, gate.alpha)
     able = [simplest] + [name for name in later if any(won[name, place][1] <= gate.alpha for place in places)]
     here = values[gate.segment]
@@ -133,7 +133,7 @@ def _best(values: PerSegment, admitted: list[str], gate: GateParams) -> tuple[st
     of = f"{best!r} is released: {len(admitted)} of the candidates are admitted, "
     if best == simplest:
         return best, of + "it is the simplest, and " + (
-            "no other is significantly better" if able == [simplest] else "in all nothing is better"
+            "no other is significantly better" if able == [simplest] else "none of the better ones has a higher mean"
         )
     place = min(places, key=lambda place: won[best, place][1])
     return best, f"{of}it is the best and better than the simplest, {_told(*won[best, place], simplest, gate, place)}"

@@ -1,9 +1,9 @@
 """Decides whether a variant that needs live counts is released, by next-event prediction over the validation window.
 
-The gate compares variants offline, without live counts, so a variant whose first source needs them proposes nothing
-there. So it is tested before each sampled event of the window, with live counts: likes of the newest events. It is
-released if it is significantly better than the gate's variant with live counts and than the same without them. While
-there are none, as when the store is unavailable, the gate's variant answers instead (`VariantParams.without_live`).
+The gate compares variants offline, without live counts (likes of the newest events), where a variant whose first source
+needs these proposes nothing. Such a variant is tested here, before each sampled event of the window. It is released if,
+with live counts, it is significantly better than the gate's variant with and without live counts. While there are no
+live counts, as when the store is unavailable, the gate's variant answers instead (`VariantParams.without_live`).
 """
 
 from collections.abc import Mapping

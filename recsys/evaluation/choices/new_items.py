@@ -47,7 +47,7 @@ def save(learned: Learned, path: Path) -> None:
 
 
 def load(path: Path) -> dict[str, NewItems]:
-    """Read what `save` wrote.
+    """Read the learned shares that `save` wrote.
 
     Raises:
         DataError: "metrics/new_items.json: not readable (...); run `dvc repro evaluate`"

@@ -105,9 +105,9 @@ def by_known(ramp: pl.DataFrame) -> str:
         axes.set_title(TITLES[column], **TITLE)
         axes.grid(axis="y")
 
-    # beside the slots of well-known items those of newcomers could not be seen
+    # on one axis the small shares of new items could not be seen
     panels = partial(draw, column="shown", n=len(labels) - 1), partial(draw, column="found", n=len(labels))
-    return _chart("items wanted, shown and found by known events", *panels)
+    return _chart("shares of targets, slots and found targets by known events", *panels)
 
 
 def reliability(calibration: pl.DataFrame) -> str:
@@ -125,7 +125,7 @@ def reliability(calibration: pl.DataFrame) -> str:
         axes.set_ylabel("share wanted")
         axes.grid()
 
-    return _chart("share of slots that were wanted by confidence", draw, height=3.6)
+    return _chart("share of relevant slots by confidence", draw, height=3.6)
 
 
 def _chart(title: str, *panels: Callable[[Axes], None], height: float = 3.2) -> str:

@@ -1,7 +1,7 @@
 """Finds the half-life at which decayed popularity predicts the next likes best, and the one of the source `repeat`.
 
-For each half-life in a grid from minutes to years the catalogue is sorted once; no model is fitted. The half-lives of
-`repeat` are multiples of the median interval between two likes of an item by the same user.
+For each half-life in a grid from minutes to years the catalogue is sorted once by decayed likes; no model is fitted.
+The half-lives of `repeat` are multiples of the median interval between two likes of an item by the same user.
 """
 
 import sys

@@ -53,7 +53,7 @@ class Result:
 
 
 def search(model: str, split: Path, params: Params, trials: int, anew: bool, memory: Path | None = None) -> Result:
-    """Search the settings that the model lacks; with `anew` all of them, where present ones stay if none is better.
+    """Search the settings that the model lacks; with `anew` all of them: present ones stay if no others are better.
 
     split: folder; trials: maximum number; memory: file of finished trials, from which a stopped search resumes.
 

@@ -91,15 +91,15 @@ def units_in_two_arms(exposures: pl.DataFrame) -> Check:
 
 
 def one_variant(exposures: pl.DataFrame) -> Check:
-    """Check that each arm had one variant all the time: after a change, the log is that of two experiments of a name.
+    """Check that each arm had one variant all the time: after a change, the log has two experiments under one name.
     exposures: with the column `variant`, null where unknown."""
     variants = exposures.group_by("arm").agg(pl.col("variant").drop_nulls().n_unique())["variant"].max()
-    name = "variants of one arm, so set `start` to the time of the change"
+    name = "variants of one arm (if more than one, set `start` to the time of the change)"
     return Check(name, found := int(str(variants or 0)), "<= 1", found <= 1)
 
 
 def refunds(units: pl.DataFrame) -> Check:
-    """Check the share of units to whom more was returned than they paid. units: as from `join.by_unit`."""
+    """Check the share of units to whom more was returned than they paid. units: the result of `join.by_unit`."""
     bought = units.filter(pl.col("purchases") > 0)
     share = _share(bought.filter(pl.col("revenue") < -ROUNDING).height, bought.height)
     return Check("buyers to whom more was returned than paid", share, f"<= {MAX_REFUNDED}", share <= MAX_REFUNDED)
@@ -107,19 +107,20 @@ def refunds(units: pl.DataFrame) -> Check:
 
 def instrumentation(outcomes: pl.DataFrame) -> list[Check]:
     """Return two checks of the clicks that cannot be attributed: the share whose answer is not in the log, and the
-    share that came before its answer because of a slow clock. outcomes: as from `join.classify`."""
+    share that came before its answer because of a slow clock. outcomes: the result of `join.classify`."""
     how = dict(outcomes.filter(event="click").group_by("how").len().iter_rows())
     joined = sum(how.get(name, 0) for name in join.JOINED)
     lost, early = how.get(join.LOST, 0), how.get(join.EARLY, 0)
     limits = {
-        "clicks on a request never answered": (_share(lost, lost + joined), MAX_LOST),
+        "clicks on answers that are not in the log": (_share(lost, lost + joined), MAX_LOST),
         "clicks before their answer, lost by slow clocks": (_share(early, early + joined), MAX_EARLY),
     }
     return [Check(name, share, f"<= {limit}", share <= limit) for name, (share, limit) in limits.items()]
 
 
 def no_amounts(count: int) -> Check:
-    """Check that values of events and latencies are finite numbers of plausible size. count: number that are not."""
+    """Check that values of events and latencies are finite and plausible numbers. count: number of those that are
+    not."""
     return Check("amounts that are no usable numbers", count, "<= 0", count == 0)
 
 

@@ -64,7 +64,7 @@ class Effect:
 
 def metrics(with_history: bool, **settings: Any) -> dict[str, Any]:
     """Return metric -> tea-tasting's object that tests it on a table with the columns of `join.by_unit`. with_history:
-    whether to adjust the metric by the units' earlier events (CUPED); settings: of these objects."""
+    whether to adjust the metric by the units' earlier events (CUPED); settings: keyword arguments of these objects."""
     before = "events_before" if with_history else None
     return {
         "ctr": tt.RatioOfMeans("clicks", "slots", numer_covariate=before, **settings),
@@ -76,8 +76,8 @@ def metrics(with_history: bool, **settings: Any) -> dict[str, Any]:
 
 
 def effects(units: pl.DataFrame, experiment: Experiment, planned_units: float) -> list[Effect]:
-    """Estimate the effect of every arm on every metric. units: as from `join.by_unit`. planned_units: the number of
-    units at which the anytime interval is tightest. A metric that does not vary between units, such as the rate of a
+    """Estimate the effect of every arm on every metric. units: the result of `join.by_unit`. planned_units: the number
+    of units at which the anytime interval is tightest. A metric that does not vary between units, such as the rate of a
     fallback that never happened, is left out."""
     found: dict[tuple[str, str], Any] = {}
     sizes: dict[str, int] = {}

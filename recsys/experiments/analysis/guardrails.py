@@ -1,9 +1,9 @@
-"""Evaluates guardrails, which stop an arm whatever its primary metric says: when a budget is exceeded, or when a metric
-is worse than in the control by more than a margin.
+"""Evaluates guardrails, which stop an arm whatever the effect on its primary metric: when a budget is exceeded, or when
+a metric is worse than in the control by more than a margin.
 
 A budget is broken when the arm exceeds it and is worse than the control, by intervals that are valid at every look: if
 the control exceeds it as much, the arm is not the cause. Rates vary between units (delta method). Two units are added,
-one with all answers over the budget and one with none, so that the rate has a variance even if all units are alike.
+one with all answers over the budget and one with none, so that the rate has a variance even if all units are equal.
 
 Source: Agresti and Coull, "Approximate is better than exact", The American Statistician 1998, for the added units.
 """
@@ -36,8 +36,8 @@ class State:
 
 
 def states(units: pl.DataFrame, experiment: Experiment, found: list[Effect], planned: float) -> list[State]:
-    """Evaluate every guardrail of every arm. units: as from `join.by_unit`; found: the effects. planned: the number of
-    units at which the intervals are tightest."""
+    """Evaluate every guardrail of every arm. units: the result of `join.by_unit`; found: the effects. planned: the
+    number of units at which the intervals are tightest."""
     effects = {(effect.arm, effect.metric): effect for effect in found}
     rows = []
     for arm in list(experiment.arms)[1:]:

@@ -33,7 +33,7 @@ def preference(clicks: pl.DataFrame, alpha: float = 0.05) -> Preference:
     scores = by_unit["score"].to_numpy()
     if len(scores) < 2:
         return Preference(float(scores.mean()) if len(scores) else 0.0, -1.0, 1.0, 1.0, len(scores))
-    if np.ptp(scores) == 0:  # all alike: as likely as so many tosses of a coin that fall the same way
+    if np.ptp(scores) == 0:  # all equal, so no t-test: the p-value of as many equal coin tosses
         score = float(scores[0])
         return Preference(score, score, score, 0.5 ** (len(scores) - 1) if score else 1.0, len(scores))
     test = ttest_1samp(scores, 0.0)

@@ -7,8 +7,8 @@
                 answer outside of the experiment)
 
 An event whose request_id is that of an answer with its item belongs to this answer, whatever the client's clock says.
-An event without a request_id is taken to have happened at the client's time plus the tolerated skew, but not after it
-was received. A return belongs to the answer of the purchase that it takes back.
+The assumed time of an event without a request_id is the client's time plus the tolerated skew, but not later than
+`received`. A return belongs to the answer of the purchase that it takes back.
 """
 
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def by_unit(
 ) -> pl.DataFrame:
     """Sum up the answers and events of each unit, one row per unit.
 
-    attributed: as from `attribute`; before: events from before the experiment, with the column unit.
+    attributed: the result of `attribute`; before: events from before the experiment, with the column unit.
     Columns: unit, arm, segment (of the first answer), requests, slots, clicks (a second click on the same item of an
     answer is not counted), purchases (returned ones too), converted (0 or 1), revenue (without returned
     purchases), fallbacks and slow (number of answers by the fallback, or slower than slow_ms), latency_ms (sum),

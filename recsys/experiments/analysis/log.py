@@ -58,8 +58,8 @@ MORE_OF_EVENTS: dict[str, Any] = {"received": pl.Datetime("us", "UTC"), "elsewhe
 
 @dataclass(frozen=True)
 class Log:
-    """The log of an experiment. exposures, events: with the columns of `join.py`; before: events from the 90 days
-    before the first answer."""
+    """The log of an experiment. exposures, events: columns as in `join.py`; before: events of 90 days before the
+    answers."""
 
     exposures: pl.DataFrame
     events: pl.DataFrame

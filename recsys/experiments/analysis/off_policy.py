@@ -88,7 +88,7 @@ def estimate(log: Log, method: str, alpha: float = 0.05, clip: float | None = No
         influence = weights * (log.reward - value) / weights.mean()
     elif method == "dr":
         if log.guess is None or log.expected is None:
-            raise DataError("method 'dr' needs the rewards that a model predicts: set guess and expected")
+            raise DataError("method 'dr' needs rewards predicted by a model: set `guess` and `expected` of the log")
         parts = log.expected + weights * (log.reward - log.guess)
         value = float(parts.mean())
         influence = parts - value
@@ -107,9 +107,9 @@ def _clustered_error(influence: Floats, unit: npt.NDArray[np.int64]) -> float:
 
 def explored_places(exposures: pl.DataFrame, clicks: pl.DataFrame, settings: Explore) -> pl.DataFrame:
     """Return one row for each position of an arm's answers that could have held another item. exposures: as from
-    `log.read`; clicks: as from `join.attribute`; settings: of the arm. Columns: request_id, unit, item_id, propensity,
-    reward (1 if the item was clicked, else 0), and the probability of the item under two policies: `own` always shows
-    the arm's own item, `random` a random one of those that the position could hold."""
+    `log.read`; clicks: the result of `join.attribute`; settings: of the arm. Columns: request_id, unit, item_id,
+    propensity, reward (1 if the item was clicked, else 0), and the probability of the item under two policies: `own`
+    always shows the arm's own item, `random` a random one of those that the position could hold."""
     lists = exposures.filter(pl.col("propensities").list.len() == pl.col("items").list.len())
     rows = lists.select("request_id", "unit", item_id="items", propensity="propensities", source="sources")
     rows = rows.with_columns(shown=pl.col("item_id").list.len()).explode("item_id", "propensity", "source")

@@ -17,7 +17,7 @@ from recsys.experiments.online.config import Experiment
 
 EXPECT = "log some traffic first, or plan with the rates that you expect: --rate 0.05 --units-per-day 1000"
 
-NO_VARIANCE = "the log has fewer than two units, or all have the same value (such as no event), so no variance"
+NO_VARIANCE = "the log has fewer than two units, or all have the same value (such as no event), so there is no variance"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Plan:
 
 
 def plan(units: pl.DataFrame, experiment: Experiment, units_per_day: float, source: str = "the log") -> Plan:
-    """Plan from a log. units: as from `join.by_unit`, of any arms; units_per_day: number of new units on a day.
+    """Plan from a log. units: the result of `join.by_unit`, of any arms; units_per_day: number of new units on a day.
 
     Raises:
         DataError: "metric 'revenue': the log has fewer than two units, or all have the same value (...); ..."
@@ -56,12 +56,12 @@ def from_rates(experiment: Experiment, mean: float, spread: float | None, units_
     ratio = _smallest(experiment) / experiment.arms[experiment.control].weight
     z = float(norm.ppf(1 - experiment.alpha / 2) + norm.ppf(experiment.power))
     control = (z * spread / (experiment.minimum_effect * mean)) ** 2 * (1 + 1 / ratio)
-    return _plan(experiment, control * (1 + ratio), units_per_day, "the given rates")
+    return _plan(experiment, control * (1 + ratio), units_per_day, "the rates of the command line")
 
 
 def detectable(units: pl.DataFrame, experiment: Experiment, n_units: int) -> float:
     """Return the smallest relative effect on the primary metric that n_units units detect with the experiment's power.
-    units: as from `join.by_unit`, for the variance. Raises the DataError of `plan`."""
+    units: the result of `join.by_unit`, for the variance. Raises the DataError of `plan`."""
     return abs(float(_solved(units, experiment, "rel_effect_size", n_obs=n_units).rel_effect_size))
 
 

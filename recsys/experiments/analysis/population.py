@@ -6,7 +6,7 @@ from recsys.experiments.online.config import Experiment
 
 BY_HAND = "put into an arm by hand"
 UNKNOWN_ARM = "in an arm that the experiment does not have"
-MACHINES = "taken for machines"
+MACHINES = "bots, by their number of answers"
 SEVERAL_ARMS = "in several arms"
 BOT_REQUESTS_PER_DAY = 500
 

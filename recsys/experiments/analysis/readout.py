@@ -76,7 +76,7 @@ def decide(
     if low > 0:
         return (KEEP if complete else GO_ON), f"{shown}: better, but not shown to keep its margin: {unproven[0]}"
     if complete:
-        what = "worse, though not at every look" if high < 0 else "no difference was found"
+        what = "worse, but not by the interval for every look" if high < 0 else "no difference was found"
         return KEEP, f"{shown}: {what}; planned were {planned:,} units"
     of = f"{units:,} of {planned:,} units" if planned is not None else f"{units:,} units, none were planned"
     return GO_ON, f"{shown}: not decided after {of}"

@@ -71,10 +71,10 @@ def _population(readout: Readout) -> list[str]:
     joined = {how: count for how, count in readout.outcomes.items() if how in JOINED}
     others = {how: count for how, count in readout.outcomes.items() if how not in JOINED}
     lines = [
-        f"events joined: {_counts(joined)}; not joined: {_counts(others)}",
-        f"units in no statistic: {_counts(readout.left_out)}",
+        f"events attributed: {_counts(joined)}; not attributed: {_counts(others)}",
+        f"units left out: {_counts(readout.left_out)}",
     ]
-    return lines + ([f"taken out of the log: {_counts(readout.cleaned)}"] if readout.cleaned else [])
+    return lines + ([f"changes of the log: {_counts(readout.cleaned)}"] if readout.cleaned else [])
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -87,9 +87,7 @@ def _also(readout: Readout) -> list[str]:
         for arm, (low, high) in readout.bootstrap.items()
     ]
     if readout.detectable is not None:
-        lines.append(
-            f"so many units find a change of {readout.detectable:.1%} in {readout.primary}, should there be one"
-        )
+        lines.append(f"these units can detect a change of {readout.detectable:.1%} in {readout.primary}")
     return lines + [f"guardrail {'BROKEN' if state.broken else 'ok'}: {state.says}" for state in readout.guardrails]
 
 

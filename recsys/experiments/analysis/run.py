@@ -33,8 +33,8 @@ MOMENTS = 12  # points of the curve, evenly spaced between the first and the las
 
 @dataclass(frozen=True)
 class Moment:
-    """The effect at one time. at: UTC seconds; units: number of units in the control and the arm together; difference:
-    arm minus control, with the interval low to high."""
+    """The effect on the primary metric at one time. at: UTC seconds; units: number of units in the control and the arm
+    together; difference: arm minus control, with the interval low to high."""
 
     at: float
     units: int

@@ -24,7 +24,7 @@ def _number(given: object) -> object:
 
 
 def _moment(given: object) -> object:
-    """Refuse numbers: whether they are seconds or milliseconds is not to be guessed."""
+    """Refuse numbers, which could be seconds or milliseconds."""
     text = str(given).strip()
     if isinstance(given, bool | int | float) or text.replace(".", "", 1).lstrip("+-").isdigit():
         raise ValueError(f"expected a date and time with a zone, such as 2026-03-01T08:00:00Z, found {text:.40}")
@@ -85,8 +85,8 @@ class Targeting(Section):
 
 
 class Namespace(Section):
-    """The part of a layer that belongs to one experiment: buckets in [start, end). A unit takes part in at most one
-    experiment of a layer."""
+    """The part of a layer for one experiment: buckets in [start, end). A unit is in at most one experiment of a
+    layer."""
 
     layer: Name
     start: Share
@@ -95,7 +95,7 @@ class Namespace(Section):
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if self.end <= self.start:
-            raise ValueError("end must be above start")
+            raise ValueError("end must be greater than start")
         return self
 
 

@@ -136,8 +136,7 @@ def _masked(matrix: csr_matrix, keep: BoolArray) -> csr_matrix:
 
 def pooling(known: csr_matrix, informativeness: FloatArray) -> csr_matrix:
     """Return (m, n), the weights c_i h_i / |c| by which the vectors of items add up to a user's vector, see
-    `recsys/encoders/content.py`. known: (m, n), the confidences c of m users; informativeness: (n,) float32, h, how
-    much a like of each item says."""
+    `recsys/encoders/content.py`. known: (m, n), the confidences c of m users; informativeness: (n,) float32, h."""
     owners = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr))
     lengths = np.sqrt(np.bincount(owners, known.data.astype(np.float64) ** 2, minlength=known.shape[0]))
     values = known.data * informativeness[known.indices] / lengths[owners]

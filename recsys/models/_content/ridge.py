@@ -1,9 +1,9 @@
-"""Predicts vectors in the item space from the vectors that items bring along: ridge regression in closed form.
+"""Predicts vectors in the item space from the vectors that the data supply for items: ridge regression in closed form.
 
-The penalty is the one of a ladder that has the least error on left-out items, computed without fitting again.
+The penalty is the value of a grid with the smallest leave-one-out error, which is computed without fitting again.
 
 Source: Hoerl and Kennard, "Ridge regression", 1970; Allen, "The relationship between variable selection and data
-augmentation and a method for prediction", 1974 (the error on left-out items).
+augmentation and a method for prediction", 1974 (the leave-one-out error).
 """
 
 import numpy as np
@@ -17,7 +17,8 @@ PENALTIES = 10.0 ** np.arange(-3, 5)  # times the mean eigenvalue
 def fit(brought: FloatArray, targets: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the coefficients (d, dim), and the prediction for each item without itself, (n, dim), both float32.
 
-    brought: (n, d), zeros for an item without a vector; targets: (n, dim); weights: (n,), 0 for items not to fit on.
+    brought: (n, d), the supplied vectors, zeros without one; targets: (n, dim); weights: (n,), 0 for items to leave
+    out.
     """
     fitted = np.flatnonzero((weights > 0) & brought.any(axis=1))
     if not len(fitted):

@@ -54,8 +54,8 @@ def confidence(data: TrainingData, half_life_days: float) -> csr_matrix:
 
 
 def fit(matrix: csr_matrix, factors: int, popularity: float, seed: int) -> Space:
-    """Fit the space. matrix: as from `confidence`; popularity: the exponent p of the formula above; factors: number of
-    dimensions, fewer if there are fewer users or items.
+    """Fit the space. matrix: the result of `confidence`; popularity: the exponent p of the formula above; factors:
+    number of dimensions, fewer if there are fewer users or items.
 
     Raises:
         DataError: "content: 1 user(s) and 5 item(s) with likes, expected at least 3 of each: add data, or remove ..."

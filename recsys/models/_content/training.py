@@ -2,9 +2,10 @@
 tower and id vectors are trained on whole histories with a softmax loss: a random part of a history is pooled into the
 user's vector, which must score the liked items of the rest above sampled negatives.
 
-A penalty keeps the second phase near the first, or new items would drift away. The id vectors, which only items with
-likes have, are dropped at random, so that the content alone is enough. The softmax has a logQ correction: a negative
-that is drawn with the probability p counts 1 / p times, so that the sum estimates the one over all items.
+A penalty on the distance to the SVD vectors keeps their space, in which the tower places new items.
+The id vectors, which only items with likes have, are dropped at random, so that the content alone is enough. The
+softmax has a logQ correction: a negative that is drawn with the probability p counts 1 / p times, so that the sum
+estimates the one over all items.
 
 Source: Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations", 2019 (logQ);
 Volkovs, Yu, Poutanen, "DropoutNet: addressing cold start in recommender systems", 2017 (id dropout).

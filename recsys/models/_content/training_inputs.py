@@ -63,7 +63,7 @@ class TrainingInputs:
 
     @classmethod
     def load(cls, path: Path) -> "TrainingInputs":
-        """Read the file that `save` wrote."""
+        """Read the inputs from a file that `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
             arrays = dict(stored)
         values: dict[str, Any] = {name: array for name, array in arrays.items() if "." not in name}

@@ -3,7 +3,7 @@
 Each feature is divided by its largest value in the list, so that weights mean the same for every user. Forward
 selection on a random half of the users starts with the best feature, then adds the feature and weight that raise NDCG
 most, until none does. The blend is the mean over several halves; a source that few halves chose gets no weight, as its
-gain was chance. A blend has few parameters, so its gain holds in the next window; that of trees often did not.
+gain was chance. A blend has few parameters, so its gain holds in the next window; the gain of trees often did not.
 
 Source: Caruana et al., "Ensemble selection from libraries of models", ICML 2004; Meinshausen and Bühlmann, "Stability
 selection", 2010, for the halves.

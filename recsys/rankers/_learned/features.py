@@ -114,8 +114,7 @@ class RankingFeatures:
         self._demands = {name: column for name, column in zip(DEMANDS, demand.T.copy(), strict=False) if name in wanted}
 
     def of(self, query: Query, rows: IntArray) -> FloatArray:
-        """Return the features of these rows, (m,) int32, for a query: (m, n_features) float32. `query.vectors` must be
-        set."""
+        """Return the features of rows, (m,) int32, for a query with `vectors`: (m, n_features) float32."""
         found: dict[str, FloatArray | float] = {name: values[rows] for name, values in self._demands.items()}
         recent, mean = self._recent[rows], self._mean
         if query.live is not None:
@@ -180,7 +179,7 @@ def _of_score(score: FloatArray, ranks: bool) -> dict[str, FloatArray]:
 def _of_repeat(
     query: Query, rows: IntArray, gap_days: FloatArray, wanted: Sequence[str], half_life_days: float
 ) -> dict[str, FloatArray]:
-    """Return the features of the source `repeat`. For items that the user never liked score and often are 0, the others
+    """Return the features of the source `repeat`. For items that the user never liked score and often are 0, others
     NaN."""
     found = repeats.liked(query.history, query.now, gap_days, half_life_days)
     place = np.searchsorted(found.rows, rows)

@@ -23,7 +23,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Trees:
-    """A tree ensemble. features: names in the order of the columns; shap: computes the contributions of features."""
+    """A tree ensemble. features: their names, in the order of the columns of x; shap: computes their contributions."""
 
     def __init__(self, path: Path) -> None:
         """Read a model that `Booster.save_model` wrote.

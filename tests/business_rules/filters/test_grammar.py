@@ -60,7 +60,7 @@ def test_a_filter_may_be_so_long_and_so_deep_and_no_more() -> None:
     assert parse("not " * MAX_DEPTH + "price < 1")
     for opened, closed in (("not ", ""), ("(", ")")):
         nested = opened * (MAX_DEPTH + 1) + "price < 1" + closed * (MAX_DEPTH + 1)
-        with pytest.raises(FilterError, match="expected at most 20 parentheses and `not` within each other"):
+        with pytest.raises(FilterError, match="expected at most 20 nested parentheses and `not`"):
             parse(nested)
 
 

@@ -112,8 +112,8 @@ def test_bytes_that_are_none_of_the_encoding_that_is_set_cost_their_line() -> No
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (GOOD.encode("utf-16"), r"^events.csv: starts as UTF-16 does, and the setting is utf-8: set encoding: utf-16"),
-        (GOOD.encode("utf-32"), r"^events.csv: starts as UTF-32 does, and the setting is utf-8: set encoding: utf-32"),
+        (GOOD.encode("utf-16"), r"^events.csv: begins like UTF-16, and the setting is utf-8: set encoding: utf-16"),
+        (GOOD.encode("utf-32"), r"^events.csv: begins like UTF-32, and the setting is utf-8: set encoding: utf-32"),
         (GOOD.encode("utf-16-be"), r"^events.csv: full of zero bytes, as UTF-16 is: set encoding, such as utf-16-le"),
         (b"\xe9,item_id,timestamp\n", r"^events.csv: line 1 cannot be read \(not_in_encoding\): .*; correct encoding"),
         (b"", r"^events.csv: empty file, expected interactions"),

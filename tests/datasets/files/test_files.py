@@ -144,7 +144,7 @@ def test_a_relative_path_is_looked_for_in_the_data_folder_too(tmp_path: Path, mo
             {"columns": {"user": "reader"}},
             r"'user' is not a canonical column, expected some of user_id, item_id, timestamp, event",
         ),
-        ({"columns": {"event": "kind"}, "event": "loan"}, r"both `event` and `columns.event` are given"),
+        ({"columns": {"event": "kind"}, "event": "loan"}, r"both `event` and `columns.event` are set"),
         ({"delimiter": ";"}, r"unknown key 'interactions.delimiter'"),
     ],
 )
@@ -164,7 +164,11 @@ def test_wrong_settings_are_one_line(change: dict[str, Any], line: str) -> None:
             r"^events.csv: no column 'reader' \(for user_id\), the columns are 'a', 'b': correct",
         ),
         ("events.docx", b"PK", r"^events.docx: expected a name that ends with .csv, .tsv, .txt, .jsonl, .*, .parquet"),
-        ("events.parquet", b"PAR1 not at all", r"^events.parquet: not readable as parquet \(.*\): mend or replace it"),
+        (
+            "events.parquet",
+            b"PAR1 not at all",
+            r"^events.parquet: not readable as parquet \(.*\): repair or replace it",
+        ),
     ],
 )
 def test_a_file_that_is_something_else_is_one_line(name: str, content: bytes, line: str) -> None:

@@ -175,7 +175,7 @@ def test_postgresql_gives_its_types_as_text(postgres: Postgres, monkeypatch: pyt
             "sqlite:///shop.sqlite",
             r"cannot be run on sqlite:///shop.sqlite \(no such column: x\)",
         ),
-        ("DELETE FROM sold", "sqlite:///shop.sqlite", r"^sold.sql: the statement has no rows, expected a SELECT"),
+        ("DELETE FROM sold", "sqlite:///shop.sqlite", r"^sold.sql: the statement returns no rows, expected a SELECT"),
         ("SELECT who, who FROM sold", "sqlite:///shop.sqlite", r"^sold.sql: two columns are named 'who'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Vectors that items bring along: a column of the items or a file beside them, validated row by row."""
+"""Vectors that the data supply for items: a column of the items or a file of their own, validated row by row."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from recsys.bundle.item_features import brought_mean, brought_vectors
+from recsys.bundle.item_features import supplied_mean, supplied_vectors
 from recsys.data.report import check
 from recsys.errors import DataError, ParamsError
 from tests.data.made_split import make
@@ -115,9 +115,9 @@ def test_the_split_carries_them_in_row_order() -> None:
     items = outcome.items.join(pl.read_parquet("out/vectors.parquet"), on="item_id", how="left", maintain_order="left")
     params = own_files.settings().split.model_copy(update={"allow_repeat": True})
     catalogue = make(outcome.interactions.lazy(), items, params, 1).catalogue
-    mean = brought_mean(catalogue.filter(pl.col("item_id").is_in(["a", "b", "c", "d"])))
+    mean = supplied_mean(catalogue.filter(pl.col("item_id").is_in(["a", "b", "c", "d"])))
     assert mean is not None
-    found = brought_vectors(catalogue, mean)
+    found = supplied_vectors(catalogue, mean)
     lengths = dict(zip(catalogue["item_id"], (found**2).sum(axis=1).round(5).tolist(), strict=True))
     assert lengths == {"a": 1, "b": 1, "c": 0, "d": 0, "e": 0, "f": 0}
 

@@ -42,7 +42,7 @@ def row(simple: float, elaborate: float) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ("everyone", "new", "earn_in", "released"),
+    ("everyone", "new", "improve_in", "released"),
     [
         (row(0.5, 0.5), row(0.5, 0.5), [], "popular"),
         (row(0.5, 0.55), row(0.5, 0.5), [], "elaborate"),  # the simple one is not admitted
@@ -55,9 +55,9 @@ def row(simple: float, elaborate: float) -> dict[str, float]:
     ],
 )
 def test_the_simplest_stays_unless_a_later_one_is_significantly_better(
-    root: Path, everyone: dict[str, float], new: dict[str, float], earn_in: list[str], released: str
+    root: Path, everyone: dict[str, float], new: dict[str, float], improve_in: list[str], released: str
 ) -> None:
-    found = gate.decide(evaluation(all=everyone, new_user_1=new), settings(root, earn_in=earn_in, tolerance=0.04))
+    found = gate.decide(evaluation(all=everyone, new_user_1=new), settings(root, improve_in=improve_in, tolerance=0.04))
     assert found.variant == released, found
     assert found.reason.startswith(f"{released!r} is released: ")
     assert list(found.candidates) == ["simple", "elaborate"]
@@ -159,7 +159,7 @@ def test_a_decision_is_read_as_it_was_written(tmp_path: Path, root: Path) -> Non
 def test_values_are_those_of_the_table(
     sample: Sample, lists: dict[str, np.ndarray], parts: list[Segment], table: pl.DataFrame
 ) -> None:
-    asked = {name: {part.question: rows for part in parts} for name, rows in lists.items()}
+    asked = {name: {part.mode: rows for part in parts} for name, rows in lists.items()}
     values = results.per_segment(asked, sample, parts, "ndcg@3")
     for variant, segment, users, value in (
         table.filter(metric="ndcg@3").select("variant", "segment", "users", "value").iter_rows()

@@ -235,7 +235,7 @@ def test_charts_take_any_number_of_variants_and_a_list_of_one() -> None:
 
 def test_the_error_of_the_confidence_is_told(page: str) -> None:
     assert re.search(r"<th>als</th><td>0\.0123</td><td>0\.0045</td><td>0\.0678</td>", page)
-    assert "share of slots that were wanted by confidence" in page
+    assert "share of relevant slots by confidence" in page
 
 
 def test_a_dot_for_each_tenth_of_the_slots(tables: dict[str, pl.DataFrame]) -> None:

@@ -128,7 +128,7 @@ def test_the_readout_goes_by_the_servers_clock_and_leaves_out_testers(tmp_path: 
     assert revenue.control * 200 == pytest.approx(39 * 20.0)  # 40 are of a, and one gave the goods back
     text = command(tmp_path, url, "readout", "home", "--out", str(tmp_path / "out"))
     assert "10 put into an arm by hand" in text
-    assert "174 by request id, 1 returns, by their purchase; not joined: 1 names an answer outside" in text
+    assert "174 by request id, 1 returns, by their purchase; not attributed: 1 names an answer outside" in text
 
 
 def test_a_plan_from_rates_needs_no_store(tmp_path: Path) -> None:

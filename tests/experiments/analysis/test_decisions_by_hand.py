@@ -37,7 +37,9 @@ def test_a_metric_of_which_less_is_better_is_judged_the_other_way_round(
     found, why = of(100, metric, low=low, high=high, anytime_low=anytime_low, anytime_high=anytime_high)
     assert found == decision
     if decision == readout.KEEP:
-        assert ("no difference was found" if metric == "fallback_rate" else "worse, though not at every look") in why
+        assert (
+            "no difference was found" if metric == "fallback_rate" else "worse, but not by the interval for every look"
+        ) in why
     if decision == readout.STOP:
         assert "interval that allows peeking (-0.5 to -0.1)" in why
 
@@ -54,7 +56,7 @@ def test_before_the_planned_size_the_interval_that_allows_peeking_decides() -> N
 def test_an_interval_that_ends_at_zero_shows_no_harm() -> None:
     assert of(1_000, anytime_high=0.0)[0] == readout.GO_ON
     assert "no difference was found" in of(high=0.0)[1]
-    assert "worse, though not at every look" in of(high=-0.01)[1]
+    assert "worse, but not by the interval for every look" in of(high=-0.01)[1]
 
 
 def test_an_answer_without_an_arm_is_in_an_unknown_one() -> None:

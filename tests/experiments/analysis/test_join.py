@@ -60,8 +60,8 @@ def test_attribution() -> None:
         "7": join.LOST,
     }
     named = {check.name: check for check in checks.instrumentation(why)}
-    assert named["clicks on a request never answered"].found == pytest.approx(1 / 4)
-    assert not named["clicks on a request never answered"].passed
+    assert named["clicks on answers that are not in the log"].found == pytest.approx(1 / 4)
+    assert not named["clicks on answers that are not in the log"].passed
 
 
 def test_answers_lost_in_one_arm_are_noticed() -> None:

@@ -29,15 +29,15 @@ def test_the_text_says_what_to_do_and_why() -> None:
     text = report.text(made())
     assert "experiment home: 5,998 units of 5,000 planned" in text
     assert "b: SHIP. ctr" in text
-    assert "events joined: 2," in text
-    assert "by request id; not joined: none" in text
-    assert "units in no statistic: 2 put into an arm by hand" in text
+    assert "events attributed: 2," in text
+    assert "by request id; not attributed: none" in text
+    assert "units left out: 2 put into an arm by hand" in text
     assert "guardrail ok: latency_ms of b: 0.00% answers over 100 ms" in text
     assert "the bootstrap over units gives ctr" in text
-    assert "should there be one" in text
+    assert "these units can detect a change of" in text
     failed = report.text(made(passed=False))
     assert "FAIL sample ratio" in failed
-    assert "by request id; not joined" in report.page(made())
+    assert "by request id; not attributed" in report.page(made())
     assert "b: STOP. not to be trusted: sample ratio" in failed
 
 

@@ -43,7 +43,7 @@ def test_an_answer_is_made_again_and_explained(console: TestClient) -> None:
 @pytest.mark.parametrize("request_id", ["", "unknown", HOSTILE])
 def test_what_cannot_be_made_again_says_why(console: TestClient, request_id: str) -> None:
     page = console.get("/console/why", params={"request_id": request_id}).text
-    assert "It cannot be made again:" in page
+    assert "It cannot be replayed:" in page
     assert HOSTILE not in page
 
 

@@ -151,7 +151,7 @@ def test_what_the_bundle_holds_of_a_forgotten_user_is_not_used(shop: Bundle) -> 
 def test_a_history_is_used_again_until_the_store_has_new_events_or_the_user_is_forgotten(
     shop: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query_builder, "REMEMBERED", 2)
+    monkeypatch.setattr(query_builder, "CACHED", 2)
     queries, anna = builder(shop), RecommendRequest(user_id="anna")
     events = [stored("kitchen-8", NOW)]
 

@@ -174,7 +174,7 @@ async def test_experiments_are_uncertain_between_their_moment_and_their_use(
         engine = None
         version = "x"
 
-        def give(self, text: str, *_: object) -> bool:
+        def apply_text(self, text: str, *_: object) -> bool:
             given.append(text)
             return True
 

@@ -28,19 +28,19 @@ HEAVY = {"user_id": "anna", "k": 100, "options": {"explain": True, "diversity": 
 def test_a_key_that_asks_too_much_is_shed_and_others_are_not() -> None:
     load = Load(shed_requests=10, shed_s=0.1)
     greedy, plain = Work(load, "greedy"), Work(load, "plain")
-    plain.counts(1)
-    greedy.counts(60)
+    plain.set_load(1)
+    greedy.set_load(60)
     other = Work(load, "greedy")
-    other.counts(1)
+    other.set_load(1)
     assert (other.sheds, plain.sheds) == (True, False)
-    greedy.counts(0)
+    greedy.set_load(0)
     assert not other.sheds
 
 
 def test_no_request_is_shed_for_its_own_cost() -> None:
     load = Load(shed_requests=10, shed_s=0.1)
     alone = Work(load, "")
-    alone.counts(1000)
+    alone.set_load(1000)
     assert not alone.sheds
 
 

@@ -1,4 +1,4 @@
-"""A recorded answer is made again, whatever happened since; what cannot be made again is said."""
+"""A recorded answer is computed again, whatever happened since; what cannot be replayed is said."""
 
 import asyncio
 import os

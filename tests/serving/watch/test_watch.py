@@ -4,6 +4,8 @@ import json
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -267,3 +269,16 @@ def test_a_check_that_fails_is_followed_by_the_next(folder: Path, store: str, tm
         check_once(watcher, NOTHING, "one", store, folder, 60.0)
         assert REGISTRY.get_sample_value("recsys_watch_failed") == 1
         assert REGISTRY.get_sample_value("recsys_watch_leader") == 1
+
+
+def test_the_signal_to_stop_ends_the_process_in_order(tmp_path: Path) -> None:
+    """Without a handler the kernel ignores SIGTERM for process 1 of a container, and kills others: the code is -15."""
+    policies_file = tmp_path / "watch.yaml"
+    policies_file.write_text("{}\n")
+    options = ("--policies", str(policies_file), "--store", f"sqlite:///{tmp_path}/none.sqlite", "--port", "0")
+    command = [sys.executable, "-m", "serving.watch", *options]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "none.sqlite" in process.stderr.readline()  # the first check has failed: the process waits for the next
+        process.terminate()
+        assert process.wait(10) == 0
