@@ -129,7 +129,8 @@ async def delete_item(item_id: Annotated[Identifier, Path()], request: Request) 
 
 
 async def _store(item: items.PostedItem, request: Request) -> Rows:
-    stored = await items.upsert(service_of(request).store(), [item], key_of(request))
+    service = service_of(request)
+    stored = await items.upsert(service.store(), [item], key_of(request), service.vector_length())
     return {"RowAffected": stored.upserted}
 
 
