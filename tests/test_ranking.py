@@ -45,5 +45,5 @@ def test_nobody_else_picks_the_best_by_parts(root: Path) -> None:
         ["grep", "-rlE", r"argpartition|np\.partition|log2\(np\.arange", "--include=*.py", "recsys", "serving"],
         cwd=root, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    of_cases_at_once = "recsys/rankers/_learned/blends.py"
-    assert sorted(found.stdout.split()) == [of_cases_at_once, "recsys/ranking.py"]
+    limit_of_many = "recsys/rankers/_learned/blends.py"
+    assert sorted(found.stdout.split()) == [limit_of_many, "recsys/ranking.py"]

@@ -17,13 +17,13 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
 
 from recsys.contracts import BoolArray, History, IntArray, TrainingData, epoch_seconds
-from recsys.errors import DataError, one_line
+from recsys.errors import DataError, ParamsError, one_line
 from recsys.params import Section
 
 Fold = Literal["valid", "test", "all"]
@@ -137,6 +137,17 @@ def targets_in(rows: pl.DataFrame, fold: ScoredFold, target_events: list[str], a
         fitted = rows.lazy().filter(pl.col("fold") < FITTED_BELOW[fold])
         wanted = wanted.join(fitted, on=PAIR, how="anti")
     return wanted.select(PAIR).unique().sort(PAIR).collect()
+
+
+def folds(names: list[str], kind: Any = Fold) -> list[Any]:
+    """Return these names of folds if all are of this kind, `Fold` or `ScoredFold`: Typer has no lists of literals.
+
+    Raises:
+        ParamsError: "--fold 'vlaid': expected one of valid, test, all"
+    """
+    if odd := set(names) - set(get_args(kind)):
+        raise ParamsError(f"--fold {min(odd)!r}: expected one of {', '.join(get_args(kind))}")
+    return names
 
 
 def save(split: Split, folder: Path) -> None:

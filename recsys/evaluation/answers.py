@@ -1,10 +1,8 @@
 """Makes the lists that the recommender would have served to the sampled users."""
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,12 +11,12 @@ from threadpoolctl import threadpool_limits
 
 from recsys.bundle import bundle as bundles
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import EMPTY_HISTORY, NO_ROWS, History, IntArray, Query
+from recsys.contracts import EMPTY_HISTORY, NO_ROWS, History, IntArray, Query, Slot
 from recsys.data import split as splits
 from recsys.data.split import ScoredFold, Split
 from recsys.errors import RecsysError
 from recsys.evaluation.sample import Sample
-from recsys.evaluation.segments import QueryMode, Segment
+from recsys.evaluation.segments import PLAIN, QueryMode, Segment
 from recsys.recommend.recommender import Recommender, Slate
 
 T = TypeVar("T")
@@ -72,10 +70,17 @@ def newest(history: History, known_items: int) -> History:
 
 
 def recommend_all(
-    recommender: Recommender, split: Split, sample: Sample, segments: list[Segment], k: int, seed: int
+    recommender: Recommender,
+    split: Split,
+    sample: Sample,
+    segments: list[Segment],
+    k: int,
+    seed: int,
+    plain: list[tuple[int, tuple[Slot, ...]]] | None = None,
 ) -> dict[QueryMode, IntArray]:
     """Return query mode -> (n_users, k) int32 item rows, best first, padded with -1, for the modes of the segments. A
-    user who is in no segment with this query mode has a row of only -1."""
+    user who is in no segment with this query mode has a row of only -1. plain: gets the slots of the mode `PLAIN`, with
+    the position of the user in the sample."""
     found = {}
     for mode in dict.fromkeys(segment.mode for segment in segments):
         asked = [segment.counted(sample) for segment in segments if segment.mode == mode]
@@ -85,21 +90,24 @@ def recommend_all(
             user, known = int(sample.users[at]), mode.known_items
             slots = recommend_offline(recommender, split, sample.fold, user, k, seed, known, exclude).slots
             rows[at, : len(slots)] = [slot.row for slot in slots]
+            if plain is not None and mode == PLAIN:
+                plain.append((at, slots))
         found[mode] = rows
     return found
 
 
 def of_variants(
-    work: Callable[[Bundle, Split, str], T], bundle: Path, split: Path, variants: Iterable[str], processes: int
+    work: Callable[[Bundle, Split, str], T],
+    bundle: Path,
+    split: Path,
+    variants: Iterable[str],
+    each: Callable[..., Iterator[T]] = map,
 ) -> dict[str, T]:
-    """Return variant -> result of `work`, with several processes at once, each of which opens bundle and split. The
-    calling process is one of them. bundle, split: their folders; processes: maximum number of processes."""
+    """Return variant -> result of `work`. bundle, split: their folders, which every process opens; each: `map`, or like
+    it with several processes, see `recsys/processes.py`."""
     names = list(variants)
-    if processes == 1:
-        return {name: _of_variant(work, bundle, split, name) for name in names}
     first_last = names[::-1]  # variants with many sources take longest and come last in params.yaml: start with them
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        found = dict(zip(first_last, pool.map(partial(_of_variant, work, bundle, split), first_last), strict=True))
+    found = dict(zip(first_last, each(partial(_of_variant, work, bundle, split), first_last), strict=True))
     return {name: found[name] for name in names}
 
 

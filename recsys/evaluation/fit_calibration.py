@@ -5,6 +5,8 @@ are chosen by cross-validated log loss over users. Confidence may only rise with
 Isotonic regression was worse on held-out users.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -13,9 +15,10 @@ from scipy.special import expit, logit
 
 from recsys.bundle.bundle import Bundle
 from recsys.bundle.calibration import Calibration, Curve, label
-from recsys.contracts import LIVE_COVISIT, SECONDS_PER_DAY, BoolArray
+from recsys.contracts import LIVE_COVISIT, SECONDS_PER_DAY, BoolArray, Slot
 from recsys.data.split import WINDOWS, Split
-from recsys.evaluation import answers, metrics, sample
+from recsys.evaluation import answers
+from recsys.evaluation.choices.new_items import applied_to
 from recsys.evaluation.metrics import Ragged
 from recsys.evaluation.sample import Sample, ranker_holdout_users
 from recsys.params import Params, SplitParams
@@ -40,21 +43,18 @@ SCHEMA = pl.Schema(
 )
 
 
-def on_valid(bundle: Bundle, split: Split, params: Params, k: int) -> Calibration:
-    """Fit the curves of every variant on lists of k items for the users of the validation window. bundle: of the fold
-    `valid`. A learned ranker was trained on two thirds of these users, so the curves of its variant are fitted on the
-    others. A variant that scores by live counts has no curves, because these do not exist offline."""
-    asked = sample.draw(split, "valid", bundle.catalogue.popularity, params.evaluate.max_users, params.seed)
+def on_valid(bundle: Bundle, split: Split, variant: str, asked: Sample, params: Params, k: int) -> dict[str, Curve]:
+    """Fit the curves of a variant, label -> curve, on lists of k items for the users of the validation window, `asked`.
+    bundle: of the fold `valid`. A learned ranker was trained on two thirds of these users, so the curves of its variant
+    are fitted on the others. A variant that scores by live counts has no curves, because these do not exist offline."""
+    settings = params.variants[variant]
+    if settings.sources[0].source == LIVE_COVISIT:
+        return {}
     others = ranker_holdout_users(split.users["user_id"][asked.users])[asked.targets.owners]
-    slots = {}
-    for name, variant in params.variants.items():
-        if variant.sources[0].source == LIVE_COVISIT:
-            slots[name] = pl.DataFrame(schema=SCHEMA)
-            continue
-        learned = variant.ranker is not None and variant.ranker.name in params.rankers
-        wanted = asked.targets.keep(others) if learned else asked.targets
-        slots[name] = ask(Recommender(bundle, name), split, asked, wanted, k, params.seed)
-    return fit(slots, horizon_days(split), params.seed)
+    learned = settings.ranker is not None and settings.ranker.name in params.rankers
+    wanted = asked.targets.keep(others) if learned else asked.targets
+    recommender = Recommender(applied_to(bundle, {variant: settings.new_item_share or 0.0}), variant)
+    return curves(ask(recommender, split, asked, wanted, k, params.seed), params.seed)
 
 
 def on_test(calibration: Calibration, slots: dict[str, pl.DataFrame]) -> dict[str, tuple[Floats, BoolArray]]:
@@ -64,20 +64,26 @@ def on_test(calibration: Calibration, slots: dict[str, pl.DataFrame]) -> dict[st
 
 
 def ask(recommender: Recommender, split: Split, asked: Sample, wanted: Ragged, k: int, seed: int) -> pl.DataFrame:
-    """Recommend to the users with targets; return one row per slot. Columns: user (position in the sample), label
-    (source), score, rank (from 1), known (events in the history), wanted (whether the item is a target). wanted: the
-    targets, as item rows per user of the sample."""
+    """Recommend to the users with targets; return the table of `slot_table`. wanted: as there."""
+    users = [(at, int(asked.users[at])) for at in np.flatnonzero(wanted.lengths).tolist()]
+    lists = ((at, answers.recommend_offline(recommender, split, asked.fold, user, k, seed).slots) for at, user in users)
+    return slot_table(recommender.bundle, asked, wanted, lists)
+
+
+def slot_table(
+    bundle: Bundle, asked: Sample, wanted: Ragged, lists: Iterable[tuple[int, tuple[Slot, ...]]]
+) -> pl.DataFrame:
+    """Return one row per slot of the users with targets. Columns: user (position in the sample), label (source), score,
+    rank (from 1), known (events in the history), wanted (whether the item is a target). wanted: the targets, as item
+    rows per user of the sample; lists: position in the sample and slots of the list."""
     table = []
-    for at in np.flatnonzero(wanted.lengths).tolist():
-        user = int(asked.users[at])
-        slots = answers.recommend_offline(recommender, split, asked.fold, user, k, seed).slots
-        rows = np.array([[slot.row for slot in slots]], dtype=np.int32)
-        mine = Ragged.of(np.zeros(wanted.lengths[at], dtype=np.int64), wanted.of_user(at), 1)
-        found, known = metrics.hits(rows, mine)[0].tolist(), len(recommender.bundle.histories.at(user))
-        table += [
-            (at, label(slot.source, slot.fallback), slot.score, rank, known, hit)
-            for rank, (slot, hit) in enumerate(zip(slots, found, strict=True), 1)
-        ]
+    for at, slots in lists:
+        if targets := set(wanted.of_user(at).tolist()):
+            known = len(bundle.histories.at(int(asked.users[at])))
+            table += [
+                (at, label(slot.source, slot.fallback), slot.score, rank, known, slot.row in targets)
+                for rank, slot in enumerate(slots, 1)
+            ]
     return pl.DataFrame(table, schema=SCHEMA, orient="row")
 
 
@@ -109,13 +115,9 @@ def horizon_days(split: Split) -> float | None:
     return round((split.now("test") - split.now("valid")) / SECONDS_PER_DAY, 2)
 
 
-def fit(slots: dict[str, pl.DataFrame], horizon: float | None, seed: int) -> Calibration:
-    """Fit the curves. slots: variant -> result of `ask`; horizon: length of the validation window in days, if any."""
-    curves = {
-        variant: {str(name): _curve(mine, seed) for (name,), mine in found.sort("user", "rank").group_by("label")}
-        for variant, found in slots.items()
-    }
-    return Calibration(horizon_days=horizon, curves=curves)
+def curves(slots: pl.DataFrame, seed: int) -> dict[str, Curve]:
+    """Fit the curves of one variant, label -> curve. slots: table of `slot_table`."""
+    return {str(name): _curve(mine, seed) for (name,), mine in slots.sort("user", "rank").group_by("label")}
 
 
 def confidences(calibration: Calibration, variant: str, slots: pl.DataFrame) -> Floats:

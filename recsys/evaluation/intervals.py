@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from recsys.ranking import Values
 
@@ -89,10 +89,10 @@ def paired(values: Values, others: Values, alpha: float) -> Paired:
     if n < 2:
         return Paired(value, other, np.inf, np.inf, 1.0)
     error = float(differences.std(ddof=1) / np.sqrt(n))
-    reach = float(stats.t.ppf(1 - alpha, n - 1)) * error
+    reach = float(special.stdtrit(n - 1, 1 - alpha)) * error
     if not differing:
         return Paired(value, other, error, reach, 1.0)
-    p = float(stats.t.sf((value - other) / error, n - 1)) if error > 0 else float(value <= other)
+    p = float(special.stdtr(n - 1, (other - value) / error)) if error > 0 else float(value <= other)
     return Paired(value, other, error, reach, max(p, 0.5**differing))  # a floor, because a few equal users prove little
 
 

@@ -1,10 +1,11 @@
-"""Logs the candidates that the recommender ranks for the users of one window, as training data of a ranker:
+"""Logs the candidates that the recommender ranks for the users of a window, as training data of a ranker:
 
-`python -m recsys.stages.candidates --ranker learned --fold valid --split data/split --models models/valid
---indexes indexes/valid --out candidates/valid/learned.parquet`
+`python -m recsys.stages.candidates --ranker learned --split data/split --fold valid --models models/valid
+--indexes indexes/valid --out candidates/valid/learned.parquet --fold test ...`
 """
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,8 @@ from recsys.bundle import bundle
 from recsys.data import split as splits
 from recsys.errors import reports_errors
 from recsys.evaluation import candidate_log, fold_bundle, sample
+from recsys.params import Params
+from recsys.processes import mapped
 from recsys.rankers._learned.features import RankingFeatures, names
 from recsys.recommend.recommender import Recommender
 
@@ -23,15 +26,24 @@ from recsys.recommend.recommender import Recommender
 @reports_errors
 def main(
     ranker: Annotated[str, typer.Option(help="name of a section of `rankers` in params.yaml")],
-    fold: Annotated[splits.ScoredFold, typer.Option(help="window whose choices the ranker learns")],
+    fold: Annotated[list[str], typer.Option(help="window whose choices the ranker learns")],
     split: Annotated[Path, typer.Option(help="folder of the split")],
-    models: Annotated[Path, typer.Option(help="folder of the models, fitted on everything before the window")],
-    indexes: Annotated[Path, typer.Option(help="folder of their indexes")],
-    out: Annotated[Path, typer.Option(help="the Parquet file to write")],
+    models: Annotated[list[Path], typer.Option(help="folder of the models, fitted on everything before the window")],
+    indexes: Annotated[list[Path], typer.Option(help="folder of their indexes")],
+    out: Annotated[list[Path], typer.Option(help="the Parquet file to write, one for each --fold")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
-    """Recommend to sampled users of the window; write the candidates, and which of them the user chose in it."""
+    """Recommend to sampled users of each window; write the candidates, and which of them the user chose in it."""
     settings = params.load(params_file)
+    work = partial(_log, ranker, split, settings)
+    with mapped(min(settings.threads, len(fold))) as each:
+        for line in each(work, splits.folds(fold, splits.ScoredFold), models, indexes, out):
+            print(line)
+
+
+def _log(
+    ranker: str, split: Path, settings: Params, fold: splits.ScoredFold, models: Path, indexes: Path, out: Path
+) -> str:
     data, config = splits.load(split), settings.rankers[ranker]
     # several threads add up in another order, so that the log would differ between machines
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
@@ -49,7 +61,7 @@ def main(
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     log.write_parquet(out, compression="zstd")
-    print(f"{out}: {log.height} candidates in {log['case'].n_unique()} cases, {log['wanted'].sum()} of them targets")
+    return f"{out}: {log.height} candidates in {log['case'].n_unique()} cases, {log['wanted'].sum()} of them targets"
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
 import polars as pl
 import typer
@@ -30,12 +30,14 @@ from threadpoolctl import threadpool_limits
 from recsys import params
 from recsys.bundle import bundle, calibration
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import IntArray
+from recsys.bundle.calibration import Calibration
+from recsys.contracts import IntArray, Slot
 from recsys.data import split as splits
 from recsys.data.split import ScoredFold, Split
 from recsys.errors import reports_errors
 from recsys.evaluation import answers, fit_calibration, fold_bundle, reliability, results, sample, segments
 from recsys.evaluation.choices import gate, learn_new_items, live_choice, new_items
+from recsys.evaluation.choices.new_items import NewItems
 from recsys.evaluation.intervals import Bootstrap
 from recsys.evaluation.metrics import Ragged
 from recsys.evaluation.reporting import curves, examples, report
@@ -43,6 +45,7 @@ from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import QueryMode, Segment
 from recsys.output import replaced, write_text
 from recsys.params import Params
+from recsys.processes import mapped
 from recsys.rankers._learned import artifact
 from recsys.recommend.recommender import Recommender
 
@@ -61,8 +64,9 @@ def main(
 ) -> None:
     """Recommend to the users of the test window with every variant, measure the lists, and write the results."""
     settings = artifact.narrowed(params.load(params_file), rankers)
-    data, longest = splits.load(split), max(settings.evaluate.at)
-    with tempfile.TemporaryDirectory() as temporary, threadpool_limits(1):  # arrays are small: threads only wait
+    data = splits.load(split)
+    # arrays are small: threads only wait
+    with tempfile.TemporaryDirectory() as temporary, threadpool_limits(1), mapped(settings.threads) as each:
         top = Path(temporary)
 
         def loaded_of(fold: ScoredFold, fitted: Path | None = None) -> Bundle:
@@ -71,17 +75,16 @@ def main(
             return bundle.load(top / fold)
 
         before = loaded_of("valid")
-        places = learn_new_items.learn(before, data, settings)
+        places, confidence = _on_valid(before, top / "valid", data, split, settings, each)
         settings = new_items.applied(settings, places)
         before = new_items.applied_to(before, {name: found.share for name, found in places.items()})
-        confidence = fit_calibration.on_valid(before, data, settings, longest)
         confidence.save(top / calibration.FILE)
         loaded = loaded_of(FOLD, top / calibration.FILE)
         asked = sample.draw(data, FOLD, loaded.catalogue.popularity, settings.evaluate.max_users, settings.seed)
         parts = segments.build(asked, settings.evaluate, data.users, settings.data.segment_users_by)
         early = fit_calibration.as_long_as_valid(data, asked, settings.data.split)
         work = partial(_lists, asked=asked, early=early, parts=parts, settings=settings)
-        found = answers.of_variants(work, top / FOLD, split, settings.variants, settings.threads)
+        found = answers.of_variants(work, top / FOLD, split, settings.variants, each)
         lists = {name: of_modes for name, (of_modes, _) in found.items()}
         bootstrap = Bootstrap(settings.evaluate.bootstrap, settings.evaluate.confidence, settings.seed)
         figures = results.measure(lists, asked, parts, settings.evaluate.at, settings.evaluate.baselines, bootstrap)
@@ -112,13 +115,33 @@ def main(
     print(decision.reason)
 
 
+def _on_valid(
+    before: Bundle, folder: Path, data: Split, split: Path, settings: Params, each: Callable[..., Iterator[Any]]
+) -> tuple[dict[str, NewItems], Calibration]:
+    """Return what is learned on the validation window: shares of new items, and confidences with these shares.
+    before: the bundle in `folder`; split: the folder of `data`; each: see `answers.of_variants`."""
+    most, popularity = settings.evaluate.max_users, before.catalogue.popularity
+    few, asked = (
+        sample.draw(data, "valid", popularity, users, settings.seed)
+        for users in (min(most, learn_new_items.MOST_USERS), most)
+    )
+    learn = partial(learn_new_items.learn, asked=few, params=settings)
+    open_ones = [name for name, variant in settings.variants.items() if variant.new_item_share is None]
+    places = answers.of_variants(learn, folder, split, open_ones, each)
+    settings = new_items.applied(settings, places)
+    calibrate = partial(fit_calibration.on_valid, asked=asked, params=settings, k=max(settings.evaluate.at))
+    curves_of = answers.of_variants(calibrate, folder, split, settings.variants, each)
+    return places, Calibration(horizon_days=fit_calibration.horizon_days(data), curves=curves_of)
+
+
 def _lists(
     loaded: Bundle, data: Split, variant: str, asked: Sample, early: Ragged, parts: list[Segment], settings: Params
 ) -> tuple[dict[QueryMode, IntArray], pl.DataFrame]:
     """Return the lists of a variant by query mode, and the slots for its calibration; early: targets of these slots."""
     start, longest, recommender = perf_counter(), max(settings.evaluate.at), Recommender(loaded, variant)
-    lists = answers.recommend_all(recommender, data, asked, parts, longest, settings.seed)
-    slots = fit_calibration.ask(recommender, data, asked, early, longest, settings.seed)
+    plain: list[tuple[int, tuple[Slot, ...]]] = []
+    lists = answers.recommend_all(recommender, data, asked, parts, longest, settings.seed, plain)
+    slots = fit_calibration.slot_table(loaded, asked, early, plain)
     seconds = perf_counter() - start
     print(f"{variant}: {len(asked.users)} users answered in {seconds:.1f} s", file=sys.stderr, flush=True)
     return lists, slots

@@ -1,6 +1,6 @@
-"""Builds the search index over a model's item vectors:
+"""Builds the search index over a model's item vectors, once or for several folds:
 
-`python -m recsys.stages.index --model models/test/als --fold test --split data/split --out indexes/test/als`
+`python -m recsys.stages.index --split data/split --fold test --model models/test/als --out indexes/test/als --fold ...`
 """
 
 from pathlib import Path
@@ -19,26 +19,25 @@ from recsys.output import replaced
 
 @reports_errors
 def main(
-    model: Annotated[Path, typer.Option(help="folder of the model")],
-    fold: Annotated[splits.Fold, typer.Option(help="fold of the model")],
+    model: Annotated[list[Path], typer.Option(help="folder of the model, one for each --fold")],
+    fold: Annotated[list[str], typer.Option(help="fold of the model")],
     split: Annotated[Path, typer.Option(help="folder of the split; recall is measured on its users")],
-    out: Annotated[Path, typer.Option(help="folder of the index")],
+    out: Annotated[list[Path], typer.Option(help="folder of the index, one for each --fold")],
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
     """Build the index; fail if its recall is below `index.min_recall`. Item-item models need none: `out` is empty."""
     settings = params.load(params_file)
-    if (model / embeddings.PAIRS).is_file():
-        with replaced(out):
-            print(f"{out}: an item-item model, which needs no index")
-        return
-    found = embeddings.load(model)
-    queries = None
-    if len(found.rows) > settings.index.exact_up_to:
-        queries = users(found, splits.load(split), fold, settings.index.sample, settings.seed)
-    built = index.build(found.vectors, found.rows, settings.index, settings.seed, queries, settings.threads)
-    with replaced(out) as folder:
-        built.save(folder)
-    print(f"{out}: {built.report.model_dump_json()}")
+    for folder, window, indexed in zip(model, splits.folds(fold), out, strict=True):
+        with replaced(indexed) as aside:
+            if (folder / embeddings.PAIRS).is_file():
+                print(f"{indexed}: an item-item model, which needs no index")
+                continue
+            found, queries = embeddings.load(folder), None
+            if len(found.rows) > settings.index.exact_up_to:
+                queries = users(found, splits.load(split), window, settings.index.sample, settings.seed)
+            built = index.build(found.vectors, found.rows, settings.index, settings.seed, queries, settings.threads)
+            built.save(aside)
+        print(f"{indexed}: {built.report.model_dump_json()}")
 
 
 def users(model: Embeddings, split: splits.Split, fold: splits.Fold, n: int, seed: int) -> FloatArray | None:

@@ -18,6 +18,7 @@ from recsys.errors import RecsysError
 from recsys.evaluation import answers, fold_bundle, metrics, segments
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import PLAIN, QueryMode
+from recsys.processes import mapped
 from recsys.recommend.recommender import Recommender
 from recsys.sources.nearest import Nearest
 from tests.data import made_split, test_split_protocols
@@ -85,7 +86,8 @@ def test_several_processes_make_the_same_lists_as_one(tmp_path: Path) -> None:
     parts = [part for part in segments.build(made.sample, SETTINGS) if part.name in ("all", "new_user_1")]
     work = partial(lists_and_process, sample=made.sample, parts=parts)
     names = ["popular", "als", "mixed"]
-    found = answers.of_variants(work, tmp_path / "bundle", tmp_path / "split", names, 2)
+    with mapped(2) as each:
+        found = answers.of_variants(work, tmp_path / "bundle", tmp_path / "split", names, each)
     assert list(found) == names
     for name, (process, lists) in found.items():
         assert process != os.getpid()

@@ -34,7 +34,7 @@ def slots(
 
 
 def fit(table: pl.DataFrame) -> Calibration:
-    return fit_calibration.fit({"als": table}, 7.0, seed=1)
+    return Calibration(horizon_days=7.0, curves={"als": fit_calibration.curves(table, seed=1)})
 
 
 def test_a_planted_curve_is_found_again() -> None:
@@ -148,16 +148,15 @@ def test_what_a_ranker_learned_from_is_not_asked(tmp_path: Path) -> None:
     made = world.make(tmp_path, 1, lambda n: np.random.default_rng(0).random((n, 3)).astype(np.float32))
     settings = bundles.settings()
     able = {name: variant for name, variant in settings.variants.items() if set(variant.models) <= {"als"}}
-    evaluate = settings.evaluate.model_copy(update={"max_users": 1000})
-    settings = settings.model_copy(update={"evaluate": evaluate, "variants": able})
+    settings = settings.model_copy(update={"variants": able})
     asking_users = made.split.targets("valid")["user_row"].unique().to_numpy()
     others = asking_users[ranker_holdout_users(made.split.users["user_id"][asking_users])]
-    plain = fit_calibration.on_valid(made.bundle, made.split, settings, K).curves
+    asked = sample.draw(made.split, "valid", made.bundle.catalogue.popularity, 1000, 1)
     learned = settings.model_copy(update={"rankers": {"recency": None}})
-    kept_out = fit_calibration.on_valid(made.bundle, made.split, learned, K).curves
-    assert sum(curve.slots for curve in plain["als_recent"].values()) == K * len(asking_users)
-    assert sum(curve.slots for curve in kept_out["als_recent"].values()) == K * len(others)
-    assert kept_out["als"] == plain["als"]
+    for variant, n_others in (("als_recent", len(others)), ("als", len(asking_users))):
+        for given, n_users in ((settings, len(asking_users)), (learned, n_others)):
+            curves = fit_calibration.on_valid(made.bundle, made.split, variant, asked, given, K)
+            assert sum(curve.slots for curve in curves.values()) == K * n_users
     assert 0 < len(others) < len(asking_users)
 
 

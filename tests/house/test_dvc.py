@@ -56,7 +56,7 @@ def test_the_graph_goes_from_fetch_to_release(copy: Path, run: Run) -> None:
         '"candidates@learned" -> "rank@learned"',
         '"rank@learned" -> "evaluate"',
         '"evaluate" -> "release"',
-        '"refit@als" -> "release"',
+        '"index@als" -> "release"',
     ):
         assert edge in edges
 
@@ -80,7 +80,6 @@ def test_nothing_to_do_after_a_run(copy: Path, run: Run) -> None:
                 "candidates@learned",
                 "rank@learned",
                 "evaluate",
-                "refit@als",
                 "release",
             },
         ),
@@ -164,7 +163,7 @@ def test_a_new_model_is_a_file_and_two_sections(copy: Path, run: Run) -> None:
     params["datasets"]["synthetic"]["models"]["twin"] = dict(params["datasets"]["synthetic"]["models"]["als"])
     (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     names = run("dvc stage list --all --name-only", copy).split()
-    assert {"train@twin", "index@twin", "refit@twin"} <= set(names)
+    assert {"train@twin", "index@twin"} <= set(names)
     assert set(stages_run(run("dvc repro index@twin", copy))) == {"tune", "train@twin", "index@twin"}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from recsys.params import SourceShare
 from recsys.rankers._learned import blends, features, training
+from recsys.ranking import ndcg, top_k
 from tests.support.ranker_logs import CONFIG, VARIANT, planted
 
 PAIRS = {"model": "pairs"}
@@ -97,8 +98,24 @@ def test_gains_decide_up_to_where_the_trees_are_used() -> None:
     assert training.limit(liked, noise) == -1, "luck is no gain"
 
 
+def test_ndcg_of_many_lists_is_that_of_each_alone() -> None:
+    """With equal scores, lists of several lengths and targets outside of the list."""
+    random = np.random.default_rng(2)
+    sizes = random.integers(1, 40, 50)
+    case = np.repeat(np.arange(50), sizes)
+    log = pl.DataFrame({"case": case, "wanted": random.random(len(case)) < 0.2, "n_wanted": 9 + case * 0})
+    log = log.with_columns(by=pl.Series(random.integers(-1, 4, len(case)).astype(np.float32)))
+    found = training.blend_ndcg(log, {"by": 1.0})
+    for value, each in zip(found, log.partition_by("case", maintain_order=True), strict=True):
+        best = top_k(each["by"].to_numpy().clip(0), blends.K)
+        hits = np.zeros((1, blends.K), dtype=np.bool_)
+        hits[0, : len(best)] = each["wanted"].to_numpy()[best]
+        assert value == pytest.approx(ndcg(hits, np.array([9]))[0], abs=1e-12)
+
+
 def test_lightgbm_and_faiss_never_meet_in_one_process() -> None:
     code = "import {}, sys; print(sorted({{'lightgbm', 'faiss'}} & set(sys.modules)))"
-    for module, alone in {"recsys.stages.rank": "lightgbm", "recsys.stages.candidates": "faiss"}.items():
+    ranking = "recsys.stages.rank, recsys.rankers._learned.training"
+    for module, alone in {ranking: "lightgbm", "recsys.stages.candidates": "faiss"}.items():
         done = subprocess.run([sys.executable, "-c", code.format(module)], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == str([alone])

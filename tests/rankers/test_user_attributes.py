@@ -76,8 +76,8 @@ def learned(folder: Path, root: Path, data: splits.Split) -> tuple[artifact.Desc
     file.write_text(yaml.safe_dump(settings))
     for changes in (tiny_shops.SETTINGS, CHANGES):
         small_shop.change(file, "files", changes, threads=1)
-    candidates.main("learned", "valid", folder / "split", folder, folder, log, file)
-    rank.main("learned", log, out, file)
+    candidates.main("learned", ["valid"], folder / "split", [folder], [folder], [log], file)
+    rank.main("learned", [log], [out], file)
     parts = fold_bundle.parts(data, "test", folder, folder, params.load(file), rankers=folder / "rankers")
     bundle.write(parts, params.load(file), {}, folder / "bundle")
     return artifact.read(out), bundle.load(folder / "bundle")

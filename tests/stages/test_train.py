@@ -48,6 +48,18 @@ def test_training_shows_progress_and_the_same_bytes_come_out_twice(folder: Path)
         assert file.read_bytes() == (folder / "two" / file.name).read_bytes()
 
 
+def test_several_folds_in_one_process_are_the_same_models(folder: Path) -> None:
+    out = ["--fold", "valid", "--out", folder / "both" / "valid", "--fold", "test", "--out", folder / "both" / "test"]
+    both = run("train", "--model", "als", "--split", folder / "split", *out)
+    assert both.returncode == 0, both.stderr
+    assert train(folder, "alone").returncode == 0
+    for file in (folder / "alone").iterdir():
+        assert file.read_bytes() == (folder / "both" / "test" / file.name).read_bytes()
+    assert (folder / "both/valid/vectors.npy").read_bytes() != (folder / "both/test/vectors.npy").read_bytes()
+    odd = run("train", "--model", "als", "--fold", "vlaid", "--split", folder / "split", "--out", folder / "odd")
+    assert odd.stderr == "error: --fold 'vlaid': expected one of valid, test, all\n"
+
+
 def test_an_index_of_the_model_answers(folder: Path) -> None:
     assert train(folder, "model").returncode == 0
     options = ["--model", folder / "model", "--fold", "test", "--split", folder / "split"]

@@ -1,4 +1,4 @@
-"""Runs the stages of dvc.yaml on several data sets in five processes, where DVC would start forty for each of them.
+"""Runs the stages of dvc.yaml on several data sets in five processes, where DVC would start eighteen for each of them.
 
 run(folders)    folders with params.yaml and the data; returns the error of each, "" for a finished run
 
@@ -60,7 +60,7 @@ def _process(stage: str, arguments: list[str]) -> str:
         return "torch" if "content" in arguments else "implicit"
     if stage in ("evaluate", "release"):
         return "faiss again"
-    return {"index": "faiss", "refit": "faiss", "candidates": "faiss", "rank": "lightgbm"}.get(stage, "implicit")
+    return {"index": "faiss", "candidates": "faiss", "rank": "lightgbm"}.get(stage, "implicit")
 
 
 def _call(module: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import NEW, IntArray
 from recsys.data.split import Split
-from recsys.evaluation import answers, metrics, sample
+from recsys.evaluation import answers, metrics
 from recsys.evaluation.choices.new_items import MOST_LOST, NOTHING, NewItems, applied_to
 from recsys.evaluation.intervals import paired
 from recsys.evaluation.sample import Sample
@@ -30,20 +30,14 @@ MOST_USERS = 2000
 HARDLY = 1e-9  # a share that requests candidates, but gives no slot to a new item
 
 
-def learn(bundle: Bundle, split: Split, params: Params) -> dict[str, NewItems]:
-    """Return variant -> learned share, for every variant that sets none. bundle: of the fold `valid`."""
-    most, k = min(params.evaluate.max_users, MOST_USERS), params.evaluate.at[0]
-    asked = sample.draw(split, "valid", bundle.catalogue.popularity, most, params.seed)
-    found: dict[str, NewItems] = {}
-    for name, variant in params.variants.items():
-        if variant.new_item_share is not None:
-            continue
-        trying = Recommender(applied_to(bundle, {name: HARDLY}), name)
-        users = asked.users.tolist() if asked.new[asked.targets.rows].any() else []
-        slates = [answers.recommend_offline(trying, split, "valid", user, k, params.seed) for user in users]
-        own = any(not slot.fallback and slot.source != NEW for slate in slates for slot in slate.slots)
-        found[name] = _choose(slates, asked, k, params.gate.alpha) if own else NOTHING
-    return found
+def learn(bundle: Bundle, split: Split, variant: str, asked: Sample, params: Params) -> NewItems:
+    """Return the learned share of a variant that sets none. bundle: of the fold `valid`; asked: users of its window, at
+    most `MOST_USERS`."""
+    k, trying = params.evaluate.at[0], Recommender(applied_to(bundle, {variant: HARDLY}), variant)
+    users = asked.users.tolist() if asked.new[asked.targets.rows].any() else []
+    slates = [answers.recommend_offline(trying, split, asked.fold, user, k, params.seed) for user in users]
+    own = any(not slot.fallback and slot.source != NEW for slate in slates for slot in slate.slots)
+    return _choose(slates, asked, k, params.gate.alpha) if own else NOTHING
 
 
 def _choose(slates: list[Slate], asked: Sample, k: int, alpha: float) -> NewItems:

@@ -12,7 +12,6 @@ from recsys.bundle.catalogue import FEW_LIKES
 from recsys.data.split import Facts
 from recsys.evaluation import results
 from recsys.evaluation.choices.gate import Decision
-from recsys.evaluation.reporting import plots
 from recsys.evaluation.reporting.examples import Example
 from recsys.evaluation.sample import Sample
 from recsys.evaluation.segments import NEW_USER, Segment
@@ -58,6 +57,8 @@ def page(
 
     reliable: variant -> calibration metrics; learned: ranker -> the description that its training wrote.
     """
+    from recsys.evaluation.reporting import plots  # matplotlib, only where charts are drawn: its import is slow
+
     environment = templates(Path(__file__).parent)
     gated = results.against(figures, settings.gate.baseline)
     environment.globals.update(shown=_shown, interval=_interval, cell=_cells(figures, settings.gate.baseline))

@@ -31,12 +31,11 @@ HALVES, AGREE = 7, 3  # halves of the users, and how many of them must choose a 
 @dataclass(frozen=True)
 class Lists:
     """The lists of candidates of a log as arrays, one line per list (case), padded to the longest one. tables: feature
-    -> (n_cases, longest) float32, 0 to 1; wanted: the same shape, bool, whether the candidate is a target; there: the
-    same shape, bool, False for padding; n_wanted: (n_cases,) int64, targets, also those not in the list."""
+    -> (n_cases, longest) float32, 0 to 1, 0 for padding; wanted: the same shape, bool, whether the candidate is a
+    target; n_wanted: (n_cases,) int64, targets, also those not in the list."""
 
     tables: dict[str, FloatArray]
     wanted: BoolArray
-    there: BoolArray
     n_wanted: npt.NDArray[np.int64]
 
     @classmethod
@@ -46,39 +45,43 @@ class Lists:
         sizes = np.diff(begins, append=log.height)
         line, place = np.repeat(np.arange(len(begins)), sizes), np.arange(log.height) - np.repeat(begins, sizes)
         shape = (len(begins), int(sizes.max(initial=0)))
-        there, wanted = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
-        there[line, place], wanted[line, place] = True, log["wanted"].to_numpy()
+        wanted = np.zeros(shape, dtype=np.bool_)
+        wanted[line, place] = log["wanted"].to_numpy()
         tables = {}
         for name in names:
             tables[name] = table = np.zeros(shape, dtype=np.float32)
             table[line, place] = np.nan_to_num(log[name].to_numpy().clip(0))
             table /= np.maximum(table.max(axis=1, initial=0, keepdims=True), 1e-9)
-        return cls(tables, wanted, there, log["n_wanted"].to_numpy()[begins].astype(np.int64))
+        return cls(tables, wanted, log["n_wanted"].to_numpy()[begins].astype(np.int64))
 
     def near(self) -> "Lists":
         """Return the lists with only those candidates that some feature ranks among its first `NEAR`."""
-        if self.there.shape[1] <= NEAR:
+        if self.wanted.shape[1] <= NEAR:
             return self
-        near = np.zeros(self.there.shape, dtype=np.bool_)
+        near = np.zeros(self.wanted.shape, dtype=np.bool_)
         for table in self.tables.values():
             near |= (table > 0) & (table >= np.partition(table, -NEAR, axis=1)[:, [-NEAR]])
         order = np.argsort(~near, axis=1, kind="stable")[:, : near.sum(axis=1).max(initial=1)]
-        tables = {name: np.take_along_axis(table, order, axis=1) for name, table in self.tables.items()}
-        wanted, there = (np.take_along_axis(each, order, axis=1) for each in (self.wanted & near, near))
-        return Lists(tables, wanted, there, self.n_wanted)
+        tables = {name: np.take_along_axis(table * near, order, axis=1) for name, table in self.tables.items()}
+        return Lists(tables, np.take_along_axis(self.wanted & near, order, axis=1), self.n_wanted)
 
     def take(self, cases: npt.NDArray[np.intp]) -> "Lists":
         """Return the lists at these positions."""
         tables = {name: table[cases] for name, table in self.tables.items()}
-        return Lists(tables, self.wanted[cases], self.there[cases], self.n_wanted[cases])
+        return Lists(tables, self.wanted[cases], self.n_wanted[cases])
 
     def ndcg(self, scores: FloatArray) -> Values:
-        """Return NDCG@K of each list in the order of `scores`, (n_cases, longest): (n_cases,) float64."""
-        ascending = np.where(self.there, -scores, np.inf)
-        k = min(K, ascending.shape[1])
-        best = np.argpartition(ascending, k - 1, axis=1)[:, :k]  # all cases at once: five times as fast as `top_k`
-        order = np.argsort(np.take_along_axis(ascending, best, axis=1), axis=1, kind="stable")
-        return ndcg(np.take_along_axis(self.wanted, np.take_along_axis(best, order, axis=1), axis=1), self.n_wanted)
+        """Return NDCG@K of each list in the order of `scores`, (n_cases, longest) float, 0 or more: (n_cases,) float64.
+        Only the ranks of the targets are computed, which takes a third of the time of picking the best."""
+        case, place = np.nonzero(self.wanted)
+        mine, others = scores[case, place][:, None], scores[case]
+        rank = np.count_nonzero(others > mine, axis=1)
+        near = np.flatnonzero(rank < K)
+        before = np.arange(scores.shape[1]) < place[near, None]  # equal scores are in the order of their positions
+        rank[near] += np.count_nonzero((others[near] == mine[near]) & before, axis=1)
+        hits = np.zeros((len(scores), min(K, scores.shape[1])), dtype=np.bool_)
+        hits[case[rank < K], rank[rank < K]] = True
+        return ndcg(hits, self.n_wanted)
 
 
 def fit(log: pl.DataFrame, names: list[str], seed: int) -> dict[str, float]:

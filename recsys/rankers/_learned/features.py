@@ -181,21 +181,22 @@ def _of_repeat(
 ) -> dict[str, FloatArray]:
     """Return the features of the source `repeat`. For items that the user never liked score and often are 0, others
     NaN."""
+    known = among(rows, query.history.likes)
+    columns = {name: np.full(len(rows), np.nan, dtype=np.float32) for name in ("visits", "days", "gaps")}
+    often = {name: days for name, days in OFTEN.items() if f"{REPEAT}_{name}" in wanted}
+    columns |= {name: np.zeros(len(rows), dtype=np.float32) for name in ("score", *often)}
+    if not known.any():  # always so where the rule `seen` removes what the user had
+        return columns
     found = repeats.liked(query.history, query.now, gap_days, half_life_days)
-    place = np.searchsorted(found.rows, rows)
-    known = among(rows, found.rows)
-    columns = {"visits": found.visits, "days": found.days_since, "gaps": found.days_since / found.usual_days}
-    columns["score"] = found.frequency * found.due / max(float((found.frequency * found.due).max(initial=0)), 1e-9)
-    for name, days in OFTEN.items():
-        if f"{REPEAT}_{name}" in wanted:
-            often = repeats.liked(query.history, query.now, gap_days, days).frequency
-            columns[name] = often / max(float(often.max(initial=0)), 1e-9)
-    filled = {name: np.full(len(rows), np.nan, dtype=np.float32) for name in columns}
-    for name, values in columns.items():
-        filled[name][known] = values[place[known]]
-        if OF_REPEAT[f"{REPEAT}_{name}"]:
-            filled[name][~known] = 0
-    return filled
+    place = np.searchsorted(found.rows, rows[known])
+    values = {"visits": found.visits, "days": found.days_since, "gaps": found.days_since / found.usual_days}
+    values["score"] = found.frequency * found.due / max(float((found.frequency * found.due).max(initial=0)), 1e-9)
+    for name, days in often.items():
+        frequency = repeats.liked(query.history, query.now, gap_days, days).frequency
+        values[name] = frequency / max(float(frequency.max(initial=0)), 1e-9)
+    for name, of_items in values.items():
+        columns[name][known] = of_items[place]
+    return columns
 
 
 def by_formula(feature: FloatArray, recent_demand: FloatArray) -> FloatArray:
