@@ -54,7 +54,7 @@ Many = Annotated[list[PostedItem], Field(min_length=1, max_length=MAX_ITEMS)]
 OneOrMany = Annotated[Annotated[PostedItem, Tag("one")] | Annotated[Many, Tag("many")], Discriminator(_one_or_many)]
 
 
-async def upsert(store: Store, posted: list[PostedItem], key: str | None, length: int) -> ItemsAnswer:
+async def upsert(store: Store, posted: list[PostedItem], key: str | None, length: int = 0) -> ItemsAnswer:
     """Store the items. Within a second every worker serves them, see `serving/live/store_watcher.py`. length: of the
     vectors that the bundle uses; 0 if it uses none, then those of the items are stored for the next training.
 

@@ -65,6 +65,27 @@ def test_a_blend_of_two_is_better_than_each_and_its_weights_add_up(log: pl.DataF
     assert training.blend_ndcg(mixed, weights).mean() > max(alone) + 0.02
 
 
+@pytest.mark.parametrize("seed", [1, 3, 4, 10])
+def test_a_source_that_only_guesses_has_no_place_in_a_blend_of_few_users(seed: int) -> None:
+    """Within the half of the users that a blend is fitted on, chance looks like a gain."""
+    random, users, candidates = np.random.default_rng(seed), 60, 20
+    wanted = np.zeros((users, candidates), dtype=np.bool_)
+    wanted[np.arange(users), random.integers(candidates, size=users)] = True
+    names = ["als_score", "covisit_score", "content_score"]
+    table = {name: random.random(users * candidates).astype(np.float32) for name in names}
+    table["als_score"] = (table["als_score"] * 1.4 + wanted.ravel()).astype(np.float32)
+    case = np.repeat(np.arange(users, dtype=np.int32), candidates)
+    log = pl.DataFrame({"case": case, "user": case, "wanted": wanted.ravel(), "n_wanted": np.ones_like(case), **table})
+    assert blends.fit(log, names, seed=1) == {"als_score": 1.0}
+
+
+def test_of_two_sources_that_stand_in_for_each_other_one_stays(log: pl.DataFrame) -> None:
+    twice = log.with_columns(ease_score=pl.col("als_score") + pl.col("als_rank") * 0.01)
+    weights = blends.fit(twice, ["als_score", "ease_score", "demand_24h"], seed=1)
+    assert "demand_24h" not in weights
+    assert training.blend_ndcg(twice, weights).mean() > 0.98 * training.blend_ndcg(twice, {"als_score": 1.0}).mean()
+
+
 def test_the_same_log_gives_the_same_bytes(log: pl.DataFrame) -> None:
     first, again = (training.fit(log, VARIANT, CONFIG, seed=1) for _ in range(2))
     assert first == again

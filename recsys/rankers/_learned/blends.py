@@ -2,11 +2,13 @@
 
 Each feature is divided by its largest value in the list, so that weights mean the same for every user. Forward
 selection on a random half of the users starts with the best feature, then adds the feature and weight that raise NDCG
-most, until none does. The blend is the mean over several halves; a source that few halves chose gets no weight, as its
-gain was chance. A blend has few parameters, so its gain holds in the next window; the gain of trees often did not.
+most, until none does. The blend is the mean over several halves. A source must earn its place: the users outside of a
+half compare its blend with and without the source, and one whose gain is within a standard error gets no weight, nor
+one that few halves chose. The least one goes first, as of two that stand in for each other one must stay. A blend has
+few parameters, so its gain holds in the next window; the gain of trees often did not.
 
 Source: Caruana et al., "Ensemble selection from libraries of models", ICML 2004; Meinshausen and Bühlmann, "Stability
-selection", 2010, for the halves.
+selection", 2010, for the halves; Breiman et al., "Classification and regression trees", 1984, for one standard error.
 """
 
 from collections import Counter
@@ -26,6 +28,10 @@ SHARES = (0.1, 0.25, 0.5)
 STEPS = 6
 LEAST_GAIN = 0.005  # of the NDCG so far, for another step
 HALVES, AGREE = 7, 3  # halves of the users, and how many of them must choose a source
+RARE = 1e3  # taken off the gain of a source that few halves chose: it is left out, the least gain first
+EARNED = 1.0  # standard errors that the gain of a source exceeds: more, and sources that help by little are lost
+
+Blends = list[dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,11 @@ class Lists:
         tables = {name: table[cases] for name, table in self.tables.items()}
         return Lists(tables, self.wanted[cases], self.n_wanted[cases])
 
+    def mixed(self, weights: dict[str, float]) -> FloatArray:
+        """Return the scores of a blend, (n_cases, longest) float32."""
+        nothing = np.zeros(self.there.shape, dtype=np.float32)
+        return sum((np.float32(weight) * self.tables[name] for name, weight in weights.items()), start=nothing)
+
     def ndcg(self, scores: FloatArray) -> Values:
         """Return NDCG@K of each list in the order of `scores`, (n_cases, longest) float, 0 or more: (n_cases,) float64.
         Only the ranks of the targets are computed, which takes a third of the time of picking the best."""
@@ -88,17 +99,48 @@ def fit(log: pl.DataFrame, names: list[str], seed: int) -> dict[str, float]:
     """Fit a blend to a log of candidates; return feature -> weight. names: the features to choose from."""
     lists = Lists.of(log, names).near()
     users, owners = np.unique(log.group_by("case", maintain_order=True).first()["user"].to_numpy(), return_inverse=True)
-    random, found = np.random.default_rng(seed), []
-    for _ in range(HALVES):
-        half = random.permutation(len(users)) < (len(users) + 1) // 2
-        found.append(_select(lists.take(np.flatnonzero(half[owners])), names))
-    source = {name: features.attribute(name) or features.split(name)[0] for name in names}
-    chosen = Counter(each for weights in found for each in {source[name] for name in weights})
+    random = np.random.default_rng(seed)
+    halves = [(random.permutation(len(users)) < (len(users) + 1) // 2)[owners] for _ in range(HALVES)]
+    found = [_select(lists.take(np.flatnonzero(half)), names) for half in halves]
+    others = [np.flatnonzero(~half) for half in halves]
+    chosen = Counter(source for weights in found for source in {_source(name) for name in weights})
+    unproven, earned = sorted(chosen), 0
+    while unproven and earned + len(unproven) > 1:
+        rests = {source: [_without(weights, source) for weights in found] for source in unproven}
+        gains = {source: _gain(lists, owners, others, found, rest) for source, rest in rests.items()}
+        gains = {source: gain - RARE * (chosen[source] < AGREE) for source, gain in gains.items()}
+        least = min(unproven, key=lambda source: gains[source])
+        if gains[least] <= EARNED:
+            found = rests[least]
+        earned += sum(gain > EARNED for gain in gains.values())
+        unproven = [source for source in unproven if source != least and gains[source] <= EARNED]
     total = {name: sum(weights.get(name, 0.0) for weights in found) for name in names}
-    kept = {name: weight for name, weight in total.items() if weight and chosen[source[name]] >= AGREE}
-    if not kept:  # each half chose another of several equally good sources
-        return {max(names, key=lambda name: total[name]): 1.0}
-    return {name: round(weight / sum(kept.values()), 4) for name, weight in kept.items()}
+    return {name: round(weight / sum(total.values()), 4) for name, weight in total.items() if weight}
+
+
+def _source(name: str) -> str:
+    """Return what must earn a place together with this feature: its attribute of users, its model, or the demand."""
+    return features.attribute(name) or features.split(name)[0] or "demand"
+
+
+def _without(weights: dict[str, float], source: str) -> dict[str, float]:
+    rest = {name: weight for name, weight in weights.items() if _source(name) != source}
+    return {name: weight / sum(rest.values()) for name, weight in rest.items()}
+
+
+def _gain(
+    lists: Lists, owners: npt.NDArray[np.intp], others: list[npt.NDArray[np.intp]], found: Blends, rests: Blends
+) -> float:
+    """Return the mean gain in NDCG of the blends `found` of the halves over `rests`, in standard errors over users.
+    owners: the user of each list; others: for each half, the lists that it was not fitted on."""
+    gains, times = np.zeros(len(owners)), np.zeros(len(owners))
+    for cases, weights, rest in zip(others, found, rests, strict=True):
+        held_out = lists.take(cases)
+        gains[cases] += held_out.ndcg(held_out.mixed(weights)) - held_out.ndcg(held_out.mixed(rest))
+        times[cases] += 1
+    asked = np.bincount(owners, times)
+    means = np.bincount(owners, gains)[asked > 0] / asked[asked > 0]
+    return float(means.mean() / max(means.std(ddof=1) / np.sqrt(len(means)), 1e-12)) if len(means) > 1 else 0.0
 
 
 def _select(lists: Lists, names: list[str]) -> dict[str, float]:

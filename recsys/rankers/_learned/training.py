@@ -48,7 +48,7 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
     found = {name: _blend(part, choices, of_users, seed) for name, part in parts.items() if part.height}
     stranger = _blend(strangers, [features.DEMAND], of_users, seed) if of_users and strangers.height else {}
     few, more = (found.get(name) or next(iter(found.values()), {choices[0]: 1.0}) for name in ("few", "more"))
-    left_out = "too few halves of the users chose it for a blend on the validation window"
+    left_out = "its gain in a blend is within a standard error on the validation window"
     used = [name for name in named if any(features.split(each)[0] == name for each in (*few, *more))]
     kept, kept_pairs = ([name for name in group if name in used] for group in (models, pairs))
     about = Description(
