@@ -90,6 +90,9 @@ image: ## build the image of the API
 image-test: setup ## build the image without Docker, on Debian as root; start it, ask it, stop it; writes its size, time to start and packages
 	.ci/image
 
+compose-test: setup ## start deploy/compose.yaml with podman-compose by the steps of docs/operations.md, on Debian as root; ask it, stop it
+	.ci/compose
+
 lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/pip install $$(grep '^torch==' requirements.lock) --editable '.[train,serve,s3,traces,dev,docs]'
@@ -100,4 +103,4 @@ lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
 clean: ## delete everything the pipeline made (not releases/, not .venv)
 	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp
 
-.PHONY: help setup demo test test-benchmarks test-chaos lint serve notebooks lab experiments dag docs coverage results figures check-figures story rehearsal image image-test lock clean
+.PHONY: help setup demo test test-benchmarks test-chaos lint serve notebooks lab experiments dag docs coverage results figures check-figures story rehearsal image image-test compose-test lock clean

@@ -40,10 +40,10 @@ PARTS = {
         ),
     ),
     "deploy": Part(
-        ("deploy", ".github/workflows/image.yml", "tests/deploy"),
+        ("deploy", ".github/workflows/image.yml", "tests/deploy", ".ci/build", ".ci/compose", ".ci/image"),
         kept=("deploy/demo.py", "deploy/lock.py", "deploy/requirements-serve.lock"),  # make demo, make lock
-        targets=("image",),
-        lines=((".github/CODEOWNERS", "^/deploy/"),),
+        targets=("image", "image-test", "compose-test"),
+        lines=((".github/CODEOWNERS", "^/deploy/"), (".ci/run", r"\.ci/(image|compose)")),
     ),
 }  # fmt: skip
 ALWAYS = (("mkdocs.yml", r"- fork\.md"),)

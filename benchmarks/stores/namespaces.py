@@ -20,6 +20,7 @@ TOP = Path(__file__).parents[2]
 FRONT, STORE = "10.77.1", "10.77.2"
 INSIDE = "RECSYS_IN_NAMESPACE"
 PORT = 8080  # of the balancer
+PATIENCE = "max_fails=3 fail_timeout=2s"  # by default one failed answer of each host, and nginx answers 502 for 10 s
 NGINX, HAPROXY = "/usr/sbin/nginx", "/usr/sbin/haproxy"
 HAPROXY_CONF = """
 defaults
@@ -114,7 +115,7 @@ def balancer(name: str, folder: Path, addresses: Sequence[str], limits: bool = T
     if name == "nginx":
         text = (TOP / "deploy/nginx.conf").read_text()
         for old, new in (
-            ("server api:8000;", " ".join(f"server {address};" for address in addresses)),
+            ("server api:8000;", " ".join(f"server {address} {PATIENCE};" for address in addresses)),
             ("/tmp/nginx.pid", str(folder / "nginx.pid")),
             *([] if limits else [("limit_req zone=address burst=400 nodelay;", "")]),
         ):
