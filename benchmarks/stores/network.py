@@ -15,6 +15,7 @@ import os
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -100,6 +101,7 @@ class Run:
             "seconds": seconds,
             "requests": len(replies),
             "failed": len(_failed(replies)),
+            "failed_by": dict(Counter(f"{reply.path} {reply.status}" for reply in _failed(replies))),
             "changes": len(took),
             "seconds_until_equal": {name: max(took for other, took in took if other == name) for name, _ in took},
             "blocked_items_shown": sum(each["blocked_items_shown"] for each in rounds),
