@@ -159,8 +159,8 @@ def write(interactions: pl.LazyFrame, catalogue: pl.DataFrame, users: pl.DataFra
     """Write what `save` writes; the interactions pass through as a stream."""
     path = folder / "interactions.parquet"
     interactions.sink_parquet(path, compression="lz4", row_group_size=ROW_GROUP_ROWS)
-    catalogue.write_parquet(folder / "catalogue.parquet", compression="zstd")
-    users.write_parquet(folder / "users.parquet", compression="zstd")
+    for name, table in (("catalogue", catalogue), ("users", users)):  # the bytes must not show where chunks ended
+        table.rechunk().write_parquet(folder / f"{name}.parquet", compression="zstd")
     content = facts.model_dump(mode="json")
     (folder / "split.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

@@ -10,6 +10,7 @@ import pytest
 from recsys.contracts import EMPTY_HISTORY, History
 from recsys.data import split as splits
 from recsys.errors import DataError
+from recsys.output import file_hash
 
 DAYS = [datetime(2024, 1, day, tzinfo=UTC) for day in range(1, 7)]
 
@@ -41,6 +42,17 @@ def split(query_time: Literal["now", "last_event"] = "now") -> splits.Split:
     catalogue = pl.DataFrame({"row": np.arange(4, dtype=np.int32), "item_id": list("abcd")})
     users = pl.DataFrame({"user_row": np.arange(3, dtype=np.int32), "user_id": list("xyz")})
     return splits.Split(interactions, catalogue, users, facts)
+
+
+def test_where_the_chunks_of_a_table_end_does_not_show(tmp_path: Path) -> None:
+    made, hashes = split(), []
+    many = pl.DataFrame({"user_row": np.arange(300_000, dtype=np.int32)}).with_columns(pl.format("u{}", "user_row"))
+    for name, users in (("one", many), ("two", pl.concat([many[:123_000], many[123_000:]], rechunk=False))):
+        (tmp_path / name).mkdir()
+        splits.save(dataclasses.replace(made, users=users), tmp_path / name)
+        hashes.append(file_hash(tmp_path / name / "users.parquet"))
+    assert users.n_chunks() == 2
+    assert hashes[0] == hashes[1]
 
 
 def test_a_fold_is_fitted_on_all_windows_before_its_own() -> None:
