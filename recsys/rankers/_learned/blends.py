@@ -78,7 +78,7 @@ class Lists:
 
     def mixed(self, weights: dict[str, float]) -> FloatArray:
         """Return the scores of a blend, (n_cases, longest) float32."""
-        nothing = np.zeros(self.there.shape, dtype=np.float32)
+        nothing = np.zeros(self.wanted.shape, dtype=np.float32)
         return sum((np.float32(weight) * self.tables[name] for name, weight in weights.items()), start=nothing)
 
     def ndcg(self, scores: FloatArray) -> Values:
