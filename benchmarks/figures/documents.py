@@ -11,7 +11,7 @@ from recsys.output import write_text
 BLOCKS: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
-        training.results, training.scale, training.pipeline, training.peers, training.new_items,
+        training.results, training.scale, training.engines, training.pipeline, training.peers, training.new_items,
         training.content_cost, training.overhead, training.allow_repeat, training.calibration,
         serving.cache, serving.rules, serving.stores, serving.load, serving.beside_naive,
         serving.serving, serving.faults, serving.experiments, serving.story, serving.structure,

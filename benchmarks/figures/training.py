@@ -56,6 +56,14 @@ def scale() -> str:
     return table(["events", "users", "items", "seconds", "peak memory, GiB", "index"], rows, "scale")
 
 
+def engines() -> str:
+    """Peak memory of the stages that an engine works for."""
+    measured = read("engines")
+    stages = list(measured["peak_gib"]["local"])
+    rows = [[engine, *(peaks[stage] for stage in stages)] for engine, peaks in measured["peak_gib"].items()]
+    return table([f"GiB at {measured['events']:,} events", *stages], rows, "engines")
+
+
 def pipeline() -> str:
     """What a user waits for."""
     found = read("pipeline")
