@@ -279,17 +279,23 @@ class ItemItem:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The input of a model's `fit`: one fold of the interactions, and the catalogue in row order. interactions:
-    user_row int32, item_row int32, timestamp Datetime[us, UTC], event str, value float32, weight float32, sorted by
-    (user_row, timestamp); now: the end of the fold in UTC seconds; threads: how many the training may use."""
+    """The input of a model's `fit`: one fold of the interactions, and the catalogue in row order. events: user_row
+    int32, item_row int32, timestamp Datetime[us, UTC], event str, value float32, weight float32, sorted by (user_row,
+    timestamp), read only when collected; now: the end of the fold in UTC seconds; threads: how many the training may
+    use."""
 
-    interactions: pl.DataFrame
+    events: pl.LazyFrame
     catalogue: pl.DataFrame
     n_users: int
     n_items: int
     now: float
     seed: int
     threads: int
+
+    @cached_property
+    def interactions(self) -> pl.DataFrame:
+        """All `events`, in memory."""
+        return self.events.collect()
 
 
 def epoch_seconds(timestamps: pl.Series) -> npt.NDArray[np.float64]:

@@ -46,7 +46,7 @@ def rolled(split: Split, starts: list[datetime], part: int) -> Split:
     time, last = pl.col("timestamp"), part + 1 == len(starts) - 1
     fold = pl.when(time < begin).then(pl.col("fold").clip(0, 1)).when((time < end) | last).then(2).otherwise(LATER)
     facts = split.facts.model_copy(update={"now": split.facts.now | {"test": begin, "all": end}})
-    return dataclasses.replace(split, interactions=split.interactions.with_columns(fold.cast(pl.UInt8)), facts=facts)
+    return dataclasses.replace(split, events=split.events.with_columns(fold.cast(pl.UInt8)), facts=facts)
 
 
 def train(split: Split, folder: Path, settings: Params) -> Bundle:

@@ -101,7 +101,7 @@ def cases(split: Split, seed: int) -> Iterator[tuple[str, Case]]:
         events = everything.interactions
         liked = events.filter(of_held, pl.col("event").is_in(split.facts.target_events))
         targets = liked.select("user_row", "item_row").unique().sort("user_row", "item_row")
-        data = replace(everything, interactions=events.filter(~of_held))
+        data = replace(everything, events=events.filter(~of_held).lazy())
         yield f"{FOLDS} folds", _case(split, data, np.sort(held), targets)
 
 

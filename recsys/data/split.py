@@ -16,6 +16,7 @@ also its users' histories. `recsys/data/split_protocols.py` decides which row be
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -62,12 +63,18 @@ class Facts(Section):
 
 @dataclass(frozen=True)
 class Split:
-    """The tables of a split; the docstring of this module lists the columns."""
+    """The tables of a split; the docstring of this module lists the columns. events: the interactions, read only when
+    collected."""
 
-    interactions: pl.DataFrame
+    events: pl.LazyFrame
     catalogue: pl.DataFrame
     users: pl.DataFrame
     facts: Facts
+
+    @cached_property
+    def interactions(self) -> pl.DataFrame:
+        """All `events`, in memory."""
+        return self.events.collect()
 
     def fit_rows(self, fold: Fold) -> pl.DataFrame:
         """Return the interactions that `fold` is fitted on; they are also its users' histories."""
@@ -90,7 +97,8 @@ class Split:
 
     def training(self, fold: Fold, seed: int, threads: int) -> TrainingData:
         n_users, n_items = self.users.height, self.catalogue.height
-        return TrainingData(self.fit_rows(fold), self.catalogue, n_users, n_items, self.now(fold), seed, threads)
+        events = self.events.filter(pl.col("fold") < FITTED_BELOW[fold])
+        return TrainingData(events, self.catalogue, n_users, n_items, self.now(fold), seed, threads)
 
     def now(self, fold: Fold) -> float:
         return self.facts.now[fold].timestamp()
@@ -172,8 +180,10 @@ def load(folder: Path) -> Split:
         DataError: "data/split: not a readable split (...); run `dvc repro split`"
     """
     try:
+        events = pl.scan_parquet(folder / "interactions.parquet")
+        events.collect_schema()  # raises if the file is not readable
         return Split(
-            interactions=pl.read_parquet(folder / "interactions.parquet"),
+            events=events,
             catalogue=pl.read_parquet(folder / "catalogue.parquet"),
             users=pl.read_parquet(folder / "users.parquet"),
             facts=Facts.model_validate_json((folder / "split.json").read_bytes()),

@@ -93,7 +93,7 @@ def fit(data: TrainingData, config: Config) -> Embeddings:
     settings = Settings(seed=data.seed, **config.model_dump(include={*Settings.__dataclass_fields__}))
     if config.epochs:
         held_out = validation.hold_out(data)
-        learning = svd_space.confidence(replace(data, interactions=held_out.learning), config.half_life_days)
+        learning = svd_space.confidence(replace(data, events=held_out.learning.lazy()), config.half_life_days)
         asked, wanted = held_out.histories_and_targets(learning)
         examined = _job(learning, learned, content, config, data.seed, brought)[0]
         examined = replace(examined, asked=asked, wanted=wanted, hidden=held_out.hidden)

@@ -41,7 +41,7 @@ def split(query_time: Literal["now", "last_event"] = "now") -> splits.Split:
     )
     catalogue = pl.DataFrame({"row": np.arange(4, dtype=np.int32), "item_id": list("abcd")})
     users = pl.DataFrame({"user_row": np.arange(3, dtype=np.int32), "user_id": list("xyz")})
-    return splits.Split(interactions, catalogue, users, facts)
+    return splits.Split(interactions.lazy(), catalogue, users, facts)
 
 
 def test_where_the_chunks_of_a_table_end_does_not_show(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_targets_are_new_pairs_of_target_events() -> None:
 def test_a_target_event_that_is_no_like_is_no_target() -> None:
     made = split()
     weights = pl.Series("weight", [1.0] * 4 + [0.0, 1.0])
-    rated_low = dataclasses.replace(made, interactions=made.interactions.with_columns(weights))
+    rated_low = dataclasses.replace(made, events=made.events.with_columns(weights))
     assert rated_low.targets("test").is_empty()
 
 

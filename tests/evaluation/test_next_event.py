@@ -41,7 +41,7 @@ def test_live_lists_know_what_happened_until_then_and_nothing_later(made: world.
     whole = next_event.replay(recommenders, made.split, "test", 10_000, 0.0, 1)
     window = made.split.interactions.filter(pl.col("fold") == 2).sort("timestamp")
     end = window["timestamp"][few + 5]
-    cut = made.split.interactions.filter(pl.col("timestamp") <= end)
+    cut = made.split.events.filter(pl.col("timestamp") <= end)
     short = type(made.split)(cut, made.split.catalogue, made.split.users, made.split.facts)
     before = next_event.replay(recommenders, short, "test", 10_000, 0.0, 1)
     for name, lists in before.lists.items():

@@ -48,7 +48,7 @@ def training() -> TrainingData:
             "price": np.linspace(1, 9, N_ITEMS),
         }
     )
-    return TrainingData(events, catalogue, N_USERS, N_ITEMS, NOW.timestamp(), seed=3, threads=1)
+    return TrainingData(events.lazy(), catalogue, N_USERS, N_ITEMS, NOW.timestamp(), seed=3, threads=1)
 
 
 def fitted(name: str, data: TrainingData) -> Embeddings | ItemItem:
@@ -75,7 +75,7 @@ def test_a_model_of_few_events_knows_only_their_items(name: str) -> None:
     data = training()
     few = data.interactions.filter(pl.col("user_row") < 2).group_by("user_row", maintain_order=True).head(2)
     few = few.with_columns(weight=pl.lit(1.0, dtype=pl.Float32), item_row=pl.Series([0, 2, 0, 2], dtype=pl.Int32))
-    model = fitted(name, TrainingData(few, data.catalogue, N_USERS, N_ITEMS, data.now, seed=3, threads=1))
+    model = fitted(name, TrainingData(few.lazy(), data.catalogue, N_USERS, N_ITEMS, data.now, seed=3, threads=1))
     liked = few["item_row"].unique().to_list()
     if isinstance(model, ItemItem):
         assert set(np.unique(model.rows).tolist()) <= set(liked)

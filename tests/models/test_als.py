@@ -31,7 +31,7 @@ def training(seed: int = 1, n_users: int = 60, n_items: int = 40, threads: int =
         schema_overrides={"timestamp": pl.Datetime("us", "UTC")},
     ).sort("user_row", "timestamp", "item_row")
     catalogue = pl.DataFrame({"row": np.arange(n_items, dtype=np.int32)})
-    return TrainingData(frame, catalogue, n_users, n_items, NOW.timestamp(), seed, threads)
+    return TrainingData(frame.lazy(), catalogue, n_users, n_items, NOW.timestamp(), seed, threads)
 
 
 def history_of(data: TrainingData, user: int):  # type: ignore[no-untyped-def]
@@ -97,7 +97,7 @@ def test_an_event_counts_half_after_one_half_life() -> None:
     data = training()
     recent = als.confidence(data, 30.0)
     later = als.confidence(
-        TrainingData(data.interactions, data.catalogue, 60, 40, data.now + 30 * 86_400, data.seed, 1), 30.0
+        TrainingData(data.events, data.catalogue, 60, 40, data.now + 30 * 86_400, data.seed, 1), 30.0
     )
     np.testing.assert_allclose(later.toarray(), recent.toarray() / 2, rtol=1e-5)
 

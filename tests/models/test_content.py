@@ -121,7 +121,7 @@ def test_likes_without_content_still_make_a_model() -> None:
 @pytest.mark.parametrize("keep", [0, 1, 3])
 def test_too_little_data_is_one_line(keep: int) -> None:
     data = training()
-    few = dataclasses.replace(data, interactions=data.interactions.filter(pl.col("weight") > 0)[:keep])
+    few = dataclasses.replace(data, events=data.events.filter(pl.col("weight") > 0)[:keep])
     with pytest.raises(DataError, match=r"content: [01] user\(s\) and \d item\(s\) with likes, expected at least 3"):
         content.fit(few, CONFIG)
 
@@ -129,7 +129,7 @@ def test_too_little_data_is_one_line(keep: int) -> None:
 def test_few_users_make_a_small_space() -> None:
     data = training()
     users = [0, USERS_A_TASTE, 2 * USERS_A_TASTE, 3 * USERS_A_TASTE]
-    few = dataclasses.replace(data, interactions=data.interactions.filter(pl.col("user_row").is_in(users)))
+    few = dataclasses.replace(data, events=data.events.filter(pl.col("user_row").is_in(users)))
     assert content.fit(few, CONFIG).vectors.shape == (N_ITEMS, 3)
 
 

@@ -30,7 +30,7 @@ SETTINGS = Settings(
 def job() -> TrainingInputs:
     data = tastes.training()
     held_out = validation.hold_out(data)
-    matrix = svd_space.confidence(dataclasses.replace(data, interactions=held_out.learning), 100)
+    matrix = svd_space.confidence(dataclasses.replace(data, events=held_out.learning.lazy()), 100)
     learned = item_features.fit(data.catalogue, static=False)
     config = Config(factors=8, half_life_days=100)
     asked, wanted = held_out.histories_and_targets(matrix)

@@ -121,7 +121,7 @@ def test_pairs_of_some_users_at_a_time_are_those_of_all(monkeypatch: pytest.Monk
         timestamp=pl.Series([start + timedelta(hours=int(at)) for at in draw.integers(0, 400, 300)]),
         weight=pl.lit(1.0, pl.Float32),
     ).sort("user_row", "timestamp", "item_row")
-    data = TrainingData(events, pl.DataFrame(), 20, 12, start.timestamp() + 400 * 3600, 1, 1)
+    data = TrainingData(events.lazy(), pl.DataFrame(), 20, 12, start.timestamp() + 400 * 3600, 1, 1)
     whole = covisit.pairs(data, covisit.Config())
     sizes, of_users = [], covisit._of_users
 

@@ -81,7 +81,7 @@ def interactions() -> pl.DataFrame:
 
 
 def training() -> TrainingData:
-    return TrainingData(interactions(), catalogue(), N_USERS, N_ITEMS, NOW.timestamp(), seed=7, threads=1)
+    return TrainingData(interactions().lazy(), catalogue(), N_USERS, N_ITEMS, NOW.timestamp(), seed=7, threads=1)
 
 
 ARRIVED = datetime(2024, 3, 2, tzinfo=UTC)

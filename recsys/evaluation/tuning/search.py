@@ -128,7 +128,7 @@ def of_some_users(training: TrainingData) -> TrainingData:
     if events.height <= MOST_EVENTS:
         return training
     drawn = np.random.default_rng(training.seed).random(training.n_users) < MOST_EVENTS / events.height
-    return replace(training, interactions=events.filter(pl.Series(drawn[events["user_row"].to_numpy()])))
+    return replace(training, events=events.filter(pl.Series(drawn[events["user_row"].to_numpy()])).lazy())
 
 
 def ranker_factor(model: str, data: Split, params: Params, fold: ScoredFold = "valid") -> FloatArray | None:
