@@ -93,12 +93,17 @@ image-test: setup ## build the image without Docker, on Debian as root; start it
 compose-test: setup ## start deploy/compose.yaml with podman-compose by the steps of docs/operations.md, on Debian as root; ask it, stop it
 	.ci/compose
 
-lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock
+lock: ## resolve the ranges of pyproject.toml anew and write requirements.lock and requirements-spark.lock
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/pip install $$(grep '^torch==' requirements.lock) --editable '.[train,serve,s3,traces,dev,docs]'
 	{ head -1 requirements.lock; build/lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > build/requirements.lock
 	mv build/requirements.lock requirements.lock
 	build/lock/bin/python -m deploy.lock
+	rm -rf build/lock-spark && $(PYTHON) -m venv build/lock-spark
+	sed '/^pandas==/d' requirements.lock > build/constraints.txt
+	build/lock-spark/bin/pip install --constraint build/constraints.txt --editable '.[train,serve,spark]' pytest
+	{ head -1 requirements-spark.lock; build/lock-spark/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > build/requirements-spark.lock
+	mv build/requirements-spark.lock requirements-spark.lock
 
 clean: ## delete everything the pipeline made (not releases/, not .venv)
 	rm -rf data models indexes bundle reports metrics build .dvc/cache .dvc/tmp

@@ -20,12 +20,24 @@ Doubles = npt.NDArray[np.float64]
 
 class AlsFoldIn:
     """The ALS encoder. vectors: (n_items, dim) item factors, zeros for items that the model does not have; gram: (dim,
-    dim), Y'Y + lambda I; alpha, half_life_days: as in training, see `recsys/models/als.py`."""
+    dim), Y'Y + lambda I; alpha, half_life_days: as in training, see `recsys/models/als.py`. base: the confidence in an
+    item before its likes add to it; regularization_per_item: what each liked item adds to lambda, see
+    `recsys/models/als_spark.py`."""
 
-    def __init__(self, vectors: FloatArray, gram: FloatArray, alpha: float, half_life_days: float) -> None:
+    def __init__(
+        self,
+        vectors: FloatArray,
+        gram: FloatArray,
+        alpha: float,
+        half_life_days: float,
+        base: float = 0.0,
+        regularization_per_item: float = 0.0,
+    ) -> None:
         self._vectors = vectors
         self._gram = gram.astype(np.float64)
-        self._inverse = np.linalg.inv(self._gram)
+        self._per_item = regularization_per_item
+        self._inverse = None if self._per_item else np.linalg.inv(self._gram)
+        self._base = base
         self._alpha = alpha
         self._half_life_days = half_life_days
 
@@ -49,8 +61,9 @@ class AlsFoldIn:
     def _solve(self, items: Doubles, confidence: Doubles, of_items: Doubles) -> Doubles:
         """Solve the system with items' @ of_items as its right-hand side. items: (m, dim), of_items: (m,) or (m, n)."""
         more = confidence - 1
-        if 2 * len(items) > len(self._gram):
+        if self._inverse is None or 2 * len(items) > len(self._gram):
             whole = self._gram + (items.T * more) @ items
+            whole.ravel()[:: len(whole) + 1] += self._per_item * len(items)
             return np.linalg.solve(whole, items.T @ of_items).astype(np.float64, copy=False)
         spread = self._inverse @ items.T
         inner = more[:, None] * (items @ spread)
@@ -61,8 +74,8 @@ class AlsFoldIn:
     def _liked(self, history: History, now: float) -> tuple[IntArray, Doubles, Doubles]:
         """Return rows (m,) int32, vectors (m, dim) and confidences (m,) float64 of the liked items with a vector."""
         rows, counts = decayed_likes(history, now, self._half_life_days)
-        confidence, items = self._alpha * counts, self._vectors.take(rows, axis=0)
-        known = items.any(axis=1) & (confidence > 0)
+        confidence, items = self._base + self._alpha * counts, self._vectors.take(rows, axis=0)
+        known = items.any(axis=1) & (counts > 0)
         if not known.all():
             rows, items, confidence = rows[known], items[known], confidence[known]
         return rows, items.astype(np.float64), confidence
@@ -86,4 +99,6 @@ def decayed(weights: FloatArray, times: npt.NDArray[np.float64], now: float, hal
 
 def build(vectors: FloatArray, params: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> AlsFoldIn:
     """Build the encoder from the vectors, params and arrays of the model's `Embeddings`."""
-    return AlsFoldIn(vectors, arrays["gram"], float(params["alpha"]), float(params["half_life_days"]))
+    alpha, half_life_days = float(params["alpha"]), float(params["half_life_days"])
+    base, per_item = float(params.get("base", 0)), float(params.get("regularization_per_item", 0))
+    return AlsFoldIn(vectors, arrays["gram"], alpha, half_life_days, base, per_item)

@@ -13,6 +13,7 @@ from recsys.bundle.embeddings import encoder_of
 from recsys.contracts import Embeddings, ItemItem, TrainingData
 from recsys.params import extensions
 from tests.extensions.contracts import check_encoder, check_model
+from tests.spark import environment as spark
 
 NOW = datetime(2024, 6, 30, tzinfo=UTC)
 N_USERS, N_ITEMS = 40, 30  # the last two items are new, and nobody has met them
@@ -21,6 +22,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "content": {"factors": 8, "half_life_days": 100, "epochs": 1},
 }
 SETTINGS["als_long"] = SETTINGS["als"]
+SETTINGS["als_spark"] = spark.SETTINGS
+NAMES = [pytest.param(name, marks=[spark.needs_spark] * (name == "als_spark")) for name in extensions.names("models")]
 
 
 def training() -> TrainingData:
@@ -58,7 +61,7 @@ def fitted(name: str, data: TrainingData) -> Embeddings | ItemItem:
     return found
 
 
-@pytest.mark.parametrize("name", extensions.names("models"))
+@pytest.mark.parametrize("name", NAMES)
 def test_a_model_and_its_encoder_keep_their_contracts(name: str) -> None:
     check_model(name, partial(fitted, name), training())
     model = fitted(name, training())
@@ -69,7 +72,7 @@ def test_a_model_and_its_encoder_keep_their_contracts(name: str) -> None:
         check_encoder(model.encoder, encoder_of(model), model.vectors.shape[1], N_ITEMS)
 
 
-@pytest.mark.parametrize("name", [name for name in extensions.names("models") if name != "content"])
+@pytest.mark.parametrize("name", [each for each in NAMES if each.values != ("content",)])
 def test_a_model_of_few_events_knows_only_their_items(name: str) -> None:
     """Two users and two items, the least that a split may hold."""
     data = training()
@@ -84,4 +87,4 @@ def test_a_model_of_few_events_knows_only_their_items(name: str) -> None:
 
 
 def test_every_model_has_a_section() -> None:
-    assert set(extensions.names("models")) == set(params.load().models)
+    assert set(extensions.names("models")) - {"als_spark"} == set(params.load().models)  # which needs Java

@@ -37,6 +37,19 @@ def test_the_lock_is_closed(extra: str) -> None:
     assert not missing, f"requirements.lock lacks {sorted(missing)}: run make lock"
 
 
+def test_the_environment_of_spark_has_the_same_pins_but_pandas() -> None:
+    lines = [line for line in (ROOT / "requirements-spark.lock").read_text().splitlines() if not line.startswith("#")]
+    spark: dict[str, str] = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    wanted = pins() | {"pandas": spark["pandas"]}
+    assert spark == {name: wanted.get(name, version) for name, version in spark.items()}
+    for needed in map(Requirement, PROJECT["optional-dependencies"]["spark"]):
+        assert needed.specifier.contains(spark[canonicalize_name(needed.name)]), (
+            f"requirements-spark.lock lacks {needed}: run make lock"
+        )
+    missing = (lock.closure("train") | lock.closure("serve")) - spark.keys() - {"setuptools"}
+    assert not missing, f"requirements-spark.lock lacks {sorted(missing)}: run make lock"
+
+
 def test_serving_needs_no_training_library() -> None:
     needed = lock.closure("serve")
     assert {"fastapi", "faiss-cpu", "numpy"} <= needed

@@ -142,13 +142,15 @@ def vectors() -> FloatArray:
     return made
 
 
-def model(made: FloatArray, folder: Path) -> None:
-    """Write vectors as a fitted ALS model with its index; rows of zeros are items that it does not know."""
-    known = np.flatnonzero(made.any(axis=1)).astype(np.int32)
-    gram = made.T @ made + 0.1 * np.eye(made.shape[1], dtype=np.float32)
-    params = {"alpha": 10.0, "half_life_days": 365.0}
-    embeddings.save(Embeddings(made, known, "als_fold_in", params, {"gram": gram.astype(np.float32)}), folder)
-    index.build(made, known, settings().index, seed=1).save(folder)
+def model(made: FloatArray | Embeddings, folder: Path) -> None:
+    """Write a fitted model, or vectors as those of ALS, with its index; rows of zeros are items that it has not met."""
+    if not isinstance(made, Embeddings):
+        known = np.flatnonzero(made.any(axis=1)).astype(np.int32)
+        gram = made.T @ made + 0.1 * np.eye(made.shape[1], dtype=np.float32)
+        params = {"alpha": 10.0, "half_life_days": 365.0}
+        made = Embeddings(made, known, "als_fold_in", params, {"gram": gram.astype(np.float32)})
+    embeddings.save(made, folder)
+    index.build(made.vectors, made.rows, settings().index, seed=1).save(folder)
 
 
 def pairs() -> ItemItem:
@@ -164,7 +166,7 @@ def pairs() -> ItemItem:
 
 def write(
     folder: Path,
-    made: FloatArray | None = None,
+    made: FloatArray | Embeddings | None = None,
     allow_repeat: bool = False,
     calibration: Path | None = None,
     rankers: dict[str, Path] | None = None,

@@ -70,6 +70,11 @@ def score(model: Embeddings | ItemItem, task: ValidationTask, factor: FloatArray
 
     factor: (n_items,) float32 by which scores above 0 are multiplied, as by a ranker; None for 1.
     """
+    return task.value(best_items(model, task, factor))
+
+
+def best_items(model: Embeddings | ItemItem, task: ValidationTask, factor: FloatArray | None = None) -> IntArray:
+    """Return the best items of each user, (n_users, AT) int32, padded with -1; `factor` as in `score`."""
     lists = np.full((len(task.histories), AT), -1, dtype=np.int32)
     rows = np.arange(len(task.available), dtype=np.int32) if isinstance(model, ItemItem) else model.rows
     offered = rows[task.available[rows]]
@@ -87,7 +92,7 @@ def score(model: Embeddings | ItemItem, task: ValidationTask, factor: FloatArray
         best = top_k(scores, at)
         said = ~np.isneginf(np.take_along_axis(scores, best, axis=1))
         lists[list(users), :at] = np.where(said, offered[best], -1)
-    return task.value(lists)
+    return lists
 
 
 def score_order(order: IntArray, task: ValidationTask) -> float:
