@@ -18,7 +18,7 @@ from recsys.params.section import parse as parse
 from recsys.params.tuned import TUNED_FILE, TuneParams, with_tuned
 
 PARAMS_FILE = Path("params.yaml")
-EngineName = Literal["local", "duckdb"]  # see `recsys/data/engines`
+EngineName = Literal["local", "duckdb", "spark"]  # see `recsys/data/engines`
 
 
 class SplitParams(Section):

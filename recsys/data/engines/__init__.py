@@ -50,6 +50,10 @@ def load(name: EngineName) -> Engine:
             from recsys.data.engines import duckdb  # only who names it installs it
 
             return duckdb
+        if name == "spark":
+            from recsys.data.engines import spark
+
+            return spark
     except ModuleNotFoundError as missing:
         raise ParamsError(f"engine: {name} needs the package {missing.name}: pip install '.[{name}]'") from None
     from recsys.data.engines import local
