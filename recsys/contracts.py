@@ -55,8 +55,7 @@ class History:
 
     @cached_property
     def liked_items(self) -> tuple[IntArray, npt.NDArray[np.intp]]:
-        """The distinct rows of `likes`, (m,) int32 ascending, and for each like its item's position in these,
-        (n_likes,)."""
+        """The distinct rows of `likes`, (m,) int32 ascending, and the position in these of each like, (n_likes,)."""
         rows = np.unique(self.likes)
         return rows, np.searchsorted(rows, self.likes)
 
@@ -279,10 +278,9 @@ class ItemItem:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The input of a model's `fit`: one fold of the interactions, and the catalogue in row order. events: user_row
-    int32, item_row int32, timestamp Datetime[us, UTC], event str, value float32, weight float32, sorted by (user_row,
-    timestamp), read only when collected; now: the end of the fold in UTC seconds; threads: how many the training may
-    use."""
+    """The input of a model's `fit`: one fold, and the catalogue in row order. events: user_row int32, item_row int32,
+    timestamp Datetime[us, UTC], event str, value float32, weight float32, sorted by (user_row, timestamp), read only
+    when collected; now: the end of the fold in UTC seconds; threads: how many the training may use."""
 
     events: pl.LazyFrame
     catalogue: pl.DataFrame
@@ -294,7 +292,6 @@ class TrainingData:
 
     @cached_property
     def interactions(self) -> pl.DataFrame:
-        """All `events`, in memory."""
         return self.events.collect()
 
 

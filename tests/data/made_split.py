@@ -1,5 +1,6 @@
 """A split in memory, through the files that the stage writes."""
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -25,4 +26,5 @@ def make(
         interactions.sink_parquet(table)
         out.mkdir()
         split_protocols.write(table, items, params, seed, out, described, engine)
-        return splits.load(out)
+        made = splits.load(out)
+        return dataclasses.replace(made, events=made.interactions.lazy())  # the folder goes
