@@ -32,7 +32,7 @@ from recsys.ranking import Values
 SETTINGS = {
     "synthetic": {"alpha": 1.0, "regularization": 1.0},
     "movielens": {"alpha": 1.0, "regularization": 0.1},
-    "online_retail": {"alpha": 5.0, "regularization": 0.1},
+    "online_retail": {"alpha": 20.0, "regularization": 1.0},
 }
 ALPHA = 0.025  # of each bound: an interval of 95 %
 
