@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
-from recsys.data.engines import spark
+from recsys.data.engines import local, spark
 from recsys.errors import DataError
 from recsys.stages import fetch, prepare, split
 from tests.spark.environment import ROOT, needs_spark, params
@@ -41,6 +42,26 @@ def test_the_same_bytes_as_local(
     if dataset == "synthetic":
         reasons = set(pl.read_parquet(tmp_path / "spark/tables/quarantine.parquet")["reason"])
         assert {"duplicate", "bot_like_user", "orphan_item"} <= reasons
+
+
+def test_rows_that_are_equal_in_user_time_and_item_keep_the_order_of_the_file(tmp_path: Path) -> None:
+    rng, n = np.random.default_rng(1), 3000
+    events = pl.DataFrame(
+        {
+            "user_id": pl.Series(["u", "ü", "Z", "日"]).gather(rng.integers(0, 4, n)),
+            "item_id": pl.Series(["i", "j"]).gather(rng.integers(0, 2, n)),
+            "timestamp": pl.Series(rng.integers(0, 3, n)).cast(pl.Datetime("us", "UTC")),
+            "event": ["view"] * n,
+            "value": rng.normal(size=n),
+            "weight": np.ones(n, dtype=np.float32),
+        }
+    )
+    events.write_parquet(tmp_path / "events.parquet", row_group_size=500)
+    (rows, users), (wanted, others) = (
+        engine.ordered(tmp_path / "events.parquet", pl.Series(["j", "i"]), tmp_path) for engine in (spark, local)
+    )
+    assert users.equals(others)
+    assert rows.collect().equals(wanted.collect())
 
 
 def test_an_unknown_item_and_a_missing_file_are_one_line(tmp_path: Path) -> None:
