@@ -144,7 +144,7 @@ def test_a_doubly_robust_interval_is_that_of_its_parts() -> None:
     assert found.value == pytest.approx(parts.mean())
     assert found.high - found.value == pytest.approx(1.959964 * parts.std(ddof=1) / sqrt(n), rel=1e-5)
     for guessed, expected in ((guess, None), (None, guess)):
-        with pytest.raises(DataError, match="set guess and expected"):
+        with pytest.raises(DataError, match="set `guess` and `expected`"):
             off_policy.estimate(replace(logged, guess=guessed, expected=expected), "dr")
 
 
