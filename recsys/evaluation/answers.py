@@ -1,7 +1,6 @@
 """Makes the lists that the recommender would have served to the sampled users."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
@@ -46,8 +45,8 @@ def recommend_offline(
     now = split.query_now(fold, history)
     if known_items is not None and not recommender.bundle.manifest.allow_repeat:
         exclude = np.union1d(exclude, history.rows)
-    query = Query(history=told, k=k, now=now, user_id=user_id, exclude=exclude, seed=seed, shown_at=split.end(fold))
-    query = replace(query, attributes=recommender.bundle.histories.attributes(user_id))
+    attributes, end = recommender.bundle.histories.attributes(user_id), split.end(fold)
+    query = Query(told, k, now, user_id, exclude=exclude, seed=seed, shown_at=end, attributes=attributes)
     found = recommender.recommend(query)
     if found.degraded:
         raise RecsysError(

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -108,8 +108,8 @@ class Lists:
         for user, user_id in zip(users, user_ids, strict=True):
             if user_id in gone:
                 continue
-            query = Query(history=bundle.histories.at(user), k=self.k, now=now, user_id=user_id, shown_at=now)
-            query = replace(query, attributes=bundle.histories.attributes(user_id))
+            history, attributes = bundle.histories.at(user), bundle.histories.attributes(user_id)
+            query = Query(history, self.k, now, user_id, shown_at=now, attributes=attributes)
             answer = self.recommender.recommend(query, self.shape)
             if answer.degraded:
                 raise RecsysError(

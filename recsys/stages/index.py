@@ -3,6 +3,7 @@
 `python -m recsys.stages.index --split data/split --fold test --model models/test/als --out indexes/test/als --fold ...`
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,7 @@ def main(
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
     """Build the index; fail if its recall is below `index.min_recall`. Item-item models need none: `out` is empty."""
-    settings = params.load(params_file)
+    settings, data = params.load(params_file), cache(splits.load)  # which no fold reads if the search is exact
     for folder, window, indexed in zip(model, splits.folds(fold), out, strict=True):
         with replaced(indexed) as aside:
             if (folder / embeddings.PAIRS).is_file():
@@ -34,7 +35,7 @@ def main(
                 continue
             found, queries = embeddings.load(folder), None
             if len(found.rows) > settings.index.exact_up_to:
-                queries = users(found, splits.load(split), window, settings.index.sample, settings.seed)
+                queries = users(found, data(split), window, settings.index.sample, settings.seed)
             built = index.build(found.vectors, found.rows, settings.index, settings.seed, queries, settings.threads)
             built.save(aside)
         print(f"{indexed}: {built.report.model_dump_json()}")
