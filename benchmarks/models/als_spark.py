@@ -1,14 +1,20 @@
-"""ALS by Spark beside ALS by implicit: NDCG@10 on the test window, or seconds of the train stage.
+"""ALS by Spark beside ALS by implicit: NDCG@10 on the test window, or CPU seconds of the train stage.
 
-    python -m benchmarks.models.als_spark WORKSPACE     where `dvc repro split` has run; als_spark_<data set>.json
-    python -m benchmarks.models.als_spark 300000        the cost at so many events, in turns; als_spark_cost.json
-    python -m benchmarks.models.als_spark 300000 5      in five turns
+    python -m benchmarks.models.als_spark WORKSPACE         where `dvc repro split` has run; als_spark_<data set>.json
+    python -m benchmarks.models.als_spark 300000 2000000    the cost at so many events, in turns; als_spark_cost.json
 
 Both in the environment of docs/spark.md. Users asked: those with a history, at most `evaluate.max_users`; the interval
 is that of the difference user by user. `als` has the settings of the data set in params.yaml, `als_spark` those of
 SETTINGS, found on the validation window among a dozen pairs of alpha and regularization, and the others of `als`.
+
+The cost is that of a whole stage of a made-up shop, Java included: CPU seconds, which depend less than times on what
+else runs. From 10 million events on there is one turn. A stage that takes longer than LIMIT_S is stopped. Linux only.
 """
 
+import ctypes
+import os
+import resource
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -34,6 +40,9 @@ SETTINGS = {
     "movielens": {"alpha": 1.0, "regularization": 0.1},
     "online_retail": {"alpha": 20.0, "regularization": 1.0},
 }
+TURNS, MANY, LIMIT_S = 3, 10_000_000, 3600
+DRIVER_MEMORY = "8g"  # of Spark on one machine; by default 1g
+PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h
 ALPHA = 0.025  # of each bound: an interval of 95 %
 
 
@@ -60,25 +69,60 @@ def quality(workspace: Path, iterations: int = 15) -> None:
     provenance.write(f"als_spark_{settings.dataset}", origin, figures)
 
 
-def cost(events: int, turns: int = 3) -> None:
-    """Let both train stages take turns on a made-up shop and write the medians of their seconds."""
-    origin = provenance.describe()
-    seconds: dict[str, list[float]] = {"als": [], "als_spark": []}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        settings = train_overhead.prepare(folder, events)
-        content = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-        content["models"]["als_spark"] = settings.model("als") | SETTINGS["synthetic"]
-        (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-        for turn in range(turns):
-            for model, of in seconds.items():
-                of.append(
-                    train_overhead.stage("train", folder, model=model, fold="test", split="split", out=f"{model}{turn}")
-                )
-    middle = {name: median(of) for name, of in seconds.items()}
-    figures = {"events": events, "seconds": seconds, "median_s": middle, "ratio": middle["als_spark"] / middle["als"]}
-    print(figures)
-    provenance.write("als_spark_cost", origin, figures)
+def cost(sizes: list[int]) -> None:
+    """Let both train stages take turns on shops of these sizes; write the results after each size."""
+    origin, found = provenance.describe(), {}
+    for events in sizes:
+        with tempfile.TemporaryDirectory() as name:
+            found[str(events)] = _cost(Path(name), events, 1 if events >= MANY else TURNS)
+        print(f"{events:,} events: {found[str(events)]}", flush=True)
+        provenance.write("als_spark_cost", origin, {"driver_memory": DRIVER_MEMORY, "sizes": found})
+
+
+def _cost(folder: Path, events: int, turns: int) -> dict[str, Any]:
+    """Of each model: CPU seconds of every turn, their median, and the peak memory of the stage without Java in GiB."""
+    settings = train_overhead.prepare(folder, events)
+    content = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    content["models"]["als_spark"] = settings.model("als") | SETTINGS["synthetic"]
+    (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    found: dict[str, Any] = {model: {"cpu_seconds": [], "peak_gib": 0.0} for model in ("als", "als_spark")}
+    for turn in range(turns):
+        for model, one in found.items():
+            paths = f"--split={folder / 'split'}", "--fold=test", f"--out={folder / f'{model}{turn}'}"
+            seconds, gib = _used(
+                "recsys.stages.train", f"--model={model}", *paths, f"--params={folder / 'params.yaml'}"
+            )
+            if seconds is None:
+                one["stopped_after_seconds"] = LIMIT_S
+                return found
+            one["cpu_seconds"].append(seconds)
+            one |= {"median": median(one["cpu_seconds"]), "peak_gib": max(one["peak_gib"], gib)}
+    return found | {"ratio": round(found["als_spark"]["median"] / found["als"]["median"], 2)}
+
+
+def _used(module: str, *arguments: str) -> tuple[float | None, float]:
+    """CPU seconds of a module and of all that it starts, None if it was stopped; the peak memory of its process in GiB.
+
+    Java outlives the Python that started it: as their "subreaper" this process inherits such children, and waits.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    submit = f"--driver-memory {DRIVER_MEMORY} pyspark-shell"
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYSPARK_SUBMIT_ARGS": submit}
+    command = ["timeout", "--signal=KILL", str(LIMIT_S), sys.executable, "-m", module, *arguments]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    _, status, own = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    try:
+        while True:
+            os.wait()
+    except ChildProcessError:
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    stopped = process.returncode in (-9, 128 + 9)  # `timeout` stops itself, too
+    if process.returncode and not stopped:
+        raise SystemExit(f"{module} failed: {command}")
+    return None if stopped else round(seconds, 2), round(own.ru_maxrss / 2**20, 3)
 
 
 def _ndcg(model: Embeddings, task: ValidationTask) -> Values:
@@ -88,6 +132,6 @@ def _ndcg(model: Embeddings, task: ValidationTask) -> Values:
 
 if __name__ == "__main__":
     if sys.argv[1].isdigit():
-        cost(*map(int, sys.argv[1:]))
+        cost([int(size) for size in sys.argv[1:]])
     else:
         quality(Path(sys.argv[1]))

@@ -1,15 +1,18 @@
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import provenance
 from recsys.stages import fetch, prepare, split
-from tests.spark.environment import needs_spark, params
+from tests.spark.environment import ROOT, needs_spark, params
 
 
 @needs_spark
 def test_als_of_spark_beside_als(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cost is that of stages, which tests/spark runs: a session of each would take minutes here."""
     from benchmarks.models import als_spark
 
     monkeypatch.setattr(provenance, "RESULTS", tmp_path / "results")
@@ -20,3 +23,14 @@ def test_als_of_spark_beside_als(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     als_spark.quality(tmp_path, iterations=2)
     written = (tmp_path / "results/als_spark_synthetic.json").read_text()
     assert '"als_spark"' in written
+
+
+@needs_spark
+def test_the_cost_counts_java(tmp_path: Path) -> None:
+    """In a process of its own, as it waits for all children of its process."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RECSYS_BENCHMARK_RESULTS": str(tmp_path)}
+    toy = "from benchmarks.models import als_spark; als_spark.TURNS = 1; als_spark.cost([6000])"
+    subprocess.run([sys.executable, "-c", toy], env=environment, check=True, capture_output=True)
+    (size,) = json.loads((tmp_path / "als_spark_cost.json").read_text())["sizes"].values()
+    assert len(size["als"]["cpu_seconds"]) == len(size["als_spark"]["cpu_seconds"]) == 1
+    assert size["ratio"] > 2  # starting Java alone takes longer
