@@ -1,14 +1,14 @@
 """ALS by Spark beside ALS by implicit: NDCG@10 on the test window, or CPU seconds of the train stage.
 
-    python -m benchmarks.models.als_spark WORKSPACE         where `dvc repro split` has run; als_spark_<data set>.json
-    python -m benchmarks.models.als_spark 300000 2000000    the cost at so many events, in turns; als_spark_cost.json
+    python -m benchmarks.models.als_spark WORKSPACE         where `dvc repro split` has run: als_spark_<data set>.json
+    python -m benchmarks.models.als_spark 300000 2000000    the cost at so many events: als_spark_cost_<events>.json
 
 Both in the environment of docs/spark.md. Users asked: those with a history, at most `evaluate.max_users`; the interval
 is that of the difference user by user. `als` has the settings of the data set in params.yaml, `als_spark` those of
 SETTINGS, found on the validation window among a dozen pairs of alpha and regularization, and the others of `als`.
 
 The cost is that of a whole stage of a made-up shop, Java included: CPU seconds, which depend less than times on what
-else runs. From 10 million events on there is one turn. A stage that takes longer than LIMIT_S is stopped. Linux only.
+else runs. Both take turns, from 10 million events on one turn. A stage is stopped after LIMIT_S. Linux only.
 """
 
 import ctypes
@@ -17,6 +17,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -69,14 +70,15 @@ def quality(workspace: Path, iterations: int = 15) -> None:
     provenance.write(f"als_spark_{settings.dataset}", origin, figures)
 
 
-def cost(sizes: list[int]) -> None:
-    """Let both train stages take turns on shops of these sizes; write the results after each size."""
-    origin, found = provenance.describe(), {}
-    for events in sizes:
-        with tempfile.TemporaryDirectory() as name:
-            found[str(events)] = _cost(Path(name), events, 1 if events >= MANY else TURNS)
-        print(f"{events:,} events: {found[str(events)]}", flush=True)
-        provenance.write("als_spark_cost", origin, {"driver_memory": DRIVER_MEMORY, "sizes": found})
+def cost(events: int) -> None:
+    """Let both train stages take turns on a shop of that size and write the results."""
+    origin = provenance.describe()
+    with tempfile.TemporaryDirectory() as name:
+        found = _cost(Path(name), events, 1 if events >= MANY else TURNS)
+    print(f"{events:,} events: {found}", flush=True)
+    provenance.write(
+        f"als_spark_cost_{events}", origin, {"events": events, "driver_memory": DRIVER_MEMORY, "models": found}
+    )
 
 
 def _cost(folder: Path, events: int, turns: int) -> dict[str, Any]:
@@ -89,19 +91,17 @@ def _cost(folder: Path, events: int, turns: int) -> dict[str, Any]:
     for turn in range(turns):
         for model, one in found.items():
             paths = f"--split={folder / 'split'}", "--fold=test", f"--out={folder / f'{model}{turn}'}"
-            seconds, gib = _used(
-                "recsys.stages.train", f"--model={model}", *paths, f"--params={folder / 'params.yaml'}"
-            )
-            if seconds is None:
-                one["stopped_after_seconds"] = LIMIT_S
+            used = _used("recsys.stages.train", f"--model={model}", *paths, f"--params={folder / 'params.yaml'}")
+            if used["stopped"]:
+                one["stopped"] = used
                 return found
-            one["cpu_seconds"].append(seconds)
-            one |= {"median": median(one["cpu_seconds"]), "peak_gib": max(one["peak_gib"], gib)}
-    return found | {"ratio": round(found["als_spark"]["median"] / found["als"]["median"], 2)}
+            one["cpu_seconds"].append(used["cpu_seconds"])
+            one |= {"median": median(one["cpu_seconds"]), "peak_gib": max(one["peak_gib"], used["peak_gib"])}
+    return found
 
 
-def _used(module: str, *arguments: str) -> tuple[float | None, float]:
-    """CPU seconds of a module and of all that it starts, None if it was stopped; the peak memory of its process in GiB.
+def _used(module: str, *arguments: str) -> dict[str, float]:
+    """Time, CPU seconds of a module and of all that it starts, peak memory of its own process; whether it was stopped.
 
     Java outlives the Python that started it: as their "subreaper" this process inherits such children, and waits.
     """
@@ -109,20 +109,25 @@ def _used(module: str, *arguments: str) -> tuple[float | None, float]:
     submit = f"--driver-memory {DRIVER_MEMORY} pyspark-shell"
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYSPARK_SUBMIT_ARGS": submit}
     command = ["timeout", "--signal=KILL", str(LIMIT_S), sys.executable, "-m", module, *arguments]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     _, status, own = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
+    stopped = process.returncode in (-9, 128 + 9)  # `timeout` stops its whole group, which it is in
+    if process.returncode and not stopped:
+        raise SystemExit(f"{module} failed: {command}")
     try:
         while True:
             os.wait()
     except ChildProcessError:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    stopped = process.returncode in (-9, 128 + 9)  # `timeout` stops itself, too
-    if process.returncode and not stopped:
-        raise SystemExit(f"{module} failed: {command}")
-    return None if stopped else round(seconds, 2), round(own.ru_maxrss / 2**20, 3)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {
+        "stopped": stopped,
+        "seconds": round(time.monotonic() - begun, 1),
+        "cpu_seconds": round(cpu, 2),
+        "peak_gib": round(own.ru_maxrss / 2**20, 3),
+    }
 
 
 def _ndcg(model: Embeddings, task: ValidationTask) -> Values:
@@ -132,6 +137,7 @@ def _ndcg(model: Embeddings, task: ValidationTask) -> Values:
 
 if __name__ == "__main__":
     if sys.argv[1].isdigit():
-        cost([int(size) for size in sys.argv[1:]])
+        for size in sys.argv[1:]:
+            cost(int(size))
     else:
         quality(Path(sys.argv[1]))

@@ -29,8 +29,8 @@ def test_als_of_spark_beside_als(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_cost_counts_java(tmp_path: Path) -> None:
     """In a process of its own, as it waits for all children of its process."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RECSYS_BENCHMARK_RESULTS": str(tmp_path)}
-    toy = "from benchmarks.models import als_spark; als_spark.TURNS = 1; als_spark.cost([6000])"
+    toy = "from benchmarks.models import als_spark; als_spark.TURNS = 1; als_spark.cost(6000)"
     subprocess.run([sys.executable, "-c", toy], env=environment, check=True, capture_output=True)
-    (size,) = json.loads((tmp_path / "als_spark_cost.json").read_text())["sizes"].values()
-    assert len(size["als"]["cpu_seconds"]) == len(size["als_spark"]["cpu_seconds"]) == 1
-    assert size["ratio"] > 2  # starting Java alone takes longer
+    found = json.loads((tmp_path / "als_spark_cost_6000.json").read_text())["models"]
+    assert {model: len(one["cpu_seconds"]) for model, one in found.items()} == {"als": 1, "als_spark": 1}
+    assert found["als_spark"]["median"] > 2 * found["als"]["median"]  # starting Java alone takes longer
