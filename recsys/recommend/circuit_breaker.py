@@ -2,11 +2,12 @@
 
     closed     the part is called
     open       the part is not called for `cooldown_s` seconds
-    half-open  then one request calls it: if that succeeds the breaker closes, else it opens again
+    half-open  then it is called once: if that succeeds the breaker closes, else it opens again
 
 It is our own because pybreaker and circuitbreaker open after failures in a row; this one counts failures and slow calls
-among the last `window` calls. A Python thread cannot be interrupted, so the request that calls a slow part waits for
-it; with an open breaker that is one request in `cooldown_s` seconds.
+among the last `window` calls, and it can make the call after the cooldown in a thread of its own (`call_aside`). A
+Python thread cannot be interrupted, so otherwise a request would wait for a part that is still slow, and every request
+of the worker behind it.
 """
 
 import logging
@@ -14,6 +15,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Thread
+from time import perf_counter
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +24,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Limits:
     """The limits of a breaker: it opens when `failures` of the last `window` calls raised or took more than `slow_s`
-    seconds, for `cooldown_s` seconds."""
+    seconds, for `cooldown_s` seconds. A call that took n times `slow_s` counts as n failures, at most as one too few:
+    so two calls of a part that hangs are enough, and a machine that stood still once opens nothing."""
 
     window: int = 20
     failures: int = 5
@@ -43,12 +47,13 @@ class CircuitBreaker:
         self.slow_s = limits.slow_s
         self._limits = limits
         self._clock = clock
-        self._bad: deque[bool] = deque(maxlen=limits.window)
+        self._bad: deque[float] = deque(maxlen=limits.window)  # of each call: as how many failures it counts
         self._open_until = 0.0
+        self._aside: Thread | None = None
 
     def allows(self) -> bool:
-        """Return whether this request may call the part; while open, one request in `cooldown_s` seconds may. If that
-        request never reports a result, another one may call the part `cooldown_s` seconds later."""
+        """Return whether the part may be called; while open, it may once in `cooldown_s` seconds. If that call never
+        reports a result, another one may follow `cooldown_s` seconds later."""
         if self.closed:
             return True
         now = self._clock()
@@ -60,9 +65,9 @@ class CircuitBreaker:
     def succeeded(self, seconds: float) -> None:
         """Record that the part answered after so many seconds; a slow answer counts as a failure."""
         if seconds > self.slow_s:
-            self._note_bad("is slow")
+            self._note_bad("is slow", max(1, min(seconds / self.slow_s, self._limits.failures - 1)))
         elif self.closed:
-            self._bad.append(False)
+            self._bad.append(0)
             self.all_good = not any(self._bad)
         else:
             self.closed = self.all_good = True
@@ -73,8 +78,24 @@ class CircuitBreaker:
         """Record that the part raised an error."""
         self._note_bad("fails")
 
-    def _note_bad(self, how: str) -> None:
-        self._bad.append(True)
+    def call_aside(self, call: Callable[[], object]) -> None:
+        """Call the part in a thread of its own and record the result; do nothing while such a call is under way."""
+        if self._aside is None or not self._aside.is_alive():
+            self._aside = Thread(target=self._call, args=(call,), name=f"{self.part} again", daemon=True)
+            self._aside.start()
+
+    def _call(self, call: Callable[[], object]) -> None:
+        began = perf_counter()
+        try:
+            call()
+        except Exception:
+            log.exception("%s still fails", self.part)
+            self.failed()
+        else:
+            self.succeeded(perf_counter() - began)
+
+    def _note_bad(self, how: str, failures: float = 1) -> None:
+        self._bad.append(failures)
         self.all_good = False
         if self.closed and sum(self._bad) >= self._limits.failures:
             self.closed = False

@@ -38,11 +38,15 @@ class RequestTrace:
         self, breaker: CircuitBreaker, call: Callable[[], T], default: T, *, optional: bool = True
     ) -> T:
         """Call a part and return its result; return `default` if it raises, its breaker is open or it is too late. A
-        part that is not optional, such as a rule, is called after the deadline too, and never counts as slow."""
+        part that is not optional, such as a rule, is called after the deadline too, and never counts as slow. An
+        optional part with an open breaker is tried in a thread of its own, so no request waits for it."""
         began = perf_counter()
         if optional and began >= self.deadline:
             self.late = True
-        elif breaker.all_good or breaker.allows():
+        elif not breaker.closed and optional:
+            if breaker.allows():
+                breaker.call_aside(call)
+        elif breaker.closed or breaker.allows():
             try:
                 result = call()
             except Exception:

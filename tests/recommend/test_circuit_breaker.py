@@ -1,12 +1,15 @@
 """The circuit breaker against a model of it, and its states one by one."""
 
 import logging
+from functools import partial
+from threading import Event, get_ident
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers, Limits
+from tests.support.apps import until
 
 LIMITS = Limits(window=4, failures=2, slow_s=0.1, cooldown_s=10)
 
@@ -48,6 +51,39 @@ def test_slow_counts_as_bad(breaker: CircuitBreaker, caplog: pytest.LogCaptureFi
         breaker.succeeded(0.2)
     assert not breaker.allows()
     assert caplog.messages == ["source als is slow; it is skipped, and tried once in 10 s"]
+
+
+def test_a_call_that_hangs_counts_as_many_but_one_alone_opens_nothing(clock: Clock) -> None:
+    breaker = CircuitBreaker("source als", Limits(window=20, failures=5, slow_s=0.1), clock)
+    breaker.succeeded(60)
+    assert breaker.closed
+    breaker.succeeded(0.01)
+    breaker.succeeded(0.11)
+    assert not breaker.closed
+
+
+def test_a_call_aside_is_made_once_at_a_time_and_closes_if_it_succeeds(breaker: CircuitBreaker, clock: Clock) -> None:
+    opened(breaker)
+    held, began, callers = Event(), Event(), list[int]()
+
+    def hangs() -> None:
+        callers.append(get_ident())
+        began.set()
+        held.wait()
+        raise RuntimeError("too late")
+
+    breaker.call_aside(hangs)
+    assert began.wait(30)
+    breaker.call_aside(hangs)  # does nothing
+    held.set()
+    until(partial(well_again, breaker))
+    assert len(callers) == 1
+    assert callers != [get_ident()]
+
+
+def well_again(breaker: CircuitBreaker) -> bool:
+    breaker.call_aside(lambda: None)
+    return breaker.closed
 
 
 def opened(breaker: CircuitBreaker) -> None:
