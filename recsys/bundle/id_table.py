@@ -62,6 +62,10 @@ class IdTable:
     def external_id(self, position: int) -> str:
         return self._bytes(position).decode()
 
+    def shard(self, number: int, of: int) -> IntArray:
+        """Return the positions, (m,) int32 ascending, of part `number` of 1 to `of`: by the hash of an id alone."""
+        return np.sort(self._positions[self._hashes % np.uint64(of) == number - 1])
+
     def finds_all(self) -> bool:
         """Return whether every id of the table can be looked up by its hash; reads the whole table."""
         text = self._text.tobytes()

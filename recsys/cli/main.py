@@ -141,15 +141,17 @@ def export(
     name: Annotated[str, typer.Option(help="view in PostgreSQL, or prefix of keys in Redis")] = "recommendations",
     bundle: Annotated[Path | None, typer.Option(envvar="RECSYS_BUNDLE", help="default: the current release")] = None,
     folder: Releases = Path("releases"),
+    shard: Annotated[str, typer.Option(help="2/8: part 2 of 8 of the users, into lists-2-of-8.parquet")] = "",
     rules: Annotated[Path, typer.Option(envvar="RECSYS_RULES", help="file of the business rules")] = Path("rules.yaml"),
     store: Annotated[str, typer.Option(envvar=URL_VARIABLE, help="API store: no list for erased users")] = DEFAULT_URL,
 ) -> None:
     """Write a list of the best items for each user; after a stop, run the same command again to resume."""
     from recsys.bundle.bundle import load
-    from recsys.export.lists import lists, open_target
+    from recsys.export.lists import lists, open_target, shard_of
 
-    wanted = lists(load(bundle or current(folder)), variant, k, rules, store)
-    users, of = wanted.write(open_target(to, name, wanted.version)), wanted.recommender
+    part = shard_of(shard) if shard else None
+    wanted = lists(load(bundle or current(folder)), variant, k, rules, store, part or (1, 1))
+    users, of = wanted.write(open_target(to, name, wanted.version, part)), wanted.recommender
     print(f"{users:,} users, bundle {of.bundle.manifest.bundle_id}, variant {of.variant}")
 
 

@@ -62,13 +62,14 @@ class Target(Protocol):
 class Lists:
     """The lists to export: the best `k` items of every user of a bundle. shape: the compiled business rules, None
     without any; rules: their version; forgotten: the users that asked to be forgotten, who get no list, None without a
-    store."""
+    store; shard: (I, N) for the users of part I of N alone, 1 <= I <= N, see `IdTable.shard`."""
 
     recommender: Recommender
     k: int
     shape: SlateRules | None = None
     rules: str = ""
     forgotten: Forgotten | None = None
+    shard: tuple[int, int] = (1, 1)
 
     @property
     def version(self) -> str:
@@ -78,20 +79,21 @@ class Lists:
         return f"{self.recommender.bundle.manifest.bundle_id}_{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
     def write(self, target: Target, batch_users: int = BATCH_USERS) -> int:
-        """Write the lists that the target lacks and let readers see them; return the number of users of the bundle.
+        """Write the lists that the target lacks and let readers see them; return the number of users of the shard.
 
         Raises:
             RecsysError: "variant 'als': source als failed for user 'u7'; a list without it would stay until ..."
             RecsysError: "Redis: connection refused; readers still see the earlier lists, run the export again"
         """
-        n_users = len(self.recommender.bundle.histories.users)
+        users = self.recommender.bundle.histories.users.shard(*self.shard)
+        n_users = len(users)
         with _reported(target), closing(target):
             done = begun = target.begin()
             print(f"export: {n_users:,} users, {done:,} of them already written", file=sys.stderr)
             started = time.monotonic()
             while done < n_users:
                 end = min(done + batch_users, n_users)
-                target.write(pl.DataFrame(self._rows(range(done, end)), SCHEMA, orient="row"), end)
+                target.write(pl.DataFrame(self._rows(users[done:end].tolist()), SCHEMA, orient="row"), end)
                 done = end
                 rate = (done - begun) / max(time.monotonic() - started, 1e-9)
                 left = f"{(n_users - done) / rate:,.0f} s left"
@@ -99,7 +101,7 @@ class Lists:
             target.finish()
         return n_users
 
-    def _rows(self, users: range) -> Iterator[tuple[str, int, str, float, str, str, str]]:
+    def _rows(self, users: list[int]) -> Iterator[tuple[str, int, str, float, str, str, str]]:
         bundle, variant = self.recommender.bundle, self.recommender.variant
         bundle_id, item_id = bundle.manifest.bundle_id, bundle.catalogue.ids.external_id
         now = bundle.manifest.trained_until.timestamp()
@@ -120,7 +122,9 @@ class Lists:
                 yield user_id, rank, item_id(slot.row), slot.score, slot.source, bundle_id, variant
 
 
-def lists(bundle: Bundle, variant: str | None, k: int, rules: Path, store: str) -> Lists:
+def lists(
+    bundle: Bundle, variant: str | None, k: int, rules: Path, store: str, shard: tuple[int, int] = (1, 1)
+) -> Lists:
     """Prepare the lists of a variant. variant: None for the bundle's default; rules: the file of business rules, unless
     those of the store's channel are used; store: the URL of the event store, which has the users that asked to be
     forgotten. File and store may be absent.
@@ -141,7 +145,19 @@ def lists(bundle: Bundle, variant: str | None, k: int, rules: Path, store: str) 
     if store != DEFAULT_URL or Path(store.removeprefix(SQLITE)).is_file():
         with snapshot(store) as select:
             forgotten = Forgotten(select)
-    return Lists(Recommender(bundle, variant), k, shape, rules_version, forgotten)
+    return Lists(Recommender(bundle, variant), k, shape, rules_version, forgotten, shard)
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """Return the number of a shard and how many there are: (2, 8) of "2/8".
+
+    Raises:
+        ParamsError: "--shard '0/8': expected I/N, the part I of N of the users, such as 1/8 to 8/8"
+    """
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ParamsError(f"--shard {text!r}: expected I/N, the part I of N of the users, such as 1/8 to 8/8")
+    return int(match[1]), int(match[2])
 
 
 def as_personalize(rows: pl.DataFrame) -> pl.DataFrame:
@@ -194,14 +210,18 @@ class Files:
         pass
 
 
-def open_target(to: str, name: str, version: str) -> Target:
-    """Open the target of an export. to: a file name, or a URL of PostgreSQL or Redis; name: of the view or keys there.
+def open_target(to: str, name: str, version: str, shard: tuple[int, int] | None = None) -> Target:
+    """Open the target of an export. to: a file name, or a URL of PostgreSQL or Redis; name: of the view or keys there;
+    shard: (2, 8) writes the file "lists-2-of-8.csv" for "lists.csv", None the file itself.
 
     Raises:
+        ParamsError: "--shard: a database lets readers see all new lists at once; write .parquet, .csv or .jsonl"
         ParamsError: "'lists.json': an export goes to a file .parquet, .csv or .jsonl, or to postgresql://..., redis://..."
     """
     if not re.fullmatch(r"[A-Za-z_][\w-]{0,29}", name, re.ASCII):
         raise ParamsError(f"--name {name!r}: expected up to 30 letters, digits, _ or -, the first one a letter or _")
+    if shard and "://" in to:
+        raise ParamsError("--shard: a database lets readers see all new lists at once; write .parquet, .csv or .jsonl")
     if to.startswith("postgresql://"):
         from recsys.export.postgresql import Table
 
@@ -212,7 +232,8 @@ def open_target(to: str, name: str, version: str) -> Target:
 
         return Keys(to, name, version)
     if to.endswith((".parquet", ".csv", ".jsonl")):
-        return Files(Path(to), version)
+        path = Path(to)
+        return Files(path.with_stem(f"{path.stem}-{shard[0]}-of-{shard[1]}") if shard else path, version)
     raise ParamsError(f"{to!r}: an export goes to a file .parquet, .csv or .jsonl, or to postgresql://..., redis://...")
 
 

@@ -74,6 +74,20 @@ def test_the_manifests_fit_together() -> None:
         assert api[probe]["httpGet"]["path"] in paths
 
 
+def test_each_pod_of_the_export_has_a_shard_of_its_own() -> None:
+    (job,) = (
+        document["spec"] for document in DOCUMENTS if document["metadata"].get("generateName") == "recsys-export-"
+    )
+    assert job["completionMode"] == "Indexed"
+    shell = job["template"]["spec"]["containers"][0]["command"]
+    shown = [shell[0], shell[1], shell[2].replace("recsys export", "echo")]
+    for index in range(job["completions"]):
+        done = subprocess.run(
+            shown, env={"JOB_COMPLETION_INDEX": str(index)}, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"--shard {index + 1}/{job['completions']} /srv/lists/lists.parquet\n"
+
+
 @pytest.mark.parametrize("overlay", ["staging", "production"])
 def test_an_overlay_changes_what_its_patches_name(overlay: str) -> None:
     folder = DEPLOY / "kubernetes" / overlay

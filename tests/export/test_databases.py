@@ -143,6 +143,12 @@ def test_what_cannot_be_written_to_is_refused(to: str, name: str, message: str) 
         lists.open_target(to, name, "v")
 
 
+@pytest.mark.parametrize("to", ["postgresql://host/db", "redis://host", "unix:///socket"])
+def test_a_database_has_no_shards(to: str) -> None:
+    with pytest.raises(ParamsError, match=r"^--shard: a database lets readers see all new lists at once; write"):
+        lists.open_target(to, "lists", "v", (1, 2))
+
+
 @pytest.mark.parametrize("to", ["postgresql:///postgres?host={}", "unix://{}/nobody"])
 def test_a_server_that_is_not_there_is_one_line(two: list[Recommender], to: str, tmp_path: Path) -> None:
     with pytest.raises(RecsysError, match="readers still see the earlier lists, run the export again") as refused:

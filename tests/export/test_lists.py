@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from recsys.contracts import Query
-from recsys.errors import RecsysError
+from recsys.errors import ParamsError, RecsysError
 from recsys.export import lists as export
 from recsys.export.lists import Lists
 from recsys.recommend.recommender import Recommender
@@ -69,6 +70,57 @@ def test_a_line_for_each_user_as_personalize_writes(two: list[Recommender], tmp_
     now = two[0].bundle.manifest.trained_until.timestamp()
     slots = two[0].recommend(Query(two[0].bundle.histories.of("anna"), K, now, user_id="anna")).slots
     assert lines[0]["output"]["scores"] == pytest.approx([slot.score for slot in slots], rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+def test_the_files_of_all_shards_are_the_whole_without_a_user_in_two(
+    two: list[Recommender], tmp_path: Path, kind: str
+) -> None:
+    def lines(name: str) -> list[str]:
+        path = tmp_path / f"{name}.{kind}"
+        text = pl.read_parquet(path).write_csv() if kind == "parquet" else path.read_text()
+        return text.splitlines()[kind != "jsonl" :]
+
+    def run(name: str, *shard: int) -> None:
+        part = (shard[0], shard[1]) if shard else None
+        lists = Lists(two[0], K, shard=part or (1, 1))
+        lists.write(export.open_target(str(tmp_path / f"{name}.{kind}"), "lists", lists.version, part), batch_users=2)
+
+    run("whole")
+    run("whole", 1, 1)
+    assert lines("whole-1-of-1") == lines("whole") != []
+    for number in (3, 1, 2):
+        run("lists", number, 3)
+    parts = [lines(f"lists-{number}-of-3") for number in (1, 2, 3)]
+    assert sorted(line for part in parts for line in part) == sorted(lines("whole"))
+    assert len([part for part in parts if part]) > 1
+    assert len(list(tmp_path.iterdir())) == 5, "a file for each, and nothing beside them"
+    written = (tmp_path / f"lists-2-of-3.{kind}").read_bytes()
+    run("lists", 2, 3)
+    assert (tmp_path / f"lists-2-of-3.{kind}").read_bytes() == written
+
+
+def test_a_shard_does_not_disturb_another_that_was_stopped(two: list[Recommender], tmp_path: Path) -> None:
+    stopped = export.open_target(str(tmp_path / "lists.csv"), "lists", "v", (1, 2))
+    stopped.begin()
+    lists = Lists(two[0], K, shard=(2, 2))
+    lists.write(export.open_target(str(tmp_path / "lists.csv"), "lists", lists.version, (2, 2)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lists-1-of-2.csv.v.partial", "lists-2-of-2.csv"]
+
+
+@pytest.mark.parametrize("text", ["0/8", "9/8", "1", "1/0", "-1/2", "a/b", "1/2/3", "1.5/2", " 1/2", "²/3"])
+def test_a_bad_shard_is_one_line(text: str) -> None:
+    with pytest.raises(ParamsError, match=r"^--shard '.*': expected I/N, the part I of N of the users, such as 1/8 to"):
+        export.shard_of(text)
+
+
+def test_the_command_writes_a_shard(two: list[Recommender], tmp_path: Path, root: Path) -> None:
+    folder, start = bundles.write(tmp_path / "bundle"), [sys.executable, "-m", "recsys.cli", "export"]
+    command = [*start, str(tmp_path / "lists.csv"), "--k", str(K), "--bundle", str(folder), "--shard", "2/3"]
+    subprocess.run(command, cwd=root, capture_output=True, check=True)
+    users = {row[0] for row in read_file(tmp_path / "lists-2-of-3.csv")}
+    ids = two[0].bundle.histories.users
+    assert users == {ids.external_id(at) for at in ids.shard(2, 3).tolist()}
 
 
 def test_a_forgotten_user_gets_no_list_and_has_none_any_more(two: list[Recommender], tmp_path: Path) -> None:
