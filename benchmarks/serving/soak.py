@@ -56,21 +56,31 @@ def saturation(folder: Path, environment: dict[str, str]) -> float:
 
 
 async def measure(server: Server, seconds: float, rate: float) -> dict[str, Any]:
-    """Memory of both workers every fortieth of the time."""
-    task = asyncio.create_task(Traffic(server.port, shop.requests(9, EVENT_SHARE)).run(rate, seconds))
-    start, samples = time.perf_counter(), []
-    while not task.done():
-        await asyncio.sleep(seconds / SAMPLES)
-        others = {"load_1min": round(os.getloadavg()[0], 1), "cpu_seconds": round(server.cpu_seconds(), 1)}
-        samples.append({"seconds": round(time.perf_counter() - start), **server.memory_mib(), **others})
+    """Memory of both workers after every fortieth of the time. The answers of each fortieth are counted and let go:
+    those of an hour need more memory than the machine has.
+    """
+    requests, start, samples = shop.requests(9, EVENT_SHARE), time.perf_counter(), list[dict[str, Any]]()
+    for number in range(SAMPLES):
+        traffic = summary(await Traffic(server.port, requests).run(rate, seconds / SAMPLES, seed=number))
+        samples.append(
+            {
+                "seconds": round(time.perf_counter() - start),
+                **server.memory_mib(),
+                "load_1min": round(os.getloadavg()[0], 1),
+                "cpu_seconds": round(server.cpu_seconds(), 1),
+                **{name: traffic[name] for name in ("requests", "shed_503", "other_5xx_or_no_answer")},
+                "p99_ms": traffic["ms"]["p99"],
+            }
+        )
         print(samples[-1], flush=True)
     settled = next(sample for sample in samples if sample["seconds"] >= seconds / 10)
     last = samples[-1]
     return {
         **{f"growth_of_{kind}": round(last[kind] / settled[kind] - 1, 4) for kind in ("rss", "pss", "own")},
         "own_of_two_workers_by_rss": round(last["own"] / last["rss"], 3),
-        "memory_mib": samples,
-        "traffic": summary(await task),
+        "requests": sum(sample["requests"] for sample in samples),
+        "other_5xx_or_no_answer": sum(sample["other_5xx_or_no_answer"] for sample in samples),
+        "samples": samples,
     }
 
 
