@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.figures import quality, serving, training
+from benchmarks.figures import quality, serving, spark, training
 from benchmarks.provenance import TOP
 from recsys.output import write_text
 
@@ -15,6 +15,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         training.content_cost, training.overhead, training.allow_repeat, training.calibration,
         serving.cache, serving.rules, serving.stores, serving.load, serving.beside_naive,
         serving.serving, serving.faults, serving.experiments, serving.story, serving.structure,
+        spark.als_spark,
         quality.coverage, quality.dirty_logs, quality.mutation,
     )
 }  # fmt: skip

@@ -43,8 +43,8 @@ class Config(Section):
     epochs: maximum number of epochs of step 4, 0 skips it; patience: number of epochs without a better validation score
     after which it ends; id_dropout: share of items whose id vector is dropped in a batch; negatives: approximate number
     of negatives in a batch; batch_users: number of users in a batch; device: of torch, such as "cpu" or "cuda:0";
-    processes: number of processes that train together under torchrun; checkpoint: folder for checkpoints, from which an
-    interrupted training continues, None for no checkpoints.
+    processes: number of processes of a host that train together under torchrun; checkpoint: folder for checkpoints,
+    from which an interrupted training continues, None for no checkpoints.
     """
 
     factors: int = Field(ge=2, le=1024)

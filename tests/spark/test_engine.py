@@ -1,5 +1,7 @@
 """Spark prepares and splits like the engine `local`: the same bytes."""
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,29 @@ def test_the_same_bytes_as_local(
     if dataset == "synthetic":
         reasons = set(pl.read_parquet(tmp_path / "spark/tables/quarantine.parquet")["reason"])
         assert {"duplicate", "bot_like_user", "orphan_item"} <= reasons
+
+
+@pytest.mark.parametrize(
+    ("dataset", "folder", "kept"),
+    [("movielens", "ml-latest-small", 100_836), ("online_retail", "online-retail", 391_109)],
+)
+def test_the_same_bytes_as_local_of_real_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, folder: str, kept: int
+) -> None:
+    """Tables, rejected rows, and the report with the count of each reason."""
+    here = Path(os.environ.get("RECSYS_DATA_DIR") or ROOT.parent / "shared/data")
+    if not (here / folder).is_dir():
+        pytest.skip(f"no real data here: {here} has no {folder}; set RECSYS_DATA_DIR")
+    monkeypatch.setenv("RECSYS_DATA_DIR", str(here))
+    fetch.main(tmp_path / "raw", params=params(tmp_path, dataset=dataset))
+    local, by_spark = (
+        run(tmp_path / engine, tmp_path / "raw", dataset=dataset, engine=engine) for engine in ("local", "spark")
+    )
+    assert list(local) == list(by_spark)
+    assert not [name for name in local if local[name] != by_spark[name]]
+    report = json.loads(by_spark["report.json"])["interactions"]
+    assert report["kept"] == kept
+    assert ("duplicate" in report["reasons"]) is (dataset == "online_retail")
 
 
 def test_rows_that_are_equal_in_user_time_and_item_keep_the_order_of_the_file(tmp_path: Path) -> None:
