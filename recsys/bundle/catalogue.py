@@ -28,6 +28,7 @@ COLUMNS: dict[str, pl.DataType] = {
     "attributes": pl.String(),
     "popularity": pl.Float32(),
     "recent": pl.Float32(),
+    "liked_share": pl.Float32(),
 }
 CONTENT = ("title", "text", "categories", "price")  # needed where items are shown
 FEW_LIKES = 3  # an item that at most so many users liked is new: too few for a collaborative model
@@ -39,15 +40,17 @@ class Catalogue:
 
     frame: the table of the items; ids: item ids <-> rows; popularity: (n_items,) float32, how many users liked the
     item; recent: (n_items,) float32, the same count with decay: a user counts 1/2 one half-life after their last like
-    of the item, 1/4 after two; available: (n_items,) bool; first_seen: (n_items,) float64 UTC seconds, NaN if unknown;
-    demand: (n_items, len(HALF_LIVES_DAYS)) float32, one column like `recent` for every half-life; gap_days: (n_items,)
-    float32, see the function `gap_days`.
+    of the item, 1/4 after two; liked_share: (n_items,) float32, of the users with any event of the item, also one of
+    weight 0 such as a low rating or a return, the share that liked it, NaN without such users; available: (n_items,)
+    bool; first_seen: (n_items,) float64 UTC seconds, NaN if unknown; demand: (n_items, len(HALF_LIVES_DAYS)) float32,
+    one column like `recent` for every half-life; gap_days: (n_items,) float32, see the function `gap_days`.
     """
 
     frame: pl.DataFrame
     ids: id_table.IdTable
     popularity: FloatArray
     recent: FloatArray
+    liked_share: FloatArray
     available: BoolArray
     first_seen: npt.NDArray[np.float64]
     demand: FloatArray
@@ -96,24 +99,29 @@ class Catalogue:
 def with_popularity(
     catalogue: pl.DataFrame, interactions: pl.DataFrame, now: float, half_life_days: float
 ) -> pl.DataFrame:
-    """Return the catalogue with the columns popularity and recent, see `Catalogue`; events of weight 0 do not count.
-    now: the time from which the age of a like is measured, UTC seconds."""
+    """Return the catalogue with the columns popularity, recent and liked_share, see `Catalogue`. now: the time from
+    which the age of a like is measured, UTC seconds."""
     moment = pl.lit(now).mul(1e6).cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
     age = (moment - pl.col("timestamp")) / timedelta(days=half_life_days)
     counts = (
         interactions.lazy()
-        .filter(pl.col("weight") > 0)
         .group_by("user_row", "item_row")
-        .agg(pl.col("timestamp").max())
+        .agg(pl.col("timestamp").filter(pl.col("weight") > 0).max())
         .with_columns(age=age)
         .group_by("item_row")
         # integers add up to the same sum in any order, floats do not: keep the bytes reproducible
-        .agg(popularity=pl.len(), recent=(pl.lit(0.5).pow(pl.col("age").clip(0)) * 2**32).cast(pl.Int64).sum())
-        .with_columns(pl.col("recent") / 2**32)
+        .agg(
+            popularity=pl.col("age").count(),  # not null: of those who liked it
+            recent=(pl.lit(0.5).pow(pl.col("age").clip(0)) * 2**32).cast(pl.Int64).sum(),
+            users=pl.len(),
+        )
+        .with_columns(pl.col("recent") / 2**32, liked_share=pl.col("popularity") / pl.col("users"))
+        .drop("users")
         .collect()
     )
     return catalogue.join(counts, left_on="row", right_on="item_row", how="left", maintain_order="left").with_columns(
-        pl.col("popularity", "recent").fill_null(0).cast(pl.Float32)
+        pl.col("popularity", "recent").fill_null(0).cast(pl.Float32),
+        pl.col("liked_share").cast(pl.Float32).fill_null(np.nan),
     )
 
 
@@ -163,10 +171,11 @@ def _texts(value: str) -> list[str]:
 
 
 def load(folder: Path) -> Catalogue:
-    """Read the files that `write` and `write_demand` wrote. Older bundles have no attributes, and a demand of 0."""
+    """Read the files that `write` and `write_demand` wrote. Older bundles have no attributes, unknown shares of likes,
+    and a demand of 0."""
     frame = pl.read_parquet(folder / "catalogue.parquet")
-    if "attributes" not in frame.columns:
-        frame = frame.with_columns(attributes=pl.lit(None, pl.String))
+    later = {"attributes": pl.lit(None, pl.String), "liked_share": pl.lit(np.nan, pl.Float32)}
+    frame = frame.with_columns(**{name: empty for name, empty in later.items() if name not in frame.columns})
     kept = (folder / "demand.npy").is_file()
     nothing = np.zeros((frame.height, len(HALF_LIVES_DAYS)), dtype=np.float32)
     return Catalogue(
@@ -174,6 +183,7 @@ def load(folder: Path) -> Catalogue:
         ids=id_table.IdTable(folder / "items"),
         popularity=frame["popularity"].to_numpy(),
         recent=frame["recent"].to_numpy(),
+        liked_share=frame["liked_share"].to_numpy(),
         available=frame["available"].to_numpy(),
         first_seen=epoch_seconds(frame["first_seen"]),
         demand=read_array(folder / "demand.npy") if kept else nothing,

@@ -23,7 +23,8 @@ from recsys.errors import DataError
 from recsys.ranking import top_k
 
 VECTOR = {"vector": pl.Binary()}  # as of `packed_vector` in `recsys/schemas/field_limits.py`
-COLUMNS = {name: dtype for name, dtype in catalogue.COLUMNS.items() if name not in ("row", "popularity", "recent")}
+COUNTED = ("row", "popularity", "recent", "liked_share")
+COLUMNS = {name: dtype for name, dtype in catalogue.COLUMNS.items() if name not in COUNTED}
 COLUMNS |= VECTOR
 NOTHING = {"title": pl.col("item_id"), "text": pl.lit(""), "categories": pl.lit([]), "available": pl.lit(True)}
 
@@ -133,18 +134,20 @@ def _longer(before: Catalogue, items: pl.DataFrame) -> Catalogue:
     if not items.height:
         return before
     rows = np.arange(items.height, dtype=np.int32) + np.int32(len(before))
-    nobody = np.zeros(items.height, dtype=np.float32)
+    nobody, unknown = (np.full(items.height, value, dtype=np.float32) for value in (0, np.nan))
     added = items.with_columns(pl.col(name).fill_null(value) for name, value in NOTHING.items())
-    added = added.with_columns(row=rows, popularity=nobody, recent=nobody).select(before.frame.columns)
+    added = added.with_columns(row=rows, popularity=nobody, recent=nobody, liked_share=unknown)
+    added = added.select(before.frame.columns)
     return Catalogue(
         frame=pl.concat([before.frame, added.cast(before.frame.schema)]),
         ids=ExtendedIdTable(before.ids, items["item_id"]),
         popularity=np.append(before.popularity, nobody),
         recent=np.append(before.recent, nobody),
+        liked_share=np.append(before.liked_share, unknown),
         available=np.append(before.available, added["available"].to_numpy()),
         first_seen=np.append(before.first_seen, epoch_seconds(added["first_seen"])),
         demand=np.pad(before.demand, ((0, items.height), (0, 0))),
-        gap_days=np.pad(before.gap_days, (0, items.height), constant_values=np.nan),
+        gap_days=np.append(before.gap_days, unknown),
     )
 
 

@@ -16,7 +16,7 @@ from recsys.contracts import REPEAT, FloatArray, IntArray, Query, RankerReasons,
 from recsys.errors import BundleError
 from recsys.params import Section
 from recsys.rankers._learned.artifact import DESCRIPTION, MODEL, read
-from recsys.rankers._learned.features import DEMAND, RankingFeatures, attributes, by_formula, names, split
+from recsys.rankers._learned.features import DEMAND, RankingFeatures, by_formula, every, split
 from recsys.rankers._learned.tree_ensemble import Trees
 
 WAYS: dict[str, Literal["nearest", "likeness"]] = {"nearest": "nearest", "likeness": "likeness"}
@@ -54,7 +54,7 @@ class Learned:
         if missing := set(about.models) - {*bundle.models, *bundle.item_items, REPEAT}:
             raise BundleError(f"{folder / DESCRIPTION}: model {min(missing)!r} is not in the bundle; run `dvc repro`")
         used = {*about.features, *about.few, *about.more, *about.strangers}
-        if odd := used - set(names(about.models, about.models, repeat=True, attributes=attributes(used))):
+        if odd := used - set(every(about.models, used)):
             raise BundleError(
                 f"{folder / DESCRIPTION}: unknown feature {min(odd)!r}, perhaps of another version; run `dvc repro`"
             )

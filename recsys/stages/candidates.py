@@ -53,7 +53,9 @@ def _log(
         variant = settings.variants[config.variant]
         vectors = [model for model in variant.models if model not in variant.pairs]
         of_users = loaded.histories.attribute_names
-        features = RankingFeatures(loaded, list(names(vectors, variant.pairs, repeat=True, attributes=of_users)))
+        disliked = bool((loaded.catalogue.liked_share < 1).any())
+        wanted = names(vectors, variant.pairs, repeat=True, attributes=of_users, liked_share=disliked)
+        features = RankingFeatures(loaded, list(wanted))
         recorder = candidate_log.Recorder(features)
         recommender = Recommender(loaded, config.variant, ranker=recorder)
         log = candidate_log.collect(

@@ -34,20 +34,22 @@ def main(
     params_file: Annotated[Path, typer.Option("--params", help="the settings file")] = params.PARAMS_FILE,
 ) -> None:
     """Write the bundle of the variant that the gate chose."""
-    settings = new_items.applied(params.load(params_file), new_items.load(places))
+    data = splits.load(split)
+    shares, why = new_items.at_release(new_items.load(places), data)
+    settings = new_items.applied(params.load(params_file), shares)
     released, table = gate.load(decision), results.against(results.read(offline), settings.gate.baseline)
     shown = {name: results.flat(table, name, settings.evaluate.at) for name in settings.variants}
     metrics = {"gate": released.reason, "candidates": released.candidates, "variants": shown}
     settings = gate.applied(settings, released)
     served = without_idle_pairs(artifact.narrowed(settings, rankers), released.without_live or released.variant)
-    parts = fold_bundle.parts(splits.load(split), "all", models, indexes, served, confidence, rankers)
+    parts = fold_bundle.parts(data, "all", models, indexes, served, confidence, rankers)
     parts = replace(parts, data_hash=bundle.hash_of(split))
     with TemporaryDirectory() as name:  # the reference is measured with a first bundle without one
         first, measured = Path(name, "bundle"), Path(name, "reference")
         bundle.write(parts, served, metrics, first, released.variant)
         reference.write(bundle.load(first), measured)
         manifest = bundle.write(replace(parts, reference=measured), served, metrics, out, released.variant)
-    for reason in released.candidates.values():
+    for reason in [*why, *released.candidates.values()]:
         print(reason)
     print(released.reason)
     print(f"bundle {manifest.bundle_id}: {released.variant}, {manifest.counts}", flush=True)

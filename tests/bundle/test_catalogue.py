@@ -48,6 +48,13 @@ def test_events_of_weight_zero_are_no_likes() -> None:
     assert counted((0, 0, 0, 0.0))["popularity"].to_list() == [0, 0, 0, 0]
 
 
+def test_the_share_that_liked_an_item_is_of_all_users_who_had_it() -> None:
+    """User 0 came round to item 0, user 1 did not; item 2 pleased nobody."""
+    frame = counted((0, 0, 9, 0.0), (0, 0, 3, 1.0), (0, 0, 1, 1.0), (1, 0, 2, 0.0), (1, 2, 4, 0.0), (1, 3, 0, 1.0))
+    assert frame.schema["liked_share"] == pl.Float32
+    np.testing.assert_array_equal(frame["liked_share"], [0.5, np.nan, 0, 1])
+
+
 def test_an_event_after_now_counts_as_one_of_now() -> None:
     assert counted((0, 3, -5, 1.0))["recent"][3] == 1.0
 
@@ -64,7 +71,15 @@ def test_written_and_read(tmp_path: Path) -> None:
     assert len(made) == 4
     assert made.available.tolist() == [True, False, True, True]
     assert made.popularity.tolist() == made.recent.tolist() == [0, 0, 1, 0]
+    np.testing.assert_array_equal(made.liked_share, [np.nan, np.nan, 1, np.nan])
     assert np.isnan(made.first_seen[0])
     assert made.first_seen[1] == NOW.timestamp()
     assert made.ids.position("item 3") == 3
     assert made.ids.external_id(2) == "item 2"
+
+
+def test_a_bundle_of_before_says_nothing_of_who_did_not_like_an_item(tmp_path: Path) -> None:
+    catalogue.write(counted((0, 2, 0, 1.0)).drop("liked_share"), tmp_path)
+    made = catalogue.load(tmp_path)
+    assert made.liked_share.dtype == np.float32
+    assert np.isnan(made.liked_share).all()

@@ -72,6 +72,8 @@ def test_the_catalogue_knows_it(loaded: bundle.Bundle) -> None:
     assert seen.ids.position("nobody knows") is None
     assert seen.ids.positions(["arrived-sea", "i3", "?"]).tolist() == [N_ITEMS + 3, 3]
     assert seen.popularity[N_ITEMS:].tolist() == [0] * 5
+    for shares in (seen.liked_share, seen.frame["liked_share"].to_numpy()):
+        assert np.isnan(shares).tolist() == [*np.isnan(loaded.catalogue.liked_share), *[True] * 5]
     assert seen.first_seen[N_ITEMS] == ARRIVED.timestamp()
     assert seen.available[N_ITEMS:].all()
 

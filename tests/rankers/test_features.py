@@ -6,7 +6,7 @@ import pytest
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, History, Query
-from recsys.rankers._learned.features import DEMANDS, RankingFeatures, by_formula, names
+from recsys.rankers._learned.features import DEMANDS, LIKED_SHARE, RankingFeatures, by_formula, names
 from tests.support import bundles
 
 NOW = bundles.NOW.timestamp()
@@ -100,3 +100,11 @@ def test_demand_at_every_half_life_is_relative_to_the_most_demanded(shop: Bundle
     for name in list(DEMANDS)[3:]:
         assert found[name].max() == 1
     assert found["demand_24h"].tolist() != found["demand_4320h"].tolist()
+
+
+def test_the_share_that_liked_an_item_is_offered_where_it_tells_items_apart(shop: Bundle) -> None:
+    assert LIKED_SHARE not in names(["als"])
+    assert names(["als"], liked_share=True)[LIKED_SHARE] == 1, "more likes never lower a score"
+    rows = np.arange(bundles.N_ITEMS, dtype=np.int32)[::-1]
+    found = RankingFeatures(shop, [LIKED_SHARE]).of(Query(EMPTY_HISTORY, 5, NOW), rows)
+    np.testing.assert_array_equal(found[:, 0], shop.catalogue.liked_share[rows])

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import lightgbm as lgb
 import numpy as np
 import polars as pl
 import pytest
@@ -39,6 +40,19 @@ def test_trees_find_a_taste_that_no_blend_shows(log: pl.DataFrame) -> None:
     assert found.trees_up_to == 10
     assert found.features == list(features.names(["als"]))
     assert trees.startswith("tree")
+
+
+def test_trees_learn_that_nobody_wants_what_nobody_liked(log: pl.DataFrame) -> None:
+    """Unknown is not disliked: items that nobody had are as good here as those that all liked."""
+    liked = pl.when(~pl.col("wanted")).then(0.0).when(pl.col("als_rank") > 0).then(1.0).otherwise(np.nan)
+    told = log.with_columns(liked_share=liked.cast(pl.Float32))
+    trees, found = training.fit(told, VARIANT, CONFIG, seed=1)
+    assert found.features == list(features.names(["als"], liked_share=True))
+    assert found.figures["trees, second half"] > 0.95
+    rows = np.zeros((3, len(found.features)), dtype=np.float32)
+    rows[:, found.features.index("liked_share")] = [0, 1, np.nan]
+    disliked, *good = lgb.Booster(model_str=trees).predict(rows)
+    assert min(good) > disliked + 1
 
 
 def test_a_blend_takes_what_orders_best_and_leaves_out_what_adds_nothing(log: pl.DataFrame) -> None:

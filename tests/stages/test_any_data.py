@@ -14,6 +14,7 @@ from recsys.recommend.recommender import Recommender
 from tests.support import small_shop, stages, tiny_shops
 
 ALS = {"factors": 8, "alpha": 1.0, "regularization": 10, "half_life_days": 60}
+SHOPS = [*tiny_shops.SHOPS, "rated_low"]
 CHEAP: dict[str, dict[str, Any]] = {  # nothing is searched for: that is tested elsewhere
     "datasets.files": {
         "recent_half_life_days": 30,
@@ -43,22 +44,41 @@ def describe(folder: Path) -> None:
     small_shop.change(folder / "params.yaml", "files", changes, threads=1)
 
 
+def rate(folder: Path) -> None:
+    """Make a shop of users who come once and rate; vectors say of an item its taste, not whether it is good."""
+    (folder / "tiny.csv").write_text(tiny_shops.rated_low())
+    vectors = [f"i{item},{item % 2} {1 - item % 2} 0.5" for item in range(80)]
+    (folder / "vectors.csv").write_text("\n".join(["item_id,vector", *vectors]) + "\n")
+    changes: dict[str, dict[str, Any]] = {
+        "datasets.files.adapter": {
+            "interactions": {"path": "tiny.csv", "event": "rating"},
+            "vectors": {"path": "vectors.csv"},
+        },
+        "datasets.files": {"event_weights": {"rating": 1.0}},
+        "datasets.files.thresholds": {"like_from": 4},
+        "datasets.files.split": {"protocol": "per_user_holdout", "cold_item_share": 0.2, "target_events": ["rating"]},
+    }
+    small_shop.change(folder / "params.yaml", "files", changes, threads=1)
+
+
 @pytest.fixture(scope="module")
 def errors(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]]:
     """Shop -> its folder and the error that ended its run, "" for none."""
     top = tmp_path_factory.mktemp("tiny")
-    for name, shop in tiny_shops.SHOPS.items():
+    for name in SHOPS:
         (top / name).mkdir()
-        (top / name / "tiny.csv").write_text(tiny_shops.csv(shop()))
+        if name in tiny_shops.SHOPS:
+            (top / name / "tiny.csv").write_text(tiny_shops.csv(tiny_shops.SHOPS[name]()))
         shutil.copy(root / "params.yaml", top / name)
         for changes in (tiny_shops.SETTINGS, CHEAP):
             small_shop.change(top / name / "params.yaml", "files", changes, threads=1)
     describe(top / "fifty_users")
-    found = stages.run([top / name for name in tiny_shops.SHOPS])
+    rate(top / "rated_low")
+    found = stages.run([top / name for name in SHOPS])
     return {folder.name: (folder, error) for folder, error in found.items()}
 
 
-@pytest.mark.parametrize("shop", tiny_shops.SHOPS)
+@pytest.mark.parametrize("shop", SHOPS)
 def test_a_bundle_and_its_reason(errors: dict[str, tuple[Path, str]], shop: str) -> None:
     folder, error = errors[shop]
     assert not error
@@ -95,6 +115,23 @@ def test_vectors_that_items_bring_end_in_the_bundle(errors: dict[str, tuple[Path
     assert len(served.models["content"].embeddings.rows) == tiny_shops.ITEMS
     other, _ = errors["no_times"]
     assert "brought" not in bundle.load(other / "bundle").models["content"].embeddings.arrays
+
+
+def test_films_that_all_rated_low_are_no_news(errors: dict[str, tuple[Path, str]]) -> None:
+    """Items are held out of the windows, so that shares of slots for new items are learned; nothing is new any more."""
+    folder, _ = errors["rated_low"]
+    learned = json.loads((folder / "metrics" / "new_items.json").read_text())
+    assert learned["als"]["share"] > 0.1
+    served = bundle.load(folder / "bundle")
+    catalogue = served.catalogue
+    low = [int(catalogue.ids.external_id(row)[1:]) >= 60 for row in range(len(catalogue))]
+    assert (catalogue.liked_share == 0).tolist() == low
+    for variant in ("als", "ease", "learned"):
+        recommender = Recommender(served, variant)
+        for user in range(tiny_shops.USERS):
+            query = Query(served.histories.of(f"u{user}"), 10, manifest_time(served.manifest.model_dump()), f"u{user}")
+            slots = recommender.recommend(query).slots
+            assert not [slot for slot in slots if low[slot.row]], variant
 
 
 def manifest_time(manifest: dict[str, Any]) -> float:

@@ -43,6 +43,20 @@ def one_day() -> list[Event]:
     return [(user, item, START + (time - START) / DAYS) for user, item, time in fifty_users()]
 
 
+def rated_low() -> str:
+    """Twelve films of 60 that a user likes, by two tastes, and four of 20 that all rate low, as a file with ratings."""
+    rng = np.random.default_rng(3)
+    lines = ["user_id,item_id,timestamp,value"]
+    for user in range(USERS):
+        liked, low = rng.permutation(30)[:12] * 2 + user % 2, 60 + rng.permutation(20)[:4]
+        rated = [(item, 5) for item in liked] + [(item, 1) for item in low]
+        hours = np.sort(rng.random(len(rated)))
+        for hour, at in zip(hours, rng.permutation(len(rated)), strict=True):
+            item, value = rated[at]
+            lines.append(f"u{user},i{item},{(START + timedelta(days=user, hours=hour)).isoformat()},{value}")
+    return "\n".join(lines) + "\n"
+
+
 SHOPS: dict[str, Callable[[], list[Event]]] = {
     shop.__name__: shop for shop in (fifty_users, one_item_for_all, all_cold, no_times, one_day)
 }

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from recsys.bundle.bundle import Bundle
+from recsys.data.split import Split
 from recsys.errors import DataError
 from recsys.output import write_text
 from recsys.params import Params, VariantParams
@@ -57,6 +58,27 @@ def load(path: Path) -> dict[str, NewItems]:
         return {name: NewItems(**found) for name, found in content.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not readable ({error}); run `dvc repro evaluate`") from error
+
+
+def at_release(learned: Learned, split: Split) -> tuple[Learned, list[str]]:
+    """Return the shares to release and, where they are less than what was learned, the reason in one line.
+
+    A split by user holds all events of some items out, as if these arrived later, and the share is learned among so
+    many arrivals. Nothing is held out of the released models: there an item that few users liked is mostly one that
+    users had and did not like. So the shares get less as items without any event do. A split by time holds nothing out
+    but the future, which is as rich in new items after the release: its shares stay.
+    """
+    if split.facts.protocol == "global_time":
+        return learned, []
+    then, now = (int(split.available(fold)[split.cold_items(fold)].sum()) for fold in ("valid", "all"))
+    if now >= then:
+        return learned, []
+    less = {name: replace(found, share=round(found.share * now / then, 6)) for name, found in learned.items()}
+    shown = [f"{name} {found.share:.2%} for {learned[name].share:.1%}" for name, found in less.items() if found.share]
+    return less, [
+        f"slots for new items: {', '.join(shown) or 'none'}; the learned share times {now}/{then}, as {now} items are "
+        f"without any event and {then} were where it was learned"
+    ]
 
 
 def applied(params: Params, learned: Learned) -> Params:

@@ -12,6 +12,7 @@
     recent_demand          the item's recent demand / the average item's
     demand_<h>h            the item's demand with a half-life of h hours / that of the item with the largest
     age_days               days since the item was first seen
+    liked_share            share that liked the item of the users with any event of it, such as a low rating
     user_<a>_lift          how much more often users with the same value of an attribute like the item than all do,
                            see `recsys/bundle/user_groups.py`; 1 if unknown
     user_<a>_demand        lift * recent_demand
@@ -42,19 +43,23 @@ OF_REPEAT |= {f"{REPEAT}_{name}": 1 for name in OFTEN}
 DEMANDS = {f"demand_{24 * days:.0f}h": days for days in HALF_LIVES_DAYS if days < np.inf}
 OF_ITEM_AND_USER = {"recent_share": 1, "recent_demand": 1, "liked": 0, "idle_days": 0}
 OF_TIME = {**dict.fromkeys(DEMANDS, 1), "age_days": 0}
-DEMAND = "recent_demand"
+DEMAND, LIKED_SHARE = "recent_demand", "liked_share"
 OF_A_GROUP = {"lift": 1, "demand": 1}
 NEWEST = 20  # newest likes that the cosines are computed with
 
 
 def names(
-    models: Sequence[str], pairs: Sequence[str] = (), repeat: bool = False, attributes: Iterable[str] = ()
+    models: Sequence[str],
+    pairs: Sequence[str] = (),
+    repeat: bool = False,
+    attributes: Iterable[str] = (),
+    liked_share: bool = False,
 ) -> dict[str, int]:
     """Return all features in order, each with its monotonic constraint: as the feature grows, the score may only rise
     (1), only fall (-1), or both (0).
 
     models: names of the models with vectors; pairs: names of those of item pairs; repeat: whether to include repeat_*;
-    attributes: those of users.
+    attributes: those of users; liked_share: whether to include it.
 
     >>> list(names(["als"]))[:2]
     ['als_score', 'als_rank']
@@ -62,7 +67,14 @@ def names(
     of_models = {f"{model}_{name}": sign for model in models for name, sign in OF_A_MODEL.items()}
     of_pairs = {f"{model}_{name}": sign for model in pairs for name, sign in OF_PAIRS.items()}
     of_users = {f"user_{attribute}_{name}": sign for attribute in attributes for name, sign in OF_A_GROUP.items()}
-    return of_models | of_pairs | (OF_REPEAT if repeat else {}) | OF_ITEM_AND_USER | OF_TIME | of_users
+    of_items = OF_ITEM_AND_USER | OF_TIME | ({LIKED_SHARE: 1} if liked_share else {})
+    return of_models | of_pairs | (OF_REPEAT if repeat else {}) | of_items | of_users
+
+
+def every(models: Sequence[str], features: Iterable[str]) -> dict[str, int]:
+    """Return all features that a ranker may have with these models and the attributes of users that `features` are
+    about, see `names`."""
+    return names(models, models, repeat=True, attributes=attributes(features), liked_share=True)
 
 
 def split(feature: str) -> tuple[str | None, str]:
@@ -141,6 +153,8 @@ class RankingFeatures:
         if "age_days" in self.names:
             age_days = (query.now - catalogue.first_seen[rows]) / SECONDS_PER_DAY
             found["age_days"] = age_days.astype(np.float32)
+        if LIKED_SHARE in self.names:
+            found[LIKED_SHARE] = catalogue.liked_share[rows]
         found["liked"] = len(history.liked_items[0])
         found["idle_days"] = (query.now - history.times[-1]) / SECONDS_PER_DAY if len(history.rows) else np.nan
         table = np.empty((len(self.names), len(rows)), dtype=np.float32)

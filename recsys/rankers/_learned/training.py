@@ -51,9 +51,10 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
     left_out = "its gain in a blend is within a standard error on the validation window"
     used = [name for name in named if any(features.split(each)[0] == name for each in (*few, *more))]
     kept, kept_pairs = ([name for name in group if name in used] for group in (models, pairs))
+    told = features.attributes((*few, *more))
     about = Description(
         models=used,
-        features=list(features.names(kept, kept_pairs, REPEAT in used, features.attributes((*few, *more)))),
+        features=list(features.names(kept, kept_pairs, REPEAT in used, told, features.LIKED_SHARE in log.columns)),
         few=few,
         more=more,
         few_up_to=limit(_liked(judged), blend_ndcg(judged, few) - blend_ndcg(judged, more), errors=0) if found else 0,
@@ -72,7 +73,7 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
 def _with_trees(log: pl.DataFrame, about: Description, config: RankerParams, seed: int) -> tuple[str, Description]:
     """Train trees and compare them with the blends, on the second half of the window and held-out users. Returns the
     trees in LightGBM's text format, and `about` with the result of the comparison."""
-    sign = features.names(about.models, about.models, repeat=True, attributes=features.attributes(about.features))
+    sign = features.every(about.models, about.features)
     signs = {name: sign[name] for name in about.features}
     log = log.with_columns(early=pl.col("wanted") & ~pl.col("late"))
     late = log.filter("held_out").with_columns(wanted="late", n_wanted="n_late")

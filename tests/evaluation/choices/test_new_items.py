@@ -2,8 +2,10 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import polars as pl
 import pytest
 
 from recsys.contracts import EMPTY_HISTORY, NEW, Candidates, Query, Slot
@@ -103,6 +105,30 @@ def test_a_floor_where_somebody_above_it_is_nearly_as_good(root: Path) -> None:
     assert gate.decide(values, given, {"als": unfair, "als_recent": unfair}).variant == "als_recent"
     values["all"]["als_recent"] += 0.1
     assert gate.decide(values, given, {"als": fair, "als_recent": unfair}).variant == "als_recent"
+
+
+@pytest.mark.parametrize(("protocol", "share"), [("global_time", 0.4), ("per_user_holdout", 0.1)])
+def test_a_split_by_user_releases_less_as_fewer_items_are_without_an_event(
+    protocol: Literal["global_time", "per_user_holdout"], share: float, tmp_path: Path
+) -> None:
+    """20 items, of which 2 have no event yet, and 8 none before the window: 6 of these are held out for it, and are
+    no arrivals of the release though nobody liked half of them. Those of the test window count for neither."""
+    split = world.make(tmp_path, 1, lambda n: np.zeros((n, 4), dtype=np.float32)).split
+    events = split.interactions.head(18).with_columns(
+        item_row=pl.Series(range(18), dtype=pl.Int32),
+        fold=pl.Series([0] * 10 + [1] * 6 + [2] * 2, dtype=pl.UInt8),
+        weight=pl.Series([0.0, 1.0] * 9, dtype=pl.Float32),
+    )
+    facts = split.facts.model_copy(update={"protocol": protocol})
+    cut = dataclasses.replace(split, events=events.lazy(), catalogue=split.catalogue.head(20), facts=facts)
+    learned = {"als": NewItems(0.4, 0.5, 0.45, 0.0, 0.1), "popular": NewItems(0.0, 0.5, 0.0, 0.0, 0.0)}
+    found, why = new_items.at_release(learned, cut)
+    assert found == learned | {"als": dataclasses.replace(learned["als"], share=share)}
+    assert [line[:72] for line in why] == (
+        [] if share == 0.4 else ["slots for new items: als 10.00% for 40.0%; the learned share times 2/8, "]
+    )
+    nothing_new = dataclasses.replace(cut, events=events.with_columns(fold=pl.lit(0, pl.UInt8)).lazy())
+    assert new_items.at_release(learned, nothing_new) == (learned, []), "never more than what was learned"
 
 
 def test_what_was_learned_is_read_as_it_was_written_and_reaches_the_variants(tmp_path: Path) -> None:
