@@ -2,8 +2,8 @@
 
 import functools
 import sys
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,6 +51,12 @@ def one_line(text: str, limit: int = 400) -> str:
     words = " ".join(text[: limit + 1].split())
     escaped = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
     return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
+
+
+def validator_message(error: Mapping[str, Any]) -> str:
+    """Return the message of an item of pydantic's `errors()`, without the "Value error, " that pydantic puts before the
+    message of a ValueError."""
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:

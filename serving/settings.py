@@ -10,7 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from recsys.errors import ParamsError
+from recsys.errors import ParamsError, validator_message
 from recsys.schemas.field_limits import ATTRIBUTE_NAMES
 from recsys.schemas.store_schema import DEFAULT_URL
 from serving.api_keys import Key, parse
@@ -106,7 +106,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             where = f"{PREFIX}{str(first['loc'][0]).upper()}: " if first["loc"] else ""
-            raise ParamsError(where + first["msg"].removeprefix("Value error, ")) from None
+            raise ParamsError(where + validator_message(first)) from None
 
     @property
     def last_known_folder(self) -> Path:

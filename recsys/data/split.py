@@ -147,14 +147,20 @@ def targets_in(rows: pl.DataFrame, fold: ScoredFold, target_events: list[str], a
     return wanted.select(PAIR).unique().sort(PAIR).collect()
 
 
-def folds(names: list[str], kind: Any = Fold) -> list[Any]:
+def folds(names: list[str], kind: Any = Fold, **options: list[Path]) -> list[Any]:
     """Return these names of folds if all are of this kind, `Fold` or `ScoredFold`: Typer has no lists of literals.
+    options: what was given for each fold, by the name of the option.
 
     Raises:
         ParamsError: "--fold 'vlaid': expected one of valid, test, all"
+        ParamsError: "--fold is given 2 times and --out 1 times: give one --out for each --fold"
     """
     if odd := set(names) - set(get_args(kind)):
         raise ParamsError(f"--fold {min(odd)!r}: expected one of {', '.join(get_args(kind))}")
+    for option, given in options.items():
+        if len(given) != len(names):
+            times = f"--fold is given {len(names)} times and --{option} {len(given)} times"
+            raise ParamsError(f"{times}: give one --{option} for each --fold")
     return names
 
 

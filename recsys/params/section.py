@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from recsys.errors import ParamsError, one_line, quoted
+from recsys.errors import ParamsError, one_line, quoted, validator_message
 from recsys.params.yaml_files import YamlFile
 
 M = TypeVar("M", bound=BaseModel)
@@ -24,12 +24,14 @@ def parse(model: type[M], content: Any, where: str, file: YamlFile | None = None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         at = where if file is None else file.at(first["loc"])
-        key = ".".join(one_line(str(part), 60) for part in first["loc"]) or "the file"
+        key = ".".join(one_line(str(part), 60) for part in first["loc"]) or ("the file" if file else "")
         if first["type"] == "extra_forbidden":
             allowed = ", ".join(sorted(model.model_fields)) if len(first["loc"]) == 1 else "the documented keys"
             raise ParamsError(f"{at}: unknown key '{key}'; known here: {allowed}") from None
-        found = "" if first["type"] == "missing" else f", found {quoted(first['input'])}"
+        of_several = first["type"] == "value_error" and isinstance(first["input"], dict)  # then the size says nothing
+        found = "" if first["type"] == "missing" or of_several else f", found {quoted(first['input'])}"
         cure = (
             ": put it in quotes" if first["type"] == "string_type" and isinstance(first["input"], int | float) else ""
         )
-        raise ParamsError(f"{at}: {key}: {one_line(first['msg'])}{found}{cure}") from None
+        what = f"{one_line(validator_message(first))}{found}{cure}"
+        raise ParamsError(": ".join(filter(None, (at, key, what)))) from None

@@ -37,7 +37,8 @@ def main(
     settings = params.load(params_file)
     work = partial(_log, ranker, split, settings)
     with mapped(min(settings.threads, len(fold))) as each:
-        for line in each(work, splits.folds(fold, splits.ScoredFold), models, indexes, out):
+        folds = splits.folds(fold, splits.ScoredFold, models=models, indexes=indexes, out=out)
+        for line in each(work, folds, models, indexes, out):
             print(line)
 
 

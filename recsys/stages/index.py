@@ -28,7 +28,7 @@ def main(
 ) -> None:
     """Build the index; fail if its recall is below `index.min_recall`. Item-item models need none: `out` is empty."""
     settings, data = params.load(params_file), cache(splits.load)  # which no fold reads if the search is exact
-    for folder, window, indexed in zip(model, splits.folds(fold), out, strict=True):
+    for folder, window, indexed in zip(model, splits.folds(fold, model=model, out=out), out, strict=True):
         with replaced(indexed) as aside:
             if (folder / embeddings.PAIRS).is_file():
                 print(f"{indexed}: an item-item model, which needs no index")

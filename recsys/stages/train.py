@@ -30,7 +30,7 @@ def main(
     data = splits.load(split)
     module = extensions.load("models", model)
     config = params.parse(module.Config, settings.model(model), f"{params_file}: model {model!r}")
-    for window, folder in zip(splits.folds(fold), out, strict=True):
+    for window, folder in zip(splits.folds(fold, out=out), out, strict=True):
         found = module.fit(data.training(window, settings.seed, settings.threads), config)
         with replaced(folder) as aside:
             if isinstance(found, ItemItem):

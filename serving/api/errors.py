@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from recsys.errors import validator_message
 from serving.api import examples
 from serving.stores.protocol import StoreError, UnknownOutcomeError
 
@@ -119,7 +120,7 @@ def problem(error: Mapping[str, Any], skipped: int) -> tuple[str | None, str]:
     skipped: number of leading parts of the item's location that are not in the name of the field.
     """
     field = ".".join(str(part) for part in error["loc"][skipped:]) or None
-    message = f"{field or 'the body'}: {error['msg'].removeprefix('Value error, ')}"
+    message = f"{field or 'the body'}: {validator_message(error)}"
     if error["type"] == "extra_forbidden":
         message = f"{field}: no such field"
     elif error["type"] != "missing":

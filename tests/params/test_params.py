@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from recsys import params
-from recsys.errors import ParamsError
+from recsys.errors import ParamsError, validator_message
 from recsys.params import extensions
 
 TOP = Path(__file__).parents[2]
@@ -111,6 +111,14 @@ def test_a_variant_is_complete_with_what_the_data_set_says_of_it(tmp_path: Path)
 def test_all_variants_are_candidates_the_baseline_first(tmp_path: Path) -> None:
     loaded = params.load(write(tmp_path, lambda content: content["gate"].update(baseline="als")), tuned=False)
     assert loaded.candidates == ["als", *(name for name in loaded.variants if name != "als")]
+
+
+def test_messages_of_validators_come_without_the_prefix_that_pydantic_adds() -> None:
+    """One function removes it; nothing else reads the message of an error of pydantic."""
+    read = re.compile(r"""\[["']msg["']\]""")
+    files = [path for room in ("recsys", "serving", "clients") for path in (TOP / room).rglob("*.py")]
+    assert [path.name for path in files if read.search(path.read_text(encoding="utf-8"))] == ["errors.py"]
+    assert validator_message({"msg": "Value error, end must be after start"}) == "end must be after start"
 
 
 def test_no_file_and_no_yaml(tmp_path: Path) -> None:

@@ -60,6 +60,16 @@ def test_several_folds_in_one_process_are_the_same_models(folder: Path) -> None:
     assert odd.stderr == "error: --fold 'vlaid': expected one of valid, test, all\n"
 
 
+@pytest.mark.parametrize("stage", ["train", "index"])
+def test_every_fold_needs_a_folder_of_its_own(folder: Path, stage: str) -> None:
+    model = ["als"] if stage == "train" else [folder / "one", "--model", folder / "two"]
+    folds = ["--fold", "valid", "--fold", "test", "--split", folder / "split"]
+    done = run(stage, "--model", *model, *folds, "--out", folder / "lonely")
+    assert done.returncode == 1
+    assert done.stderr == "error: --fold is given 2 times and --out 1 times: give one --out for each --fold\n"
+    assert not (folder / "lonely").exists()
+
+
 def test_an_index_of_the_model_answers(folder: Path) -> None:
     assert train(folder, "model").returncode == 0
     options = ["--model", folder / "model", "--fold", "test", "--split", folder / "split"]

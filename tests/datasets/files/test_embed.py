@@ -162,7 +162,7 @@ def test_a_vector_that_is_not_finite_is_refused_like_any_other(server: Server) -
 
 
 def test_it_needs_items_and_no_other_vectors(server: Server) -> None:
-    with pytest.raises(ParamsError, match="embed: needs a table of items"):
+    with pytest.raises(ParamsError, match=r"^datasets.files.adapter: embed: needs a table .* vectors$"):
         own_files.run(EVENTS, embed={"url": server.url, "model": "small"})
     with pytest.raises(ParamsError, match="cannot be combined with a table of vectors"):
         own_files.run(EVENTS, ITEMS, vectors={"path": "v.csv"}, embed={"url": server.url, "model": "small"})
