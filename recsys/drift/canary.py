@@ -8,11 +8,11 @@ compared with those of the current release by an always-valid test, which may be
 Source: sign test, Dixon and Mood 1946; always-valid test: `recsys/experiments/analysis/sequential.py`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import comb, sqrt
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -63,8 +63,11 @@ class Replay:
         )
 
 
-def replay(candidate: Bundle, current: Bundle, persons: Iterable[str], events: Sequence[StoredEvent]) -> Replay:
-    """Compare the lists of both bundles for these persons; events: of any persons in the store, newest first."""
+def replay(
+    candidate: Bundle, current: Bundle, persons: Mapping[str, Mapping[str, Any]], events: Sequence[StoredEvent]
+) -> Replay:
+    """Compare the lists of both bundles for these persons. persons: person -> attributes that the newest request named;
+    events: of any persons in the store, newest first."""
     of_person: dict[str, list[StoredEvent]] = {}
     for deed in events:
         of_person.setdefault(deed.person, []).append(deed)
@@ -74,13 +77,15 @@ def replay(candidate: Bundle, current: Bundle, persons: Iterable[str], events: S
     found: list[tuple[bool, bool]] = []
     shared: list[float] = []
     recommenders = [Recommender(bundle) for bundle in bundles]
-    for person in list(dict.fromkeys(persons))[:PERSONS]:
+    for person, said in list(persons.items())[:PERSONS]:
         hidden = _hidden(current, recorded.history(current, person, of_person.get(person, [])))
         shown = []
         for at, bundle in enumerate(bundles):
             known = _without(bundle, recorded.history(bundle, person, of_person.get(person, [])), hidden)
+            asked = Query(known, PLACES, bundle.manifest.trained_until.timestamp())
+            asked = replace(asked, attributes=recorded.attributes(bundle, person, said))
             began = perf_counter()
-            slate = recommenders[at].recommend(Query(known, PLACES, bundle.manifest.trained_until.timestamp()))
+            slate = recommenders[at].recommend(asked)
             ms[at].append((perf_counter() - began) * 1e3)
             shown.append([bundle.catalogue.ids.external_id(slot.row) for slot in slate.slots])
             lists[at].append(reference.of_slate(bundle, person, slate))

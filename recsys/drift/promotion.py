@@ -72,9 +72,12 @@ def replayed(candidate: Bundle, current: Bundle, store: str) -> canary.Replay:
         events = recorded.events(store, now - 30 * SECONDS_PER_DAY, now)
     except RecsysError:
         shown, events = [], []
-    persons = [answer.person for answer in shown if answer.person.startswith("u:")]
-    users = current.histories.users
-    persons += [f"u:{users.external_id(at)}" for at in range(0, len(users), -(-len(users) // canary.PERSONS) or 1)]
+    users, persons = current.histories.users, {}
+    for answer in shown:  # newest first
+        if answer.person.startswith("u:"):
+            persons.setdefault(answer.person, answer.said)
+    for at in range(0, len(users), -(-len(users) // canary.PERSONS) or 1):
+        persons.setdefault(f"u:{users.external_id(at)}", {})
     return canary.replay(candidate, current, persons, events)
 
 

@@ -1,7 +1,7 @@
 """Reads recorded answers and events of a period from the API's store, for drift tests and canaries."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -18,7 +18,8 @@ ROWS = 50_000  # maximum number of rows in one read
 
 @dataclass(frozen=True)
 class Recorded:
-    """An answer that the API recorded; the columns of the table `exposures`, see docs/stores.md. timestamp: UTC s."""
+    """An answer that the API recorded; the columns of the table `exposures`, see docs/stores.md. timestamp: UTC s;
+    replay: JSON."""
 
     request_id: str
     person: str
@@ -29,6 +30,13 @@ class Recorded:
     segment: str
     items: Sequence[dict[str, Any]]
     context: dict[str, Any]
+    replay: str | None = None
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The attributes of the user that the request named."""
+        asked: dict[str, Any] = json.loads(self.replay or "{}").get("request", {})
+        return asked.get("attributes", {})
 
 
 @dataclass(frozen=True)
@@ -60,9 +68,18 @@ def answers(url: str, since: float, until: float) -> list[Recorded]:
         rows = list(select(ANSWERS, since, until))
     return [
         Recorded(
-            one, person or one, at, name, release, surface or "", segment or "", json.loads(items), json.loads(about)
+            one,
+            person or one,
+            at,
+            name,
+            release,
+            surface or "",
+            segment or "",
+            json.loads(items),
+            json.loads(about),
+            replay,
         )
-        for one, person, at, name, release, surface, segment, items, about in rows
+        for one, person, at, name, release, surface, segment, items, about, replay in rows
     ]
 
 
@@ -84,6 +101,12 @@ def as_answer(bundle: Bundle, one: Recorded) -> Answer:
         [np.nan if each is None else each for each in confidences],
         history(bundle, one.person, []).rows,
     )
+
+
+def attributes(bundle: Bundle, person: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes `said` of a request, and those of the person in the bundle that it did not name."""
+    known = bundle.histories.attributes(person.removeprefix("u:")) if person.startswith("u:") else {}
+    return {**known, **said}
 
 
 def history(bundle: Bundle, person: str, events: Sequence[StoredEvent]) -> History:

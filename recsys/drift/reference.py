@@ -41,7 +41,8 @@ def answers(bundle: Bundle) -> list[Answer]:
     found = [(float(one.times[-1]), at) for at in range(len(histories.users)) if len(one := histories.at(at))]
     now, made = bundle.manifest.trained_until.timestamp(), []
     for _, at in sorted(found, reverse=True)[:PERSONS]:
-        slate = recommender.recommend(Query(histories.at(at), PLACES, now))
+        attributes = histories.attributes(histories.users.external_id(at))  # as requests of the user have them
+        slate = recommender.recommend(Query(histories.at(at), PLACES, now, attributes=attributes))
         made.append(of_slate(bundle, str(at), slate))
     return made
 

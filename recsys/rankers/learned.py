@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import REPEAT, FloatArray, IntArray, Query, RankerReasons, Term
+from recsys.contracts import REPEAT, BoolArray, FloatArray, IntArray, Query, RankerReasons, Term
 from recsys.errors import BundleError
 from recsys.params import Section
 from recsys.rankers._learned.artifact import DESCRIPTION, MODEL, read
@@ -75,6 +75,13 @@ class Learned:
         if 0 < n <= self._trees_up_to:
             return self._trees.predict(self._features.of(query, rows))
         return self._blend(n).terms(query, rows)[1]
+
+    def raised(self, query: Query, rows: IntArray) -> BoolArray:
+        """Return for each row, (m,) bool, whether an attribute of the user raised its score: users with the same value
+        like the item more than users in general, and the blend or the trees for this query use that."""
+        n = len(query.history.liked_items[0])
+        features = self._features if 0 < n <= self._trees_up_to else self._blend(n).features
+        return features.raised(query, rows)
 
     def explain(
         self, query: Query, rows: IntArray, scores: FloatArray, labels: list[str], at: IntArray

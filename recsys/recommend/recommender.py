@@ -35,7 +35,7 @@ from recsys.recommend.eligibility import Eligibility
 from recsys.recommend.fallback import Fallback
 from recsys.recommend.guarded_slate import GuardedSlateRules, SlateRulesGuard
 from recsys.recommend.proposals import propose
-from recsys.recommend.request import Request, has_live, personalised
+from recsys.recommend.request import Request, UsesAttributes, has_live, personalised
 from recsys.recommend.slate_rules import SlateRules
 from recsys.recommend.trace import RequestTrace, Step
 
@@ -163,7 +163,7 @@ class Recommender:
         if len(slots) < query.k:
             reason = "low_confidence" if doubtful else self._why(request)
             slots = self._arrange(request, self._fallback.fill(request, slots, depth, capped=True))
-        own = personalised(request.candidates, slots)
+        own = personalised(request.candidates, slots) | self._raised(request, slots)
         if reason is None and self._personal and not own:
             reason = self._why(request)
         return self._slate(request, slots, reason, own)
@@ -185,7 +185,7 @@ class Recommender:
                 break
         reason = None
         if len(slots) < query.k:
-            reason = _part_missing(request.trace) or ("too_few_candidates" if slots else "item_unknown_to_models")
+            reason = request.trace.why_missing or ("too_few_candidates" if slots else "item_unknown_to_models")
             slots = self._fallback.fill(request, slots, query.k)
         return self._slate(request, slots, reason, caps=False)
 
@@ -254,10 +254,21 @@ class Recommender:
         confidences = self.bundle.calibration.of(self.variant, own, 1, len(query.history))
         return any(confidence is not None and confidence < self._min_confidence for confidence in confidences)
 
+    def _raised(self, request: Request, slots: list[Slot]) -> frozenset[int]:
+        """Return the rows of the slots whose item the ranker placed higher by an attribute of the user."""
+        query, trace = request.query, request.trace
+        if not query.attributes or RANKER in trace.failed or not isinstance(self.ranker, UsesAttributes):
+            return frozenset()
+        rows = np.array([slot.row for slot in slots if slot.source in self._sources and not slot.fallback], np.int32)
+        raised = trace.call_or_default(
+            self._ranker_breaker, partial(self.ranker.raised, query, rows), None, optional=False
+        )
+        return frozenset() if raised is None else frozenset(rows[raised].tolist())
+
     def _why(self, request: Request) -> str:
         """Return the `fallback_reason` of an answer, such as "no_history"."""
         query = request.query
-        if missing := _part_missing(request.trace):
+        if missing := request.trace.why_missing:
             return missing
         if not len(query.history.rows):
             return "no_history"
@@ -285,7 +296,3 @@ class Recommender:
                 shortfall += f"; the caps of the business rules leave out {n_allowed - len(slots)} more"
         parts = (request.query, request.candidates, self.variant, reason, shortfall)
         return Slate(tuple(slots), *parts, tuple(trace.failed), tuple(trace.steps), personalised=personalised)
-
-
-def _part_missing(trace: RequestTrace) -> str | None:
-    return "deadline" if trace.late else "part_failed" if trace.failed else None

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from recsys.contracts import SECONDS_PER_DAY, Candidates, Query, Slot
+from recsys.contracts import SECONDS_PER_DAY, BoolArray, Candidates, IntArray, Query, Slot
 from recsys.ranking import among
 from recsys.recommend.guarded_slate import GuardedSlateRules
 from recsys.recommend.trace import RequestTrace
@@ -20,6 +21,14 @@ class Request:
     rules: GuardedSlateRules | None
     trace: RequestTrace
     candidates: Mapping[str, Candidates] = field(default_factory=dict)
+
+
+@runtime_checkable
+class UsesAttributes(Protocol):
+    """A ranker that uses attributes of the user. Returns (m,) bool for the items in these rows, (m,) int32: whether an
+    attribute raised the item's score."""
+
+    def raised(self, query: Query, rows: IntArray) -> BoolArray: ...
 
 
 def has_live(query: Query, half_life_days: float) -> bool:

@@ -241,8 +241,8 @@ class Meta:
     personalised_share: Annotated[
         float | None,
         Field(
-            description="share of the items that were chosen by this user's history, session or categories; null: not "
-            "a request for a user"
+            description="share of the items that were chosen by this user's history, session, categories or "
+            "attributes; null: not a request for a user"
         ),
     ] = None
     degraded: Annotated[bool, Field(description="true if a part failed and the answer was computed without it")]

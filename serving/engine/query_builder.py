@@ -76,7 +76,7 @@ class QueryBuilder:
         if request.session and (sent := self._sent(request.session, warnings, at)):
             history = _joined(history, sent)
         if request.user_id is not None and not len(history.rows) and not request.session:
-            warnings.append(f"user_id {request.user_id!r}: nothing is known of this user")
+            warnings.append(f"user_id {request.user_id!r}: no event of this user is known")
         self._warn("fields", [name for name in request.fields or () if name not in CONTENT], warnings)
         query = Query(
             history=history,

@@ -2,6 +2,7 @@
 of time against earlier ones, outcomes since the promotion, and the canary. `actions.py` acts on its findings.
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -176,7 +177,8 @@ class Watcher:
         time_of = np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts])
         person = np.concatenate([part[1] for part in parts])
         drifted = permutation.compare(counts, person, time_of, policies.level)
-        return _findings(drifted, WINDOW_KINDS, bundle, f"window {number}", policies)
+        attributes = {name: "requests" for name in counts if name.startswith(ATTRIBUTE)}
+        return _findings(drifted, WINDOW_KINDS | attributes, bundle, f"window {number}", policies)
 
     def _read(self, since: float, length: float) -> tuple[list[Recorded], list[StoredEvent]]:
         answers = recorded.answers(self._store, since, since + length)
@@ -219,7 +221,7 @@ def _findings(
 
 SURFACES, AMOUNTS = 20, np.array([0.01, 1, 3, 10, 30, 100, 300, 1000])
 DELAYS = np.array([60, 600, 3_600, 6 * 3_600, 86_400])  # seconds between an event by its client's clock and its arrival
-ARMS = 32
+ARMS, VALUES, ATTRIBUTE = 32, 32, "attribute "
 SEGMENTS = ("cold_user", "few", "warm")
 WINDOW_KINDS = {
     "surface": "requests", "segment": "requests", "outcome": "outcomes", "arm": "outcomes",
@@ -257,11 +259,23 @@ def _counts(
         "delay": (acted, np.searchsorted(DELAYS, [one.received - one.timestamp for one in events]), len(DELAYS) + 1),
         "amount": (paid, np.searchsorted(AMOUNTS, [abs(value) for value in values]), len(AMOUNTS) + 1),
     }
+    bins |= {ATTRIBUTE + name: (asked, of_each, VALUES) for name, of_each in _attributes(bundle, answers).items()}
     counts = {
         name: tally(who, np.clip(np.asarray(each, dtype=np.int64), 0, n - 1), len(here), n)
         for name, (who, each, n) in bins.items()
     }
     return counts, np.array([persons.setdefault(person, len(persons)) for person in here], dtype=np.int64)
+
+
+def _attributes(bundle: Bundle, answers: Sequence[Recorded]) -> dict[str, list[int]]:
+    """Return for each attribute of users the bin of its value in each answer, 0 where it is unknown."""
+    told = [recorded.attributes(bundle, one.person, one.said) for one in answers]
+    found: dict[str, list[int]] = {}
+    for name in bundle.histories.attribute_names:
+        values = [each.get(name) for each in told]
+        texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+        found[name] = [0 if text is None else 1 + _bin(text, VALUES - 1) for text in texts]
+    return found
 
 
 def _bin(name: str, n: int) -> int:

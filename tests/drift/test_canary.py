@@ -84,7 +84,7 @@ def test_every_promotion_is_compared_with_the_release_before(released: Path, tmp
 
 def test_a_bundle_of_last_year_is_refused(released: Path, tmp_path: Path) -> None:
     old = other(released, tmp_path / "old", trained_until="2020-01-01T00:00:00+00:00")
-    found = canary.replay(bundle.load(old), bundle.load(released), [], [])
+    found = canary.replay(bundle.load(old), bundle.load(released), {}, [])
     assert found.refused is not None
     assert "trained until 2020-01-01" in found.refused
 
@@ -152,7 +152,7 @@ def test_prices_of_another_currency_or_of_nothing_are_refused(
     path = tmp_path / "priced" / "catalogue.parquet"
     pl.read_parquet(path).with_columns(pl.col("price") * factor).write_parquet(path)
     priced = bundle.load(reseal(tmp_path / "priced"))
-    found = canary.replay(priced, bundle.load(released), [], [])
+    found = canary.replay(priced, bundle.load(released), {}, [])
     assert ("its prices are" in str(found.refused)) is refused
 
 

@@ -1,22 +1,28 @@
 """A shop whose tastes go by an attribute of the users: new users gain by it; where they do not, it is dropped."""
 
+import copy
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pytest
 import yaml
 
 from recsys import params
 from recsys.bundle import bundle
 from recsys.contracts import EMPTY_HISTORY, Query
 from recsys.data import split as splits
+from recsys.drift import canary, reference
 from recsys.evaluation import answers, fold_bundle
 from recsys.rankers._learned import artifact
 from recsys.rankers._learned.features import attributes
 from recsys.ranking import ndcg
-from recsys.recommend.recommender import Recommender
+from recsys.recommend.recommender import Recommender, Slate
 from recsys.stages import candidates, rank
 from tests.data.made_split import make
 from tests.support import small_shop, tiny_shops
@@ -94,17 +100,68 @@ def quality(recommender: Recommender, data: splits.Split, known_items: int) -> n
     return np.array(values)
 
 
-def test_new_users_gain_where_tastes_go_by_an_attribute(tmp_path: Path, root: Path) -> None:
+Made = tuple[splits.Split, artifact.Description, bundle.Bundle]
+
+
+@pytest.fixture(scope="module")
+def by_team(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Made:
+    """The shop whose tastes go by team: its data, what was learned, and its bundle, which serves `learned`."""
     data = made(depends=True)
-    about, shop = learned(tmp_path / "a", root, data)
+    about, shop = learned(tmp_path_factory.mktemp("by_team") / "shop", root, data)
+    manifest = shop.manifest.model_copy(update={"default_variant": "learned"})
+    return data, about, replace(shop, manifest=manifest)
+
+
+def test_new_users_gain_where_tastes_go_by_an_attribute(by_team: Made) -> None:
+    data, about, shop = by_team
     assert attributes((*about.few, *about.more, *about.strangers, *about.features)) == ["team"]
     for known_items in (0, 1):
-        by_team, popular = (quality(Recommender(shop, name), data, known_items) for name in ("learned", "popular"))
-        gain = by_team - popular
+        ranked, popular = (quality(Recommender(shop, name), data, known_items) for name in ("learned", "popular"))
+        gain = ranked - popular
         assert gain.mean() > max(0.2 * popular.mean(), 3 * gain.std() / np.sqrt(len(gain)))
     red, nobody = (learned_list(shop, {"team": team}) for team in ("red", "unheard of"))
     assert [int(item[1:]) % 3 for item in red].count(0) >= 8
     assert nobody == learned_list(shop, {}) != red
+
+
+def test_a_place_that_an_attribute_raised_is_the_user_s_own(by_team: Made) -> None:
+    _, _, shop = by_team
+    for told, share in (({"team": "red"}, 1.0), ({"team": "unheard of"}, 0.0), ({"lucky": "1"}, 0.0), ({}, 0.0)):
+        assert slate(shop, told).personalised_share == share
+    asked, known = replace(query(shop, {"team": "red"}), k=N_ITEMS), shop.histories
+    every = Recommender(shop).recommend(asked)
+    likes = {True: np.zeros(len(shop.catalogue)), False: np.zeros(len(shop.catalogue))}
+    for at in range(len(known.users)):
+        red = known.attributes(known.users.external_id(at))["team"] == "red"
+        likes[red][np.unique(known.at(at).rows)] += 1
+    more = np.flatnonzero(likes[True] * likes[False].sum() > likes[False] * likes[True].sum())
+    assert every.personalised == set(more.tolist())
+    assert 0 < len(more) < len(every.slots)
+    late = Recommender(shop).recommend(replace(asked, k=10, deadline=0.0))
+    assert late.personalised_share == 0.0
+    assert "ranker" in late.failed
+
+
+def test_a_canary_and_the_reference_ask_with_the_attributes_of_each_user(by_team: Made) -> None:
+    _, _, shop = by_team
+    histories = shop.histories
+    for answer in reference.answers(shop)[:20]:
+        at = int(answer.person)
+        told = histories.attributes(histories.users.external_id(at))
+        asked = Query(histories.at(at), 10, shop.manifest.trained_until.timestamp(), attributes=told)
+        assert answer.rows.tolist() == [slot.row for slot in Recommender(shop).recommend(asked).slots]
+        assert told["team"]
+    other = copy.copy(histories)  # a release of another model of teams: red and green have changed places
+    names = {"red": "green", "green": "red", "blue": "blue"}
+    changed = shop.histories._attributes
+    assert changed is not None
+    other._attributes = pl.Series([re.sub("red|green", lambda found: names[found[0]], text) for text in changed])
+    other.groups = lru_cache(None)(other._groups)
+    swapped = replace(shop, histories=other)
+    assert canary.replay(swapped, shop, {"u:nobody": {}}, []).overlap == 1
+    assert canary.replay(swapped, shop, {"u:nobody": {"team": "red"}}, []).overlap < 0.5
+    said = canary.replay(shop, replace(shop, histories=other), {"u:nobody": {"team": "blue"}}, [])
+    assert said.overlap == 1
 
 
 def test_an_attribute_that_says_nothing_is_dropped(tmp_path: Path, root: Path) -> None:
@@ -113,7 +170,14 @@ def test_an_attribute_that_says_nothing_is_dropped(tmp_path: Path, root: Path) -
     assert "strangers" not in (tmp_path / "b" / "rankers" / "learned" / "ranker.json").read_text()
 
 
-def learned_list(shop: bundle.Bundle, said: dict[str, str]) -> list[str]:
-    """The list of somebody without a history who says this of themselves."""
-    query = Query(EMPTY_HISTORY, 10, shop.manifest.trained_until.timestamp(), attributes=said)
-    return [shop.catalogue.ids.external_id(slot.row) for slot in Recommender(shop, "learned").recommend(query).slots]
+def query(shop: bundle.Bundle, told: dict[str, str]) -> Query:
+    """The query of somebody without a history who says this of themselves."""
+    return Query(EMPTY_HISTORY, 10, shop.manifest.trained_until.timestamp(), attributes=told)
+
+
+def slate(shop: bundle.Bundle, told: dict[str, str]) -> Slate:
+    return Recommender(shop, "learned").recommend(query(shop, told))
+
+
+def learned_list(shop: bundle.Bundle, told: dict[str, str]) -> list[str]:
+    return [shop.catalogue.ids.external_id(slot.row) for slot in slate(shop, told).slots]

@@ -7,7 +7,7 @@ import pytest
 
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
-from recsys.contracts import EMPTY_HISTORY, Query
+from recsys.contracts import EMPTY_HISTORY, BoolArray, FloatArray, IntArray, Query
 from recsys.experiments.online.config import Explore
 from recsys.recommend.recommender import Recommender, Slate
 from serving.engine.exploration import explored
@@ -72,6 +72,29 @@ def test_of_a_stranger_s_list_the_chosen_categories_are_the_stranger_s_own(shop:
     assert Recommender(shop, "mixed").recommend(chosen).fallback_reason is None
     unknown = Query(EMPTY_HISTORY, 12, NOW, categories=("nothing",))
     assert Recommender(shop, "mixed").recommend(unknown).fallback_reason == "no_history"
+
+
+class ByTeam:
+    """Orders by the scores of the sources, and says that a team likes the items in even rows more."""
+
+    def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
+        return np.nanmax(scores, axis=0)
+
+    def raised(self, query: Query, rows: IntArray) -> BoolArray:
+        return (rows % 2 == 0) & ("team" in query.attributes)
+
+
+def test_a_stranger_s_list_is_no_fallback_where_the_ranker_used_an_attribute(shop: Bundle) -> None:
+    stranger = Query(EMPTY_HISTORY, 10, NOW, attributes={"team": "red"})
+    recommender = Recommender(shop, "mixed", ranker=ByTeam())
+    slate = recommender.recommend(stranger)
+    ranked = {slot.row for slot in slate.slots if slot.source != "new"}  # places of new items were not ranked
+    assert slate.personalised == {row for row in ranked if row % 2 == 0}
+    assert slate.fallback_reason is None
+    assert recommender.recommend(replace(stranger, attributes={"age": "30"})).fallback_reason == "no_history"
+    assert Recommender(shop, "mixed").recommend(stranger).fallback_reason == "no_history"
+    late = recommender.recommend(replace(stranger, deadline=0.0))
+    assert (late.fallback_reason, late.personalised_share) == ("deadline", 0.0)
 
 
 def test_what_an_arm_draws_keeps_whose_it_is(shop: Bundle) -> None:

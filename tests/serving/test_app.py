@@ -60,7 +60,7 @@ def test_an_unknown_user_gets_a_list_with_the_reason(client: TestClient) -> None
     assert len(ids(answer)) == 5
     assert {(item["source"], item["fallback"]) for item in answer["items"]} == {("popular", True)}
     assert (answer["meta"]["fallback"], answer["meta"]["fallback_reason"]) == (True, "no_history")
-    assert answer["warnings"] == ["user_id 'somebody new': nothing is known of this user"]
+    assert answer["warnings"] == ["user_id 'somebody new': no event of this user is known"]
     filled_by_its_own_sources = recommend(client, user_id="somebody new", k=5, variant="mixed")
     assert not any(item["fallback"] for item in filled_by_its_own_sources["items"])
     meta = filled_by_its_own_sources["meta"]

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys.contracts import HALF_LIVES_DAYS, REPEAT, SECONDS_PER_DAY, FloatArray, IntArray, Query
+from recsys.contracts import HALF_LIVES_DAYS, REPEAT, SECONDS_PER_DAY, BoolArray, FloatArray, IntArray, Query
 from recsys.encoders import item_item, repeats
 from recsys.ranking import among
 
@@ -133,8 +133,7 @@ class RankingFeatures:
             recent, mean = query.live.demand[rows], max(query.live.total / len(query.live.demand), 1e-9)
         share, history, catalogue = recent / self._smoothed[rows], query.history, self._bundle.catalogue
         found |= {"recent_share": share, DEMAND: recent / mean}
-        for name, groups in self._groups.items():
-            lift = groups.lift(query.attributes.get(name), rows, self._bundle.manifest.smoothing)
+        for name, lift in self._lifts(query, rows).items():
             found |= {f"user_{name}_lift": lift, f"user_{name}_demand": lift * found[DEMAND]}
         for model in self.models:
             if model in self._vectors:
@@ -161,6 +160,16 @@ class RankingFeatures:
         for line, name in zip(table, self.names, strict=True):
             line[:] = found[name]
         return table.T
+
+    def raised(self, query: Query, rows: IntArray) -> BoolArray:
+        """Return for each row, (m,) bool, whether the lift by one of the attributes is above 1."""
+        lifts = self._lifts(query, rows).values()
+        return np.any([lift > 1 for lift in lifts], axis=0) if lifts else np.zeros(len(rows), dtype=bool)
+
+    def _lifts(self, query: Query, rows: IntArray) -> dict[str, FloatArray]:
+        """Return attribute -> lift of these rows for the user, see `UserGroups.lift`."""
+        told, smoothing = query.attributes, self._bundle.manifest.smoothing
+        return {name: groups.lift(told.get(name), rows, smoothing) for name, groups in self._groups.items()}
 
     def _of_vectors(self, query: Query, model: str, rows: IntArray) -> dict[str, FloatArray]:
         vector, vectors, lengths = query.vectors.get(model), self._vectors[model], self._lengths[model]

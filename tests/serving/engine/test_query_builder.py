@@ -77,7 +77,7 @@ def test_a_known_user_has_the_history_of_the_bundle(shop: Bundle) -> None:
 def test_a_stranger_has_none(shop: Bundle) -> None:
     query, warnings = ask(shop, RecommendRequest(user_id="nobody"))
     assert len(query.history) == 0
-    assert warnings == ["user_id 'nobody': nothing is known of this user"]
+    assert warnings == ["user_id 'nobody': no event of this user is known"]
     assert ask(shop, RecommendRequest())[1] == []
     assert ask(shop, RecommendRequest(user_id="nobody", session=[SessionEvent(item_id="kitchen-1")]))[1] == []
 
