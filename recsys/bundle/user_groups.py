@@ -9,12 +9,12 @@ import polars as pl
 
 from recsys.contracts import FloatArray, IntArray
 
-LEAST = 1e-9  # in place of no smoothing, so that an item without likes counts like any other
+LEAST = 1e-9  # replaces a smoothing of 0, so that the lift of an item without likes is 1
 
 
 class UserGroups:
     """Counts the users who like an item, by the value of one attribute. values: (n_users,) texts, null where unknown;
-    owners, rows: (n_likes,) the positions of user and item of each like."""
+    owners, rows: (n_likes,) int32, the position of the user in `values` and the catalogue row of each like."""
 
     def __init__(self, values: pl.Series, owners: IntArray, rows: IntArray) -> None:
         texts = values.drop_nulls().unique().sort()
@@ -27,8 +27,9 @@ class UserGroups:
         self._sizes = np.bincount(of_like, minlength=len(texts) + 1)
 
     def lift(self, value: Any, rows: IntArray, smoothing: float) -> FloatArray:
-        """Return (m,) float32 for these rows: the share of the item's likes that is of users with this value, divided
-        by their share of all likes; `smoothing` likes at that share are added. 1 if the value is unknown."""
+        """Return the lift of these rows, (m,) float32: the share of the item's likes that users with this value gave,
+        divided by their share of all likes. `smoothing` further likes, of which they gave the usual share, are added to
+        each item, so that few likes say little. 1 if the value is unknown."""
         code = self._codes.get(value if isinstance(value, str) else json.dumps(value), 0)
         if not code or not self._sizes[code]:
             return np.ones(len(rows), dtype=np.float32)

@@ -35,8 +35,8 @@ class Recorded:
     @property
     def said(self) -> dict[str, Any]:
         """The attributes of the user that the request named."""
-        asked: dict[str, Any] = json.loads(self.replay or "{}").get("request", {})
-        return asked.get("attributes", {})
+        said: dict[str, Any] = json.loads(self.replay or "{}").get("request", {}).get("attributes", {})
+        return said
 
 
 @dataclass(frozen=True)

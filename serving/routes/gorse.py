@@ -1,6 +1,6 @@
-"""Routes under /api for gorse's Python client, with RECSYS_GORSE; docs/clients.md says what it cannot keep.
+"""The routes under /api that gorse's Python client calls, if RECSYS_GORSE is true. docs/clients.md lists what differs.
 
-They translate names and call what the routes under /v1 call: limits and errors are those of the same fields there.
+Each translates gorse's names of fields and calls what a route under /v1 calls, so limits and errors are the same.
 """
 
 import json
@@ -29,7 +29,7 @@ NAMES = {
 
 
 class Translated(RequestModel):
-    """A request with gorse's names, in which absent, null and empty fields are the same."""
+    """A request body with gorse's names of fields; null and empty fields count as absent."""
 
     model_config = ConfigDict(alias_generator=lambda name: NAMES.get(name, name))
 
@@ -46,19 +46,19 @@ class Translated(RequestModel):
             found = datetime.fromisoformat(value)
         except (TypeError, ValueError):
             return value
-        return value if found.tzinfo else found.isoformat() + "Z"  # as gorse reads it
+        return value if found.tzinfo else found.isoformat() + "Z"  # gorse takes it as UTC
 
 
 class User(Translated):
-    """A user, who needs no row here: a user is known by the first event."""
+    """A user. Nothing is stored of it: a user is known from the first event on."""
 
     user_id: UserId
 
 
 class Item(Translated, items.PostedItem):
-    """An item. Absent fields stay as they are."""
+    """A change of an item. Absent fields stay as they are."""
 
-    item_id: Identifier = "-"  # of a change, whose path has the id
+    item_id: Identifier = "-"  # the path has the id
 
     @field_validator("attributes", mode="before")
     @classmethod
@@ -72,18 +72,19 @@ class Item(Translated, items.PostedItem):
 
 
 class NewItem(Item):
-    """An item with its id."""
+    """A new or changed item, with its id."""
 
     item_id: Identifier
 
 
 class Feedback(Translated, events.PostedEvent):
-    """An event. The same one with the same timestamp is stored once."""
+    """An event of a user. If it is sent again with the same timestamp, it is stored once."""
 
     user_id: UserId
 
     def named(self) -> events.PostedEvent:
-        """Return the event with an id made of its content, and without the value 0, which the client always sends."""
+        """Return the event with an id, a hash of its content, if it has a timestamp; a value of 0, which gorse's client
+        sends by default, becomes none."""
         changed: dict[str, Any] = {"value": self.value or None}
         if self.event_id is None and self.timestamp is not None:
             content = json.dumps([self.event, self.user_id, self.item_id, self.timestamp.timestamp()])
@@ -93,13 +94,13 @@ class Feedback(Translated, events.PostedEvent):
 
 @router.post("/user")
 async def insert_user(user: User) -> Rows:
-    """Check the user. Nothing is stored, so all fields but the id are refused."""
+    """Check a user. Nothing is stored, so a field other than the id is refused."""
     return {"RowAffected": 0}
 
 
 @router.post("/users")
 async def insert_users(users: list[User]) -> Rows:
-    """Check the users."""
+    """Check users, see `insert_user`."""
     return {"RowAffected": 0}
 
 
@@ -124,7 +125,7 @@ async def update_item(item_id: Annotated[Identifier, Path()], change: Item, requ
 
 @router.delete("/item/{item_id:text}")
 async def delete_item(item_id: Annotated[Identifier, Path()], request: Request) -> Rows:
-    """Take an item out of all lists: it is stored as out of stock."""
+    """Mark an item as out of stock, so that no list has it."""
     return await _store(items.PostedItem(item_id=item_id, available=False), request)
 
 
@@ -158,7 +159,7 @@ async def recommend(
     offset: Annotated[int, Query(ge=0, le=0)] = 0,  # a second page that nobody was shown would be logged
     x_api_version: Annotated[str, Header()] = "1",
 ) -> list[Any]:
-    """Return items for a user, best first: with scores in version 2 of gorse's API, otherwise their ids."""
+    """Return items for a user, best first: their ids, or objects with Id and Score in version 2 of gorse's API."""
     chosen = f"category = {json.dumps(category, ensure_ascii=False)}" if category else None
     asked = RecommendRequest(user_id=user_id, k=n, filter=chosen)
     answer = await service_of(request).recommend(asked, id_of(request), work_of(request))

@@ -78,10 +78,11 @@ class ByTeam:
     """Orders by the scores of the sources, and says that a team likes the items in even rows more."""
 
     def rank(self, query: Query, rows: IntArray, scores: FloatArray) -> FloatArray:
-        return np.nanmax(scores, axis=0)
+        best: FloatArray = np.nanmax(scores, axis=0)
+        return best
 
     def raised(self, query: Query, rows: IntArray) -> BoolArray:
-        return (rows % 2 == 0) & ("team" in query.attributes)
+        return rows % 2 == 0 if "team" in query.attributes else np.zeros(len(rows), dtype=bool)
 
 
 def test_a_stranger_s_list_is_no_fallback_where_the_ranker_used_an_attribute(shop: Bundle) -> None:

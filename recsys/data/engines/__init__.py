@@ -1,7 +1,7 @@
-"""The engines of the stages `prepare` and `split`: they do the steps that need all interactions at once.
+"""Engines do the steps of the stages `prepare` and `split` that need all interactions at once: count, number and sort.
 
-Every other step needs one row or one user at a time, so it is the same code for all engines, which write the same
-bytes. `engine` in `params.yaml` names the file of this folder.
+Each file of this folder is an engine; `engine` in `params.yaml` names one. All other steps need one row or one user at
+a time and are the same code for every engine, and every engine writes the same bytes.
 """
 
 from pathlib import Path

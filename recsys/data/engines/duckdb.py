@@ -1,4 +1,4 @@
-"""The engine `duckdb`: SQL that keeps to MEMORY and leaves the rest on the disk."""
+"""The engine `duckdb`: SQL statements that use at most `MEMORY`, and the disk for what exceeds it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The engine `local`: polars, with the numbers and hashes of all rows in memory."""
+"""The engine `local`: polars; row numbers and hashes of all interactions are in memory."""
 
 from pathlib import Path
 

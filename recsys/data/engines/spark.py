@@ -7,7 +7,7 @@ import polars as pl
 from recsys.data.numbering import not_in_items
 from recsys.data.spark import address, session, written
 
-PLACE = "_metadata.row_index"  # of a row in its file
+PLACE = "_metadata.row_index"  # Spark's column with the position of a row in its Parquet file
 
 
 def frequent(parts: Path, key: list[str], above: int, work: Path) -> pl.DataFrame:
