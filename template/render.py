@@ -117,8 +117,10 @@ def check(paths: list[Path]) -> None:
     for path in paths:
         if path.name in ("LICENSE", "CHANGELOG.md"):
             continue
-        if OLD in str(path).lower() or OLD in (text_of(path) or "").lower():
-            raise SystemExit(f"{path}: the old name is left in it; nothing was changed")
+        lines = [str(path), *(text_of(path) or "").splitlines()]
+        for number, line in enumerate(lines):
+            if OLD in line.lower():
+                raise SystemExit(f"{path}: line {number}: the old name is left in {line!r:.200}; nothing was changed")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ What is liked in one go has no order, so equal times are ordered at random. Smal
 trained for longer, may do better.
 
 Source: Kang and McAuley, Self-Attentive Sequential Recommendation, ICDM 2018; Tikhonovich et al., eSASRec: Enhancing
-Transformer-based Recommendations in a Modular Fashion, RecSys 2025.
+Transformer-based Recommendations in a Modular Fashion, ACM Conference on Recommender Systems 2025.
 """
 
 import os

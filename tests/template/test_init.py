@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from template.parts import PARTS
-from template.rename import renamed
+from template.parts import PARTS, chosen
+from template.rename import OLD, renamed
+from template.render import text_of
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -77,6 +78,13 @@ def test_the_old_name_is_in_three_files_only(product: Path) -> None:
     assert not [name for name in git(product, "ls-files").split() if "recsys" in name.lower()]
     assert not (product / "recsys").exists()
     assert not (product / "template").exists()
+
+
+def test_no_file_keeps_the_old_name_whatever_is_left_out() -> None:
+    """Also those of parts that the product above does not have."""
+    paths = chosen(git(TOP, "ls-files", "-z").strip("\0").split("\0"), [], TOP)
+    texts = {path: renamed(text_of(TOP / path) or "", "acme_recs").lower() for path in paths}
+    assert [path for path, text in texts.items() if OLD in text] == []
 
 
 def test_the_readme_and_the_settings_are_those_of_the_product(product: Path) -> None:
@@ -162,7 +170,7 @@ def test_a_name_that_cannot_be_renamed_changes_nothing(tmp_path: Path) -> None:
     git(folder, "commit", "-q", "-a", "-m", "citation")
     refused = init(folder, "--name", "acme")
     assert refused.returncode == 1
-    assert "errors.py: the old name is left in it; nothing was changed" in refused.stderr
+    assert 'errors.py: line 1: the old name is left in \'"""Shown at RecSys."""\'; nothing was' in refused.stderr
     assert git(folder, "status", "--porcelain", "--ignored") == ""
 
 
