@@ -11,10 +11,11 @@ import pytest
 
 from benchmarks.simulator.scrambled import personal, reseal, scramble
 from recsys.bundle import bundle, releases
-from recsys.drift import canary, promotion
+from recsys.drift import canary, promotion, recorded
 from recsys.drift.recorded import Recorded
 from recsys.errors import BundleError, ParamsError
 from recsys.experiments.online.assignment import in_canary
+from tests.support import bundles
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,22 @@ def test_a_bundle_of_last_year_is_refused(released: Path, tmp_path: Path) -> Non
     found = canary.replay(bundle.load(old), bundle.load(released), {}, [])
     assert found.refused is not None
     assert "trained until 2020-01-01" in found.refused
+
+
+def test_a_replay_asks_with_what_the_newest_request_of_each_user_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = bundle.load(bundles.write(tmp_path / "bundle"))
+    told = [("u:nobody", '{"request": {"attributes": {"team": "red"}}}'), ("u:nobody", None), ("a:visitor", None)]
+    shown = [Recorded(f"r{at}", one, 0.0, "als", "b", "", "", [], {}, said) for at, (one, said) in enumerate(told)]
+    asked: list[object] = []
+    monkeypatch.setattr(recorded, "answers", lambda *_: shown)
+    monkeypatch.setattr(recorded, "events", lambda *_: [])
+    monkeypatch.setattr(canary, "replay", lambda *given: asked.append(given[2]))
+    promotion.replayed(shop, shop, "a store")
+    users = shop.histories.users
+    everybody = {f"u:{users.external_id(at)}": {} for at in range(len(users))}
+    assert asked == [{"u:nobody": {"team": "red"}} | everybody]
 
 
 def test_a_share_only_adds_units() -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
@@ -161,33 +160,6 @@ def test_an_arm_without_events_and_clocks_that_are_late_move_a_feature(released:
     one, _ = cycle._counts(bundle.load(released), answers, events[::2], {})
     moved = np.abs(both["arm"].sum(axis=0) - one["arm"].sum(axis=0)).sum()
     assert moved == 40
-
-
-def test_attributes_of_those_who_ask_are_requests(
-    released: Path, folder: Path, store: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the last window an app sends no country, over that of the data; before, those of the data count."""
-    loaded = bundle.load(released)
-    users = loaded.histories.users
-    told = [json.dumps({"country": ["FR", "DE"][at % 2]}) for at in range(len(users))]
-    monkeypatch.setattr(loaded.histories, "_attributes", pl.Series(told, dtype=pl.String))
-    sent = json.dumps({"request": {"attributes": {"country": "?"}}})
-
-    day, broken = 86_400.0, [0.0]
-
-    def read(_: Watcher, since: float, length: float) -> tuple[list[recorded.Recorded], list[recorded.StoredEvent]]:
-        what = sent if since == broken[0] else None
-        return [
-            recorded.Recorded(f"r{at}", f"u:{users.external_id(at)}", since, "als", "b", "home", "warm", [], {}, what)
-            for at in range(200)
-        ], []
-
-    monkeypatch.setattr(Watcher, "_read", read)
-    assert Watcher(store, folder)._weeks(loaded, NOTHING, 11 * day + DELAY_S) == []
-    broken[0] = 10 * day
-    (found,) = Watcher(store, folder)._weeks(loaded, NOTHING, 11 * day + DELAY_S)
-    assert found.kind == "requests"
-    assert "attribute country moved by" in found.what
 
 
 def test_amounts_are_those_of_events_that_have_one(released: Path) -> None:
