@@ -102,7 +102,7 @@ def test_a_replay_asks_with_what_the_newest_request_of_each_user_said(
     monkeypatch.setattr(canary, "replay", lambda *given: asked.append(given[2]))
     promotion.replayed(shop, shop, "a store")
     users = shop.histories.users
-    everybody = {f"u:{users.external_id(at)}": {} for at in range(len(users))}
+    everybody: dict[str, object] = {f"u:{users.external_id(at)}": {} for at in range(len(users))}
     assert asked == [{"u:nobody": {"team": "red"}} | everybody]
 
 
