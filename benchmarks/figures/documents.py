@@ -15,7 +15,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         training.content_cost, training.overhead, training.allow_repeat, training.calibration,
         serving.cache, serving.rules, serving.stores, serving.load, serving.beside_naive,
         serving.serving, serving.faults, serving.experiments, serving.story, serving.structure,
-        spark.als_spark,
+        spark.als_spark, spark.als_spark_cost,
         quality.coverage, quality.dirty_logs, quality.mutation,
     )
 }  # fmt: skip

@@ -7,13 +7,16 @@ Writes OUT/0 and OUT/1, the models of both hosts. Needs root; exit code: that of
 
 import os
 import re
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.provenance import TOP
 from benchmarks.stores import namespaces
 
+PATIENCE_S = 600
 TYPED = re.compile(r"(?m)^    ((?:\w+=\S+ )+)dvc repro --force --single-item train@content$")
 
 
@@ -32,10 +35,16 @@ def main(params: Path, split: Path, out: Path) -> int:
             subprocess.Popen(
                 [*host.inside, sys.executable, *stage, "--split", str(split), "--out", str(out / str(host.number))],
                 env={**os.environ, **typed},
+                start_new_session=True,
             )
             for host, typed in zip(hosts, environments(hosts[0].address), strict=True)
         ]
-        return max(abs(process.wait()) for process in running)
+        try:
+            return max(abs(process.wait(PATIENCE_S)) for process in running)
+        finally:
+            for process in running:  # the group: where hosts do not find each other, torchrun waits
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":
