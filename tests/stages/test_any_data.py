@@ -10,6 +10,7 @@ import pytest
 
 from recsys.bundle import bundle
 from recsys.contracts import EMPTY_HISTORY, Query
+from recsys.rankers._learned import artifact
 from recsys.recommend.recommender import Recommender
 from tests.support import small_shop, stages, tiny_shops
 
@@ -126,6 +127,11 @@ def test_films_that_all_rated_low_are_no_news(errors: dict[str, tuple[Path, str]
     catalogue = served.catalogue
     low = [int(catalogue.ids.external_id(row)[1:]) >= 60 for row in range(len(catalogue))]
     assert (catalogue.liked_share == 0).tolist() == low
+    offered = {
+        shop: "liked_share" in artifact.read(errors[shop][0] / "rankers" / "all" / "learned").features
+        for shop in ("rated_low", "fifty_users")
+    }
+    assert offered == {"rated_low": True, "fifty_users": False}
     for variant in ("als", "ease", "learned"):
         recommender = Recommender(served, variant)
         for user in range(tiny_shops.USERS):
