@@ -2,7 +2,8 @@
 
 1. It fits two blends of features (`recsys/rankers/_learned/blends.py`): one for users with few likes, including users
    treated as new, and one for the others. Sources without a weight in either are left out. Features of attributes of
-   users are used where they are significantly better for users that they were not fitted on.
+   users are used where they are significantly better for users that they were not fitted on, with Bonferroni's
+   correction for all attributes and blends: without it, one of a few meaningless attributes is often kept.
 2. It trains trees on the features of the remaining sources: LightGBM's lambdarank for all users with a history. Trees
    memorise the items in demand, which helps within one window and not in the next. So they are trained on the first
    half of the window and compared with the blends on its second half, on held-out users.
@@ -14,6 +15,7 @@ If the log has no target among its candidates, lists are ordered by the score of
 Source: Burges, "From RankNet to LambdaRank to LambdaMART: an overview", 2010.
 """
 
+from statistics import NormalDist
 from typing import Any
 
 import lightgbm as lgb
@@ -29,6 +31,7 @@ from recsys.ranking import Values
 
 EVERYBODY = 1_000_000  # likes, more than any user has
 SIGNIFICANT = 1.645  # standard errors: exceeded by chance once in twenty
+CHANCE, BLENDS = 0.05, 3  # probability that a meaningless attribute is used in any of the blends
 
 
 def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: int) -> tuple[str, Description]:
@@ -104,11 +107,13 @@ def _blend(log: pl.DataFrame, choices: list[str], of_users: list[str], seed: int
     halves, kept = [log.filter(pl.col("user") % 2 == half) for half in (0, 1)], list(choices)
     if of_users and all(half.height for half in halves):
         plain = [blends.fit(half, choices, seed) for half in halves]
-        for attribute in features.attributes(of_users):
+        attributes = features.attributes(of_users)
+        errors = NormalDist().inv_cdf(1 - CHANCE / (BLENDS * len(attributes)))
+        for attribute in attributes:
             own = [name for name in of_users if features.attribute(name) == attribute]
             more = [blends.fit(half, [*choices, *own], seed) for half in halves]
             gains = [_gains(halves[1 - at], more[at], plain[at]) for at in (0, 1)]
-            if limit(np.zeros(sum(map(len, gains))), np.concatenate(gains)) >= 0:
+            if limit(np.zeros(sum(map(len, gains))), np.concatenate(gains), errors) >= 0:
                 kept += own
     return blends.fit(log, kept, seed)
 
