@@ -19,7 +19,7 @@ TOP = Path(__file__).parents[2]
 
 def make(folder: Path, n_items: int) -> str:
     """A bundle without models: enough to release."""
-    settings = params.load(TOP / "params.yaml")
+    settings = params.load(TOP / "params.yaml").model_copy(update={"dataset": "synthetic"})
     first_seen = pl.Series([datetime(2024, 1, 1, tzinfo=UTC)] * n_items, dtype=pl.Datetime("us", "UTC"))
     catalogue = pl.DataFrame({"row": range(n_items), "item_id": [f"i{row}" for row in range(n_items)]}).with_columns(
         available=pl.lit(True), first_seen=first_seen

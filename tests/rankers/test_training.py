@@ -126,7 +126,12 @@ def test_the_more_attributes_are_tried_the_larger_an_effect_must_be(
     gains = np.random.default_rng(0).normal(size=200)
     gains += 2.2 * gains.std(ddof=1) / np.sqrt(len(gains)) - gains.mean()
     asked: list[list[str]] = []
-    monkeypatch.setattr(blends, "fit", lambda _, names, __: asked.append(names) or {})
+
+    def fit(_: pl.DataFrame, names: list[str], seed: int) -> dict[str, float]:
+        asked.append(names)
+        return {}
+
+    monkeypatch.setattr(blends, "fit", fit)
     of_users = [f"user_a{at}_{name}" for at in range(n_attributes) for name in features.OF_A_GROUP]
     halves = iter(np.split(gains, 2) * n_attributes)
     monkeypatch.setattr(training, "_gains", lambda *_: next(halves))

@@ -118,7 +118,7 @@ def test_days_and_months_that_are_exchanged_are_noticed_by_days_after_the_twelft
 
 @pytest.mark.parametrize("zone", ["CEST", "EST", "UTC+2", "+02:00", "Berlin", "Europe/Berlim", ""])
 def test_a_zone_that_is_no_place_is_refused(zone: str) -> None:
-    with pytest.raises(ParamsError, match=r"time_zone: .* expected a name .* such as Europe/Berlin, or UTC"):
+    with pytest.raises(ParamsError, match=r"time_zone: expected a name .* such as Europe/Berlin, or UTC"):
         parse(TableFile, {"path": "x.csv", "time_zone": zone}, "here")
 
 
