@@ -46,7 +46,11 @@ PARTS = {
         lines=((".github/CODEOWNERS", "^/deploy/"), (".ci/run", r"\.ci/(image|compose)")),
     ),
 }  # fmt: skip
-ALWAYS = (("mkdocs.yml", r"- fork\.md"),)
+ALWAYS = (
+    ("mkdocs.yml", r"- fork\.md"),
+    ("docs/benchmarks.md", r"python -m benchmarks\.fork`"),
+    ("benchmarks/figures/documents.py", r"\bfork\b"),
+)
 
 
 def chosen(paths: list[str], drop: list[str], source: Path) -> list[str]:

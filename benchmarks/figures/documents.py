@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.figures import quality, serving, spark, training
+from benchmarks.fork import figures as fork
 from benchmarks.provenance import TOP
 from recsys.output import write_text
 
@@ -17,6 +18,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         serving.serving, serving.faults, serving.experiments, serving.story, serving.structure,
         spark.als_spark, spark.als_spark_cost,
         quality.coverage, quality.dirty_logs, quality.mutation,
+        fork.stopwatch,
     )
 }  # fmt: skip
 MARKED = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)

@@ -129,8 +129,8 @@ def main(
             figures[name] = follow(name, small, folder)
         finally:
             shutil.rmtree(folder)
-        print(f"{figures[name]['minutes']:8.1f} minutes of {figures[name]['limit_minutes']}: {name}")
-    provenance.write("stopwatch", origin, figures)
+        print(f"{figures[name]['minutes']:8.1f} minutes of {figures[name]['limit_minutes']}: {name}", flush=True)
+        provenance.write("stopwatch", origin, figures)  # after each: the next one takes long, and may fail
 
 
 if __name__ == "__main__":
