@@ -227,7 +227,7 @@ _LOOKS_LISTED = (
 _BRACKETS = re.compile(rf"(?s)(?:\[(.*)\]|\{{(.*)\}}|(?:c|set|{_OF_SCALA})?\((.*)\))")
 _QUOTED = r"""[uUrRbB]?(?:"(?P<double>(?:[^"\\]|\\.|"")*)"|'(?P<single>(?:[^'\\]|\\.|'')*)')\s*(?:,|\Z|(?=["']))"""
 _ELEMENT = re.compile(rf"\s*(?:{_QUOTED}|(?P<bare>[^\"',][^,]*|)(?:,|\Z))", re.DOTALL)
-_ESCAPE = re.compile(r"\\(.)|\"\"|''", re.DOTALL)
+_ESCAPE = {kind: re.compile(rf"\\(.)|{each * 2}", re.DOTALL) for kind, each in (("double", '"'), ("single", "'"))}
 
 
 def read_lists(column: str, separator: str | None, missing: list[str]) -> pl.Expr:
@@ -274,10 +274,13 @@ def bracketed_values(text: str) -> list[str] | None:
         found = _ELEMENT.match(inner, at)
         if not found or found.end() == at:
             return None
-        quoted = found["single"] if found["double"] is None else found["double"]
+        kind = "single" if found["double"] is None else "double"
+        quoted = found[kind]
         if quoted is None and set("[{") & set(found["bare"]):
             return None
-        values.append(found["bare"] if quoted is None else _ESCAPE.sub(lambda part: part[1] or part[0][0], quoted))
+        values.append(
+            found["bare"] if quoted is None else _ESCAPE[kind].sub(lambda part: part[1] or part[0][0], quoted)
+        )
         at = found.end()
     return values
 

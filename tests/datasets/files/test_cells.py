@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recsys.datasets._files.cells import bracketed_values, read_lists
@@ -168,6 +168,7 @@ def test_the_separator_of_lists_without_brackets_is_a_setting(separator: str, te
 words = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="\\"), min_size=1, max_size=5)
 
 
+@example(["0", "''"])
 @given(st.lists(words, max_size=4))
 def test_a_list_that_python_prints_comes_back(values: list[str]) -> None:
     assert bracketed_values(str(values)) == values
