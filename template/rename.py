@@ -6,6 +6,7 @@ OLD = "recsys"
 # Names of images and of Kubernetes objects take no underscore.
 HYPHENATED = re.compile(
     rf"{OLD}(?=-)|(?<=-){OLD}\b|(?<=secret generic ){OLD}\b|(?<=Name: ){OLD}\b|(?<=Ref: {{name: ){OLD}\b"
+    rf"|(?<=namespace: ){OLD}\b|(?<=--namespace ){OLD}\b|(?<=secret `){OLD}\b"
 )
 
 

@@ -77,6 +77,8 @@ def changed(text: str, path: str, answers: dict[str, Any], left_out: set[str]) -
         text = text.replace(
             "ignore = [\n", 'ignore = [\n  "E501", # `ruff format` folds code; texts grew with the name\n', 1
         )
+    if path in ("tests/house/test_texts.py", "CONTRIBUTING.md"):  # lines fold, and files grow, with a longer name
+        text = re.sub(r"(?<!\d)(?:300|60)(?=[ _]lines)|(?<=> )(?:300|60)\b", lambda n: str(int(n[0]) * 11 // 10), text)
     return without(text, path, answers["drop"], left_out)
 
 

@@ -95,7 +95,9 @@ def test_an_overlay_changes_what_its_patches_name(overlay: str) -> None:
     assert {document["kind"] for document in documents} == set(KIND) - {"Job"}
     for document in documents:
         kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
-        assert document["metadata"]["namespace"].startswith("recsys")
+        namespace = document["metadata"]["namespace"]
+        assert re.fullmatch("[a-z0-9][a-z0-9-]*", namespace), "Kubernetes takes no other letters"
+        assert namespace.endswith("-staging") == (overlay == "staging")
     rendered = {document["kind"]: document["spec"] for document in documents}
     least = rendered["HorizontalPodAutoscaler"]["minReplicas"]
     assert rendered["PodDisruptionBudget"]["minAvailable"] < least <= rendered["HorizontalPodAutoscaler"]["maxReplicas"]

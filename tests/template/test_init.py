@@ -87,6 +87,13 @@ def test_no_file_keeps_the_old_name_whatever_is_left_out() -> None:
     assert [path for path, text in texts.items() if OLD in text] == []
 
 
+def test_limits_of_lines_grow_with_the_name(product: Path) -> None:
+    for name, said in {"tests/house/test_texts.py": "> 330}", "CONTRIBUTING.md": "above 330 lines a file, 66 "}.items():
+        text = (product / name).read_text()
+        assert said in text
+        assert not re.search(r"300[ _]lines|\b60 lines|> 300|> 60\b", text)
+
+
 def test_the_readme_and_the_settings_are_those_of_the_product(product: Path) -> None:
     text = (product / "README.md").read_text()
     assert text.startswith("# acme_recs\n")
@@ -128,6 +135,7 @@ def test_names_in_each_spelling() -> None:
         "recsys.errors RecsysError": "my_shop.errors MyShopError",
         "RECSYS_URL recsys_total recsys:rate": "MY_SHOP_URL my_shop_total my_shop:rate",
         "recsys-api {secretKeyRef: {name: recsys, key: k}}": "my-shop-api {secretKeyRef: {name: my-shop, key: k}}",
+        "namespace: recsys; --namespace recsys": "namespace: my-shop; --namespace my-shop",
     }.items():
         assert renamed(old, "my_shop") == new
 
