@@ -42,6 +42,11 @@ class History:
         return len(self.rows)
 
     @cached_property
+    def items(self) -> IntArray:
+        """The rows in ascending order: (n_events,) int32."""
+        return np.sort(self.rows)
+
+    @cached_property
     def liked(self) -> tuple[IntArray, FloatArray, npt.NDArray[np.float64]]:
         """The rows, weights and times of the likes, oldest first: (n_likes,) each."""
         kept = self.weights > 0
@@ -60,28 +65,24 @@ class History:
         return rows, np.searchsorted(rows, self.likes)
 
     @cached_property
-    def _vectors(self) -> "dict[int, tuple[ref[Encoder], float, FloatArray | None]]":
+    def _kept(self) -> dict[int, tuple[Any, ...]]:
         return {}
 
     def vector(self, encoder: "Encoder", now: float) -> FloatArray | None:
         """Return `encoder.encode(self, now)`; for each encoder the result for the last `now` is cached."""
-        kept = self._vectors.get(id(encoder))
+        kept = self._kept.get(id(encoder))
         if kept is None or kept[0]() is not encoder or kept[1] != now:
-            kept = self._vectors[id(encoder)] = ref(encoder), now, encoder.encode(self, now)
-        return kept[2]
-
-    @cached_property
-    def _nearest(self) -> "dict[int, tuple[ref[Source], FloatArray, int, Candidates]]":
-        return {}
+            kept = self._kept[id(encoder)] = ref(encoder), now, encoder.encode(self, now)
+        return kept[2]  # type: ignore[no-any-return]
 
     def nearest(
         self, source: "Source", vector: FloatArray, n: int, search: "Callable[[FloatArray, int], Candidates]"
     ) -> "Candidates":
         """Return `search(vector, n)`; for each source the last result is cached, for this vector object and n."""
-        kept = self._nearest.get(id(source))
+        kept = self._kept.get(id(source))
         if kept is None or kept[0]() is not source or kept[1] is not vector or kept[2] != n:
-            kept = self._nearest[id(source)] = ref(source), vector, n, search(vector, n)
-        return kept[3]
+            kept = self._kept[id(source)] = ref(source), vector, n, search(vector, n)
+        return kept[3]  # type: ignore[no-any-return]
 
 
 EMPTY_HISTORY = History(NO_ROWS, np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float64))
@@ -101,8 +102,7 @@ class Query:
     the model cannot encode this history; `pair_scores` maps the name of a model of item pairs to its scores of all
     items, (n_items,) float32. The recommender fills in both. `seen` are the items of events that are too old for
     `history`. `live` is the demand with the likes since the training; None: the demand at the training is used.
-    `attributes` are those of the user, name -> value, for rankers.
-    """
+    `attributes` are those of the user, name -> value, for rankers."""
 
     history: History
     k: int

@@ -1,4 +1,4 @@
-"""Metrics of the contents of answers. `add` queues an answer and costs its request nothing; `flush` counts the queue.
+"""Metrics of the contents of answers. `add` takes the numbers of an answer, `flush` sums them up.
 
 They are times by step, scores, confidences, items by kind, and the number of different items shown in a day. Every
 process writes its sums into a folder, and a scrape adds up all of them. prometheus_client is not used for them: with
@@ -8,7 +8,7 @@ several workers it takes 2 us a value, and it never drops the series of a bundle
 import json
 import os
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Lock
@@ -23,7 +23,6 @@ from recsys.contracts import NEW
 from recsys.output import write_text
 from serving.api.schemas import Answer
 
-QUEUE = 20_000  # answers that wait to be counted; when it is full, the oldest is dropped
 BUNDLES = 4  # number of bundles whose series are kept: those that answered last
 CELLS, DAY_HOURS = 1 << 16, 24  # a cell has the hour (since 1970) in which an item with its hash was shown last
 SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
@@ -50,43 +49,39 @@ Key = tuple[str, ...]  # the metric, then the values of its labels
 Cells = npt.NDArray[np.uint32]
 
 
+class _New:
+    """The numbers since the last flush. values: of the histograms; shown: variant -> ids of the items."""
+
+    def __init__(self) -> None:
+        self.bundles, self.counts = dict[str, float](), Counter[Key]()
+        self.values, self.shown = defaultdict[Key, list[float]](list), defaultdict[str, set[str]](set)
+
+
 class AnswerMetrics:
     """The sums of this process. folder: where all workers write their sums; None: there is only one process."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._waiting: deque[Answer] = deque(maxlen=QUEUE)
-        self._counting = Lock()
+        self._new, self._adding, self._counting = _New(), Lock(), Lock()
         self._counts: Counter[Key] = Counter()
         self._sums: dict[Key, list[float]] = {}  # for a histogram: the number of values per bucket, then their sum
         self._bundles: dict[str, float] = {}
         self._shown: dict[str, Cells] = {}
-        self.add = self._waiting.append
 
-    def flush(self) -> None:
-        """Count the queued answers, and write the sums. Called every second in each worker, and before a scrape."""
-        with self._counting:
-            answers = [self._waiting.popleft() for _ in range(len(self._waiting))]
-            if answers:
-                self._count(answers)
-                if self._folder is not None:
-                    write_text(self._folder / f"answers_{os.getpid()}.json", json.dumps(self._packed()))
-
-    def _count(self, answers: list[Answer]) -> None:
-        values: dict[Key, list[float]] = defaultdict(list)
-        shown: dict[str, set[str]] = defaultdict(set)
-        counts = self._counts
-        for answer in answers:
-            meta, items = answer.meta, answer.items
-            variant, bundle, segment = meta.variant, meta.bundle_id, meta.segment
-            self._bundles[bundle] = time.time()
+    def add(self, answer: Answer) -> None:
+        """Take the numbers of an answer; to keep it itself until the flush would cost memory and cache misses."""
+        meta, items = answer.meta, answer.items
+        variant, bundle, segment = meta.variant, meta.bundle_id, meta.segment
+        own = round((meta.personalised_share or 0) * len(items))
+        with self._adding:
+            values, counts = self._new.values, self._new.counts
+            self._new.bundles[bundle] = time.time()
             for step, ms in meta.timings_ms.items():
                 values["recsys_step_seconds", step, variant, bundle].append(ms / 1e3)
             values["recsys_score", variant, bundle] += [item.score for item in items]
             values["recsys_confidence", variant, bundle] += [
                 item.confidence for item in items if item.confidence is not None
             ]
-            own = round((meta.personalised_share or 0) * len(items))
             counts[ANSWERS, variant, meta.fallback_reason or "none"] += 1
             if meta.personalised_share is not None:
                 counts[OWN, segment, "yes"] += own
@@ -97,13 +92,27 @@ class AnswerMetrics:
             counts[KINDS, variant, segment, "personalised"] += own
             counts[KINDS, variant, segment, "new"] += sum([item.source == NEW for item in items])
             counts[KINDS, variant, segment, "fallback"] += sum([item.fallback for item in items])
-            shown[variant].update([item.item_id for item in items])
-        for key, seen in [(key, seen) for key, seen in values.items() if seen]:
+            self._new.shown[variant].update([item.item_id for item in items])
+
+    def flush(self) -> None:
+        """Sum up the new numbers, and write the sums. Called every second in each worker, and before a scrape."""
+        with self._counting:
+            with self._adding:
+                new, self._new = self._new, _New()
+            if new.bundles:
+                self._sum_up(new)
+                if self._folder is not None:
+                    write_text(self._folder / f"answers_{os.getpid()}.json", json.dumps(self._packed()))
+
+    def _sum_up(self, new: _New) -> None:
+        self._bundles |= new.bundles
+        self._counts.update(new.counts)
+        for key, seen in [(key, seen) for key, seen in new.values.items() if seen]:
             limits = HISTOGRAMS[key[0]][2]
             counted = np.bincount(np.searchsorted(limits, seen), minlength=len(limits) + 1)
             before = self._sums.get(key, [0.0] * (len(limits) + 2))
             self._sums[key] = [a + b for a, b in zip(before, [*counted.tolist(), sum(seen)], strict=True)]
-        for variant, item_ids in shown.items():
+        for variant, item_ids in new.shown.items():
             self._cells(variant)[[crc32(item_id.encode()) % CELLS for item_id in item_ids]] = time.time() // 3600
         newest = sorted(self._bundles, key=lambda bundle: self._bundles[bundle])[-BUNDLES:]
         self._bundles = {bundle: self._bundles[bundle] for bundle in newest}

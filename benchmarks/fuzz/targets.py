@@ -2,13 +2,13 @@
 
 import os
 import tempfile
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 import recsys  # noqa: F401  # isort: skip  # first: it selects the CPU kernels before numpy is loaded
-from itsdangerous.encoding import base64_encode
 
 from benchmarks.bundle_mutants import rehash
 from recsys.bundle import bundle
@@ -39,7 +39,7 @@ def read_cursor(data: bytes) -> None:
     """Decode a cursor: odd first byte: the rest of the bytes is signed before, as by somebody who knows the secret."""
     signed = data[:1] and data[0] % 2
     text = data[1:].decode(errors="replace")
-    cursor = cursors._signer(SECRET).sign(base64_encode(data[1:])).decode() if signed else text
+    cursor = cursors._signed(urlsafe_b64encode(data[1:]).rstrip(b"="), SECRET).decode() if signed else text
     with suppress(ApiError):
         shown = cursors.decode(cursor, SECRET)
         if not all(isinstance(item_id, str) for item_id in shown):

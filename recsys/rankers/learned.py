@@ -39,7 +39,7 @@ class Blend:
         columns = self.features.of(query, rows).T
         parts = np.fmax(columns[:-1], np.float32(0))
         if len(self.weights) > 1:  # a single feature keeps its own scale
-            parts /= np.maximum(parts.max(axis=1, initial=0), 1e-9)[:, None]
+            parts /= np.maximum(np.maximum.reduce(parts, axis=1, initial=0), 1e-9)[:, None]
         parts *= self.weights[:, None]
         total: FloatArray = parts.sum(axis=0)
         total[np.isnan(np.fmax.reduce(columns[:-1]))] = np.nan

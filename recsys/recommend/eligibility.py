@@ -36,7 +36,7 @@ class Eligibility:
     def mask(self, request: Request, rows: IntArray) -> BoolArray:
         """Return which of `rows`, (m,) int32, may be shown: (m,) bool."""
         query = request.query
-        kept = np.ones(len(rows), dtype=np.bool_)
+        kept: BoolArray = rows >= 0  # all of them: a row is not negative
         if len(query.exclude):
             kept &= ~among(rows, query.exclude)
         if query.only is not None:
@@ -56,13 +56,15 @@ class Eligibility:
         """Remove the items that may not be shown from the proposals of all sources, with one call of each rule."""
         kept = self.mask(request, np.concatenate([proposal.rows for proposal in proposals.values()]))
         allowed = {}
-        start = 0
+        start = n_kept = 0
         for label, proposal in proposals.items():
             mine = kept[start : start + len(proposal.rows)]
-            personal = None if proposal.personal is None else proposal.personal[mine]
-            allowed[label] = Candidates(proposal.rows[mine], proposal.scores[mine], personal)
-            start += len(proposal.rows)
-        n_kept = int(np.count_nonzero(kept))
+            n_mine = int(np.count_nonzero(mine))
+            allowed[label] = proposal
+            if n_mine < len(mine):
+                personal = None if proposal.personal is None else proposal.personal[mine]
+                allowed[label] = Candidates(proposal.rows[mine], proposal.scores[mine], personal)
+            start, n_kept = start + len(mine), n_kept + n_mine
         request.trace.step("rules", n_kept, len(kept) - n_kept)
         return allowed
 

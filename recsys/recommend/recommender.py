@@ -8,6 +8,7 @@ nothing; the answer names it in `failed` and is degraded. `recsys/recommend/fall
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from time import perf_counter
 
 import numpy as np
 
@@ -34,8 +35,7 @@ from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers
 from recsys.recommend.eligibility import Eligibility
 from recsys.recommend.fallback import Fallback
 from recsys.recommend.guarded_slate import GuardedSlateRules, SlateRulesGuard
-from recsys.recommend.proposals import propose
-from recsys.recommend.request import Request, UsesAttributes, has_live, personalised
+from recsys.recommend.request import Request, UsesAttributes, has_live, personalised, proposed
 from recsys.recommend.slate_rules import SlateRules
 from recsys.recommend.trace import RequestTrace, Step
 
@@ -109,8 +109,10 @@ class Recommender:
             source = extensions.build("sources", part.source, bundle, part.config)
             self._sources[part.label] = source, breakers.of(f"source {part.label}")
             self._shares[part.label] = part.share
-        self._new: Source | None = extensions.build("sources", NEW, bundle, {}) if self._new_share else None
-        self._new_breaker = breakers.of(f"source {NEW}")
+        self._proposing = self._sources
+        if self._new_share:
+            new: Source = extensions.build("sources", NEW, bundle, {})
+            self._proposing = {**self._sources, NEW: (new, breakers.of(f"source {NEW}"))}
         self.ranker = ranker
         if ranker is None and params.ranker is not None:
             self.ranker = extensions.build("rankers", params.ranker.name, bundle, params.ranker.config)
@@ -149,12 +151,12 @@ class Recommender:
             # before the slots are filled: otherwise seen items would use up the share of their source
             request.candidates = allowed = self._eligibility.filter(request, proposals)
             ordered = slots = self._order(request, {label: allowed[label] for label in self._sources}, wanted)
-            if self._new is not None:  # a ranking by past demand would never show them
+            if self._new_share:  # a ranking by past demand would never show them
                 slots = reserve_new_items(ordered, allowed[NEW], NEW, self._new_share, query)
             slots = self._arrange(request, pinned + slots)
             exhausted = n >= self._n_items or max([len(proposals[label].rows) for label in self._sources]) < n
             refused = (exhausted and len(ordered) < wanted) or len(ordered) > TRIED * query.k
-            if len(slots) >= query.k or refused or request.trace.over():
+            if len(slots) >= query.k or refused or perf_counter() >= query.deadline:
                 break
             n, wanted = n * 4, n * 4 if request.rules else wanted
         reason = None
@@ -211,13 +213,12 @@ class Recommender:
         trace.step("encode", sum(each is not None for each in vectors.values()) + len(pair_scores))
 
     def _propose(self, request: Request, n: int) -> dict[str, Candidates]:
-        proposals = {
-            label: propose(request, source, breaker, n, self._n_items)
-            for label, (source, breaker) in self._sources.items()
-        }
-        if self._new is not None:
-            n = self._candidates + len(request.query.history) + len(request.query.exclude)
-            proposals[NEW] = propose(request, self._new, self._new_breaker, n, self._n_items)
+        query, trace, proposals = request.query, request.trace, {}
+        n_new = self._candidates + len(query.history.rows) + len(query.exclude) if self._new_share else n
+        for label, (source, breaker) in self._proposing.items():
+            propose = partial(proposed, source, query, n_new if label == NEW else n, self._n_items)
+            proposals[label] = found = trace.call_or_default(breaker, propose, NO_CANDIDATES)
+            trace.step(breaker.part, len(found.rows))
         return proposals
 
     def _order(self, request: Request, allowed: Mapping[str, Candidates], depth: int) -> list[Slot]:

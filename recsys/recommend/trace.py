@@ -71,7 +71,3 @@ class RequestTrace:
     def why_missing(self) -> str | None:
         """The `fallback_reason` of an answer without a part: "deadline" or "part_failed"; None if none is missing."""
         return "deadline" if self.late else "part_failed" if self.failed else None
-
-    def over(self) -> bool:
-        """Return whether the deadline has passed."""
-        return perf_counter() >= self.deadline

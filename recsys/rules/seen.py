@@ -21,7 +21,8 @@ class Seen:
     def keep(self, query: Query, rows: IntArray) -> BoolArray:
         if self._allow_repeat:
             return np.ones(len(rows), dtype=np.bool_)
-        return ~among(rows, np.concatenate([query.history.rows, query.seen]))
+        found = among(rows, query.history.items, ascending=True)
+        return ~(found | among(rows, query.seen)) if len(query.seen) else ~found
 
 
 def build(bundle: Bundle, config: Config) -> Seen:

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
@@ -40,6 +41,10 @@ class _Current:
     version: str | None = None
     text: str = ""
     compiled: dict[int, CompiledSlateRules] = field(default_factory=dict)
+
+    @cached_property
+    def none(self) -> bool:
+        return self.rules == NO_RULES
 
 
 class BusinessRulesFile:
@@ -119,7 +124,7 @@ class BusinessRulesFile:
         at which pins must be valid, by default the present. Rules for items or categories that this bundle lacks have
         no effect, and `reason` names one of them."""
         current = self._current
-        if current.rules == NO_RULES and not diversity:
+        if current.none and not diversity:
             return current.version, None
         rules = current.compiled.get(id(bundle))
         if rules is None or rules.bundle is not bundle:

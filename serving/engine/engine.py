@@ -65,7 +65,7 @@ class Engine:
         self._queries = QueryBuilder(
             served, self._position, self.event_weights, Filters(served.catalogue), self._available
         )
-        self._current_rules = partial(rules.current, served) if rules is not None else _no_rules
+        self._current_rules = partial(rules.current, served) if rules is not None else lambda *_: (None, None)
         self._exploring, self._interleaving, self._reasons = (
             breakers.of(part) for part in ("exploring", "interleaving", "reasons")
         )
@@ -112,14 +112,13 @@ class Engine:
             deal = partial(interleaving.interleaved, second, query, rules, slate, request_id)
             undealt: tuple[Slate, list[str] | None] = (slate, None)
             slate, teams = trace.call_or_default(self._interleaving, deal, undealt, optional=False)
-        share = slate.personalised_share
         items = self._presenter.items(slate, query, len(shown_ids), propensities, teams, request.fields)
         if request.options.explain:
             explain = partial(explanations.explain, self._recommenders, slate, rules)
             self._presenter.explain(items, trace.call_or_default(self._reasons, explain, []))
         failed = [*slate.failed, *trace.failed, *(["store"] if user.failed else [])]
         meta = self._meta(slate, query, failed, rules_version, started)
-        meta.personalised_share = share
+        meta.personalised_share = slate.personalised_share
         inputs = {**self._inputs, "at": at, "stock": self._stock_version, "live": live.version if live else None}
         return Draft(items=items, meta=meta, warnings=warnings, inputs=inputs, steps=slate.trace)
 
@@ -230,10 +229,6 @@ class Engine:
             live_age_s=None if query.live is None else max(0.0, time.time() - query.live.read_at),
             timings_ms=timings,
         )
-
-
-def _no_rules(*_: object) -> tuple[None, None]:
-    return None, None
 
 
 def _described(index: Mapping[str, Any]) -> str:

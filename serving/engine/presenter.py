@@ -40,24 +40,24 @@ class Presenter:
         if calibration is not None:
             confidences = calibration.of(slate.variant, slate.slots, before + 1, n_events)
         items = []
-        for place, slot in enumerate(slate.slots):
-            item_id, title, categories = self._item(slot.row)
+        for place, (row, score, source, fallback, boost) in enumerate(slate.slots):
+            item_id, title, categories = self._item(row)
             items.append(
                 Item(
                     item_id=item_id,
                     rank=before + place + 1,
-                    score=slot.score,
+                    score=score,
                     confidence=confidences[place],
-                    source=slot.source,
-                    fallback=slot.fallback,
-                    boost=slot.boost,
+                    source=source,
+                    fallback=fallback,
+                    boost=boost,
                     title=title,
                     categories=categories,
                     propensity=None if propensities is None else propensities[place],
                     team=None if teams is None else teams[place],
                     reasons=[],
                     # set here too, because the default of a dataclass is one more call
-                    fields=self._fields(slot.row, tuple(fields)) if fields else UNSET,  # type: ignore[arg-type]
+                    fields=self._fields(row, tuple(fields)) if fields else UNSET,  # type: ignore[arg-type]
                     factors={},
                 )
             )

@@ -34,16 +34,16 @@ Person = tuple[str | None, str | None]  # user_id and anonymous_id
 @dataclass(frozen=True)
 class QueryBuilder:
     """Builds the queries of one bundle. position: item_id -> row, None if unknown; weights: event type -> weight.
-    available: (n_items,) bool, whether an item is in stock; it changes while the bundle is served. kept: the last
-    history of each user or visitor, and the state of the store that it was built from: it is used until there are new
-    events."""
+    available: (n_items,) bool, whether an item is in stock; it changes while the bundle is served. kept: for each user
+    or visitor the state of the store, and the history and the disliked items that were read from it: they are used
+    until there are new events."""
 
     bundle: Bundle
     position: Position
     weights: Mapping[str, float]
     filters: Filters
     available: BoolArray
-    kept: OrderedDict[Person, tuple[tuple[int, bool], History]] = field(default_factory=OrderedDict)
+    kept: OrderedDict[Person, tuple[tuple[int, bool], History, frozenset[str]]] = field(default_factory=OrderedDict)
 
     @cached_property
     def _until(self) -> float:
@@ -72,22 +72,28 @@ class QueryBuilder:
         """
         warnings: list[str] = []
         at = time.time() if at is None else at
-        history = self._history(request, user)
-        if request.session and (sent := self._sent(request.session, warnings, at)):
-            history = _joined(history, sent)
-        if request.user_id is not None and not len(history.rows) and not request.session:
+        history, disliked = self._history(request, user)
+        if user.seen:
+            disliked = disliked | {item_id for item_id, was_disliked in user.seen.items() if was_disliked}
+        if request.session:
+            disliked = disliked | {event.item_id for event in request.session if event.event == DISLIKE}
+            if sent := self._sent(request.session, warnings, at):
+                history = _joined(history, sent)
+        elif request.user_id is not None and not len(history.rows):
             warnings.append(f"user_id {request.user_id!r}: no event of this user is known")
-        self._warn("fields", [name for name in request.fields or () if name not in CONTENT], warnings)
+        if request.fields:
+            self._warn("fields", [name for name in request.fields if name not in CONTENT], warnings)
+        excluded = [*request.exclude_ids, *shown_ids, *disliked]  # the latter even if the data set allows repeats
         query = Query(
             history=history,
             k=request.k,
             # by the wall clock a history would lose weight as the bundle ages: offline evaluation measures no such loss
             now=max(self._until, float(history.times[-1])) if len(history.rows) else self._until,
             user_id=request.user_id or request.anonymous_id,
-            exclude=self.rows([*request.exclude_ids, *shown_ids, *_disliked(request, user)]),
-            seen=self.rows(user.seen),
+            exclude=self.rows(excluded) if excluded else NO_ROWS,
+            seen=self.rows(user.seen) if user.seen else NO_ROWS,
             seed=request.options.seed,
-            only=self._only(request, warnings),
+            only=self._only(request, warnings) if request.filter or request.candidates else None,
             categories=tuple(request.categories),
             deadline=deadline,
             available=self.available,
@@ -105,22 +111,25 @@ class QueryBuilder:
     def attributes(self, request: WhoAsks, user: UserState) -> dict[str, str]:
         """Return the attributes of the request, and those of the user in the bundle that the request does not name."""
         known = {} if user.forgotten else self.bundle.histories.attributes(request.user_id or "")
+        if not known:
+            return request.attributes
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.items()}
         return {**texts, **request.attributes}
 
-    def _history(self, request: WhoAsks, user: UserState) -> History:
-        """Return the events of the bundle and of the store, oldest first."""
+    def _history(self, request: WhoAsks, user: UserState) -> tuple[History, frozenset[str]]:
+        """Return the events of the bundle and of the store, oldest first, and the items disliked in the store."""
         person, state = (request.user_id, request.anonymous_id), (user.version, user.forgotten)
         kept = self.kept.pop(person, None)
         if kept is None or kept[0] != state:
             known = None if user.forgotten else request.user_id
             history = EMPTY_HISTORY if known is None else self.bundle.histories.of(known)
             events = self._stored(user.events, history)
-            kept = state, _joined(history, events) if events else history
+            disliked = frozenset(event.item_id for event in user.events if event.event == DISLIKE)
+            kept = state, _joined(history, events) if events else history, disliked
         self.kept[person] = kept
         if len(self.kept) > CACHED:
             self.kept.popitem(last=False)
-        return kept[1]
+        return kept[1], kept[2]
 
     def _only(self, request: RecommendRequest, warnings: list[str]) -> BoolArray | None:
         """Return (n_items,) bool, True for items that pass the request's filter and candidates; None allows all."""
@@ -188,13 +197,6 @@ class QueryBuilder:
 def weights(bundle: Bundle) -> dict[str, float]:
     """Return the weight of each event type: the data set's, or the default for a type that it lacks."""
     return {**DEFAULT_WEIGHTS, **bundle.manifest.event_weights}
-
-
-def _disliked(request: RecommendRequest, user: UserState) -> set[str]:
-    """Return the items that the user disliked: they are never shown, even if the data set allows repeats."""
-    disliked = {event.item_id for event in user.events if event.event == DISLIKE}
-    disliked |= {event.item_id for event in request.session if event.event == DISLIKE}
-    return disliked | {item_id for item_id, was_disliked in user.seen.items() if was_disliked}
 
 
 def _joined(history: History, events: list[HistoryEvent]) -> History:

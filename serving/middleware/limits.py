@@ -10,7 +10,7 @@ import math
 import mmap
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.message import Message
 from functools import lru_cache
@@ -30,7 +30,7 @@ BURST_SECONDS = 2.0
 SLOTS = 2**20  # numbers in the shared file, at the hash of a key's name; unused pages take no memory
 BODIES = 16  # a worker holds at most as many bytes of bodies as this number of bodies of the largest size has
 Doubles = npt.NDArray[np.float64]
-READABLE = {(b"content-type", b"application/json")}  # the headers of nearly every request
+READABLE = {(b"content-type", b"application/json")}  # the headers about the body of nearly every request
 UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")  # ASCII is a part of UTF-8
 
 
@@ -88,7 +88,7 @@ def check_readable(scope: Scope) -> None:
     Raises:
         ApiError: 415, the body is compressed, or not in UTF-8.
     """
-    if READABLE.issuperset(_about_body(scope)):
+    if READABLE.issuperset([each for each in scope["headers"] if each[0] in (b"content-type", b"content-encoding")]):
         return
     headers = Headers(scope=scope)
     encoding = headers.get("content-encoding", "identity").strip().lower()
@@ -177,7 +177,3 @@ def _shared_numbers() -> Doubles:
         file.truncate(8 * SLOTS)
     with Path(folder, "rates").open("r+b") as file:
         return np.frombuffer(mmap.mmap(file.fileno(), 8 * SLOTS))
-
-
-def _about_body(scope: Scope) -> Iterator[tuple[bytes, bytes]]:
-    return (header for header in scope["headers"] if header[0] in (b"content-type", b"content-encoding"))

@@ -82,7 +82,7 @@ class Rejected(Struct, frozen=True):
     received: float
 
 
-class Exposed(Struct, frozen=True):
+class Exposed(Struct, frozen=True, gc=False):
     """One item of an exposure. position: from 1; propensity: probability that this item is at this position.
     confidence: calibrated probability that the user chooses it; boost: factor by which the business rules changed the
     score for ranking. propensity is None if no choice was random; confidence is None without a calibration."""

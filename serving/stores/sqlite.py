@@ -89,7 +89,7 @@ class SqliteDatabase:
 
     def __init__(self, path: str) -> None:
         """Open the file. Raises: StoreError: "store/events.sqlite: its tables are of version 0, this code ..."."""
-        self._path = path
+        self._path, self._errors = path, errors(path)
         self._readers: list[apsw.Connection] = []
         migrations.check(_version(path), path)
         self.salt = self._rows(SALT)[0][0]
@@ -115,7 +115,7 @@ class SqliteDatabase:
 
     def _rows(self, statement: str, *values: Any) -> Rows:
         """Read with a free connection, or with a new one. A connection that failed is not used again."""
-        with errors(self._path):
+        with self._errors:
             reader = self._readers.pop() if self._readers else connect(self._path, wait_s=READ_WAIT_S)
             rows: Rows = reader.execute(numbers(statement), values).fetchall()
         self._readers.append(reader)

@@ -10,8 +10,7 @@ nothing waits in a queue. Background tasks poll the store, so they mostly notice
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers, Limits
@@ -73,6 +72,7 @@ class Store:
         self.database, self._answer_s = database, answer_s
         breakers = breakers or CircuitBreakers()
         self.reading, self.writing = breakers.of("reading the store"), breakers.of("writing to the store")
+        self._reading, self._writing = _Counted(self.reading), _Counted(self.writing)
         self.salt = database.salt
         self._writes = Writes(self.salt)
 
@@ -180,7 +180,7 @@ class Store:
     async def select(self, statement: str, *values: Any) -> Rows:
         """Run a query with the values of $1, $2, ..., and return its rows. Raises: StoreError: it failed, took too
         long, or the breaker is open."""
-        with _counted(self.reading):
+        with self._reading:
             if statement == HISTORY and not self.database.remote:  # it runs in the event loop: no timeout can end it
                 return await self.database.read(statement, *values)
             seconds = self._answer_s if statement in (HISTORY, SEEN) else LONG_SECONDS
@@ -194,20 +194,24 @@ class Store:
 
     async def _write(self, job: Job[T]) -> T:
         """Write. Raises: StoreError: nothing was stored. UnknownOutcomeError: the rows may be stored."""
-        with _counted(self.writing):
+        with self._writing:
             return await self.database.write(job)
 
 
-@contextmanager
-def _counted(breaker: CircuitBreaker) -> Iterator[None]:
-    """Report to the breaker whether the call inside failed. Raises: StoreError: the breaker is open."""
-    if not (breaker.all_good or breaker.allows()):
-        cooldown = f"{LIMITS.cooldown_s:g} s"
-        raise StoreError(f"{breaker.part} kept failing and is not called for {cooldown}; try again then")
-    try:
-        yield
-    except StoreError:
-        breaker.failed()
-        raise
-    if not breaker.all_good:
-        breaker.succeeded(0.0)
+class _Counted:
+    """Reports to the breaker whether the calls inside fail. One object for all calls, because every answer reads."""
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+
+    def __enter__(self) -> None:
+        """Raises: StoreError: the breaker is open."""
+        if not (self._breaker.all_good or self._breaker.allows()):
+            cooldown = f"{LIMITS.cooldown_s:g} s"
+            raise StoreError(f"{self._breaker.part} kept failing and is not called for {cooldown}; try again then")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, StoreError):
+            self._breaker.failed()
+        elif error is None and not self._breaker.all_good:
+            self._breaker.succeeded(0.0)
