@@ -79,7 +79,7 @@ def serving() -> str:
         ["answers that mixed two releases", swap["mixed_answers"]],
         [
             "growth of memory after the first tenth of a soak",
-            percent(soak.get("growth_of_own", soak["growth_of_pss"]), 1),
+            percent(soak["growth_of_own"], 1),
         ],
         ["generated requests held against the OpenAPI document", f"{cases:,}"],
     ]
