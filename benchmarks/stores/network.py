@@ -115,6 +115,7 @@ class Run:
         return {
             "requests": len(replies),
             "failed": len(failed),
+            "failed_by": dict(Counter(f"{reply.path} {reply.status}" for reply in failed)),
             "last_failed_after_seconds": round(max([reply.due - FAULT_AT for reply in failed], default=0.0), 2),
         }
 
