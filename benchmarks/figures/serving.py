@@ -2,6 +2,7 @@
 
 from statistics import median
 
+from benchmarks import provenance
 from benchmarks.figures.markdown import percent, read, table
 
 Rows = list[list[object]]
@@ -88,21 +89,20 @@ def serving() -> str:
 
 
 def faults() -> str:
-    """Ten times the expected traffic while a part breaks."""
+    """What users notice while a part, file or client breaks and comes back."""
+    found = {path.stem: read(path.stem) for path in sorted(provenance.RESULTS.glob("serving_fault_*.json"))}
     rows: Rows = []
-    for name, one in read("serving_faults")["faults"].items():
-        if "broken" in one:
-            broken = one["broken"]
-            answers = [percent(broken["success"], 1), broken["shed_503"], broken["other_5xx_or_no_answer"]]
-            rows.append([name, *answers, one["sound_again_after_seconds"]])
-    header = [
-        "fault",
-        "success while it lasts",
-        "shed on purpose (503)",
-        "other 5xx or no answer",
-        "sound again after, s",
-    ]
-    return table(header, rows, "serving_faults")
+    for one in found.values():
+        if "left out" in one:
+            rows.append([one["fault"], *["-"] * 6, one["left out"]])
+            continue
+        every = one["all"]
+        shares = [percent(every[name], 2) for name in ("useful_share", "personalised_share_of_known")]
+        failed, p99 = every["other_5xx_or_no_answer"], round(every["ms"]["p99"])
+        again = one["sound_again_after_seconds"]
+        rows.append([one["fault"], f"{every['requests']:,}", *shares, failed, p99, again, ", ".join(one["missed"])])
+    header = ["fault", "requests", "full lists", "known users' own lists", "5xx not shed, or no answer", "p99, ms"]
+    return table([*header, "sound again after, s", "bars missed"], rows, *found)
 
 
 def experiments() -> str:

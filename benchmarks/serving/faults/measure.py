@@ -1,6 +1,7 @@
 """Traffic at a rate while one part after the other breaks and comes back.
 
-    python -m benchmarks.serving.faults [--minutes 5] [FAULT ...]    writes benchmarks/results/serving_faults.json
+    python -m benchmarks.serving.faults [--minutes 5] [FAULT ...]
+    writes benchmarks/results/serving_fault_<fault>.json, a file for each fault
 
 Each fault of `catalogue.py` has a server of its own (two workers) for so many minutes: sound, broken, sound again, a
 third each. `missed` names the bars that it missed: every answer useful (k items), known users' lists their own, no 5xx
@@ -30,13 +31,13 @@ SHED = 503
 
 def main(names: list[str], rate: float = RATE, minutes: float = MINUTES) -> None:
     """Measure and write."""
-    origin, found, releases = provenance.describe(), {}, shop.releases()
-    for name in names:
-        found[name] = measure(FAULTS[name], releases, rate, 60 * minutes)
-        print(name, json.dumps(found[name]), flush=True)
     about = {"rate": rate, "minutes": minutes, "workers": WORKERS, "deadline_ms": Settings().deadline_ms}
-    print("missed:", {name: one["missed"] for name, one in found.items() if one.get("missed")})
-    provenance.write("serving_faults", origin, {"load": about, "faults": found})
+    releases = shop.releases()
+    for name in names:
+        origin = provenance.describe()
+        found = measure(FAULTS[name], releases, rate, 60 * minutes)
+        print(name, json.dumps(found), flush=True)
+        provenance.write(f"serving_fault_{name.replace(' ', '_')}", origin, {"fault": name, "load": about, **found})
 
 
 def measure(fault: Fault, releases: Path, rate: float, seconds: float) -> dict[str, Any]:
