@@ -98,10 +98,17 @@ def faults() -> str:
             continue
         every = one["all"]
         shares = [percent(every[name], 2) for name in ("useful_share", "personalised_share_of_known")]
-        failed, p99 = every["other_5xx_or_no_answer"], round(every["ms"]["p99"])
+        failed, p99 = every["other_5xx_or_no_answer"], round(every["p99_ms"]["/v1/recommend"])
         again = one["sound_again_after_seconds"]
         rows.append([one["fault"], f"{every['requests']:,}", *shares, failed, p99, again, ", ".join(one["missed"])])
-    header = ["fault", "requests", "full lists", "known users' own lists", "5xx not shed, or no answer", "p99, ms"]
+    header = [
+        "fault",
+        "requests",
+        "full lists",
+        "known users' own lists",
+        "5xx not shed, or no answer",
+        "p99 of lists, ms",
+    ]
     return table([*header, "sound again after, s", "bars missed"], rows, *found)
 
 

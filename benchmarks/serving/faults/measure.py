@@ -5,8 +5,9 @@
 
 Each fault of `catalogue.py` has a server of its own (two workers) for so many minutes: sound, broken, sound again, a
 third each. `missed` names the bars that it missed: every answer useful (k items), known users' lists their own, no 5xx
-but those shed on purpose (503 with Retry-After), p99 below twice the deadline, sound again within 5 s. What a fault may
-cost (`catalogue.py`) is no miss. A fault that cannot be prepared here is said so.
+but those shed on purpose (503 with Retry-After), p99 of the lists below twice the deadline, sound again within 5 s. An
+event has no deadline: it waits for the store, at most twice 5 s (`serving/stores/job.py`). What a fault may cost
+(`catalogue.py`) is no miss. A fault that cannot be prepared here is said so.
 """
 
 import asyncio
@@ -15,6 +16,8 @@ import subprocess
 import time
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks import provenance
 from benchmarks.serving import shop
@@ -27,6 +30,7 @@ RATE = 200.0
 MINUTES = 0.5
 USEFUL, PERSONALISED, P99_BY_DEADLINE, SOUND_AGAIN_SECONDS = 0.9999, 0.95, 2.0, 5.0
 SHED = 503
+PATHS = ("/v1/recommend", "/v1/events")
 
 
 def main(names: list[str], rate: float = RATE, minutes: float = MINUTES) -> None:
@@ -102,10 +106,18 @@ def figures(replies: list[Reply], low: float, high: float) -> dict[str, Any]:
     known = [body for body in answered if body["meta"]["segment"] != "cold_user" or body["meta"]["degraded"]]
     own = [body for body in known if body["meta"]["personalised_share"]]
     useful = sum(len(body["items"]) == 10 for body in answered)
-    found = summary(part)
+    p99 = {
+        path: percentile([reply.ms for reply in part if reply.path == path and reply.status == 200]) for path in PATHS
+    }
     return {
-        **found,
+        **summary(part),
+        "p99_ms": p99,
         "useful_share": round(useful / max(len(asked), 1), 5),
         "personalised_share_of_known": round(len(own) / max(len(known), 1), 5),
-        "p99_by_deadline": round(found["ms"]["p99"] / Settings().deadline_ms, 2),
+        "p99_by_deadline": round(p99["/v1/recommend"] / Settings().deadline_ms, 2),
     }
+
+
+def percentile(ms: list[float]) -> float:
+    """The 99th, 0 of nothing."""
+    return round(float(np.percentile(ms or [0.0], 99)), 2)
