@@ -11,7 +11,6 @@ or two. `als, not kept` and `default, not kept` ask for more persons in turn tha
 
 import argparse
 import json
-import os
 import random
 import statistics
 import tempfile
@@ -23,7 +22,7 @@ from typing import Any
 from benchmarks import provenance
 from benchmarks.serving import shop
 from benchmarks.serving.load import prepared, script, wrk
-from benchmarks.serving.server import Server, running
+from benchmarks.serving.server import Server, apart, running
 from recsys.bundle.bundle import load
 
 MEASURES = ("serving", "recsys/recommend", "recsys/rankers", "recsys/encoders", "recsys/sources")
@@ -71,13 +70,8 @@ def main(bundle: Path | None, rounds: int = ROUNDS, seconds: int = SECONDS) -> N
 
 def take_turns(ways: dict[str, tuple[Server, Path]], rounds: int, seconds: int) -> dict[str, dict[str, Any]]:
     """Ask each way in every round; the first round warms up and does not count."""
-    cores = sorted(os.sched_getaffinity(0))
-    for server in {server.port: server for server, _ in ways.values()}.values():
-        for thread in Path(f"/proc/{server.process.pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), {cores[0]})
-    os.sched_setaffinity(0, {cores[-1]})  # wrk inherits it
     found: dict[str, dict[str, Any]] = {name: {"per_second": [], "cpu_us": [], "p99_ms": []} for name in ways}
-    try:
+    with apart(*{server.port: server for server, _ in ways.values()}.values()):
         for turn in range(rounds + 1):
             for name, (server, body) in ways.items():
                 before = server.cpu_seconds()
@@ -86,8 +80,6 @@ def take_turns(ways: dict[str, tuple[Server, Path]], rounds: int, seconds: int) 
                     found[name]["per_second"].append(round(done.per_second))
                     found[name]["cpu_us"].append(round((server.cpu_seconds() - before) / done.requests * 1e6))
                     found[name]["p99_ms"].append(done.p99_ms)
-    finally:
-        os.sched_setaffinity(0, set(cores))
     return found
 
 

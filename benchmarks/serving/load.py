@@ -118,7 +118,7 @@ def throughput(folder: Path, environment: dict[str, str], workers: int, size: Si
     environment = {**environment, "RECSYS_SHED_REQUESTS": "1000"}
     with (
         running("serving", folder, workers, **environment) as api,
-        running("benchmarks.serving.hello:create_app", folder, workers) as hello,
+        running("benchmarks.peers.hello:create_app", folder, workers) as hello,
     ):
         for _ in range(size.rounds):
             found.setdefault("hello", []).append(wrk(hello.port, [], CONNECTIONS, size.round_seconds))

@@ -18,6 +18,7 @@ from benchmarks.serving import (
     replays,
     soak,
     swap,
+    tail,
 )
 from benchmarks.serving.faults import measure
 from benchmarks.serving.faults.catalogue import FAULTS
@@ -99,6 +100,16 @@ def test_releases_that_change(results: Results, served: Path) -> None:
     found = results("serving_swap")
     assert [change["action"] for change in found["changes"]] == ["promote", "rollback"]
     assert found["mixed_answers"] == 0
+
+
+@needs_wrk
+def test_what_makes_an_answer_slow(results: Results, served: Path) -> None:
+    tail.main(seconds=1.5, rounds=1)
+    ways = results("serving_tail")["ways"]
+    assert ways.keys() == tail.WAYS.keys()
+    for one in ways.values():
+        assert sum(one["histogram"].values()) == one["lists"] > 0
+        assert one["ms"]["p50"] <= one["ms"]["p99"]
 
 
 def test_a_soak(results: Results, served: Path) -> None:
