@@ -26,6 +26,11 @@ class UnknownOutcomeError(StoreError):
     """The store stopped answering during a write, so it is unknown whether this call was stored."""
 
 
+class BusyError(StoreError):
+    """A read took too long, but this process was too busy to notice in time: perhaps the store had answered. So it says
+    nothing about the store."""
+
+
 class Outcome(StrEnum):
     """The result of storing one event."""
 

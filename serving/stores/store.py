@@ -4,13 +4,16 @@ A write that raises it stored nothing; one that raises its subclass UnknownOutco
 The API has checked the rows, see `serving/api/`; a write with a row that the database refuses fails alone, with its
 error.
 
-A read that exceeds its timeout is abandoned. A write has its own limits, see `serving/stores/job.py`. While a circuit
-breaker is open, every call fails at once: answers are computed without the store, events are refused with 503, and
-nothing waits in a queue. Background tasks poll the store, so they mostly notice first that it works again.
+A read that exceeds its timeout is abandoned. After a burst of requests the event loop is late with everything, also
+with answers of the store that came in time, so a timeout that it notices late is not held against the store. A write
+has its own limits, see `serving/stores/job.py`. While a circuit breaker is open, every call fails at once: answers are
+computed without the store, events are refused with 503, and nothing waits in a queue. Background tasks poll the store,
+so they mostly notice first that it works again.
 """
 
 import asyncio
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers, Limits
@@ -21,6 +24,7 @@ from serving.stores.job import Job, abandon_after
 from serving.stores.protocol import (
     FORGET_S,
     MAX_SEEN,
+    BusyError,
     Event,
     Exposure,
     Item,
@@ -37,6 +41,7 @@ T = TypeVar("T")
 
 LIMITS = Limits(window=20, failures=5, cooldown_s=1.0)  # of the API's breakers
 LONG_SECONDS = 5.0  # timeout of reads that no answer waits for
+LATE = 1.2  # times its timeout: a read that was given up later than that was given up by a busy process
 
 
 class Database(Protocol):
@@ -184,13 +189,15 @@ class Store:
             if statement == HISTORY and not self.database.remote:  # it runs in the event loop: no timeout can end it
                 return await self.database.read(statement, *values)
             seconds = self._answer_s if statement in (HISTORY, SEEN) else LONG_SECONDS
+            began = perf_counter()
             try:
                 if self.database.remote:
                     return await abandon_after(seconds, self.database.read(statement, *values))
                 async with asyncio.timeout(seconds):  # cheaper than a task; a cancelled read of a file ends at once
                     return await self.database.read(statement, *values)
             except TimeoutError:
-                raise StoreError(f"reading the store took longer than {seconds * 1e3:g} ms; try again") from None
+                error = BusyError if perf_counter() - began > LATE * seconds else StoreError
+                raise error(f"reading the store took longer than {seconds * 1e3:g} ms; try again") from None
 
     async def _write(self, job: Job[T]) -> T:
         """Write. Raises: StoreError: nothing was stored. UnknownOutcomeError: the rows may be stored."""
@@ -211,7 +218,7 @@ class _Counted:
             raise StoreError(f"{self._breaker.part} kept failing and is not called for {cooldown}; try again then")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, StoreError):
+        if isinstance(error, StoreError) and not isinstance(error, BusyError):
             self._breaker.failed()
         elif error is None and not self._breaker.all_good:
             self._breaker.succeeded(0.0)

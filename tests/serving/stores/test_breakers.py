@@ -1,6 +1,7 @@
 """A store that fails or hangs costs little, and is back as soon as it answers."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,25 @@ def test_reading_is_left_alone_while_it_fails_and_asked_again_after(
         flaky.trouble, now[0] = None, 1.0
         assert (await guarded.history("anna", None, 10))[1] == [EVENT]
         assert guarded.reading.closed
+
+    with_store(url, story)
+
+
+def test_a_timeout_that_a_busy_process_notices_late_is_not_held_against_the_store(url: str) -> None:
+    """As after a burst of requests, whose models the event loop computes one after another."""
+
+    async def story(flaky: Flaky, guarded: Store, now: list[float]) -> None:
+        await guarded.add_events([EVENT])
+        flaky.remote, flaky.trouble = True, hangs
+        for _ in range(5):
+            reading = asyncio.create_task(guarded.history("anna", None, 10))
+            await asyncio.sleep(0.01)
+            time.sleep(0.1)  # this is the busy process
+            with pytest.raises(StoreError, match="took longer than 50 ms"):
+                await reading
+        assert guarded.reading.closed
+        flaky.trouble = None
+        assert (await guarded.history("anna", None, 10))[1] == [EVENT]
 
     with_store(url, story)
 
