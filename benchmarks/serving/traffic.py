@@ -7,6 +7,7 @@ moment at which a request was due (Tene, "How NOT to measure latency", 2015).
 import asyncio
 import gc
 import json
+import math
 import random
 import time
 from collections import Counter
@@ -180,14 +181,16 @@ def split(answered: list[Reply]) -> dict[str, float]:
 PERCENTILES = {"p50": 50, "p95": 95, "p99": 99, "max": 100}
 
 
-def recovered_after(replies: list[Reply], moment: float, window: float = 1.0) -> float | None:
-    """Seconds from `moment` (when a fault ended) until a window without an error or a degraded answer begins."""
-    bad = [
-        reply.due
-        for reply in replies
-        if reply.due >= moment and (not 200 <= reply.status < 300 or reply.body.get("meta", {}).get("degraded"))
-    ]
-    if not bad:
-        return 0.0
-    last = max(bad)
-    return round(last - moment, 2) if max(reply.due for reply in replies) - last >= window else None
+def recovered_after(replies: list[Reply], began: float, ended: float, window: float = 5.0) -> float | None:
+    """Seconds from the end of a fault until `window` seconds begin that have no more failed and degraded answers than
+    such a window had before the fault, on average; None if they never do. began, ended: when, in seconds."""
+    bad = sorted(
+        reply.due for reply in replies if not 200 <= reply.status < 300 or reply.body.get("meta", {}).get("degraded")
+    )
+    usual = math.ceil(sum(due < began for due in bad) * window / began)
+    for start in [ended, *(due for due in bad if due > ended)]:
+        if start + window > max(reply.due for reply in replies):
+            break
+        if sum(start < due <= start + window for due in bad) <= usual:
+            return round(start - ended, 2)
+    return None

@@ -22,7 +22,7 @@ from benchmarks.serving import (
 )
 from benchmarks.serving.faults import measure
 from benchmarks.serving.faults.catalogue import FAULTS
-from benchmarks.serving.traffic import Reply
+from benchmarks.serving.traffic import Reply, recovered_after
 from benchmarks.stores import servers, throughput
 from tests.benchmarks.conftest import Results
 from tests.support import bundles
@@ -93,6 +93,18 @@ def test_bars_of_faults() -> None:
     found = {"all": bad, "sound_again_after_seconds": None}
     assert measure.missed(FAULTS["source raises"], [], found) == ["useful", "p99", "sound again"]
     assert "personalised" in measure.missed(FAULTS["hostile rules"], [], found)
+
+
+def test_when_a_server_is_sound_again() -> None:
+    def replies(*bad: float) -> list[Reply]:
+        return [Reply(due / 10, "/v1/recommend", 503 if due / 10 in bad else 200, 1.0, {}) for due in range(300)]
+
+    assert recovered_after(replies(), 10, 20) == 0
+    assert recovered_after(replies(12.0, 19.0), 10, 20) == 0
+    assert recovered_after(replies(12.0, 20.5, 22.5), 10, 20) == 2.5
+    assert recovered_after(replies(3.0, 22.5), 10, 20) == 0, "one in ten seconds is usual"
+    assert recovered_after(replies(3.0, 20.5, 22.5), 10, 20) == 0.5
+    assert recovered_after(replies(20.5, 24.0, 28.0), 10, 20) is None
 
 
 def test_releases_that_change(results: Results, served: Path) -> None:

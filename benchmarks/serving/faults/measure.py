@@ -76,7 +76,7 @@ async def break_it(fault: Fault, here: Place, rate: float, until: float) -> dict
         "broken": figures(replies, began, ended),
         "after": figures(replies, ended, until),
         "errors": sorted(errors)[:5],
-        "sound_again_after_seconds": recovered_after(replies, ended),
+        "sound_again_after_seconds": recovered_after(replies, third, ended),
     }
     return {"missed": missed(fault, replies, found), **found}
 
