@@ -1,6 +1,7 @@
 """The report is one page that needs nobody, says the figures of the table, and trusts no title."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -190,6 +191,15 @@ def test_a_floor_and_the_share_of_new_items_are_told(
     assert "'als' is released: a reason. The candidates" in text.replace("&#39;", "'")
     wanted = np.mean([made.sample.popularity[row] <= 3 for row in made.sample.targets.rows.tolist()])
     assert f"of the choices, {wanted:.1%} are such items" in text
+
+
+@pytest.mark.parametrize("protocol", ["global_time", "per_user_holdout"])
+def test_items_that_were_held_out_flatter_the_figures(
+    made: world.World, settings: Params, every: pl.DataFrame, tables: dict[str, pl.DataFrame], protocol: str
+) -> None:
+    facts = made.split.facts.model_copy(update={"protocol": protocol})
+    text = render(replace(made, split=replace(made.split, facts=facts)), settings, every, tables)
+    assert ("figures over all targets flatter" in text) is (protocol == "per_user_holdout")
 
 
 def test_without_new_users_the_page_says_so(
