@@ -81,6 +81,17 @@ def test_a_call_aside_is_made_once_at_a_time_and_closes_if_it_succeeds(breaker: 
     assert callers != [get_ident()]
 
 
+@pytest.mark.parametrize(("times", "closes"), [(1.5, True), (2.5, False)])
+def test_a_call_aside_may_take_twice_as_long(
+    breaker: CircuitBreaker, monkeypatch: pytest.MonkeyPatch, times: float, closes: bool
+) -> None:
+    opened(breaker)
+    clock = iter([0.0, times * breaker.slow_s])
+    monkeypatch.setattr("recsys.recommend.circuit_breaker.perf_counter", lambda: next(clock))
+    breaker._call(lambda: None)
+    assert breaker.closed is closes
+
+
 def well_again(breaker: CircuitBreaker) -> bool:
     breaker.call_aside(lambda: None)
     return breaker.closed
