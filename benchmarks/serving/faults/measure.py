@@ -38,7 +38,7 @@ def main(names: list[str], rate: float = RATE, minutes: float = MINUTES) -> None
     about = {"rate": rate, "minutes": minutes, "workers": WORKERS, "deadline_ms": Settings().deadline_ms}
     releases = shop.releases()
     for name in names:
-        origin = provenance.describe()
+        origin = provenance.describe() | {"command": f"python -m benchmarks.serving.faults --minutes {minutes:g}"}
         found = measure(FAULTS[name], releases, rate, 60 * minutes)
         print(name, json.dumps(found), flush=True)
         provenance.write(f"serving_fault_{name.replace(' ', '_')}", origin, {"fault": name, "load": about, **found})
