@@ -50,8 +50,11 @@ RULES = Rules.model_validate(
 TIGHT = Rules.model_validate({"cap": {"every_category": 1}})  # two categories an item: room for 25
 
 
-def make(n_items: int, folder: Path) -> Bundle:
-    """Write a bundle of that size and open it."""
+def make(
+    n_items: int, folder: Path, models: tuple[str, ...] = ("als",), exact: bool = True, users: int = USERS
+) -> Bundle:
+    """Write a bundle of that size and open it. models: all have the same vectors; exact: whether they are searched one
+    by one, whatever the settings say."""
     draw = np.random.default_rng(1)
     made = draw.standard_normal((n_items, DIM)).astype(np.float32)
     rows = np.arange(n_items, dtype=np.int32)
@@ -59,8 +62,8 @@ def make(n_items: int, folder: Path) -> Bundle:
     gram = (made.T @ made).astype(np.float32) + np.eye(DIM, dtype=np.float32)
     fitted = Embeddings(made, rows, "als_fold_in", {"alpha": 10.0, "half_life_days": 365.0}, {"gram": gram})
     embeddings.save(fitted, folder / "model")
-    exact = settings.index.model_copy(update={"exact_up_to": n_items})
-    index.build(made, rows, exact, seed=1).save(folder / "model")
+    wanted = settings.index.model_copy(update={"exact_up_to": n_items}) if exact else settings.index
+    index.build(made, rows, wanted, seed=1).save(folder / "model")
     catalogue = pl.DataFrame(
         {
             "row": rows,
@@ -74,20 +77,23 @@ def make(n_items: int, folder: Path) -> Bundle:
         },
         schema_overrides={"first_seen": pl.Datetime("us", "UTC")},
     )
+    hours = np.tile(np.arange(EVENTS), users)
     interactions = pl.DataFrame(
         {
-            "user_row": np.repeat(np.arange(USERS, dtype=np.int32), EVENTS),
-            "item_row": draw.integers(0, n_items, USERS * EVENTS).astype(np.int32),
-            "timestamp": [NOW - timedelta(hours=at % EVENTS) for at in range(USERS * EVENTS)],
-            "event": ["view"] * (USERS * EVENTS),
-            "value": [None] * (USERS * EVENTS),
-            "weight": [1.0] * (USERS * EVENTS),
-        },
-        schema_overrides={"timestamp": pl.Datetime("us", "UTC"), "value": pl.Float32, "weight": pl.Float32},
-    ).sort("user_row", "timestamp")
-    users = pl.DataFrame({"user_row": np.arange(USERS, dtype=np.int32), "user_id": [f"u{at}" for at in range(USERS)]})
-    parts = bundle.Parts(interactions, catalogue, users, NOW.timestamp(), {"als": (folder / "model", folder / "model")})
-    bundle.write(parts, settings, {}, folder / "bundle")
+            "user_row": np.repeat(np.arange(users, dtype=np.int32), EVENTS),
+            "item_row": draw.integers(0, n_items, users * EVENTS).astype(np.int32),
+            "timestamp": np.datetime64(NOW.replace(tzinfo=None), "us") - hours.astype("timedelta64[h]"),
+        }
+    ).with_columns(
+        pl.col("timestamp").dt.replace_time_zone("UTC"),
+        event=pl.lit("view"), value=pl.lit(None, pl.Float32), weight=pl.lit(1.0, pl.Float32),
+    ).sort("user_row", "timestamp")  # fmt: skip
+    table = pl.DataFrame({"user_row": np.arange(users, dtype=np.int32), "user_id": [f"u{at}" for at in range(users)]})
+    files = dict.fromkeys(models, (folder / "model", folder / "model"))
+    parts = bundle.Parts(interactions, catalogue, table, NOW.timestamp(), files)
+    known = {name: each for name, each in settings.variants.items() if {*each.models, *each.pairs} <= {*models}}
+    kept = settings.model_copy(update={"variants": known})
+    bundle.write(parts, kept, {}, folder / "bundle", max(known, key=lambda name: len(known[name].models)))
     return bundle.load(folder / "bundle")
 
 
