@@ -91,9 +91,24 @@ class Catalogue:
     @cached_property
     def of_category(self) -> dict[str, IntArray]:
         """The rows of the items in each category, (m,) int32 each."""
-        pairs = self.frame.select("row", "categories").explode("categories").drop_nulls().unique(maintain_order=True)
-        grouped = pairs.group_by("categories", maintain_order=True).agg("row")
-        return {name: rows.to_numpy() for name, rows in zip(grouped["categories"], grouped["row"], strict=True)}
+        return rows_by_category(self.frame)
+
+    @cached_property
+    def by_popularity(self) -> IntArray:
+        """All rows, (n_items,) int32, those with the highest `popularity` first."""
+        return np.argsort(-self.popularity, kind="stable").astype(np.int32)
+
+    @cached_property
+    def by_recent(self) -> IntArray:
+        """All rows, (n_items,) int32, those with the highest `recent` first."""
+        return np.argsort(-self.recent, kind="stable").astype(np.int32)
+
+
+def rows_by_category(items: pl.DataFrame) -> dict[str, IntArray]:
+    """Return the rows of the items in each category, (m,) int32 each. items: row, categories."""
+    pairs = items.select("row", "categories").explode("categories").drop_nulls().unique(maintain_order=True)
+    grouped = pairs.group_by("categories", maintain_order=True).agg("row")
+    return {name: rows.to_numpy() for name, rows in zip(grouped["categories"], grouped["row"], strict=True)}
 
 
 def with_popularity(

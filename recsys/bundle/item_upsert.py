@@ -14,11 +14,11 @@ import polars as pl
 
 from recsys.bundle import catalogue, embeddings, item_tower
 from recsys.bundle.bundle import Bundle, LoadedModel
-from recsys.bundle.catalogue import CONTENT, Catalogue
+from recsys.bundle.catalogue import CONTENT, Catalogue, rows_by_category
 from recsys.bundle.id_table import IdTable
 from recsys.bundle.index import Index, Similar
 from recsys.bundle.item_features import supplied_vectors
-from recsys.contracts import FloatArray, IntArray, epoch_seconds
+from recsys.contracts import NO_ROWS, FloatArray, IntArray, epoch_seconds
 from recsys.errors import DataError
 from recsys.ranking import top_k
 
@@ -53,6 +53,7 @@ def upsert(bundle: Bundle, items: pl.DataFrame) -> Bundle:
     known = pl.Series([position is not None for position in positions], dtype=pl.Boolean)
     rows = np.array([position for position in positions if position is not None], dtype=np.int32)
     after = _longer(_changed(before, items.filter(known), rows), items.filter(~known))
+    _keep_orders(before, after, rows)
     content_changed = before.frame[rows].select(content).hash_rows() != after.frame[rows].select(content).hash_rows()
     rows = np.append(rows[content_changed.to_numpy()], np.arange(len(before), len(after), dtype=np.int32))
     if not len(rows):
@@ -151,18 +152,36 @@ def _longer(before: Catalogue, items: pl.DataFrame) -> Catalogue:
     )
 
 
+def _keep_orders(before: Catalogue, after: Catalogue, rows: IntArray) -> None:
+    """Give `after` what was computed from all items of `before`: no change of an item changes how popular it is, and
+    new items, which nobody liked, come last. rows: of the changed items."""
+    if after is before:
+        return
+    more = np.arange(len(before), len(after), dtype=np.int32)
+    kept = {name: np.append(getattr(before, name), more) for name in ("by_popularity", "by_recent")}
+    vars(after).update(kept)
+    if after.frame["categories"][rows].equals(before.frame["categories"][rows]):
+        added = rows_by_category(after.frame[more])
+        of_category = before.of_category
+        joined = {name: np.append(of_category.get(name, NO_ROWS), new) for name, new in added.items()}
+        vars(after)["of_category"] = {**of_category, **joined}
+
+
 def _with_vectors(model: LoadedModel, before: Catalogue, after: Catalogue, rows: IntArray) -> LoadedModel:
     """Return the model with new vectors for these rows of `after`; rows that `before` lacks are new items."""
     old, n_new = model.embeddings, len(after) - len(before)
+    tower, known = item_tower.of(old), rows[rows < len(before)]
+    if tower is not None:
+        added, gone = tower.embed(after.frame[rows]), tower.embed(before.frame[known])
+    if not n_new and (tower is None or np.array_equal(added, gone)):
+        return model  # as after most changes of a price: a copy of all vectors would be for nothing
     # zeros where the model has no vector: histories may contain new items
     vectors = np.concatenate([old.vectors, np.zeros((n_new, old.vectors.shape[1]), dtype=np.float32)])
-    tower = item_tower.of(old)
     if tower is None:
         longer = replace(old, vectors=vectors)
         return replace(model, embeddings=longer, encoder=embeddings.encoder_of(longer))
-    known = rows[rows < len(before)]
-    vectors[rows] += tower.embed(after.frame[rows])
-    vectors[known] -= tower.embed(before.frame[known])
+    vectors[rows] += added
+    vectors[known] -= gone
     told = np.append(old.arrays["told"], np.full(n_new, tower.informativeness, dtype=np.float32))
     placed = np.union1d(np.setdiff1d(old.rows, rows), rows[vectors[rows].any(axis=1)])
     new = replace(old, vectors=vectors, rows=placed, arrays={**old.arrays, "told": told})

@@ -29,7 +29,7 @@ class Fallback:
         self._eligibility = eligibility
         self._popular: Source = extensions.build("sources", FALLBACK, bundle, {})
         self._breaker = breakers.of(f"source {FALLBACK}")
-        rows = np.argsort(-bundle.catalogue.popularity, kind="stable").astype(np.int32)
+        rows = bundle.catalogue.by_popularity
         self._static = Candidates(rows, np.zeros(len(rows), dtype=np.float32))
 
     def fill(self, request: Request, slots: list[Slot], wanted: int, *, capped: bool = False) -> list[Slot]:

@@ -21,11 +21,10 @@ class Popular:
 
     def __init__(self, bundle: Bundle, config: Config) -> None:
         self._recent = config.recent
-        counts = bundle.catalogue.recent if config.recent else bundle.catalogue.popularity
-        rows = np.argsort(-counts, kind="stable").astype(np.int32)
-        liked = rows[counts[rows] > 0]
+        self._catalogue = items = bundle.catalogue
+        counts, rows = (items.recent, items.by_recent) if config.recent else (items.popularity, items.by_popularity)
+        liked = rows[: np.count_nonzero(counts)]
         self._all = Candidates(liked, counts[liked])
-        self._catalogue = bundle.catalogue
 
     def propose(self, query: Query, n: int) -> Candidates:
         liked = query.live.popular if self._recent and query.live is not None else self._all

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from benchmarks import growth
 from benchmarks.serving import (
     beside_naive,
     cache,
@@ -105,6 +106,13 @@ def test_when_a_server_is_sound_again() -> None:
     assert recovered_after(replies(3.0, 22.5), 10, 20) == 0, "one in ten seconds is usual"
     assert recovered_after(replies(3.0, 20.5, 22.5), 10, 20) == 0.5
     assert recovered_after(replies(20.5, 24.0, 28.0), 10, 20) is None
+
+
+def test_what_a_larger_catalogue_costs(results: Results) -> None:
+    growth.main([300], calls=3)
+    found = results("growth")["sizes"]["300"]
+    assert 0 < found["own_mib"] < found["own_mib_of_four_workers"]
+    assert found.keys() >= {"price", "new item", "release"}
 
 
 def test_releases_that_change(results: Results, served: Path) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -76,6 +78,28 @@ def test_the_catalogue_knows_it(loaded: bundle.Bundle) -> None:
         assert np.isnan(shares).tolist() == [*np.isnan(loaded.catalogue.liked_share), *[True] * 5]
     assert seen.first_seen[N_ITEMS] == ARRIVED.timestamp()
     assert seen.available[N_ITEMS:].all()
+
+
+PRICED = pl.DataFrame({"item_id": ["i3"], "price": [1000.0]})
+RENAMED = pl.DataFrame({"item_id": ["i3", "i4"], "categories": [["sea", "moved"], None]})
+
+
+@pytest.mark.parametrize("items", [PRICED, RENAMED, arriving(), pl.concat([arriving(), RENAMED], how="diagonal")])
+def test_what_is_kept_of_all_items_is_what_would_be_computed(loaded: bundle.Bundle, items: pl.DataFrame) -> None:
+    after = item_upsert.upsert(loaded, items).catalogue
+    anew = replace(after)  # nothing is kept in it
+    assert {"by_popularity", "by_recent"} <= vars(after).keys() - vars(anew).keys()
+    assert after.by_popularity.tolist() == anew.by_popularity.tolist()
+    assert after.by_recent.tolist() == anew.by_recent.tolist()
+    assert {name: rows.tolist() for name, rows in after.of_category.items()} == {
+        name: rows.tolist() for name, rows in anew.of_category.items()
+    }
+
+
+def test_a_new_price_copies_the_vectors_of_no_model_that_does_not_read_it(loaded: bundle.Bundle) -> None:
+    changed = item_upsert.upsert(loaded, PRICED)
+    assert changed.models["als"] is loaded.models["als"]
+    assert changed.catalogue.frame["price"][3] == 1000
 
 
 def test_an_item_that_says_nothing_is_in_no_index(loaded: bundle.Bundle) -> None:
