@@ -113,8 +113,8 @@ def changes(server: Server, folder: Path, home: Path) -> dict[str, Any]:
 
 
 def ids(server: Server, only: str) -> list[str]:
-    """The items of a list that passes a filter."""
-    items = post(server, "/v1/recommend", {"user_id": "u1", "k": 10, "variant": "popular", "filter": only})["items"]
+    """The items of the list of somebody without a history that pass a filter."""
+    items = post(server, "/v1/recommend", {"user_id": "nobody", "k": 10, "variant": "popular", "filter": only})["items"]
     return [item["item_id"] for item in items]
 
 
