@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 MAX_CONNECTIONS = 500
-GIVE_UP_SECONDS = 10.0
+GIVE_UP_SECONDS = 12.0  # the API ends every request within 10
 
 
 @dataclass(frozen=True)

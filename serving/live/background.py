@@ -131,8 +131,10 @@ class Background:
         while self.live.engine is None or self.store is None:
             await asyncio.sleep(RULES_SECONDS)
         while True:
-            engines = (self.live.engine, *self.other_bundles.engines.values())
-            await self.feed.refresh(self.store, engines, self.freshness.forgotten)
+            await self.feed.refresh(
+                # no variable names them: it would keep the release before in memory during the pause
+                self.store, (self.live.engine, *self.other_bundles.engines.values()), self.freshness.forgotten
+            )  # fmt: skip
             await asyncio.sleep(self._settings.live_seconds)
 
     async def _open(self) -> None:

@@ -19,12 +19,14 @@ from fastapi.testclient import TestClient
 from recsys.bundle import bundle, releases, signing
 from recsys.bundle.bundle import MANIFEST, SIGNATURE, Bundle
 from recsys.output import described_files
+from serving.app import create_app
 from serving.engine.engine import Engine
 from serving.last_known import LastKnown
 from serving.live import release_watcher
 from serving.live.release_watcher import ReleaseWatcher
 from serving.settings import Settings
-from tests.support import bundles
+from tests.support import apps, bundles
+from tests.support.apps import new_store, until_ready
 
 
 @pytest.fixture(autouse=True)
@@ -175,6 +177,20 @@ def test_a_promotion_and_a_rollback_are_followed_and_old_engines_freed(
             assert served.engine.bundle.manifest.bundle_id == first
 
     asyncio.run(story())
+
+
+def test_no_background_task_keeps_the_release_before(bundle_folder: Path, other_folder: Path, tmp_path: Path) -> None:
+    """As the one that reads events did, for 30 seconds: two releases take twice the memory."""
+    home = tmp_path / "releases"
+    releases.promote(bundle_folder, home)
+    settings = Settings(releases=home, store_url=new_store(tmp_path), live_seconds=3600)
+    with TestClient(create_app(settings)) as client:
+        background = until_ready(client).app.state.service._background  # type: ignore[attr-defined]
+        apps.until(lambda: background.feed._read_at)
+        old = weakref.ref(background.live.engine)
+        second = releases.promote(other_folder, home)
+        until(client, lambda body: body.get("bundle_id") == second)
+        apps.until(lambda: gc.collect() >= 0 and old() is None)
 
 
 def test_a_bundle_that_fails_stays_out_and_the_old_one_goes_on(
