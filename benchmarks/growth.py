@@ -11,6 +11,7 @@ import argparse
 import json
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,7 @@ def measure(n_items: int, folder: Path, calls: int) -> dict[str, Any]:
         began = time.perf_counter()
         with running("serving", folder, workers, **environment) as server:
             seconds = round(time.perf_counter() - began, 2)
+            all_are_ready(server)
             answers(server, users, calls)
             own[workers] = server.memory_mib()["own"]
             if workers == 1:
@@ -65,6 +67,18 @@ def measure(n_items: int, folder: Path, calls: int) -> dict[str, Any]:
                     **changes(server, folder, home),
                 }
     raise AssertionError("the last number of workers is one")
+
+
+def all_are_ready(server: Server) -> None:
+    """Return when twenty connections in a row reached a worker that is ready: of four one is the first."""
+    ready = 0
+    while ready < 20:
+        try:
+            urllib.request.urlopen(f"http://{server.address}/readyz", timeout=30).read()
+            ready += 1
+        except urllib.error.HTTPError:
+            ready = 0
+            time.sleep(0.5)
 
 
 def answers(server: Server, users: int, calls: int, only: str | None = None) -> float:
