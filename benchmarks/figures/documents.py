@@ -14,8 +14,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     for function in (
         training.results, training.scale, training.engines, training.pipeline, training.peers, training.new_items,
         training.content_cost, training.overhead, training.allow_repeat, training.calibration,
-        serving.cache, serving.rules, serving.stores, serving.load, serving.beside_naive, serving.tail,
-        serving.growth, serving.serving, serving.faults, serving.experiments, serving.story, serving.structure,
+        serving.cache, serving.rules, serving.stores, serving.load, serving.beside_naive,
+        serving.serving, serving.faults, serving.experiments, serving.story, serving.structure,
         spark.als_spark, spark.als_spark_cost,
         quality.coverage, quality.dirty_logs, quality.mutation,
         fork.stopwatch,
