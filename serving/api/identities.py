@@ -1,10 +1,16 @@
-"""Requests and responses about persons: merge a visitor into a user, undo a merge, forget, export, audit."""
+"""Operations on persons, with their requests and responses: merge a visitor into a user, undo a merge, forget, export,
+audit."""
 
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from recsys.bundle.bundle import Bundle
+from recsys.contracts import EMPTY_HISTORY
+from serving.api.errors import ApiError
 from serving.api.fields import GuestId, RequestModel, StoredId, UserId
+from serving.stores import admin
+from serving.stores.store import Store
 
 
 class MergeRequest(RequestModel):
@@ -57,5 +63,40 @@ class AuditLine(BaseModel):
     key: Annotated[str | None, Field(description="name of the API key; null where no keys are configured")]
     action: Annotated[str, Field(description="put item, unmerge, forget, export, look, or a change of releases")]
     what: Annotated[str | None, Field(description="the item_id, bundle_id, or salted hash of a user or visitor")]
-    before: Annotated[Any, Field(description="the state before, such as the item's fields,or what was deleted")]
+    before: Annotated[Any, Field(description="the state before, such as the item's fields, or what was deleted")]
     after: Any
+
+
+async def merge(store: Store, request: MergeRequest, key: str | None) -> Merged:
+    """Make all events of the visitor, earlier and later ones, the user's."""
+    return Merged(events=await store.merge(request.anonymous_id, request.user_id, key))
+
+
+async def unmerge(store: Store, request: UnmergeRequest, key: str | None) -> Merged:
+    """Undo the last merge of a visitor.
+
+    Raises:
+        ApiError: 404 "anonymous_id: this visitor was not merged into a user"
+    """
+    moved = await store.unmerge(request.anonymous_id, key)
+    if moved is None:
+        raise ApiError(404, "anonymous_id: this visitor was not merged into a user", "anonymous_id")
+    return Merged(events=moved)
+
+
+async def export(store: Store, bundle: Bundle, user_id: str, forgotten: bool, key: str | None) -> Exported:
+    """Return the store's rows about a user or visitor, and, unless forgotten, the history in the bundle."""
+    rows = await admin.export(store, user_id, key)
+    known = EMPTY_HISTORY if forgotten else bundle.histories.of(user_id)
+    events = zip(known.rows.tolist(), known.weights.tolist(), known.times.tolist(), strict=True)
+    history = [
+        BundleEvent(item_id=bundle.catalogue.ids.external_id(row), weight=weight, timestamp=at)
+        for row, weight, at in events
+    ]
+    attributes = {} if forgotten else bundle.histories.attributes(user_id)
+    return Exported(user_id=user_id, store=rows, bundle=history, attributes=attributes)
+
+
+async def audit(store: Store, limit: int) -> list[AuditLine]:
+    """Return the newest actions of administrators, newest first."""
+    return [AuditLine.model_validate(row) for row in await admin.log(store, limit)]

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
+from pydantic import Field, SkipValidation
 
 from recsys.bundle import item_tower
 from recsys.bundle.bundle import Bundle
@@ -17,19 +19,31 @@ from recsys.experiments.online.config import Arm
 from recsys.recommend import explanations, live_counts
 from recsys.recommend.circuit_breaker import CircuitBreakers
 from recsys.recommend.recommender import Recommender, Slate
-from recsys.recommend.trace import RequestTrace
+from recsys.recommend.trace import RequestTrace, Step
 from serving.api.about import About, VariantAbout
 from serving.api.errors import ApiError
-from serving.api.schemas import Meta, RecommendRequest, SimilarRequest, WhoAsks
-from serving.engine import exploration, interleaving, query_builder
+from serving.api.schemas import Item, Meta, RecommendRequest, SimilarRequest, WhoAsks
+from serving.engine import drawn_lists, query_builder
 from serving.engine.business_rules import BusinessRulesFile
-from serving.engine.draft import Draft
 from serving.engine.overlay import NOBODY, NOTHING, StoreOverlay, UserState
 from serving.engine.presenter import Presenter
 from serving.engine.query_builder import QueryBuilder
 from serving.stores.protocol import Item as StoredItem
 
 CACHED = 50_000  # ids in a cache: a look-up takes about 5 us, from the cache 0.1 us
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """An answer without the parts that belong to one request (id, experiment, cursor), so that it can be cached.
+    `serving/service/finish.py` adds these. inputs: time of the answer, and the versions of items, stock and live counts
+    that it was computed from, for a replay. steps: the trace; empty if the draft comes from the cache."""
+
+    items: list[Item]
+    meta: Meta
+    warnings: list[str]
+    inputs: dict[str, Any] = field(default_factory=dict)
+    steps: Annotated[SkipValidation[tuple[Step, ...]], Field(exclude=True)] = ()
 
 
 class Engine:
@@ -104,12 +118,12 @@ class Engine:
         propensities: list[float] | None = None
         teams: list[str] | None = None
         if arm is not None and arm.explore is not None:
-            explore = partial(exploration.explored, recommender, query, rules, slate, arm.explore, request_id)
+            explore = partial(drawn_lists.explored, recommender, query, rules, slate, arm.explore, request_id)
             as_it_is: tuple[Slate, list[float] | None] = (slate, None)
             slate, propensities = trace.call_or_default(self._exploring, explore, as_it_is, optional=False)
         elif arm is not None and arm.interleave is not None:
             second = self._recommenders[arm.interleave]
-            deal = partial(interleaving.interleaved, second, query, rules, slate, request_id)
+            deal = partial(drawn_lists.interleaved, second, query, rules, slate, request_id)
             undealt: tuple[Slate, list[str] | None] = (slate, None)
             slate, teams = trace.call_or_default(self._interleaving, deal, undealt, optional=False)
         items = self._presenter.items(slate, query, len(shown_ids), propensities, teams, request.fields)

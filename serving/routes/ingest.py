@@ -45,7 +45,7 @@ async def merge_identities(
     asked: Annotated[identities.MergeRequest, Body(openapi_examples=examples.MERGE)], request: Request
 ) -> identities.Merged:
     """Merge a visitor into a user: all events of the visitor, earlier and later ones, become the user's."""
-    return await service_of(request).merge(asked, key_of(request))
+    return await identities.merge(service_of(request).store(), asked, key_of(request))
 
 
 @router.post("/identity/unmerge", responses=documented(404, 422, 500, 503, 504), summary="Undo a merge")
@@ -53,7 +53,7 @@ async def unmerge_identities(
     asked: Annotated[identities.UnmergeRequest, Body(openapi_examples=examples.UNMERGE)], request: Request
 ) -> identities.Merged:
     """Undo the visitor's last merge: the visitor's events belong again to their earlier owner."""
-    return await service_of(request).unmerge(asked, key_of(request))
+    return await identities.unmerge(service_of(request).store(), asked, key_of(request))
 
 
 @router.get(
@@ -89,4 +89,4 @@ async def forget_user(
 async def read_audit(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[identities.AuditLine]:
     """Return the audit log, newest first: changes of items and settings, undone merges, and exports, views and
     deletions of a user's data. User ids are hashed."""
-    return await service_of(request).audit(limit)
+    return await identities.audit(service_of(request).store(), limit)

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from serving.api.schemas import RecommendRequest
 from serving.engine.arms import Picked
-from serving.engine.draft import Draft
-from serving.engine.engine import Engine
+from serving.engine.engine import Draft, Engine
 from serving.engine.overlay import UserState
 from serving.live.background import Background
 from serving.service.cache import Cache, CacheKey, open_cache

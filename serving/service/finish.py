@@ -1,5 +1,5 @@
-"""Turns the engine's draft (`serving/engine/draft.py`) into the answer to one request, and the answer into an exposure,
-the store's record of what was shown to whom."""
+"""Turns the engine's draft into the answer to one request, and the answer into an exposure, the store's record of what
+was shown to whom."""
 
 import time
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from recsys.experiments.online.assignment import Assignment
 from serving.api.schemas import Answer, Experiment, RecommendRequest
-from serving.engine.draft import Draft
+from serving.engine.engine import Draft
 from serving.stores.protocol import Exposed, Exposure
 
 NOT_IN_THE_REPLAY = {"user_id", "anonymous_id", "cursor"}  # stored elsewhere: in columns, and as the cursor's item ids

@@ -9,7 +9,6 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, TypeVar
 
-from recsys.contracts import EMPTY_HISTORY
 from recsys.experiments.online.assignment import in_canary
 from recsys.experiments.online.config import Arm, Unit
 from recsys.recommend.trace import Step
@@ -26,7 +25,6 @@ from serving.middleware.load_shedding import Work
 from serving.service import costs, finish
 from serving.service.answer_cache import AnswerCache
 from serving.settings import Settings
-from serving.stores import admin
 from serving.stores.protocol import StoreError, UnknownOutcomeError
 from serving.stores.store import Store
 
@@ -178,38 +176,11 @@ class Service:
         engine = self._background.live.engine
         return engine.vector_length if engine else 0
 
-    async def merge(self, request: identities.MergeRequest, key: str | None) -> identities.Merged:
-        return identities.Merged(events=await self.store().merge(request.anonymous_id, request.user_id, key))
-
-    async def unmerge(self, request: identities.UnmergeRequest, key: str | None) -> identities.Merged:
-        """Undo the last merge of a visitor.
-
-        Raises:
-            ApiError: 404 "anonymous_id: this visitor was not merged into a user"
-        """
-        moved = await self.store().unmerge(request.anonymous_id, key)
-        if moved is None:
-            raise ApiError(404, "anonymous_id: this visitor was not merged into a user", "anonymous_id")
-        return identities.Merged(events=moved)
-
     async def export(self, user_id: str, key: str | None) -> identities.Exported:
         """Return the store's rows about a user or a visitor (then `user_id` is an anonymous_id), and the history in the
         bundle unless that was forgotten."""
-        rows = await admin.export(self.store(), user_id, key)
-        bundle = self.engine().bundle
         forgotten = self._background.freshness.is_forgotten(user_id)
-        known = EMPTY_HISTORY if forgotten else bundle.histories.of(user_id)
-        events = zip(known.rows.tolist(), known.weights.tolist(), known.times.tolist(), strict=True)
-        history = [
-            identities.BundleEvent(item_id=bundle.catalogue.ids.external_id(row), weight=weight, timestamp=at)
-            for row, weight, at in events
-        ]
-        attributes = {} if forgotten else bundle.histories.attributes(user_id)
-        return identities.Exported(user_id=user_id, store=rows, bundle=history, attributes=attributes)
-
-    async def audit(self, limit: int) -> list[identities.AuditLine]:
-        rows = await admin.log(self.store(), limit)
-        return [identities.AuditLine.model_validate(row) for row in rows]
+        return await identities.export(self.store(), self.engine().bundle, user_id, forgotten, key)
 
     async def forget(self, user_id: str, key: str | None) -> identities.Forgotten:
         """Delete all data of the user in the store, and stop using the user's history in the bundle."""

@@ -10,8 +10,7 @@ from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, BoolArray, FloatArray, IntArray, Query
 from recsys.experiments.online.config import Explore
 from recsys.recommend.recommender import Recommender, Slate
-from serving.engine.exploration import explored
-from serving.engine.interleaving import interleaved
+from serving.engine.drawn_lists import explored, interleaved
 from tests.support import bundles
 from tests.support.queries import query
 

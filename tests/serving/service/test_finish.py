@@ -9,8 +9,7 @@ import pytest
 from recsys.bundle.bundle import Bundle
 from recsys.experiments.online.assignment import Assignment
 from serving.api.schemas import Answer, RecommendRequest
-from serving.engine.draft import Draft
-from serving.engine.engine import Engine
+from serving.engine.engine import Draft, Engine
 from serving.engine.overlay import NOBODY
 from serving.service import costs, finish
 from serving.stores.protocol import Exposure

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from serving.api import identities
 from serving.api.errors import ApiError
 from serving.api.events import PostedEvent
 from serving.api.identities import MergeRequest, UnmergeRequest
@@ -16,6 +17,7 @@ from tests.serving.stores.examples import event
 pytestmark = pytest.mark.anyio
 
 MERGE = MergeRequest(anonymous_id="cookie", user_id="anna")
+UNMERGE = UnmergeRequest(anonymous_id="cookie")
 COUNTED = {
     **{outcome: ("recsys_events_total", {"outcome": outcome}) for outcome in
        ("accepted", "duplicate", "rejected", "unavailable", "unknown")},
@@ -80,12 +82,12 @@ async def test_events_that_could_not_be_stored_are_counted_too(shop: Shop, error
     assert counts.moved() == {"unavailable": 1}
 
 
-async def test_a_merge_is_done_and_undone(shop: Shop, store: Store) -> None:
+async def test_a_merge_is_done_and_undone(store: Store) -> None:
     await store.add_events([event("1", None, anonymous_id="cookie", item_id="kitchen-1")])
-    assert (await shop.service.merge(MERGE, "erp")).events == 1
-    assert (await shop.service.unmerge(UnmergeRequest(anonymous_id="cookie"), "erp")).events == 1
+    assert (await identities.merge(store, MERGE, "erp")).events == 1
+    assert (await identities.unmerge(store, UNMERGE, "erp")).events == 1
     with pytest.raises(ApiError, match="this visitor was not merged into a user") as refused:
-        await shop.service.unmerge(UnmergeRequest(anonymous_id="cookie"), "erp")
+        await identities.unmerge(store, UNMERGE, "erp")
     assert refused.value.status == 404
 
 
@@ -102,9 +104,9 @@ async def test_an_export_holds_the_store_and_the_bundle_until_the_user_is_forgot
     assert (gone.store["events"], gone.bundle) == ([], [])
     assert (await ask(shop, ANNA)).meta.segment == "cold_user"
     assert [row.item_id for row in (await shop.service.export("ben", "erp")).bundle]
-    lines = await shop.service.audit(9)
+    lines = await identities.audit(store, 9)
     assert [(line.key, line.action) for line in lines] == [("erp", each) for each in SAID]
-    assert len(await shop.service.audit(1)) == 1
+    assert len(await identities.audit(store, 1)) == 1
 
 
 SAID = ("export", "export", "forget", "export")
