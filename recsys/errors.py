@@ -37,12 +37,12 @@ class FilterError(RecsysError):
     """Raised when the text of a filter cannot be parsed."""
 
 
-def quoted(value: object, limit: int = 60) -> str:
-    """Format an untrusted value for a message: text quoted, escaped, cut at `limit`; of a list or mapping the size."""
+def quoted(value: object) -> str:
+    """Format an untrusted value for a message: text quoted, escaped and cut at 60 letters; a list by its size."""
     if isinstance(value, dict | list | tuple):
         return f"a {'mapping' if isinstance(value, dict) else 'list'} of {len(value)}"
     text = value if isinstance(value, str) else str(value)
-    cut = text if len(text) <= limit else text[: limit - 3] + "..."
+    cut = text if len(text) <= 60 else text[:57] + "..."
     return repr(cut) if isinstance(value, str) else one_line(cut)
 
 

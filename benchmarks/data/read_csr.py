@@ -21,7 +21,6 @@ from scipy.sparse import csr_matrix
 
 from benchmarks import provenance
 from recsys.data.numbering import numbered
-from recsys.models._matrix import csr
 
 ROUNDS = 5
 
@@ -36,11 +35,11 @@ def write_events(path: Path, n: int) -> None:
 
 
 def ours(path: Path) -> csr_matrix:
-    """`recsys.data.numbering.numbered` and `recsys.models._matrix.csr`."""
+    """`recsys.data.numbering.numbered`."""
     events = pl.scan_parquet(path).select("user_id", "item_id", "weight")
     frame, (user_ids, item_ids) = numbered(events, "user_id", "item_id")
     users, items, weights = (frame[name].to_numpy() for name in ("user_id", "item_id", "weight"))
-    return csr(users, items, weights, (len(user_ids), len(item_ids)))
+    return csr_matrix((weights, (users, items)), shape=(len(user_ids), len(item_ids)))
 
 
 def with_pandas(path: Path) -> csr_matrix:
@@ -48,7 +47,7 @@ def with_pandas(path: Path) -> csr_matrix:
     events = pd.read_parquet(path)
     users, user_ids = pd.factorize(events["user_id"], sort=True)
     items, item_ids = pd.factorize(events["item_id"], sort=True)
-    return csr(users, items, events["weight"], (len(user_ids), len(item_ids)))
+    return csr_matrix((events["weight"], (users, items)), shape=(len(user_ids), len(item_ids)))
 
 
 def with_rank(path: Path) -> csr_matrix:
@@ -56,7 +55,7 @@ def with_rank(path: Path) -> csr_matrix:
     rank = pl.col("user_id", "item_id").rank("dense").cast(pl.Int32) - 1
     events = pl.scan_parquet(path).select(rank, "weight").collect()
     users, items = events["user_id"].to_numpy(), events["item_id"].to_numpy()
-    return csr(users, items, events["weight"], (int(users.max()) + 1, int(items.max()) + 1))
+    return csr_matrix((events["weight"], (users, items)), shape=(int(users.max()) + 1, int(items.max()) + 1))
 
 
 WAYS: dict[str, Callable[[Path], csr_matrix]] = {"recsys": ours, "pandas": with_pandas, "polars_rank": with_rank}

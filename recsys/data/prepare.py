@@ -21,9 +21,8 @@ from recsys.data import validation
 from recsys.data.engines import Engine, local
 from recsys.data.raw_tables import DERIVED, NOTES, RAW, REJECT, RawTables
 from recsys.data.report import DataReport, TableReport, describe
-from recsys.data.schema import INTERACTIONS, ITEMS, USERS, Schema
+from recsys.data.schema import INTERACTIONS, ITEMS, USERS, VECTORS, Schema
 from recsys.data.validation import ROW, judge
-from recsys.data.vectors import check as check_vectors
 from recsys.errors import DataError
 from recsys.params import DatasetParams
 
@@ -71,7 +70,7 @@ def prepare(raw: RawTables, dataset: str, params: DatasetParams, out: Path, engi
     ]
     users = vectors = None
     if raw.vectors is not None:
-        vectors, bad_vectors = check_vectors(raw.vectors, raw.vectors_file, items["item_id"], out)
+        vectors, bad_vectors = _check_vectors(raw.vectors, raw.vectors_file, items["item_id"], out)
         bad.append(_quarantined("vectors", raw.vectors, bad_vectors))
     if raw.users is not None:
         users, bad_users = _check_users(raw.users, raw.users_file, out)
@@ -96,6 +95,28 @@ def _check_users(raw: pl.LazyFrame, file: Path, out: Path) -> tuple[TableReport,
     good, bad = _first_of_each(table, USERS)
     _write(good.select(list(USERS)).lazy(), out / "users.parquet")
     return TableReport.of(file, table.height, bad["reason"], _count_notes(table)), bad
+
+
+def _check_vectors(raw: pl.LazyFrame, file: Path, item_ids: pl.Series, out: Path) -> tuple[TableReport, pl.DataFrame]:
+    """Write `vectors.parquet`: item_id and vector, an array of float32; return what `_check_users` returns. raw:
+    item_id and vector (list of float32); item_ids: the kept items.
+
+    All vectors must have the most frequent length; of several lengths that are equally frequent, the shortest.
+    """
+    table = validation.numbered(raw, ["item_id", "vector"], VECTORS, file).collect(engine="streaming")
+    good, bad = judge(table, validation.column_faults(VECTORS))
+    lengths = good["vector"].list.len().alias("length").value_counts()
+    length = next(iter(lengths.sort(["count", "length"], descending=[True, False])["length"].to_list()), 1)
+    faults = pl.coalesce(
+        pl.when(~pl.col("item_id").is_first_distinct()).then(pl.lit("repeated_item_id")),
+        pl.when(~pl.col("item_id").is_in(item_ids.implode())).then(pl.lit("orphan_item")),
+        pl.when(pl.col("vector").list.len() != length).then(pl.lit("vector_of_another_length")),
+    )
+    good = good.with_columns(reason=faults)
+    kept = good.filter(pl.col("reason").is_null()).select("item_id", pl.col("vector").list.to_array(length))
+    kept.write_parquet(out / "vectors.parquet", compression="zstd")
+    bad = pl.concat([bad, good.drop_nulls("reason").select(ROW, "reason")]).sort(ROW)
+    return TableReport.of(file, table.height, bad["reason"]), bad
 
 
 def _first_of_each(table: pl.DataFrame, schema: Schema) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -127,13 +127,10 @@ class Split:
                 available[self.interactions.filter(rows)["item_row"].to_numpy()] = there
         return available
 
-    def cold_users(self, fold: Fold) -> IntArray:
-        """(m,) int32 users without a single event in the fit set, ascending."""
-        return _absent(self.fit_rows(fold)["user_row"], self.users.height)
-
     def cold_items(self, fold: Fold) -> IntArray:
         """(m,) int32 items without a single event in the fit set, ascending."""
-        return _absent(self.fit_rows(fold)["item_row"], self.catalogue.height)
+        rows = self.fit_rows(fold)["item_row"].to_numpy()
+        return np.flatnonzero(np.bincount(rows, minlength=self.catalogue.height) == 0).astype(np.int32)
 
 
 def targets_in(rows: pl.DataFrame, fold: ScoredFold, target_events: list[str], allow_repeat: bool) -> pl.DataFrame:
@@ -196,7 +193,3 @@ def load(folder: Path) -> Split:
         )
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{folder}: not a readable split ({one_line(str(error))}); run `dvc repro split`") from error
-
-
-def _absent(rows: pl.Series, n: int) -> IntArray:
-    return np.flatnonzero(np.bincount(rows.to_numpy(), minlength=n) == 0).astype(np.int32)

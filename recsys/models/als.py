@@ -17,7 +17,6 @@ from threadpoolctl import threadpool_limits
 
 from recsys.contracts import Embeddings, TrainingData, epoch_seconds
 from recsys.encoders.als_fold_in import decayed
-from recsys.models._matrix import csr
 from recsys.params import Section
 
 if TYPE_CHECKING:
@@ -74,4 +73,4 @@ def confidence(data: TrainingData, half_life_days: float) -> csr_matrix:
     weights = decayed(liked["weight"].to_numpy(), epoch_seconds(liked["timestamp"]), data.now, half_life_days)
     known = weights > 0  # the weight of very old events rounds to 0
     users, items = liked["user_row"].to_numpy()[known], liked["item_row"].to_numpy()[known]
-    return csr(users, items, weights[known], (data.n_users, data.n_items))
+    return csr_matrix((weights[known], (users, items)), shape=(data.n_users, data.n_items), dtype=np.float32)

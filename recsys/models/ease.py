@@ -18,7 +18,6 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from recsys.contracts import SECONDS_PER_DAY, FloatArray, IntArray, ItemItem, TrainingData, epoch_seconds
-from recsys.models._matrix import csr
 from recsys.params import Section
 from recsys.ranking import top_k
 
@@ -61,12 +60,9 @@ def likes(data: TrainingData, half_life_days: float, most: int) -> tuple[csr_mat
     popularity = np.bincount(liked["item_row"].to_numpy(), minlength=data.n_items)
     items = np.sort(top_k(popularity, min(most, int((popularity > 0).sum())))).astype(np.int32)
     age_days = np.maximum(data.now - epoch_seconds(liked["timestamp"]), 0) / SECONDS_PER_DAY
-    every = csr(
-        liked["user_row"].to_numpy(),
-        liked["item_row"].to_numpy(),
-        np.exp2(-age_days / half_life_days),
-        (data.n_users, data.n_items),
-    )
+    values = np.exp2(-age_days / half_life_days).astype(np.float32)
+    pairs = liked["user_row"].to_numpy(), liked["item_row"].to_numpy()
+    every = csr_matrix((values, pairs), shape=(data.n_users, data.n_items))
     return every[:, items], items
 
 

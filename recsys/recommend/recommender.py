@@ -34,9 +34,8 @@ from recsys.recommend.blending import apply_boosts, interleave_by_share, ranked,
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers
 from recsys.recommend.eligibility import Eligibility
 from recsys.recommend.fallback import Fallback
-from recsys.recommend.guarded_slate import GuardedSlateRules, SlateRulesGuard
 from recsys.recommend.request import Request, UsesAttributes, has_live, personalised, proposed
-from recsys.recommend.slate_rules import SlateRules
+from recsys.recommend.slate_rules import GuardedSlateRules, SlateRules, SlateRulesGuard
 from recsys.recommend.trace import RequestTrace, Step
 
 RANKER = "ranker"

@@ -8,7 +8,7 @@ import numpy as np
 
 from recsys.contracts import SECONDS_PER_DAY, BoolArray, Candidates, IntArray, Query, Slot, Source
 from recsys.ranking import among
-from recsys.recommend.guarded_slate import GuardedSlateRules
+from recsys.recommend.slate_rules import GuardedSlateRules
 from recsys.recommend.trace import RequestTrace
 
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from scipy.sparse import csr_matrix
 
 from recsys.data.numbering import numbered
-from recsys.models._matrix import csr
 
 
 def test_positions_follow_the_sorted_values_whatever_the_order_of_the_rows() -> None:
@@ -33,13 +33,6 @@ def test_nothing_at_all_is_an_empty_vocabulary() -> None:
     assert ids.is_empty()
 
 
-def test_weights_of_equal_pairs_are_summed() -> None:
-    users, items = np.array([0, 1, 0], np.int32), np.array([2, 0, 2], np.int32)
-    matrix = csr(users, items, np.array([1.5, 1.0, 2.0]), (2, 3))
-    assert matrix.dtype == np.float32
-    assert matrix.toarray().tolist() == [[0, 0, 3.5], [1, 0, 0]]
-
-
 def test_a_parquet_file_becomes_the_matrix_of_its_ids(tmp_path: Path) -> None:
     draw = np.random.default_rng(1)
     frame = pl.DataFrame(
@@ -53,7 +46,7 @@ def test_a_parquet_file_becomes_the_matrix_of_its_ids(tmp_path: Path) -> None:
     events = pl.scan_parquet(tmp_path / "events.parquet")
     numbers, (users, items) = numbered(events, "user_id", "item_id")
     rows, columns, weights = (numbers[name].to_numpy() for name in ("user_id", "item_id", "weight"))
-    matrix = csr(rows, columns, weights, (len(users), len(items)))
+    matrix = csr_matrix((weights, (rows, columns)), shape=(len(users), len(items)))
     wanted = frame.group_by("user_id", "item_id").agg(pl.col("weight").sum())
     assert matrix.nnz == wanted.height
     for user, item, weight in wanted.iter_rows():

@@ -72,7 +72,6 @@ def test_a_target_event_that_is_no_like_is_no_target() -> None:
 
 
 def test_cold_means_no_event_in_the_fit_set() -> None:
-    assert split().cold_users("test").tolist() == [2]
     assert split().cold_items("test").tolist() == [2, 3]
 
 

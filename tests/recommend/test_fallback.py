@@ -8,7 +8,7 @@ import pytest
 from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import BoolArray, FloatArray, IntArray, Query, Slot
-from recsys.recommend import fallback, guarded_slate
+from recsys.recommend import fallback, slate_rules
 from recsys.recommend.recommender import Recommender
 from recsys.rules.available import Available
 from recsys.rules.seen import Seen
@@ -178,7 +178,7 @@ def test_business_rules_that_never_said_what_they_block_let_nothing_pass(shop: B
 def test_a_block_that_changes_counts_within_a_second_even_if_the_rules_then_fail(
     shop: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guarded_slate, "ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(slate_rules, "ASK_AGAIN_SECONDS", 0.0)
     rules, recommender = Shop(), Recommender(shop, "als")
     monkeypatch.setattr(rules, "keep", lambda _, rows: rows != 7)
     recommender.recommend(query(shop, "anna"), rules)

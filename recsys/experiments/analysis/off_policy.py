@@ -63,15 +63,14 @@ class Log:
         return self.probability / self.propensity
 
 
-def estimate(log: Log, method: str, alpha: float = 0.05, clip: float | None = None) -> Estimate:
+def estimate(log: Log, method: str, alpha: float = 0.05) -> Estimate:
     """Estimate the mean reward per position under the new policy. method: "ips", "snips" or "dr".
 
-    clip: larger weights are reduced to this one, which adds bias and reduces variance; None: no limit.
 
     Raises:
         DataError: "the log supports the new policy with 12 effective rows, expected 100; ..."
     """
-    weights = log.weights if clip is None else np.minimum(log.weights, clip)
+    weights = log.weights
     squares = float((weights**2).sum())
     effective = float(weights.sum()) ** 2 / squares if squares else 0.0
     if effective < MIN_EFFECTIVE:

@@ -1,7 +1,6 @@
 """Makes a readout or a plan from the store and `experiments.yaml`, for the command `recsys experiment`."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from math import isfinite
 from pathlib import Path
 
@@ -57,11 +56,6 @@ def find(path: Path, name: str, url: str | None = None) -> Experiment:
     if name not in found:
         raise ParamsError(f"{where}: no experiment {name!r}; there are: {', '.join(found) or 'none'}")
     return found[name]
-
-
-def read(name: str, experiment: Experiment, url: str, until: datetime | None = None) -> Readout:
-    """Read the log of an experiment and return its readout. url: of the store; until: by default now."""
-    return of(name, experiment, log.read(url, name, experiment, until))
 
 
 def of(name: str, experiment: Experiment, raw: log.Log) -> Readout:

@@ -23,7 +23,6 @@ from threadpoolctl import threadpool_limits
 from recsys.contracts import FloatArray, TrainingData, epoch_seconds
 from recsys.encoders.als_fold_in import decayed
 from recsys.errors import DataError
-from recsys.models._matrix import csr
 
 SMOOTHING = 5.0  # likes: with 0, an item liked once would get so large an h_i that it outweighs all other likes
 
@@ -50,7 +49,8 @@ def confidence(data: TrainingData, half_life_days: float) -> csr_matrix:
         (data.n_users, data.n_items),
         max(float(liked["weight"].to_numpy().mean()), 1e-12) if len(liked) else 1.0,
     )
-    return csr(liked["user_row"].to_numpy(), liked["item_row"].to_numpy(), weights / mean, shape).sqrt()
+    pairs = liked["user_row"].to_numpy(), liked["item_row"].to_numpy()
+    return csr_matrix(((weights / mean).astype(np.float32), pairs), shape=shape).sqrt()
 
 
 def fit(matrix: csr_matrix, factors: int, popularity: float, seed: int) -> Space:

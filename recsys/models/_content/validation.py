@@ -9,7 +9,6 @@ from scipy.sparse import csr_matrix
 from recsys.contracts import BoolArray, FloatArray, TrainingData
 from recsys.models._content.batches import pooling
 from recsys.models._content.training_inputs import TrainingInputs
-from recsys.models._matrix import csr
 from recsys.ranking import Values, ndcg, top_k
 
 MIN_LIKES = 5  # of a validation user
@@ -33,7 +32,7 @@ class HeldOut:
         """Return the histories and the held-out likes of q validation users, (q, n_items) each. learning: the
         confidences of all users, fitted on `self.learning`."""
         pairs = self.held["user_row"].to_numpy(), self.held["item_row"].to_numpy()
-        held = csr(*pairs, np.ones(self.held.height), learning.shape)
+        held = csr_matrix((np.ones(self.held.height, dtype=np.float32), pairs), shape=learning.shape)
         users = np.flatnonzero((np.diff(held.indptr) > 0) & (np.diff(learning.indptr) > 0))
         if len(users) > MAX_USERS:
             users = np.sort(np.random.default_rng([self.seed, 3]).choice(users, MAX_USERS, replace=False))

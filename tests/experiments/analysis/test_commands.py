@@ -115,7 +115,7 @@ def test_the_readout_goes_by_the_servers_clock_and_leaves_out_testers(tmp_path: 
     elsewhere = [event(2, start + 510, event_id="elsewhere", request_id="another answer")]
     fill([*exposures, *testers, other], [*clicks, *testing, *bought, *back, *elsewhere])
     experiment = Experiment.model_validate({"arms": HALVES, "end": "2100-01-01T00:00:00Z"})
-    found = run.read("home", experiment, url)
+    found = run.of("home", experiment, log.read(url, "home", experiment))
     assert trusted(found)
     assert found.units == {"a": 200, "b": 200}
     assert found.left_out == {"put into an arm by hand": 10}
