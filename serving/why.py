@@ -44,10 +44,10 @@ def main(
 def line(item: Item) -> str:
     """Return the line to print for an item: rank, id, title, source, score, confidence, and the largest reasons."""
     confidence = "-" if item.confidence is None else f"{item.confidence:.3f}"
-    said = [f"{each.title or each.feature or each.kind} {each.contribution:+.3f}" for each in item.reasons[:REASONS]]
+    reasons = [f"{each.title or each.feature or each.kind} {each.contribution:+.3f}" for each in item.reasons[:REASONS]]
     boost = f"  boost {item.boost:g}" if item.boost != 1 else ""
     start = f"{item.rank:>3}  {item.item_id:<16} {item.title:<{WIDTH}.{WIDTH}} {item.source:<10}"
-    return f"{start} score {item.score:.4f}  confidence {confidence}{boost}  {', '.join(said)}".rstrip()
+    return f"{start} score {item.score:.4f}  confidence {confidence}{boost}  {', '.join(reasons)}".rstrip()
 
 
 async def _replayed(request_id: str, settings: Settings) -> Replay:

@@ -265,8 +265,8 @@ def _open_model(folder: Path, about: Mapping[str, Any]) -> LoadedModel:
     found = {"dim": model.vectors.shape[1], "encoder": model.encoder, "index": index.report.model_dump()}
     for key, value in found.items():
         if about.get(key) != value:
-            said = f"its {key} is {quoted(value)}, the manifest says {quoted(about.get(key))}"
-            raise BundleError(f"{folder}: {said}; {arrays.REBUILD}")
+            fault = f"its {key} is {quoted(value)}, the manifest says {quoted(about.get(key))}"
+            raise BundleError(f"{folder}: {fault}; {arrays.REBUILD}")
     return LoadedModel(model, embeddings.encoder_of(model), index, Similar(model))
 
 

@@ -123,10 +123,10 @@ def _with_new_vectors_only(bundle: Bundle, items: pl.DataFrame, positions: list[
 def _changed(before: Catalogue, items: pl.DataFrame, rows: IntArray) -> Catalogue:
     if not len(rows):
         return before
-    said = items.select(name for name in before.frame.columns if name in COLUMNS and name != "item_id")
-    said = said.with_columns(row=rows)
-    said = said.cast({name: before.frame.schema[name] for name in said.columns})
-    frame = before.frame.update(said, on="row", maintain_order="left")
+    sent = items.select(name for name in before.frame.columns if name in COLUMNS and name != "item_id")
+    sent = sent.with_columns(row=rows)
+    sent = sent.cast({name: before.frame.schema[name] for name in sent.columns})
+    frame = before.frame.update(sent, on="row", maintain_order="left")
     available, first_seen = frame["available"].to_numpy(), epoch_seconds(frame["first_seen"])
     return replace(before, frame=frame, available=available, first_seen=first_seen)
 
@@ -182,8 +182,8 @@ def _with_vectors(model: LoadedModel, before: Catalogue, after: Catalogue, rows:
         return replace(model, embeddings=longer, encoder=embeddings.encoder_of(longer))
     vectors[rows] += added
     vectors[known] -= gone
-    told = np.append(old.arrays["told"], np.full(n_new, tower.informativeness, dtype=np.float32))
+    informativeness = np.append(old.arrays["told"], np.full(n_new, tower.informativeness, dtype=np.float32))
     placed = np.union1d(np.setdiff1d(old.rows, rows), rows[vectors[rows].any(axis=1)])
-    new = replace(old, vectors=vectors, rows=placed, arrays={**old.arrays, "told": told})
+    new = replace(old, vectors=vectors, rows=placed, arrays={**old.arrays, "told": informativeness})
     index = OverlaidIndex(model.index, vectors[rows], rows)
     return LoadedModel(new, embeddings.encoder_of(new), index, Similar(new))

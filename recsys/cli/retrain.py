@@ -64,9 +64,9 @@ def _run(folder: Path, public_key: str | None, share: float, store: str, fetch: 
         module = "recsys.cli" if step[0] == "recsys" else step[0]
         done = subprocess.run([sys.executable, "-m", module, *step[1:]], capture_output=True, text=True, check=False)
         if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()[-5:]
+            last_lines = (done.stderr or done.stdout).strip().splitlines()[-5:]
             log.error(
-                "%s failed (%d), the current release stays: %s", " ".join(step), done.returncode, " | ".join(said)
+                "%s failed (%d), the current release stays: %s", " ".join(step), done.returncode, " | ".join(last_lines)
             )
             return FAILED
     if tried:

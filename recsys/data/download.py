@@ -169,8 +169,8 @@ def _download(place: Place, downloads: Path) -> Path:
             problem = _line(error)
             continue
         except OSError as error:
-            said = f"cannot write {part}: {error.strerror}"
-            raise DataError(f"{said}; free space there, or make the folder writable") from error
+            fault = f"cannot write {part}: {error.strerror}"
+            raise DataError(f"{fault}; free space there, or make the folder writable") from error
         try:
             _checked(part, place.sha256)
             return part.replace(downloads / place.filename)

@@ -112,7 +112,7 @@ def judge(batch: pl.DataFrame, faults: pl.Expr) -> tuple[pl.DataFrame, pl.DataFr
 
 
 def column_faults(schema: Schema) -> pl.Expr:
-    """Return the expression for the reason to reject a row by one of its columns, or null."""
+    """Return the expression for the reason to reject a row, a fault of one of its columns; null for a good row."""
     faults: list[pl.Expr] = [pl.col(UNREADABLE)]
     for name, column in schema.items():
         if not column.nullable:

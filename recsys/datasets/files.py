@@ -84,9 +84,9 @@ def fetch(config: Config, out: Path, seed: int) -> dict[str, Any]:
         origin[name] = [{"path": str(path.absolute()), "sha256": file_hash(path)} for path in read]
     if config.items is not None and config.embed is not None:
         items = _table("items", config.items, out, ["item_id"], _lines(out, "items"))
-        said = items.filter(pl.col(REJECT).is_null(), pl.col("item_id").is_not_null())
-        columns = [name for name in ("item_id", "title", "text") if name in said.collect_schema()]
-        embed.write(said.select(columns).collect(), config.embed, out / EMBEDDED)
+        kept = items.filter(pl.col(REJECT).is_null(), pl.col("item_id").is_not_null())
+        columns = [name for name in ("item_id", "title", "text") if name in kept.collect_schema()]
+        embed.write(kept.select(columns).collect(), config.embed, out / EMBEDDED)
     return origin
 
 

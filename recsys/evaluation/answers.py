@@ -41,12 +41,12 @@ def recommend_offline(
         RecsysError: "variant 'als': source als failed for user 'u7'; ..."
     """
     history, user_id = recommender.bundle.histories.at(user), split.users["user_id"][user]
-    told = history if known_items is None else newest(history, known_items)
+    known = history if known_items is None else newest(history, known_items)
     now = split.query_now(fold, history)
     if known_items is not None and not recommender.bundle.manifest.allow_repeat:
         exclude = np.union1d(exclude, history.rows)
     attributes, end = recommender.bundle.histories.attributes(user_id), split.end(fold)
-    query = Query(told, k, now, user_id, exclude=exclude, seed=seed, shown_at=end, attributes=attributes)
+    query = Query(known, k, now, user_id, exclude=exclude, seed=seed, shown_at=end, attributes=attributes)
     found = recommender.recommend(query)
     if found.degraded:
         raise RecsysError(

@@ -2,7 +2,7 @@
 
 A case is one query for one user, with the whole history or, like that of a new user, with only its newest part. One row
 per candidate, the rows of a case together. Columns: case, user (user_row), n_wanted (number of the user's targets),
-n_late (how many of them are late, see `late_targets`), int32; told (the query has the whole history), held_out (the
+n_late (how many of them are late, see `late_targets`), int32; whole_history (whether the query has it), held_out (the
 user is held out from training), wanted and late (the candidate is a target, a late one), bool; a float32 per feature.
 A case with a shortened history of a user who is not held out has the targets and a sample of the other candidates;
 every other case has all candidates.
@@ -23,7 +23,7 @@ from recsys.rankers._learned.features import RankingFeatures, attributes
 from recsys.recommend.recommender import Recommender
 
 OF_A_CASE = {
-    "user": pl.Int32, "n_wanted": pl.Int32, "n_late": pl.Int32, "told": pl.Boolean, "held_out": pl.Boolean,
+    "user": pl.Int32, "n_wanted": pl.Int32, "n_late": pl.Int32, "whole_history": pl.Boolean, "held_out": pl.Boolean,
 }  # fmt: skip
 
 
@@ -44,8 +44,8 @@ class Recorder:
 
 @dataclass(frozen=True)
 class Case:
-    """One query with its candidates. of_a_case: the columns user, n_wanted, n_late, told and held_out of this module;
-    wanted, late: (m,) bool, one per candidate; features: (m, n_features) float32."""
+    """One query with its candidates. of_a_case: the values of the columns `OF_A_CASE`; wanted, late: (m,) bool,
+    one per candidate; features: (m, n_features) float32."""
 
     of_a_case: tuple[int, int, int, bool, bool]
     wanted: BoolArray

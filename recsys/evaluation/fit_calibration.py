@@ -74,8 +74,8 @@ def slot_table(
     bundle: Bundle, asked: Sample, wanted: Ragged, lists: Iterable[tuple[int, tuple[Slot, ...]]]
 ) -> pl.DataFrame:
     """Return one row per slot of the users with targets. Columns: user (position in the sample), label (source), score,
-    rank (from 1), known (events in the history), wanted (whether the item is a target). wanted: the targets, as item
-    rows per user of the sample; lists: position in the sample and slots of the list."""
+    rank (from 1), known (events in the history), wanted (whether the item is a target). Parameters: wanted, the targets
+    as item rows per user of the sample; lists, position in the sample and slots of the list."""
     table = []
     for at, slots in lists:
         if targets := set(wanted.of_user(at).tolist()):

@@ -75,8 +75,8 @@ class Lists:
     def version(self) -> str:
         """The bundle id and a hash of the other inputs: only equal lists have the same version."""
         without = self.forgotten.version if self.forgotten else 0
-        told = f"{self.recommender.variant} {self.k} {self.rules} {without}"
-        return f"{self.recommender.bundle.manifest.bundle_id}_{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        inputs = f"{self.recommender.variant} {self.k} {self.rules} {without}"
+        return f"{self.recommender.bundle.manifest.bundle_id}_{hashlib.sha256(inputs.encode()).hexdigest()[:8]}"
 
     def write(self, target: Target, batch_users: int = BATCH_USERS) -> int:
         """Write the lists that the target lacks and let readers see them; return the number of users of the shard.

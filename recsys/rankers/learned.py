@@ -63,7 +63,7 @@ class Learned:
         self._trees_up_to, self._folder = about.trees_up_to, folder
         self._features = RankingFeatures(bundle, about.features)
         if about.trees_up_to > 0 and about.features != self._trees.features:
-            raise BundleError(f"{folder}: trained on other features than {DESCRIPTION} names; run `dvc repro`")
+            raise BundleError(f"{folder}: trees trained on other features than {DESCRIPTION} names; run `dvc repro`")
 
     @cached_property
     def _trees(self) -> Trees:

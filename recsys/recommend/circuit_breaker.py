@@ -5,7 +5,7 @@
     half-open  then it is called once: if that succeeds the breaker closes, else it opens again
 
 It is our own because pybreaker and circuitbreaker open after failures in a row; this one counts failures and slow calls
-among the last `window` calls, and it can make the call after the cooldown in a thread of its own (`call_aside`). A
+among the last `window` calls, and after the cooldown it can make the call in a thread of its own (`call_in_thread`). A
 Python thread cannot be interrupted, so otherwise a request would wait for a part that is still slow, and every request
 of the worker behind it.
 """
@@ -51,7 +51,7 @@ class CircuitBreaker:
         self._clock = clock
         self._bad: deque[float] = deque(maxlen=limits.window)  # of each call: as how many failures it counts
         self._open_until = 0.0
-        self._aside: Thread | None = None
+        self._thread: Thread | None = None
 
     def allows(self) -> bool:
         """Return whether the part may be called; while open, it may once in `cooldown_s` seconds. If that call never
@@ -80,12 +80,12 @@ class CircuitBreaker:
         """Record that the part raised an error."""
         self._note_bad("fails")
 
-    def call_aside(self, call: Callable[[], object]) -> None:
+    def call_in_thread(self, call: Callable[[], object]) -> None:
         """Call the part in a thread of its own and record the result; do nothing while such a call is under way. There
         a call is slow after twice `slow_s`."""
-        if self._aside is None or not self._aside.is_alive():
-            self._aside = Thread(target=self._call, args=(call,), name=f"{self.part} again", daemon=True)
-            self._aside.start()
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = Thread(target=self._call, args=(call,), name=f"{self.part} again", daemon=True)
+            self._thread.start()
 
     def _call(self, call: Callable[[], object]) -> None:
         began = perf_counter()

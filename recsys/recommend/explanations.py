@@ -73,12 +73,12 @@ def explain(recommenders: Mapping[str, Recommender], slate: Slate, rules: SlateR
         }
         return [known.get(slot, Reasons((Reason(EXPLORATION, slot.score),), {})) for slot in slate.slots]
     recommender = recommenders[slate.variant]
-    whys = _contributions(recommender, slate)
-    return _with_second_calls(recommender, slate, rules, whys)
+    slot_reasons = _contributions(recommender, slate)
+    return _with_second_calls(recommender, slate, rules, slot_reasons)
 
 
 def _contributions(recommender: Recommender, slate: Slate) -> list[Reasons]:
-    whys = [Reasons((Reason(slot.source, slot.score),), {}) for slot in slate.slots]
+    slot_reasons = [Reasons((Reason(slot.source, slot.score),), {}) for slot in slate.slots]
     own = [at for at, slot in enumerate(slate.slots) if slot.source in slate.candidates and not slot.fallback]
     ranker = None if RANKER in slate.failed else recommender.ranker
     ranked = [at for at in own if ranker is not None and slate.slots[at].source != NEW]
@@ -102,8 +102,8 @@ def _contributions(recommender: Recommender, slate: Slate) -> list[Reasons]:
                 amounts[key] = amounts.get(key, 0.0) + amount
         found = [Reason(kind, amount, row, feature) for (kind, row, feature), amount in amounts.items() if amount]
         found = found or [Reason(slot.source, slot.score)]
-        whys[at] = Reasons(tuple(sorted(found, key=lambda reason: -abs(reason.contribution))), factors)
-    return whys
+        slot_reasons[at] = Reasons(tuple(sorted(found, key=lambda reason: -abs(reason.contribution))), factors)
+    return slot_reasons
 
 
 def _own_score(bundle: Bundle, slot: Slot) -> Term:
@@ -173,10 +173,10 @@ def _cosines(vectors: FloatArray, likes: IntArray, row: int) -> tuple[IntArray, 
 
 
 def _with_second_calls(
-    recommender: Recommender, slate: Slate, rules: SlateRules | None, whys: list[Reasons]
+    recommender: Recommender, slate: Slate, rules: SlateRules | None, slot_reasons: list[Reasons]
 ) -> list[Reasons]:
     total: dict[int, float] = {}
-    for why in whys:
+    for why in slot_reasons:
         for reason in why.reasons:
             if reason.row is not None:
                 total[reason.row] = total.get(reason.row, 0.0) + abs(reason.contribution)
@@ -200,7 +200,7 @@ def _with_second_calls(
                 for reason in why.reasons
             ),
         )
-        for at, why in enumerate(whys)
+        for at, why in enumerate(slot_reasons)
     ]
 
 

@@ -57,3 +57,17 @@ class Fallback:
     def n_allowed(self, request: Request) -> int:
         """Return how many items of the catalogue may be shown for this request."""
         return int(self._eligibility.mask(request, self._static.rows).sum())
+
+
+def fallback_reason(request: Request, uses_history: bool) -> str:
+    """Return why the variant's own sources did not make the answer: "deadline" or "part_failed", see `RequestTrace`;
+    "no_history", "history_unknown_to_models" or "too_few_candidates". uses_history: whether one of its sources does."""
+    query = request.query
+    if missing := request.trace.why_missing:
+        return missing
+    if not len(query.history.rows):
+        return "no_history"
+    heard = any(vector is not None for vector in query.vectors.values()) or any(
+        each.personal is not None and each.personal.any() for each in request.candidates.values()
+    )
+    return "too_few_candidates" if heard or not uses_history else "history_unknown_to_models"

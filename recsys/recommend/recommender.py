@@ -33,7 +33,7 @@ from recsys.params import extensions
 from recsys.recommend.blending import apply_boosts, interleave_by_share, ranked, reserve_new_items
 from recsys.recommend.circuit_breaker import CircuitBreaker, CircuitBreakers
 from recsys.recommend.eligibility import Eligibility
-from recsys.recommend.fallback import Fallback
+from recsys.recommend.fallback import Fallback, fallback_reason
 from recsys.recommend.request import Request, UsesAttributes, has_live, personalised, proposed
 from recsys.recommend.slate_rules import GuardedSlateRules, SlateRules, SlateRulesGuard
 from recsys.recommend.trace import RequestTrace, Step
@@ -162,11 +162,11 @@ class Recommender:
         if doubtful := self._doubtful(query, slots):
             slots = self._arrange(request, pinned)
         if len(slots) < query.k:
-            reason = "low_confidence" if doubtful else self._why(request)
+            reason = "low_confidence" if doubtful else fallback_reason(request, self._personal)
             slots = self._arrange(request, self._fallback.fill(request, slots, depth, capped=True))
         own = personalised(request.candidates, slots) | self._raised(request, slots)
         if reason is None and self._personal and not own:
-            reason = self._why(request)
+            reason = fallback_reason(request, self._personal)
         return self._slate(request, slots, reason, own)
 
     def similar(self, row: int, query: Query, rules: SlateRules | None = None) -> Slate:
@@ -264,20 +264,6 @@ class Recommender:
             self._ranker_breaker, partial(self.ranker.raised, query, rows), None, optional=False
         )
         return frozenset() if raised is None else frozenset(rows[raised].tolist())
-
-    def _why(self, request: Request) -> str:
-        """Return the `fallback_reason` of an answer, such as "no_history"."""
-        query = request.query
-        if missing := request.trace.why_missing:
-            return missing
-        if not len(query.history.rows):
-            return "no_history"
-        heard = any(vector is not None for vector in query.vectors.values()) or any(
-            each.personal is not None and each.personal.any() for each in request.candidates.values()
-        )
-        if self._personal and not heard:
-            return "history_unknown_to_models"
-        return "too_few_candidates"
 
     def _slate(
         self,

@@ -100,8 +100,8 @@ def check_apart(folder: Path) -> None:
     if done.returncode < 0:
         raise BundleError(f"{folder}: its check was stopped by signal {-done.returncode}, {NOT_USED}")
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].removeprefix("error: ")
-        raise BundleError(said if str(folder) in said else f"{folder}: {said}")
+        message = (done.stderr.strip().splitlines() or ["it said nothing"])[-1].removeprefix("error: ")
+        raise BundleError(message if str(folder) in message else f"{folder}: {message}")
 
 
 def _expect(bundle: Bundle, answer: Slate, asked: str, least: int) -> None:

@@ -45,7 +45,7 @@ class RequestTrace:
             self.late = True
         elif not breaker.closed and optional:
             if breaker.allows():
-                breaker.call_aside(call)
+                breaker.call_in_thread(call)
         elif breaker.closed or breaker.allows():
             try:
                 result = call()

@@ -35,7 +35,7 @@ def main(
 ) -> None:
     """Write the bundle of the variant that the gate chose."""
     data = splits.load(split)
-    shares, why = new_items.at_release(new_items.load(places), data)
+    shares, why = new_items.for_release(new_items.load(places), data)
     settings = new_items.applied(params.load(params_file), shares)
     released, table = gate.load(decision), results.against(results.read(offline), settings.gate.baseline)
     shown = {name: results.flat(table, name, settings.evaluate.at) for name in settings.variants}

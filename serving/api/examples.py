@@ -25,7 +25,7 @@ ERRORS: dict[int, dict[str, Any]] = {
 def with_items(document: Mapping[str, Any], item_ids: Sequence[str]) -> dict[str, Any]:
     """Return the OpenAPI document with these item ids in the example requests of the paths in `READS`."""
     known = dict(zip(MADE_UP, item_ids, strict=False))
-    paths = {path: _replaced(said, known) if path in READS else said for path, said in document["paths"].items()}
+    paths = {path: _replaced(entry, known) if path in READS else entry for path, entry in document["paths"].items()}
     return {**document, "paths": paths}
 
 

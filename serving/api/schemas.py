@@ -199,7 +199,7 @@ class Item:
     categories: list[str]
     fields: Annotated[
         dict[str, str | float | bool | list[str]],
-        Field(description="the requested fields; absent if none were requested", exclude_if=lambda said: said is UNSET),
+        Field(description="the requested fields; absent if none were requested", exclude_if=lambda own: own is UNSET),
     ] = field(default_factory=lambda: UNSET)  # type: ignore[arg-type,return-value]
     propensity: Annotated[
         float | None, Field(description="probability of this item at this position; null without exploration")

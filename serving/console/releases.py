@@ -37,8 +37,8 @@ USERS, PLACES = 20, 10
 
 
 @router.get("")
-async def release_page(request: Request, said: str = "") -> HTMLResponse:
-    """Show the current release, and every other one in the folder. said: a message about the last action."""
+async def release_page(request: Request, message: str = "") -> HTMLResponse:
+    """Show the current release, and every other one in the folder. message: about the last action."""
     console = console_of(request)
     state, folder, url = _state(console), console.settings.releases, console.settings.prometheus_url
     found = [each for each in dict.fromkeys(entry.bundle_id for entry in state.log[::-1]) if (folder / each).is_dir()]
@@ -50,7 +50,7 @@ async def release_page(request: Request, said: str = "") -> HTMLResponse:
         served=served,
         manifests=manifests,
         figures={name: _figures(manifest) for name, manifest in {**manifests, served.bundle_id: served}.items()},
-        said=said,
+        message=message,
         log=state.log[::-1][:30],
         current=state.stack[-1] if state.stack else "",
         before=state.stack[-2] if len(state.stack) > 1 else "",

@@ -64,7 +64,7 @@ class Side:
 @router.get("/console")
 async def shop_window(request: Request) -> HTMLResponse:
     """Show the page for the parameters in the URL; by default, the default variant for some user."""
-    return await _window(request, dict(request.query_params), "shop.html.j2", did=None, said="")
+    return await _window(request, dict(request.query_params), "shop.html.j2", did=None, message="")
 
 
 @router.post("/console/event")
@@ -74,17 +74,17 @@ async def take_event(request: Request) -> HTMLResponse:
     item_id, event, who = asked.get("item_id", ""), asked.get("did", ""), asked.get("who", "")
     if who == "session":
         asked["session"] = json.dumps([*_session(asked), {"item_id": item_id, "event": event}][-SESSION_EVENTS:])
-        said = "Sent with the session, not stored."
+        message = "Sent with the session, not stored."
     else:
         whose = {"user_id" if who == "user" else "anonymous_id": asked.get("person", "")}
         posted = _valid(PostedEvent, {"item_id": item_id, "event": event, **whose})
         taken = await console.service.take_events([posted], key_of(request))
-        said = "Stored as an event." if taken.accepted else f"Refused: {taken.rejected[0].reason}"
+        message = "Stored as an event." if taken.accepted else f"Refused: {taken.rejected[0].reason}"
     did = items.entry(console.service.engine(), item_id, event, None)
-    return await _window(request, asked, "window.html.j2", did=did, said=said)
+    return await _window(request, asked, "window.html.j2", did=did, message=message)
 
 
-async def _window(request: Request, asked: dict[str, str], template: str, **said: Any) -> HTMLResponse:
+async def _window(request: Request, asked: dict[str, str], template: str, **more: Any) -> HTMLResponse:
     console = console_of(request)
     engine = console.service.engine()
     asked = {**dict.fromkeys(("user_id", "a", "b", "filter", "diversity", "surface"), ""), "who": "user", **asked}
@@ -122,7 +122,7 @@ async def _window(request: Request, asked: dict[str, str], template: str, **said
             **{f"before{at}": json.dumps([card["item_id"] for card in side.cards]) for at, side in enumerate(sides)},
         },
         buttons=[name for name in BUTTONS if name in engine.event_weights],
-        **said,
+        **more,
     )
 
 

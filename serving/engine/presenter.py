@@ -63,9 +63,9 @@ class Presenter:
             )
         return items
 
-    def explain(self, items: list[Item], whys: list[Reasons]) -> None:
-        """Set the reasons of the items. whys: one for each item; empty if the explanation failed."""
-        for item, why in zip(items, whys, strict=False):
+    def explain(self, items: list[Item], slot_reasons: list[Reasons]) -> None:
+        """Set the reasons of the items. slot_reasons: one for each item; empty if the explanation failed."""
+        for item, why in zip(items, slot_reasons, strict=False):
             item.reasons, item.factors = self._reasons(why), dict(why.factors)
 
     def _reasons(self, why: Reasons) -> list[Reason]:

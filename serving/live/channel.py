@@ -33,7 +33,7 @@ class _Change(NamedTuple):
 
 
 class Channel:
-    """Applies what commands wrote into the store to the rules, the experiments and the release of this worker."""
+    """Applies the rules, experiments and releases that commands wrote into the store, in this worker."""
 
     def __init__(
         self, rules: BusinessRulesFile, experiments: ExperimentsFile, live: ReleaseWatcher, last_known: LastKnown

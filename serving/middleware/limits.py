@@ -136,7 +136,7 @@ class RateLimit:
     def charge(self, client: str) -> None:
         """Count a plain request of a key. Raises: ApiError: 429 with retry-after, the key is above its rate."""
         if wait := self._wait(client):
-            raise ApiError(429, self._said(client), headers={"retry-after": str(math.ceil(wait))})
+            raise ApiError(429, self._message(client), headers={"retry-after": str(math.ceil(wait))})
 
     def _wait(self, client: str) -> float:
         """Count a plain request and return 0; above the rate, return the seconds until one is allowed."""
@@ -155,10 +155,10 @@ class RateLimit:
         """
         slot, now = _slot(client), self._clock()
         if self._paid_until[slot] - now - self._burst_s > 1e-9:
-            raise ApiError(429, self._said(client))
+            raise ApiError(429, self._message(client))
         self._paid_until[slot] = max(float(self._paid_until[slot]), now) + cost / self._rate
 
-    def _said(self, client: str) -> str:
+    def _message(self, client: str) -> str:
         return f"the key {client!r} sent more than {self._rate:g} requests a second, weighted by cost; send fewer"
 
 

@@ -34,8 +34,8 @@ async def only_its_parameters(request: Request) -> None:
     for name, _ in request.query_params.multi_items():
         if name not in known or name in seen:
             listed = ", ".join(sorted(known)) or "none"
-            said = f"{name!r:.80}: no parameter of this route, or given twice; there are: {listed}"
-            raise ApiError(422, said, name[:80])
+            fault = f"{name!r:.80}: no parameter of this route, or given twice; there are: {listed}"
+            raise ApiError(422, fault, name[:80])
         seen.add(name)
 
 

@@ -75,8 +75,8 @@ async def forget_user(
     The next training leaves them out. An unknown id is accepted. Events of others on the same device stay.
     """
     if request.scope["raw_path"].endswith((b"/", b"/export")):  # probably another path or user is meant
-        said = "Method Not Allowed; in an id that ends in / or /export, write this slash as %2F"
-        raise HTTPException(405, said, headers={"allow": "GET"})
+        detail = "Method Not Allowed; in an id that ends in / or /export, write this slash as %2F"
+        raise HTTPException(405, detail, headers={"allow": "GET"})
     return await service_of(request).forget(user_id, key_of(request))
 
 

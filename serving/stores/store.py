@@ -77,7 +77,7 @@ class Store:
         self.database, self._answer_s = database, answer_s
         breakers = breakers or CircuitBreakers()
         self.reading, self.writing = breakers.of("reading the store"), breakers.of("writing to the store")
-        self._reading, self._writing = _Counted(self.reading), _Counted(self.writing)
+        self._reading, self._writing = _BreakerGuard(self.reading), _BreakerGuard(self.writing)
         self.salt = database.salt
         self._writes = Writes(self.salt)
 
@@ -205,8 +205,9 @@ class Store:
             return await self.database.write(job)
 
 
-class _Counted:
-    """Reports to the breaker whether the calls inside fail. One object for all calls, because every answer reads."""
+class _BreakerGuard:
+    """Refuses calls while the breaker is open, and reports to it whether they fail. One object for all
+    calls, because every answer reads."""
 
     def __init__(self, breaker: CircuitBreaker) -> None:
         self._breaker = breaker

@@ -62,7 +62,9 @@ def test_a_call_that_hangs_counts_as_many_but_one_alone_opens_nothing(clock: Clo
     assert not breaker.closed
 
 
-def test_a_call_aside_is_made_once_at_a_time_and_closes_if_it_succeeds(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_a_call_in_a_thread_is_made_once_at_a_time_and_closes_if_it_succeeds(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
     opened(breaker)
     held, began, callers = Event(), Event(), list[int]()
 
@@ -72,9 +74,9 @@ def test_a_call_aside_is_made_once_at_a_time_and_closes_if_it_succeeds(breaker: 
         held.wait()
         raise RuntimeError("too late")
 
-    breaker.call_aside(hangs)
+    breaker.call_in_thread(hangs)
     assert began.wait(30)
-    breaker.call_aside(hangs)  # does nothing
+    breaker.call_in_thread(hangs)  # does nothing
     held.set()
     until(partial(well_again, breaker))
     assert len(callers) == 1
@@ -82,7 +84,7 @@ def test_a_call_aside_is_made_once_at_a_time_and_closes_if_it_succeeds(breaker: 
 
 
 @pytest.mark.parametrize(("times", "closes"), [(1.5, True), (2.5, False)])
-def test_a_call_aside_may_take_twice_as_long(
+def test_a_call_in_a_thread_may_take_twice_as_long(
     breaker: CircuitBreaker, monkeypatch: pytest.MonkeyPatch, times: float, closes: bool
 ) -> None:
     opened(breaker)
@@ -93,7 +95,7 @@ def test_a_call_aside_may_take_twice_as_long(
 
 
 def well_again(breaker: CircuitBreaker) -> bool:
-    breaker.call_aside(lambda: None)
+    breaker.call_in_thread(lambda: None)
     return breaker.closed
 
 

@@ -44,9 +44,9 @@ def test_serving_sees_the_features_of_training(
         return served[-1][1]
 
     monkeypatch.setattr(RankingFeatures, "of", spy)
-    told = log.filter("told").partition_by("case", maintain_order=True)
-    assert len(told) > 20
-    for case in told[:20]:
+    whole = log.filter("whole_history").partition_by("case", maintain_order=True)
+    assert len(whole) > 20
+    for case in whole[:20]:
         served.clear()
         answers.recommend_offline(recommender, split, FOLD, case["user"][0], max(settings.evaluate.at), settings.seed)
         names, table = served[-1]
@@ -56,10 +56,12 @@ def test_serving_sees_the_features_of_training(
 def test_judged_cases_are_whole_and_the_others_keep_their_hits(log: pl.DataFrame, split: splits.Split) -> None:
     names = split.users["user_id"][log["user"].to_numpy()]
     assert ranker_holdout_users(names).tolist() == log["held_out"].to_list()
-    cases = log.group_by("case").agg(pl.col("told", "held_out").first(), pl.col("wanted").sum(), candidates=pl.len())
+    cases = log.group_by("case").agg(
+        pl.col("whole_history", "held_out").first(), pl.col("wanted").sum(), candidates=pl.len()
+    )
     assert cases["held_out"].n_unique() == 2
-    sampled = cases.filter(~pl.col("told"), ~pl.col("held_out"))
-    whole = cases.filter(pl.col("told") | pl.col("held_out"))
+    sampled = cases.filter(~pl.col("whole_history"), ~pl.col("held_out"))
+    whole = cases.filter(pl.col("whole_history") | pl.col("held_out"))
     assert (sampled["candidates"] <= sampled["wanted"] + 60).all()
     assert (whole["candidates"] > 60).all()
     assert sampled["wanted"].sum() > 0

@@ -40,7 +40,7 @@ def planted() -> pl.DataFrame:
             "user": case,
             "n_wanted": np.full(len(case), 3, dtype=np.int32),
             "n_late": np.full(len(case), 1, dtype=np.int32),
-            "told": liked > 10,
+            "whole_history": liked > 10,
             "held_out": case % 3 == 0,
             "wanted": wanted,
             "late": late,

@@ -16,8 +16,8 @@ def fault(index: faiss.Index, report: Any, known: FloatArray) -> str | None:
     (n_known, dim) float32, the vectors that the index should hold."""
     n, dim = known.shape
     if (index.ntotal, report.n, report.dim) != (n, n, dim):
-        said = f"{index.ntotal} vectors, and index.json says {report.n} of {report.dim} numbers"
-        return f"holds {said}; the model has {n} of {dim}"
+        held = f"{index.ntotal} vectors, and index.json says {report.n} of {report.dim} numbers"
+        return f"holds {held}; the model has {n} of {dim}"
     if index.metric_type != faiss.METRIC_INNER_PRODUCT:
         return "does not compare by inner product"
     if n and not 1 <= report.recall_at <= n:
@@ -52,8 +52,8 @@ def _lists_fault(index: faiss.Index, report: Any, known: FloatArray) -> str | No
     if lists is None or not (
         report.nlist == index.nlist == lists.nlist == coarse.ntotal and 1 <= report.nprobe <= report.nlist
     ):
-        said = f"{report.nprobe} of {report.nlist} lists are searched"
-        return f"its index.json says that {said}, and it has {index.nlist} lists"
+        searched = f"{report.nprobe} of {report.nlist} lists are searched"
+        return f"its index.json says that {searched}, and it has {index.nlist} lists"
     if not np.isfinite(faiss.rev_swig_ptr(coarse.get_xb(), coarse.ntotal * wide)).all():
         return "holds a centre that is not finite"
     seen = np.zeros(len(known), dtype=bool)

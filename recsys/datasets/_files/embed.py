@@ -50,11 +50,11 @@ def write(items: pl.DataFrame, embed: Embed, path: Path) -> None:
     """
     parts = [pl.col(name).fill_null("") for name in ("title", "text") if name in items.columns]
     text = pl.concat_str(parts, separator=" ").str.strip_chars().str.head(embed.characters) if parts else pl.lit("")
-    said = items.select("item_id", text=text).filter(pl.col("text") != "")
+    with_text = items.select("item_id", text=text).filter(pl.col("text") != "")
     model = embed.cache / hashlib.sha256(embed.model.encode()).hexdigest()[:16]
     model.mkdir(parents=True, exist_ok=True)
-    keys = pl.Series("key", [hashlib.sha256(one.encode()).hexdigest() for one in said["text"]], pl.String)
-    texts = dict(zip(keys, said["text"], strict=True))
+    keys = pl.Series("key", [hashlib.sha256(one.encode()).hexdigest() for one in with_text["text"]], pl.String)
+    texts = dict(zip(keys, with_text["text"], strict=True))
     kept = set(_kept(model)["key"])
     missing = [key for key in texts if key not in kept]
     secret = os.environ.get(KEY_VARIABLE)
@@ -69,7 +69,8 @@ def write(items: pl.DataFrame, embed: Embed, path: Path) -> None:
                 pl.DataFrame({"key": group, "vector": vectors}, KEPT).write_parquet(aside)
             print(f"fetch: {start + len(group):,} of {len(missing):,} texts embedded", file=sys.stderr)
     known = _kept(model).unique("key", keep="first", maintain_order=True)
-    said.with_columns(keys).join(known, on="key", maintain_order="left").select("item_id", "vector").write_parquet(path)
+    vectors_of = with_text.with_columns(keys).join(known, on="key", maintain_order="left").select("item_id", "vector")
+    vectors_of.write_parquet(path)
 
 
 def _kept(folder: Path) -> pl.DataFrame:

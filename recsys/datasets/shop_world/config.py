@@ -42,6 +42,6 @@ class Config(Section):
             )
         old = int(self.items * (1 - self.new_item_share))
         if self.scenario == "grocery" and old < LEAST_OLD:
-            said = f"{old} of {self.items} items are there on the first day, expected at least {LEAST_OLD}"
-            raise ValueError(f"{said}: raise `items` or lower `new_item_share`")
+            fault = f"{old} of {self.items} items are there on the first day, expected at least {LEAST_OLD}"
+            raise ValueError(f"{fault}: raise `items` or lower `new_item_share`")
         return self

@@ -101,11 +101,11 @@ def decide(values: PerSegment, params: Params, new: Learned | None = None) -> De
         below = [text for segment in gate.floors if (text := _below(values.get(segment, {}), name, segment, gate))]
         below += [unfair[name]] if name in unfair else []
         if p > gate.alpha:
-            reasons[name] = f"{name!r} is not significantly better than {_told(found, p, gate.baseline, gate)}"
+            reasons[name] = f"{name!r} is not significantly better than {_versus(found, p, gate.baseline, gate)}"
         elif below:
             reasons[name] = f"{name!r} is below {len(below)} of {len(gate.floors) + 1} floors: {'; '.join(below)}"
         else:
-            reasons[name] = f"{name!r} is better than {_told(found, p, gate.baseline, gate)}"
+            reasons[name] = f"{name!r} is better than {_versus(found, p, gate.baseline, gate)}"
             admitted.append(name)
     if not admitted:
         reason = f"{gate.baseline!r} is released: none of {len(names)} candidates is admitted"
@@ -136,7 +136,7 @@ def _best(values: PerSegment, admitted: list[str], gate: GateParams) -> tuple[st
             "no other is significantly better" if able == [simplest] else "none of the better ones has a higher mean"
         )
     place = min(places, key=lambda place: won[best, place][1])
-    return best, f"{of}it is the best and better than the simplest, {_told(*won[best, place], simplest, gate, place)}"
+    return best, f"{of}it is the best and better than the simplest, {_versus(*won[best, place], simplest, gate, place)}"
 
 
 def _compare(
@@ -170,5 +170,5 @@ def _below(values: Mapping[str, Values], name: str, segment: str, gate: GatePara
     return f"{segment!r}: {found}, {wanted}" if missed else None
 
 
-def _told(found: Paired, p: float, other: str, gate: GateParams, place: str | None = None) -> str:
+def _versus(found: Paired, p: float, other: str, gate: GateParams, place: str | None = None) -> str:
     return f"{other!r} on {gate.metric} in segment {place or gate.segment!r}: {found}, p {p:.2g}"

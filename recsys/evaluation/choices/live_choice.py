@@ -40,8 +40,8 @@ def choose(bundle: Bundle, split: Split, params: Params, decision: Decision) -> 
         against = [paired(values[name + LIVE], values[other], alpha) for other in (trained + LIVE, trained)]
         better = all(each.p <= alpha for each in against)
         hardest = min(against, key=lambda each: each.difference)
-        told = "is" if better else "is not significantly"
-        reasons[name] = f"{name!r} {told} better than {trained!r} at the next event of the validation window: {hardest}"
+        how = "is" if better else "is not significantly"
+        reasons[name] = f"{name!r} {how} better than {trained!r} at the next event of the validation window: {hardest}"
         admitted += [name] if better else []
     if not admitted:
         return replace(decision, candidates=reasons)

@@ -60,7 +60,7 @@ def load(path: Path) -> dict[str, NewItems]:
         raise DataError(f"{path}: not readable ({error}); run `dvc repro evaluate`") from error
 
 
-def at_release(learned: Learned, split: Split) -> tuple[Learned, list[str]]:
+def for_release(learned: Learned, split: Split) -> tuple[Learned, list[str]]:
     """Return the shares to release and, where they are less than what was learned, the reason in one line.
 
     A split by user holds all events of some items out, as if these arrived later, and the share is learned among so

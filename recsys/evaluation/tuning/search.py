@@ -63,8 +63,8 @@ def search(model: str, split: Path, params: Params, trials: int, anew: bool, mem
     module, current = extensions.load("models", model), params.model(model)
     if not hasattr(module, "suggest"):
         if anew:
-            said = f"recsys/models/{model}.py has no `suggest`, so it has no settings to search"
-            raise ParamsError(f"model {model!r}: {said}; name only the other models in `recsys tune`")
+            fault = f"recsys/models/{model}.py has no `suggest`, so it has no settings to search"
+            raise ParamsError(f"model {model!r}: {fault}; name only the other models in `recsys tune`")
         return Result(current)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     probe = optuna.create_study().ask()

@@ -90,8 +90,8 @@ def best_items(model: Embeddings | ItemItem, task: ValidationTask, factor: Float
             seen = column[task.histories[user].rows]
             scores[line, seen[seen >= 0]] = -np.inf
         best = top_k(scores, at)
-        said = ~np.isneginf(np.take_along_axis(scores, best, axis=1))
-        lists[list(users), :at] = np.where(said, offered[best], -1)
+        scored = ~np.isneginf(np.take_along_axis(scores, best, axis=1))
+        lists[list(users), :at] = np.where(scored, offered[best], -1)
     return lists
 
 
@@ -119,7 +119,7 @@ def _scores(model: Embeddings | ItemItem, task: ValidationTask, users: range) ->
     encoder = encoder_of(model)
     with threadpool_limits(1, "blas"):  # one thread: the same sums on any number of cores
         found = [encoder.encode(task.histories[user], task.nows[user]) for user in users]
-        told = [line for line, vector in enumerate(found) if vector is not None]
-        if told:
-            scores[told] = np.stack([vector for vector in found if vector is not None]) @ model.vectors.T
+        encoded = [line for line, vector in enumerate(found) if vector is not None]
+        if encoded:
+            scores[encoded] = np.stack([vector for vector in found if vector is not None]) @ model.vectors.T
     return scores

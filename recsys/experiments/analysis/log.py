@@ -79,8 +79,8 @@ class Log:
         by_id = events.unique("event_id", keep="first", maintain_order=True)
         # an event without a client's time has the time of its arrival: two such events are no copies
         own = pl.when(pl.col("timestamp") == pl.col("received")).then("event_id").alias("own")
-        said = ["unit", "event", "item_id", "value", "timestamp", "request_id", own]
-        once = by_id.unique(said, keep="first", maintain_order=True)
+        set_by_client = ["unit", "event", "item_id", "value", "timestamp", "request_id", own]
+        once = by_id.unique(set_by_client, keep="first", maintain_order=True)
         done = read_returns(once.lazy()).collect().with_columns(fault=number_faults("value"))
         done = done.with_columns(_if_usable("value"))
         counts = {

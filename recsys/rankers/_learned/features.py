@@ -169,8 +169,8 @@ class RankingFeatures:
 
     def _lifts(self, query: Query, rows: IntArray) -> dict[str, FloatArray]:
         """Return attribute -> lift of these rows for the user, see `UserGroups.lift`."""
-        told, smoothing = query.attributes, self._bundle.manifest.smoothing
-        return {name: groups.lift(told.get(name), rows, smoothing) for name, groups in self._groups.items()}
+        of_user, smoothing = query.attributes, self._bundle.manifest.smoothing
+        return {name: groups.lift(of_user.get(name), rows, smoothing) for name, groups in self._groups.items()}
 
     def _of_vectors(self, query: Query, model: str, rows: IntArray) -> dict[str, FloatArray]:
         vector, vectors, lengths = query.vectors.get(model), self._vectors[model], self._lengths[model]

@@ -47,17 +47,17 @@ def fit(log: pl.DataFrame, variant: VariantParams, config: RankerParams, seed: i
     choices = [f"{model}_{name}" for model in [*models, *pairs] for name in ("score", "times_recent")]
     choices += [name for name, sign in features.OF_REPEAT.items() if repeat and sign] + list(features.DEMANDS)
     judged = _judged(log)
-    parts = {"few": judged.filter("few"), "more": judged.filter(~pl.col("few"), "told")}
+    parts = {"few": judged.filter("few"), "more": judged.filter(~pl.col("few"), "whole_history")}
     found = {name: _blend(part, choices, of_users, seed) for name, part in parts.items() if part.height}
     stranger = _blend(strangers, [features.DEMAND], of_users, seed) if of_users and strangers.height else {}
     few, more = (found.get(name) or next(iter(found.values()), {choices[0]: 1.0}) for name in ("few", "more"))
     left_out = "its gain in a blend is within a standard error on the validation window"
     used = [name for name in named if any(features.split(each)[0] == name for each in (*few, *more))]
     kept, kept_pairs = ([name for name in group if name in used] for group in (models, pairs))
-    told = features.attributes((*few, *more))
+    lifted = features.attributes((*few, *more))
     about = Description(
         models=used,
-        features=list(features.names(kept, kept_pairs, REPEAT in used, told, features.LIKED_SHARE in log.columns)),
+        features=list(features.names(kept, kept_pairs, REPEAT in used, lifted, features.LIKED_SHARE in log.columns)),
         few=few,
         more=more,
         few_up_to=limit(_liked(judged), blend_ndcg(judged, few) - blend_ndcg(judged, more), errors=0) if found else 0,
@@ -98,7 +98,7 @@ def _with_trees(log: pl.DataFrame, about: Description, config: RankerParams, see
 
 
 def _judged(log: pl.DataFrame) -> pl.DataFrame:
-    return log.filter(pl.col("told") | pl.col("held_out"), pl.col("wanted").any().over("case"))
+    return log.filter(pl.col("whole_history") | pl.col("held_out"), pl.col("wanted").any().over("case"))
 
 
 def _blend(log: pl.DataFrame, choices: list[str], of_users: list[str], seed: int) -> dict[str, float]:

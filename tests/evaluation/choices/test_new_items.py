@@ -122,13 +122,13 @@ def test_a_split_by_user_releases_less_as_fewer_items_are_without_an_event(
     facts = split.facts.model_copy(update={"protocol": protocol})
     cut = dataclasses.replace(split, events=events.lazy(), catalogue=split.catalogue.head(20), facts=facts)
     learned = {"als": NewItems(0.4, 0.5, 0.45, 0.0, 0.1), "popular": NewItems(0.0, 0.5, 0.0, 0.0, 0.0)}
-    found, why = new_items.at_release(learned, cut)
+    found, why = new_items.for_release(learned, cut)
     assert found == learned | {"als": dataclasses.replace(learned["als"], share=share)}
     assert [line[:72] for line in why] == (
         [] if share == 0.4 else ["slots for new items: als 10.00% for 40.0%; the learned share times 2/8, "]
     )
     nothing_new = dataclasses.replace(cut, events=events.with_columns(fold=pl.lit(0, pl.UInt8)).lazy())
-    assert new_items.at_release(learned, nothing_new) == (learned, []), "never more than what was learned"
+    assert new_items.for_release(learned, nothing_new) == (learned, []), "never more than what was learned"
 
 
 def test_what_was_learned_is_read_as_it_was_written_and_reaches_the_variants(tmp_path: Path) -> None:
