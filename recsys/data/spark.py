@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ SETTINGS = {
 
 @contextmanager
 def session() -> Iterator[Any]:
-    """Yield the `SparkSession` of this process, started if there is none; it ends with the process.
+    """Yield the `SparkSession` of this process, started if there is none; it ends with the process. In children of
+    spark-submit it is that of the whole application, and stays for the next stage.
 
     Raises:
         ParamsError: "spark: no Java on this machine: install openjdk-17-jre-headless, or set JAVA_HOME"
@@ -41,10 +43,24 @@ def session() -> Iterator[Any]:
     if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
         raise ParamsError("spark: no Java on this machine: install openjdk-17-jre-headless, or set JAVA_HOME")
     try:
+        if "PYSPARK_GATEWAY_PORT" in os.environ:
+            _attach()
         yield SparkSession.builder.appName("recsys").config(map=SETTINGS).getOrCreate()
     except (PySparkException, Py4JError) as error:
         cause = str(error).partition("\n: ")[2] or str(error)  # py4j names the call, then the exception of Java
         raise DataError(f"spark: {one_line(cause)}") from error
+
+
+@cache
+def _attach() -> None:
+    """Use the context in the JVM of spark-submit, or start it there. The JVM allows one, and stopping it after a stage
+    would delete the service at which executors on Kubernetes find the driver."""
+    from pyspark import SparkContext
+    from pyspark.java_gateway import launch_gateway
+
+    gateway = launch_gateway()
+    context = gateway.jvm.org.apache.spark.SparkContext.getOrCreate()
+    SparkContext(gateway=gateway, jsc=gateway.jvm.JavaSparkContext(context))
 
 
 def written(table: Any, folder: Path) -> pl.LazyFrame:

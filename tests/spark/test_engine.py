@@ -25,8 +25,12 @@ def run(folder: Path, raw: Path, **changes: Any) -> dict[str, bytes]:
     tables, cut = folder / "tables", folder / "split"
     prepare.main(raw, tables, folder / "report.json", folder / "report.txt", settings)
     split.split(tables, cut, settings)
-    written = [folder / "report.json", *sorted(tables.rglob("*")), *sorted(cut.rglob("*"))]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in written}
+    return written(folder)
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    files = [folder / "report.json", *sorted((folder / "tables").rglob("*")), *sorted((folder / "split").rglob("*"))]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize(("dataset", "cut"), [("synthetic", {}), ("synthetic", BY_USER), ("files", {})])
