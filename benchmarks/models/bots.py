@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 
 from benchmarks import provenance
-from recsys.bundle import bundle, item_upsert
+from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
+from recsys.bundle.items import item_upsert
 from recsys.contracts import SECONDS_PER_DAY
 from recsys.recommend import live_counts
 from recsys.recommend.live_counts import SCHEMA, LiveEvents

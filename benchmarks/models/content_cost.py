@@ -16,7 +16,8 @@ import polars as pl
 
 from benchmarks import provenance
 from recsys import params
-from recsys.bundle import bundle, item_upsert
+from recsys.bundle import bundle
+from recsys.bundle.items import item_upsert
 from recsys.data import split
 from recsys.params import extensions
 

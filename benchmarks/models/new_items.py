@@ -21,8 +21,8 @@ from scipy.sparse import csr_matrix
 
 from benchmarks import provenance
 from recsys import params
-from recsys.bundle import item_features
 from recsys.bundle.embeddings import encoder_of
+from recsys.bundle.items import item_features
 from recsys.contracts import Embeddings, FloatArray, History, IntArray, TrainingData, epoch_seconds
 from recsys.data import split as splits
 from recsys.data.split import ScoredFold, Split

@@ -18,8 +18,8 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix
 
-from recsys.bundle import item_features
-from recsys.bundle.item_features import Content, Features
+from recsys.bundle.items import item_features
+from recsys.bundle.items.item_features import Content, Features
 from recsys.contracts import Embeddings, FloatArray, IntArray, TrainingData
 from recsys.models._content import ridge, svd_space, validation
 from recsys.models._content.neighbours import means

@@ -15,7 +15,7 @@ from time import perf_counter
 import numpy as np
 
 from recsys.bundle.bundle import Bundle
-from recsys.bundle.item_tower import content_model
+from recsys.bundle.items.item_tower import content_model
 from recsys.contracts import (
     NEW,
     REPEAT,

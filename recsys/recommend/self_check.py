@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from recsys.bundle import bundle as bundles
-from recsys.bundle import item_tower
 from recsys.bundle.bundle import Bundle
 from recsys.bundle.catalogue import CONTENT
+from recsys.bundle.items import item_tower
 from recsys.contracts import EMPTY_HISTORY, Query
 from recsys.errors import BundleError, RecsysError, one_line, reports_errors
 from recsys.recommend.explanations import explain

@@ -5,8 +5,8 @@ In a ranking of all items they would never be shown, so a variant reserves a sha
 
 import numpy as np
 
-from recsys.bundle import item_tower
 from recsys.bundle.bundle import Bundle
+from recsys.bundle.items import item_tower
 from recsys.contracts import NO_CANDIDATES, Candidates, FloatArray, Query
 from recsys.params import Section
 from recsys.ranking import top_k

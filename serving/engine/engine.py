@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 from pydantic import Field, SkipValidation
 
-from recsys.bundle import item_tower
 from recsys.bundle.bundle import Bundle
+from recsys.bundle.items import item_tower
 from recsys.business_rules.filters.masks import Filters
 from recsys.contracts import LiveCounts, Query
 from recsys.experiments.online.config import Arm

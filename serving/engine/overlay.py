@@ -8,8 +8,8 @@ from hashlib import blake2b
 
 import polars as pl
 
-from recsys.bundle import item_upsert
 from recsys.bundle.bundle import Bundle
+from recsys.bundle.items import item_upsert
 from serving.stores.protocol import Event, Item
 
 

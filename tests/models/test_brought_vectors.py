@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.bundle import bundle, item_tower, item_upsert
+from recsys.bundle import bundle
+from recsys.bundle.items import item_tower, item_upsert
 from recsys.contracts import Embeddings, Query
 from recsys.models import content
 from recsys.models._content import ridge

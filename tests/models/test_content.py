@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.bundle import embeddings, item_tower
+from recsys.bundle import embeddings
+from recsys.bundle.items import item_tower
 from recsys.contracts import Embeddings, History
 from recsys.errors import DataError
 from recsys.models import content
@@ -140,6 +141,7 @@ def test_neither_faiss_nor_implicit_comes_along() -> None:
 
 
 def test_the_tower_needs_no_training_library() -> None:
-    code = "import recsys.bundle.item_tower, recsys.encoders.content, sys, json; print(json.dumps(sorted(sys.modules)))"
+    parts = "recsys.bundle.items.item_tower, recsys.encoders.content"
+    code = f"import {parts}, sys, json; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "scipy", "implicit", "wordllama"} & set(json.loads(done.stdout))

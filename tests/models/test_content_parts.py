@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from recsys.bundle import item_features
+from recsys.bundle.items import item_features
 from recsys.contracts import IntArray
 from recsys.evaluation import metrics
 from recsys.evaluation.metrics import Ragged

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from recsys.bundle import bundle, catalogue, item_upsert
+from recsys.bundle import bundle, catalogue
+from recsys.bundle.items import item_upsert
 from recsys.contracts import EMPTY_HISTORY, NO_CANDIDATES, NO_ROWS, Query
 from recsys.recommend.recommender import Recommender
 from recsys.sources import new

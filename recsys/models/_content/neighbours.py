@@ -7,8 +7,8 @@ better than the square and the exponential.
 import numpy as np
 from scipy.sparse import csr_array
 
-from recsys.bundle.item_features import Sparse
-from recsys.bundle.item_tower import POWER, TINY
+from recsys.bundle.items.item_features import Sparse
+from recsys.bundle.items.item_tower import POWER, TINY
 from recsys.contracts import FloatArray, IntArray
 
 ITEMS_AT_A_TIME = 512
@@ -17,7 +17,7 @@ ITEMS_AT_A_TIME = 512
 def means(words: Sparse, n_words: int, rows: IntArray, vectors: FloatArray) -> FloatArray:
     """Return for every item the weighted mean vector of the other items in `rows`, (n, dim) float32; zeros for an item
     that shares no word with them. words: (n, n_words), TF-IDF of unit length; rows: (r,) int32, catalogue rows;
-    vectors: (n, dim) float32. `recsys/bundle/item_tower.py` computes the same for one item at a time."""
+    vectors: (n, dim) float32. `recsys/bundle/items/item_tower.py` computes the same for one item at a time."""
     matrix = csr_array((words.values, words.columns, words.indptr), shape=(len(words), n_words))
     reference, position = matrix[rows].T.tocsr(), np.full(len(words), -1)
     position[rows] = np.arange(len(rows))

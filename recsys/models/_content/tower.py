@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recsys.bundle.item_features import Sparse
+from recsys.bundle.items.item_features import Sparse
 from recsys.contracts import FloatArray, IntArray
 from recsys.models._content.training_inputs import TrainingInputs
 

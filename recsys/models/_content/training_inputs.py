@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from recsys.bundle.item_features import Sparse
+from recsys.bundle.items.item_features import Sparse
 from recsys.contracts import BoolArray, FloatArray
 
 

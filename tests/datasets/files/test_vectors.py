@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from recsys.bundle.item_features import supplied_mean, supplied_vectors
+from recsys.bundle.items.item_features import supplied_mean, supplied_vectors
 from recsys.data.report import check
 from recsys.errors import DataError, ParamsError
 from tests.data.made_split import make

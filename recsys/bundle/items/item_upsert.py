@@ -12,12 +12,13 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from recsys.bundle import catalogue, embeddings, item_tower
+from recsys.bundle import catalogue, embeddings
 from recsys.bundle.bundle import Bundle, LoadedModel
 from recsys.bundle.catalogue import CONTENT, Catalogue, rows_by_category
 from recsys.bundle.id_table import IdTable
 from recsys.bundle.index import Index, Similar
-from recsys.bundle.item_features import supplied_vectors
+from recsys.bundle.items import item_tower
+from recsys.bundle.items.item_features import supplied_vectors
 from recsys.contracts import NO_ROWS, FloatArray, IntArray, epoch_seconds
 from recsys.errors import DataError
 from recsys.ranking import top_k

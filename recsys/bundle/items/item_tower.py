@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from recsys.bundle.item_features import Features, Sparse, supplied_vectors
+from recsys.bundle.items.item_features import Features, Sparse, supplied_vectors
 from recsys.contracts import Embeddings, FloatArray
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import polars as pl
 import pytest
 
-from recsys.bundle import item_features
-from recsys.bundle.item_features import Features
+from recsys.bundle.items import item_features
+from recsys.bundle.items.item_features import Features
 from tests.support.tastes import EMPTY, N_ITEMS, N_SOLD, SILENT, STRANGE, catalogue
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys.bundle import bundle, item_upsert
+from recsys.bundle import bundle
+from recsys.bundle.items import item_upsert
 from recsys.contracts import History, Query
 from recsys.errors import DataError
 from recsys.recommend.recommender import Recommender
