@@ -119,7 +119,7 @@ class Query:
     available: BoolArray | None = None
     shown_at: float | None = None
     live: "LiveCounts | None" = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

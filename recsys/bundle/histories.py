@@ -6,6 +6,7 @@ times.npy     (n_events,) float64 UTC seconds       attributes.arrow: the users'
 """
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,15 @@ class Histories:
         position = None if self._attributes is None else self.users.position(user_id)
         text = None if position is None or self._attributes is None else self._attributes[position]
         return json.loads(text) if text else {}
+
+    def query_attributes(self, user_id: str | None, said: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the attributes of a query: those that the request `said`, and those of the user that it does not name,
+        as texts; a number, a list, yes and no as JSON. user_id: None for a visitor or a user who was forgotten."""
+        known = {} if user_id is None else self.attributes(user_id)
+        if not known:
+            return said
+        there = {name: each for name, each in known.items() if each is not None}
+        return {**{name: each if isinstance(each, str) else json.dumps(each) for name, each in there.items()}, **said}
 
     @property
     def attribute_names(self) -> list[str]:

@@ -1,8 +1,5 @@
 """How much more often users with the same value of an attribute like an item than users in general do."""
 
-import json
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -26,11 +23,11 @@ class UserGroups:
         self._keys, self._counts = np.unique(np.append(of_like << 32 | rows_liked, rows_liked), return_counts=True)
         self._sizes = np.bincount(of_like, minlength=len(texts) + 1)
 
-    def lift(self, value: Any, rows: IntArray, smoothing: float) -> FloatArray:
+    def lift(self, value: str | None, rows: IntArray, smoothing: float) -> FloatArray:
         """Return the lift of these rows, (m,) float32: the share of the item's likes that users with this value gave,
         divided by their share of all likes. `smoothing` further likes, of which they gave the usual share, are added to
         each item, so that few likes say little. 1 if the value is unknown."""
-        code = self._codes.get(value if isinstance(value, str) else json.dumps(value), 0)
+        code = 0 if value is None else self._codes.get(value, 0)
         if not code or not self._sizes[code]:
             return np.ones(len(rows), dtype=np.float32)
         usual, more = self._sizes[code] / self._sizes.sum(), max(smoothing, LEAST)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import comb, sqrt
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -64,7 +64,7 @@ class Replay:
 
 
 def replay(
-    candidate: Bundle, current: Bundle, persons: Mapping[str, Mapping[str, Any]], events: Sequence[StoredEvent]
+    candidate: Bundle, current: Bundle, persons: Mapping[str, Mapping[str, str]], events: Sequence[StoredEvent]
 ) -> Replay:
     """Compare the lists of both bundles for these persons. persons: person -> attributes that the newest request named;
     events: of any persons in the store, newest first."""
@@ -82,8 +82,9 @@ def replay(
         shown = []
         for at, bundle in enumerate(bundles):
             known = _without(bundle, recorded.history(bundle, person, of_person.get(person, [])), hidden)
-            asked = Query(known, PLACES, bundle.manifest.trained_until.timestamp())
-            asked = replace(asked, attributes=recorded.attributes(bundle, person, said))
+            now = max(bundle.manifest.trained_until.timestamp(), *known.times[-1:])  # as the API asks
+            told = bundle.histories.query_attributes(recorded.user_of(person), said)
+            asked = Query(known, PLACES, now, person[2:], attributes=told)
             began = perf_counter()
             slate = recommenders[at].recommend(asked)
             ms[at].append((perf_counter() - began) * 1e3)

@@ -4,6 +4,9 @@ category    main category         price    deciles of the catalogue, and unknown
 source      source of the slot    score    deciles of the reference                confidence  fixed bounds
 match       share of the user's history with the item's category; only for users with a history. It
             shows best that a model's vectors were assigned to the wrong items
+
+`source` counts all slots, the others only those that the default variant's own sources filled. Slots reserved for new
+items show what arrived last, often one item to everybody: it alone would move categories, prices and scores.
 """
 
 from collections.abc import Sequence
@@ -55,7 +58,11 @@ class Features:
         )
         known = price[np.isfinite(price)]
         tenths = np.searchsorted(np.quantile(known, TENTHS) if len(known) else TENTHS, price)
-        labels = {part.label for variant in bundle.manifest.variants.values() for part in variant.sources}
+        variants = bundle.manifest.variants
+        labels = {part.label for variant in variants.values() for part in variant.sources}
+        default = variants[bundle.manifest.default_variant]
+        answering = [default, *(variants[name] for name in [default.without_live] if name)]
+        self._own = {part.label for variant in answering for part in variant.sources}
         self._sources = {name: at for at, name in enumerate(sorted(labels))}
         self._of_item = {
             "category": (self.category, CATEGORIES + 1),
@@ -76,13 +83,15 @@ class Features:
         rows = rows.astype(np.int64)
         sources = [self._sources.get(name, len(self._sources)) for each in answers for name in each.sources[:PLACES]]
         matches = np.concatenate([self._matches(answer) for answer in answers])
-        there = rows >= 0
+        own = np.array([name in self._own for each in answers for name in each.sources[:PLACES]], dtype=bool)
+        there = own & (rows >= 0)
         cells: dict[str, tuple[Ints, npt.NDArray[np.bool_], int]] = {
             name: (of_row[rows], there, width) for name, (of_row, width) in self._of_item.items()
         }
-        cells["source"] = np.array(sources, dtype=np.int64), there | True, len(self._sources) + 1
-        cells["score"] = np.searchsorted(self.edges, scores), np.isfinite(scores), len(self.edges) + 1
-        cells["confidence"] = np.searchsorted(CONFIDENCE, confidences), np.isfinite(confidences), len(CONFIDENCE) + 1
+        cells["source"] = np.array(sources, dtype=np.int64), own | True, len(self._sources) + 1
+        cells["score"] = np.searchsorted(self.edges, scores), own & np.isfinite(scores), len(self.edges) + 1
+        sure = np.searchsorted(CONFIDENCE, confidences)
+        cells["confidence"] = sure, own & np.isfinite(confidences), len(CONFIDENCE) + 1
         cells["match"] = matches, there & (matches >= 0), len(MATCHES) + 1
         return {name: tally(who[use], bins[use], len(persons), n) for name, (bins, use, n) in cells.items()}, list(
             persons

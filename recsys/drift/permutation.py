@@ -10,6 +10,7 @@ Discovery Rate", JRSS B 1995.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,8 @@ def compare(
 
     counts: feature -> (n, n_bins) counts, one row for each person and period; time: (n,) the period of each row, 0, 1,
     ..., all of equal duration; person: (n,) the person of each row, numbered from 0. If every row is of another person,
-    they may all be -1; there are then two periods, whose durations may differ.
+    they may all be -1; there are then two periods, whose durations may differ. permutations: the least number; there
+    are more where the level requires a smaller p.
     """
     features, rows = list(counts), np.hstack([counts[name] for name in counts])
     ends, n_times = np.cumsum([counts[name].shape[1] for name in features]), int(time.max()) + 1
@@ -59,6 +61,7 @@ def compare(
     now = (time == n_times - 1).astype(np.float32) @ rows
     observed = _distances(now[None], total, ends)[0] * (1 - 1e-6)
     rng, greater, done = np.random.default_rng(seed), np.zeros(len(features)), 0
+    permutations = max(permutations, ceil(len(features) / level))  # else one feature alone could not be significant
     moved, by_chance = _moved(now[None], total, ends)[0], np.zeros(len(features))
     while done < permutations:
         n = min(CHUNK if done else FIRST, permutations - done)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from recsys.bundle import bundle, releases
 from recsys.bundle.bundle import Bundle
@@ -74,7 +73,7 @@ def replayed(candidate: Bundle, current: Bundle, store: str) -> canary.Replay:
     except RecsysError:
         shown, events = [], []
     users = current.histories.users
-    persons: dict[str, Mapping[str, Any]] = {}
+    persons: dict[str, Mapping[str, str]] = {}
     for answer in shown:  # newest first
         if answer.person.startswith("u:"):
             persons.setdefault(answer.person, answer.said)
@@ -143,5 +142,5 @@ def lines(folder: Path, first: str, second: str) -> list[str]:
     found += beside(new, old)
     users = new.histories.users
     step = -(-len(users) // USERS) or 1
-    persons: dict[str, Mapping[str, Any]] = {f"u:{users.external_id(at)}": {} for at in range(0, len(users), step)}
+    persons: dict[str, Mapping[str, str]] = {f"u:{users.external_id(at)}": {} for at in range(0, len(users), step)}
     return [*found, f"lists of {new.manifest.default_variant}: {canary.replay(new, old, persons, [])}"]

@@ -1,7 +1,7 @@
 """Reads recorded answers and events of a period from the API's store, for drift tests and canaries."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import EMPTY_HISTORY, History
 from recsys.drift.features import Answer
+from recsys.schemas.field_limits import DEFAULT_WEIGHTS
 from recsys.schemas.store_reader import snapshot
 from recsys.schemas.store_schema import select_from
 
@@ -33,9 +34,9 @@ class Recorded:
     replay: str | None = None
 
     @property
-    def said(self) -> dict[str, Any]:
+    def said(self) -> dict[str, str]:
         """The attributes of the user that the request named."""
-        said: dict[str, Any] = json.loads(self.replay or "{}").get("request", {}).get("attributes", {})
+        said: dict[str, str] = json.loads(self.replay or "{}").get("request", {}).get("attributes", {})
         return said
 
 
@@ -103,16 +104,20 @@ def as_answer(bundle: Bundle, one: Recorded) -> Answer:
     )
 
 
-def attributes(bundle: Bundle, person: str, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes `said` of a request, and those of the person in the bundle that it did not name."""
-    known = bundle.histories.attributes(person.removeprefix("u:")) if person.startswith("u:") else {}
-    return {**known, **said}
+def user_of(person: str) -> str | None:
+    """Return the user_id of a person; None for a visitor.
+
+    >>> user_of("u:7"), user_of("a:7")
+    ('7', None)
+    """
+    return person[2:] if person.startswith("u:") else None
 
 
 def history(bundle: Bundle, person: str, events: Sequence[StoredEvent]) -> History:
     """Return a person's history in the bundle, followed by the person's `events` since it was trained."""
-    known = bundle.histories.of(person.removeprefix("u:")) if person.startswith("u:") else EMPTY_HISTORY
-    until, weights = bundle.manifest.trained_until.timestamp(), bundle.manifest.event_weights
+    user_id = user_of(person)
+    known = EMPTY_HISTORY if user_id is None else bundle.histories.of(user_id)
+    until, weights = bundle.manifest.trained_until.timestamp(), {**DEFAULT_WEIGHTS, **bundle.manifest.event_weights}
     later = [
         (row, weights.get(each.event, 1.0), each.timestamp)
         for each in sorted(events, key=lambda event: event.timestamp)

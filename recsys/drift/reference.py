@@ -1,24 +1,27 @@
 """The reference of a release: its default variant's answers to the last active users, as counts without ids.
 
-The file reference.json has the variant, the limits between the bins of scores, and feature -> counts.
+The file reference.json has the variant, the limits between the bins of scores, how many events each user's history has,
+and feature -> counts.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
 from recsys.drift import recorded
 from recsys.drift.features import KINDS, PLACES, Answer, Features, Floats, score_edges
-from recsys.drift.permutation import Counts, FeatureShift, compare
+from recsys.drift.permutation import Counts, FeatureShift, Ints, compare
 from recsys.output import write_text
 from recsys.recommend.recommender import Recommender, Slate
 
 PERSONS = 1_000
+ALIKE = 0.25  # two histories are about equally long if log(1 + number of events) differs by less
 FILE = "reference.json"
 
 
@@ -26,12 +29,13 @@ FILE = "reference.json"
 class Reference:
     """Features of the lists of a bundle when it was made, with which live answers are compared.
 
-    edges: (9,) limits of the bins of scores; counts: feature -> (n_persons, n_bins) float32, the number of items in the
-    list of each person that fall into each bin.
+    edges: (9,) limits of the bins of scores; lengths: (n_persons,) int64, the number of events in each history; counts:
+    feature -> (n_persons, n_bins) float32, the number of items in the list of each person that fall into each bin.
     """
 
     variant: str
     edges: Floats
+    lengths: Ints
     counts: Mapping[str, Counts]
 
 
@@ -41,8 +45,9 @@ def answers(bundle: Bundle) -> list[Answer]:
     found = [(float(one.times[-1]), at) for at in range(len(histories.users)) if len(one := histories.at(at))]
     now, made = bundle.manifest.trained_until.timestamp(), []
     for _, at in sorted(found, reverse=True)[:PERSONS]:
-        attributes = histories.attributes(histories.users.external_id(at))  # as requests of the user have them
-        slate = recommender.recommend(Query(histories.at(at), PLACES, now, attributes=attributes))
+        user_id = histories.users.external_id(at)
+        attributes = histories.query_attributes(user_id, {})  # as requests of the user have them
+        slate = recommender.recommend(Query(histories.at(at), PLACES, now, user_id, attributes=attributes))
         made.append(of_slate(bundle, str(at), slate))
     return made
 
@@ -67,18 +72,19 @@ def write(bundle: Bundle, folder: Path) -> None:
     content = {
         "variant": bundle.manifest.default_variant,
         "edges": edges.tolist(),
+        "lengths": [len(answer.history) for answer in made],
         "counts": {name: each.astype(int).tolist() for name, each in counts.items()},
     }
     write_text(folder / FILE, json.dumps(content) + "\n")
 
 
 def load(folder: Path) -> Reference | None:
-    """Read the reference in `folder`; None for an older bundle without one."""
-    if not (folder / FILE).is_file():
+    """Read the reference in `folder`; None for an older bundle without one, or without its `lengths`."""
+    content = json.loads((folder / FILE).read_text(encoding="utf-8")) if (folder / FILE).is_file() else {}
+    if "lengths" not in content:
         return None
-    content = json.loads((folder / FILE).read_text(encoding="utf-8"))
     counts = {name: np.array(each, dtype=np.float32) for name, each in content["counts"].items()}
-    return Reference(content["variant"], np.array(content["edges"]), counts)
+    return Reference(content["variant"], np.array(content["edges"]), np.array(content["lengths"]), counts)
 
 
 @dataclass(frozen=True)
@@ -93,19 +99,42 @@ class Earlier:
 def drift(
     bundle: Bundle, reference: Reference, shown: list[Answer], level: float, earlier: Earlier | None = None
 ) -> list[FeatureShift]:
-    """Compare new answers of the reference's variant, to any persons, with the reference; level: see `compare`.
+    """Compare new answers of the reference's variant, one for each person, with the reference; level: see `compare`.
 
-    Histories grow after training, so the answers of every release differ somewhat from its reference. If `earlier` is
-    given, the answers are compared with those of the release before, which differ from their reference as much. Then
-    confidences are left out: they are calibrated anew for each release.
+    Who comes often has a long history, and with it other scores and matches: so the answers are compared with those in
+    the reference to persons with about as many events. Rules and short lists make every release differ from its
+    reference, and a changed shop makes it differ from the release before. If `earlier` is given, an alarm therefore
+    needs both differences. Only the kind "model" is compared with the release before alone: a model that was broken
+    before its reference was made agrees with it. Confidences are calibrated anew for each release, and left out then.
     """
-    counts, persons = Features(bundle, reference.edges).count(shown)
-    before = reference.counts if earlier is None else _counts(bundle, earlier)
-    both = {
-        name: np.vstack([was, counts[name]]) for name, was in before.items() if was.shape[1] == counts[name].shape[1]
-    }
-    n_before = len(next(iter(before.values())))
-    time = (np.arange(n_before + len(persons)) >= n_before).astype(np.int64)
+    counts, _ = Features(bundle, reference.edges).count(shown)
+    mine, theirs = alike(np.array([len(answer.history) for answer in shown]), reference.lengths)
+    of_alike = {name: each[theirs] for name, each in reference.counts.items()}
+    own = _differences(of_alike, {name: each[mine] for name, each in counts.items()}, level) if len(mine) else []
+    if earlier is None:
+        return own
+    alarms = {one.feature for one in own if one.alarm}
+    return [
+        one if KINDS.get(one.feature) == "model" else replace(one, alarm=one.alarm and one.feature in alarms)
+        for one in _differences(_counts(bundle, earlier), counts, level)
+    ]
+
+
+def alike(lengths: Ints, others: Ints) -> tuple[Ints, Ints]:
+    """Return pairs of persons with about equally long histories, everyone in one pair at most: positions in `lengths`
+    (n,) and in `others` (m,). Only the first `PERSONS` of each are paired."""
+    sides = [np.log1p(each[:PERSONS]) for each in (lengths, others)]
+    apart = np.minimum(np.abs(np.subtract.outer(*sides)), ALIKE)
+    mine, theirs = linear_sum_assignment(apart)
+    near = apart[mine, theirs] < ALIKE
+    return mine[near], theirs[near]
+
+
+def _differences(before: Mapping[str, Counts], now: Mapping[str, Counts], level: float) -> list[FeatureShift]:
+    """Compare counts of persons of whom nobody knows who is who."""
+    both = {name: np.vstack([was, now[name]]) for name, was in before.items() if was.shape[1] == now[name].shape[1]}
+    n_before, n_now = (len(next(iter(side.values()))) for side in (before, now))
+    time = np.repeat([0, 1], [n_before, n_now])
     return compare(both, np.full(len(time), -1), time, level)
 
 

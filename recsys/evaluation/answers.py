@@ -45,7 +45,7 @@ def recommend_offline(
     now = split.query_now(fold, history)
     if known_items is not None and not recommender.bundle.manifest.allow_repeat:
         exclude = np.union1d(exclude, history.rows)
-    attributes, end = recommender.bundle.histories.attributes(user_id), split.end(fold)
+    attributes, end = recommender.bundle.histories.query_attributes(user_id, {}), split.end(fold)
     query = Query(known, k, now, user_id, exclude=exclude, seed=seed, shown_at=end, attributes=attributes)
     found = recommender.recommend(query)
     if found.degraded:

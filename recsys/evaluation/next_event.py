@@ -80,7 +80,7 @@ def replay(
         before = before[before < place]
         history = History(rows[before], weights[before], times[before]) if len(before) else EMPTY_HISTORY
         user_id = split.users["user_id"][int(users[place])]
-        attributes = bundle.histories.attributes(user_id)
+        attributes = bundle.histories.query_attributes(user_id, {})
         frozen = Query(history, k, moment, user_id, seed=seed, shown_at=moment, attributes=attributes)
         for name, recommender in recommenders.items():
             for label, query in ((name, frozen), (name + LIVE, replace(frozen, live=counts))):

@@ -110,7 +110,7 @@ class Lists:
         for user, user_id in zip(users, user_ids, strict=True):
             if user_id in gone:
                 continue
-            history, attributes = bundle.histories.at(user), bundle.histories.attributes(user_id)
+            history, attributes = bundle.histories.at(user), bundle.histories.query_attributes(user_id, {})
             query = Query(history, self.k, now, user_id, shown_at=now, attributes=attributes)
             answer = self.recommender.recommend(query, self.shape)
             if answer.degraded:

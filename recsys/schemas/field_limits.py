@@ -40,6 +40,8 @@ LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 # More than any price in any currency, and exact to a cent in a float64.
 MAX_NUMBER = 1e12
 PURCHASE, RETURN = "purchase", "return"
+# weights of event types that the data set does not have; after a dislike or return an item is seen, but not liked
+DEFAULT_WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, PURCHASE: 5.0, "dislike": 0.0, RETURN: 0.0}
 
 MESSAGES = {
     "empty": "expected at least 1 character",

@@ -20,10 +20,11 @@ from recsys.recommend import explanations, live_counts
 from recsys.recommend.circuit_breaker import CircuitBreakers
 from recsys.recommend.recommender import Recommender, Slate
 from recsys.recommend.trace import RequestTrace, Step
+from recsys.schemas.field_limits import DEFAULT_WEIGHTS
 from serving.api.about import About, VariantAbout
 from serving.api.errors import ApiError
 from serving.api.schemas import Item, Meta, RecommendRequest, SimilarRequest, WhoAsks
-from serving.engine import drawn_lists, query_builder
+from serving.engine import drawn_lists
 from serving.engine.business_rules import BusinessRulesFile
 from serving.engine.overlay import NOBODY, NOTHING, StoreOverlay, UserState
 from serving.engine.presenter import Presenter
@@ -66,7 +67,7 @@ class Engine:
         self._inputs = {"items": overlay.version, "born": overlay.born_version}
         self._stock_version = overlay.version
         self.vector_length = max(map(item_tower.length_of, bundle.models.values()), default=0)
-        self.event_weights = query_builder.weights(bundle)
+        self.event_weights = {**DEFAULT_WEIGHTS, **bundle.manifest.event_weights}
         self._api_version = api_version
         breakers = breakers or CircuitBreakers()
         self._recommenders: Mapping[str, Recommender] = {

@@ -1,6 +1,5 @@
 """Turns a request of the API into a query of the recommender: item ids become rows, times become UTC seconds."""
 
-import json
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,8 +22,6 @@ NEUTRAL_WEIGHT = 1.0
 DISLIKE = "dislike"
 MICROSECOND = 1e-6
 CACHED = 4096  # histories in the cache, each with its vectors
-# weights of event types that the data set does not have; after a dislike or return an item is seen, but not liked
-DEFAULT_WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "dislike": 0.0, "return": 0.0}
 
 Position = Callable[[str], int | None]
 HistoryEvent = tuple[int, float, float]  # row, weight, time
@@ -108,13 +105,10 @@ class QueryBuilder:
         rows = [row for row in map(self.position, item_ids) if row is not None]
         return np.array(rows, dtype=np.int32) if rows else NO_ROWS
 
-    def attributes(self, request: WhoAsks, user: UserState) -> dict[str, str]:
+    def attributes(self, request: WhoAsks, user: UserState) -> Mapping[str, str]:
         """Return the attributes of the request, and those of the user in the bundle that the request does not name."""
-        known = {} if user.forgotten else self.bundle.histories.attributes(request.user_id or "")
-        if not known:
-            return request.attributes
-        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.items()}
-        return {**texts, **request.attributes}
+        known = None if user.forgotten else request.user_id
+        return self.bundle.histories.query_attributes(known, request.attributes)
 
     def _history(self, request: WhoAsks, user: UserState) -> tuple[History, frozenset[str]]:
         """Return the events of the bundle and of the store, oldest first, and the items disliked in the store."""
@@ -192,11 +186,6 @@ class QueryBuilder:
             weight = self.weights.get(event.event or "", NEUTRAL_WEIGHT)
             events.append((row, weight, min(event.timestamp.timestamp(), moment) if event.timestamp else moment))
         return events
-
-
-def weights(bundle: Bundle) -> dict[str, float]:
-    """Return the weight of each event type: the data set's, or the default for a type that it lacks."""
-    return {**DEFAULT_WEIGHTS, **bundle.manifest.event_weights}
 
 
 def _joined(history: History, events: list[HistoryEvent]) -> History:

@@ -2,7 +2,6 @@
 of time against earlier ones, outcomes since the promotion, and the canary. `actions.py` acts on its findings.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -269,12 +268,10 @@ def _counts(
 
 def _attributes(bundle: Bundle, answers: Sequence[Recorded]) -> dict[str, list[int]]:
     """Return for each attribute of users the bin of its value in each answer, 0 where it is unknown."""
-    told = [recorded.attributes(bundle, one.person, one.said) for one in answers]
+    told = [bundle.histories.query_attributes(recorded.user_of(one.person), one.said) for one in answers]
     found: dict[str, list[int]] = {}
     for name in bundle.histories.attribute_names:
-        values = [each.get(name) for each in told]
-        texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
-        found[name] = [0 if text is None else 1 + _bin(text, VALUES - 1) for text in texts]
+        found[name] = [0 if name not in each else 1 + _bin(each[name], VALUES - 1) for each in told]
     return found
 
 

@@ -111,6 +111,16 @@ def test_users_keep_their_attributes_beside_their_histories(tmp_path: Path) -> N
     assert found == [{"country": "DE", "age": 31}, {}, {"tags": ["a"]}, {}]
 
 
+def test_a_query_has_the_attributes_of_the_request_and_the_others_of_the_user_as_texts(tmp_path: Path) -> None:
+    texts = ['{"country":"DE","age":31,"paid":true,"tags":["a"],"town":null}', None]
+    users = pl.DataFrame({"user_id": ["u0", "u1"], "attributes": texts})
+    histories.write(pl.DataFrame([], schema=SCHEMA), users, tmp_path)
+    ask, said = Histories(tmp_path).query_attributes, {"country": "FR"}
+    assert ask("u0", said) == {"country": "FR", "age": "31", "paid": "true", "tags": '["a"]'}
+    assert ask("u0", {})["country"] == "DE"
+    assert [ask(user, said) for user in ("u1", "unknown", None)] == [said] * 3
+
+
 def test_without_attributes_there_is_no_file_of_them(tmp_path: Path) -> None:
     assert written([[1]], tmp_path).attributes("user 0") == {}
     assert not (tmp_path / histories.ATTRIBUTES).exists()

@@ -45,6 +45,15 @@ def test_answers_of_a_person_are_not_answers_of_many() -> None:
         assert found[0].alarm is expected
 
 
+@pytest.mark.parametrize("level", [0.01, 0.01 / 6, 0.01 / 42])
+def test_one_feature_of_seven_can_alarm_at_any_level(level: float) -> None:
+    """The smallest p of 2,999 permutations, 1 / 3,000, is no alarm at 1 / 6 of 1 % if the six others are quiet."""
+    same = np.repeat(np.eye(2, dtype=np.float32), 200, axis=0)[np.random.default_rng(1).permutation(400)]
+    time = np.repeat([0, 1], 200)
+    counts = {f"same {at}": same for at in range(6)} | {"moved": np.eye(2, dtype=np.float32)[time]}
+    assert [one.feature for one in compare(counts, np.full(400, -1), time, level) if one.alarm] == ["moved"]
+
+
 def test_what_moved_is_the_share_that_would_have_to_move() -> None:
     def moved(now: tuple[float, float], persons: int) -> float:
         rows = np.repeat(np.array([[6, 4], now], dtype=np.float32), persons, axis=0)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from recsys.data.prepare import prepare
 from recsys.datasets import events
-from serving.engine.query_builder import DEFAULT_WEIGHTS
+from recsys.schemas.field_limits import DEFAULT_WEIGHTS
 from serving.settings import Settings
 from tests.data.test_prepare import settings as dataset
 from tests.support import bundles

@@ -14,6 +14,7 @@ from recsys.bundle import bundle
 from recsys.bundle.bundle import Bundle
 from recsys.business_rules.filters.masks import Filters
 from recsys.contracts import History, Query
+from recsys.schemas.field_limits import DEFAULT_WEIGHTS
 from serving.api.schemas import RecommendRequest, SessionEvent
 from serving.engine import query_builder
 from serving.engine.engine import Engine
@@ -31,7 +32,7 @@ def ask(shop: Bundle, asked: RecommendRequest, known: UserState = NOBODY) -> tup
 
 def builder(shop: Bundle) -> QueryBuilder:
     catalogue = shop.catalogue
-    weights, filters = query_builder.weights(shop), Filters(catalogue)
+    weights, filters = {**DEFAULT_WEIGHTS, **shop.manifest.event_weights}, Filters(catalogue)
     return QueryBuilder(shop, catalogue.ids.position, weights, filters, catalogue.available)
 
 
