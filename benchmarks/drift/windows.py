@@ -8,9 +8,12 @@ varies by feature), so that answers of a person are alike, and pairs of features
 
 weeks      this window against three earlier ones; who is who is known
 reference  this window against a release's reference of 10,000 answers, without ids: who is in both is not known
+alike      a list of ten items to everyone who came, against lists to 1,000 of all persons, in pairs of persons with
+           about as long a history: here who comes often has a long one, and one feature depends on it
 shift      the share of one category of one feature, both drawn at random, rises by 10 or 5 of 100 answers
 
-Measured beside: PSI > 0.2 of any feature, as in many guides; and the same test with answers in place of persons.
+Measured beside: PSI > 0.2 of any feature, as in many guides; the same test with answers in place of persons; `alike`
+without the pairs.
 """
 
 import argparse
@@ -21,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import provenance
+from recsys.drift import reference
 from recsys.drift.permutation import compare
 
 PERSONS = 20_000
@@ -29,10 +33,11 @@ WEEKS = 3
 BINS = (4, 4, 5, 8, 10, 10, 10, 12, 20, 30, 50, 50)
 ALIKE = (0.5, 5.0, 2.0, 5.0, 1.0, 10.0, 1.0, 2.0, 0.5, 0.3, 0.2, 0.5)  # small: the answers of a person are alike
 LEVEL = 0.01
-REFERENCE = 10_000
+REFERENCE, LIST = 10_000, 10
+BY_LENGTH = 4  # the feature that depends on the length of the history, in the tests with lists
 SIZES = (100, 2_000, 10_000)
 SHIFTS = ((2_000, 0.10), (10_000, 0.05))
-OURS = ("weeks", "reference")
+OURS, LISTS = ("weeks", "reference", "alike"), ("alike", "unpaired")
 Ints = npt.NDArray[np.int64]
 Window = tuple[Ints, list[Ints]]  # persons (n,); categories, features x (n,)
 
@@ -42,7 +47,8 @@ class Shop:
 
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        self.activity = np.cumsum(rng.lognormal(0.0, 1.2, PERSONS))
+        often = rng.lognormal(0.0, 1.2, PERSONS)
+        self.activity, self.lengths = np.cumsum(often), np.ceil(20 * often).astype(np.int64)
         self.mixes = []
         for bins, alike in zip(BINS, ALIKE, strict=True):
             zipf = 1 / np.arange(1, bins + 1)
@@ -53,13 +59,25 @@ class Shop:
         """n answers in a row."""
         visits = np.searchsorted(self.activity, rng.random(n) * self.activity[-1])
         persons = np.repeat(visits, rng.integers(1, VISIT + 1, n))[:n]
+        return persons, self.categories(rng, persons)
+
+    def lists(self, rng: np.random.Generator, persons: Ints) -> Window:
+        """A list to each of these persons, whose feature `BY_LENGTH` depends on the length of the history."""
+        persons = np.repeat(persons, LIST)
+        categories = self.categories(rng, persons)
+        longer = np.log2(self.lengths[persons]).astype(np.int64)
+        categories[BY_LENGTH] = ((categories[BY_LENGTH] + longer) // 2).clip(0, BINS[BY_LENGTH] - 1)
+        return persons, categories
+
+    def categories(self, rng: np.random.Generator, persons: Ints) -> list[Ints]:
+        """One answer to each of these persons, (n,): (n,) categories of each feature."""
+        n = len(persons)
         drawn = rng.random((len(BINS), n))
         drawn[1::4] = (drawn[0::4] + 0.3 * drawn[1::4]) % 1.0  # depends on the feature before
-        categories = [
+        return [
             (mix[persons] < at[:, None]).sum(axis=1).clip(0, bins - 1)
             for mix, at, bins in zip(self.mixes, drawn, BINS, strict=True)
         ]
-        return persons, categories
 
 
 def shifted(rng: np.random.Generator, categories: list[Ints], share: float) -> list[Ints]:
@@ -72,8 +90,9 @@ def shifted(rng: np.random.Generator, categories: list[Ints], share: float) -> l
     return [np.where(moved, category, kept) if at == feature else kept for at, kept in enumerate(categories)]
 
 
-def drift(windows: list[Window], seed: int, known: bool = True) -> bool:
-    """Whether the last of these windows differs; known: whether it is known who is in several of them."""
+def drift(windows: list[Window], seed: int, known: bool = True, lengths: Ints | None = None) -> bool:
+    """Whether the last of these windows differs; known: whether it is known who is in several of them; lengths: of the
+    history of each person, None to compare all with all."""
     persons = np.concatenate([persons for persons, _ in windows])
     time = np.repeat(np.arange(len(windows)), [len(persons) for persons, _ in windows])
     pairs, rows = np.unique(persons * len(windows) + time, return_inverse=True)
@@ -82,8 +101,13 @@ def drift(windows: list[Window], seed: int, known: bool = True) -> bool:
         values = np.concatenate([categories[at] for _, categories in windows])
         cells = np.bincount(rows * bins + values, minlength=len(pairs) * bins)
         counts[f"feature {at}"] = cells.reshape(len(pairs), bins).astype(np.float32)
-    person = pairs // len(windows) if known else np.full(len(pairs), -1)
-    return any(one.alarm for one in compare(counts, person, pairs % len(windows), LEVEL, seed=seed))
+    person, period = pairs // len(windows) if known else np.full(len(pairs), -1), pairs % len(windows)
+    if lengths is not None:
+        now, before = (np.flatnonzero(period == at) for at in (1, 0))
+        mine, theirs = reference.alike(*(lengths[pairs[side] // len(windows)] for side in (now, before)))
+        kept = np.concatenate([before[theirs], now[mine]])
+        counts, person, period = {name: each[kept] for name, each in counts.items()}, person[kept], period[kept]
+    return any(one.alarm for one in compare(counts, person, period, LEVEL, seed=seed))
 
 
 def by_weeks(before: list[Window], now: Window, seed: int) -> bool:
@@ -123,11 +147,17 @@ def alarms(test: str, n: int, windows: int, share: float, seed: int) -> dict[str
     shop, found = Shop(seed), 0
     for number in range(windows):
         rng = np.random.default_rng([seed, n, number])
-        sizes = [REFERENCE] if test == "reference" else [n] * WEEKS
-        before = [shop.window(rng, size) for size in sizes]
-        persons, categories = shop.window(rng, n)
+        if test in LISTS:
+            before = [shop.lists(rng, rng.choice(PERSONS, reference.PERSONS, replace=False))]
+            persons, categories = shop.lists(rng, np.unique(shop.window(rng, n)[0]))
+        else:
+            before = [shop.window(rng, size) for size in ([REFERENCE] if test == "reference" else [n] * WEEKS)]
+            persons, categories = shop.window(rng, n)
         now = (persons, shifted(rng, categories, share) if share else categories)
-        found += TESTS[test](before, now, number)
+        if test in LISTS:
+            found += drift([before[0], now], number, known=False, lengths=shop.lengths if test == "alike" else None)
+        else:
+            found += TESTS[test](before, now, number)
     print(f"{test}: {n} answers, shift {share:.0%}: {found} of {windows}", flush=True)
     rate = round(found / windows, 5)
     return {"test": test, "answers": n, "shift": share, "windows": windows, "alarms": found, "rate": rate}
@@ -142,7 +172,7 @@ def main() -> None:
     origin = provenance.describe()
     null = [(test, n, wanted.windows // (1 if n == 2_000 else 4), 0.0) for test in OURS for n in SIZES]
     power = [(test, n, wanted.shifted, share) for test in OURS for n, share in SHIFTS]
-    beside = [(test, n, wanted.shifted, 0.0) for test in ("answers", "psi") for n in SIZES[:2]]
+    beside = [(test, n, wanted.shifted, 0.0) for test in ("answers", "psi", "unpaired") for n in SIZES[:2]]
     beside.append(("psi", 2_000, wanted.shifted, 0.1))
     rows = [alarms(*each, seed=1 + (each[3] > 0)) for each in [*null, *power, *beside]]
     provenance.write("drift", origin, {"level": LEVEL, "persons": PERSONS, "bins": BINS, "rows": rows})

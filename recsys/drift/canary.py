@@ -82,7 +82,7 @@ def replay(
         shown = []
         for at, bundle in enumerate(bundles):
             known = _without(bundle, recorded.history(bundle, person, of_person.get(person, [])), hidden)
-            now = max(bundle.manifest.trained_until.timestamp(), *known.times[-1:])  # as the API asks
+            now = max([bundle.manifest.trained_until.timestamp(), *known.times[-1:]])  # as the API asks
             told = bundle.histories.query_attributes(recorded.user_of(person), said)
             asked = Query(known, PLACES, now, person[2:], attributes=told)
             began = perf_counter()

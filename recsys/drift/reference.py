@@ -21,6 +21,7 @@ from recsys.output import write_text
 from recsys.recommend.recommender import Recommender, Slate
 
 PERSONS = 1_000
+PAIRED = 5 * PERSONS  # persons who asked, among whom partners are looked for; more take seconds
 ALIKE = 0.25  # two histories are about equally long if log(1 + number of events) differs by less
 FILE = "reference.json"
 
@@ -122,8 +123,8 @@ def drift(
 
 def alike(lengths: Ints, others: Ints) -> tuple[Ints, Ints]:
     """Return pairs of persons with about equally long histories, everyone in one pair at most: positions in `lengths`
-    (n,) and in `others` (m,). Only the first `PERSONS` of each are paired."""
-    sides = [np.log1p(each[:PERSONS]) for each in (lengths, others)]
+    (n,), of which the first `PAIRED` count, and in `others` (m,)."""
+    sides = [np.log1p(each) for each in (lengths[:PAIRED], others)]
     apart = np.minimum(np.abs(np.subtract.outer(*sides)), ALIKE)
     mine, theirs = linear_sum_assignment(apart)
     near = apart[mine, theirs] < ALIKE

@@ -16,4 +16,6 @@ def test_drift_alarms_on_shifts_not_on_nothing(results: Results, monkeypatch: py
     rows = {(row["test"], row["answers"], row["shift"]): row for row in results("drift")["rows"]}
     assert all(row["alarms"] <= 2 for (test, _, shift), row in rows.items() if not shift and test in windows.OURS)
     assert rows["weeks", 2_000, 0.2]["alarms"] == rows["reference", 2_000, 0.2]["alarms"] == 2
+    assert rows["alike", 2_000, 0.2]["alarms"] == 2
     assert rows["psi", 100, 0.0]["rate"] > 0.5
+    assert rows["unpaired", 500, 0.0]["rate"] > 0.5

@@ -76,9 +76,9 @@ def test_users_who_come_often_are_compared_with_users_as_active(released: Path) 
     own, sound = reference.load(released), bundle.load(released)
     assert own is not None
     made = reference.answers(sound)
-    assert own.lengths.tolist() == [len(one.history) for one in made]
     often = sorted(made, key=lambda one: -len(one.history))[: len(made) // 4]
     assert not [found for found in reference.drift(sound, own, often, 0.01) if found.alarm]
+    assert own.lengths.tolist() == [len(one.history) for one in made]
     mine, theirs = reference.alike(np.array([1, 7, 400, 30]), np.array([8, 30, 1, 500, 31, 9]))
     assert sorted(zip(mine.tolist(), theirs.tolist(), strict=True)) == [(0, 2), (1, 0), (2, 3), (3, 1)]
     assert [len(side) for side in reference.alike(np.array([1, 2, 3]), np.array([900, 1_000]))] == [0, 0]
@@ -91,8 +91,7 @@ def test_an_item_that_arrived_and_is_shown_to_everybody_is_no_drift(released: Pa
     assert own is not None
 
     def reserved(answer: Answer, row: int, score: float) -> Answer:
-        last = [answer.sources[:-1], "new"], [answer.scores[:-1], score]
-        sources, scores = ([*first, one] for first, one in last)
+        sources, scores = [*answer.sources[:-1], "new"], [*answer.scores[:-1], score]
         return replace(answer, rows=np.append(answer.rows[:-1], np.int32(row)), sources=sources, scores=scores)
 
     made = reference.answers(sound)
