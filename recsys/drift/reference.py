@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from recsys.bundle.bundle import Bundle
 from recsys.contracts import Query
@@ -21,8 +20,7 @@ from recsys.output import write_text
 from recsys.recommend.recommender import Recommender, Slate
 
 PERSONS = 1_000
-PAIRED = 5 * PERSONS  # persons who asked, among whom partners are looked for; more take seconds
-ALIKE = 0.25  # two histories are about equally long if log(1 + number of events) differs by less
+ALIKE = 0.25  # two histories are about equally long if log(1 + number of events) is in the same step of this width
 FILE = "reference.json"
 
 
@@ -123,12 +121,15 @@ def drift(
 
 def alike(lengths: Ints, others: Ints) -> tuple[Ints, Ints]:
     """Return pairs of persons with about equally long histories, everyone in one pair at most: positions in `lengths`
-    (n,), of which the first `PAIRED` count, and in `others` (m,)."""
-    sides = [np.log1p(each) for each in (lengths[:PAIRED], others)]
-    apart = np.minimum(np.abs(np.subtract.outer(*sides)), ALIKE)
-    mine, theirs = linear_sum_assignment(apart)
-    near = apart[mine, theirs] < ALIKE
-    return mine[near], theirs[near]
+    (n,) and in `others` (m,)."""
+    bins = [np.floor(np.log1p(each) / ALIKE) for each in (lengths, others)]
+    sides: list[list[Ints]] = [[], []]
+    for one in np.intersect1d(bins[0], bins[1]):
+        both = [np.flatnonzero(each == one) for each in bins]
+        for side, found in zip(sides, both, strict=True):
+            side.append(found[: min(map(len, both))])
+    mine, theirs = (np.concatenate([np.empty(0, dtype=np.int64), *side]) for side in sides)
+    return mine, theirs
 
 
 def _differences(before: Mapping[str, Counts], now: Mapping[str, Counts], level: float) -> list[FeatureShift]:
