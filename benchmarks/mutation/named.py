@@ -42,13 +42,6 @@ NAMED = (
         (KNOWN,),
     ),
     Mutant(
-        "clip ignored",
-        f"{ANALYSIS}/off_policy.py",
-        "log.weights if clip is None else np.minimum(log.weights, clip)",
-        "log.weights",
-        (KNOWN,),
-    ),
-    Mutant(
         "SNIPS without normalisation",
         f"{ANALYSIS}/off_policy.py",
         "(weights * log.reward).sum() / weights.sum()",
