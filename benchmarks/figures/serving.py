@@ -61,34 +61,6 @@ def beside_naive() -> str:
     return table(header, rows, "serving_beside_naive")
 
 
-def tail() -> str:
-    """Latency of lists alone and beside other work of the same worker."""
-    found = read("serving_tail")
-    rows: Rows = [
-        [way, *(one["ms"][name] for name in ("p50", "p95", "p99", "p99.9")), one["p99_by_p50"]["median"]]
-        for way, one in found["ways"].items()
-    ]
-    header = [f"{found['lists_per_second']:.0f} lists a second, one worker", "p50, ms", "p95, ms", "p99, ms"]
-    return table([*header, "p99.9, ms", "p99 / p50"], rows, "serving_tail")
-
-
-def growth() -> str:
-    """Memory, answers and changes by the number of items."""
-    sizes = read("growth")["sizes"]
-    rows: Rows = [["users", *(f"{one['users']:,}" for one in sizes.values())]]
-    plain = {
-        "ready after, s": "ready_after_seconds", "memory of one worker, MiB": "own_mib",
-        "of four workers, MiB": "own_mib_of_four_workers", "a list, ms of CPU": "answer_cpu_ms",
-        "with a filter, ms of CPU": "answer_cpu_ms_with_filter",
-    }  # fmt: skip
-    rows += [[title, *(one[name] for one in sizes.values())] for title, name in plain.items()]
-    for what in ("price", "new item", "release"):
-        for title, name in (("seen after, s", "seen_after_seconds"), ("s of CPU", "cpu_seconds"),
-                            ("memory afterwards, MiB", "own_mib_after")):  # fmt: skip
-            rows.append([f"{what}: {title}", *(one[what][name] for one in sizes.values())])
-    return table(["items", *(f"{int(n):,}" for n in sizes)], rows, "growth")
-
-
 def serving() -> str:
     """One line each of the other benchmarks of serving."""
     cost, events, soak, swap = (read(f"serving_{name}") for name in ("cost", "events", "soak", "swap"))
