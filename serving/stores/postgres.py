@@ -1,5 +1,11 @@
-"""The store for several hosts: PostgreSQL through psycopg 3, with a pool and one writing task per process."""
+"""The store for several hosts: PostgreSQL through psycopg 3, with one writing task per process.
 
+Reads have a pool, and the writing task has another: in an overload late reads keep their pool busy, and events would be
+refused for want of a connection. A read that its caller has given up goes on, for `READ_S` at most: to cancel it takes
+another connection, and costs the server more than most reads.
+"""
+
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
@@ -18,8 +24,10 @@ from serving.stores.task_writer import TaskWriter
 from serving.stores.writes import Write
 
 T = TypeVar("T")
+Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
-CONNECTIONS = 4
+READERS, WRITERS = 3, 2  # connections of a process; the second writer is for when a write hangs
+READ_S = 5.0
 OPENING_S = 2.0
 WAIT_S = 1.0  # for a connection: in an outage a call fails after that, and the next one tries again
 # No session state, such as settings or prepared statements: behind a pooler in transaction mode every transaction may
@@ -70,36 +78,34 @@ class PostgresDatabase:
 
     remote = True
 
-    def __init__(self, url: str, pool: "AsyncConnectionPool[AsyncConnection[Any]]", salt: str) -> None:
-        self._url, self._pool = url, pool
+    def __init__(self, url: str, readers: Pool, writers: Pool, salt: str) -> None:
+        self._url, self._readers, self._writers = url, readers, writers
         self.salt = salt
         self._writer = TaskWriter(self._transaction)
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        """Open the pool. Raises: StoreError: the server cannot be reached, or its tables are too old."""
+        """Open both pools. Raises: StoreError: the server cannot be reached, or its tables are too old."""
         with errors(url):
-            pool = AsyncConnectionPool(
-                url,
-                kwargs={**OPTIONS, "autocommit": True, "cursor_factory": AsyncRawCursor},
-                min_size=1,
-                max_size=CONNECTIONS,
-                timeout=WAIT_S,
-                reconnect_timeout=WAIT_S,
-                open=False,
-            )
+            readers, writers = _pool(url, READERS), _pool(url, WRITERS)
             try:
-                await pool.open(wait=True, timeout=OPENING_S)
-                async with pool.connection() as connection:
+                await readers.open(wait=True, timeout=OPENING_S)
+                await writers.open(wait=True, timeout=OPENING_S)
+                async with readers.connection() as connection:
                     migrations.check(await _version(connection), name_of(url))
                     salt = await _fetch(connection, SALT)
             except BaseException:
-                await pool.close()
+                await readers.close()
+                await writers.close()
                 raise
-        return cls(url, pool, salt[0][0])
+        return cls(url, readers, writers, salt[0][0])
 
     async def read(self, statement: str, *values: Any) -> Rows:
-        return await self._with_connection(lambda connection: _fetch(connection, statement, *values))
+        async def fetch(connection: "AsyncConnection[Any]") -> Rows:
+            async with asyncio.timeout(READ_S):
+                return await _fetch(connection, statement, *values)
+
+        return await self._with_connection(self._readers, fetch)
 
     async def write(self, job: Job[T]) -> T:
         return await self._writer.write(job)
@@ -109,7 +115,8 @@ class PostgresDatabase:
 
     async def close(self) -> None:
         await self._writer.close()
-        await self._pool.close()
+        await self._readers.close()
+        await self._writers.close()
 
     async def _transaction(self, jobs: list[Job[Any]]) -> list[Any]:
         broken = False
@@ -126,28 +133,50 @@ class PostgresDatabase:
                 raise
 
         try:
-            return await self._with_connection(commit)
+            return await self._with_connection(self._writers, commit)
         except StoreError as error:
             if broken:
                 cause = f"{name_of(self._url)}: the connection broke ({one_line(str(error.__cause__))})"
                 raise UnknownOutcomeError(f"{cause}; the rows may or may not be stored") from error
             raise
 
-    async def _with_connection(self, use: Callable[["AsyncConnection[Any]"], Awaitable[T]]) -> T:
-        """Call `use` with a connection. Try once more after a deadlock, of which the server aborts one transaction, and
-        with a new connection after a broken one: a restart of the server breaks every connection of the pool."""
+    async def _with_connection(self, pool: Pool, use: Callable[["AsyncConnection[Any]"], Awaitable[T]]) -> T:
+        """Call `use` with a connection of the pool. If this call is cancelled, it stops waiting for a connection, but
+        `use` goes on to its end, and then the connection returns to the pool."""
         with errors(self._url):
-            async with self._pool.connection() as connection:
-                try:
-                    return await use(connection)
-                except psycopg.errors.DeadlockDetected:
-                    return await use(connection)
-                except psycopg.OperationalError:
-                    if not connection.closed:
-                        raise
-            await self._pool.check()
-            async with self._pool.connection() as connection:
-                return await use(connection)
+            connection = await pool.getconn()
+            return await asyncio.shield(asyncio.create_task(_used(pool, connection, use)))
+
+
+async def _used(
+    pool: Pool, connection: "AsyncConnection[Any]", use: Callable[["AsyncConnection[Any]"], Awaitable[T]]
+) -> T:
+    """Call `use`. Try once more after a deadlock, of which the server aborts one transaction, and with a new connection
+    after a broken one: a restart of the server breaks every connection of the pool."""
+    try:
+        return await use(connection)
+    except psycopg.errors.DeadlockDetected:
+        return await use(connection)
+    except psycopg.OperationalError:
+        if not connection.closed:
+            raise
+    finally:
+        await pool.putconn(connection)
+    await pool.check()
+    async with pool.connection() as another:
+        return await use(another)
+
+
+def _pool(url: str, most: int) -> Pool:
+    return AsyncConnectionPool(
+        url,
+        kwargs={**OPTIONS, "autocommit": True, "cursor_factory": AsyncRawCursor},
+        min_size=1,
+        max_size=most,
+        timeout=WAIT_S,
+        reconnect_timeout=WAIT_S,
+        open=False,
+    )
 
 
 async def _fetch(connection: "AsyncConnection[Any]", statement: str, *values: Any) -> Rows:

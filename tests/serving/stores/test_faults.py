@@ -19,7 +19,7 @@ from recsys.schemas.store_schema import SQLITE
 from serving.stores import open_store, sqlite
 from serving.stores.job import Job
 from serving.stores.migrations import migrate
-from serving.stores.postgres import PostgresDatabase
+from serving.stores.postgres import READERS, PostgresDatabase
 from serving.stores.protocol import StoreError
 from serving.stores.store import Store
 from serving.stores.writes import Write
@@ -168,8 +168,8 @@ async def test_all_connections_that_the_server_dropped_are_replaced(postgres: Po
     url = postgres.emptied()
     migrate(url)
     store = await opened(url)
-    sleeps = [store.database.read("SELECT pg_backend_pid(), pg_sleep(0.2)") for _ in range(4)]
-    assert len({pid for [(pid, _)] in await asyncio.gather(*sleeps)}) == 4
+    sleeps = [store.database.read("SELECT pg_backend_pid(), pg_sleep(0.2)") for _ in range(READERS)]
+    assert len({pid for [(pid, _)] in await asyncio.gather(*sleeps)}) == READERS
     postgres.stop()
     postgres.start()
     for _ in range(8):
@@ -214,7 +214,25 @@ async def test_what_the_server_gave_up_for_a_deadlock_is_done_again(postgres: Po
             raise error
         return "done"
 
-    assert await database._with_connection(once_in_vain) == "done"
+    assert await database._with_connection(database._writers, once_in_vain) == "done"
+
+
+async def test_events_are_stored_while_more_reads_hang_than_there_are_connections(
+    postgres: Postgres, opened: Opened
+) -> None:
+    url = postgres.emptied()
+    migrate(url)
+    store = await opened(url)
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
+        given_up, hanging = ([asyncio.create_task(store.items_since(0)) for _ in range(READERS)] for _ in range(2))
+        await asyncio.sleep(0.1)
+        for each in given_up:
+            each.cancel()
+        assert await store.add_events([event("before")]) == [NEW]
+        assert not any(each.done() for each in hanging)
+    assert await asyncio.gather(*hanging) == [(0, [])] * READERS
+    await works(store, "after")
 
 
 async def test_the_password_is_in_no_message() -> None:
