@@ -29,12 +29,15 @@ from serving.middleware.limits import BodyLimit, RateLimit, check_readable, chec
 from serving.middleware.load_shedding import NEVER_REFUSED, Load, Work
 from serving.middleware.request_log import RequestLog, without_ids
 from serving.middleware.shares import NO_KEY
+from serving.process import MemoryReserve
 from serving.settings import Settings
 from serving.stores.protocol import StoreError
 
 log = logging.getLogger(__name__)
 
 JSON = b"application/json"
+INTERNAL = "internal error; the server's log has the details under this request_id"
+OUT_OF_MEMORY = "this worker has no memory left, and is replaced; send the request again"
 
 
 class FrontController:
@@ -52,6 +55,7 @@ class FrontController:
     ) -> None:
         self._app, self._load, self._leaving = app, load, leaving
         self._traces = settings.traces
+        self._memory = MemoryReserve()
         self._direct: dict[str, tuple[APIRoute, Callable[[bytes], Any]]] = {
             route.path: (route, route.body_field.field_info.annotation.__pydantic_validator__.validate_json)  # type: ignore[union-attr]
             for route in direct
@@ -73,12 +77,14 @@ class FrontController:
             await self._answer(scope, receive, reply)
         except (ApiError, StoreError) as error:
             await errors.response_to(error, request_id)(scope, receive, reply)
-        except Exception:
+        except Exception as error:
             log.exception("request %s failed: %s %s", request_id, reply.method, without_ids(scope["path"]))
             if reply.status is not None:
                 raise
-            message = "internal error; the server's log has the details under this request_id"
-            answer = errors.response(500, message, request_id)
+            if isinstance(error, MemoryError):
+                answer = errors.response(503, OUT_OF_MEMORY, request_id)
+            else:
+                answer = errors.response(500, INTERNAL, request_id)
             await answer(scope, receive, reply)
         finally:
             route, seconds = getattr(scope.get("route"), "path_format", "none"), perf_counter() - started
@@ -135,7 +141,13 @@ class FrontController:
             span = trace.get_current_span()  # FastAPI names it where it finds the route itself
             span.update_name(f"POST {route.path}")
             span.set_attribute("http.route", route.path)
-        await reply.json(to_json(await route.endpoint(asked, Request(scope))))
+        try:
+            content = to_json(await route.endpoint(asked, Request(scope)))
+        except MemoryError:
+            if not self._memory.free():
+                raise
+            content = to_json(await route.endpoint(asked, Request(scope)))
+        await reply.json(content)
         return True
 
 

@@ -21,6 +21,7 @@ READ_SECONDS = 0.05
 LINGER_SECONDS, LINGER_BYTES = 1.0, 1_000_000  # what a refused client may still send before it reads the answer
 LEAVE_SECONDS = 1.0  # for a request that arrives while the server shuts down
 RESERVED_FILES = 128  # file descriptors that are not for connections: bundles, stores, watched files
+CROWDED = 0.75  # of the connections that there may be: from there on, each ends with its answer, before it must be cut
 NEVER = float("inf")
 TOO_LARGE = b"the head of the request is larger than 65,536 bytes"
 
@@ -101,6 +102,8 @@ class LimitedHttp(HttpToolsProtocol):
         self._in_body, self._received = True, 0
         self._expect(self._settings.receive_seconds)
         super().on_headers_complete()
+        if len(self.connections) > CROWDED * self._room():
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -158,10 +161,13 @@ class LimitedHttp(HttpToolsProtocol):
         else:  # if this process was blocked, data of the client may have arrived that it did not read yet
             self._look_again = self.loop.call_later(READ_SECONDS, self._look, True)
 
+    def _room(self) -> int:
+        """The number of connections that this process may have."""
+        return min(self._settings.max_connections, max(getrlimit(RLIMIT_NOFILE)[0] - RESERVED_FILES, 8))
+
     def _make_room(self) -> None:
         """Above the limit, close connections with the earliest deadlines, those within a request before idle ones."""
-        files = getrlimit(RLIMIT_NOFILE)[0] - RESERVED_FILES
-        room = min(self._settings.max_connections, max(files, 8))
+        room = self._room()
         if len(self.connections) > room:
             others = [each for each in self.connections if isinstance(each, LimitedHttp) and each.deadline < NEVER]
             longest = nsmallest(

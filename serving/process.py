@@ -7,6 +7,8 @@ Importing a module or constructing an object changes none. The only exceptions a
 import asyncio
 import ctypes
 import gc
+import logging
+import mmap
 import os
 import signal
 import socket
@@ -36,6 +38,9 @@ SETTLE_SECONDS = 0.3  # for connections that were being opened when new ones beg
 # a program for the kernel's packet filter: drop TCP packets that have the flag SYN (in byte 13) but not ACK
 IGNORE_SYN = ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
 SO_ATTACH_FILTER = 26
+RESERVE_BYTES = 16 << 20  # the caches of a worker, which fill within minutes, need less
+
+log = logging.getLogger(__name__)
 
 
 def prepare(flag_provider: FeatureProvider) -> None:
@@ -44,6 +49,29 @@ def prepare(flag_provider: FeatureProvider) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(COLLECT_EVERY)
     api.set_provider(flag_provider, domain=DOMAIN)
+
+
+class MemoryReserve:
+    """Memory that a worker sets aside at its start, for when it is refused more, as by `ulimit -d`. It is not written,
+    so it costs no page. (A container's limit ends the process at once, and nothing here helps.)"""
+
+    def __init__(self) -> None:
+        self._reserve: mmap.mmap | None = mmap.mmap(-1, RESERVE_BYTES, mmap.MAP_PRIVATE)
+        self._ends = False
+
+    def free(self) -> bool:
+        """Give the reserve back to the system, after a MemoryError; return False if that was done before. Then this
+        process ends as by SIGTERM, so that its supervisor starts a new one."""
+        if self._reserve is not None:
+            self._reserve.close()
+            self._reserve = None
+            log.error("out of memory: the reserve of this worker is used now; raise its limit")
+            return True
+        if not self._ends:
+            self._ends = True
+            log.error("out of memory, and the reserve is used: this worker ends; raise its limit")
+            os.kill(os.getpid(), signal.SIGTERM)
+        return False
 
 
 def stop_in_two_steps(begin: Callable[[], None], wait_s: float) -> None:

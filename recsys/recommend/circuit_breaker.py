@@ -85,7 +85,11 @@ class CircuitBreaker:
         a call is slow after twice `slow_s`."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = Thread(target=self._call, args=(call,), name=f"{self.part} again", daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError:  # the process may have no more threads, or memory for one
+                log.exception("%s cannot be tried again", self.part)
+                self.failed()
 
     def _call(self, call: Callable[[], object]) -> None:
         began = perf_counter()

@@ -3,6 +3,7 @@
 import logging
 from functools import partial
 from threading import Event, get_ident
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -92,6 +93,17 @@ def test_a_call_in_a_thread_may_take_twice_as_long(
     monkeypatch.setattr("recsys.recommend.circuit_breaker.perf_counter", lambda: next(clock))
     breaker._call(lambda: None)
     assert breaker.closed is closes
+
+
+def test_a_process_without_room_for_a_thread_leaves_the_breaker_open(
+    breaker: CircuitBreaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(breaker)
+    with monkeypatch.context() as full:
+        full.setattr("recsys.recommend.circuit_breaker.Thread.start", Mock(side_effect=RuntimeError))
+        breaker.call_in_thread(lambda: None)
+    assert not breaker.closed
+    until(partial(well_again, breaker))
 
 
 def well_again(breaker: CircuitBreaker) -> bool:

@@ -123,6 +123,15 @@ def test_many_connections_shut_nobody_out(server: Running) -> None:
     assert closed(url, "connections") >= 3 * 80
 
 
+def test_where_it_is_crowded_a_connection_ends_with_its_answer(server: Running) -> None:
+    url, _ = server
+    request = head("/v1/recommend", len(BODY)) + BODY
+    for others, ends in ((20, False), (35, True)):
+        with many(url, others, b""), connected(url) as client:
+            client.sendall(request)
+            assert (b"connection: close" in answer(client)) is ends
+
+
 def test_requests_in_a_row_are_answered_in_order(server: Running) -> None:
     url, _ = server
     with connected(url) as client:

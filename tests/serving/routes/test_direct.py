@@ -1,5 +1,6 @@
 """The direct way to an endpoint answers as FastAPI's general one does."""
 
+from signal import SIGTERM
 from typing import Annotated, Any
 
 import numpy as np
@@ -85,3 +86,21 @@ def test_a_valid_body_skips_fastapi() -> None:
     client = TestClient(FrontController(general, Settings(), Load(100, 1.0), [direct]), raise_server_exceptions=False)
     statuses = [client.post("/v1/recommend", json=body).status_code for body in ({"k": 5}, {"k": 13}, {"k": 0})]
     assert statuses == [200, 422, 500], "the last one is not valid, and would be FastAPI's"
+
+
+def test_without_memory_the_reserve_is_used_and_then_the_worker_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals, signals = iter([True, False, True, True, False]), list[int]()
+    monkeypatch.setattr("serving.process.os.kill", lambda _, number: signals.append(number))
+
+    async def scarce(asked: Annotated[RecommendRequest, Body()], request: Request) -> Item:
+        if next(refusals):
+            raise MemoryError
+        return await endpoint(asked, request)
+
+    direct = APIRoute("/v1/recommend", scarce, methods=["POST"])
+    client = TestClient(FrontController(FastAPI(), Settings(), Load(100, 1.0), [direct]))
+    answers = [client.post("/v1/recommend", json={"k": 5}) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 503, 503, 200]
+    assert "no memory left" in answers[1].json()["error"]["message"]
+    assert answers[1].headers["retry-after"] == "1"
+    assert signals == [SIGTERM], "once"
