@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 WRITE_WAIT_S = 5.0
 READ_WAIT_S = 0.1  # a reader never waits for a writer, only while a file is recovered after a crash
+# SQLite's 2 MB of pages would stay with each connection of a burst, and a history is read slower with them: the kernel
+# keeps the file's pages anyway
+READ_PAGES_KIB = 100
 
 
 class errors:  # noqa: N801 (used as a function)
@@ -116,10 +119,15 @@ class SqliteDatabase:
     def _rows(self, statement: str, *values: Any) -> Rows:
         """Read with a free connection, or with a new one. A connection that failed is not used again."""
         with self._errors:
-            reader = self._readers.pop() if self._readers else connect(self._path, wait_s=READ_WAIT_S)
+            reader = self._readers.pop() if self._readers else self._reader()
             rows: Rows = reader.execute(numbers(statement), values).fetchall()
         self._readers.append(reader)
         return rows
+
+    def _reader(self) -> apsw.Connection:
+        opened = connect(self._path, wait_s=READ_WAIT_S)
+        opened.execute(f"PRAGMA cache_size=-{READ_PAGES_KIB}").fetchall()
+        return opened
 
     def _empty_log(self) -> None:
         with errors(self._path), closing(connect(self._path)) as connection:

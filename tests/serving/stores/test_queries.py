@@ -3,14 +3,19 @@
 import time
 from functools import partial
 
+import apsw
 import pytest
 
 from recsys.schemas import channel
 from serving.recorder import queries
 from serving.stores.admin import delete_old
+from serving.stores.job import Job
+from serving.stores.migrations import migrate
 from serving.stores.protocol import Item, StoreError
+from serving.stores.sqlite import SqliteDatabase
 from serving.stores.store import Store
-from tests.serving.stores.conftest import Select
+from serving.stores.writes import Write
+from tests.serving.stores.conftest import Opened, Select
 from tests.serving.stores.examples import ANNA, BEN, COOKIE, NOON, event, exposure
 
 pytestmark = pytest.mark.anyio
@@ -80,3 +85,21 @@ async def test_a_change_of_the_channel_is_read_whole_or_refused(store: Store, ur
     select("UPDATE channel SET body = 'block: 1' RETURNING number")
     with pytest.raises(StoreError, match="the rules in the store, version 1: their text is missing"):
         await store.change("rules", 1)
+
+
+async def test_what_a_burst_of_readers_leaves_in_memory(sqlite_url: str, opened: Opened) -> None:
+    migrate(sqlite_url)
+    database = (await opened(sqlite_url)).database
+    assert isinstance(database, SqliteDatabase)
+    wide = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)"
+    wide = f"INSERT INTO forgotten {wide} SELECT hex(randomblob(50)), i, 0 FROM n"
+    await database.write(Job(lambda: _written(wide)))
+    before = apsw.memory_used()
+    database._readers.extend(database._reader() for _ in range(10))
+    for reader in database._readers:
+        assert reader.execute("SELECT sum(length(fingerprint)) FROM forgotten NOT INDEXED").fetchall() == [(2_000_000,)]
+    assert apsw.memory_used() - before < 3_000_000, "with SQLite's default each keeps 2 MB"
+
+
+def _written(statement: str) -> Write[None]:
+    yield statement, [()]
