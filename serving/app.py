@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # in front of Starlette's own layers, because most answers need none of them; it answers its errors itself
     behind = app.build_middleware_stack
     app.build_middleware_stack = lambda: FrontController(  # type: ignore[method-assign]
-        behind(), settings, background.load, recommend.router.routes, lambda: background.leaving
+        behind(), settings, background.load, background.memory, recommend.router.routes, lambda: background.leaving
     )
     auth.document(app)
     errors.handle(app)

@@ -41,21 +41,22 @@ OUT_OF_MEMORY = "this worker has no memory left, and is replaced; send the reque
 
 
 class FrontController:
-    """Checks every request, then calls its route. app: FastAPI; direct: routes to call without it; leaving: returns
-    whether the process is shutting down. It sets in `request.state`: request_id, client (name of the API key, if any),
-    work (a `Work`, which counts the cost of the request)."""
+    """Checks every request, then calls its route. app: FastAPI; memory: what to free when there is no more; direct:
+    routes to call without FastAPI; leaving: returns whether the process is shutting down. It sets in `request.state`:
+    request_id, client (name of the API key, if any), work (a `Work`, which counts the cost of the request)."""
 
     def __init__(
         self,
         app: ASGIApp,
         settings: Settings,
         load: Load,
+        memory: MemoryReserve,
         direct: Iterable[BaseRoute] = (),
         leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         self._app, self._load, self._leaving = app, load, leaving
         self._traces = settings.traces
-        self._memory = MemoryReserve()
+        self._memory = memory
         self._direct: dict[str, tuple[APIRoute, Callable[[bytes], Any]]] = {
             route.path: (route, route.body_field.field_info.annotation.__pydantic_validator__.validate_json)  # type: ignore[union-attr]
             for route in direct

@@ -6,6 +6,7 @@ checked twice a second.
 """
 
 import asyncio
+import os
 from heapq import nsmallest
 from resource import RLIMIT_NOFILE, getrlimit
 from typing import Any
@@ -20,7 +21,9 @@ LOOK_SECONDS = 0.5
 READ_SECONDS = 0.05
 LINGER_SECONDS, LINGER_BYTES = 1.0, 1_000_000  # what a refused client may still send before it reads the answer
 LEAVE_SECONDS = 1.0  # for a request that arrives while the server shuts down
-RESERVED_FILES = 128  # file descriptors that are not for connections: bundles, stores, watched files
+RESERVED_FILES = 128  # file descriptors that are surely enough for all but connections: bundles, stores, watched files
+SPARE_FILES = 4  # where there are fewer: for files that are opened in the meantime
+LEAST_CONNECTIONS = 8
 CROWDED = 0.75  # of the connections that there may be: from there on, each ends with its answer, before it must be cut
 NEVER = float("inf")
 TOO_LARGE = b"the head of the request is larger than 65,536 bytes"
@@ -163,7 +166,11 @@ class LimitedHttp(HttpToolsProtocol):
 
     def _room(self) -> int:
         """The number of connections that this process may have."""
-        return min(self._settings.max_connections, max(getrlimit(RLIMIT_NOFILE)[0] - RESERVED_FILES, 8))
+        files, wanted = getrlimit(RLIMIT_NOFILE)[0], self._settings.max_connections
+        if files < wanted + RESERVED_FILES:
+            others = len(os.listdir("/proc/self/fd")) - len(self.connections)
+            wanted = min(wanted, max(files - others - SPARE_FILES, LEAST_CONNECTIONS))
+        return wanted
 
     def _make_room(self) -> None:
         """Above the limit, close connections with the earliest deadlines, those within a request before idle ones."""

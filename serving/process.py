@@ -39,6 +39,7 @@ SETTLE_SECONDS = 0.3  # for connections that were being opened when new ones beg
 IGNORE_SYN = ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
 SO_ATTACH_FILTER = 26
 RESERVE_BYTES = 16 << 20  # the caches of a worker, which fill within minutes, need less
+STACK_BYTES = 8 << 20  # of a new thread on Linux
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,15 @@ class MemoryReserve:
     def __init__(self) -> None:
         self._reserve: mmap.mmap | None = mmap.mmap(-1, RESERVE_BYTES, mmap.MAP_PRIVATE)
         self._ends = False
+
+    def look(self) -> None:
+        """Free the reserve if this process would be refused as much as a thread needs. Parts that get no memory are
+        left out of the answers, and nobody sees their MemoryError. Called every second."""
+        if self._reserve is not None:
+            try:
+                mmap.mmap(-1, STACK_BYTES, mmap.MAP_PRIVATE).close()
+            except OSError:
+                self.free()
 
     def free(self) -> bool:
         """Give the reserve back to the system, after a MemoryError; return False if that was done before. Then this

@@ -20,6 +20,7 @@ from serving.live.release_watcher import ReleaseWatcher
 from serving.live.shadow import Shadow
 from serving.live.store_watcher import StoreWatcher
 from serving.middleware.load_shedding import Load
+from serving.process import MemoryReserve
 from serving.recorder.snapshots import RULES
 from serving.settings import Settings
 from serving.stores import open_store
@@ -57,6 +58,7 @@ class Background:
             self.channel = Channel(self.rules, self.experiments, self.live, self.last_known)
         self._config: dict[str, str] = {}
         self.load = Load(settings.shed_requests, settings.deadline_ms / 1e3)
+        self.memory = MemoryReserve()
         self.shadow: Shadow | None = None
         if settings.shadow_bundle is not None:
             self.shadow = Shadow(settings.shadow_bundle, self.last_known, self._shadow_engine, self.load)
@@ -107,6 +109,7 @@ class Background:
     async def _count(self) -> None:
         while True:
             await asyncio.sleep(COUNT_SECONDS)
+            self.memory.look()
             await asyncio.to_thread(metrics.answers().flush)
             for file, reason in (("rules", self.rules.reason), ("experiments", self.experiments.reason)):
                 metrics.FILE_REFUSED.labels(file).set(reason is not None)

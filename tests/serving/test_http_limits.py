@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -130,6 +131,24 @@ def test_where_it_is_crowded_a_connection_ends_with_its_answer(server: Running) 
         with many(url, others, b""), connected(url) as client:
             client.sendall(request)
             assert (b"connection: close" in answer(client)) is ends
+
+
+def test_with_few_descriptors_the_connections_that_are_open_stay(server: Running) -> None:
+    url, process = server
+    with many(url, 20, b"") as clients, connected(url) as client:
+        client.sendall(head("/healthz"))
+        assert answer(client).startswith(b"HTTP/1.1 200 ")
+        before = closed(url, "connections")
+        limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        most = max(int(name) for name in os.listdir(f"/proc/{process.pid}/fd"))
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (most + 10, limits[1]))
+        try:
+            assert alive(url)
+            assert alive(url)
+        finally:
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
+        assert closed(url, "connections") == before
+        assert len(clients) == 20
 
 
 def test_requests_in_a_row_are_answered_in_order(server: Running) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -112,6 +114,17 @@ def test_without_their_supervisor_the_workers_end(bundle_folder: Path, root: Pat
         until(lambda: not any(Path(f"/proc/{pid}").exists() and alive(pid) for pid in workers))
         with pytest.raises(urllib.error.URLError, match="refused"):
             get(f"{url}/healthz")
+
+
+def test_a_worker_that_gets_no_memory_frees_its_reserve(bundle_folder: Path, root: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with serving([sys.executable, "-m", "serving"], bundle_folder, root, log, 1) as (url, process):
+        size = re.findall(r"VmData:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
+        assert "out of memory" not in log.read_text()
+        resource.prlimit(process.pid, resource.RLIMIT_DATA, ((int(size[0]) << 10) + 2**20, resource.RLIM_INFINITY))
+        until(lambda: "the reserve of this worker is used now" in log.read_text())
+        status, found = get(f"{url}/readyz")
+        assert (status, found["status"]) == (200, "ready")
 
 
 def alive(pid: str) -> bool:

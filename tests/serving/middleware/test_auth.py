@@ -21,6 +21,7 @@ from serving.api_keys import Scope
 from serving.front import FrontController
 from serving.middleware.limits import BodyLimit, RateLimit
 from serving.middleware.load_shedding import Load
+from serving.process import MemoryReserve
 from serving.settings import DEVELOPMENT_SECRET, Settings
 
 MADE = {scope: api_keys.new(f"{scope.value}er", [scope]) for scope in Scope}
@@ -39,7 +40,7 @@ ASKED = {
 def behind(**settings: Any) -> TestClient:
     """An app that answers every path and method, protected as the real one is."""
     app = FastAPI(openapi_url=None)
-    app.add_middleware(FrontController, settings=Settings(**settings), load=Load(100, 1.0))
+    app.add_middleware(FrontController, settings=Settings(**settings), load=Load(100, 1.0), memory=MemoryReserve())
     errors.handle(app)
 
     @app.api_route("/{path:path}", methods=["GET", "POST", "PUT", "DELETE"])
@@ -203,7 +204,7 @@ def test_the_rate_is_counted_for_each_key() -> None:
 
 def test_every_key_has_a_rate_unless_it_is_lifted() -> None:
     for settings, limited in ((Settings(), True), (Settings(rate_limit=0), False)):
-        front = FrontController(FastAPI(), settings, Load(1, 1))
+        front = FrontController(FastAPI(), settings, Load(1, 1), MemoryReserve())
         assert (front._rates is not None) == limited
 
 

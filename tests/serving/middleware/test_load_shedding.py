@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from serving.front import FrontController
 from serving.middleware.load_shedding import LOOKS, Load
 from serving.middleware.shares import NO_KEY, Shares
+from serving.process import MemoryReserve
 from serving.settings import Settings
 
 
@@ -69,7 +70,7 @@ def get(load: Load, path: str) -> tuple[int, dict[bytes, bytes], bytes]:
             sent.append(message)
 
         scope = {**SCOPE, "path": path}
-        await FrontController(app, Settings(), load)(scope, None, send)  # type: ignore[arg-type]
+        await FrontController(app, Settings(), load, MemoryReserve())(scope, None, send)  # type: ignore[arg-type]
 
     asyncio.run(ask())
     return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
@@ -94,7 +95,7 @@ def test_who_arrives_together_is_counted_before_the_first_is_answered() -> None:
     async def look(*_: Any) -> None:
         found.append((load.requests.total, load.sheds(NO_KEY)))
 
-    front = FrontController(look, Settings(), load)
+    front = FrontController(look, Settings(), load, MemoryReserve())
 
     async def arrive() -> None:
         scopes = [dict(SCOPE) for _ in range(4)]
@@ -121,5 +122,5 @@ def test_a_request_that_raises_is_counted_out_again() -> None:
     async def send(message: Any) -> None:
         statuses.append(message.get("status"))
 
-    asyncio.run(FrontController(broken, Settings(), load)(dict(SCOPE), None, send))  # type: ignore[arg-type]
+    asyncio.run(FrontController(broken, Settings(), load, MemoryReserve())(dict(SCOPE), None, send))  # type: ignore[arg-type]
     assert (load.requests.total, statuses) == (0, [500, None])

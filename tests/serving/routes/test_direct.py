@@ -15,6 +15,7 @@ from serving.api.errors import ApiError
 from serving.api.schemas import Item, RecommendRequest
 from serving.front import FrontController
 from serving.middleware.load_shedding import Load
+from serving.process import MemoryReserve
 from serving.settings import Settings
 
 
@@ -37,7 +38,7 @@ def client() -> TestClient:
     for way in ("direct", "general"):
         app.post(f"/{way}/recommend")(endpoint)
     direct = [route for route in app.routes if getattr(route, "path", "") == "/direct/recommend"]
-    app.add_middleware(FrontController, settings=Settings(), load=Load(100, 1.0), direct=direct)
+    app.add_middleware(FrontController, settings=Settings(), load=Load(100, 1.0), memory=MemoryReserve(), direct=direct)
     errors.handle(app)
     return TestClient(app)
 
@@ -83,7 +84,9 @@ def test_a_valid_body_skips_fastapi() -> None:
         raise AssertionError("FastAPI was called")
 
     direct = APIRoute("/v1/recommend", endpoint, methods=["POST"])
-    client = TestClient(FrontController(general, Settings(), Load(100, 1.0), [direct]), raise_server_exceptions=False)
+    client = TestClient(
+        FrontController(general, Settings(), Load(100, 1.0), MemoryReserve(), [direct]), raise_server_exceptions=False
+    )
     statuses = [client.post("/v1/recommend", json=body).status_code for body in ({"k": 5}, {"k": 13}, {"k": 0})]
     assert statuses == [200, 422, 500], "the last one is not valid, and would be FastAPI's"
 
@@ -98,7 +101,7 @@ def test_without_memory_the_reserve_is_used_and_then_the_worker_is_replaced(monk
         return await endpoint(asked, request)
 
     direct = APIRoute("/v1/recommend", scarce, methods=["POST"])
-    client = TestClient(FrontController(FastAPI(), Settings(), Load(100, 1.0), [direct]))
+    client = TestClient(FrontController(FastAPI(), Settings(), Load(100, 1.0), MemoryReserve(), [direct]))
     answers = [client.post("/v1/recommend", json={"k": 5}) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 503, 503, 200]
     assert "no memory left" in answers[1].json()["error"]["message"]
