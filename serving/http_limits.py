@@ -6,7 +6,6 @@ checked twice a second.
 """
 
 import asyncio
-import os
 from heapq import nsmallest
 from resource import RLIMIT_NOFILE, getrlimit
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serving.process import free_files
 from serving.settings import Settings
 
 MAX_HEAD_BYTES = 65_536
@@ -166,19 +166,22 @@ class LimitedHttp(HttpToolsProtocol):
 
     def _room(self) -> int:
         """The number of connections that this process may have."""
-        files, wanted = getrlimit(RLIMIT_NOFILE)[0], self._settings.max_connections
-        if files < wanted + RESERVED_FILES:
-            others = len(os.listdir("/proc/self/fd")) - len(self.connections)
-            wanted = min(wanted, max(files - others - SPARE_FILES, LEAST_CONNECTIONS))
-        return wanted
+        most = self._settings.max_connections
+        if getrlimit(RLIMIT_NOFILE)[0] < most + RESERVED_FILES:
+            most = min(most, max(len(self.connections) + free_files() - SPARE_FILES, LEAST_CONNECTIONS))
+        return most
 
     def _make_room(self) -> None:
-        """Above the limit, close connections with the earliest deadlines, those within a request before idle ones."""
+        """Above the limit, close connections with the earliest deadlines: first those that have been within a request
+        for a second, then idle ones."""
         room = self._room()
         if len(self.connections) > room:
             others = [each for each in self.connections if isinstance(each, LimitedHttp) and each.deadline < NEVER]
+            just_now = self.loop.time() + self._settings.receive_seconds - 1
             longest = nsmallest(
-                len(self.connections) - room + room // 20, others, key=lambda each: (each.idle, each.deadline)
+                len(self.connections) - room + room // 20,
+                others,
+                key=lambda each: (not each.idle and each.deadline > just_now, each.idle, each.deadline),
             )
             for each in longest:
                 each._close("connections")

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
+from resource import RLIMIT_NOFILE, getrlimit
 from threading import Thread
 
 from openfeature import api
@@ -40,6 +41,7 @@ IGNORE_SYN = ((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02), (0x06, 0
 SO_ATTACH_FILTER = 26
 RESERVE_BYTES = 16 << 20  # the caches of a worker, which fill within minutes, need less
 STACK_BYTES = 8 << 20  # of a new thread on Linux
+RESERVE_FILES, LEAST_FILES = 64, 16
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +84,34 @@ class MemoryReserve:
             log.error("out of memory, and the reserve is used: this worker ends; raise its limit")
             os.kill(os.getpid(), signal.SIGTERM)
         return False
+
+
+class DescriptorReserve:
+    """File descriptors that a worker sets aside at its start, for when it may open hardly any more files."""
+
+    def __init__(self) -> None:
+        self._files = list[int]()
+
+    def open(self) -> None:
+        self._files += [os.open(os.devnull, os.O_RDONLY) for _ in range(RESERVE_FILES)]
+
+    def look(self) -> None:
+        """Close them if this process may open fewer than `LEAST_FILES` more. Called every second."""
+        if self._files and free_files() < LEAST_FILES:
+            self.free()
+            log.error("out of file descriptors: the reserve of this worker is used now; raise `ulimit -n`")
+
+    def free(self) -> None:
+        while self._files:
+            os.close(self._files.pop())
+
+
+def free_files() -> int:
+    """Return how many more files this process may open."""
+    try:
+        return getrlimit(RLIMIT_NOFILE)[0] - len(os.listdir("/proc/self/fd"))
+    except OSError:  # listing them opens one
+        return 0
 
 
 def stop_in_two_steps(begin: Callable[[], None], wait_s: float) -> None:

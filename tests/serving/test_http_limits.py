@@ -141,10 +141,12 @@ def test_with_few_descriptors_the_connections_that_are_open_stay(server: Running
         before = closed(url, "connections")
         limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
         most = max(int(name) for name in os.listdir(f"/proc/{process.pid}/fd"))
-        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (most + 10, limits[1]))
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (most + 3, limits[1]))
         try:
-            assert alive(url)
-            assert alive(url)
+            with many(url, 10, b"") as more, connected(url) as another:
+                another.sendall(head("/v1/recommend", len(BODY)) + BODY)
+                assert answer(another).startswith(b"HTTP/1.1 200 ")
+                assert len(more) == 10
         finally:
             resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
         assert closed(url, "connections") == before
