@@ -13,7 +13,7 @@ from typing import Any
 from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.process import free_files
+from serving.process import DESCRIPTORS, free_files
 from serving.settings import Settings
 
 MAX_HEAD_BYTES = 65_536
@@ -168,6 +168,7 @@ class LimitedHttp(HttpToolsProtocol):
         """The number of connections that this process may have."""
         most = self._settings.max_connections
         if getrlimit(RLIMIT_NOFILE)[0] < most + RESERVED_FILES:
+            DESCRIPTORS.look()
             most = min(most, max(len(self.connections) + free_files() - SPARE_FILES, LEAST_CONNECTIONS))
         return most
 

@@ -96,7 +96,8 @@ class DescriptorReserve:
         self._files += [os.open(os.devnull, os.O_RDONLY) for _ in range(RESERVE_FILES)]
 
     def look(self) -> None:
-        """Close them if this process may open fewer than `LEAST_FILES` more. Called every second."""
+        """Close them if this process may open fewer than `LEAST_FILES` more. Called every second, and for every
+        connection where descriptors are few."""
         if self._files and free_files() < LEAST_FILES:
             self.free()
             log.error("out of file descriptors: the reserve of this worker is used now; raise `ulimit -n`")
@@ -104,6 +105,9 @@ class DescriptorReserve:
     def free(self) -> None:
         while self._files:
             os.close(self._files.pop())
+
+
+DESCRIPTORS = DescriptorReserve()  # of this process
 
 
 def free_files() -> int:

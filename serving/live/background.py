@@ -20,7 +20,7 @@ from serving.live.release_watcher import ReleaseWatcher
 from serving.live.shadow import Shadow
 from serving.live.store_watcher import StoreWatcher
 from serving.middleware.load_shedding import Load
-from serving.process import DescriptorReserve, MemoryReserve
+from serving.process import DESCRIPTORS, MemoryReserve
 from serving.recorder.snapshots import RULES
 from serving.settings import Settings
 from serving.stores import open_store
@@ -58,7 +58,7 @@ class Background:
             self.channel = Channel(self.rules, self.experiments, self.live, self.last_known)
         self._config: dict[str, str] = {}
         self.load = Load(settings.shed_requests, settings.deadline_ms / 1e3)
-        self.memory, self._descriptors = MemoryReserve(), DescriptorReserve()
+        self.memory = MemoryReserve()
         self.shadow: Shadow | None = None
         if settings.shadow_bundle is not None:
             self.shadow = Shadow(settings.shadow_bundle, self.last_known, self._shadow_engine, self.load)
@@ -74,7 +74,7 @@ class Background:
     async def run(self) -> None:
         """Run all tasks until cancelled. The store is read first, so that no answer has an item that is sold out."""
         try:
-            self._descriptors.open()
+            DESCRIPTORS.open()
             await self._open()
             async with asyncio.TaskGroup() as group:
                 followers = [self.load.watch, self.live.follow, self._follow_store, self._follow_rules]
@@ -86,7 +86,7 @@ class Background:
                 for follower in followers:
                     group.create_task(_forever(follower))
         finally:
-            self._descriptors.free()
+            DESCRIPTORS.free()
             self.freshness.keep_items()
             metrics.answers().flush()
             if self.exposures is not None:
@@ -112,7 +112,7 @@ class Background:
         while True:
             await asyncio.sleep(COUNT_SECONDS)
             self.memory.look()
-            self._descriptors.look()
+            DESCRIPTORS.look()
             await asyncio.to_thread(metrics.answers().flush)
             for file, reason in (("rules", self.rules.reason), ("experiments", self.experiments.reason)):
                 metrics.FILE_REFUSED.labels(file).set(reason is not None)
