@@ -1,6 +1,6 @@
 """Thousands of generated requests against a real server: does every answer keep to the OpenAPI document, without a 5xx?
 
-    python -m benchmarks.serving.conformance [--examples 1600] [--seeds 1 2]
+    python -m benchmarks.serving.conformance [--examples 900] [--seeds 1 2]
     writes benchmarks/results/serving_conformance.json
 
 schemathesis, all checks, all phases. A test runs a few cases of the same (tests/serving/api/test_contract.py).
@@ -24,7 +24,7 @@ from serving import api_keys
 from serving.api_keys import Scope
 
 TOP = Path(__file__).parents[2]
-EXAMPLES = 1600  # 20,000 cases
+EXAMPLES = 900  # more than 20,000 cases
 PATIENT = {"RECSYS_DEADLINE_MS": "60000", "RECSYS_STORE_MS": "60000", "RECSYS_RATE_LIMIT": "0"}
 
 
@@ -60,7 +60,7 @@ def run(examples: int, seed: int, *more: str) -> dict[str, Any]:
         "exit_code": done.returncode,
         "failures": sorted(set(failures)),
         "traceback_in_the_log": traceback,
-        "summary": done.stdout.splitlines()[-25:],
+        "summary": [line[:300] for line in done.stdout.splitlines()[-100 if failures else -25 :]],
     }
 
 

@@ -30,6 +30,7 @@ MAX_TEXT_LENGTH = 100_000
 MAX_CATEGORIES = 100
 MAX_ATTRIBUTES, MAX_ATTRIBUTES_LENGTH = 50, 10_000  # characters of JSON, names and all
 MAX_VECTOR_LENGTH = 8_192
+LEAST_VECTOR_NUMBER = 1e-30  # numbers of a vector that are nearer to 0 count as 0: float32 rounds some of them to 0
 MAX_ATTRIBUTE_LENGTH = 9_900  # a text of this length fits beside its name
 ATTRIBUTE_NAME = r"[A-Za-z0-9_-]{1,64}"
 ATTRIBUTE_NAMES = f"^({ATTRIBUTE_NAME}(,{ATTRIBUTE_NAME}){{0,{MAX_ATTRIBUTES - 1}}})?$"  # several in one text, or none
@@ -114,8 +115,8 @@ def number_fault(value: float, *, negative: bool = True) -> str | None:
 
 
 def vector_fault(numbers: Sequence[float]) -> str | None:
-    """Return the fault of a vector whose numbers are valid: as float32, at least one must not be 0."""
-    return None if np.asarray(numbers, dtype=np.float32).any() else "all_zero"
+    """Return the fault of a vector whose numbers are valid: all of them count as 0."""
+    return None if (np.abs(numbers) >= LEAST_VECTOR_NUMBER).any() else "all_zero"
 
 
 def packed_vector(numbers: Sequence[float]) -> bytes:
@@ -268,7 +269,7 @@ def vector_faults(column: str) -> pl.Expr:
         _when(numbers.list.len() > MAX_VECTOR_LENGTH, "too_long"),
         _when(~numbers.list.eval(one.is_finite()).list.all(), "not_finite"),
         _when(numbers.list.eval(one.abs() > MAX_NUMBER).list.any(), "too_large"),
-        _when(~numbers.list.eval(one != 0).list.any(), "all_zero"),
+        _when(~numbers.list.eval(one.abs() >= LEAST_VECTOR_NUMBER).list.any(), "all_zero"),
     )
 
 

@@ -54,8 +54,13 @@ Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_LENGTH), _text(M
 Title = Annotated[str, Field(max_length=limits.MAX_TITLE_LENGTH), _text(limits.MAX_TITLE_LENGTH), _ONE_LINE]
 Text = Annotated[str, Field(max_length=limits.MAX_TEXT_LENGTH), _text(limits.MAX_TEXT_LENGTH, lines=True), _LINES]
 Number = Annotated[float, Field(ge=-limits.MAX_NUMBER, le=limits.MAX_NUMBER, allow_inf_nan=False)]
+_SOME_NUMBER: dict[str, JsonValue] = {
+    "contains": {"anyOf": [{"minimum": limits.LEAST_VECTOR_NUMBER}, {"maximum": -limits.LEAST_VECTOR_NUMBER}]}
+}
 Vector = Annotated[
-    list[Number], Field(min_length=1, max_length=limits.MAX_VECTOR_LENGTH), _without(limits.vector_fault)
+    list[Number],
+    Field(min_length=1, max_length=limits.MAX_VECTOR_LENGTH, json_schema_extra=_SOME_NUMBER),
+    _without(limits.vector_fault),
 ]
 
 

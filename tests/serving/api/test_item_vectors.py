@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import TypeAdapter, ValidationError
 
 from recsys.datasets import events
 from recsys.models import content
+from serving.api.fields import Vector
 from serving.settings import Settings
 from tests.support.apps import Start, new_store, until, until_ready
 from tests.support.tastes import CONFIG, ITEMS_A_TASTE, LENGTH, NEW, TASTES, silent, silent_training, write_silent
@@ -92,3 +95,15 @@ def test_a_bundle_without_vectors_keeps_it_for_the_training(shop: TestClient, tm
     assert dict(found.collect().rows()) == {"cup": [3, 4], "kettle": [pytest.approx(0.1), -2]}
     log = shop.get("/v1/audit").json()
     assert sorted(len(line["after"]["vector"]) for line in log) == [64, 64]  # a hash, however long the vector is
+
+
+@pytest.mark.parametrize("vector", [[0.0, 0.0], [1e-60, 0.0], [1e-30, 0.0], [0.0, -1e-29], [1e13], [], [1.0, -2.0]])
+def test_the_document_allows_the_vectors_that_are_accepted(vector: list[float]) -> None:
+    type_ = TypeAdapter(Vector)
+    allowed = jsonschema_rs.is_valid(type_.json_schema(), vector)
+    try:
+        type_.validate_python(vector)
+    except ValidationError:
+        assert not allowed
+    else:
+        assert allowed
