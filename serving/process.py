@@ -113,7 +113,7 @@ DESCRIPTORS = DescriptorReserve()  # of this process
 def free_files() -> int:
     """Return how many more files this process may open."""
     try:
-        return getrlimit(RLIMIT_NOFILE)[0] - len(os.listdir("/proc/self/fd"))
+        return getrlimit(RLIMIT_NOFILE)[0] - len(os.listdir("/dev/fd"))
     except OSError:  # listing them opens one
         return 0
 
