@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from benchmarks import provenance
 from benchmarks.figures.markdown import read, table
 
 CASES = {"shop": "a shop: {:,} orders", "news": "a news log: {:,} clicks"}
@@ -11,10 +10,8 @@ STEPS = ("make setup", "dvc repro")  # commands with a column of their own; the 
 
 def stopwatch() -> str:
     """Minutes of each case with its limit, and the processor seconds that its commands used."""
-    if not (provenance.RESULTS / "stopwatch.json").is_file():
-        return "Not measured yet."
     found = read("stopwatch")
-    header = ["minutes", *STEPS, "other commands", "typing", "all", "limit", "of it processor"]
+    header = ["minutes", *STEPS, "other commands", "typing", "all", "limit", "CPU"]
     rows = [_row(name, found[name]) for name in CASES if name in found]
     load = found["provenance"]["load_1min"]
     said = f"{found['provenance']['cores']} cores; the load before it began was {load:g}, of other programs."
