@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,10 +22,15 @@ def load(kind: str, name: str) -> ModuleType:
 
     Raises:
         ParamsError: "sources 'nearst': no file recsys/sources/nearst.py; there are: nearest, popular, random"
+        ParamsError: "recsys/sources/nearest.py, line 3: not valid Python (invalid syntax)"
     """
     if name not in names(kind):
         raise ParamsError(f"{kind} {name!r}: no file recsys/{kind}/{name}.py; there are: {', '.join(names(kind))}")
-    return importlib.import_module(f"recsys.{kind}.{name}")
+    try:
+        return importlib.import_module(f"recsys.{kind}.{name}")
+    except SyntaxError as error:
+        line = f"{error.filename}, line {error.lineno}: not valid Python ({error.msg})"
+        raise ParamsError(line.removeprefix(f"{Path.cwd()}/")) from error
 
 
 def build(kind: str, name: str, bundle: object, settings: dict[str, Any]) -> Any:

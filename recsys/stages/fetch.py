@@ -15,8 +15,8 @@ from typing import Annotated
 
 import typer
 
+from recsys import datasets
 from recsys import params as settings
-from recsys.datasets import load_adapter
 from recsys.errors import reports_errors
 from recsys.output import described_files, replaced, write_text
 
@@ -29,10 +29,10 @@ def main(
 ) -> None:
     """Download and check the raw data, copy them from a local folder, or generate them."""
     chosen = settings.load(params)
-    adapter = load_adapter(chosen.dataset)
+    adapter = datasets.load_adapter(chosen.dataset)
     config = settings.parse(adapter.Config, chosen.data.adapter, f"{params}: datasets.{chosen.dataset}.adapter")
     with replaced(raw) as aside:
-        origin = adapter.fetch(config, aside, chosen.seed)
+        origin = datasets.fetch(chosen.dataset, config, aside, chosen.seed)
     if own is not None:
         read = [files for files in (origin or {}).values() if isinstance(files, list)]
         _link([Path(file["path"]) for files in read for file in files], own)

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
+from recsys import datasets
 from recsys import params as settings
 from recsys.data import engines
 from recsys.data.prepare import prepare
 from recsys.data.report import check
-from recsys.datasets import load_adapter
 from recsys.errors import reports_errors
 from recsys.output import replaced, write_text
 
@@ -30,10 +30,10 @@ def main(
 ) -> None:
     """Write the tables, the quarantine and the report; fail if a limit of the settings is exceeded."""
     chosen = settings.load(params)
-    adapter = load_adapter(chosen.dataset)
+    adapter = datasets.load_adapter(chosen.dataset)
     config = settings.parse(adapter.Config, chosen.data.adapter, f"{params}: datasets.{chosen.dataset}.adapter")
     with replaced(tables) as aside:
-        read = adapter.tables(config, raw)
+        read = datasets.tables(chosen.dataset, config, raw)
         found = prepare(read, chosen.dataset, chosen.data, aside, engines.load(chosen.engine))
         check(found, chosen.data.thresholds, aside, read.hints)
     write_text(report, found.to_json())
