@@ -52,16 +52,17 @@ def inspect(
     database: Annotated[str | None, typer.Option(help="database for .sql files, such as sqlite:///shop.sqlite")] = None,
     out: Annotated[Path | None, typer.Option(help="write the settings to this file instead of printing them")] = None,
     write: Annotated[bool, typer.Option("--write", help="put them into params.yaml, select this data set")] = False,
+    name: Annotated[str, typer.Option(help="name of the data set")] = "files",
     params: ParamsFile = settings.PARAMS_FILE,
 ) -> None:
-    """Propose settings by which the pipeline can read your own files: the section `datasets.files` of params.yaml."""
+    """Propose settings by which the pipeline can read your own files: a section `datasets.<name>` of params.yaml."""
     from recsys.datasets._inspect import inspect as inspection
 
-    tables, text = inspection.inspect(paths, database)
+    tables, text = inspection.inspect(paths, database, name)
     print("\n\n".join(tables) + "\n")
     if write:
-        inspection.put(params, text)
-        use("files", params)
+        inspection.put(params, text, name)
+        use(name, params)
     elif out is None:
         print(text)
     else:

@@ -1,6 +1,7 @@
 """Settings of the data set `files`: the files of each table and the format of their cells."""
 
 import codecs
+import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -10,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from recsys.data.schema import INTERACTIONS, ITEMS, USERS, VECTORS
 from recsys.datasets._files.embed import Embed
 from recsys.datasets._files.times import check_format
+from recsys.errors import one_line
 from recsys.params import Section
 from recsys.schemas.field_limits import ATTRIBUTE_NAME, MAX_ATTRIBUTES
 
@@ -86,6 +88,14 @@ class TextFile(Section):
         return Path(", ".join(map(str, self.paths)))
 
 
+class JoinedFile(TextFile):
+    """A file whose columns are looked up for each row. on: the column of the rows to look up; key: the column of this
+    file that must be equal to it, by default the one of the same name."""
+
+    on: ColumnName
+    key: ColumnName | None = None
+
+
 class TableFile(TextFile):
     """One table, and how its cells are written.
 
@@ -96,9 +106,13 @@ class TableFile(TextFile):
         without one, such as Europe/Berlin, default UTC; local times that do not exist or exist twice are refused.
     odd_ids: whether ids with invisible characters are refused or normalised. float_ids: whether ids such as 123.0 are
         refused, read as whole numbers, or kept as they are.
+    joins: files whose columns are looked up, as `name.column`, such as orders of their lines, or prices of items.
+    computed: name -> an expression in SQL, as polars reads it, over the columns of a row and those computed before.
     """
 
     columns: dict[str, ColumnName] = Field(default_factory=dict)
+    joins: dict[Annotated[str, Field(pattern=r"^\w+$")], JoinedFile] = Field(default_factory=dict)
+    computed: dict[ColumnName, str] = Field(default_factory=dict)
     decimal: Literal[".", ","] | None = None
     null_values: list[str] = Field(default_factory=lambda: list(NULL_VALUES))
     timestamp_format: str | None = None
@@ -114,6 +128,27 @@ class TableFile(TextFile):
                 known = ", ".join(cls.canonical)
                 raise ValueError(f"{name!r} is not a canonical column, expected some of {known}")
         return columns
+
+    @field_validator("joins")
+    @classmethod
+    def _free_names(cls, joins: dict[str, JoinedFile]) -> dict[str, JoinedFile]:
+        if taken := joins.keys() & {"interactions", "items", "users", "vectors"}:
+            raise ValueError(f"{min(taken)!r} is the name of a table, expected another name, such as orders")
+        return joins
+
+    @field_validator("computed")
+    @classmethod
+    def _expressions(cls, computed: dict[str, str]) -> dict[str, str]:
+        for name, text in computed.items():
+            if re.search(r"(?i)\bcast\s*\(|::", text):
+                raise ValueError(
+                    f"{name!r} casts: write TRY_CAST(... AS DOUBLE), which leaves an unreadable cell empty"
+                )
+            try:
+                pl.sql_expr(text)
+            except pl.exceptions.PolarsError as error:
+                raise ValueError(f"{name!r} is no expression in SQL ({one_line(str(error), 120)})") from None
+        return computed
 
     @field_validator("time_zone")
     @classmethod
@@ -138,29 +173,13 @@ class TableFile(TextFile):
         return self
 
 
-class JoinedFile(TextFile):
-    """A file whose columns are looked up for each interaction. on: the column of the interactions to look up; key: the
-    column of this file that must be equal to it, by default the one of the same name."""
-
-    on: ColumnName
-    key: ColumnName | None = None
-
-
 class InteractionsFile(TableFile):
     """The table of interactions. event: the event of all rows, for a file without such a column. If a column is mapped
     to `quantity`, `value` is the price of one piece and is multiplied by it; a row with a quantity below zero is a
-    return. joins: files whose columns are looked up, such as the orders of order lines, as `name.column`."""
+    return."""
 
     canonical: ClassVar[list[str]] = [*INTERACTIONS, QUANTITY]
     event: str | None = None
-    joins: dict[Annotated[str, Field(pattern=r"^\w+$")], JoinedFile] = Field(default_factory=dict)
-
-    @field_validator("joins")
-    @classmethod
-    def _free_names(cls, joins: dict[str, JoinedFile]) -> dict[str, JoinedFile]:
-        if taken := joins.keys() & {"interactions", "items", "users", "vectors"}:
-            raise ValueError(f"{min(taken)!r} is the name of a table, expected another name, such as orders")
-        return joins
 
     @model_validator(mode="after")
     def _one_event(self) -> "InteractionsFile":
@@ -228,6 +247,19 @@ class Config(Section):
     users: UsersFile | None = None
     vectors: VectorsFile | None = None
     embed: Embed | None = None
+
+    @property
+    def tables(self) -> dict[str, TableFile]:
+        """Return the tables that are set, by name."""
+        every = {"interactions": self.interactions, "items": self.items, "users": self.users, "vectors": self.vectors}
+        return {name: file for name, file in every.items() if file is not None}
+
+    @model_validator(mode="after")
+    def _one_join_of_a_name(self) -> Self:
+        names = [name for file in self.tables.values() for name in file.joins]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"joins: two tables have one named {twice[0]!r}, expected different names")
+        return self
 
     @model_validator(mode="after")
     def _one_origin_of_vectors(self) -> Self:

@@ -7,21 +7,23 @@ from typing import Any
 
 import yaml
 
+from recsys import datasets
 from recsys.datasets._files.settings import Config
 from recsys.datasets._files.sources import find
 from recsys.datasets._inspect import habits
 from recsys.datasets._inspect.columns import describe
 from recsys.datasets._inspect.roles import Table, assign
 from recsys.datasets._inspect.sample import label, read_all
-from recsys.errors import DataError
+from recsys.errors import DataError, ParamsError
 from recsys.output import write_text
 from recsys.params import parse
 from recsys.schemas.field_limits import MAX_ATTRIBUTES
 
 
-def inspect(paths: list[Path], database: str | None = None) -> tuple[list[str], str]:
+def inspect(paths: list[Path], database: str | None = None, name: str = "files") -> tuple[list[str], str]:
     """Return a description of each file or sheet, and the settings as YAML, with a comment where a guess may be wrong.
-    database: url of the database of the queries among the files, see `recsys/datasets/_files/query.py`.
+    database: url of the database of the queries among the files, see `recsys/datasets/_files/query.py`; name: of the
+    data set.
 
     Raises:
         DataError: "no path: add the file of the events, and that of the items if there is one"
@@ -34,7 +36,7 @@ def inspect(paths: list[Path], database: str | None = None) -> tuple[list[str], 
     tables = [Table(sample, tuple(describe(column) for column in sample.table.iter_columns())) for sample in samples]
     found = assign(tables)
     used = {table.sample.label: table for table in found if table is not None}
-    return [described(used.get(table.sample.label, table)) for table in tables], settings(*found)
+    return [described(used.get(table.sample.label, table)) for table in tables], settings(name, *found)
 
 
 WEIGHTS = {"view": 1.0, "click": 1.0, "cart": 3.0, "purchase": 5.0, "order": 5.0, "return": 0.0, "dislike": 0.0}
@@ -71,7 +73,7 @@ def described(table: Table) -> str:
     )
 
 
-def settings(events: Table, items: Table | None, users: Table | None, vectors: Table | None) -> str:
+def settings(name: str, events: Table, items: Table | None, users: Table | None, vectors: Table | None) -> str:
     """Return the section for `datasets:` in params.yaml as YAML, with a comment wherever a guess may be wrong.
 
     The adapter's settings are validated, as in `dvc repro`, before they are returned.
@@ -103,15 +105,27 @@ def settings(events: Table, items: Table | None, users: Table | None, vectors: T
         | liked,
         "split": split | {"target_events": targets},
     }
-    body = yaml.safe_dump({"files": section}, sort_keys=False, allow_unicode=True, width=110)
+    body = yaml.safe_dump({name: section}, sort_keys=False, allow_unicode=True, width=110)
     return "".join(f"# {line}\n" for line in _doubts(events, items, len(names), split)) + body
 
 
-def put(params: Path, text: str) -> None:
-    """Replace the section `datasets.files` of a settings file, with the comments above it; the rest stays as it is."""
+def put(params: Path, text: str, name: str = "files") -> None:
+    """Replace the section of a data set in a settings file, with the comments above it; the rest stays as it is. A new
+    data set gets its file in `recsys/datasets`.
+
+    Raises:
+        ParamsError: "data set 'My-Shop': not a name of a Python file: use small letters, digits and _"
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ParamsError(f"data set {name!r}: not a name of a Python file: use small letters, digits and _")
+    file = Path(datasets.__file__).with_name(f"{name}.py")
+    like = file.with_name("files.py").read_text(encoding="utf-8")
+    if file.is_file() and file.read_text(encoding="utf-8") != like:
+        raise ParamsError(f"{file}: a data set of another kind has this name: choose another --name")
+    write_text(file, like)
     section = "".join(f"  {line}" for line in text.splitlines(keepends=True)) + "\n"
     content, start = params.read_text(encoding="utf-8"), "datasets:\n"
-    own = re.compile(r"(?m)(?:^  #.*\n)*^  files:.*\n(?:^(?:    .*)?\n)*")
+    own = re.compile(rf"(?m)(?:^  #.*\n)*^  {name}:.*\n(?:^(?:    .*)?\n)*")
     content = own.sub("", content, count=1).replace(start, start + section, 1)
     write_text(params, content)
 

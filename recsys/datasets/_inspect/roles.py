@@ -63,7 +63,7 @@ Pair = tuple[Column, Column, Table]  # see `_joined`
 def assign(tables: list[Table]) -> tuple[Table, Table | None, Table | None, Table | None]:
     """Return the tables of the events, the items, the users and the vectors of items, None if no file has them. If no
     file has all of users, items and times, a file that has the missing columns is joined to that of the events, such as
-    the orders to the order lines."""
+    the orders to the order lines. More files of items, such as their prices, are joined to the first."""
     whole = [each for each in tables if not _by_name(each, OF_EVENTS, by_place=False).missing]
     pairs = [(each, other) for each in tables for other in tables if not whole]
     joined = [found for each, other in pairs if (found := _joined_with(other, each)) is not None]
@@ -87,6 +87,9 @@ def assign(tables: list[Table]) -> tuple[Table, Table | None, Table | None, Tabl
             vectors = replace(table, roles={"item_id": theirs, **_by_name(table, ("vector",)).roles})
     roles = _by_name(_drop(events, item_id), tuple(name for name in OF_EVENTS if name != "item_id")).roles
     events = replace(events, roles={**roles, "item_id": item_id})
+    for mine, theirs, table in of_items:
+        if mine is item_id and table.sample.label not in (items.sample.label, vectors and vectors.sample.label):
+            items = _with_columns(items, key, theirs, table)
     items = replace(items, roles={"item_id": key, **_by_name(_drop(items, key), OF_ITEMS).roles})
     return events, items, users, vectors
 
@@ -126,7 +129,12 @@ def _joined_with(other: Table, own: Table) -> Table | None:
     found = _joined(own, other) if needed else None
     if found is None or found[0].distinct == len(found[0].values):
         return None
-    mine, key, _ = found
+    both = _drop(_with_columns(own, *found), found[0])
+    return both if len(_unnamed(both)) < len(needed) else None
+
+
+def _with_columns(own: Table, mine: Column, key: Column, other: Table) -> Table:
+    """Return `own` with the columns of `other`, looked up where its column `mine` is `key`, and with that setting."""
     name = re.sub(r"\W", "_", other.sample.settings.get("sheet") or other.sample.source.path.name.partition(".")[0])
     settings = {"path": str(other.sample.path), **other.sample.settings, "on": mine.name}
     join = settings | ({"key": key.name} if key.name != mine.name else {})
@@ -135,9 +143,9 @@ def _joined_with(other: Table, own: Table) -> Table | None:
     on = pl.col(mine.name).str.strip_chars()
     table = own.sample.table.join(rows, left_on=on, right_on=f"{name}.{key.name}", how="left", maintain_order="left")
     theirs = [replace(column, name=f"{name}.{column.name}", plain=column.name) for column in _drop(other, key).columns]
-    sample = replace(own.sample, table=table, settings=own.sample.settings | {"joins": {name: join}})
-    both = Table(sample, (*_drop(own, mine).columns, *theirs))
-    return both if len(_unnamed(both)) < len(needed) else None
+    joins = own.sample.settings.get("joins", {}) | {name: join}
+    sample = replace(own.sample, table=table, settings=own.sample.settings | {"joins": joins})
+    return Table(sample, (*own.columns, *theirs))
 
 
 def _unnamed(table: Table) -> set[str]:

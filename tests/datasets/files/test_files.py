@@ -181,7 +181,7 @@ def test_a_file_that_is_something_else_is_one_line(name: str, content: bytes, li
 def test_a_column_that_is_not_mapped_must_have_its_canonical_name() -> None:
     Path("events.csv").write_text(EVENTS.format("2024-05-01"))
     wanted = (
-        r"^events.csv: no column 'event' \(for event\), the columns are 'reader', 'book', 'borrowed': correct datasets"
+        r"^events.csv: no column 'event' \(for event\), the columns are 'reader', 'book', 'borrowed': correct adapter\."
     )
     with pytest.raises(DataError, match=wanted):
         read(event=None)

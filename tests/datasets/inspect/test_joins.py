@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from recsys import params
+from recsys import datasets, params
 from recsys.cli import app
 from recsys.data.raw_tables import RawTables
 from recsys.datasets import files
 from recsys.datasets._inspect.inspect import inspect
-from recsys.errors import DataError, ParamsError
+from recsys.errors import DataError, ParamsError, RecsysError
 
 TOP = Path(__file__).resolve().parents[3]
 LINES = "order_id,sku,pieces,price\n1,a,2,3.5\n1,b,1,1\n2,a,1,3.5\n3,a,1,3.5\n4,b,1,1\n5,b\n"
@@ -127,3 +127,93 @@ def test_inspect_shows_lines_that_are_no_json() -> None:
     Path("log.jsonl").write_text('["u", 1]\n')
     with pytest.raises(DataError, match="no line is a JSON object"):
         inspect([Path("log.jsonl")])
+
+
+def items_of(adapter: dict[str, Any]) -> RawTables:
+    interactions = {"path": "lines.csv", "columns": {"user_id": "order_id", "item_id": "sku", "timestamp": "price"}}
+    config = params.parse(files.Config, {"interactions": interactions | {"event": "purchase"}} | adapter, "adapter")
+    files.fetch(config, Path("raw"), seed=0)
+    return files.tables(config, Path("raw"))
+
+
+def test_the_columns_of_an_item_may_stand_in_three_files_and_be_computed() -> None:
+    Path("goods.csv").write_text("sku,name\na,Tea\nb,Pot\nc,Cup\n")
+    Path("prices.csv").write_text("article;cents;tax\na;350;1.1\nb;n/a;1\nd;1;1\nb;n/a;1\nc;1;1\nc;2;1\n")
+    Path("groups.jsonl").write_text('{"sku": "a", "group": "drinks"}\n{"sku": "b", "group": "kitchen"}\n')
+    items = {
+        "path": "goods.csv",
+        "joins": {
+            "prices": {"path": "prices.csv", "separator": ";", "on": "sku", "key": "article"},
+            "groups": {"path": "groups.jsonl", "on": "sku"},
+        },
+        "computed": {
+            "net": 'TRY_CAST("prices.cents" AS DOUBLE) / 100',
+            "gross": 'net * TRY_CAST("prices.tax" AS DOUBLE)',
+            "label": "UPPER(name) || ' ' || \"groups.group\"",
+        },
+        "columns": {"item_id": "sku", "title": "label", "price": "gross", "categories": "groups.group"},
+        "attributes": {"net": {"column": "net", "kind": "number"}},
+    }
+    rows = items_of({"items": items}).items.collect()
+    assert rows.select("item_id", "title", "price", "reject").rows() == [
+        ("a", "TEA drinks", pytest.approx(3.85), None),
+        ("b", "POT kitchen", None, None),
+        ("c", None, pytest.approx(0.01), "several_rows_in_prices"),
+    ]
+    assert rows["categories"].to_list() == [["drinks"], ["kitchen"], None]
+    assert rows["attributes"][0] == '{"net":3.5}'
+
+
+@pytest.mark.parametrize(
+    ("computed", "line"),
+    [
+        (
+            {"x": "CAST(name AS DOUBLE)"},
+            r"computed: 'x' casts: write TRY_CAST\(... AS DOUBLE\), which leaves an unreadable",
+        ),
+        ({"x": "name::DOUBLE"}, r"'x' casts: write TRY_CAST"),
+        ({"x": "name +"}, r"'x' is no expression in SQL \("),
+        (
+            {"x": "names"},
+            r"^goods.csv: column 'x' cannot be computed \(.*names.*correct adapter.items.computed in",
+        ),
+        ({"x": "name * 2"}, r"^goods.csv: column 'x' cannot be computed \("),
+    ],
+)
+def test_an_expression_that_cannot_be_computed_is_one_line(computed: dict[str, str], line: str) -> None:
+    Path("goods.csv").write_text("sku,name\na,Tea\n")
+    with pytest.raises(RecsysError, match=line) as error:
+        items_of({"items": {"path": "goods.csv", "computed": computed, "columns": {"item_id": "sku"}}})
+    assert "\n" not in str(error.value)
+
+
+def test_two_tables_have_no_join_of_the_same_name() -> None:
+    join = {"prices": {"path": "orders.csv", "on": "sku"}}
+    with pytest.raises(ParamsError, match="two tables have one named 'prices', expected different names"):
+        items_of({"items": {"path": "a", "joins": join}, "users": {"path": "b", "joins": join}})
+
+
+def test_inspect_joins_prices_and_groups_to_the_items_under_a_name_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop()
+    Path("products.csv").write_text("Artikelnr;Bezeichnung\n" + "".join(f"A{n:02};Tea {n}\n" for n in range(41)))
+    Path("preise.csv").write_text("Artikelnr;Preis\n" + "".join(f"A{n:02};{n},90 €\n" for n in range(41)))
+    Path("gruppen.csv").write_text("Artikelnr;Warengruppe\n" + "".join(f"A{n:02};Teas\n" for n in range(40)))
+    Path("code").mkdir()
+    Path("code/files.py").write_text("like this")
+    monkeypatch.setattr(datasets, "__file__", str(Path("code/__init__.py")))
+    Path("params.yaml").write_text((TOP / "params.yaml").read_text())
+    names = [f"{name}.csv" for name in ("lines", "orders", "products", "preise", "gruppen")]
+    done = CliRunner().invoke(app, ["inspect", *names, "--write", "--name", "tea_shop"])
+    assert done.exit_code == 0, done.output
+    assert Path("code/tea_shop.py").read_text() == "like this"
+    loaded = params.load(Path("params.yaml"))
+    assert (loaded.dataset, "files" in loaded.datasets) == ("tea_shop", True)
+    config = params.parse(files.Config, loaded.datasets["tea_shop"].adapter, "adapter")
+    files.fetch(config, Path("raw"), seed=0)
+    items = files.tables(config, Path("raw")).items.collect()
+    assert items.row(3, named=True)["price"] == 3.9
+    assert items["categories"].to_list() == [["Teas"]] * 40 + [None]
+    for name, line in (("Tea", "not a name of a Python file"), ("other", "a data set of another kind has this name")):
+        Path("code/other.py").write_text("of another kind")
+        done = CliRunner().invoke(app, ["inspect", *names, "--write", "--name", name])
+        assert (done.exit_code, line in done.output) == (1, True)
