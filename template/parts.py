@@ -24,7 +24,10 @@ class Part:
 
 PARTS = {
     "benchmarks": Part(
-        ("benchmarks", "docs/benchmarks.md", "docs/story.md", "docs/quality.md", "docs/results", "docs/structure.md"),
+        (
+            "benchmarks", "docs/benchmarks.md", "docs/story.md", "docs/quality.md", "docs/results", "docs/structure.md",
+            "notebooks/04_experiments.ipynb",  # on simulated shoppers
+        ),
         kept=(  # servers, imports and broken models that tests use
             "benchmarks/__init__.py", "benchmarks/stores/__init__.py", "benchmarks/stores/servers.py",
             "benchmarks/simulator/__init__.py", "benchmarks/simulator/scrambled.py",
@@ -40,7 +43,10 @@ PARTS = {
         ),
     ),
     "deploy": Part(
-        ("deploy", ".github/workflows/image.yml", "tests/deploy", ".ci/build", ".ci/compose", ".ci/image"),
+        (
+            "deploy", ".github/workflows/image.yml", "tests/deploy", "tests/serving/test_nginx.py",
+            ".ci/build", ".ci/compose", ".ci/image",
+        ),
         kept=("deploy/demo.py", "deploy/lock.py", "deploy/requirements-serve.lock"),  # make demo, make lock
         targets=("image", "image-test", "compose-test"),
         lines=((".github/CODEOWNERS", "^/deploy/"), (".ci/run", r"\.ci/(image|compose)")),

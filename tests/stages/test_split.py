@@ -1,11 +1,23 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import polars as pl
+import pytest
 
+from recsys.cli.main import use
 from recsys.data import split
 from tests.data.test_split_protocols import N_ITEMS, items, random_events, table
+
+
+@pytest.fixture(autouse=True)
+def settings(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the synthetic shop, whichever data set is active."""
+    shutil.copy(root / "params.yaml", tmp_path)
+    use("synthetic", tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(root))
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,7 @@
 """The stages train and index, from a split on disk to an index that answers."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from recsys.bundle import embeddings
 from recsys.bundle.index import Index
+from recsys.cli.main import use
 from recsys.data import split as splits
 from recsys.stages import index
 from tests.data.made_split import make
@@ -19,14 +21,22 @@ N_ITEMS = 60
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     draw = np.random.default_rng(0)
     users, bought = draw.integers(80, size=3000), draw.integers(N_ITEMS, size=3000)
     events = table(list(zip(users.tolist(), bought.tolist(), draw.integers(50_000, size=3000).tolist(), strict=True)))
     folder = tmp_path_factory.mktemp("stages")
+    shutil.copy(root / "params.yaml", folder)
+    use("synthetic", folder / "params.yaml")  # whichever data set is active
     (folder / "split").mkdir()
     splits.save(make(events, items(N_ITEMS), params(), seed=1), folder / "split")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def settings(folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONPATH", str(root))
 
 
 def run(stage: str, *arguments: object) -> subprocess.CompletedProcess[str]:

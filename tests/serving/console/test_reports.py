@@ -28,9 +28,11 @@ def test_without_files_the_pages_say_how_to_get_them(
     assert "None is running" in console.get("/console/experiments").text
 
 
-def test_the_counts_of_the_pipeline_are_shown(console: TestClient, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "DATA", root / "metrics" / "data.json")
-    counts = json.loads((root / "metrics" / "data.json").read_text())["interactions"]
+def test_the_counts_of_the_pipeline_are_shown(
+    console: TestClient, pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "DATA", pipeline / "metrics" / "data.json")
+    counts = json.loads((pipeline / "metrics" / "data.json").read_text())["interactions"]
     page = console.get("/console/data").text
     assert f"{counts['kept']:,} of {counts['read']:,} rows kept" in page
     for reason, n in counts["reasons"].items():
