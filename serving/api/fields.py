@@ -38,19 +38,14 @@ def _text(max_length: int, *, lines: bool = False) -> AfterValidator:
 
 # the formats name a kind of text, so that a client that generates requests can fill in valid values
 _ID_LENGTH = Field(min_length=1, max_length=limits.MAX_ID_LENGTH)
-ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
-_AN_ID: dict[str, JsonValue] = {"format": "recsys-id"}
-Identifier = Annotated[
-    str, _ID_LENGTH, _without(limits.id_fault), Field(json_schema_extra={**_AN_ID, "pattern": ONE_LINE})
-]
+Identifier = Annotated[str, _ID_LENGTH, _without(limits.id_fault), Field(json_schema_extra={"format": "recsys-id"})]
 UserId = Annotated[Identifier, _without(lambda value: "guest" if value.startswith(limits.GUEST) else None)]
 GuestId = Annotated[Identifier, Field(max_length=limits.MAX_GUEST_LENGTH)]
 Variant = Annotated[str, _ID_LENGTH, Field(json_schema_extra={"format": "recsys-variant"})]
 # an id to forget or export: wider, as earlier versions accepted ids that are refused now
-StoredId = Annotated[
-    str, Field(min_length=1, max_length=limits.MAX_ID_LENGTH, pattern=r"^[^\x00]*$", json_schema_extra=_AN_ID)
-]
+StoredId = Annotated[str, Field(min_length=1, max_length=limits.MAX_ID_LENGTH, pattern=r"^[^\x00]*$")]
 
+ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 _ONE_LINE = Field(json_schema_extra={"pattern": ONE_LINE})
 _LINES_PATTERN: dict[str, JsonValue] = {"pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"}
 _LINES = Field(json_schema_extra=_LINES_PATTERN)
